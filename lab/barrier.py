@@ -1,0 +1,151 @@
+"""Grants and quiescence: how simulated time advances in lockstep.
+
+The barrier grants simulated instants. A grant is over only when the lab is *quiescent*: every device holds a PUBACK for
+all that it sent or knows that it is disconnected; the head-end has received a fence that it sent to itself and committed
+everything before it; and every device that was sent a command, or that has just connected, has received a fence that
+follows on its command topic. Rounds repeat until one finds nothing new. There are no message counts and no quiet
+periods, so a grant takes as long as the work takes.
+
+Within a grant the order is fixed, which makes a run repeatable: the grid first, then the meters under the new frame,
+then (once all that they sent is committed) the head-end's timers.
+
+A part that the scenario kills leaves the barrier; it joins again when it has reconnected, resubscribed and fenced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class BarrierStalled(Exception):
+    """A round of quiescence did not end within the limit of wall-clock time."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridStep:
+    """What the grid did at a grant: its next instant [epoch s] and the encoded frame, if there is a new one."""
+
+    next_due_s: float | None
+    frame: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRound:
+    """One fleet's part of a round: messages sent since the last, serials newly subscribed, next instant [epoch s]."""
+
+    sent: int
+    fresh: Sequence[str]
+    next_due_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRound:
+    """The head-end's part of a round: serials that it sent commands to since the last, next instant [epoch s]."""
+
+    connected: bool
+    commanded: Sequence[str]
+    next_due_s: float | None
+
+
+class Grid(Protocol):
+    async def advance(self, now_s: int) -> GridStep: ...
+
+
+class Fleet(Protocol):
+    async def advance(self, now_s: int, frame: bytes | None) -> None: ...
+    async def settle(self) -> FleetRound: ...
+    async def await_fence(self, token: str, serials: Sequence[str]) -> None: ...
+
+
+class Head(Protocol):
+    async def begin(self, now_s: int) -> None: ...
+    async def advance(self) -> None: ...
+    async def settle(self) -> HeadRound: ...
+    async def fence_devices(self, token: str, serials: Sequence[str]) -> None: ...
+
+
+class Barrier:
+    """Grants instants to one grid, any number of fleets and a head-end.
+
+    :param stall_s: wall-clock limit of one round; a lab that does not settle in that time has failed.
+    """
+
+    def __init__(self, grid: Grid, fleets: Iterable[Fleet], head: Head | None, *, stall_s: float = 120.0) -> None:
+        self._grid = grid
+        self._fleets = list(fleets)
+        self._head = head
+        self._stall_s = stall_s
+        self._tokens = 0
+        self._grid_due_s: float | None = None
+        self._fleet_due_s: list[float | None] = [None] * len(self._fleets)
+        self._head_due_s: float | None = None
+        self.now_s = 0
+        self.rounds = 0
+
+    def next_due_s(self) -> int | None:
+        """The earliest instant at which any member has something to do, rounded up to 1 s and after the present one."""
+        known = [due for due in (self._grid_due_s, *self._fleet_due_s, self._head_due_s) if due is not None]
+        return max(math.ceil(min(known)), self.now_s + 1) if known else None
+
+    def leave(self) -> None:
+        """The head-end has been killed: go on without it."""
+        self._head = None
+        self._head_due_s = None
+
+    async def join(self, head: Head) -> None:
+        """The head-end is back, connected and subscribed: settle with it, so that its backlog is committed."""
+        self._head = head
+        await head.begin(self.now_s)
+        await self.quiesce()
+
+    async def grant(self, now_s: int) -> None:
+        """Let every member do what is due at `now_s` [epoch s], and wait until the lab is quiescent."""
+        self.now_s = now_s
+        step, _ = await asyncio.gather(self._grid.advance(now_s), self._begin())
+        self._grid_due_s = step.next_due_s
+        await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
+        await self.quiesce()
+        if self._head is not None and self._head_due_s is not None and self._head_due_s <= now_s:
+            await self._head.advance()
+            await self.quiesce()
+
+    async def quiesce(self) -> None:
+        """Repeat rounds until one neither sends nor connects anything that must still arrive.
+
+        :raises BarrierStalled: a round took longer than the limit.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._stall_s):
+                    if await self._round():
+                        return
+            except TimeoutError as error:
+                raise BarrierStalled(
+                    f"the lab did not settle within {self._stall_s:g} s of wall-clock time at simulated {self.now_s}"
+                ) from error
+
+    async def _begin(self) -> None:
+        if self._head is not None:
+            await self._head.begin(self.now_s)
+
+    async def _round(self) -> bool:
+        self.rounds += 1
+        fleets = await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
+        self._fleet_due_s = [fleet.next_due_s for fleet in fleets]
+        head = self._head
+        if head is None:
+            return True
+        settled = await head.settle()
+        self._head_due_s = settled.next_due_s
+        targets = sorted({*settled.commanded, *(serial for fleet in fleets for serial in fleet.fresh)})
+        if not targets or not settled.connected:
+            return True
+        self._tokens += 1
+        token = str(self._tokens)
+        await head.fence_devices(token, targets)
+        await asyncio.gather(*(fleet.await_fence(token, targets) for fleet in self._fleets))
+        return False
