@@ -9,16 +9,21 @@ periods, so a grant takes as long as the work takes.
 Within a grant the order is fixed, which makes a run repeatable: the grid first, then the meters under the new frame,
 then (once all that they sent is committed) the head-end's timers.
 
-A part that the scenario kills leaves the barrier; it joins again when it has reconnected, resubscribed and fenced.
+A head-end that the scenario kills leaves the barrier, also in the middle of a grant; it joins again when it has
+reconnected, resubscribed and fenced.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from lab.link import PartGone
+
+T = TypeVar("T")
 
 
 class BarrierStalled(Exception):
@@ -65,7 +70,7 @@ class Head(Protocol):
     async def begin(self, now_s: int) -> None: ...
     async def advance(self) -> None: ...
     async def settle(self) -> HeadRound: ...
-    async def fence_devices(self, token: str, serials: Sequence[str]) -> None: ...
+    async def fence_devices(self, token: str, serials: Sequence[str]) -> bool: ...
 
 
 class Barrier:
@@ -83,6 +88,7 @@ class Barrier:
         self._grid_due_s: float | None = None
         self._fleet_due_s: list[float | None] = [None] * len(self._fleets)
         self._head_due_s: float | None = None
+        self.head_may_die = False
         self.now_s = 0
         self.rounds = 0
 
@@ -95,6 +101,7 @@ class Barrier:
         """The head-end has been killed: go on without it."""
         self._head = None
         self._head_due_s = None
+        self.head_may_die = False
 
     async def join(self, head: Head) -> None:
         """The head-end is back, connected and subscribed: settle with it, so that its backlog is committed."""
@@ -110,7 +117,7 @@ class Barrier:
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
         await self.quiesce()
         if self._head is not None and self._head_due_s is not None and self._head_due_s <= now_s:
-            await self._head.advance()
+            await self._survive(self._head.advance())
             await self.quiesce()
 
     async def quiesce(self) -> None:
@@ -130,7 +137,16 @@ class Barrier:
 
     async def _begin(self) -> None:
         if self._head is not None:
-            await self._head.begin(self.now_s)
+            await self._survive(self._head.begin(self.now_s))
+
+    async def _survive(self, call: Awaitable[T]) -> T | None:
+        try:
+            return await call
+        except PartGone:
+            if not self.head_may_die:
+                raise
+            self.leave()
+            return None
 
     async def _round(self) -> bool:
         self.rounds += 1
@@ -139,13 +155,16 @@ class Barrier:
         head = self._head
         if head is None:
             return True
-        settled = await head.settle()
+        settled = await self._survive(head.settle())
+        if settled is None:
+            return True
         self._head_due_s = settled.next_due_s
         targets = sorted({*settled.commanded, *(serial for fleet in fleets for serial in fleet.fresh)})
         if not targets or not settled.connected:
             return True
         self._tokens += 1
         token = str(self._tokens)
-        await head.fence_devices(token, targets)
-        await asyncio.gather(*(fleet.await_fence(token, targets) for fleet in self._fleets))
+        fenced = await self._survive(head.fence_devices(token, targets))
+        if fenced:
+            await asyncio.gather(*(fleet.await_fence(token, targets) for fleet in self._fleets))
         return False

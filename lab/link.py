@@ -55,6 +55,7 @@ class LabLink:
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[str, asyncio.Future[Reply]]] = {}
         self._present: dict[str, asyncio.Event] = {}
+        self._gone: set[str] = set()
         self._reader = asyncio.create_task(self._read(), name="link")
 
     async def wait_for(self, name: str) -> None:
@@ -63,6 +64,8 @@ class LabLink:
 
     async def call(self, name: str, op: str, /, *blobs: bytes, **body: Any) -> Reply:
         """Ask part `name` to do `op` and wait for its answer."""
+        if name in self._gone:
+            raise PartGone(name)
         number = next(self._ids)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = (name, future)
@@ -75,8 +78,9 @@ class LabLink:
             self._waiting.pop(number, None)
 
     def drop(self, name: str) -> None:
-        """Forget a part that is gone: every call to it fails with `PartGone`."""
+        """Forget a part that is gone: every call to it fails with `PartGone` until it connects again."""
         self._present.pop(name, None)
+        self._gone.add(name)
         for part, future in list(self._waiting.values()):
             if part == name and not future.done():
                 future.set_exception(PartGone(name))
@@ -91,6 +95,7 @@ class LabLink:
             name_bytes, head, *blobs = await self._socket.recv_multipart()
             if head == HELLO:
                 if blobs and hmac.compare_digest(blobs[0], self._token):
+                    self._gone.discard(name_bytes.decode())
                     self._present.setdefault(name_bytes.decode(), asyncio.Event()).set()
                 continue
             message = orjson.loads(head)

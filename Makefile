@@ -1,0 +1,44 @@
+# amilab. `make demo` runs the main job, `make test` the tests; both install what they need into .venv first.
+VENV ?= .venv
+BIN := $(VENV)/bin
+SCENARIO ?= quickstart
+
+.PHONY: help setup demo test check bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    install, then run the scenario 'quickstart' to its verdict (SCENARIO=…)"
+	@echo "make test    install, then run the tests"
+	@echo "make check   ruff, mypy --strict and the import contracts"
+	@echo "make bench   measure, as ratios taken in one run"
+	@echo "make setup   install only"
+	@echo "make lock    renew requirements*.lock from pyproject.toml"
+
+$(VENV)/.runtime: requirements.lock pyproject.toml scripts/setup.sh
+	@sh scripts/setup.sh "$(VENV)" requirements.lock && touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@sh scripts/setup.sh "$(VENV)" requirements-dev.lock && touch $@
+
+setup: $(VENV)/.runtime
+
+demo: $(VENV)/.runtime
+	@$(BIN)/amilab run $(SCENARIO)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+lock:
+	sh scripts/lock.sh
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,96 @@
+"""Takes a run through simulated time: grants from the barrier, scenario actions at their instants, pace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from lab.barrier import Barrier, Head
+from lab.timeline import Action
+
+KILL_WITHIN_S = 0.1
+"""A kill falls at a seeded moment of this much wall-clock time after its grant has begun, so it hits work under way."""
+
+
+class Stage(Protocol):
+    """What the conductor can do to the lab beside granting time."""
+
+    async def switch(self, verb: str, device: str) -> None:
+        """`open` or `close` a device of the grid, from the next grant on."""
+
+    async def disturb(self, verb: str, serials: Sequence[str]) -> None:
+        """`lose_uplink`, `restore_uplink` or `reboot` these meters now."""
+
+    async def kill(self, part: str) -> None:
+        """SIGKILL a part and return when it is dead and every connection to it has noticed."""
+
+    async def bring_back(self, part: str) -> Head | None:
+        """Start a killed part; return once it is ready, with its member of the barrier if it has one."""
+
+
+async def conduct(
+    barrier: Barrier,
+    stage: Stage,
+    actions: Sequence[Action],
+    *,
+    start_s: int,
+    end_s: int,
+    seed: int,
+    speed: float | None = None,
+    progress: Callable[[int], None] = lambda _now_s: None,
+) -> None:
+    """Run from `start_s` to `end_s` [epoch s], both granted.
+
+    :param speed: simulated seconds per wall-clock second at most; None for as fast as the work takes.
+    """
+    pending = deque(actions)
+    dice = random.Random(f"{seed} moments of kills")
+    began = time.monotonic()
+    now_s = start_s
+    while True:
+        if speed is not None:
+            await asyncio.sleep(max(0.0, began + (now_s - start_s) / speed - time.monotonic()))
+        due: list[Action] = []
+        while pending and pending[0].at_s <= now_s:
+            due.append(pending.popleft())
+        await _step(barrier, stage, due, now_s, dice)
+        progress(now_s)
+        if now_s >= end_s:
+            return
+        instants = [barrier.next_due_s(), pending[0].at_s if pending else None, end_s]
+        now_s = max(now_s, min(instant for instant in instants if instant is not None))
+
+
+async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: int, dice: random.Random) -> None:
+    for action in due:
+        if action.verb == "return":
+            head = await stage.bring_back(action.target)
+            if head is not None:
+                await barrier.join(head)
+        elif action.verb in ("open", "close"):
+            await stage.switch(action.verb, action.target)
+    kills = [action.target for action in due if action.verb == "kill"]
+    await (_grant_and_kill(barrier, stage, kills, now_s, dice) if kills else barrier.grant(now_s))
+    disturbed = [action for action in due if action.serials]
+    for action in disturbed:
+        await stage.disturb(action.verb, action.serials)
+    if disturbed:
+        await barrier.quiesce()
+
+
+async def _grant_and_kill(
+    barrier: Barrier, stage: Stage, parts: Sequence[str], now_s: int, dice: random.Random
+) -> None:
+    barrier.head_may_die = "headend" in parts
+    grant = asyncio.create_task(barrier.grant(now_s))
+    for part in parts:
+        await asyncio.wait([grant], timeout=dice.uniform(0.0, KILL_WITHIN_S))
+        await stage.kill(part)
+    await grant
+    if "headend" in parts:
+        barrier.leave()
+    await barrier.quiesce()

@@ -1,0 +1,106 @@
+"""A shard of the meter fleet as a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grid.world import WorldFrame
+from lab.errors import UserError
+from lab.link import Body, Handler
+from lab.parts.process import run_part
+from meters.device import BrokerAddress
+from meters.fleet import Fleet
+from meters.memory import MemoryFault
+from meters.shipment import ShipmentError, read_shipment
+
+Answer = tuple[Body, Sequence[bytes]]
+
+
+class FleetPart:
+    """Handlers of the link; a disk that is full comes back as a fault for the user, not as a crash."""
+
+    def __init__(self) -> None:
+        self._fleet: Fleet | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "init": self.init,
+            "advance": self.advance,
+            "settle": self.settle,
+            "await_fence": self.await_fence,
+            "disturb": self.disturb,
+            "wait_disconnected": self.wait_disconnected,
+            "finish": self.finish,
+            "stop": self.stop,
+        }
+
+    @property
+    def fleet(self) -> Fleet:
+        if self._fleet is None:
+            raise RuntimeError("the fleet part was called before init")
+        return self._fleet
+
+    async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        try:
+            entries = read_shipment(Path(body["shipment"]))
+        except ShipmentError as error:
+            raise UserError([str(error)]) from error
+        rows = body["rows"]
+        self._fleet = Fleet(
+            meters=[entries[row] for row in rows],
+            world_rows=rows,
+            memory_path=Path(body["memory"]),
+            broker=BrokerAddress(body["broker_host"], body["broker_port"]),
+            seed=body["seed"],
+            start_s=body["start_s"],
+        )
+        await self._fleet.start()
+        return {}, ()
+
+    async def advance(self, body: Body, blobs: Sequence[bytes]) -> Answer:
+        try:
+            await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
+        except MemoryFault as error:
+            raise UserError([str(error)], "Free some space or choose another --out.") from error
+        return {"next_due_s": self.fleet.next_due()}, ()
+
+    async def settle(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        settled = await self.fleet.settle()
+        return {
+            "sent": settled.sent,
+            "fresh": list(settled.fresh),
+            "connected": settled.connected,
+            "next_due_s": self.fleet.next_due(),
+        }, ()
+
+    async def await_fence(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        await self.fleet.await_fence(body["token"], body["serials"])
+        return {}, ()
+
+    async def disturb(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        """Scenario events that act on meters: ``lose_uplink``, ``restore_uplink``, ``reboot``."""
+        act = {
+            "lose_uplink": self.fleet.lose_uplink,
+            "restore_uplink": self.fleet.restore_uplink,
+            "reboot": self.fleet.reboot,
+        }[body["action"]]
+        act(body["serials"])
+        return {}, ()
+
+    async def wait_disconnected(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        await self.fleet.wait_disconnected()
+        return {}, ()
+
+    async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.fleet.export_journal(Path(body["directory"]))
+        return {}, ()
+
+    async def stop(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        if self._fleet is not None:
+            await self._fleet.stop()
+        return {}, ()
+
+
+if __name__ == "__main__":
+    run_part("A shard of virtual meters.", lambda _name: FleetPart().handlers())

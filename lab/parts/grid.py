@@ -1,0 +1,97 @@
+"""The grid as a part: solves the feeder, applies switching, keeps the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from grid.demand import assign_demand
+from grid.feeder import Feeder, FeederError, load_feeder
+from grid.selectors import Device, SelectionError, select
+from grid.simulation import GridSimulation
+from lab.errors import UserError
+from lab.link import Body, Handler
+from lab.parts.process import run_part
+
+Answer = tuple[Body, Sequence[bytes]]
+
+
+class GridPart:
+    """Handlers of the link; see lab/orchestra.py for who calls them."""
+
+    def __init__(self) -> None:
+        self._feeder: Feeder | None = None
+        self._simulation: GridSimulation | None = None
+        self._devices: dict[str, Device] = {}
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "init": self.init,
+            "select": self.select,
+            "open": self.open,
+            "close": self.close,
+            "advance": self.advance,
+            "finish": self.finish,
+        }
+
+    @property
+    def feeder(self) -> Feeder:
+        if self._feeder is None:
+            raise RuntimeError("the grid part was called before init")
+        return self._feeder
+
+    @property
+    def simulation(self) -> GridSimulation:
+        if self._simulation is None:
+            raise RuntimeError("the grid part was called before init")
+        return self._simulation
+
+    async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        try:
+            self._feeder = load_feeder(body["feeder"])
+        except FeederError as error:
+            raise UserError([str(error)], "Choose another feeder in the scenario's [feeder] table.") from error
+        demand = assign_demand(self._feeder, seed=body["seed"], start_s=body["start_s"])
+        self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"])
+        points = self._feeder.usage_points
+        return {
+            "name": self._feeder.name,
+            "buses": len(self._feeder.net.bus),
+            "transformers": len(self._feeder.transformers),
+            "usage_points": [point.id for point in points],
+        }, ()
+
+    async def select(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        """Choose a device by seeded selector; `key` names the random stream, so that events do not shift each other."""
+        rng = np.random.default_rng([body["seed"], *body["key"]])
+        try:
+            device = select(self.feeder, body["device"], body["select"], rng, exclude=frozenset(body["exclude"]))
+        except SelectionError as error:
+            raise UserError([f"{body['where']}: {error}"], "Change the event's `select`.") from error
+        self._devices[device.id] = device
+        ids = [self.feeder.usage_points[row].id for row in device.usage_points]
+        return {"device": device.id, "usage_points": ids}, ()
+
+    async def open(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.simulation.open(self._devices[body["device"]])
+        return {}, ()
+
+    async def close(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.simulation.close(self._devices[body["device"]])
+        return {}, ()
+
+    async def advance(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        frame = self.simulation.advance(body["now_s"])
+        return {"next_due_s": self.simulation.next_due()}, () if frame is None else (frame.to_bytes(),)
+
+    async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.simulation.truth.write(
+            Path(body["directory"]), interval_length_s=body["interval_length_s"], until_s=body["until_s"]
+        )
+        return {}, ()
+
+
+if __name__ == "__main__":
+    run_part("The physical truth of an amilab run.", lambda _name: GridPart().handlers())

@@ -1,0 +1,91 @@
+"""The head-end as a part: the production object under the lab's clock, or under the wall clock at speed 1."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from headend.clock import ManualClock, WallClock
+from headend.errors import HeadEndError
+from headend.service import HeadEnd
+from headend.settings import HeadEndSettings
+from lab.errors import UserError
+from lab.link import Body, Handler
+from lab.parts.process import run_part
+
+Answer = tuple[Body, Sequence[bytes]]
+
+
+class HeadPart:
+    def __init__(self) -> None:
+        self._clock = ManualClock(0.0)
+        self._head: HeadEnd | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "init": self.init,
+            "begin": self.begin,
+            "advance": self.advance,
+            "settle": self.settle,
+            "fence_devices": self.fence_devices,
+            "stats": self.stats,
+            "stop": self.stop,
+        }
+
+    @property
+    def head(self) -> HeadEnd:
+        if self._head is None:
+            raise RuntimeError("the head-end part was called before init")
+        return self._head
+
+    async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        settings = HeadEndSettings(**body["settings"])
+        if body["wall_clock"]:
+            self._head = HeadEnd(settings, WallClock())
+        else:
+            self._clock.set(body["now_s"])
+            self._head = HeadEnd(settings, self._clock)
+        try:
+            await self._head.start()
+        except HeadEndError as error:
+            raise UserError([str(error)]) from error
+        if body["wall_clock"]:
+            self._running = asyncio.create_task(self._head.run_timers(), name="head-end timers")
+        return {}, ()
+
+    async def begin(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self._clock.set(body["now_s"])
+        return {}, ()
+
+    async def advance(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        await self.head.advance()
+        return {"next_due_s": self.head.next_due()}, ()
+
+    async def settle(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        settled = await self.head.settle()
+        return {
+            "connected": settled.connected,
+            "received": settled.received,
+            "commanded": list(settled.commanded),
+            "next_due_s": self.head.next_due(),
+        }, ()
+
+    async def fence_devices(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        await self.head.fence_devices(body["serials"], body["token"])
+        return {}, ()
+
+    async def stats(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        return {"stats": self.head.ingest_stats()}, ()
+
+    async def stop(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        if self._head is not None:
+            await self._head.stop()
+        return {}, ()
+
+
+if __name__ == "__main__":
+    run_part("The head-end system of an amilab run.", lambda _name: HeadPart().handlers())

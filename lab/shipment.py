@@ -1,0 +1,64 @@
+"""The shipment file: what a manufacturer sends with each pallet of meters, and all that meters and head-end share.
+
+One line per meter: serial, vendor profile, usage point, group, MQTT user name and password, and the head-end's public
+key that the meter trusts for commands. Each side parses the file for itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedMeter:
+    serial: str
+    usage_point: str
+    username: str
+    password: str
+
+
+def commission(usage_points: Sequence[str], group: str) -> list[ShippedMeter]:
+    """One meter for each usage point, in that order, with credentials of its own."""
+    return [
+        ShippedMeter(serial, usage_point, f"{group}-{serial}", secrets.token_urlsafe(12))
+        for serial, usage_point in ((f"AMI{number:08d}", point) for number, point in enumerate(usage_points, 1))
+    ]
+
+
+def write_command_key(path: Path) -> str:
+    """Make the head-end's command key, keep the private half in `path` (mode 0600), and return the public half.
+
+    Both are raw Ed25519 keys of 32 bytes in base64url without padding.
+    """
+    key = Ed25519PrivateKey.generate()
+    path.touch(mode=0o600)
+    path.write_text(_base64url(key.private_bytes_raw()))
+    return _base64url(key.public_key().public_bytes_raw())
+
+
+def write_shipment(
+    path: Path, meters: Sequence[ShippedMeter], *, vendor_profile: str, group: str, command_public_key: str
+) -> None:
+    """Write the file as CSV, UTF-8, with a header; mode 0600, since it holds the meters' passwords."""
+    path.touch(mode=0o600)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for meter in meters:
+            writer.writerow(
+                (meter.serial, vendor_profile, meter.usage_point, group, meter.username, meter.password)
+                + (command_public_key,)
+            )
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

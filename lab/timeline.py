@@ -1,0 +1,54 @@
+"""From a scenario's events, with their targets chosen, to one ordered list of things that the lab does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to do at the simulated instant `at_s` [epoch s].
+
+    `target` is a device of the grid (open, close), or a part (kill, return); `serials` are meters.
+    """
+
+    at_s: int
+    verb: Verb
+    target: str = ""
+    serials: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
+
+    kind: Literal["outage", "uplink_loss", "reboot", "kill"]
+    label: str
+    from_s: int
+    until_s: int
+    target: str = ""
+    serials: Sequence[str] = ()
+
+
+_VERBS: dict[str, tuple[Verb, Verb | None]] = {
+    "outage": ("open", "close"),
+    "uplink_loss": ("lose_uplink", "restore_uplink"),
+    "reboot": ("reboot", None),
+    "kill": ("kill", "return"),
+}
+
+
+def actions(disturbances: Sequence[Disturbance]) -> list[Action]:
+    """All actions in the order of time; at one instant, what ends comes before what begins."""
+    begun: list[Action] = []
+    ended: list[Action] = []
+    for disturbance in disturbances:
+        first, last = _VERBS[disturbance.kind]
+        begun.append(Action(disturbance.from_s, first, disturbance.target, disturbance.serials))
+        if last is not None:
+            ended.append(Action(disturbance.until_s, last, disturbance.target, disturbance.serials))
+    return sorted([*ended, *begun], key=lambda action: action.at_s)
