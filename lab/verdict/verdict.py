@@ -1,0 +1,179 @@
+"""From tables to a verdict, and from a verdict to the files of a run."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lab.verdict.compare import Comparison, compare
+from lab.verdict.context import RunContext
+from lab.verdict.criteria import CriterionResult, evaluate, with_targets
+from lab.verdict.junit import junit_xml
+from lab.verdict.outages import InjectedOutage, read_outages
+from lab.verdict.tables import RunTables, TableFaults, load_run
+
+SCHEMA_VERSION = 1
+EXIT_PASSED, EXIT_FAILED = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFacts:
+    meters: int
+    by_vendor: dict[str, int]
+    by_protocol: dict[str, int]
+    collectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    context: RunContext
+    fleet: FleetFacts
+    comparison: Comparison
+    outages: tuple[InjectedOutage, ...]
+    criteria: tuple[CriterionResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.criteria) and all(result.passed for result in self.criteria)
+
+    @property
+    def exit_status(self) -> int:
+        """0 only when every criterion passed."""
+        return EXIT_PASSED if self.passed else EXIT_FAILED
+
+    def to_json(self) -> dict[str, object]:
+        """verdict.json, schema 1, as plain values. What could not be measured is null."""
+        context, reads, accuracy = self.context, self.comparison.reads, self.comparison.accuracy
+        document = {
+            "schema": SCHEMA_VERSION,
+            "scenario": context.scenario,
+            "seed": context.seed,
+            "passed": self.passed,
+            "host": asdict(context.host),
+            "feeder": asdict(context.feeder),
+            "fleet": asdict(self.fleet),
+            "clock": {
+                "simulated_s": context.clock.simulated_s,
+                "wall_s": context.clock.wall_s,
+                "speed": context.clock.speed,
+            },
+            "reads": {
+                "expected": reads.expected,
+                "unrecorded": reads.unrecorded,
+                "stored": reads.stored,
+                "lost": reads.lost,
+                "duplicate_rows": reads.duplicate_rows,
+                "altered": reads.altered,
+                "late": reads.late,
+                "estimated": reads.estimated,
+                "recovered": reads.recovered,
+                "rejected_frames": context.rejected_frames,
+            },
+            "accuracy": {
+                "max_abs_error_wh": accuracy.max_abs_error_wh,
+                "class_violations": accuracy.class_violations,
+            },
+            "ingest": asdict(context.ingest),
+            "outages": self._outages(),
+            "criteria": [
+                {
+                    "id": result.id,
+                    "target": result.criterion.target_text,
+                    "value": result.value,
+                    "passed": result.passed,
+                    "source": result.criterion.source,
+                }
+                for result in self.criteria
+            ],
+        }
+        return {name: _finite(value) for name, value in document.items()}
+
+    def _outages(self) -> dict[str, object]:
+        momentary = sum(outage.momentary for outage in self.outages)
+        return {
+            "injected": len(self.outages) - momentary,
+            "detected": None,
+            "false": None,
+            "recall": None,
+            "precision": None,
+            "localised": None,
+            "momentary_injected": momentary,
+            "momentary_recorded": None,
+            "detect_s": {"p50": None, "p95": None},
+            "saidi_error_pct": None,
+        }
+
+    def write(self, run_dir: Path) -> None:
+        """Writes verdict.json, junit.xml, discrepancies.parquet and reads_by_interval.parquet to `run_dir`."""
+        run_dir.mkdir(parents=True, exist_ok=True)
+        document = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        (run_dir / "verdict.json").write_text(document + "\n", encoding="utf-8")
+        (run_dir / "junit.xml").write_bytes(junit_xml(self))
+        pq.write_table(self.comparison.discrepancies, run_dir / "discrepancies.parquet", compression="zstd")
+        pq.write_table(self.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
+
+
+def _finite(value: object) -> object:
+    """JSON has no NaN and no infinity: both become null."""
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counted = pc.value_counts(column.cast(pa.string())).to_pylist()
+    return {entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda entry: str(entry["values"]))}
+
+
+def judge(
+    tables: RunTables,
+    context: RunContext,
+    *,
+    outages: Sequence[InjectedOutage] = (),
+    targets: Mapping[str, float] | None = None,
+) -> Verdict:
+    """The verdict on a run's tables (each conforming to its schema); `targets`: criterion id → the scenario's figure.
+
+    Raises:
+        CriteriaError: see criteria.with_targets.
+    """
+    criteria = with_targets(targets or {})
+    comparison = compare(tables, start_s=context.clock.start_s, end_s=context.clock.end_s)
+    fleet = FleetFacts(
+        meters=len(tables.fleet),
+        by_vendor=_counts(tables.fleet["vendor_profile"]),
+        by_protocol=_counts(tables.fleet["protocol"]),
+        collectors=context.collectors,
+    )
+    return Verdict(context, fleet, comparison, tuple(outages), evaluate(comparison, criteria))
+
+
+def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:
+    """Judges the files of a run directory and writes the verdict's own files beside them.
+
+    Raises:
+        TableFaults: with everything that is wrong with the run's files.
+        CriteriaError: see criteria.with_targets.
+    """
+    faults: list[str] = []
+    outages: tuple[InjectedOutage, ...] = ()
+    try:
+        outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
+    except TableFaults as error:
+        faults += error.faults
+    try:
+        tables = load_run(run_dir)
+    except TableFaults as error:
+        raise TableFaults([*error.faults, *faults]) from error
+    if faults:
+        raise TableFaults(faults)
+    verdict = judge(tables, context, outages=outages, targets=targets)
+    verdict.write(run_dir)
+    return verdict
