@@ -1,0 +1,51 @@
+"""The two ways in which a run ends without a verdict: the user's fault, and a part's.
+
+Everything else is a programming error and is left to crash with its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+EXIT_USER_ERROR = 2
+EXIT_PART_FAILED = 3
+
+
+class UserError(Exception):
+    """Something that the user can put right. Shown without a traceback; exit code 2.
+
+    `faults` are complete sentences, one for each fault found; `hint` says what to do about them.
+    """
+
+    exit_code = EXIT_USER_ERROR
+
+    def __init__(self, faults: str | Sequence[str], hint: str | None = None) -> None:
+        self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
+        if not self.faults:
+            raise ValueError("a UserError needs at least one fault")
+        self.hint = hint
+        super().__init__("\n".join([*self.faults, *([hint] if hint else [])]))
+
+
+class PartFailed(Exception):  # noqa: N818 - reads as the sentence that it is, in logs and in `except`
+    """A process of the lab ended when it should not have. Exit code 3.
+
+    `returncode` is that of `subprocess`: negative for a signal. `log_tail` holds the last lines that it wrote.
+    """
+
+    exit_code = EXIT_PART_FAILED
+
+    def __init__(self, name: str, returncode: int | None, log_tail: Sequence[str] = ()) -> None:
+        self.name = name
+        self.returncode = returncode
+        self.log_tail: tuple[str, ...] = tuple(log_tail)
+        super().__init__("\n".join([f"{name} {describe_exit(returncode)}", *(f"  | {line}" for line in self.log_tail)]))
+
+
+def describe_exit(returncode: int | None) -> str:
+    """How a process ended, as the end of a sentence that begins with its name."""
+    if returncode is None:
+        return "did not become ready in time"
+    if returncode < 0:
+        return f"was killed by signal {-returncode}"
+    return f"ended with exit code {returncode}"

@@ -1,0 +1,166 @@
+"""An MQTT broker of the run's own: mosquitto if the system has it, else rumqttd from the wheel `iotcore`."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from lab.errors import UserError
+from lab.services.broker_config import (
+    BrokerUser,
+    mosquitto_acl,
+    mosquitto_configuration,
+    mosquitto_passwords,
+    rumqttd_configuration,
+)
+from lab.services.host import give_to, unprivileged_identity
+from lab.services.mqtt_probe import ConnectAnswer, probe
+from lab.services.ports import ReservedPort
+from lab.supervisor import ProcessSpec, Supervisor
+
+CHOICE_VARIABLE = "AMILAB_BROKER"
+_NAME = "broker"
+_PROBE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerProgram:
+    """Which broker serves the run. `path` is mosquitto's; iotcore is a Python package."""
+
+    kind: Literal["mosquitto", "iotcore"]
+    version: str
+    path: Path | None = None
+
+
+def find_broker(choice: str | None = None) -> BrokerProgram:
+    """mosquitto ≥ 2 from the system, else iotcore.
+
+    `choice`, by default the variable AMILAB_BROKER, is "mosquitto" or "iotcore" to insist on one. Raises UserError.
+    """
+    choice = choice or os.environ.get(CHOICE_VARIABLE, "auto")
+    if choice not in ("auto", "mosquitto", "iotcore"):
+        raise UserError(f"{CHOICE_VARIABLE} is {choice!r}", "Set it to 'mosquitto' or 'iotcore', or unset it.")
+    found = _find_mosquitto() if choice in ("auto", "mosquitto") else None
+    if found is None and choice in ("auto", "iotcore"):
+        found = _find_iotcore()
+    if found is None:
+        raise UserError(
+            f"no MQTT broker was found ({CHOICE_VARIABLE}={choice})",
+            "Install one (apt install mosquitto, or pip install iotcore), or pass --broker-url.",
+        )
+    return found
+
+
+def _find_mosquitto() -> BrokerProgram | None:
+    # Debian installs it where an ordinary user's PATH does not look.
+    program = shutil.which(
+        "mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    )
+    if program is None:
+        return None
+    answer = subprocess.run([program, "-h"], capture_output=True, text=True, check=False)
+    number = re.search(r"mosquitto version (2\.\S+)", answer.stdout)
+    return BrokerProgram("mosquitto", f"mosquitto {number[1]}", Path(program)) if number else None
+
+
+def _find_iotcore() -> BrokerProgram | None:
+    try:
+        return BrokerProgram("iotcore", f"iotcore {version('iotcore')} (rumqttd)")
+    except PackageNotFoundError:
+        return None
+
+
+class EmbeddedBroker:
+    """One broker on 127.0.0.1 that lets in the given users and nobody else."""
+
+    def __init__(
+        self,
+        work_directory: Path,
+        supervisor: Supervisor,
+        users: Sequence[BrokerUser],
+        program: BrokerProgram | None = None,
+    ) -> None:
+        self._directory = work_directory / "broker"
+        self._supervisor = supervisor
+        self._program = program or find_broker()
+        self._reserved = ReservedPort()
+        # The ready check connects as a user of its own, who may touch no topic.
+        self._probe = BrokerUser(f"_probe_{secrets.token_hex(4)}", secrets.token_urlsafe(16), (), ())
+        self._users = [*users, self._probe]
+        self.kind = self._program.kind
+        self.version = self._program.version
+        self.enforces_topics = self._program.kind == "mosquitto"
+
+    @property
+    def host(self) -> str:
+        return self._reserved.host
+
+    @property
+    def port(self) -> int:
+        return self._reserved.port
+
+    async def start(self) -> None:
+        """Write the configuration and serve. Raises PartFailed with the broker's own words."""
+        self._directory.mkdir()
+        self._spec = self._configure_mosquitto() if self._program.path else self._configure_iotcore()
+        await self._serve()
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        await self._supervisor.kill(_NAME)
+
+    async def restart(self) -> None:
+        """Serve again after `kill` or `stop`, on the same port; mosquitto with the state that it had saved."""
+        await self._serve()
+
+    async def stop(self) -> None:
+        await self._supervisor.stop(_NAME)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._reserved.close()
+
+    def _configure_mosquitto(self) -> ProcessSpec:
+        identity = unprivileged_identity()
+        files = {
+            "mosquitto.conf": mosquitto_configuration(self.port, self._directory),
+            "passwords": mosquitto_passwords(self._users),
+            "acl": mosquitto_acl(self._users),
+        }
+        for name, text in files.items():
+            path = self._directory / name
+            path.touch(0o600)
+            path.write_text(text)
+            give_to(path, identity)
+        give_to(self._directory, identity)
+        argv = [str(self._program.path), "-c", str(self._directory / "mosquitto.conf")]
+        return ProcessSpec(_NAME, argv, directory=self._directory, identity=identity)
+
+    def _configure_iotcore(self) -> ProcessSpec:
+        # As the lab's own user: another could not read a virtual environment below a home directory.
+        configuration = self._directory / "rumqttd.toml"
+        configuration.touch(0o600)
+        configuration.write_text(rumqttd_configuration(self.port, self._users))
+        program = Path(__file__).with_name("rumqttd_main.py")
+        return ProcessSpec(_NAME, [sys.executable, str(program), str(configuration)], directory=self._directory)
+
+    async def _serve(self) -> None:
+        await self._supervisor.start(self._spec)
+        await self._supervisor.until_ready(_NAME, self._answers)
+
+    async def _answers(self) -> bool:
+        user = self._probe
+        try:
+            answer = await probe(self.host, self.port, user.username, user.password, _PROBE_TIMEOUT_S)
+        except (OSError, TimeoutError):
+            return False
+        return answer is ConnectAnswer.ACCEPTED

@@ -1,0 +1,84 @@
+"""One MQTT 3.1.1 CONNECT, to learn whether a broker serves and whom it lets in.
+
+The packets are built here and not by a client library, since the answers that matter (refused, silent, not MQTT at all)
+are the ones that a client library hides behind reconnects. Source: MQTT 3.1.1 (OASIS 2014), sections 3.1, 3.2, 3.14.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import struct
+from enum import Enum
+
+_DISCONNECT = b"\xe0\x00"
+_KEEP_ALIVE_S = 10
+
+
+class ConnectAnswer(Enum):
+    """What came back on a connection that was accepted; the values are the CONNACK return codes."""
+
+    ACCEPTED = 0
+    UNACCEPTABLE_PROTOCOL = 1
+    IDENTIFIER_REJECTED = 2
+    UNAVAILABLE = 3
+    BAD_CREDENTIALS = 4
+    NOT_AUTHORISED = 5
+    CLOSED = -1  # without an answer; rumqttd refuses credentials so
+    SILENT = -2
+    NOT_MQTT = -3
+
+
+def connect_packet(client_id: str, username: str | None, password: str | None) -> bytes:
+    """A CONNECT with a clean session. A password needs a user name (3.1.2.9)."""
+    flags = 0x02 | (0x80 if username is not None else 0) | (0x40 if password is not None else 0)
+    body = _text("MQTT") + struct.pack(">BBH", 4, flags, _KEEP_ALIVE_S) + _text(client_id)
+    for field in (username, password):
+        if field is not None:
+            body += _text(field)
+    length = bytearray()
+    rest = len(body)
+    while True:
+        rest, digit = divmod(rest, 128)
+        length.append(digit | (0x80 if rest else 0))
+        if not rest:
+            return b"\x10" + bytes(length) + body
+
+
+def parse_connack(packet: bytes) -> ConnectAnswer:
+    """The meaning of the four bytes after a CONNECT; fewer mean that the peer closed the connection."""
+    if not packet:
+        return ConnectAnswer.CLOSED
+    if len(packet) != 4 or packet[:2] != b"\x20\x02" or packet[3] > ConnectAnswer.NOT_AUTHORISED.value:
+        return ConnectAnswer.NOT_MQTT
+    return ConnectAnswer(packet[3])
+
+
+async def probe(host: str, port: int, username: str | None, password: str | None, timeout_s: float) -> ConnectAnswer:
+    """Connect, say CONNECT, read the answer, leave. Raises OSError if there is no TCP connection, TimeoutError too."""
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(connect_packet(f"amilab-probe-{secrets.token_hex(6)}", username, password))
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = parse_connack(await reader.readexactly(4))
+        except TimeoutError:
+            return ConnectAnswer.SILENT
+        except asyncio.IncompleteReadError as error:
+            return parse_connack(error.partial)
+        except ConnectionError:
+            return ConnectAnswer.CLOSED
+        if answer is ConnectAnswer.ACCEPTED:
+            writer.write(_DISCONNECT)
+        return answer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return struct.pack(">H", len(encoded)) + encoded
