@@ -1,0 +1,128 @@
+"""What every usage point takes from the feeder or feeds into it, drawn by seed.
+
+Households, some with photovoltaics or a heat pump, and small businesses follow published profiles (`grid.profiles`),
+each scaled to its own annual energy and shifted in time, so that 1,500 households do not move in step. The same seed
+gives the same day, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.feeder import Feeder
+from grid.profiles import HOURS, REACTIVE_RATIO, ROWS, STEP_S, Profiles, ProfileSet, load_profiles, row_of
+from grid.world import PHASES
+
+HOUSEHOLD_MEDIAN_KWH = 3200.0
+HOUSEHOLD_SIGMA = 0.42
+"""Log-normal annual energy with a mean of about 3,500 kWh: a German household."""
+HOUSEHOLD_RANGE_KWH = (800.0, 12000.0)
+HEAT_PUMP_RANGE_KWH = (3000.0, 6000.0)
+PV_RANGE_KWP = (4.0, 10.0)
+PV_SHARE = 0.15
+HEAT_PUMP_SHARE = 0.10
+SINGLE_PHASE_SHARE = 0.30
+BUSINESS_FACTOR = 1.25
+"""A load rated this much above the feeder's median one is a business: a household is the usual customer."""
+
+_DOMAIN = 0x64656D64  # keeps this stream apart from other uses of the same seed
+_WEEK_ROWS = 7 * 86400 // STEP_S
+_MAX_WEEKS = 3
+_MAX_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Component:
+    """One curve per usage point: `scale_w` is the power at the profile's peak, `shift` in rows."""
+
+    profiles: ProfileSet
+    curve: NDArray[np.intp]
+    shift: NDArray[np.intp]
+    scale_w: NDArray[np.float64]
+
+    def at(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        rows = (row + self.shift) % ROWS
+        active = self.scale_w * self.profiles.active[rows, self.curve]
+        reactive = self.scale_w * REACTIVE_RATIO * self.profiles.reactive[rows, self.curve]
+        return active, reactive
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """Demand of the n usage points of a feeder, in its order."""
+
+    connected: NDArray[np.bool_]
+    """(n, 3): the phases that the usage point is connected to."""
+    business: NDArray[np.bool_]
+    pv_kwp: NDArray[np.float64]
+    heat_pump: NDArray[np.bool_]
+    annual_kwh: NDArray[np.float64]
+    """(n,) consumption per profile year, heat pump included, infeed not deducted."""
+    _start_s: int
+    _start_row: int
+    _components: tuple[_Component, ...]
+
+    def at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Net (active W, reactive var), each (n,), positive for import. Constant within 15 minutes of UTC."""
+        row = self._start_row + (time_s - self._start_s) // STEP_S
+        parts = [component.at(row) for component in self._components]
+        return np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0)
+
+    @classmethod
+    def draw(cls, feeder: Feeder, *, seed: int, start_s: int, profiles: Profiles | None = None) -> Demand:
+        """Assign and scale demand by `seed`. The profile day is the month and day (UTC) of `start_s`.
+
+        Raises ProfileError when the published profiles are missing.
+        """
+        profiles = profiles or load_profiles()
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _DOMAIN])))
+        n = len(feeder.usage_points)
+        rated_w = feeder.net.load["p_mw"].loc[feeder.load_index].to_numpy(dtype=np.float64) * 1e6
+        business = rated_w > BUSINESS_FACTOR * np.median(rated_w)
+
+        household_kwh = np.clip(rng.lognormal(np.log(HOUSEHOLD_MEDIAN_KWH), HOUSEHOLD_SIGMA, n), *HOUSEHOLD_RANGE_KWH)
+        household = _component(rng, profiles.households, n)
+        household = _scaled(household, np.where(business, 0.0, _peak_w(household, household_kwh)))
+        trade = _component(rng, profiles.businesses, n)
+        trade = _scaled(trade, np.where(business, rated_w, 0.0))
+        heat_pump = ~business & (rng.random(n) < HEAT_PUMP_SHARE)
+        heat_kwh = rng.uniform(*HEAT_PUMP_RANGE_KWH, n)
+        heat = _component(rng, profiles.heat_pumps, n)
+        heat = _scaled(heat, np.where(heat_pump, _peak_w(heat, heat_kwh), 0.0))
+        has_pv = ~business & (rng.random(n) < PV_SHARE)
+        pv_kwp = np.where(has_pv, rng.uniform(*PV_RANGE_KWP, n), 0.0)
+        # One sky over one feeder: infeed is never shifted in time.
+        sun = _component(rng, profiles.photovoltaics, n, shifted=False)
+        sun = _scaled(sun, -1e3 * pv_kwp)
+
+        # Units above 4.6 kVA must be connected to three phases (VDE-AR-N 4105); businesses always are.
+        single = ~business & ~heat_pump & ~has_pv & (rng.random(n) < SINGLE_PHASE_SHARE)
+        phase = rng.integers(PHASES, size=n)
+        connected = ~single[:, np.newaxis] | (np.arange(PHASES) == phase[:, np.newaxis])
+        consumption = (household, trade, heat)
+        annual_kwh = sum(c.scale_w * c.profiles.mean[c.curve] for c in consumption) * HOURS / 1e3
+        base_s = start_s - start_s % STEP_S
+        return cls(
+            connected, business, pv_kwp, heat_pump, np.asarray(annual_kwh), base_s, row_of(base_s), (*consumption, sun)
+        )
+
+
+def _component(rng: np.random.Generator, profiles: ProfileSet, n: int, *, shifted: bool = True) -> _Component:
+    curve = rng.integers(len(profiles.names), size=n)
+    shift = np.zeros(n, dtype=np.intp)
+    if shifted:
+        # Whole weeks keep the season and the weekday, quarter hours the time of day.
+        weeks = rng.integers(-_MAX_WEEKS, _MAX_WEEKS + 1, size=n)
+        shift = weeks * _WEEK_ROWS + rng.integers(-_MAX_STEPS, _MAX_STEPS + 1, size=n)
+    return _Component(profiles, curve, shift, np.zeros(n))
+
+
+def _peak_w(component: _Component, annual_kwh: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(annual_kwh * 1e3 / (HOURS * component.profiles.mean[component.curve]))
+
+
+def _scaled(component: _Component, scale_w: NDArray[np.float64]) -> _Component:
+    return _Component(component.profiles, component.curve, component.shift, scale_w)

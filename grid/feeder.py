@@ -1,0 +1,331 @@
+"""A feeder: a pandapower net, its usage points, and what can be switched in it.
+
+Every load at or below 1 kV is a usage point. The net is cut into zones at every switching device (`grid.topology`);
+a zone at low voltage is a **section**: the piece that a fault inside it takes out of service, because all switches
+around it open. What lies below the section goes dark with it. A line that leaves a transformer's low-voltage busbar
+always has a fuse there, whether the net's author drew it or not: missing ones are added.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandapower as pp
+import pandapower.networks
+from numpy.typing import NDArray
+
+from grid.pandapower_quiet import NUMBA, quiet_pandapower
+from grid.topology import DominatorTree, Topology, Zones
+
+DeviceKind = Literal["transformer", "section", "line", "service"]
+DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
+
+LOW_VOLTAGE_KV = 1.0
+"""Upper limit of low voltage (IEC 60038): loads above it are bulk customers, not usage points."""
+
+_UNSUPPORTED_TABLES = ("trafo3w", "impedance", "dcline", "gen", "ward", "xward", "storage", "line_dc", "vsc")
+_BUS_COLUMNS = (
+    *(("load", "bus"), ("ext_grid", "bus"), ("line", "from_bus"), ("line", "to_bus")),
+    *(("trafo", "hv_bus"), ("trafo", "lv_bus"), ("switch", "bus")),
+)
+_SHOWN = 10
+
+
+class FeederError(ValueError):
+    """A feeder that cannot be used; the message lists every fault found."""
+
+    def __init__(self, name: str, faults: list[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"feeder {name!r} cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Device:
+    """Something that can be opened and closed: `service` is the connection of one usage point."""
+
+    kind: DeviceKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """The metered premises. `bus` and `load_index` are the net's own indices; the coordinates are WGS 84 degrees."""
+
+    id: str
+    load_index: int
+    bus: int
+    transformer: str
+    """The transformer that feeds it in the normal state; empty where a source feeds it directly."""
+    section: str
+    longitude: float | None
+    latitude: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`switches` and `transformers` (indices in the net) surround the section: opening them all isolates it."""
+
+    id: str
+    transformer: str
+    switches: tuple[int, ...]
+    transformers: tuple[int, ...]
+    zone: int
+
+
+@dataclass(frozen=True, eq=False)
+class Feeder:
+    """A checked feeder. The order of `usage_points` is the order of every (n, …) array of this package.
+
+    Do not change `net`: simulations work on copies of it.
+    """
+
+    name: str
+    net: Any
+    usage_points: tuple[UsagePoint, ...]
+    transformers: dict[str, int]
+    """Transformer id → index in the net."""
+    sections: dict[str, Section]
+    lines: dict[str, int]
+    topology: Topology
+    zones: Zones
+    _tree: DominatorTree = field(repr=False)
+
+    @cached_property
+    def load_index(self) -> NDArray[np.intp]:
+        """(n,) index of each usage point's load in the net."""
+        return np.array([point.load_index for point in self.usage_points], dtype=np.intp)
+
+    @cached_property
+    def bus_position(self) -> NDArray[np.intp]:
+        """(n,) row of each usage point's bus in `net.bus`."""
+        positions: NDArray[np.intp] = self.net.bus.index.get_indexer([point.bus for point in self.usage_points])
+        return positions
+
+    @cached_property
+    def nominal_voltage_v(self) -> NDArray[np.float64]:
+        """(n,) nominal line-to-neutral voltage."""
+        kv = self.net.bus["vn_kv"].to_numpy(dtype=np.float64)[self.bus_position]
+        return np.asarray(kv * 1e3 / np.sqrt(3.0))
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Usage point id → position in `usage_points`."""
+        return {point.id: position for position, point in enumerate(self.usage_points)}
+
+    @cached_property
+    def _line_tree(self) -> DominatorTree:
+        return self.topology.line_tree(self.bus_position)
+
+    @property
+    def bus_count(self) -> int:
+        return len(self.net.bus)
+
+    def devices(self, kind: DeviceKind) -> list[Device]:
+        """Every device of the kind, in the feeder's order."""
+        names: dict[DeviceKind, Iterable[str]] = {
+            "transformer": self.transformers,
+            "section": self.sections,
+            "line": self.lines,
+            "service": self.position,
+        }
+        return [Device(kind, name) for name in names[kind]]
+
+    def darkened_by(self, device: Device) -> NDArray[np.intp]:
+        """Positions of the usage points that opening only this device darkens, from the normal state.
+
+        Raises KeyError for a device that the feeder does not have.
+        """
+        if device.kind == "service":
+            return np.array([self.position[device.id]], dtype=np.intp)
+        if device.kind == "line":
+            row = self.net.line.index.get_loc(self.lines[device.id])
+            return self._line_tree.dominated(self.bus_count + row)
+        if device.kind == "section":
+            return self._tree.dominated(self.sections[device.id].zone)
+        row = self.net.trafo.index.get_loc(self.transformers[device.id])
+        return self._tree.dominated(self.zones.count + row)
+
+
+def _schutterwald() -> Any:
+    with quiet_pandapower():
+        return pandapower.networks.lv_schutterwald()
+
+
+_LOADERS: dict[str, Callable[[], Any]] = {"schutterwald": _schutterwald}
+"""Schutterwald: a German village, 14 MV/LV transformers; https://doi.org/10.3390/en13164052, shipped by pandapower."""
+
+
+def load_feeder(name: str) -> Feeder:
+    """The feeder of that name. Raises FeederError, for an unknown name with the known ones."""
+    loader = _LOADERS.get(name)
+    if loader is None:
+        raise FeederError(name, [f"unknown; known feeders: {', '.join(sorted(_LOADERS))}"])
+    return build_feeder(name, loader())
+
+
+def build_feeder(name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV) -> Feeder:
+    """Check a pandapower net and derive its usage points, transformers and sections. `net` is not changed.
+
+    Loads on buses up to `max_vn_kv` become usage points. Raises FeederError, listing every fault.
+    """
+    net = copy.deepcopy(net)
+    faults = _faults_of_tables(net)
+    if faults:
+        raise FeederError(name, faults)
+    loads = net.load[net.load["in_service"] & (net.bus["vn_kv"].reindex(net.load["bus"]).to_numpy() <= max_vn_kv)]
+    if loads.empty:
+        faults.append(f"has no load in service at or below {max_vn_kv:g} kV, so nobody to meter")
+    if not net.ext_grid["in_service"].any():
+        faults.append("has no external grid in service, so nothing feeds it")
+    _add_busbar_fuses(net, max_vn_kv)
+    topology = Topology.of(net)
+    faults.extend(_unsupplied(net, topology))
+    if not faults:
+        faults.extend(_power_flow_faults(net))
+    if faults:
+        raise FeederError(name, faults)
+    return _assemble(name, net, topology, loads, max_vn_kv)
+
+
+def _faults_of_tables(net: Any) -> list[str]:
+    faults = [
+        f"has {len(net[table])} element(s) of the kind {table!r}, which is not supported; remove or replace them"
+        for table in _UNSUPPORTED_TABLES
+        if table in net and len(net[table])
+    ]
+    for table, column in _BUS_COLUMNS:
+        missing = net[table][~net[table][column].isin(net.bus.index)]
+        if len(missing):
+            faults.append(f"{table} {_some(missing.index)}: {column} is not a bus of the net")
+    return faults
+
+
+def _some(items: Any) -> str:
+    shown = [str(item) for item in items]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
+
+
+def _unsupplied(net: Any, topology: Topology) -> list[str]:
+    energised = topology.energised_buses()
+    dark = net.load[net.load["in_service"].to_numpy() & ~energised[net.bus.index.get_indexer(net.load["bus"])]]
+    if dark.empty:
+        return []
+    names = (f"{name or 'load'} (index {index})" for index, name in dark["name"].items())
+    return [f"{len(dark)} load(s) without a path to a source in the normal switching state: {_some(names)}"]
+
+
+def _power_flow_faults(net: Any) -> list[str]:
+    try:
+        pp.runpp(net, numba=NUMBA)
+    except pp.LoadflowNotConverged:
+        return ["its power flow does not converge with the loads that the net carries; check impedances and loads"]
+    return []
+
+
+def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:
+    low_voltage = net.bus.index[net.bus["vn_kv"] <= max_vn_kv]
+    busbars = set(net.trafo["lv_bus"]) & set(low_voltage)
+    drawn = set(zip(net.switch["bus"], net.switch["element"], net.switch["et"], strict=True))
+    missing = [
+        (bus, line)
+        for column in ("from_bus", "to_bus")
+        for line, bus in net.line[column].items()
+        if bus in busbars and (bus, line, "l") not in drawn
+    ]
+    if missing:
+        buses, lines = zip(*missing, strict=True)
+        pp.create_switches(net, buses=buses, elements=lines, et="l", closed=True, type="fuse")
+
+
+def _unique_names(index: Any, names: Any, prefix: str, fallback: str) -> list[str]:
+    """Readable and unique: the net's name where it is unique, else with the index; safe in topics, CSV and files."""
+    clean = [re.sub(r"[^A-Za-z0-9_.-]", "_", str(name)) if name is not None and name == name else "" for name in names]
+    counts = Counter(clean)
+    return [
+        prefix + (name if name and counts[name] == 1 else f"{name or fallback}-{number}")
+        for number, name in zip(index, clean, strict=True)
+    ]
+
+
+def _coordinates(geo: object) -> tuple[float | None, float | None]:
+    if not isinstance(geo, str) or not geo:
+        return None, None
+    longitude, latitude = json.loads(geo)["coordinates"][:2]
+    return float(longitude), float(latitude)
+
+
+def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: float) -> Feeder:
+    zones = topology.zones()
+    bus_position = net.bus.index.get_indexer(loads["bus"])
+    tree = topology.zone_tree(zones, bus_position)
+    trafo_names = _unique_names(net.trafo.index, net.trafo["name"], "", "transformer")
+    # Upstream transformers dominate more points than those below them: visited first, they are overwritten.
+    fed_by = [""] * len(loads)
+    reach = [tree.dominated(zones.count + row) for row in range(len(trafo_names))]
+    for row in sorted(range(len(trafo_names)), key=lambda row: -len(reach[row])):
+        for position in reach[row]:
+            fed_by[position] = trafo_names[row]
+    sections = _sections(net, topology, zones, tree, fed_by, max_vn_kv)
+    by_zone = {section.zone: section.id for section in sections}
+    geo = net.bus.get("geo")
+    points = []
+    ids = _unique_names(loads.index, loads["name"], "UP-", "load")
+    for position, (load, bus) in enumerate(loads["bus"].items()):
+        longitude, latitude = _coordinates(None if geo is None else geo.at[bus])
+        section = by_zone.get(int(zones.of_bus[bus_position[position]]), "")
+        points.append(UsagePoint(ids[position], int(load), int(bus), fed_by[position], section, longitude, latitude))
+    line_names = _unique_names(net.line.index, net.line["name"], "", "line")
+    return Feeder(
+        name=name,
+        net=net,
+        usage_points=tuple(points),
+        transformers={key: int(index) for key, index in zip(trafo_names, net.trafo.index, strict=True)},
+        sections={section.id: section for section in sections},
+        lines={key: int(index) for key, index in zip(line_names, net.line.index, strict=True)},
+        topology=topology,
+        zones=zones,
+        _tree=tree,
+    )
+
+
+def _sections(
+    net: Any, topology: Topology, zones: Zones, tree: DominatorTree, fed_by: list[str], max_vn_kv: float
+) -> list[Section]:
+    """Low-voltage zones that feed somebody and can be isolated: not those that hold a source."""
+    switches: dict[int, set[int]] = defaultdict(set)
+    for boundary in zones.boundaries:
+        for zone in (boundary.first, boundary.second):
+            switches[zone].update(boundary.switches)
+    trafos: dict[int, list[int]] = defaultdict(list)
+    for row, bus in enumerate(topology.trafo_lv):
+        trafos[int(zones.of_bus[bus])].append(row)
+    low = net.bus["vn_kv"].to_numpy() <= max_vn_kv
+    low_zones = dict.fromkeys(zones.of_bus[low]) | dict.fromkeys(zones.of_line[low[topology.line_from]])
+    with_source = set(zones.of_bus[topology.sources])
+    numbers: Counter[str] = Counter()
+    sections = []
+    for zone in map(int, low_zones):
+        reach = tree.dominated(zone)
+        if zone in with_source or not len(reach):
+            continue
+        transformer = fed_by[reach[0]]
+        numbers[transformer] += 1
+        sections.append(
+            Section(
+                id=f"{transformer or 'source'}-S{numbers[transformer]:02d}",
+                transformer=transformer,
+                switches=tuple(int(net.switch.index[row]) for row in sorted(switches[zone])),
+                transformers=tuple(int(net.trafo.index[row]) for row in trafos[zone]),
+                zone=zone,
+            )
+        )
+    return sections

@@ -1,0 +1,160 @@
+"""Switching state → energised usage points → power flow.
+
+A balanced power flow by pandapower. Its `recycle` option keeps the net's matrices and is silently stale after any
+change of topology, hence the rule of this module: one full power flow after each switching, recycled ones until the
+next. Dead loads are set to p = q = 0; `in_service` of a load never changes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+from numpy.typing import NDArray
+
+from grid.feeder import Device, Feeder
+from grid.pandapower_quiet import NUMBA
+
+_RECYCLE = {"bus_pq": True, "trafo": False, "gen": False}
+_VOLTAGE_DEPENDENCE = tuple(f"const_{kind}_{power}_percent" for kind in "zi" for power in "pq")
+
+Floats = NDArray[np.float64]
+
+
+class PowerFlowError(RuntimeError):
+    """The power flow has no solution for this demand and switching state."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """The feeder at one instant: n usage points, t transformers in the order of `Feeder.transformers`."""
+
+    energised: NDArray[np.bool_]
+    """(n,)"""
+    active_power_w: Floats
+    """(n,) + import; 0 when dark."""
+    reactive_power_var: Floats
+    voltage_pu: Floats
+    """(n,) of the bus; 0 when dark."""
+    transformer_loading_percent: Floats
+    transformer_active_power_w: Floats
+    """(t,) at the high-voltage side, + towards the low-voltage side."""
+    transformer_losses_w: Floats
+    line_losses_w: float
+    load_w: float
+    """All loads, usage points and bulk customers, net of infeed behind the meter."""
+    source_power_w: float
+    """From the external grids."""
+
+    @property
+    def losses_w(self) -> float:
+        """Lines and transformers."""
+        return self.line_losses_w + float(self.transformer_losses_w.sum())
+
+
+class Network:
+    """Solves one feeder, on a copy of its net."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._feeder = feeder
+        self._net = net = copy.deepcopy(feeder.net)
+        loads = net.load
+        self._rows = loads.index.get_indexer(feeder.load_index)
+        self._bus_rows = net.bus.index.get_indexer(loads["bus"])
+        in_service = loads["in_service"].to_numpy(dtype=bool)
+        scaling = np.where(in_service, loads["scaling"].to_numpy(dtype=np.float64), 0.0)
+        self._bulk_p_mw = loads["p_mw"].to_numpy(dtype=np.float64) * scaling
+        self._bulk_q_mvar = loads["q_mvar"].to_numpy(dtype=np.float64) * scaling
+        # Demand states the power that is really taken: nothing may scale it or make it depend on the voltage.
+        loads["scaling"] = 1.0
+        for column in _VOLTAGE_DEPENDENCE:
+            if column in loads:
+                loads[column] = 0.0
+        self._normal_lines = net.line["in_service"].to_numpy(dtype=bool).copy()
+        self._normal_trafos = net.trafo["in_service"].to_numpy(dtype=bool).copy()
+        self._normal_switches = net.switch["closed"].to_numpy(dtype=bool).copy()
+        self._opened: frozenset[Device] | None = None
+        self._bus_energised: NDArray[np.bool_] = np.zeros(len(net.bus), dtype=bool)
+        self._energised: NDArray[np.bool_] = np.zeros(len(feeder.usage_points), dtype=bool)
+        self._matrices_fit = False
+
+    def energised_for(self, opened: Collection[Device]) -> NDArray[np.bool_]:
+        """(n,) which usage points have supply with these devices open, by graph search only."""
+        self._switch(frozenset(opened))
+        return self._energised.copy()
+
+    def solve(self, active_power_w: Floats, reactive_power_var: Floats, opened: Collection[Device] = ()) -> Solution:
+        """Power flow for the demand (n,) of the usage points with these devices open.
+
+        Raises PowerFlowError when it does not converge, KeyError for a device that the feeder does not have.
+        """
+        self._switch(frozenset(opened))
+        net = self._net
+        active_w = np.where(self._energised, active_power_w, 0.0)
+        reactive_var = np.where(self._energised, reactive_power_var, 0.0)
+        p_mw, q_mvar = self._bulk_p_mw.copy(), self._bulk_q_mvar.copy()
+        p_mw[self._rows] = active_w / 1e6
+        q_mvar[self._rows] = reactive_var / 1e6
+        alive = self._bus_energised[self._bus_rows]
+        net.load["p_mw"] = np.where(alive, p_mw, 0.0)
+        net.load["q_mvar"] = np.where(alive, q_mvar, 0.0)
+        # Without an energised load bus pandapower skips the solver and keeps nothing that could be recycled.
+        recycle = _RECYCLE if self._matrices_fit and alive.any() else None
+        try:
+            pp.runpp(net, numba=NUMBA, recycle=recycle)
+        except pp.LoadflowNotConverged as error:
+            self._matrices_fit = False
+            raise PowerFlowError(
+                f"no power flow for {active_w.sum() / 1e3:.1f} kW on feeder {self._feeder.name!r} "
+                f"with {len(opened)} device(s) open: the demand is beyond what the feeder can carry"
+            ) from error
+        self._matrices_fit = True
+        voltage_pu = net.res_bus["vm_pu"].to_numpy()[self._feeder.bus_position]
+        return Solution(
+            energised=self._energised.copy(),
+            active_power_w=active_w,
+            reactive_power_var=reactive_var,
+            voltage_pu=np.where(self._energised, voltage_pu, 0.0),
+            transformer_loading_percent=_column(net.res_trafo, "loading_percent"),
+            transformer_active_power_w=_column(net.res_trafo, "p_hv_mw") * 1e6,
+            transformer_losses_w=_column(net.res_trafo, "pl_mw") * 1e6,
+            line_losses_w=float(_column(net.res_line, "pl_mw").sum() * 1e6),
+            load_w=float(np.where(alive, p_mw, 0.0).sum() * 1e6),
+            source_power_w=float(_column(net.res_ext_grid, "p_mw").sum() * 1e6),
+        )
+
+    def _switch(self, opened: frozenset[Device]) -> None:
+        if opened == self._opened:
+            return
+        feeder, net = self._feeder, self._net
+        lines, trafos, switches = self._normal_lines.copy(), self._normal_trafos.copy(), self._normal_switches.copy()
+        dropped = []
+        for device in opened:
+            if device.kind == "service":
+                dropped.append(feeder.position[device.id])
+            elif device.kind == "line":
+                lines[net.line.index.get_loc(feeder.lines[device.id])] = False
+            elif device.kind == "transformer":
+                trafos[net.trafo.index.get_loc(feeder.transformers[device.id])] = False
+            else:
+                section = feeder.sections[device.id]
+                switches[net.switch.index.get_indexer(section.switches)] = False
+                trafos[net.trafo.index.get_indexer(section.transformers)] = False
+        self._bus_energised = feeder.topology.energised_buses(lines, trafos, switches)
+        self._energised = self._bus_energised[feeder.bus_position]
+        self._energised[dropped] = False
+        net.line["in_service"] = lines
+        net.trafo["in_service"] = trafos
+        net.switch["closed"] = switches
+        self._opened = opened
+        self._matrices_fit = False
+
+
+def _column(results: Any, name: str) -> Floats:
+    """A result column, with 0 where pandapower leaves NaN for what is out of service."""
+    values: Floats = np.nan_to_num(results[name].to_numpy(dtype=np.float64))
+    return values

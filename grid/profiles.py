@@ -1,0 +1,130 @@
+"""Published 15-minute profiles of load and photovoltaic infeed.
+
+Source: SimBench, the dataset `1-complete_data-mixed-all-1-sw` (S. Meinecke et al., "SimBench—A Benchmark Dataset of
+Electric Power Systems to Compare Innovative Solutions Based on Power Flow Analysis", Energies 2020, 13(12), 3290,
+https://doi.org/10.3390/en13123290), licensed ODbL 1.0, read from the installed `simbench` wheel. The package itself is
+not imported: that takes seconds, and only its CSV files are wanted.
+
+The files hold the leap year 2016 in steps of 15 minutes, relative to the peak. Their time column is local (CET/CEST:
+02:00–03:00 is missing on 27 March and doubled on 30 October), so the rows are equidistant and row 0 is 23:00 UTC.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
+
+STEP_S = 900
+ROWS = 366 * 96
+HOURS = ROWS * STEP_S / 3600
+"""Length of the profile year."""
+
+_DATASET = "1-complete_data-mixed-all-1-sw"
+_FIRST_ROW_TIME = "01.01.2016 00:00"
+_FIRST_ROW_UTC = datetime(2015, 12, 31, 23, tzinfo=UTC)
+
+HOUSEHOLDS = ("H0-A", "H0-B", "H0-C", "H0-G", "H0-L")
+BUSINESSES = ("G1-A", "G1-B", "G1-C", "G2-A", "G3-A", "G4-A", "G4-B", "G5-A", "G6-A", "L1-A", "L2-A")
+"""Trade (G) and farms (L), those that the dataset connects at low voltage."""
+HEAT_PUMPS = (
+    *("Air_Alternative_1", "Air_Parallel_1", "Air_Semi-Parallel_1", "Soil_Alternative_1"),
+    *("Air_Alternative_2", "Air_Parallel_2", "Air_Semi-Parallel_2", "Soil_Alternative_2"),
+)
+PHOTOVOLTAICS = ("PV1", "PV2", "PV3", "PV4", "PV5", "PV6", "PV7", "PV8")
+
+REACTIVE_RATIO = 0.4
+"""Peak reactive over peak active power of low-voltage loads: `qLoad`/`pLoad` in the dataset's Load.csv (0.39–0.41)."""
+
+
+class ProfileError(RuntimeError):
+    """The published profiles are not there or not what they are known to be."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProfileSet:
+    """Curves of one kind. `active` and `reactive` are (rows, curves), each relative to its own peak."""
+
+    names: tuple[str, ...]
+    active: NDArray[np.float64]
+    reactive: NDArray[np.float64]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(curves,) mean of `active` over the year."""
+        return np.asarray(self.active.mean(axis=0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profiles:
+    """The curves that demand is made of."""
+
+    households: ProfileSet
+    businesses: ProfileSet
+    heat_pumps: ProfileSet
+    photovoltaics: ProfileSet
+    """Per kWp installed; the reactive part is zero."""
+
+
+def row_of(time_s: int) -> int:
+    """The row that holds at an instant: same month, day and time of day (UTC) in the profile year."""
+    instant = datetime.fromtimestamp(time_s, UTC).replace(year=2016)
+    return int((instant - _FIRST_ROW_UTC).total_seconds() // STEP_S) % ROWS
+
+
+@functools.cache
+def load_profiles() -> Profiles:
+    """Read the installed dataset (about 0.5 s, then kept). Raises ProfileError."""
+    directory = _dataset_directory()
+    loads = (*HOUSEHOLDS, *BUSINESSES, *HEAT_PUMPS)
+    columns = [f"{name}_{kind}" for name in loads for kind in ("pload", "qload")]
+    load = _read(directory / "LoadProfile.csv", columns)
+    renewable = _read(directory / "RESProfile.csv", list(PHOTOVOLTAICS))
+
+    def take(names: tuple[str, ...]) -> ProfileSet:
+        return ProfileSet(
+            names, _stack(load, [f"{n}_pload" for n in names]), _stack(load, [f"{n}_qload" for n in names])
+        )
+
+    active = _stack(renewable, list(PHOTOVOLTAICS))
+    return Profiles(
+        take(HOUSEHOLDS), take(BUSINESSES), take(HEAT_PUMPS), ProfileSet(PHOTOVOLTAICS, active, np.zeros_like(active))
+    )
+
+
+def _dataset_directory() -> Path:
+    spec = importlib.util.find_spec("simbench")
+    if spec is None or not spec.submodule_search_locations:
+        raise ProfileError("the package simbench, which carries the load profiles, is missing: pip install simbench")
+    return Path(spec.submodule_search_locations[0]) / "networks" / _DATASET
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        table = csv.read_csv(
+            path,
+            parse_options=csv.ParseOptions(delimiter=";"),
+            convert_options=csv.ConvertOptions(
+                include_columns=["time", *columns], column_types=dict.fromkeys(columns, pa.float64())
+            ),
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise ProfileError(f"cannot read the load profiles from {path}: {error}; reinstall simbench") from error
+    if table.num_rows != ROWS or table["time"][0].as_py() != _FIRST_ROW_TIME:
+        raise ProfileError(
+            f"{path} has {table.num_rows} rows from {table['time'][0]}; expected {ROWS} from {_FIRST_ROW_TIME}"
+        )
+    return table
+
+
+def _stack(table: pa.Table, columns: list[str]) -> NDArray[np.float64]:
+    values = np.column_stack([table[column].to_numpy() for column in columns])
+    values.setflags(write=False)
+    return values

@@ -1,0 +1,109 @@
+"""The feeder in simulated time: demand, switching and power flow, one physical frame after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.feeder import Device, Feeder
+from grid.network import Network, Solution
+from grid.truth import TruthRecorder
+from grid.world import PHASES, WorldFrame
+
+
+class DemandSource(Protocol):
+    """What the simulation asks of demand; `grid.demand.Demand` is one."""
+
+    @property
+    def connected(self) -> NDArray[np.bool_]:
+        """(n, 3) the phases of each usage point, at least one."""
+        ...
+
+    def at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(active W, reactive var), each (n,), positive for import."""
+        ...
+
+
+class GridSimulation:
+    """A frame is due at `start_s` and every `step_s` seconds from there, and whenever something was switched."""
+
+    def __init__(self, feeder: Feeder, demand: DemandSource, *, start_s: int, step_s: int = 900) -> None:
+        if step_s <= 0:
+            raise ValueError(f"step_s is {step_s}; a step lasts at least one second")
+        self.feeder = feeder
+        self.truth = TruthRecorder(feeder)
+        self._demand = demand
+        self._network = Network(feeder)
+        self._phase_share = demand.connected / demand.connected.sum(axis=1, keepdims=True)
+        self._voltage_base_v = demand.connected * feeder.nominal_voltage_v[:, np.newaxis]
+        self._start_s, self._step_s = start_s, step_s
+        self._frame: WorldFrame | None = None
+        self._next_s = start_s
+        self._applied: frozenset[Device] = frozenset()
+        self._wanted: frozenset[Device] = frozenset()
+
+    def next_due(self) -> int:
+        """The epoch second of the next step."""
+        return self._next_s
+
+    @property
+    def opened(self) -> Collection[Device]:
+        """Devices that are open or will be at the next `advance`."""
+        return self._wanted
+
+    def open(self, device: Device) -> None:
+        """Open a device at the instant of the next `advance`; without effect on one that is open.
+
+        Raises KeyError for a device that the feeder does not have.
+        """
+        self.feeder.darkened_by(device)
+        self._wanted |= {device}
+
+    def close(self, device: Device) -> None:
+        """Close a device at the instant of the next `advance`; without effect on one that is closed.
+
+        Raises KeyError for a device that the feeder does not have.
+        """
+        self.feeder.darkened_by(device)
+        self._wanted -= {device}
+
+    def advance(self, now_s: int) -> WorldFrame | None:
+        """The frame that holds from `now_s`, if a step begins or something was switched; else None.
+
+        Raises ValueError when time runs backwards or leaps over a step, PowerFlowError when there is no solution.
+        """
+        earliest = self._start_s if self._frame is None else self._frame.time_s
+        if not earliest <= now_s <= self._next_s:
+            raise ValueError(
+                f"cannot advance to {now_s}: the next step is due at {self._next_s}, the last was {earliest}"
+            )
+        if now_s < self._next_s and self._wanted == self._applied:
+            return None
+        if now_s == self._next_s:
+            self._next_s += self._step_s
+        # Demand belongs to the step: switching in the middle of one must not change what the others take.
+        solution = self._network.solve(*self._demand.at(self._next_s - self._step_s), self._wanted)
+        self._applied = self._wanted
+        self._frame = self._next_frame(now_s, solution)
+        self.truth.record(self._frame, solution, self._demand.connected, self._applied)
+        return self._frame
+
+    def _next_frame(self, now_s: int, solution: Solution) -> WorldFrame:
+        last = self._frame
+        if last is None:
+            imported = exported = np.zeros((len(solution.energised), PHASES))
+        else:
+            imported, exported = last.energy_at(now_s)
+        return WorldFrame(
+            sequence=0 if last is None else last.sequence + 1,
+            time_s=now_s,
+            energised=solution.energised,
+            import_wh=imported,
+            export_wh=exported,
+            active_power_w=solution.active_power_w[:, np.newaxis] * self._phase_share,
+            reactive_power_var=solution.reactive_power_var[:, np.newaxis] * self._phase_share,
+            voltage_v=solution.voltage_pu[:, np.newaxis] * self._voltage_base_v,
+        )

@@ -1,0 +1,190 @@
+"""The truth of a run: what the physics did, kept frame by frame and written as tables.
+
+Energies, energised seconds and voltage-seconds are integrals of quantities that are constant between frames, so every
+interval's value is exact, whatever second a switching happened at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from grid.feeder import Device, Feeder
+from grid.network import Solution
+from grid.outages import Outage, OutageLog, write_outages
+from grid.world import SECONDS_PER_HOUR, WorldFrame
+
+Floats = NDArray[np.float64]
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """One frame, summed over phases, and the feeder's state with it. Usage-point arrays are (n,)."""
+
+    time_s: int
+    energised: NDArray[np.bool_]
+    import_wh: Floats
+    export_wh: Floats
+    import_w: Floats
+    export_w: Floats
+    voltage_v: Floats
+    """Mean over the connected phases; 0 when dark."""
+    solution: Solution
+
+
+class TruthRecorder:
+    """Collects frames (about 60 kB each for 1,500 usage points) and writes them."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._feeder = feeder
+        self._samples: list[_Sample] = []
+        self._outages = OutageLog(feeder)
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """Interruptions by device so far, in the order of their beginning."""
+        return self._outages.outages
+
+    def record(
+        self, frame: WorldFrame, solution: Solution, connected: NDArray[np.bool_], opened: frozenset[Device]
+    ) -> None:
+        """Take note of a frame. `connected` (n, 3) are the phases of each usage point."""
+        self._samples.append(
+            _Sample(
+                time_s=frame.time_s,
+                energised=frame.energised,
+                import_wh=frame.import_wh.sum(axis=1),
+                export_wh=frame.export_wh.sum(axis=1),
+                import_w=np.maximum(frame.active_power_w, 0.0).sum(axis=1),
+                export_w=np.maximum(-frame.active_power_w, 0.0).sum(axis=1),
+                voltage_v=frame.voltage_v.sum(axis=1) / connected.sum(axis=1),
+                solution=solution,
+            )
+        )
+        self._outages.update(frame.time_s, frame.energised, opened)
+
+    def write(self, directory: Path, *, interval_length_s: int = 900, until_s: int) -> None:
+        """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet` and
+        `truth_outages.json` into `directory`, which is made if need be.
+
+        Intervals lie on multiples of `interval_length_s` since the epoch; those that are not wholly between the first
+        frame and `until_s` are left out. Frames and outages after `until_s` are left out, too.
+        Raises ValueError when there is no frame up to `until_s`.
+        """
+        samples = [sample for sample in self._samples if sample.time_s <= until_s]
+        if not samples:
+            raise ValueError(f"no frame was recorded up to {until_s}")
+        directory.mkdir(parents=True, exist_ok=True)
+        tables = {
+            "truth": self._intervals(samples, interval_length_s, until_s),
+            "truth_frames": self._frames(samples),
+            "truth_transformers": self._transformers(samples),
+            "truth_network": _network(samples),
+        }
+        for name, table in tables.items():
+            pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
+        write_outages(directory / "truth_outages.json", [outage for outage in self.outages if outage.from_s <= until_s])
+
+    def _intervals(self, samples: list[_Sample], length_s: int, until_s: int) -> pa.Table:
+        first = -(-samples[0].time_s // length_s)
+        bounds = np.arange(first, until_s // length_s + 1, dtype=np.int64) * length_s
+        imported, exported, energised_s, voltage_vs = np.diff(_integrals(samples, bounds), axis=1)
+        voltage_v = np.divide(voltage_vs, energised_s, out=np.zeros_like(voltage_vs), where=energised_s > 0)
+        starts = bounds[:-1]
+        n = len(self._feeder.usage_points)
+        return pa.table(
+            {
+                "usage_point": self._usage_points(len(starts)),
+                "interval_start": _times(np.repeat(starts, n)),
+                "interval_length_s": np.full(len(starts) * n, length_s, dtype=np.int32),
+                "energised_s": energised_s.ravel(),
+                "import_wh": imported.ravel(),
+                "export_wh": exported.ravel(),
+                "voltage_v": pa.array(voltage_v.ravel(), mask=(energised_s <= 0).ravel()),
+            }
+        )
+
+    def _frames(self, samples: list[_Sample]) -> pa.Table:
+        n = len(self._feeder.usage_points)
+        return pa.table(
+            {
+                "time": _times(np.repeat([s.time_s for s in samples], n)),
+                "usage_point": self._usage_points(len(samples)),
+                "energised": np.concatenate([s.energised for s in samples]),
+                "import_wh": np.concatenate([s.import_wh for s in samples]),
+                "export_wh": np.concatenate([s.export_wh for s in samples]),
+                "active_power_w": np.concatenate([s.import_w - s.export_w for s in samples]),
+            }
+        )
+
+    def _transformers(self, samples: list[_Sample]) -> pa.Table:
+        names = list(self._feeder.transformers)
+        return pa.table(
+            {
+                "time": _times(np.repeat([s.time_s for s in samples], len(names))),
+                "transformer": _repeated(names, len(samples)),
+                "loading_percent": np.concatenate([s.solution.transformer_loading_percent for s in samples]),
+                "active_power_w": np.concatenate([s.solution.transformer_active_power_w for s in samples]),
+                "losses_w": np.concatenate([s.solution.transformer_losses_w for s in samples]),
+            }
+        )
+
+    def _usage_points(self, times: int) -> pa.DictionaryArray:
+        return _repeated([point.id for point in self._feeder.usage_points], times)
+
+
+def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
+    """(4, instants, n): import Wh, export Wh, energised s and voltage V·s since the first frame."""
+    times = np.array([sample.time_s for sample in samples], dtype=np.int64)
+    at = np.searchsorted(times, instants, side="right") - 1
+    n = len(samples[0].energised)
+    energised_s, voltage_vs = np.zeros(n), np.zeros(n)
+    result = np.empty((4, len(instants), n))
+    current = 0
+    for slot, (instant, index) in enumerate(zip(instants, at, strict=True)):
+        while current < index:
+            span_s = samples[current + 1].time_s - samples[current].time_s
+            energised_s = energised_s + samples[current].energised * span_s
+            voltage_vs = voltage_vs + samples[current].voltage_v * span_s
+            current += 1
+        sample = samples[current]
+        span_s = int(instant) - sample.time_s
+        result[0, slot] = sample.import_wh + sample.import_w * (span_s / SECONDS_PER_HOUR)
+        result[1, slot] = sample.export_wh + sample.export_w * (span_s / SECONDS_PER_HOUR)
+        result[2, slot] = energised_s + sample.energised * span_s
+        result[3, slot] = voltage_vs + sample.voltage_v * span_s
+    return result
+
+
+def _network(samples: list[_Sample]) -> pa.Table:
+    lowest, highest, dark = [], [], []
+    for sample in samples:
+        voltages = sample.solution.voltage_pu[sample.energised]
+        lowest.append(float(voltages.min()) if len(voltages) else None)
+        highest.append(float(voltages.max()) if len(voltages) else None)
+        dark.append(int(np.count_nonzero(~sample.energised)))
+    return pa.table(
+        {
+            "time": _times(np.array([s.time_s for s in samples])),
+            "losses_w": [s.solution.losses_w for s in samples],
+            "load_w": [s.solution.load_w for s in samples],
+            "min_voltage_pu": pa.array(lowest, pa.float64()),
+            "max_voltage_pu": pa.array(highest, pa.float64()),
+            "dark_usage_points": pa.array(dark, pa.int32()),
+        }
+    )
+
+
+def _times(seconds: NDArray[np.int64]) -> pa.Array:
+    return pa.array(np.asarray(seconds, dtype=np.int64) * 1_000_000, pa.int64()).cast(_TIME)
+
+
+def _repeated(names: list[str], times: int) -> pa.DictionaryArray:
+    indices = np.tile(np.arange(len(names), dtype=np.int32), times)
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(names, pa.string()))
