@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from grid.demand import assign_demand
-from grid.feeder import Feeder, FeederError, load_feeder
-from grid.selectors import Device, SelectionError, select
+from grid.demand import Demand
+from grid.feeder import Device, Feeder, FeederError, load_feeder
+from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
 from lab.errors import UserError
 from lab.link import Body, Handler
@@ -53,14 +53,13 @@ class GridPart:
             self._feeder = load_feeder(body["feeder"])
         except FeederError as error:
             raise UserError([str(error)], "Choose another feeder in the scenario's [feeder] table.") from error
-        demand = assign_demand(self._feeder, seed=body["seed"], start_s=body["start_s"])
+        demand = Demand.draw(self._feeder, seed=body["seed"], start_s=body["start_s"])
         self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"])
-        points = self._feeder.usage_points
         return {
             "name": self._feeder.name,
-            "buses": len(self._feeder.net.bus),
+            "buses": self._feeder.bus_count,
             "transformers": len(self._feeder.transformers),
-            "usage_points": [point.id for point in points],
+            "usage_points": [point.id for point in self._feeder.usage_points],
         }, ()
 
     async def select(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
@@ -70,9 +69,10 @@ class GridPart:
             device = select(self.feeder, body["device"], body["select"], rng, exclude=frozenset(body["exclude"]))
         except SelectionError as error:
             raise UserError([f"{body['where']}: {error}"], "Change the event's `select`.") from error
-        self._devices[device.id] = device
-        ids = [self.feeder.usage_points[row].id for row in device.usage_points]
-        return {"device": device.id, "usage_points": ids}, ()
+        name = f"{device.kind} {device.id}"
+        self._devices[name] = device
+        points = [self.feeder.usage_points[row].id for row in self.feeder.darkened_by(device)]
+        return {"device": name, "usage_points": points}, ()
 
     async def open(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         self.simulation.open(self._devices[body["device"]])

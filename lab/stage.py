@@ -1,0 +1,114 @@
+"""The lab's processes as one thing that can be set up, disturbed, and taken down."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.link import TOKEN_VARIABLE, LabLink
+from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
+from lab.services.broker import EmbeddedBroker
+from lab.shipment import ShippedMeter
+from lab.supervisor import ProcessSpec, Supervisor
+
+GRID = "grid"
+HEADEND = "headend"
+BROKER = "broker"
+METERS_PER_FLEET = 10_000
+
+
+@dataclass(slots=True)
+class Stage:
+    """Starts the parts and does to them what the scenario says.
+
+    The grid is started by itself first: it knows the usage points, from which the fleet follows.
+    """
+
+    supervisor: Supervisor
+    link: LabLink
+    token: str
+    broker: EmbeddedBroker | None = None
+    head_init: dict[str, Any] = field(default_factory=dict)
+    fleets: list[RemoteFleet] = field(default_factory=list)
+    now_s: int = 0
+
+    @classmethod
+    def create(cls, supervisor: Supervisor) -> Stage:
+        token = secrets.token_hex(16)
+        return cls(supervisor, LabLink(token=token), token)
+
+    @property
+    def grid(self) -> RemoteGrid:
+        return RemoteGrid(self.link, GRID)
+
+    @property
+    def head(self) -> RemoteHead:
+        return RemoteHead(self.link, HEADEND)
+
+    async def start_part(self, name: str, module: str) -> None:
+        """Start the process of a part; it connects by itself, see `LabLink.wait_for`."""
+        await self.supervisor.start(
+            ProcessSpec(
+                name,
+                [sys.executable, "-m", f"lab.parts.{module}", "--name", name, "--link", self.link.address],
+                environment={
+                    TOKEN_VARIABLE: self.token,
+                    # One core's worth of linear algebra: the parts share the machine, and threads only wait for each other.
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "OMP_NUM_THREADS": "1",
+                },
+            )
+        )
+
+    async def start_fleet(
+        self, meters: Sequence[ShippedMeter], *, shipment: Path, directory: Path, broker: tuple[str, int], seed: int, start_s: int
+    ) -> None:
+        """One process for each `METERS_PER_FLEET` meters."""
+        for first in range(0, len(meters), METERS_PER_FLEET):
+            shard = meters[first : first + METERS_PER_FLEET]
+            name = f"fleet-{len(self.fleets)}"
+            await self.link.wait_for(name)
+            await self.link.call(
+                name,
+                "init",
+                shipment=str(shipment),
+                rows=list(range(first, first + len(shard))),
+                memory=str(directory / f"{name}.sqlite"),
+                broker_host=broker[0],
+                broker_port=broker[1],
+                seed=seed,
+                start_s=start_s,
+            )
+            self.fleets.append(RemoteFleet(self.link, name, [meter.serial for meter in shard]))
+
+    async def start_head(self) -> RemoteHead:
+        """Wait for the head-end's process and let it migrate, connect and subscribe."""
+        await self.link.wait_for(HEADEND)
+        await self.link.call(HEADEND, "init", **self.head_init, now_s=self.now_s)
+        return self.head
+
+    async def switch(self, verb: str, device: str) -> None:
+        await self.link.call(GRID, verb, device=device)
+
+    async def disturb(self, verb: str, serials: Sequence[str]) -> None:
+        await asyncio.gather(*(fleet.disturb(verb, serials) for fleet in self.fleets))
+
+    async def kill(self, part: str) -> None:
+        if part == BROKER and self.broker is not None:
+            await self.broker.kill()
+            await asyncio.gather(*(fleet.wait_disconnected() for fleet in self.fleets))
+        elif part == HEADEND:
+            await self.supervisor.kill(HEADEND)
+            self.link.drop(HEADEND)
+
+    async def bring_back(self, part: str) -> RemoteHead | None:
+        if part == BROKER and self.broker is not None:
+            await self.broker.restart()
+            return None
+        await self.start_part(HEADEND, HEADEND)
+        return await self.start_head()
