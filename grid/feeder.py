@@ -155,12 +155,18 @@ class Feeder:
 
 
 def _schutterwald() -> Any:
+    """A German village with 14 MV/LV transformers: https://doi.org/10.3390/en13164052, shipped by pandapower.
+
+    The published tap position lowers the voltage by 2.5 % on top of a source at 0.965 pu; real evening peaks then fall
+    below the 0.9 pu of EN 50160. The taps are put to neutral, as the network's operator would.
+    """
     with quiet_pandapower():
-        return pandapower.networks.lv_schutterwald()
+        net = pandapower.networks.lv_schutterwald()
+    net.trafo["tap_pos"] = net.trafo["tap_neutral"]
+    return net
 
 
 _LOADERS: dict[str, Callable[[], Any]] = {"schutterwald": _schutterwald}
-"""Schutterwald: a German village, 14 MV/LV transformers; https://doi.org/10.3390/en13164052, shipped by pandapower."""
 
 
 def load_feeder(name: str) -> Feeder:

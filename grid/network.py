@@ -1,8 +1,7 @@
 """Switching state → energised usage points → power flow.
 
-A balanced power flow by pandapower. Its `recycle` option keeps the net's matrices and is silently stale after any
-change of topology, hence the rule of this module: one full power flow after each switching, recycled ones until the
-next. Dead loads are set to p = q = 0; `in_service` of a load never changes.
+A balanced (positive-sequence) power flow. The matrices of a switching state are never carried over to another one, and
+dead loads are set to p = q = 0; `in_service` of a load never changes.
 """
 
 from __future__ import annotations
@@ -10,23 +9,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandapower as pp
 from numpy.typing import NDArray
 
 from grid.feeder import Device, Feeder
-from grid.pandapower_quiet import NUMBA
+from grid.powerflow import PowerFlow, PowerFlowError
 
-_RECYCLE = {"bus_pq": True, "trafo": False, "gen": False}
 _VOLTAGE_DEPENDENCE = tuple(f"const_{kind}_{power}_percent" for kind in "zi" for power in "pq")
 
 Floats = NDArray[np.float64]
-
-
-class PowerFlowError(RuntimeError):
-    """The power flow has no solution for this demand and switching state."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +72,7 @@ class Network:
         self._opened: frozenset[Device] | None = None
         self._bus_energised: NDArray[np.bool_] = np.zeros(len(net.bus), dtype=bool)
         self._energised: NDArray[np.bool_] = np.zeros(len(feeder.usage_points), dtype=bool)
-        self._matrices_fit = False
+        self._flow: PowerFlow | None = None
 
     def energised_for(self, opened: Collection[Device]) -> NDArray[np.bool_]:
         """(n,) which usage points have supply with these devices open, by graph search only."""
@@ -93,38 +85,34 @@ class Network:
         Raises PowerFlowError when it does not converge, KeyError for a device that the feeder does not have.
         """
         self._switch(frozenset(opened))
-        net = self._net
         active_w = np.where(self._energised, active_power_w, 0.0)
         reactive_var = np.where(self._energised, reactive_power_var, 0.0)
         p_mw, q_mvar = self._bulk_p_mw.copy(), self._bulk_q_mvar.copy()
         p_mw[self._rows] = active_w / 1e6
         q_mvar[self._rows] = reactive_var / 1e6
         alive = self._bus_energised[self._bus_rows]
-        net.load["p_mw"] = np.where(alive, p_mw, 0.0)
-        net.load["q_mvar"] = np.where(alive, q_mvar, 0.0)
-        # Without an energised load bus pandapower skips the solver and keeps nothing that could be recycled.
-        recycle = _RECYCLE if self._matrices_fit and alive.any() else None
+        p_mw, q_mvar = np.where(alive, p_mw, 0.0), np.where(alive, q_mvar, 0.0)
         try:
-            pp.runpp(net, numba=NUMBA, recycle=recycle)
-        except pp.LoadflowNotConverged as error:
-            self._matrices_fit = False
+            if self._flow is None:
+                self._net.load["p_mw"], self._net.load["q_mvar"] = p_mw, q_mvar
+                self._flow = PowerFlow(self._net, self._bus_energised)
+            flow = self._flow.solve(p_mw, q_mvar)
+        except PowerFlowError as error:
             raise PowerFlowError(
-                f"no power flow for {active_w.sum() / 1e3:.1f} kW on feeder {self._feeder.name!r} "
-                f"with {len(opened)} device(s) open: the demand is beyond what the feeder can carry"
+                f"feeder {self._feeder.name!r} with {len(opened)} device(s) open cannot carry "
+                f"{p_mw.sum() * 1e3:.1f} kW: {error}"
             ) from error
-        self._matrices_fit = True
-        voltage_pu = net.res_bus["vm_pu"].to_numpy()[self._feeder.bus_position]
         return Solution(
             energised=self._energised.copy(),
             active_power_w=active_w,
             reactive_power_var=reactive_var,
-            voltage_pu=np.where(self._energised, voltage_pu, 0.0),
-            transformer_loading_percent=_column(net.res_trafo, "loading_percent"),
-            transformer_active_power_w=_column(net.res_trafo, "p_hv_mw") * 1e6,
-            transformer_losses_w=_column(net.res_trafo, "pl_mw") * 1e6,
-            line_losses_w=float(_column(net.res_line, "pl_mw").sum() * 1e6),
-            load_w=float(np.where(alive, p_mw, 0.0).sum() * 1e6),
-            source_power_w=float(_column(net.res_ext_grid, "p_mw").sum() * 1e6),
+            voltage_pu=np.where(self._energised, flow.bus_voltage_pu[self._feeder.bus_position], 0.0),
+            transformer_loading_percent=flow.trafo_loading_percent,
+            transformer_active_power_w=flow.trafo_active_power_w,
+            transformer_losses_w=flow.trafo_losses_w,
+            line_losses_w=flow.line_losses_w,
+            load_w=float(p_mw.sum() * 1e6),
+            source_power_w=flow.source_power_w,
         )
 
     def _switch(self, opened: frozenset[Device]) -> None:
@@ -151,10 +139,4 @@ class Network:
         net.trafo["in_service"] = trafos
         net.switch["closed"] = switches
         self._opened = opened
-        self._matrices_fit = False
-
-
-def _column(results: Any, name: str) -> Floats:
-    """A result column, with 0 where pandapower leaves NaN for what is out of service."""
-    values: Floats = np.nan_to_num(results[name].to_numpy(dtype=np.float64))
-    return values
+        self._flow = None

@@ -92,7 +92,7 @@ class OutageLog:
 
 
 def write_outages(path: Path, outages: Iterable[Outage]) -> None:
-    """A JSON list of {id, device_kind, device, from, to, usage_points}: times are ISO 8601 UTC, `to` null if it lasts."""
+    """A JSON list of {id, device_kind, device, from, to, usage_points}: ISO 8601 in UTC, `to` null if it lasts."""
 
     def iso(time_s: int | None) -> str | None:
         return None if time_s is None else datetime.fromtimestamp(time_s, UTC).isoformat()

@@ -1,0 +1,155 @@
+"""A fast power flow for one switching state of a net without voltage-controlled generators.
+
+pandapower converts the net and solves it once per switching state; after that only loads change, and its admittance
+matrix Y is solved here by fixed-point iteration with one factorisation (the implicit Z-bus method: T.-H. Chen et al.,
+"Distribution system power flow analysis – a rigid approach", IEEE Trans. Power Delivery 6(3), 1991, 1146–1152):
+
+    Y_pp · v = conj(S / v) − Y_ps · v_s         p: load buses, s: sources
+
+Each solution starts from the no-load voltages, so it depends on the demand and the switching state only, not on what
+was solved before. It is several times faster than pandapower's `recycle`, and has no stale state after a switching:
+another state is another object. Tests hold it against a full `runpp`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import splu  # type: ignore[import-untyped,unused-ignore]  # scipy ships no types
+
+from grid.pandapower_quiet import NUMBA
+
+Floats = NDArray[np.float64]
+
+TOLERANCE_MVA = 1e-10
+"""Largest mismatch at any bus: thousands of them must not add up to a watt."""
+MAX_ITERATIONS = 60
+# Columns of the PYPOWER case format.
+_PD, _QD, _BASE_KV, _F_BUS, _T_BUS = 2, 3, 9, 0, 1
+
+
+class PowerFlowError(RuntimeError):
+    """The power flow has no solution for this demand and switching state."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """Rows as in the net's own tables; 0 for what has no supply."""
+
+    bus_voltage_pu: Floats
+    trafo_loading_percent: Floats
+    trafo_active_power_w: Floats
+    """At the high-voltage side, + towards the low-voltage side."""
+    trafo_losses_w: Floats
+    line_losses_w: float
+    source_power_w: float
+
+
+class PowerFlow:
+    """The net as it is switched now. Later changes of the net's topology do not reach this object."""
+
+    def __init__(self, net: Any, bus_energised: NDArray[np.bool_]) -> None:
+        """Solve `net` once. Raises PowerFlowError."""
+        try:
+            pp.runpp(net, numba=NUMBA)
+        except pp.LoadflowNotConverged as error:
+            raise PowerFlowError(f"pandapower finds no power flow: {error}") from error
+        self._bus_energised = bus_energised
+        lookup = net._pd2ppc_lookups["bus"][net.bus.index.to_numpy()]
+        self._load_rows = net.bus.index.get_indexer(net.load["bus"])
+        self._trafo = net.trafo[["vn_hv_kv", "vn_lv_kv"]].to_numpy(dtype=np.float64)
+        rated = net.trafo["sn_mva"] * net.trafo["parallel"] * net.trafo["df"]
+        self._rated_mva = rated.to_numpy(dtype=np.float64)
+        internal = net._ppc["internal"]
+        self._solvable = len(internal.get("pq", ())) > 0
+        if not self._solvable:
+            # Only sources are left, for instance with every transformer out: their voltages are what there is.
+            self._bus_voltage_pu = np.where(bus_energised, np.nan_to_num(net.res_bus["vm_pu"].to_numpy()), 0.0)
+            return
+        self._base_mva = float(internal["baseMVA"])
+        buses = len(internal["bus"])
+        # Buses without supply have no counterpart; their row is never read.
+        self._node = np.where(bus_energised, lookup, 0)
+        self._sources, self._nodes = internal["ref"], internal["pq"]
+        voltage = internal["V"]
+        matrix = internal["Ybus"].tocsr()
+        self._matrix = matrix
+        self._factors = splu(matrix[self._nodes][:, self._nodes].tocsc())
+        self._source_voltage = voltage[self._sources]
+        self._infeed = matrix[self._nodes][:, self._sources] @ self._source_voltage
+        demand = internal["bus"][:, _PD].real + 1j * internal["bus"][:, _QD].real
+        self._static_mva = demand - self._sum_at_nodes(
+            net.load["p_mw"].to_numpy(), net.load["q_mvar"].to_numpy(), buses
+        )
+        branch = internal["branch"]
+        self._from, self._to = branch[:, _F_BUS].real.astype(np.intp), branch[:, _T_BUS].real.astype(np.intp)
+        self._matrix_from, self._matrix_to = internal["Yf"], internal["Yt"]
+        self._branch_in_service = internal["branch_is"].astype(bool)
+        tables = net._pd2ppc_lookups["branch"]
+        self._line_span, self._trafo_span = tables.get("line", (0, 0)), tables.get("trafo", (0, 0))
+        self._base_kv = internal["bus"][:, _BASE_KV].real
+
+    def _sum_at_nodes(self, p_mw: Floats, q_mvar: Floats, buses: int) -> NDArray[np.complex128]:
+        alive = self._bus_energised[self._load_rows]
+        nodes = self._node[self._load_rows[alive]]
+        active = np.bincount(nodes, weights=p_mw[alive], minlength=buses)
+        return np.asarray(active + 1j * np.bincount(nodes, weights=q_mvar[alive], minlength=buses))
+
+    def solve(self, p_mw: Floats, q_mvar: Floats) -> Flow:
+        """Power flow for the loads of `net.load` (by row). Raises PowerFlowError when it does not converge."""
+        if not self._solvable:
+            trafos, alive = np.zeros(len(self._trafo)), self._bus_energised[self._load_rows]
+            return Flow(self._bus_voltage_pu, trafos, trafos, trafos, 0.0, float(p_mw[alive].sum() * 1e6))
+        demand = (self._static_mva + self._sum_at_nodes(p_mw, q_mvar, len(self._static_mva))) / self._base_mva
+        voltage = np.empty(len(demand), dtype=np.complex128)
+        voltage[self._sources] = self._source_voltage
+        voltage[self._nodes] = self._iterate(-demand[self._nodes])
+        source = voltage[self._sources] * np.conj(self._matrix[self._sources] @ voltage) + demand[self._sources]
+        branch_from = voltage[self._from] * np.conj(self._matrix_from @ voltage)
+        branch_to = voltage[self._to] * np.conj(self._matrix_to @ voltage)
+        losses_w = self._by_branch((branch_from + branch_to).real) * self._base_mva * 1e6
+        active_w = self._by_branch(branch_from.real) * self._base_mva * 1e6
+        return Flow(
+            bus_voltage_pu=np.where(self._bus_energised, np.abs(voltage[self._node]), 0.0),
+            trafo_loading_percent=self._loading(branch_from, branch_to, np.abs(voltage)),
+            trafo_active_power_w=active_w[slice(*self._trafo_span)],
+            trafo_losses_w=losses_w[slice(*self._trafo_span)],
+            line_losses_w=float(losses_w[slice(*self._line_span)].sum()),
+            source_power_w=float(source.real.sum() * self._base_mva * 1e6),
+        )
+
+    def _iterate(self, injected: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        voltage: NDArray[np.complex128] = self._factors.solve(-self._infeed)
+        tolerance = TOLERANCE_MVA / self._base_mva
+        for _ in range(MAX_ITERATIONS):
+            # What the buses would take up at the new voltages with the currents of the old ones is the mismatch.
+            current = np.conj(injected / voltage)
+            voltage = self._factors.solve(current - self._infeed)
+            if np.max(np.abs(voltage * np.conj(current) - injected)) < tolerance:
+                return voltage
+        raise PowerFlowError(
+            f"no power flow within {MAX_ITERATIONS} iterations for a demand of "
+            f"{-injected.real.sum() * self._base_mva * 1e3:.1f} kW"
+        )
+
+    def _by_branch(self, values: Floats) -> Floats:
+        result = np.zeros(len(self._branch_in_service))
+        result[self._branch_in_service] = values
+        return result
+
+    def _loading(self, branch_from: Any, branch_to: Any, voltage_pu: Floats) -> Floats:
+        """Rated by current, as pandapower does by default."""
+        trafos = slice(*self._trafo_span)
+        percent = [
+            self._by_branch(np.abs(power) * self._base_mva / (voltage_pu[node] * self._base_kv[node]))[trafos]
+            * rated_kv
+            for power, node, rated_kv in (
+                (branch_from, self._from, self._trafo[:, 0]),
+                (branch_to, self._to, self._trafo[:, 1]),
+            )
+        ]
+        return np.asarray(np.maximum(*percent) / self._rated_mva * 100.0)
