@@ -1,0 +1,175 @@
+"""What a scenario consists of, as validated, frozen values.
+
+Times are whole seconds: an instant is an offset from the start (`at_s`) or epoch seconds (`start_s`), a length is
+`duration_s`, `down_s`, `settle_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from lab.scenario_times import parse_duration, parse_instant, parse_offset
+
+DurationS = Annotated[int, BeforeValidator(parse_duration)]
+OffsetS = Annotated[int, BeforeValidator(parse_offset)]
+InstantS = Annotated[int, BeforeValidator(parse_instant)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Table(BaseModel):
+    """A table of a scenario's file: no unknown keys, no conversion of types. The aliases are the keys of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class CustomerRange(Table):
+    """A device with this many customers behind it, both ends included."""
+
+    customers: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+
+
+class DeviceId(Table):
+    """The device of this id in the feeder."""
+
+    id: Annotated[str, Field(min_length=1)]
+
+
+class MeterCount(Table):
+    """So many meters, drawn by seed."""
+
+    meters: Annotated[int, Field(ge=1)]
+
+
+SELECTOR_TAGS = frozenset({"by customers", "by id"})
+
+
+def _selector_tag(value: object) -> str:
+    return "by id" if isinstance(value, dict) and "id" in value else "by customers"
+
+
+DeviceSelector = Annotated[
+    Annotated[CustomerRange, Tag("by customers")] | Annotated[DeviceId, Tag("by id")], Discriminator(_selector_tag)
+]
+
+
+class _Event(Table):
+    at_s: OffsetS = Field(alias="at")
+    line: int = Field(default=0, exclude=True)
+    """Where in the file it stands."""
+
+    @property
+    def ends_s(self) -> int:
+        """Offset from the start at which its effect is undone."""
+        return self.at_s
+
+
+class OutageEvent(_Event):
+    """A device of the feeder is open for a while: everybody behind it is dark."""
+
+    kind: Literal["outage"]
+    device: Literal["transformer", "section", "service"]
+    duration_s: DurationS = Field(alias="duration")
+    selector: DeviceSelector = Field(alias="select")
+
+    @property
+    def select(self) -> dict[str, Any]:
+        """The criteria for `grid.selectors.select`: {"customers": [least, most]} or {"id": …}."""
+        return self.selector.model_dump()
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.duration_s
+
+
+class UplinkLossEvent(_Event):
+    """Meters lose their connection for a while, with their supply intact."""
+
+    kind: Literal["uplink_loss"]
+    duration_s: DurationS = Field(alias="duration")
+    selector: MeterCount = Field(alias="select")
+
+    @property
+    def select(self) -> dict[str, Any]:
+        """{"meters": count}"""
+        return self.selector.model_dump()
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.duration_s
+
+
+class RebootEvent(_Event):
+    """The communication processors of meters restart."""
+
+    kind: Literal["reboot"]
+    selector: MeterCount = Field(alias="select")
+
+    @property
+    def select(self) -> dict[str, Any]:
+        """{"meters": count}"""
+        return self.selector.model_dump()
+
+
+class KillEvent(_Event):
+    """A part gets SIGKILL and is started again `down_s` later."""
+
+    kind: Literal["kill"]
+    part: Literal["headend", "broker"]
+    down_s: DurationS = Field(alias="down")
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.down_s
+
+
+Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent
+EVENT_KINDS: dict[str, type[OutageEvent] | type[UplinkLossEvent] | type[RebootEvent] | type[KillEvent]] = {
+    "outage": OutageEvent,
+    "uplink_loss": UplinkLossEvent,
+    "reboot": RebootEvent,
+    "kill": KillEvent,
+}
+
+
+class FeederChoice(Table):
+    """Which feeder; whether it exists, the grid says."""
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class FleetChoice(Table):
+    """Which meters; `meters` limits their number, all usage points have one if it is not given."""
+
+    profile: Annotated[str, Field(min_length=1)]
+    meters: Annotated[int, Field(ge=1)] | None = None
+
+
+class Head(Table):
+    """The table [scenario]."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    description: str = ""
+    start_s: InstantS = Field(alias="start")
+    duration_s: DurationS = Field(alias="duration")
+    settle_s: DurationS = Field(default=3_600, alias="settle")
+    seed: Seed
+
+
+class Scenario(BaseModel):
+    """A scenario that has passed every check. `events` are in the order of the file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str
+    start_s: int
+    duration_s: int
+    settle_s: int
+    seed: int
+    feeder: FeederChoice
+    fleet: FleetChoice
+    events: tuple[Event, ...]
+    criteria: Mapping[str, float]

@@ -1,0 +1,62 @@
+"""Durations, offsets and instants of a scenario: from what a person writes to whole seconds, and back for messages."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, time
+
+_UNIT_S = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,8})s)?")
+_OFFSET = re.compile(r"(\d{1,6}):([0-5]\d)(?::([0-5]\d))?")
+
+
+def parse_duration(value: object) -> int:
+    """Seconds of "24h", "45min", "40s", "1h30min", "2d". Raises ValueError, for a number without a unit as well."""
+    match = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
+    if match is None or not any(match.groups()):
+        raise ValueError(f'{shown(value)} is not a duration; write for instance "24h", "45min", "40s" or "1h30min"')
+    seconds = sum(int(count or 0) * unit for count, unit in zip(match.groups(), _UNIT_S.values(), strict=True))
+    if seconds <= 0:
+        raise ValueError(f"{shown(value)} is no time at all; a duration must be longer than 0 s")
+    return seconds
+
+
+def parse_offset(value: object) -> int:
+    """Seconds of "06:10:00" or "30:15" (HH:MM[:SS] from the start, may exceed 24 h). Raises ValueError."""
+    if isinstance(value, time) and value.microsecond == 0:  # TOML reads 06:10:00 without quotes as a time of day
+        return value.hour * 3_600 + value.minute * 60 + value.second
+    match = _OFFSET.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{shown(value)} is not an offset from the start; write HH:MM or HH:MM:SS, e.g. "06:10:00"')
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return hours * 3_600 + minutes * 60 + seconds
+
+
+def parse_instant(value: object) -> int:
+    """Epoch seconds of an ISO 8601 time with its offset from UTC. Raises ValueError."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{shown(value)} is not a time; write for instance 2026-01-15T00:00:00Z") from None
+    if not isinstance(value, datetime):
+        raise ValueError(f"{shown(value)} is not a time; write for instance 2026-01-15T00:00:00Z")
+    if value.tzinfo is None:
+        raise ValueError(f"{value.isoformat()} has no offset from UTC; write {value.isoformat()}Z if it is UTC")
+    if value.microsecond:
+        raise ValueError(f"{value.isoformat()} has fractions of a second; times are whole seconds")
+    seconds = int(value.timestamp())
+    if seconds < 0:
+        raise ValueError(f"{value.isoformat()} is before 1970")
+    return seconds
+
+
+def clock(offset_s: int) -> str:
+    """HH:MM:SS of an offset; the hours may exceed 24."""
+    return f"{offset_s // 3_600:02}:{offset_s // 60 % 60:02}:{offset_s % 60:02}"
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, and not too long of it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
