@@ -1,0 +1,183 @@
+"""A database and a broker that somebody else runs: looked at before the run, so that it does not fail in its middle.
+
+What is wrong is said with host and port and with what to do. Passwords are never shown: no part of an address is
+repeated before it has been taken apart, since a password with an unescaped '@' or '/' ends up in what looks like the
+host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import psycopg
+
+from lab.errors import UserError
+from lab.services.mqtt_probe import ConnectAnswer, probe
+from lab.services.postgres import OLDEST_MAJOR
+
+_TIMEOUT_S = 5.0
+_DEFAULT_MQTT_PORT = 1883
+_DEFAULT_POSTGRES_PORT = 5432
+_USER_INFO = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*")  # RFC 3986, 3.2.1
+_ESCAPE_HINT = (
+    "Write it as {shape}; in user name and password every special character is percent-encoded (@ as %40, / as %2F, "
+    ": as %3A, # as %23, % as %25)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalDatabase:
+    """A database that answers and will do. `url` holds the password: not for logs."""
+
+    url: str = field(repr=False)
+    version: str
+    timescaledb: str | None  # the version on offer
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalBroker:
+    """A broker that lets this user in."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None = field(repr=False)
+    version: str = "external"
+
+
+async def check_database_url(url: str) -> ExternalDatabase:
+    """Connect to `postgresql://user:password@host:port/database` and see whether it will do. Raises UserError."""
+    parts = _split(url, "--database-url", ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+    where = f"{parts.hostname or 'the local server'}:{parts.port or _DEFAULT_POSTGRES_PORT}"
+    try:
+        connection = await psycopg.AsyncConnection.connect(url, connect_timeout=int(_TIMEOUT_S), autocommit=True)
+    except psycopg.ProgrammingError:
+        raise UserError(
+            "--database-url has a parameter after the '?' that PostgreSQL does not know",
+            "See https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS.",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise _database_refusal(where, parts, str(error)) from None
+    async with connection:
+        row = await (
+            await connection.execute(
+                "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,"
+                " has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(), current_database(),"
+                " (SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb')"
+            )
+        ).fetchone()
+    assert row is not None, "a query without a table answers one row"
+    version, major, may_create, is_standby, database, timescaledb = row
+    faults = []
+    if major < OLDEST_MAJOR:
+        faults.append(f"the database at {where} is PostgreSQL {version}; amilab needs {OLDEST_MAJOR} or newer")
+    if is_standby:
+        faults.append(f"the database at {where} is a standby and can only be read")
+    elif not may_create:
+        faults.append(f"the user may not create schemas in the database {database!r} at {where}")
+    if faults:
+        raise UserError(faults, "Name a PostgreSQL in which the user may write: GRANT CREATE ON DATABASE … TO …;")
+    return ExternalDatabase(url, f"PostgreSQL {version.split()[0]}", timescaledb)
+
+
+async def check_broker_url(url: str) -> ExternalBroker:
+    """Connect to `mqtt://user:password@host:port` and see whether it lets us in. Raises UserError."""
+    shape = "mqtt://user:password@host:1883"
+    parts = _split(url, "--broker-url", ("mqtt",), shape)
+    if not parts.hostname:
+        raise UserError("--broker-url names no host", _ESCAPE_HINT.format(shape=shape))
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise UserError("--broker-url goes on after host and port", _ESCAPE_HINT.format(shape=shape))
+    username = None if parts.username is None else unquote(parts.username)
+    password = None if parts.password is None else unquote(parts.password)
+    broker = ExternalBroker(parts.hostname, parts.port or _DEFAULT_MQTT_PORT, username, password)
+    where = f"{broker.host}:{broker.port}"
+    try:
+        answer = await probe(broker.host, broker.port, username, password, _TIMEOUT_S)
+    except TimeoutError:
+        raise UserError(f"no answer from {where} within {_TIMEOUT_S:.0f} s", _reach_hint("broker")) from None
+    except socket.gaierror as error:
+        raise UserError(f"the host {broker.host!r} is not known: {error.strerror}", _reach_hint("broker")) from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "connection failed"
+        raise UserError(f"cannot connect to the broker at {where}: {reason}", _reach_hint("broker")) from None
+    if answer is not ConnectAnswer.ACCEPTED:
+        raise _broker_refusal(where, broker, answer)
+    return broker
+
+
+def _split(url: str, option: str, schemes: tuple[str, ...], shape: str) -> SplitResult:
+    hint = _ESCAPE_HINT.format(shape=shape)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - the property raises ValueError for what is not a port
+    except ValueError:
+        raise UserError(f"{option} is not a valid address: its host or its port cannot be read", hint) from None
+    if parts.scheme not in schemes:
+        # What stands before the first ':' may be a user name, never a password.
+        raise UserError(f"{option} must begin with {schemes[0]}://", hint)
+    user_info, at, _ = parts.netloc.rpartition("@")
+    stray = not at and "@" in url.removeprefix(f"{parts.scheme}://")
+    if stray or not _USER_INFO.fullmatch(user_info):
+        raise UserError(f"{option} has special characters in the user name or password that are not encoded", hint)
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise UserError(f"{option} has a blank or a control character in it", hint)
+    return parts
+
+
+def _database_refusal(where: str, parts: SplitResult, text: str) -> UserError:
+    """What libpq said, by what the user can do about it. Its own text can hold parts of the address: not repeated."""
+    user = unquote(parts.username) if parts.username else "(none given)"
+    database = unquote(parts.path.lstrip("/")) or user
+    said = text.lower()
+    if "password authentication failed" in said or "no password supplied" in said or "authentication failed" in said:
+        return UserError(
+            f"PostgreSQL at {where} does not accept the password of the user {user!r}",
+            "Check user name and password in --database-url (special characters are percent-encoded).",
+        )
+    if "does not exist" in said:
+        what = f"role {user!r}" if "role" in said else f"database {database!r}"
+        return UserError(f"PostgreSQL at {where} has no {what}", "Create it first (createuser, createdb).")
+    if "no pg_hba.conf entry" in said:
+        return UserError(
+            f"PostgreSQL at {where} does not admit the user {user!r} from this machine",
+            "Add a line to its pg_hba.conf, or try ?sslmode=require.",
+        )
+    if "ssl" in said:
+        return UserError(f"PostgreSQL at {where} and this machine do not agree on TLS", "See the parameter sslmode.")
+    if "too many" in said or "starting up" in said or "shutting down" in said or "recovery" in said:
+        return UserError(f"PostgreSQL at {where} takes no connections at the moment", "Try again in a while.")
+    if "resolve" in said or "name or service" in said or "translate host" in said:
+        return UserError(f"the host {parts.hostname!r} is not known", _reach_hint("database"))
+    if "timeout" in said or "timed out" in said:
+        return UserError(f"no answer from {where} within {_TIMEOUT_S:.0f} s", _reach_hint("database"))
+    if "refused" in said:
+        return UserError(f"nothing listens at {where}: connection refused", _reach_hint("database"))
+    return UserError(f"cannot connect to PostgreSQL at {where}", _reach_hint("database"))
+
+
+def _broker_refusal(where: str, broker: ExternalBroker, answer: ConnectAnswer) -> UserError:
+    whom = f"the user {broker.username!r}" if broker.username is not None else "clients without a user name"
+    credentials = "Check user name and password in --broker-url (special characters are percent-encoded)."
+    match answer:
+        case ConnectAnswer.BAD_CREDENTIALS | ConnectAnswer.NOT_AUTHORISED:
+            return UserError(f"the broker at {where} does not admit {whom}, or not with this password", credentials)
+        case ConnectAnswer.CLOSED:
+            return UserError(
+                f"{where} closed the connection without an answer: it does not admit {whom}, or expects TLS",
+                credentials,
+            )
+        case ConnectAnswer.SILENT:
+            return UserError(f"{where} accepts connections, but does not answer MQTT", "Is it the broker's port?")
+        case ConnectAnswer.NOT_MQTT:
+            return UserError(f"what listens at {where} does not speak MQTT", "Is it the broker's port?")
+        case _:
+            return UserError(f"the broker at {where} refuses: {answer.name.lower().replace('_', ' ')}", credentials)
+
+
+def _reach_hint(what: str) -> str:
+    return f"Is the {what} running, and can this machine reach it? Without --{what}-url amilab brings its own."
