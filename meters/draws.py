@@ -1,0 +1,61 @@
+"""Random numbers without a generator's state.
+
+A draw is a function of (seed, serial, purpose, counter). So it does not depend on how meters are sharded, on the order
+in which they act, or on how often the process was restarted, and nothing has to be kept in durable memory to go on.
+
+The mixing function is splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from enum import IntEnum, unique
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_TO_UNIT = 1.0 / (1 << 53)
+
+
+@unique
+class Purpose(IntEnum):
+    """What a draw is for. Values are frozen: changing one changes every run of every seed."""
+
+    CLASS_ERROR = 1
+    INITIAL_REGISTER = 2
+    NEAR_ROLL_OVER = 3
+    REGISTER_REMAINDER = 4
+    CLOCK_OFFSET = 5
+    CLOCK_DRIFT = 6
+    SYNC_PHASE = 7
+    SYNC_ERROR = 8
+    QUALIFYING_OFFSET = 9
+    BOOT_DELAY = 10
+    FIRST_CONNECT = 11
+    RECONNECT = 12
+
+
+def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:
+    """One 64-bit key per meter, (n,)."""
+    digests = b"".join(hashlib.blake2b(f"{seed}/{serial}".encode(), digest_size=8).digest() for serial in serials)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def uniform(
+    keys: NDArray[np.uint64], purpose: Purpose, counter: int | NDArray[np.int64], low: float = 0.0, high: float = 1.0
+) -> NDArray[np.float64]:
+    """One float in [low, high) per key, (m,). `counter` tells draws of the same purpose apart: a scalar or (m,)."""
+    counters = np.broadcast_to(np.asarray(counter, dtype=np.int64), keys.shape).astype(np.uint64)
+    mixed = _mix(_mix(keys + np.full_like(keys, int(purpose)) * _GOLDEN_GAMMA) + counters * _GOLDEN_GAMMA)
+    return low + (high - low) * ((mixed >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed = values + _GOLDEN_GAMMA
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+    return mixed ^ (mixed >> np.uint64(31))

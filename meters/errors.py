@@ -1,0 +1,27 @@
+"""What may go wrong on the device side for reasons outside this program. Programming errors are not wrapped."""
+
+from __future__ import annotations
+
+
+class MetersError(Exception):
+    """Base of all errors whose message is meant for the person who runs the fleet."""
+
+
+class ProfileError(MetersError):
+    """A vendor profile is missing or malformed; the message lists every fault."""
+
+
+class ShipmentError(MetersError):
+    """A shipment file is unreadable or malformed; the message lists every faulty line."""
+
+
+class MemoryFailedError(MetersError):
+    """The durable memory of a shard cannot be opened, read or written; the message names the file."""
+
+
+class MemoryFullError(MemoryFailedError):
+    """The file system that holds the durable memory of a shard is full; the message names the file."""
+
+
+class FleetError(MetersError):
+    """The fleet was given meters, frames or limits with which it cannot work."""

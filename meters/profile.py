@@ -1,0 +1,150 @@
+"""The vendor profile: what a datasheet says of a meter, as data, each fact with its source."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from meters.errors import ProfileError
+
+_Positive = Annotated[float, Field(gt=0)]
+_PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Facts(BaseModel):
+    """What the profile states of the device. Units are in the names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interval_length_s: _PositiveInt
+    report_every_s: _PositiveInt
+    load_profile_depth_s: _PositiveInt
+    register_step_wh: _PositiveInt
+    register_roll_over_wh: _PositiveInt
+    accuracy_class_percent: _Positive
+    class_error_share: _Share
+    near_roll_over_share: _Share
+    clock_drift_limit_s_per_day: Annotated[float, Field(ge=0)]
+    sync_every_s: _PositiveInt
+    sync_error_limit_s: Annotated[float, Field(ge=0)]
+    clock_event_threshold_s: _Positive
+    qualifying_delay_s: _Positive
+    qualifying_offset_s: Annotated[float, Field(ge=0)]
+    hold_up_s: _Positive
+    boot_delay_min_s: _Positive
+    boot_delay_max_s: _Positive
+    reboot_extra_s: Annotated[float, Field(ge=0)]
+    keep_alive_s: Annotated[int, Field(gt=0, le=65535, strict=True)]
+    reconnect_first_s: _Positive
+    reconnect_limit_s: _Positive
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Facts:
+        faults = [
+            f"{name} is not a multiple of interval_length_s"
+            for name in ("sync_every_s", "load_profile_depth_s")
+            if getattr(self, name) % self.interval_length_s
+        ]
+        if self.report_every_s != self.interval_length_s:
+            faults.append("report_every_s differs from interval_length_s: this wire reports each interval when it ends")
+        if 86_400 % self.interval_length_s:
+            faults.append("interval_length_s does not divide a day")
+        if self.register_roll_over_wh % self.register_step_wh:
+            faults.append("register_roll_over_wh is not a multiple of register_step_wh")
+        if self.hold_up_s <= self.qualifying_delay_s + self.qualifying_offset_s:
+            faults.append(
+                "hold_up_s ends before the last gasp: it must exceed qualifying_delay_s + qualifying_offset_s"
+            )
+        if self.boot_delay_max_s < self.boot_delay_min_s:
+            faults.append("boot_delay_max_s is less than boot_delay_min_s")
+        if self.reconnect_limit_s < self.reconnect_first_s:
+            faults.append("reconnect_limit_s is less than reconnect_first_s")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def silence_limit_s(self) -> float:
+        """After this long without a packet the broker takes a client for gone (MQTT 3.1.1, 3.1.2.10)."""
+        return 1.5 * self.keep_alive_s
+
+
+class Document(BaseModel):
+    """A document that facts of the profile come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: _Text
+    used_for: _Text
+
+
+class VendorProfile(BaseModel):
+    """One vendor's meter. `sources` has the source of each of the `facts`, by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+    title: _Text
+    protocol: Literal["mqtt"]
+    documents: Annotated[tuple[Document, ...], Field(min_length=1)]
+    facts: Facts
+    sources: dict[str, _Text]
+
+
+def known_profiles() -> list[str]:
+    """Names of the profiles that come with the package."""
+    files = resources.files("meters").joinpath("profiles").iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in files if entry.name.endswith(".toml"))
+
+
+def load_profile(name: str) -> VendorProfile:
+    """The profile of that name. Raises ProfileError."""
+    if name not in known_profiles():
+        raise ProfileError(f"no vendor profile {name!r}; known: {', '.join(known_profiles())}")
+    text = resources.files("meters").joinpath("profiles", f"{name}.toml").read_text(encoding="utf-8")
+    return parse_profile(text, origin=f"profile {name}")
+
+
+def read_profile(path: Path) -> VendorProfile:
+    """The profile in a file of one's own. Raises ProfileError."""
+    try:
+        return parse_profile(path.read_text(encoding="utf-8"), origin=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from error
+
+
+def parse_profile(text: str, *, origin: str) -> VendorProfile:
+    """Raises ProfileError with every fault, each with the key that it concerns."""
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{origin}: not TOML: {error}") from error
+    faults = []
+    values: dict[str, Any] = {}
+    sources: dict[str, Any] = {}
+    facts = document.pop("facts", {})
+    if not isinstance(facts, dict):
+        faults.append("facts: must be a table of tables")
+        facts = {}
+    if "sources" in document:
+        faults.append("sources: belongs to each fact, as facts.<name>.source")
+    for name, fact in facts.items():
+        if not isinstance(fact, dict) or set(fact) != {"value", "source"}:
+            faults.append(f"facts.{name}: must have exactly the keys value and source")
+            continue
+        values[name] = fact["value"]
+        sources[name] = fact["source"]
+    try:
+        profile = VendorProfile.model_validate({**document, "facts": values, "sources": sources})
+    except ValidationError as error:
+        faults += [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        profile = None
+    if faults or profile is None:
+        raise ProfileError(f"{origin}: " + "; ".join(faults))
+    return profile

@@ -1,0 +1,86 @@
+"""The shipment file: what a utility gets from the manufacturer with each pallet of meters.
+
+CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from meters.errors import ShipmentError
+
+COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
+_FAULTS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentEntry:
+    """One meter as it was shipped."""
+
+    serial: str
+    vendor_profile: str
+    usage_point: str
+    group: str
+    username: str
+    password: str
+    command_public_key: bytes
+    """Raw Ed25519 public key of the head-end, 32 bytes."""
+
+
+def read_shipment(path: Path) -> list[ShipmentEntry]:
+    """The entries in the file's order. Raises ShipmentError, listing every faulty line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShipmentError(f"{path}: cannot be read: {error}") from error
+    rows = list(csv.reader(text.splitlines()))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise ShipmentError(f"{path}: line 1: the header must be {','.join(COLUMNS)}")
+    faults: list[str] = []
+    entries: list[ShipmentEntry] = []
+    line_of: dict[str, int] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        entry, wrong = _parse_row(row)
+        if entry is not None and entry.serial in line_of:
+            wrong.append(f"serial {entry.serial} is already on line {line_of[entry.serial]}")
+        if wrong or entry is None:
+            faults.append(f"line {line}: {', '.join(wrong)}")
+            continue
+        line_of[entry.serial] = line
+        entries.append(entry)
+    if faults:
+        more = f"; and {len(faults) - _FAULTS_SHOWN} more lines" if len(faults) > _FAULTS_SHOWN else ""
+        raise ShipmentError(f"{path}: " + "; ".join(faults[:_FAULTS_SHOWN]) + more)
+    if not entries:
+        raise ShipmentError(f"{path}: lists no meter")
+    return entries
+
+
+def _parse_row(row: list[str]) -> tuple[ShipmentEntry | None, list[str]]:
+    if len(row) != len(COLUMNS):
+        return None, [f"has {len(row)} fields, not {len(COLUMNS)}"]
+    fields = dict(zip(COLUMNS, row, strict=True))
+    wrong = [f"{name} is empty" for name, value in fields.items() if not value]
+    wrong += [
+        f"{name} {fields[name]!r} is not alphanumeric"
+        for name in ("serial", "group")
+        if fields[name] and not _IDENTIFIER.fullmatch(fields[name])
+    ]
+    key = b""
+    if fields["command_public_key"]:
+        try:
+            if not _BASE64URL.fullmatch(fields["command_public_key"]):
+                raise ValueError("length or alphabet")
+            key = base64.urlsafe_b64decode(fields["command_public_key"] + "=")
+        except (ValueError, binascii.Error):
+            wrong.append("command_public_key is not 32 bytes in base64url without padding")
+    if wrong:
+        return None, wrong
+    return ShipmentEntry(**{**fields, "command_public_key": key}), []  # type: ignore[arg-type]  # the one bytes field

@@ -1,0 +1,60 @@
+"""What a shard of meters must remember to go on after its process was killed: one record per meter, in one array.
+
+`Clocks`, `Metrology`, `Supplies` and `Fleet` each work on views of some of the fields, and `Memory` keeps the whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNELS = 8
+"""Registers of a meter: import and export in total, then import L1-L3, then export L1-L3."""
+
+METER_STATE = np.dtype(
+    [
+        # The clock: device time = true time + clock_offset_s + drift * (true time - clock_anchor_s).
+        ("clock_anchor_s", "<f8"),
+        ("clock_offset_s", "<f8"),
+        # The open interval: number of its end on the meter's grid of intervals, and what it has seen so far.
+        ("boundary", "<i8"),
+        ("first_boundary", "<i8"),
+        ("boundary_due_s", "<f8"),
+        ("window_start_s", "<f8"),
+        ("supplied_s", "<f8"),
+        ("supply_mark_s", "<f8"),
+        ("status", "u1"),
+        # Registers at the start of the open interval, quantised, before the roll-over.
+        ("registers_wh", "<i8", (CHANNELS,)),
+        # Supply and what follows from its loss.
+        ("energised", "?"),
+        ("phase", "u1"),
+        ("down_at_s", "<f8"),
+        ("up_at_s", "<f8"),
+        ("supply_due_s", "<f8"),
+        ("boots", "<i4"),
+        # The uplink, its events and its commands.
+        ("uplink_lost_at_s", "<f8"),
+        ("uplink_close_due_s", "<f8"),
+        ("event_sequence", "<i8"),
+        ("pushed_sequence", "<i8"),
+        ("command_counter", "<i8"),
+    ]
+)
+
+NEVER_S = np.inf
+"""Due time of a timer that does not run."""
+
+ShardState = NDArray[np.void]
+"""(n,) of `METER_STATE`."""
+
+Rows = NDArray[np.intp]
+"""Indices of meters within the shard."""
+
+
+def field(state: ShardState, name: str) -> NDArray[Any]:
+    """View of one field of all meters; writing to it changes the state."""
+    view: NDArray[Any] = state[name]
+    return view
