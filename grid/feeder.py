@@ -22,7 +22,8 @@ import pandapower as pp
 import pandapower.networks
 from numpy.typing import NDArray
 
-from grid.pandapower_quiet import NUMBA, quiet_pandapower
+from grid.feeder_faults import faults_of_tables, power_flow_faults, unsupplied_loads
+from grid.pandapower_quiet import quiet_pandapower
 from grid.topology import DominatorTree, Topology, Zones
 
 DeviceKind = Literal["transformer", "section", "line", "service"]
@@ -30,13 +31,6 @@ DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 
 LOW_VOLTAGE_KV = 1.0
 """Upper limit of low voltage (IEC 60038): loads above it are bulk customers, not usage points."""
-
-_UNSUPPORTED_TABLES = ("trafo3w", "impedance", "dcline", "gen", "ward", "xward", "storage", "line_dc", "vsc")
-_BUS_COLUMNS = (
-    *(("load", "bus"), ("ext_grid", "bus"), ("line", "from_bus"), ("line", "to_bus")),
-    *(("trafo", "hv_bus"), ("trafo", "lv_bus"), ("switch", "bus")),
-)
-_SHOWN = 10
 
 
 class FeederError(ValueError):
@@ -183,7 +177,7 @@ def build_feeder(name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV) -> F
     Loads on buses up to `max_vn_kv` become usage points. Raises FeederError, listing every fault.
     """
     net = copy.deepcopy(net)
-    faults = _faults_of_tables(net)
+    faults = faults_of_tables(net)
     if faults:
         raise FeederError(name, faults)
     loads = net.load[net.load["in_service"] & (net.bus["vn_kv"].reindex(net.load["bus"]).to_numpy() <= max_vn_kv)]
@@ -193,48 +187,12 @@ def build_feeder(name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV) -> F
         faults.append("has no external grid in service, so nothing feeds it")
     _add_busbar_fuses(net, max_vn_kv)
     topology = Topology.of(net)
-    faults.extend(_unsupplied(net, topology))
+    faults.extend(unsupplied_loads(net, topology))
     if not faults:
-        faults.extend(_power_flow_faults(net))
+        faults.extend(power_flow_faults(net))
     if faults:
         raise FeederError(name, faults)
     return _assemble(name, net, topology, loads, max_vn_kv)
-
-
-def _faults_of_tables(net: Any) -> list[str]:
-    faults = [
-        f"has {len(net[table])} element(s) of the kind {table!r}, which is not supported; remove or replace them"
-        for table in _UNSUPPORTED_TABLES
-        if table in net and len(net[table])
-    ]
-    for table, column in _BUS_COLUMNS:
-        missing = net[table][~net[table][column].isin(net.bus.index)]
-        if len(missing):
-            faults.append(f"{table} {_some(missing.index)}: {column} is not a bus of the net")
-    return faults
-
-
-def _some(items: Any) -> str:
-    shown = [str(item) for item in items]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
-
-
-def _unsupplied(net: Any, topology: Topology) -> list[str]:
-    energised = topology.energised_buses()
-    dark = net.load[net.load["in_service"].to_numpy() & ~energised[net.bus.index.get_indexer(net.load["bus"])]]
-    if dark.empty:
-        return []
-    names = (f"{name or 'load'} (index {index})" for index, name in dark["name"].items())
-    return [f"{len(dark)} load(s) without a path to a source in the normal switching state: {_some(names)}"]
-
-
-def _power_flow_faults(net: Any) -> list[str]:
-    try:
-        pp.runpp(net, numba=NUMBA)
-    except pp.LoadflowNotConverged:
-        return ["its power flow does not converge with the loads that the net carries; check impedances and loads"]
-    return []
 
 
 def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:

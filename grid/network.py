@@ -61,8 +61,7 @@ class Network:
         scaling = np.where(in_service, loads["scaling"].to_numpy(dtype=np.float64), 0.0)
         self._bulk_p_mw = loads["p_mw"].to_numpy(dtype=np.float64) * scaling
         self._bulk_q_mvar = loads["q_mvar"].to_numpy(dtype=np.float64) * scaling
-        # Demand states the power that is really taken: nothing may scale it or make it depend on the voltage.
-        loads["scaling"] = 1.0
+        # Demand states the power that is really taken: nothing may make it depend on the voltage.
         for column in _VOLTAGE_DEPENDENCE:
             if column in loads:
                 loads[column] = 0.0
@@ -94,7 +93,6 @@ class Network:
         p_mw, q_mvar = np.where(alive, p_mw, 0.0), np.where(alive, q_mvar, 0.0)
         try:
             if self._flow is None:
-                self._net.load["p_mw"], self._net.load["q_mvar"] = p_mw, q_mvar
                 self._flow = PowerFlow(self._net, self._bus_energised)
             flow = self._flow.solve(p_mw, q_mvar)
         except PowerFlowError as error:

@@ -53,7 +53,11 @@ class PowerFlow:
     """The net as it is switched now. Later changes of the net's topology do not reach this object."""
 
     def __init__(self, net: Any, bus_energised: NDArray[np.bool_]) -> None:
-        """Solve `net` once. Raises PowerFlowError."""
+        """Convert `net` and solve it without its loads, which are set to zero: they come with `solve`.
+
+        Raises PowerFlowError.
+        """
+        net.load["p_mw"], net.load["q_mvar"] = 0.0, 0.0
         try:
             pp.runpp(net, numba=NUMBA)
         except pp.LoadflowNotConverged as error:
@@ -71,7 +75,6 @@ class PowerFlow:
             self._bus_voltage_pu = np.where(bus_energised, np.nan_to_num(net.res_bus["vm_pu"].to_numpy()), 0.0)
             return
         self._base_mva = float(internal["baseMVA"])
-        buses = len(internal["bus"])
         # Buses without supply have no counterpart; their row is never read.
         self._node = np.where(bus_energised, lookup, 0)
         self._sources, self._nodes = internal["ref"], internal["pq"]
@@ -81,10 +84,8 @@ class PowerFlow:
         self._factors = splu(matrix[self._nodes][:, self._nodes].tocsc())
         self._source_voltage = voltage[self._sources]
         self._infeed = matrix[self._nodes][:, self._sources] @ self._source_voltage
-        demand = internal["bus"][:, _PD].real + 1j * internal["bus"][:, _QD].real
-        self._static_mva = demand - self._sum_at_nodes(
-            net.load["p_mw"].to_numpy(), net.load["q_mvar"].to_numpy(), buses
-        )
+        # What is no load but takes or feeds constant power, for instance static generators.
+        self._static_mva = internal["bus"][:, _PD].real + 1j * internal["bus"][:, _QD].real
         branch = internal["branch"]
         self._from, self._to = branch[:, _F_BUS].real.astype(np.intp), branch[:, _T_BUS].real.astype(np.intp)
         self._matrix_from, self._matrix_to = internal["Yf"], internal["Yt"]
@@ -93,18 +94,20 @@ class PowerFlow:
         self._line_span, self._trafo_span = tables.get("line", (0, 0)), tables.get("trafo", (0, 0))
         self._base_kv = internal["bus"][:, _BASE_KV].real
 
-    def _sum_at_nodes(self, p_mw: Floats, q_mvar: Floats, buses: int) -> NDArray[np.complex128]:
+    def _demand_mva(self, p_mw: Floats, q_mvar: Floats) -> NDArray[np.complex128]:
         alive = self._bus_energised[self._load_rows]
         nodes = self._node[self._load_rows[alive]]
+        buses = len(self._static_mva)
         active = np.bincount(nodes, weights=p_mw[alive], minlength=buses)
-        return np.asarray(active + 1j * np.bincount(nodes, weights=q_mvar[alive], minlength=buses))
+        reactive = np.bincount(nodes, weights=q_mvar[alive], minlength=buses)
+        return np.asarray(self._static_mva + active + 1j * reactive)
 
     def solve(self, p_mw: Floats, q_mvar: Floats) -> Flow:
         """Power flow for the loads of `net.load` (by row). Raises PowerFlowError when it does not converge."""
         if not self._solvable:
             trafos, alive = np.zeros(len(self._trafo)), self._bus_energised[self._load_rows]
             return Flow(self._bus_voltage_pu, trafos, trafos, trafos, 0.0, float(p_mw[alive].sum() * 1e6))
-        demand = (self._static_mva + self._sum_at_nodes(p_mw, q_mvar, len(self._static_mva))) / self._base_mva
+        demand = self._demand_mva(p_mw, q_mvar) / self._base_mva
         voltage = np.empty(len(demand), dtype=np.complex128)
         voltage[self._sources] = self._source_voltage
         voltage[self._nodes] = self._iterate(-demand[self._nodes])
