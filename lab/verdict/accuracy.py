@@ -1,7 +1,7 @@
-"""Did each meter measure what flowed? Journal against physical energy, over the window that the meter really integrated.
+"""Did each meter measure what flowed? Journal against physical energy, over the window that the meter integrated.
 
-The physical energy of a usage point is piecewise linear between frames, so its value at any instant is exact; the meter's
-class applies to the energy, and two register steps are granted for the reading at either end of the window.
+The physical energy of a usage point is piecewise linear between frames, so its value at any instant is exact; the
+meter's class applies to the energy, and two register steps are granted for the reading at either end of the window.
 """
 
 from dataclasses import dataclass
@@ -72,10 +72,11 @@ def cumulative_energy(frames: pa.Table, known: dict[str, int]) -> CumulativeEner
 
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """Journal against truth, one entry per journal row: the worse of import and export. Errors are NaN if unknowable."""
+    """Journal against truth, one entry per journal row; NaN if unknowable. `largest_error_wh` is that of import and
+    export; the others are of the one that uses more of what its class allows."""
 
+    largest_error_wh: Float
     error_wh: Float
-    allowed_wh: Float
     truth_wh: Float
     journal_wh: Float
     exported: NDArray[np.bool_]
@@ -104,4 +105,11 @@ def deviations(
     excess = np.where(np.isnan(error), np.inf, error) - np.where(np.isnan(allowed), 0.0, allowed)
     worse = np.argmax(excess, axis=0)
     pick = (worse, np.arange(len(points)))
-    return Deviations(error[pick], allowed[pick], truth[pick], journal[pick], worse == 1, ~within.all(axis=0))
+    return Deviations(
+        np.maximum(error[0], error[1]),
+        error[pick],
+        truth[pick],
+        journal[pick],
+        worse == 1,
+        np.logical_not(np.all(within, axis=0)),
+    )

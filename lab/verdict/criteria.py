@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from lab.errors import UserError
 from lab.verdict.compare import AccuracyCounts, Comparison, ReadCounts
 
 _ONTARIO = "Ontario AMI functional specification v2 (2007)"
@@ -12,12 +13,8 @@ _END_TO_END = "end-to-end rule: a recorded read is never lost, doubled or change
 _NAN = float("nan")
 
 
-class CriteriaError(Exception):
+class CriteriaError(UserError):
     """Targets that cannot be used. `faults` lists them all."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("criteria cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,42 @@ class Finding:
     stored: NDArray[np.float64] | None = None
     by: NDArray[np.float64] | None = None
     channels: Int | None = None
+
+
+class Rows(Protocol):
+    """Where findings are made: one entry per row of a table."""
+
+    @property
+    def points(self) -> Int: ...
+    @property
+    def starts_us(self) -> Int: ...
+    @property
+    def lengths_s(self) -> Int: ...
+
+
+def finding_at(
+    rows: Rows,
+    kind: str,
+    picked: Int,
+    *,
+    truth: NDArray[np.float64] | None = None,
+    journal: NDArray[np.float64] | None = None,
+    stored: NDArray[np.float64] | None = None,
+    by: NDArray[np.float64] | None = None,
+    channels: Int | None = None,
+) -> Finding:
+    """A finding at the `picked` rows; the values are already those of the picked rows."""
+    return Finding(
+        kind,
+        rows.points[picked],
+        rows.starts_us[picked],
+        rows.lengths_s[picked],
+        truth,
+        journal,
+        stored,
+        by,
+        channels,
+    )
 
 
 def tabulate(

@@ -25,7 +25,7 @@ def codes_of(column: pa.ChunkedArray, known: dict[str, int]) -> Int:
 
 
 def translate(column: pa.ChunkedArray, table: Mapping[str, str], *, unknown: str) -> pa.ChunkedArray:
-    """Each value of a dictionary-encoded column replaced by its entry in `table`; one without gets `unknown` before it."""
+    """A dictionary-encoded column, each value replaced by its entry in `table`, or by `unknown` and itself."""
     chunks = [
         pa.DictionaryArray.from_arrays(
             chunk.indices,
@@ -52,7 +52,7 @@ def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 class IntervalKeys:
-    """Numbers each (usage point code, start, length) that occurs; equal meter-intervals have equal keys, in that order."""
+    """Numbers each (usage point code, start, length) that occurs; keys are ordered in this order."""
 
     def __init__(self, starts_us: Sequence[Int], lengths_s: Sequence[Int]) -> None:
         self._starts = _union(starts_us)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lab.verdict.tables import TableFaults
+from lab.verdict.tables import TableError
 
 MOMENTARY_AT_MOST_S = 300
 
@@ -47,19 +47,19 @@ class InjectedOutage:
 
 
 def read_outages(path: Path, *, run_end_s: float) -> tuple[InjectedOutage, ...]:
-    """Every interruption that left at least one customer dark, by time; those that begin at or after `run_end_s` are left out.
+    """Every interruption that began before `run_end_s` and left at least one customer dark, by time.
 
     Raises:
-        TableFaults: the file is missing or is not what the module's header says.
+        TableError: the file is missing or is not what the module's header says.
     """
     try:
         entries = _File.model_validate(json.loads(path.read_text())).outages
     except FileNotFoundError as error:
-        raise TableFaults([f"outages: {path} does not exist; did the run come to its end?"]) from error
+        raise TableError([f"outages: {path} does not exist; did the run come to its end?"]) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise TableFaults([f"outages: {path} cannot be read as JSON: {error}"]) from error
+        raise TableError([f"outages: {path} cannot be read as JSON: {error}"]) from error
     except ValidationError as error:
-        raise TableFaults(
+        raise TableError(
             [f"outages: {path}: {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in error.errors()]
         ) from error
     return tuple(

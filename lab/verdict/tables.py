@@ -1,10 +1,10 @@
 """The tables that a verdict is made from: what each must hold, and how it is read from a run directory.
 
 Rule of this module: bad input is reported whole. Every missing, mistyped or impossible column of every table is listed
-in one `TableFaults`; nothing is guessed, and a timestamp without a time zone is refused rather than taken for UTC.
+in one `TableError`; nothing is guessed, and a timestamp without a time zone is refused rather than taken for UTC.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -15,16 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lab.errors import UserError
+
 QUALITIES = ("actual", "estimated", "revised")
 ORIGINS = ("reported", "recovered")
 
 
-class TableFaults(Exception):
+class TableError(UserError):
     """The input cannot be judged. `faults` lists everything that is wrong with it."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("the verdict's input cannot be used:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
 
 
 class Kind(Enum):
@@ -189,7 +187,7 @@ def conform(table: pa.Table, schema: Schema, *, label: str | None = None, from_t
     """The known columns of `table`, in the schema's order and types. `from_text`: text cells may hold any kind.
 
     Raises:
-        TableFaults: with every fault of the table.
+        TableError: with every fault of the table.
     """
     label = label or schema.name
     faults = []
@@ -211,7 +209,7 @@ def conform(table: pa.Table, schema: Schema, *, label: str | None = None, from_t
             kept[column.name] = values
     faults += _value_faults(schema, kept, label)
     if faults:
-        raise TableFaults(faults)
+        raise TableError(faults)
     return pa.table(kept)
 
 
@@ -252,16 +250,16 @@ def read_parquet(path: Path, schema: Schema, *, label: str | None = None) -> pa.
     """One parquet file as `schema` says.
 
     Raises:
-        TableFaults: the file is missing, is not parquet, or does not fit the schema.
+        TableError: the file is missing, is not parquet, or does not fit the schema.
     """
     label = label or schema.name
     try:
         present = set(pq.read_schema(path).names)
         table = pq.read_table(path, columns=[n for n in schema.column_names() if n in present])
     except FileNotFoundError as error:
-        raise TableFaults([f"{label}: {path} does not exist; did the run come to its end?"]) from error
+        raise TableError([f"{label}: {path} does not exist; did the run come to its end?"]) from error
     except (OSError, pa.ArrowException) as error:
-        raise TableFaults([f"{label}: {path} cannot be read as parquet: {error}"]) from error
+        raise TableError([f"{label}: {path} cannot be read as parquet: {error}"]) from error
     return conform(table, schema, label=label)
 
 
@@ -269,11 +267,11 @@ def read_journal(directory: Path) -> pa.Table:
     """All shards' journals in `directory`, without their event files.
 
     Raises:
-        TableFaults: with the faults of every shard's file; also if there is no file at all.
+        TableError: with the faults of every shard's file; also if there is no file at all.
     """
     files = sorted(p for p in directory.glob("*.parquet") if not p.stem.endswith("_events"))
     if not files:
-        raise TableFaults([f"journal: no parquet file in {directory}; did the fleet export its memory?"])
+        raise TableError([f"journal: no parquet file in {directory}; did the fleet export its memory?"])
     return pa.concat_tables(_collect(partial(read_parquet, p, JOURNAL, label=f"journal/{p.name}") for p in files))
 
 
@@ -281,7 +279,7 @@ def load_run(run_dir: Path) -> RunTables:
     """The five tables from truth.parquet, truth_frames.parquet, meters.parquet, journal/*.parquet, stored.parquet.
 
     Raises:
-        TableFaults: with the faults of all five.
+        TableError: with the faults of all five.
     """
     truth, frames, fleet, journal, stored = _collect(
         (
@@ -296,12 +294,13 @@ def load_run(run_dir: Path) -> RunTables:
 
 
 def _collect(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:
-    tables, faults = [], []
+    tables: list[pa.Table] = []
+    faults: list[str] = []
     for read in readers:
         try:
             tables.append(read())
-        except TableFaults as error:
+        except TableError as error:
             faults += error.faults
     if faults:
-        raise TableFaults(faults)
+        raise TableError(faults)
     return tables

@@ -15,7 +15,7 @@ from lab.verdict.context import RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.junit import junit_xml
 from lab.verdict.outages import InjectedOutage, read_outages
-from lab.verdict.tables import RunTables, TableFaults, load_run
+from lab.verdict.tables import RunTables, TableError, load_run
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
@@ -159,21 +159,21 @@ def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float
     """Judges the files of a run directory and writes the verdict's own files beside them.
 
     Raises:
-        TableFaults: with everything that is wrong with the run's files.
+        TableError: with everything that is wrong with the run's files.
         CriteriaError: see criteria.with_targets.
     """
     faults: list[str] = []
     outages: tuple[InjectedOutage, ...] = ()
     try:
         outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
-    except TableFaults as error:
+    except TableError as error:
         faults += error.faults
     try:
         tables = load_run(run_dir)
-    except TableFaults as error:
-        raise TableFaults([*error.faults, *faults]) from error
+    except TableError as error:
+        raise TableError([*error.faults, *faults]) from error
     if faults:
-        raise TableFaults(faults)
+        raise TableError(faults)
     verdict = judge(tables, context, outages=outages, targets=targets)
     verdict.write(run_dir)
     return verdict

@@ -1,4 +1,4 @@
-"""A run made up from arithmetic: a feeder's day in the five tables, in which everything agrees until a test breaks it."""
+"""A run made up from arithmetic: a feeder's day in five tables, in which everything agrees until a test breaks it."""
 
 import json
 from dataclasses import dataclass, field

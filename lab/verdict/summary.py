@@ -1,0 +1,52 @@
+"""The verdict in the terminal: a short table, readable without colours too."""
+
+import math
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lab.verdict.criteria import CriterionResult
+from lab.verdict.verdict import Verdict
+
+
+def format_value(result: CriterionResult) -> str:
+    """A criterion's figure. Rates are cut, not rounded: what missed its target must not look as if it had met it."""
+    if math.isnan(result.value):
+        return "not measured"
+    return f"{math.floor(result.value * 1e5) / 1e5:.5f}" if result.id.endswith("_rate") else f"{result.value:,.0f}"
+
+
+def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
+    """What to print at a run's end; `report`: where the report is."""
+    reads, clock = verdict.comparison.reads, verdict.context.clock
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    table.add_column("")
+    table.add_column("criterion")
+    table.add_column("value", justify="right")
+    table.add_column("target", justify="right", style="dim")
+    for result in verdict.criteria:
+        mark = Text("✓", style="green") if result.passed else Text("✗", style="bold red")
+        value = Text(format_value(result), style="" if result.passed else "bold red")
+        table.add_row(mark, result.id, value, result.criterion.target_text)
+    failed = sum(not result.passed for result in verdict.criteria)
+    banner = (
+        Text.assemble((" PASSED ", "bold white on green"), f"  all {len(verdict.criteria)} criteria")
+        if verdict.passed
+        else Text.assemble((" FAILED ", "bold white on red"), f"  {failed} of {len(verdict.criteria)} criteria")
+    )
+    banner.append(f"  {verdict.context.scenario}, seed {verdict.context.seed}", style="dim")
+    late = "unknown" if reads.late is None else f"{reads.late:,}"
+    counts = Text(
+        f"{reads.expected:,} expected  {reads.stored:,} stored  {reads.lost:,} lost  {reads.recovered:,} recovered  "
+        f"{late} late  {verdict.context.rejected_frames:,} frames rejected"
+    )
+    pace = Text(
+        f"{clock.simulated_s / 3600:g} h simulated in {clock.wall_s:.1f} s ({clock.speed:,.0f} × real time)",
+        style="dim",
+    )
+    lines: list[RenderableType] = [banner, table, counts, pace]
+    if report is not None:
+        lines.append(Text.from_markup(f"report: [bold]{escape(report)}[/bold]"))
+    return Group(*lines)

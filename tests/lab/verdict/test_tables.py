@@ -1,0 +1,120 @@
+"""Input that cannot be judged is refused, and everything that is wrong with it is said at once."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lab.verdict.context import ClockFacts
+from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, TableError, conform, empty, load_run
+from lab.verdict.verdict import judge, judge_run
+from tests.lab.verdict.synthetic import START_S, arrow, make_run
+
+
+def faults_of(table: pa.Table, schema: object) -> tuple[str, ...]:
+    with pytest.raises(TableError) as caught:
+        conform(table, schema)
+    return caught.value.faults
+
+
+def test_every_missing_and_mistyped_column_is_listed() -> None:
+    table = arrow(make_run(1, 2).journal)
+    table = table.drop_columns(["status", "voltage_l2_v"])
+    table = table.set_column(2, "interval_start", pa.array(["now", "then"]))
+    table = table.set_column(4, "import_wh", pa.array([1.5, 2.5]))
+    faults = faults_of(table, JOURNAL)
+    assert [f.split()[0] for f in faults] == [
+        "journal.interval_start",
+        "journal.import_wh",
+        "journal.voltage_l2_v",
+        "journal.status",
+    ]
+
+
+@pytest.mark.parametrize("schema", [TRUTH, JOURNAL, STORED], ids=lambda s: s.name)
+def test_naive_times_are_refused(schema: object) -> None:
+    run = make_run(1, 2)
+    table = arrow(getattr(run, schema.name))
+    at = table.column_names.index("interval_start")
+    table = table.set_column(at, "interval_start", table["interval_start"].cast(pa.timestamp("us")))
+    (fault,) = faults_of(table, schema)
+    assert "no time zone" in fault
+
+
+def test_other_zones_and_units_are_the_same_instants() -> None:
+    table = arrow(make_run(1, 2).truth)
+    zurich = table.set_column(1, "interval_start", table["interval_start"].cast(pa.timestamp("ns", "Europe/Zurich")))
+    assert conform(zurich, TRUTH).equals(conform(table, TRUTH))
+
+
+def test_nan_and_null_in_the_truth_are_refused() -> None:
+    run = make_run(1, 4)
+    run.truth["energised_s"][1] = np.nan
+    table = arrow(run.truth)
+    nulls = pa.array([1.0, None, None, 2.0])
+    table = table.set_column(table.column_names.index("import_wh"), "import_wh", nulls)
+    faults = faults_of(table, TRUTH)
+    assert any("energised_s is NaN in 1 of 4" in f for f in faults)
+    assert any("import_wh is null in 2 of 4" in f for f in faults)
+
+
+def test_strange_words_and_nameless_rows_in_stored_are_refused() -> None:
+    run = make_run(1, 2)
+    run.stored["quality"][0] = "guessed"
+    table = arrow(run.stored)
+    for name in ("serial", "usage_point"):
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, pa.array([None, "x"]))
+    faults = faults_of(table, STORED)
+    assert any("guessed" in f for f in faults)
+    assert any("1 rows without any of" in f for f in faults)
+
+
+def test_stored_needs_a_serial_or_a_usage_point() -> None:
+    run = make_run(1, 2)
+    del run.stored["serial"], run.stored["usage_point"]
+    assert "usage_point or serial" in faults_of(arrow(run.stored), STORED)[0]
+
+
+def test_a_fleet_with_two_meters_at_one_usage_point_is_refused() -> None:
+    run = make_run(2, 2)
+    run.fleet["usage_point"][1] = "UP00000"
+    run.fleet["register_step_wh"][0] = 0
+    faults = faults_of(arrow(run.fleet), FLEET)
+    assert any("usage_point is not unique: UP00000" in f for f in faults)
+    assert any("register_step_wh is out of range" in f for f in faults)
+
+
+def test_empty_tables_load_and_are_judged(tmp_path: Path) -> None:
+    run = make_run(1, 2)
+    run.write(tmp_path / "run")
+    for name, schema in (("truth", TRUTH), ("stored", STORED)):
+        pq.write_table(empty(schema), tmp_path / "run" / f"{name}.parquet")
+    verdict = judge(load_run(tmp_path / "run"), run.context())
+    assert not verdict.passed
+    assert verdict.comparison.reads.expected == 0
+
+
+def test_a_run_directory_loads_as_what_was_written(tmp_path: Path) -> None:
+    run = make_run(3, 4)
+    loaded = load_run(run.write(tmp_path / "run"))
+    assert loaded.stored.equals(run.tables().stored)
+    assert loaded.journal.num_rows == 12
+
+
+def test_all_files_faults_are_listed_together(tmp_path: Path) -> None:
+    run_dir = make_run(1, 2).write(tmp_path / "run")
+    (run_dir / "truth.parquet").unlink()
+    (run_dir / "stored.parquet").write_bytes(b"not parquet at all")
+    (run_dir / "truth_outages.json").write_text('{"outages":[{"start_s":"noon","customers":-1}]}')
+    for file in (run_dir / "journal").iterdir():
+        file.unlink()
+    context = make_run(1, 2).context(clock=ClockFacts(START_S, 1800, 1.0))
+    with pytest.raises(TableError) as caught:
+        judge_run(run_dir, context)
+    text = str(caught.value)
+    for part in ("truth.parquet does not exist", "cannot be read as parquet", "journal: no parquet file",
+                 "outages.0.start_s", "outages.0.customers"):  # fmt: skip
+        assert part in text
