@@ -1,16 +1,14 @@
 """The interruptions that were injected, from truth_outages.json.
 
-The file is a JSON object `{"outages": [...]}`; each entry has `start_s` (epoch seconds), `end_s` (the same, or null if
-supply never came back), `customers` (how many usage points were dark), and optionally `device` and `kind` (text).
-Momentary and sustained: IEEE 1366, 5 minutes.
+The file is a JSON list of `{"id", "device_kind", "device", "from", "to", "usage_points"}`: ISO 8601 with an offset, `to`
+null if supply never came back, `usage_points` the list of those that went dark. Momentary and sustained: IEEE 1366.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from lab.verdict.tables import TableError
 
@@ -19,20 +17,20 @@ MOMENTARY_AT_MOST_S = 300
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    start_s: Annotated[float, Field(allow_inf_nan=False)]
-    end_s: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    customers: Annotated[int, Field(ge=0)]
-    device: str = ""
-    kind: str = ""
+    device_kind: str
+    device: str
+    begin: AwareDatetime = Field(alias="from")
+    end: AwareDatetime | None = Field(alias="to")
+    usage_points: list[str]
 
 
-class _File(BaseModel):
-    outages: list[_Entry]
+class _File(RootModel[list[_Entry]]):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
 class InjectedOutage:
-    """`duration_s` runs to the end of the run if supply never came back; `end_s` is None then."""
+    """Times are epoch seconds. Where supply never came back, `end_s` is None and `duration_s` runs to the end."""
 
     start_s: float
     end_s: float | None
@@ -53,7 +51,7 @@ def read_outages(path: Path, *, run_end_s: float) -> tuple[InjectedOutage, ...]:
         TableError: the file is missing or is not what the module's header says.
     """
     try:
-        entries = _File.model_validate(json.loads(path.read_text())).outages
+        entries = _File.model_validate(json.loads(path.read_text(encoding="utf-8"))).root
     except FileNotFoundError as error:
         raise TableError([f"outages: {path} does not exist; did the run come to its end?"]) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -63,14 +61,20 @@ def read_outages(path: Path, *, run_end_s: float) -> tuple[InjectedOutage, ...]:
             [f"outages: {path}: {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in error.errors()]
         ) from error
     return tuple(
-        InjectedOutage(
-            start_s=e.start_s,
-            end_s=e.end_s,
-            duration_s=(run_end_s if e.end_s is None else e.end_s) - e.start_s,
-            customers=e.customers,
-            device=e.device,
-            kind=e.kind,
-        )
-        for e in sorted(entries, key=lambda e: e.start_s)
-        if e.customers > 0 and e.start_s < run_end_s
+        _injected(entry, run_end_s)
+        for entry in sorted(entries, key=lambda entry: entry.begin)
+        if entry.usage_points and entry.begin.timestamp() < run_end_s
+    )
+
+
+def _injected(entry: _Entry, run_end_s: float) -> InjectedOutage:
+    start_s = entry.begin.timestamp()
+    end_s = None if entry.end is None else entry.end.timestamp()
+    return InjectedOutage(
+        start_s=start_s,
+        end_s=end_s,
+        duration_s=(run_end_s if end_s is None else end_s) - start_s,
+        customers=len(entry.usage_points),
+        device=entry.device,
+        kind=entry.device_kind,
     )

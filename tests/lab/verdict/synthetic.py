@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -74,20 +75,19 @@ class Run:
         pq.write_table(journal.slice(0, half), run_dir / "journal" / "0.parquet")
         pq.write_table(journal.slice(half), run_dir / "journal" / "1.parquet")
         pq.write_table(pa.table({"serial": ["x"]}), run_dir / "journal" / "0_events.parquet")
+        spans = [(d.begin * STEP_S, d.end * STEP_S, d.last - d.first) for d in self.darks] + [(600, 640, 4)]
         outages = [
             {
-                "start_s": START_S + d.begin * STEP_S,
-                "end_s": START_S + d.end * STEP_S,
-                "customers": d.last - d.first,
-                "device": f"transformer {i + 3}",
-                "kind": "transformer",
+                "id": f"outage-{i:03d}",
+                "device_kind": "transformer",
+                "device": f"T{i + 3:02d}",
+                "from": datetime.fromtimestamp(START_S + begin_s, UTC).isoformat(),
+                "to": datetime.fromtimestamp(START_S + end_s, UTC).isoformat(),
+                "usage_points": [f"UP{n:05d}" for n in range(customers)],
             }
-            for i, d in enumerate(self.darks)
+            for i, (begin_s, end_s, customers) in enumerate(spans)
         ]
-        outages.append(
-            {"start_s": START_S + 600, "end_s": START_S + 640, "customers": 4, "device": "line 12", "kind": "section"}
-        )
-        (run_dir / "truth_outages.json").write_text(json.dumps({"outages": outages}))
+        (run_dir / "truth_outages.json").write_text(json.dumps(outages))
         return run_dir
 
     def drop(self, table: str, rows: np.ndarray | list[int]) -> None:

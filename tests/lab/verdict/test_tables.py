@@ -108,7 +108,7 @@ def test_all_files_faults_are_listed_together(tmp_path: Path) -> None:
     run_dir = make_run(1, 2).write(tmp_path / "run")
     (run_dir / "truth.parquet").unlink()
     (run_dir / "stored.parquet").write_bytes(b"not parquet at all")
-    (run_dir / "truth_outages.json").write_text('{"outages":[{"start_s":"noon","customers":-1}]}')
+    (run_dir / "truth_outages.json").write_text('[{"from":"2026-01-15T00:00:00","to":"noon"}]')
     for file in (run_dir / "journal").iterdir():
         file.unlink()
     context = make_run(1, 2).context(clock=ClockFacts(START_S, 1800, 1.0))
@@ -116,5 +116,5 @@ def test_all_files_faults_are_listed_together(tmp_path: Path) -> None:
         judge_run(run_dir, context)
     text = str(caught.value)
     for part in ("truth.parquet does not exist", "cannot be read as parquet", "journal: no parquet file",
-                 "outages.0.start_s", "outages.0.customers"):  # fmt: skip
+                 "0.from", "0.usage_points"):  # fmt: skip
         assert part in text
