@@ -15,6 +15,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from lab.services.external import ExternalBroker
+
+ANYBODY = "amilab"
+"""User name and password towards a broker that lets anybody in."""
+
 COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
 
 
@@ -26,12 +31,20 @@ class ShippedMeter:
     password: str
 
 
-def commission(usage_points: Sequence[str], group: str) -> list[ShippedMeter]:
-    """One meter for each usage point, in that order, with credentials of its own."""
-    return [
-        ShippedMeter(serial, usage_point, f"{group}-{serial}", secrets.token_urlsafe(12))
-        for serial, usage_point in ((f"AMI{number:08d}", point) for number, point in enumerate(usage_points, 1))
-    ]
+def commission(usage_points: Sequence[str], group: str, broker: ExternalBroker | None = None) -> list[ShippedMeter]:
+    """One meter for each usage point, in that order, with credentials of its own.
+
+    With an external broker, which knows nothing of these meters, all use the credentials of its URL.
+    """
+    meters = []
+    for number, point in enumerate(usage_points, 1):
+        serial = f"AMI{number:08d}"
+        if broker is None:
+            username, password = f"{group}-{serial}", secrets.token_urlsafe(12)
+        else:
+            username, password = broker.username or ANYBODY, broker.password or ANYBODY
+        meters.append(ShippedMeter(serial, point, username, password))
+    return meters
 
 
 def write_command_key(path: Path) -> str:

@@ -66,9 +66,20 @@ class Stage:
         )
 
     async def start_fleet(
-        self, meters: Sequence[ShippedMeter], *, shipment: Path, directory: Path, broker: tuple[str, int], seed: int, start_s: int
+        self,
+        meters: Sequence[ShippedMeter],
+        *,
+        world_rows: Sequence[int],
+        shipment: Path,
+        directory: Path,
+        broker: tuple[str, int],
+        seed: int,
+        start_s: int,
     ) -> None:
-        """One process for each `METERS_PER_FLEET` meters."""
+        """One process for each `METERS_PER_FLEET` meters.
+
+        :param world_rows: for each meter, its usage point's row in the physical frame.
+        """
         for first in range(0, len(meters), METERS_PER_FLEET):
             shard = meters[first : first + METERS_PER_FLEET]
             name = f"fleet-{len(self.fleets)}"
@@ -77,7 +88,8 @@ class Stage:
                 name,
                 "init",
                 shipment=str(shipment),
-                rows=list(range(first, first + len(shard))),
+                first=first,
+                world_rows=list(world_rows[first : first + len(shard)]),
                 memory=str(directory / f"{name}.sqlite"),
                 broker_host=broker[0],
                 broker_port=broker[1],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from psycopg import sql
 
 from lab.services.broker import EmbeddedBroker
 from lab.services.broker_config import BrokerUser, device_user, head_end_user
-from lab.services.external import check_broker_url, check_database_url
+from lab.services.external import ExternalBroker, check_database_url
 from lab.services.postgres import EmbeddedPostgres
 from lab.shipment import ShippedMeter
 from lab.supervisor import Supervisor
@@ -53,7 +52,7 @@ async def open_database(
     :raises UserError: the database at `url` cannot be reached, or used.
     """
     if url is not None:
-        facts = await asyncio.to_thread(check_database_url, url)
+        facts = await check_database_url(url)
         try:
             yield Database(url, schema, facts.version, facts.timescaledb)
         finally:
@@ -70,15 +69,18 @@ async def open_database(
 
 @asynccontextmanager
 async def open_broker(
-    url: str | None, work: Path, supervisor: Supervisor, *, group: str, meters: Sequence[ShippedMeter]
+    external: ExternalBroker | None,
+    work: Path,
+    supervisor: Supervisor,
+    *,
+    group: str,
+    meters: Sequence[ShippedMeter],
 ) -> AsyncIterator[BrokerAccess]:
-    """A broker of the run's own that lets in the head-end and these meters and nobody else; or the one at `url`.
-
-    :raises UserError: the broker at `url` cannot be reached, or refuses its credentials.
-    """
-    if url is not None:
-        access = await check_broker_url(url)
-        yield BrokerAccess(access.host, access.port, access.username, access.password, f"external, {access.host}", None)
+    """The `external` broker; or else one of the run's own that lets in the head-end and these meters and nobody else."""
+    if external is not None:
+        yield BrokerAccess(
+            external.host, external.port, external.username, external.password, external.version, embedded=None
+        )
         return
     head = head_end_user(group, f"{group}-headend", secrets.token_urlsafe(24))
     users: list[BrokerUser] = [head, *(device_user(group, m.serial, m.username, m.password) for m in meters)]

@@ -9,10 +9,9 @@ from grid.world import WorldFrame
 from lab.errors import UserError
 from lab.link import Body, Handler
 from lab.parts.process import run_part
-from meters.device import BrokerAddress
-from meters.fleet import Fleet
-from meters.memory import MemoryFault
-from meters.shipment import ShipmentError, read_shipment
+from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
+from meters.fleet import BrokerAddress, Fleet
+from meters.shipment import read_shipment
 
 Answer = tuple[Body, Sequence[bytes]]
 
@@ -46,22 +45,25 @@ class FleetPart:
             entries = read_shipment(Path(body["shipment"]))
         except ShipmentError as error:
             raise UserError([str(error)]) from error
-        rows = body["rows"]
+        rows = body["world_rows"]
         self._fleet = Fleet(
-            meters=[entries[row] for row in rows],
+            meters=entries[body["first"] : body["first"] + len(rows)],
             world_rows=rows,
             memory_path=Path(body["memory"]),
             broker=BrokerAddress(body["broker_host"], body["broker_port"]),
             seed=body["seed"],
             start_s=body["start_s"],
         )
-        await self._fleet.start()
+        try:
+            await self._fleet.start()
+        except (FleetError, MemoryFailedError) as error:
+            raise UserError([str(error)]) from error
         return {}, ()
 
     async def advance(self, body: Body, blobs: Sequence[bytes]) -> Answer:
         try:
             await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
-        except MemoryFault as error:
+        except MemoryFullError as error:
             raise UserError([str(error)], "Free some space or choose another --out.") from error
         return {"next_due_s": self.fleet.next_due()}, ()
 

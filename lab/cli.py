@@ -1,0 +1,177 @@
+"""The command `amilab`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from lab.errors import PartFailed, UserError
+from lab.progress import RunProgress
+from lab.scenario import bundled_scenarios, load_scenario, parse_duration
+
+T = TypeVar("T")
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="amilab",
+    help="A full-stack digital twin of an Advanced Metering Infrastructure. Every run ends in a verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def _main() -> None:
+    """Keeps `run` a subcommand."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(package_version("amilab"))
+
+
+@app.command()
+def scenarios() -> None:
+    """List the scenarios that come with amilab."""
+    for name in bundled_scenarios():
+        scenario = load_scenario(name)
+        typer.echo(f"{name:<20} {scenario.description}")
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A bundled scenario's name, or a path to a TOML file.")],
+    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's seed.", min=0)] = None,
+    speed: Annotated[
+        str,
+        typer.Option(
+            help="[b]max[/b]: as fast as the work takes. A number: at most that many times real time, in lockstep. "
+            "[b]1[/b]: on the wall clock, without a barrier."
+        ),
+    ] = "max",
+    duration: Annotated[str | None, typer.Option(help="Instead of the scenario's duration: 90min, 24h.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)] = Path("runs"),
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="Store in this PostgreSQL, in a schema of the run's own, instead of an embedded one."),
+    ] = None,
+    broker_url: Annotated[
+        str | None, typer.Option(help="Use this MQTT broker, mqtt://user:password@host:port, instead of an embedded one.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the meters' memory.")] = False,
+) -> None:
+    """Run a scenario to its verdict.
+
+    Exit code 0: every criterion passed. 1: one failed. 2: bad input or surroundings. 3: a part of the lab crashed.
+    """
+    console = Console(stderr=False, soft_wrap=False)
+    try:
+        request = _request(scenario, seed, speed, duration, out, database_url, broker_url, keep)
+        outcome = _until_interrupted(_run(request, RunProgress(console)))
+    except UserError as error:
+        _refuse(error)
+    except PartFailed as error:
+        Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(error.exit_code) from error
+    except asyncio.CancelledError:
+        Console(stderr=True).print("interrupted; nothing was left running")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    from lab.verdict.summary import summary
+
+    console.print(summary(outcome.verdict, report=_shown_path(outcome.report)))
+    raise typer.Exit(outcome.verdict.exit_status)
+
+
+def _request(
+    name: str,
+    seed: int | None,
+    speed: str,
+    duration: str | None,
+    out: Path,
+    database_url: str | None,
+    broker_url: str | None,
+    keep: bool,
+) -> Any:
+    # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
+    faults: list[str] = []
+    speed_factor: float | None = None
+    if speed != "max":
+        try:
+            speed_factor = float(speed)
+        except ValueError:
+            faults.append(f"--speed is {speed!r}; it must be 'max' or a number")
+        else:
+            if not 1.0 <= speed_factor < float("inf"):
+                faults.append(f"--speed is {speed}; it must be 'max' or a number of at least 1")
+    duration_s: int | None = None
+    if duration is not None:
+        try:
+            duration_s = parse_duration(duration)
+        except ValueError as error:
+            faults.append(f"--duration: {error}")
+    if out.exists() and not out.is_dir():
+        faults.append(f"--out is {out}, which is a file; it must be a directory")
+    try:
+        scenario = load_scenario(name, seed=seed, duration_s=duration_s)
+    except UserError as error:
+        raise UserError([*faults, *error.faults], error.hint) from error
+    if faults:
+        raise UserError(faults, "See `amilab run --help`.")
+    from lab.run import RunRequest
+
+    return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep)
+
+
+async def _run(request: Any, progress: RunProgress) -> Any:
+    from lab.run import run as run_lab
+
+    return await run_lab(request, progress)
+
+
+def _until_interrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Ctrl-C and SIGTERM end the run in order: the task is cancelled, and with it every process of the lab ends."""
+
+    async def main() -> T:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel)
+        return await task
+
+    return asyncio.run(main())
+
+
+def _refuse(error: UserError) -> NoReturn:
+    console = Console(stderr=True, highlight=False)
+    for fault in error.faults:
+        console.print("[bold red]✗[/] ", end="")
+        console.print(fault, markup=False)
+    if error.hint:
+        console.print(error.hint, markup=False, style="dim")
+    raise typer.Exit(error.exit_code)
+
+
+def _shown_path(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The conductor with a toy barrier's parts: order of actions, kills under way, pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.barrier import Barrier, FleetRound, GridStep, Head, HeadRound
+from lab.conductor import conduct
+from lab.timeline import Action, Disturbance, actions
+
+
+class Recorder:
+    """Grid, fleet, head-end and stage in one, that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[object, ...]] = []
+        self.now_s = 0
+
+    async def advance(self, now_s: int, _frame: bytes | None = None) -> GridStep:
+        self.log.append(("grid" if _frame is None else "fleet", now_s))
+        self.now_s = now_s
+        return GridStep(float(now_s // 900 * 900 + 900), b"")
+
+    async def settle(self) -> FleetRound:
+        return FleetRound(0, [], None)
+
+    async def await_fence(self, token: str, serials: Sequence[str]) -> None:
+        raise AssertionError("nothing to fence")
+
+    async def switch(self, verb: str, device: str) -> None:
+        self.log.append((verb, device))
+
+    async def disturb(self, verb: str, serials: Sequence[str]) -> None:
+        self.log.append((verb, tuple(serials), self.now_s))
+
+    async def kill(self, part: str) -> None:
+        self.log.append(("kill", part))
+
+    async def bring_back(self, part: str) -> Head | None:
+        self.log.append(("return", part))
+        return ToyHead() if part == "headend" else None
+
+
+class ToyHead:
+    async def begin(self, now_s: int) -> None: ...
+    async def advance(self) -> None: ...
+    async def settle(self) -> HeadRound:
+        return HeadRound(True, [], None)
+
+    async def fence_devices(self, token: str, serials: Sequence[str]) -> bool:
+        raise AssertionError("nothing to fence")
+
+
+async def conduct_recorded(planned: Sequence[Action], end_s: int, speed: float | None = None) -> Recorder:
+    recorder = Recorder()
+    barrier = Barrier(recorder, [recorder], ToyHead())
+    await conduct(barrier, recorder, planned, start_s=0, end_s=end_s, seed=1, speed=speed)
+    return recorder
+
+
+async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant() -> None:
+    planned = actions(
+        [
+            Disturbance("outage", "", 100, 1000, "transformer T1"),
+            Disturbance("uplink_loss", "", 950, 1100, serials=["A", "B"]),
+            Disturbance("kill", "", 900, 1200, "headend"),
+            Disturbance("kill", "", 1300, 1400, "broker"),
+        ]
+    )
+    recorder = await conduct_recorded(planned, 1800)
+    granted = [entry[1] for entry in recorder.log if entry[0] == "grid"]
+    assert granted == [0, 100, 900, 950, 1000, 1100, 1200, 1300, 1400, 1800]
+    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet")]
+    assert told == [
+        ("open", "transformer T1"),
+        ("kill", "headend"),
+        ("lose_uplink", ("A", "B"), 950),
+        ("close", "transformer T1"),
+        ("restore_uplink", ("A", "B"), 1100),
+        ("return", "headend"),
+        ("kill", "broker"),
+        ("return", "broker"),
+    ]
+    # A device opens before the grid's grant of that instant, and a kill falls after it has begun.
+    assert recorder.log.index(("open", "transformer T1")) < recorder.log.index(("grid", 100))
+    assert recorder.log.index(("kill", "headend")) > recorder.log.index(("grid", 900))
+
+
+async def test_a_speed_limit_holds_back_and_changes_nothing_else() -> None:
+    began = time.monotonic()
+    paced = await conduct_recorded([], 1800, speed=9000)
+    assert time.monotonic() - began >= 1800 / 9000
+    assert paced.log == (await conduct_recorded([], 1800)).log
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), max_size=8))
+def test_actions_are_in_the_order_of_time_and_ends_come_before_beginnings(spans: list[tuple[int, int]]) -> None:
+    planned = actions(
+        [Disturbance("outage", "", first, first + length, str(n)) for n, (first, length) in enumerate(spans)]
+    )
+    assert [action.at_s for action in planned] == sorted(action.at_s for action in planned)
+    for earlier, later in zip(planned, planned[1:], strict=False):
+        assert earlier.at_s < later.at_s or not (earlier.verb == "open" and later.verb == "close")
+    for number in range(len(spans)):
+        verbs = [action.verb for action in planned if action.target == str(number)]
+        assert verbs == ["open", "close"]
