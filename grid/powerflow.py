@@ -128,12 +128,14 @@ class PowerFlow:
     def _iterate(self, injected: NDArray[np.complex128]) -> NDArray[np.complex128]:
         voltage: NDArray[np.complex128] = self._factors.solve(-self._infeed)
         tolerance = TOLERANCE_MVA / self._base_mva
-        for _ in range(MAX_ITERATIONS):
-            # What the buses would take up at the new voltages with the currents of the old ones is the mismatch.
-            current = np.conj(injected / voltage)
-            voltage = self._factors.solve(current - self._infeed)
-            if np.max(np.abs(voltage * np.conj(current) - injected)) < tolerance:
-                return voltage
+        # Beyond what the net can carry the voltages run away: that ends in the error below, not in warnings.
+        with np.errstate(all="ignore"):
+            for _ in range(MAX_ITERATIONS):
+                current = np.conj(injected / voltage)
+                voltage = self._factors.solve(current - self._infeed)
+                # The new voltages with the currents of the old ones: what they miss of the demand is the mismatch.
+                if np.max(np.abs(voltage * np.conj(current) - injected)) < tolerance:
+                    return voltage
         raise PowerFlowError(
             f"no power flow within {MAX_ITERATIONS} iterations for a demand of "
             f"{-injected.real.sum() * self._base_mva * 1e3:.1f} kW"

@@ -35,7 +35,14 @@ class _Sample:
     export_w: Floats
     voltage_v: Floats
     """Mean over the connected phases; 0 when dark."""
-    solution: Solution
+    loading_percent: Floats
+    """Of the transformers, as the next two."""
+    transformer_w: Floats
+    transformer_losses_w: Floats
+    losses_w: float
+    load_w: float
+    voltage_range_pu: tuple[float, float] | None
+    """Lowest and highest at an energised usage point; None when all are dark."""
 
 
 class TruthRecorder:
@@ -55,6 +62,7 @@ class TruthRecorder:
         self, frame: WorldFrame, solution: Solution, connected: NDArray[np.bool_], opened: frozenset[Device]
     ) -> None:
         """Take note of a frame. `connected` (n, 3) are the phases of each usage point."""
+        lit_pu = solution.voltage_pu[solution.energised]
         self._samples.append(
             _Sample(
                 time_s=frame.time_s,
@@ -64,7 +72,12 @@ class TruthRecorder:
                 import_w=np.maximum(frame.active_power_w, 0.0).sum(axis=1),
                 export_w=np.maximum(-frame.active_power_w, 0.0).sum(axis=1),
                 voltage_v=frame.voltage_v.sum(axis=1) / connected.sum(axis=1),
-                solution=solution,
+                loading_percent=solution.transformer_loading_percent,
+                transformer_w=solution.transformer_active_power_w,
+                transformer_losses_w=solution.transformer_losses_w,
+                losses_w=solution.losses_w,
+                load_w=solution.load_w,
+                voltage_range_pu=(float(lit_pu.min()), float(lit_pu.max())) if len(lit_pu) else None,
             )
         )
         self._outages.update(frame.time_s, frame.energised, opened)
@@ -129,9 +142,9 @@ class TruthRecorder:
             {
                 "time": _times(np.repeat([s.time_s for s in samples], len(names))),
                 "transformer": _repeated(names, len(samples)),
-                "loading_percent": np.concatenate([s.solution.transformer_loading_percent for s in samples]),
-                "active_power_w": np.concatenate([s.solution.transformer_active_power_w for s in samples]),
-                "losses_w": np.concatenate([s.solution.transformer_losses_w for s in samples]),
+                "loading_percent": np.concatenate([s.loading_percent for s in samples]),
+                "active_power_w": np.concatenate([s.transformer_w for s in samples]),
+                "losses_w": np.concatenate([s.transformer_losses_w for s in samples]),
             }
         )
 
@@ -163,19 +176,15 @@ def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
 
 
 def _network(samples: list[_Sample]) -> pa.Table:
-    lowest, highest, dark = [], [], []
-    for sample in samples:
-        voltages = sample.solution.voltage_pu[sample.energised]
-        lowest.append(float(voltages.min()) if len(voltages) else None)
-        highest.append(float(voltages.max()) if len(voltages) else None)
-        dark.append(int(np.count_nonzero(~sample.energised)))
+    ranges = [sample.voltage_range_pu or (None, None) for sample in samples]
+    dark = [int(np.count_nonzero(~sample.energised)) for sample in samples]
     return pa.table(
         {
             "time": _times(np.array([s.time_s for s in samples])),
-            "losses_w": [s.solution.losses_w for s in samples],
-            "load_w": [s.solution.load_w for s in samples],
-            "min_voltage_pu": pa.array(lowest, pa.float64()),
-            "max_voltage_pu": pa.array(highest, pa.float64()),
+            "losses_w": [s.losses_w for s in samples],
+            "load_w": [s.load_w for s in samples],
+            "min_voltage_pu": pa.array([lowest for lowest, _ in ranges], pa.float64()),
+            "max_voltage_pu": pa.array([highest for _, highest in ranges], pa.float64()),
             "dark_usage_points": pa.array(dark, pa.int32()),
         }
     )

@@ -42,7 +42,7 @@ def test_round_trip(frame: WorldFrame) -> None:
 
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_refused_with_a_message(data: bytes) -> None:
-    with pytest.raises(FrameError, match="frame|start"):
+    with pytest.raises(FrameError, match=r"frame|start"):
         WorldFrame.from_bytes(data)
 
 
@@ -79,7 +79,7 @@ def test_malformed_frames_say_what_is_wrong(data: bytes, message: str) -> None:
 
 def test_arrays_of_the_wrong_shape_are_all_named() -> None:
     good = np.zeros((2, 3))
-    with pytest.raises(FrameError, match="export_wh.*voltage_v"):
+    with pytest.raises(FrameError, match=r"export_wh.*voltage_v"):
         WorldFrame(0, 0, np.ones(2, dtype=bool), good, good[:1], good, good, good.astype(np.float32))
 
 
