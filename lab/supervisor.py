@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lab.errors import PartFailed
 from lab.reaper import MARK_VARIABLE, ProcessId, Reaper, all_processes, descendants, is_alive, send_signal, status_of
@@ -172,10 +172,17 @@ class Supervisor:
     async def until_ready(self, name: str, check: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
         """Wait until `check` says that the process serves. Raises PartFailed if it ends first, or after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        while name in self._running and time.monotonic() < deadline:
-            if await check():
+        while (running := self._running.get(name)) is not None and time.monotonic() < deadline:
+            # A check may hang, for instance on somebody else's server: the end of the process must not wait for it.
+            checking = asyncio.ensure_future(check())
+            remaining_s = deadline - time.monotonic()
+            both: list[asyncio.Future[Any]] = [checking, running.ended]
+            await asyncio.wait(both, timeout=remaining_s, return_when=asyncio.FIRST_COMPLETED)
+            if checking.done() and checking.result() and not running.ended.done():
                 return
-            await asyncio.sleep(_READY_POLL_S)
+            checking.cancel()
+            await asyncio.gather(checking, return_exceptions=True)
+            await asyncio.wait([running.ended], timeout=_READY_POLL_S)
         raise PartFailed(name, self._returncodes.get(name), self.log_tail(name))
 
     async def watch(self) -> NoReturn:

