@@ -6,8 +6,8 @@ import re
 from datetime import datetime, time
 
 _UNIT_S = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
-_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,8})s)?")
-_OFFSET = re.compile(r"(\d{1,6}):([0-5]\d)(?::([0-5]\d))?")
+_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,8})s)?", re.ASCII)
+_OFFSET = re.compile(r"(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
 def parse_duration(value: object) -> int:
