@@ -1,6 +1,6 @@
 """The interruptions that were injected, from truth_outages.json.
 
-The file is a JSON list of `{"id", "device_kind", "device", "from", "to", "usage_points"}`: ISO 8601 with an offset, `to`
+The file is a JSON list of `{"id", "device_kind", "device", "from", "to", "usage_points"}`: ISO 8601 with offset, `to`
 null if supply never came back, `usage_points` the list of those that went dark. Momentary and sustained: IEEE 1366.
 """
 

@@ -1,0 +1,144 @@
+"""Discrepancies for reading: how many of each kind, where they cluster, and the first of them with their values."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SHOWN_AT_MOST = 200
+CLUSTERS_SHOWN = 10
+MEANING = {
+    "unrecorded": "the meter had supply, but did not record the interval",
+    "lost": "expected, but neither stored nor estimated",
+    "altered": "stored as actual, but not what the meter recorded",
+    "fabricated": "stored as actual, but never recorded by the meter",
+    "duplicate": "more than one current row for the interval",
+    "class_violation": "recorded energy outside the meter's accuracy class",
+    "late": "committed after the interval's end + the reporting period + 300 s",
+    "extra": "stored, but the meter had no supply or the interval does not exist",
+    "recorded_twice": "the meter's journal has the interval more than once",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`meter` is empty where it is the row's above; values are ready to be shown."""
+
+    usage_point: str
+    serial: str
+    interval: str
+    channel: str
+    truth: str
+    journal: str
+    stored: str
+    by: str
+    continues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    kind: str
+    meaning: str
+    count: int
+    meters: int
+    rows: tuple[Row, ...]
+
+    @property
+    def cut(self) -> int:
+        return self.count - len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    total: int
+    shown: int
+    groups: tuple[Group, ...]
+    by_meter: tuple[tuple[str, str, int], ...]
+    by_interval: tuple[tuple[str, int], ...]
+
+
+def _time(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _value(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.10g}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def _shares(counts: list[int], budget: int) -> list[int]:
+    """How many rows of each kind fit in the budget: small kinds whole, large ones the same share each."""
+    shares = [0] * len(counts)
+    left = budget
+    for place, index in enumerate(sorted(range(len(counts)), key=lambda i: counts[i])):
+        shares[index] = min(counts[index], left // (len(counts) - place))
+        left -= shares[index]
+    return shares
+
+
+def summarise(discrepancies: pa.Table) -> Findings:
+    kinds = discrepancies["kind"].cast(pa.string())
+    present = [kind for kind in MEANING if pc.any(pc.equal(kinds, kind)).as_py()]
+    tables = [discrepancies.filter(pc.equal(kinds, kind)) for kind in present]
+    shares = _shares([len(table) for table in tables], SHOWN_AT_MOST)
+    groups = tuple(
+        Group(kind, MEANING[kind], len(table), _distinct(table["usage_point"]), _rows(table.slice(0, share)))
+        for kind, table, share in zip(present, tables, shares, strict=True)
+    )
+    return Findings(
+        total=len(discrepancies),
+        shown=sum(shares),
+        groups=groups,
+        by_meter=tuple(
+            (row["usage_point"] or "–", row["serial"] or "–", row["kind_count"])
+            for row in _largest(discrepancies, ["usage_point", "serial"])
+        ),
+        by_interval=tuple(
+            (_time(row["interval_start"]), row["kind_count"]) for row in _largest(discrepancies, ["interval_start"])
+        ),
+    )
+
+
+def _distinct(column: pa.ChunkedArray) -> int:
+    return len(pc.unique(column.cast(pa.string())))
+
+
+def _largest(table: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
+    plain = pa.table(
+        {n: table[n].cast(pa.string()) if pa.types.is_dictionary(table[n].type) else table[n] for n in [*keys, "kind"]}
+    )
+    counted = plain.group_by(keys).aggregate([("kind", "count")])
+    ordered = counted.sort_by([("kind_count", "descending"), *((key, "ascending") for key in keys)])
+    rows: list[dict[str, Any]] = ordered.slice(0, CLUSTERS_SHOWN).to_pylist()
+    return rows
+
+
+def _rows(table: pa.Table) -> tuple[Row, ...]:
+    rows = table.to_pylist()
+    points = np.array([row["usage_point"] or "" for row in rows], dtype=object)
+    return tuple(
+        Row(
+            usage_point=row["usage_point"] or "–",
+            serial=row["serial"] or "–",
+            interval=_time(row["interval_start"]),
+            channel=row["channel"] or "import_wh",
+            truth=_value(row["truth"]),
+            journal=_value(row["journal"]),
+            stored=_value(row["stored"]),
+            by=_by(row["kind"], row["by"]),
+            continues=i > 0 and points[i] == points[i - 1],
+        )
+        for i, row in enumerate(rows)
+    )
+
+
+def _by(kind: str, by: float | None) -> str:
+    if by is None:
+        return "never committed" if kind == "late" else ""
+    if kind == "late":
+        return f"{by:,.0f} s late"
+    if kind == "duplicate":
+        return f"{by:.0f} row{'s' if by > 1 else ''} too many"
+    return f"by {_value(by)}"
