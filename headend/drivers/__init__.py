@@ -1,0 +1,111 @@
+"""Drivers: what the head-end knows of each vendor profile. Sans-IO: bytes in, tuples out, DecodeError for the rest.
+
+Hot values are plain tuples in the order of READING_COUNTERS and READING_VOLTAGES, so that a batch can lie in two flat
+arrays without an object per reading.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+#: Integer channels of an interval reading, in the order of every counters tuple, array row and COPY row.
+READING_COUNTERS = (
+    "import_register_wh",
+    "export_register_wh",
+    "import_wh",
+    "export_wh",
+    "import_l1_wh",
+    "import_l2_wh",
+    "import_l3_wh",
+    "export_l1_wh",
+    "export_l2_wh",
+    "export_l3_wh",
+    "import_power_w",
+    "export_power_w",
+    "status",
+)
+READING_VOLTAGES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
+
+#: Stands for "not reported" in a counters tuple; in a voltages tuple NaN does.
+ABSENT = -(2**63)
+
+
+class DecodeError(Exception):
+    """A payload is not what the profile's document says. `reason` is one word for counting, `detail` for reading."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Reading(NamedTuple):
+    """One interval, closed at `end_s` of the meter's clock (epoch s). `others`: (reading type, value) not canonical."""
+
+    end_s: int
+    counters: tuple[int, ...]
+    voltages: tuple[float, ...]
+    others: tuple[tuple[str, float], ...]
+
+
+class EndDeviceEvent(NamedTuple):
+    """An entry of the meter's event log. `detail_json`: a JSON object; the last three are for recovery."""
+
+    device_time_s: int
+    sequence: int
+    code: str
+    detail_json: str
+    refused_command: str | None
+    refused_reason: str | None
+    restored: bool
+
+
+class DeviceState(NamedTuple):
+    """Whether the meter is connected; a will has neither time nor boot count."""
+
+    online: bool
+    device_time_s: int | None
+    boot: int | None
+
+
+class ProfilePart(NamedTuple):
+    """One part of a load-profile answer, covering starts in [from_s, to_s)."""
+
+    command_id: str
+    device_time_s: int
+    from_s: int
+    to_s: int
+    part: int
+    parts: int
+    interval_length_s: int
+    readings: list[Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A vendor profile as the head-end needs it: its cadence and its pure decoders, each raising only DecodeError."""
+
+    vendor_profile: str
+    interval_length_s: int
+    report_every_s: int
+    decode_reading: Callable[[bytes], Reading]
+    decode_event: Callable[[bytes], EndDeviceEvent]
+    decode_state: Callable[[bytes], DeviceState]
+    decode_profile: Callable[[bytes], ProfilePart]
+
+
+def driver_for(vendor_profile: str) -> Driver:
+    """The driver of a vendor profile. Raises KeyError for an unknown one; `known_profiles` lists them."""
+    return _drivers()[vendor_profile]
+
+
+def known_profiles() -> tuple[str, ...]:
+    """The vendor profiles that have a driver."""
+    return tuple(_drivers())
+
+
+def _drivers() -> dict[str, Driver]:
+    # Imported late: a driver module imports the types above.
+    from headend.drivers import rl_dsp
+
+    return {driver.vendor_profile: driver for driver in (rl_dsp.DRIVER,)}

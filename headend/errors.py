@@ -1,0 +1,41 @@
+"""What can go wrong around the head-end. Every message says what to do about it."""
+
+
+class HeadEndError(Exception):
+    """A fault of the surroundings (configuration, broker, database), to be shown without a traceback."""
+
+
+class ShipmentError(HeadEndError):
+    """The shipment file is unusable; the message lists every fault with its line."""
+
+
+class CommandKeyError(HeadEndError):
+    """The file with the Ed25519 private key is missing or is not such a key."""
+
+
+class BrokerError(HeadEndError):
+    """Anything about the broker."""
+
+
+class BrokerUnavailable(BrokerError):  # noqa: N818 - names the state, as in "broker unavailable"
+    """Nobody answers at the broker's address."""
+
+
+class BrokerRefused(BrokerError):  # noqa: N818 - names the answer of CONNACK or SUBACK
+    """The broker answers, but not us: wrong user name, wrong password, or no right to the filter."""
+
+
+class DatabaseError(HeadEndError):
+    """Anything about the database."""
+
+
+class DatabaseUnavailable(DatabaseError):  # noqa: N818 - names the state, as in "database unavailable"
+    """Nobody answers at the database's address."""
+
+
+class DatabaseRefused(DatabaseError):  # noqa: N818 - names the answer of the server
+    """The database server answers, but not us: wrong role, wrong password, no such database, no right."""
+
+
+class SchemaTooNew(DatabaseError):  # noqa: N818 - names the state of the schema
+    """The database was migrated by a newer release than this one."""

@@ -1,0 +1,196 @@
+"""Gap recovery: whom to ask for which intervals, and when. Pure: instants in, requests out.
+
+Everything happens on a grid of 30 s, so that a simulated run is not stopped once per meter.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from headend.drivers import ProfilePart
+from headend.schedule import Schedule
+
+GRID_S = 30
+# Two parts of 48 rows (docs/wire-rl-dsp.md); more is asked for when these are in.
+MAX_INTERVALS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Delays that double from `first_s` to `max_s`, spread by ± 25 % so that a fleet does not speak in one breath."""
+
+    first_s: float
+    max_s: float
+
+    def delay_s(self, attempt: int, key: str) -> float:
+        """The delay after attempt 0, 1, …; the same for the same key, as a seeded run must repeat itself."""
+        delay_s = min(self.max_s, self.first_s * 2.0 ** min(attempt, 30))
+        return delay_s * random.Random(f"{key}/{attempt}").uniform(0.75, 1.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Request for the intervals of a meter that start in [from_s, to_s)."""
+
+    meter: int
+    from_s: int
+    to_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request whose answer is complete, and the intervals that the meter does not have: (start, reason)."""
+
+    command_id: str
+    gaps: tuple[tuple[int, str], ...]
+
+
+@dataclass(slots=True)
+class _Asking:
+    attempts: int
+    next_ask_s: float
+
+
+@dataclass(slots=True)
+class _Open:
+    ask: Ask
+    expires_s: float
+    parts: set[int] = field(default_factory=set)
+    from_s: int | None = None
+    to_s: int | None = None
+
+
+class Recovery:
+    """Keeps the schedules, the requests under way and the back-off of each meter that is behind."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        serials: Sequence[str],
+        *,
+        back_off: BackOff,
+        return_delay_s: float,
+        max_per_sweep: int,
+    ) -> None:
+        self.schedule = schedule
+        self._serials = serials
+        self._back_off = back_off
+        self._return_delay_s = return_delay_s
+        self._max_per_sweep = max_per_sweep
+        self._asking: dict[int, _Asking] = {}
+        self._open: dict[str, _Open] = {}
+        self._offline: set[int] = set()
+        self._swept_s: float | None = None
+
+    def restore(self, *, offline: Iterable[int], issued: Iterable[tuple[str, Ask, float]]) -> None:
+        """Take over from an earlier life: meters that are offline, and (command id, request, expiry) still open."""
+        self._offline.update(offline)
+        for command_id, ask, expires_s in issued:
+            self._open[command_id] = _Open(ask, expires_s)
+
+    def went_offline(self, meter: int) -> None:
+        """The broker published the meter's will: until it returns, only the back-off makes us ask."""
+        self._offline.add(meter)
+
+    def returned(self, meter: int, now_s: float) -> None:
+        """The meter is back (state `online`, or supply restored). It gets a moment to push what it has by itself."""
+        self._offline.discard(meter)
+        if self.schedule.is_behind(meter, now_s):
+            self._asking[meter] = _Asking(attempts=0, next_ask_s=now_s + self._return_delay_s)
+
+    def next_due_s(self, now_s: float) -> float | None:
+        """The grid instant of the next sweep that has something to do; it may be `now_s`, never earlier."""
+        wishes_s: list[float] = [
+            asking.next_ask_s for meter, asking in self._asking.items() if self.schedule.is_behind(meter, now_s)
+        ]
+        wishes_s += [request.expires_s for request in self._open.values()]
+        if self._swept_s is None:
+            wishes_s.append(now_s)
+        else:
+            regular_s = self.schedule.next_due_s(self._swept_s)
+            if regular_s is not None:
+                wishes_s.append(regular_s)
+        if not wishes_s:
+            return None
+        earliest_s = max(min(wishes_s), now_s)
+        grid_s = -(-earliest_s // GRID_S) * GRID_S
+        if self._swept_s is not None and grid_s <= self._swept_s:
+            grid_s = (self._swept_s // GRID_S + 1) * GRID_S
+        return grid_s
+
+    def plan(self, now_s: float) -> list[Ask]:
+        """The sweep: the requests to be made now."""
+        self._swept_s = now_s
+        behind = self.schedule.behind(now_s)
+        for meter in self._asking.keys() - set(behind):
+            del self._asking[meter]
+        asks: list[Ask] = []
+        for meter in behind:
+            asking = self._asking.get(meter)
+            if asking is None:
+                asking = self._asking[meter] = _Asking(attempts=0, next_ask_s=now_s)
+                if meter in self._offline:
+                    self._put_off(meter, asking, now_s)
+            if asking.next_ask_s > now_s:
+                continue
+            if len(asks) == self._max_per_sweep:
+                # The others' turn comes at the next sweep.
+                break
+            missing = self.schedule.missing_range(meter, now_s, max_intervals=MAX_INTERVALS)
+            if missing is not None:
+                self._put_off(meter, asking, now_s)
+                asks.append(Ask(meter, *missing))
+        return asks
+
+    def issued(self, command_id: str, ask: Ask, expires_s: float) -> None:
+        """A request was made durable and sent."""
+        self._open[command_id] = _Open(ask, expires_s)
+
+    def expired(self, now_s: float) -> list[str]:
+        """Forget the requests that no meter would accept any more, and return their ids."""
+        ids = [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]
+        for command_id in ids:
+            del self._open[command_id]
+        return ids
+
+    def refused(self, meter: int, command_id: str) -> bool:
+        """The meter refused a request; the back-off goes on. False if it is none of its open ones."""
+        request = self._open.get(command_id)
+        if request is None or request.ask.meter != meter:
+            return False
+        del self._open[command_id]
+        return True
+
+    def answered(self, meter: int, part: ProfilePart, now_s: float) -> Answered | None:
+        """Take a part of an answer, whose rows are settled already. Returns the result when the last part is in."""
+        request = self._open.get(part.command_id)
+        if request is None or request.ask.meter != meter:
+            return None
+        request.parts.add(part.part)
+        request.from_s = part.from_s if request.from_s is None else min(request.from_s, part.from_s)
+        request.to_s = part.to_s if request.to_s is None else max(request.to_s, part.to_s)
+        if len(request.parts) < part.parts:
+            return None
+        del self._open[part.command_id]
+        gaps = self._gaps(request.ask, request.from_s, request.to_s, part)
+        for start_s, _ in gaps:
+            self.schedule.settle(meter, start_s, part.interval_length_s)
+        asking = self._asking.get(meter)
+        if asking is not None and self.schedule.mark_s(meter) > request.ask.from_s:
+            # It answers: what is still missing is asked for at the next sweep.
+            asking.attempts = 0
+            asking.next_ask_s = now_s
+        return Answered(part.command_id, tuple(gaps))
+
+    def _gaps(self, ask: Ask, from_s: int, to_s: int, part: ProfilePart) -> list[tuple[int, str]]:
+        # An interval that is not over by the meter's clock is not missing from its memory.
+        recorded_to_s = min(to_s, ask.to_s, part.device_time_s - part.interval_length_s + 1)
+        forgotten = self.schedule.unsettled(ask.meter, ask.from_s, min(from_s, ask.to_s))
+        unrecorded = self.schedule.unsettled(ask.meter, max(from_s, ask.from_s), recorded_to_s)
+        return [(start_s, "beyond_memory") for start_s in forgotten] + [
+            (start_s, "no_record") for start_s in unrecorded
+        ]
+
+    def _put_off(self, meter: int, asking: _Asking, now_s: float) -> None:
+        asking.next_ask_s = now_s + self._back_off.delay_s(asking.attempts, self._serials[meter])
+        asking.attempts += 1

@@ -1,0 +1,129 @@
+"""The device registry: from the manufacturer's shipment file to the table end_device."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from headend.drivers import Driver, driver_for, known_profiles
+from headend.errors import ShipmentError
+
+_COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
+# Their absence would leave a device without a name, a place or a driver; the credentials are for the broker's list.
+_REQUIRED = ("serial", "vendor_profile", "usage_point", "group")
+# What has a meaning in a topic cannot be part of a serial.
+_FORBIDDEN = frozenset("+#/\x00")
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedDevice:
+    """A line of the shipment file, as far as the head-end cares."""
+
+    serial: str
+    vendor_profile: str
+    usage_point: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndDevice:
+    """A registered device. `index` is its place in all per-meter arrays, `id` its key in the database."""
+
+    index: int
+    id: int
+    serial: str
+    group: str
+    driver: Driver
+    registered_at_s: float
+
+
+def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[ShippedDevice]:
+    """Read a shipment file. Raises ShipmentError naming every faulty line.
+
+    `command_public_key`: our own; a device shipped with another one would refuse all commands.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ShipmentError(f"cannot read the shipment file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ShipmentError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    reader = csv.DictReader(text.splitlines())
+    absent = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    if absent:
+        raise ShipmentError(f"{path}, line 1: the header lacks {', '.join(absent)}")
+    devices: list[ShippedDevice] = []
+    seen: dict[str, int] = {}
+    faults: list[str] = []
+    for row in reader:
+        found = _faults_of(row, seen, command_public_key)
+        faults += [f"line {reader.line_num}: {fault}" for fault in found]
+        if not found:
+            seen[row["serial"]] = reader.line_num
+            devices.append(ShippedDevice(row["serial"], row["vendor_profile"], row["usage_point"], row["group"]))
+    if faults:
+        raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
+    if not devices:
+        raise ShipmentError(f"{path} lists no device")
+    return devices
+
+
+def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: str | None) -> list[str]:
+    if None in row or None in row.values():
+        return [f"it does not have {len(_COLUMNS)} fields"]
+    faults = [f"{name} is empty" for name in _REQUIRED if not row[name].strip()]
+    serial, profile = row["serial"], row["vendor_profile"]
+    if _FORBIDDEN & set(serial) or serial.startswith("_"):
+        faults.append(f"serial {serial!r} cannot be part of a topic")
+    if serial in seen:
+        faults.append(f"serial {serial} was already on line {seen[serial]}")
+    if profile and profile not in known_profiles():
+        faults.append(f"vendor profile {profile!r} is unknown; known are {', '.join(known_profiles())}")
+    if row["group"] and not row["group"].isalnum():
+        faults.append(f"group {row['group']!r} is not alphanumeric")
+    if command_public_key is not None and row["command_public_key"] != command_public_key:
+        faults.append("command_public_key does not belong to this head-end's command key")
+    return faults
+
+
+async def register(
+    connection: psycopg.AsyncConnection, shipment: Sequence[ShippedDevice], *, now_s: float
+) -> list[EndDevice]:
+    """Upsert the shipment and return all registered devices, also those of earlier shipments.
+
+    `now_s` (head-end's clock) becomes registered_at of devices not seen before.
+    """
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, registered_at)"
+            " SELECT s, v, u, g, to_timestamp(%s)"
+            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS shipped (s, v, u, g)"
+            " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
+            " usage_point = excluded.usage_point, device_group = excluded.device_group",
+            [
+                now_s,
+                [device.serial for device in shipment],
+                [device.vendor_profile for device in shipment],
+                [device.usage_point for device in shipment],
+                [device.group for device in shipment],
+            ],
+        )
+        cursor = await connection.execute(
+            "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8"
+            " FROM end_device ORDER BY id"
+        )
+        rows = await cursor.fetchall()
+    unknown = sorted({row[2] for row in rows} - set(known_profiles()))
+    if unknown:
+        raise ShipmentError(
+            f"the database holds devices of vendor profiles without a driver here: {', '.join(unknown)}; "
+            "install the release that has them"
+        )
+    return [
+        EndDevice(
+            index=index, id=id_, serial=serial, group=group, driver=driver_for(profile), registered_at_s=registered_at_s
+        )
+        for index, (id_, serial, profile, group, registered_at_s) in enumerate(rows)
+    ]

@@ -1,0 +1,114 @@
+"""Which intervals each meter owes, and which of them are settled. Pure: no clock, no I/O.
+
+All times are epoch seconds. A meter is named by its index, 0 … n − 1. For each meter there is a mark before which
+everything is settled, and a set of the few settled starts beyond it; in the usual order the set stays empty.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_NONE: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """An interval's length, and how often a meter reports (a multiple of it)."""
+
+    interval_length_s: int
+    report_every_s: int
+
+
+class Schedule:
+    """The schedules of n meters.
+
+    `starts_s[i]`: meter i owes the interval that contains this instant and all later ones. An interval is due, that is
+    missing when it is not settled, `grace_s` after the first reporting instant at or after its end.
+    """
+
+    def __init__(self, cadences: Sequence[Cadence], starts_s: Sequence[float], *, grace_s: int) -> None:
+        self._cadences = list(cadences)
+        self._lengths_s = [cadence.interval_length_s for cadence in cadences]
+        self._marks_s = [
+            int(start_s // cadence.interval_length_s) * cadence.interval_length_s
+            for cadence, start_s in zip(cadences, starts_s, strict=True)
+        ]
+        self._ahead: dict[int, set[int]] = {}
+        self._grace_s = grace_s
+
+    def settle(self, meter: int, start_s: int, length_s: int) -> bool:
+        """The interval is stored, or known not to exist. True if the schedule was waiting for it."""
+        mark_s = self._marks_s[meter]
+        if length_s != self._lengths_s[meter] or start_s < mark_s:
+            return False
+        if start_s != mark_s:
+            if start_s % length_s:
+                return False
+            ahead = self._ahead.setdefault(meter, set())
+            if start_s in ahead:
+                return False
+            ahead.add(start_s)
+            return True
+        mark_s += length_s
+        held = self._ahead.get(meter)
+        if held is not None:
+            while mark_s in held:
+                held.remove(mark_s)
+                mark_s += length_s
+            if not held:
+                del self._ahead[meter]
+        self._marks_s[meter] = mark_s
+        return True
+
+    def mark_s(self, meter: int) -> int:
+        """Everything of this meter that starts before is settled."""
+        return self._marks_s[meter]
+
+    def due_before_s(self, cadence: Cadence, now_s: float) -> int:
+        """At `now_s`, intervals that start before the result are due."""
+        reported_s = int((now_s - self._grace_s) // cadence.report_every_s) * cadence.report_every_s
+        return reported_s // cadence.interval_length_s * cadence.interval_length_s
+
+    def is_behind(self, meter: int, now_s: float) -> bool:
+        """Whether a due interval of this meter is not settled."""
+        return self._marks_s[meter] < self.due_before_s(self._cadences[meter], now_s)
+
+    def behind(self, now_s: float) -> list[int]:
+        """The meters with a due interval that is not settled."""
+        limits_s = {cadence: self.due_before_s(cadence, now_s) for cadence in set(self._cadences)}
+        if len(limits_s) == 1:
+            (limit_s,) = limits_s.values()
+            return [meter for meter, mark_s in enumerate(self._marks_s) if mark_s < limit_s]
+        return [
+            meter
+            for meter, (mark_s, cadence) in enumerate(zip(self._marks_s, self._cadences, strict=True))
+            if mark_s < limits_s[cadence]
+        ]
+
+    def missing_range(self, meter: int, now_s: float, *, max_intervals: int) -> tuple[int, int] | None:
+        """[from, to): from the first due and unsettled interval to the end of the last one, at most `max_intervals`."""
+        length_s = self._lengths_s[meter]
+        first_s = self._marks_s[meter]
+        end_s = min(self.due_before_s(self._cadences[meter], now_s), first_s + max_intervals * length_s)
+        if first_s >= end_s:
+            return None
+        held = self._ahead.get(meter, _NONE)
+        while end_s - length_s in held:
+            end_s -= length_s
+        return first_s, end_s
+
+    def unsettled(self, meter: int, from_s: int, to_s: int) -> list[int]:
+        """The starts in [from_s, to_s) that are not settled."""
+        length_s = self._lengths_s[meter]
+        held = self._ahead.get(meter, _NONE)
+        first_s = max(self._marks_s[meter], -(-from_s // length_s) * length_s)
+        return [start_s for start_s in range(first_s, to_s, length_s) if start_s not in held]
+
+    def next_due_s(self, now_s: float) -> int | None:
+        """The first instant after `now_s` at which more intervals become due."""
+        return min(
+            (
+                (int((now_s - self._grace_s) // cadence.report_every_s) + 1) * cadence.report_every_s + self._grace_s
+                for cadence in set(self._cadences)
+            ),
+            default=None,
+        )

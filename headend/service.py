@@ -1,0 +1,291 @@
+"""The head-end as one object: start, answer grants, settle, stop; or run for ever on the wall clock."""
+
+import asyncio
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import orjson
+from prometheus_client import start_http_server
+
+from headend import commands, writer
+from headend.clock import Clock
+from headend.database import Connection, Database
+from headend.envelope import CommandSigner
+from headend.errors import BrokerRefused, BrokerUnavailable
+from headend.ingest import Ingest
+from headend.log import logger
+from headend.metrics import Metrics
+from headend.mqtt import MqttLink
+from headend.recovery import Ask, BackOff, Recovery
+from headend.registry import EndDevice, read_shipment, register
+from headend.schedule import Cadence, Schedule
+from headend.settings import HeadEndSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Whether the link stands, the messages received and the serials commanded since the last time."""
+
+    connected: bool
+    received: int
+    commanded: list[str]
+
+
+class HeadEnd:
+    """A head-end system for the devices of one shipment file and one group. Belongs to the loop that starts it."""
+
+    def __init__(self, settings: HeadEndSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.metrics = Metrics()
+        self._database = Database(settings, self.metrics, prepare=writer.prepare)
+        self._devices: list[EndDevice] = []
+        self._back_off = BackOff(settings.reconnect_first_s, settings.reconnect_max_s)
+        self._connect_attempts = 0
+        self._connect_at_s: float | None = None
+        self._commanded: list[str] = []
+        self._received_before = 0
+        self._fence_count = 0
+        self._failure: Exception | None = None
+        self._wake = asyncio.Event()
+        # A fence of an earlier life may still be with the broker.
+        self._life = f"{random.getrandbits(64):016x}"
+
+    async def start(self) -> None:
+        """Migrate, register the shipment, rebuild the schedules, connect and subscribe.
+
+        Raises ShipmentError, CommandKeyError, DatabaseUnavailable, DatabaseRefused, SchemaTooNew, BrokerUnavailable,
+        BrokerRefused. Tries to reach database and broker for `startup_timeout_s` each.
+        """
+        settings = self._settings
+        self._signer = CommandSigner.from_file(settings.command_key)
+        shipment = read_shipment(settings.shipment, command_public_key=self._signer.public_key())
+        await self._database.start()
+
+        async def load(connection: Connection) -> Recovery:
+            self._devices = await register(connection, shipment, now_s=self._clock.now())
+            return await self._rebuild(connection)
+
+        self._recovery = await self._database.run(load)
+        self._ingest = Ingest(settings, self._clock, self._devices, self._recovery, self._database, self.metrics)
+        self._link = MqttLink(
+            settings,
+            on_message=self._ingest.receive,
+            on_chunk=self._ingest.chunk_read,
+            on_lost=self._lost,
+            on_failure=self._fail,
+        )
+        self._ingest.attach(self._link)
+        if settings.metrics_port is not None:
+            self._metrics_server, _ = start_http_server(settings.metrics_port, registry=self.metrics.registry)
+        self._writer = asyncio.create_task(self._ingest.run())
+        self._writer.add_done_callback(self._writer_done)
+        try:
+            await self._first_connection()
+        except BaseException:
+            await self.stop()
+            raise
+        logger().info("head-end started", devices=len(self._devices), broker=self._link.address)
+
+    async def _rebuild(self, connection: Connection) -> Recovery:
+        """The schedules as the database knows them."""
+        settings = self._settings
+        horizon_s = self._clock.now() - settings.recovery_horizon_s
+        schedule = Schedule(
+            [Cadence(device.driver.interval_length_s, device.driver.report_every_s) for device in self._devices],
+            [max(device.registered_at_s, horizon_s) for device in self._devices],
+            grace_s=settings.gap_grace_s,
+        )
+        index_of = {device.id: device.index for device in self._devices}
+        async with connection.cursor(name="settled_intervals") as cursor:
+            await cursor.execute(
+                "SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s FROM interval_reading"
+                " WHERE revision = 0 AND interval_start >= to_timestamp(%(from)s)"
+                " UNION ALL SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s"
+                " FROM interval_gap WHERE interval_start >= to_timestamp(%(from)s) ORDER BY 1, 2",
+                {"from": horizon_s - 86400},
+            )
+            cursor.itersize = 20_000
+            async for meter_id, start_s, length_s in cursor:
+                schedule.settle(index_of[meter_id], start_s, length_s)  # type: ignore[index,arg-type]  # integers by the SQL above
+        recovery = Recovery(
+            schedule,
+            [device.serial for device in self._devices],
+            back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
+            return_delay_s=settings.return_delay_s,
+            max_per_sweep=settings.recovery_max_per_sweep,
+        )
+        states = await connection.execute("SELECT meter_id FROM device_state WHERE NOT online")
+        recovery.restore(
+            offline=[index_of[row[0]] for row in await states.fetchall()],  # type: ignore[index]  # integer by the schema
+            issued=[
+                (command_id, Ask(index_of[meter_id], from_s, to_s), expires_s)
+                for command_id, meter_id, from_s, to_s, expires_s in await commands.open_commands(connection)
+            ],
+        )
+        return recovery
+
+    async def _first_connection(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._settings.startup_timeout_s
+        delay_s = 0.1
+        while True:
+            try:
+                await self._link.connect()
+            except BrokerUnavailable:
+                if loop.time() + delay_s > deadline_s:
+                    raise
+            else:
+                return
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, 2.0)
+
+    def next_due(self) -> float | None:
+        """The next instant (epoch s) at which `advance` has something to do; it may be the present one."""
+        if self._connect_at_s is not None:
+            # Without the link nothing can be asked; the sweep comes after it.
+            return self._connect_at_s
+        return self._recovery.next_due_s(self._clock.now())
+
+    async def advance(self) -> None:
+        """Do what is due at the clock's instant: reconnect, or sweep for gaps."""
+        self._raise_failure()
+        now_s = self._clock.now()
+        if self._connect_at_s is not None:
+            if self._connect_at_s > now_s:
+                return
+            await self._reconnect()
+        due_s = self._recovery.next_due_s(now_s)
+        if self._link.connected and due_s is not None and due_s <= now_s:
+            await self._sweep(now_s)
+        self._raise_failure()
+
+    async def settle(self) -> Settled:
+        """Return when everything before this call is received and committed and our own messages are with the broker.
+
+        Without a connection: when everything received is committed. A lost database is waited for.
+        """
+        self._raise_failure()
+        connected = self._link.connected
+        if connected:
+            self._fence_count += 1
+            token = f"{self._life}-{self._fence_count}"
+            passed = self._ingest.expect_fence(token)
+            self._link.publish(f"dt/{self._settings.group}/_fence/{self._settings.client_id}", token.encode())
+            await self._unless_failed(passed)
+            connected = passed.result() and await self._link.published()
+        if not connected:
+            flushed = asyncio.ensure_future(self._ingest.flush())
+            await self._unless_failed(flushed)
+        received, self._received_before = self._ingest.received - self._received_before, self._ingest.received
+        commanded, self._commanded = self._commanded, []
+        return Settled(connected=connected, received=received, commanded=commanded)
+
+    async def fence_devices(self, serials: Collection[str], token: str) -> None:
+        """Publish `{"fence": token}` on these devices' command topics; returns on PUBACK, or when disconnected."""
+        payload = orjson.dumps({"fence": token})
+        if self._link.connected:
+            for serial in serials:
+                self._link.publish(f"cmd/{self._settings.group}/{serial}", payload)
+            await self._link.published()
+
+    def ingest_stats(self) -> dict[str, object]:
+        """messages, rows, busy_s and receive_to_commit_ms {p50, p95, p99, max} of this life."""
+        return self._ingest.stats()
+
+    async def stop(self) -> None:
+        """Commit and acknowledge what was received, leave the broker, close the database."""
+        if self._link.connected and not self._writer.done():
+            self._link.pause()
+            await self._unless_failed(asyncio.ensure_future(self._ingest.flush()))
+        await self._link.disconnect()
+        self._writer.remove_done_callback(self._writer_done)
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+        await self._database.stop()
+        if self._settings.metrics_port is not None:
+            self._metrics_server.shutdown()
+            self._metrics_server.server_close()
+
+    async def run_forever(self) -> None:
+        """Production, on the wall clock: start, run, and stop in order when cancelled. Raises what `start` raises."""
+        await self.start()
+        try:
+            await self.run_timers()
+        finally:
+            await self.stop()
+
+    async def run_timers(self) -> None:
+        """After `start`, under a wall clock: do what is due when it is due, until cancelled."""
+        while True:
+            await self.advance()
+            due_s = self.next_due()
+            self._wake.clear()
+            delay_s = 60.0 if due_s is None else max(0.0, due_s - self._clock.now())
+            try:
+                # Never long: a wall clock may be set, and a message may bring a sweep forward.
+                async with asyncio.timeout(min(delay_s, 5.0)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _reconnect(self) -> None:
+        try:
+            await self._link.connect()
+        except (BrokerUnavailable, BrokerRefused) as error:
+            self._put_off_connection()
+            logger().warning("broker still away", error=str(error), attempt=self._connect_attempts)
+            return
+        self._connect_at_s = None
+        self._connect_attempts = 0
+        self.metrics.reconnects.inc()
+        logger().warning("connected to the broker again", broker=self._link.address)
+
+    async def _sweep(self, now_s: float) -> None:
+        expired = self._recovery.expired(now_s)
+        if expired:
+            await commands.expire(self._database, expired, now_s=now_s)
+        asks = self._recovery.plan(now_s)
+        if not asks:
+            return
+        issued = await commands.issue(
+            self._database, self._signer, self._devices, asks, now_s=now_s, expiry_s=self._settings.command_expiry_s
+        )
+        for command in issued:
+            self._recovery.issued(command.command_id, command.ask, command.expires_s)
+            self._link.publish(f"cmd/{command.device.group}/{command.device.serial}", command.envelope)
+            self._commanded.append(command.device.serial)
+        self.metrics.recovery_requests.inc(len(issued))
+        logger().info("asked for missing intervals", meters=len(issued))
+
+    def _lost(self) -> None:
+        self._ingest.connection_lost()
+        self._put_off_connection()
+        self._wake.set()
+
+    def _put_off_connection(self) -> None:
+        delay_s = self._back_off.delay_s(self._connect_attempts, self._settings.client_id)
+        self._connect_attempts += 1
+        self._connect_at_s = self._clock.now() + delay_s
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._ingest.connection_lost()
+        self._wake.set()
+
+    def _writer_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._fail(error)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def _unless_failed(self, future: asyncio.Future[bool] | asyncio.Future[None]) -> None:
+        """Wait for `future`, but not beyond the end of the writer, who alone could fulfil it."""
+        await asyncio.wait({future, self._writer}, return_when=asyncio.FIRST_COMPLETED)
+        if self._writer.done():
+            future.cancel()
+            self._writer.result()
+        self._raise_failure()

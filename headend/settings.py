@@ -1,0 +1,57 @@
+"""Settings of the head-end, from keyword arguments or from the environment (`AMILAB_HEADEND_…`)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class HeadEndSettings(BaseSettings):
+    """One head-end. Recovery and reconnecting run on the injected clock, batches and start-up on the wall clock."""
+
+    model_config = SettingsConfigDict(env_prefix="AMILAB_HEADEND_", extra="forbid", frozen=True)
+
+    database_url: SecretStr
+    # Restricted so that it can stand unquoted in search_path.
+    database_schema: str = Field(default="headend", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+
+    broker_host: str = "127.0.0.1"
+    broker_port: int = Field(default=1883, ge=1, le=65535)
+    broker_username: str | None = None
+    broker_password: SecretStr | None = None
+    client_id: str = Field(default="headend", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    group: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$")
+    keep_alive_s: int = Field(default=60, ge=5, le=3600)
+
+    shipment: Path
+    command_key: Path
+
+    gap_grace_s: int = Field(default=120, ge=0)
+    retry_first_s: float = Field(default=60.0, gt=0)
+    retry_max_s: float = Field(default=900.0, gt=0)
+    return_delay_s: float = Field(default=10.0, ge=0)
+    command_expiry_s: int = Field(default=600, gt=0)
+    # A meter's load profile reaches back some weeks; what is older cannot be asked for.
+    recovery_horizon_s: int = Field(default=40 * 86400, gt=0)
+    recovery_max_per_sweep: int = Field(default=5000, ge=1)
+
+    reconnect_first_s: float = Field(default=1.0, gt=0)
+    reconnect_max_s: float = Field(default=60.0, gt=0)
+
+    batch_max_rows: int = Field(default=5000, ge=1)
+    batch_max_wait_s: float = Field(default=0.05, gt=0)
+    # A socket that was silent for so long has no more for this batch.
+    batch_quiet_s: float = Field(default=0.005, gt=0)
+    pending_max_messages: int = Field(default=20_000, ge=1)
+    pending_max_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
+    payload_max_bytes: int = Field(default=64 * 1024, ge=1024)
+
+    startup_timeout_s: float = Field(default=10.0, gt=0)
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    database_retry_first_s: float = Field(default=0.1, gt=0)
+    database_retry_max_s: float = Field(default=5.0, gt=0)
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_format: Literal["json", "console"] = "json"

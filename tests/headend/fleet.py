@@ -1,0 +1,149 @@
+"""Devices as a test needs them: a shipment file, the wire's payloads written by hand, a plain paho publisher and meter."""
+
+import base64
+import csv
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from paho.mqtt.enums import CallbackAPIVersion
+
+from headend.settings import HeadEndSettings
+
+GROUP = "test"
+START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
+LENGTH_S = 900
+COLUMNS = (
+    "1.8.0 2.8.0 1.29.0 2.29.0 21.29.0 41.29.0 61.29.0 22.29.0 42.29.0 62.29.0 1.7.0 2.7.0 32.7.0 52.7.0 72.7.0 96.10.1"
+).split()
+
+
+def serial(number: int) -> str:
+    return f"AMI{number:08d}"
+
+
+def iso(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat()
+
+
+def values(meter: int, end_s: int, **changed: object) -> dict[str, object]:
+    """A reading's values; those of two meters or two intervals differ."""
+    energy_wh = 100 + meter % 50 + end_s // LENGTH_S % 97
+    usual = [10**6 + end_s // LENGTH_S, 0, energy_wh, 0, energy_wh // 3, energy_wh // 3, energy_wh // 3, 0, 0, 0]
+    usual += [4 * energy_wh, 0, 231.4, 230.1, 229.9, 0]
+    return dict(zip(COLUMNS, usual, strict=True)) | {key.replace("_", "."): value for key, value in changed.items()}
+
+
+def reading(meter: int, end_s: int, **changed: object) -> bytes:
+    body = {"ts": iso(end_s), **values(meter, end_s)}
+    body.update(changed)
+    return json.dumps({"meter": body}).encode()
+
+
+def event(code: str, time_s: float, sequence: int, **detail: object) -> bytes:
+    return json.dumps(
+        {"event": {"ts": iso(time_s), "seq": sequence, "code": code, "detail": detail}}, separators=(",", ":")
+    ).encode()
+
+
+def state(value: str, time_s: float | None = None) -> bytes:
+    body: dict[str, object] = {"value": value}
+    if time_s is not None:
+        body |= {"ts": iso(time_s), "boot": 1}
+    return json.dumps({"state": body}).encode()
+
+
+class Shipment:
+    """A command key and a shipment of `count` meters under `directory`."""
+
+    def __init__(self, directory: Path, count: int = 3) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / "shipment.csv"
+        self.key_path = directory / "command.key"
+        key = Ed25519PrivateKey.generate()
+        self.key_path.write_bytes(key.private_bytes_raw())
+        self.public_key = key.public_key()
+        encoded = base64.urlsafe_b64encode(self.public_key.public_bytes_raw()).rstrip(b"=").decode()
+        with self.path.open("w", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow("serial vendor_profile usage_point group username password command_public_key".split())
+            for number in range(count):
+                lines.writerow([serial(number), "rl-dsp", f"UP{number}", GROUP, serial(number), "pw", encoded])
+
+    def settings(self, database_url: str, schema: str, broker_port: int, **changed: object) -> HeadEndSettings:
+        return HeadEndSettings.model_validate(
+            {
+                "database_url": database_url,
+                "database_schema": schema,
+                "broker_port": broker_port,
+                "broker_username": "headend",
+                "broker_password": "secret",
+                "client_id": f"headend-{schema}",
+                "group": GROUP,
+                "shipment": self.path,
+                "command_key": self.key_path,
+                "startup_timeout_s": 3.0,
+                **changed,
+            }
+        )
+
+
+class Publisher:
+    """A plain, threaded paho client: nothing of it is ours."""
+
+    def __init__(self, port: int, client_id: str, *, subscribe: str | None = None) -> None:
+        self.received: list[tuple[str, bytes]] = []
+        self._ready = threading.Event()
+        self._subscribe = subscribe
+        self.on_message: Callable[[str, bytes], None] | None = None
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        self.client.max_inflight_messages_set(1000)
+        self.client.max_queued_messages_set(0)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._connected
+        self.client.on_subscribe = lambda *_: self._ready.set()
+        self.client.on_message = self._message
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert self._ready.wait(10)
+
+    def publish(self, topic: str, payload: bytes) -> paho.MQTTMessageInfo:
+        return self.client.publish(topic, payload, qos=1)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish and wait for the PUBACK."""
+        info = self.publish(topic, payload)
+        info.wait_for_publish(20)
+        assert info.is_published()
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def _connected(self, *_: object) -> None:
+        if self._subscribe is None:
+            self._ready.set()
+        else:
+            self.client.subscribe(self._subscribe, qos=1)
+
+    def _message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        self.received.append((message.topic, message.payload))
+        if self.on_message is not None:
+            self.on_message(message.topic, message.payload)
+
+
+def opened(envelope: bytes, key: Ed25519PublicKey) -> dict[str, object]:
+    """The claims of a command, its signature verified here and not by the head-end's code. Raises InvalidSignature."""
+    header, body, signature = envelope.split(b".")
+
+    def decode(part: bytes) -> bytes:
+        return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+
+    key.verify(decode(signature), header + b"." + body)
+    assert json.loads(decode(header)) == {"alg": "EdDSA", "typ": "amilab-command+jws"}
+    claims: dict[str, object] = json.loads(decode(body))
+    return claims

@@ -1,0 +1,215 @@
+"""Messages in, rows out: over a real broker into a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from headend.clock import ManualClock
+from headend.service import HeadEnd
+from tests.headend.fixtures import Reader
+from tests.headend.fleet import (
+    COLUMNS,
+    GROUP,
+    LENGTH_S,
+    START_S,
+    Publisher,
+    Shipment,
+    event,
+    iso,
+    reading,
+    serial,
+    state,
+)
+from tests.headend.services import Mosquitto, Postgres
+
+pytest_plugins = ["tests.headend.fixtures"]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START_S + 60)
+
+
+@pytest.fixture
+async def head_end(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, clock: ManualClock
+) -> AsyncIterator[HeadEnd]:
+    head_end = HeadEnd(shipment.settings(postgres.url(), schema, mosquitto.port), clock)
+    await head_end.start()
+    yield head_end
+    await head_end.stop()
+
+
+@pytest.fixture
+def publisher(mosquitto: Mosquitto) -> Iterator[Publisher]:
+    publisher = Publisher(mosquitto.port, "publisher")
+    yield publisher
+    publisher.close()
+
+
+def topic(meter: int, kind: str) -> str:
+    return f"dt/{GROUP}/{serial(meter)}/{kind}"
+
+
+async def test_a_reading_is_stored_with_its_three_times(
+    head_end: HeadEnd, publisher: Publisher, database: Reader, clock: ManualClock
+) -> None:
+    publisher.send(topic(1, "ds"), reading(1, START_S + LENGTH_S))
+    clock.set(START_S + LENGTH_S + 7)
+    settled = await head_end.settle()
+    assert settled.connected
+    assert database.rows(
+        "SELECT serial, usage_point, extract(epoch FROM interval_start)::int8, interval_length_s, quality, origin,"
+        " revision, extract(epoch FROM device_time)::int8, extract(epoch FROM committed_at)::int8 FROM stored_reading"
+    ) == [(serial(1), "UP1", START_S, LENGTH_S, "actual", "reported", 0, START_S + LENGTH_S, START_S + LENGTH_S + 7)]
+    assert database.value("SELECT abs(extract(epoch FROM clock_timestamp() - ingested_at)) < 60 FROM stored_reading")
+
+
+async def test_every_channel_arrives_in_its_column(head_end: HeadEnd, publisher: Publisher, database: Reader) -> None:
+    channels = dict(zip(COLUMNS, range(1, 14), strict=False))
+    voltages = {"32.7.0": 231.5, "52.7.0": 232.5, "72.7.0": 233.5, "96.10.1": 12}
+    publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S, **(channels | voltages)))
+    await head_end.settle()
+    names = (
+        "import_register_wh, export_register_wh, import_wh, export_wh, import_l1_wh, import_l2_wh, import_l3_wh,"
+        " export_l1_wh, export_l2_wh, export_l3_wh, import_power_w, export_power_w, voltage_l1_v, voltage_l2_v,"
+        " voltage_l3_v, status"
+    )
+    assert database.rows(f"SELECT {names} FROM stored_reading") == [(*range(1, 13), 231.5, 232.5, 233.5, 12)]
+
+
+async def test_what_a_meter_does_not_report_is_null_and_what_we_do_not_know_is_kept(
+    head_end: HeadEnd, publisher: Publisher, database: Reader
+) -> None:
+    payload = f'{{"meter":{{"ts":"{iso(START_S + LENGTH_S)}","1.29.0":5,"32.7.0":230,"14.7.0":49.98}}}}'
+    publisher.send(topic(0, "ds"), payload.encode())
+    await head_end.settle()
+    assert database.rows("SELECT import_wh, export_wh, voltage_l1_v, voltage_l2_v, status FROM stored_reading") == [
+        (5, None, 230.0, None, None)
+    ]
+    assert database.rows("SELECT reading_type, value FROM other_reading") == [("14.7.0", 49.98)]
+
+
+async def test_the_same_reading_twice_is_stored_once(head_end: HeadEnd, publisher: Publisher, database: Reader) -> None:
+    for _ in range(2):
+        publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S))
+    await head_end.settle()
+    publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S))
+    await head_end.settle()
+    assert database.value("SELECT count(*) FROM interval_reading") == 1
+    assert head_end.metrics.registry.get_sample_value("amilab_headend_duplicates_total") == 2
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two batches"])
+async def test_a_different_value_becomes_a_revision(
+    head_end: HeadEnd, publisher: Publisher, database: Reader, together: bool
+) -> None:
+    for energy in (100, 200, 100, 300, 200):
+        publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S, **{"1.29.0": energy}))
+        if not together:
+            await head_end.settle()
+    publisher.send(topic(1, "ds"), reading(1, START_S + LENGTH_S))
+    await head_end.settle()
+    assert database.rows("SELECT import_wh, revision FROM interval_reading WHERE meter_id = 1 ORDER BY revision") == [
+        (100, 0),
+        (200, 1),
+        (300, 2),
+    ]
+    assert database.rows("SELECT import_wh, quality, revision FROM stored_reading WHERE serial = %s", serial(0)) == [
+        (300, "revised", 2)
+    ]
+    assert database.value("SELECT count(*) FROM stored_reading") == 2
+
+
+async def test_events_and_states(head_end: HeadEnd, publisher: Publisher, database: Reader) -> None:
+    for _ in range(2):
+        publisher.send(topic(2, "ev"), event("last_gasp", START_S + 5, 17, down_at=iso(START_S)))
+    publisher.send(topic(2, "ev"), event("a code of tomorrow", START_S + 6, 18))
+    publisher.send(topic(2, "st"), state("online", START_S))
+    publisher.send(topic(2, "st"), state("offline"))
+    await head_end.settle()
+    assert database.rows("SELECT sequence, code, detail FROM end_device_event ORDER BY sequence") == [
+        (17, "last_gasp", {"down_at": iso(START_S)}),
+        (18, "a code of tomorrow", {}),
+    ]
+    assert database.rows("SELECT online, boot, extract(epoch FROM device_time)::int8 FROM device_state") == [
+        (False, 1, START_S)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "payload", "reason"),
+    [
+        (topic(0, "ds"), b"\x00\xff garbage", "not_json"),
+        (topic(0, "ev"), b"[]", "bad_structure"),
+        (topic(0, "st"), b'{"state":{"value":"asleep"}}', "bad_value"),
+        (topic(0, "lp"), b'{"profile":{}}', "bad_structure"),
+        (topic(0, "ds"), b"", "not_json"),
+        (topic(0, "ds"), b" " * 70_000, "oversized"),
+        (topic(0, "ev"), b" " * 70_000, "oversized"),
+        (topic(0, "st"), b" " * 70_000, "oversized"),
+        (topic(0, "lp"), b" " * 70_000, "oversized"),
+        (f"dt/{GROUP}/_fence/somebody/else", b"x", "unknown_topic"),
+        (f"dt/{GROUP}", b"x", "unknown_topic"),
+        (topic(0, "xy"), b"x", "unknown_topic"),
+        (topic(99, "ds"), reading(99, START_S), "unknown_device"),
+        (topic(0, "ds"), reading(0, START_S + 2 * 86400), "implausible_time"),
+        (topic(0, "ds"), reading(0, 900_000_000), "implausible_time"),
+        (topic(0, "ev"), event("reboot", 900_000_000, 1), "implausible_time"),
+    ],
+)
+async def test_what_cannot_be_stored_is_kept_raw_with_its_reason(
+    head_end: HeadEnd, publisher: Publisher, database: Reader, where: str, payload: bytes, reason: str
+) -> None:
+    publisher.send(where, payload)
+    publisher.send(topic(1, "ds"), reading(1, START_S + LENGTH_S))
+    await head_end.settle()
+    assert database.rows("SELECT topic, reason, payload FROM dead_letter") == [(where, reason, payload[:65536])]
+    assert head_end.metrics.registry.get_sample_value("amilab_headend_dead_letters_total", {"reason": reason}) == 1
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+
+
+async def test_a_device_of_another_group_is_a_dead_letter(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, publisher: Publisher, database: Reader
+) -> None:
+    head_end = HeadEnd(
+        shipment.settings(postgres.url(), schema, mosquitto.port, group="other"), ManualClock(START_S + 60)
+    )
+    await head_end.start()
+    publisher.send(f"dt/other/{serial(0)}/ds", reading(0, START_S + LENGTH_S))
+    await head_end.settle()
+    await head_end.stop()
+    assert database.rows("SELECT reason FROM dead_letter") == [("wrong_group",)]
+
+
+async def test_figures_for_the_verdict(head_end: HeadEnd, publisher: Publisher) -> None:
+    for number in range(3):
+        publisher.send(topic(number, "ds"), reading(number, START_S + LENGTH_S))
+    await head_end.settle()
+    stats = head_end.ingest_stats()
+    # The fence is a message as well.
+    assert (stats["messages"], stats["rows"]) == (4, 3)
+    latency = stats["receive_to_commit_ms"]
+    assert isinstance(latency, dict)
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["max"]
+
+
+async def test_messages_of_qos_0_are_stored_without_an_answer(
+    head_end: HeadEnd, publisher: Publisher, database: Reader
+) -> None:
+    publisher.client.publish(topic(0, "ds"), reading(0, START_S + LENGTH_S), qos=0)
+    publisher.send(topic(1, "ds"), reading(1, START_S + LENGTH_S))
+    await head_end.settle()
+    assert (await head_end.settle()).connected
+    assert database.value("SELECT count(*) FROM stored_reading") == 2
+
+
+async def test_fences_reach_the_devices(head_end: HeadEnd, mosquitto: Mosquitto) -> None:
+    meter = Publisher(mosquitto.port, "meter", subscribe=f"cmd/{GROUP}/{serial(0)}")
+    await head_end.fence_devices([serial(0), serial(1)], "now")
+    async with asyncio.timeout(10):
+        while not meter.received:
+            await asyncio.sleep(0.01)
+    meter.close()
+    assert meter.received == [(f"cmd/{GROUP}/{serial(0)}", b'{"fence":"now"}')]
