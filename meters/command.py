@@ -136,7 +136,11 @@ def _parse(envelope: bytes) -> tuple[dict[str, Any], bytes, bytes] | None:
 
 
 def _decode_base64url(part: bytes) -> bytes:
-    return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    decoded = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    # The last character may have bits that carry nothing: one envelope shall have one spelling.
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != part:
+        raise binascii.Error("not canonical")
+    return decoded
 
 
 def _is_a(kind: type, value: object) -> bool:

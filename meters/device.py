@@ -59,7 +59,7 @@ class Hub(Protocol):
         """A message on the device's command topic."""
 
     def changed(self, device: Device) -> None:
-        """The device's `link` or `in_flight` changed."""
+        """The device's `link` changed, or whether it is `busy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,9 @@ class Device:
         """QoS 1. The device must be reachable; paho resends after a lost connection what has no PUBACK."""
         assert self.reachable, f"{self.serial} publishes while {self.link}"
         self.in_flight += 1
+        if self.in_flight == 1:
+            self._hub.changed(self)
         self._enter(self._client.publish, self.topics[leaf], payload, 1)
-        self._hub.changed(self)
 
     @property
     def busy(self) -> bool:
@@ -384,7 +385,8 @@ class Device:
         self, _client: mqtt.Client, _data: object, _mid: int, _reason: ReasonCode, _properties: object
     ) -> None:
         self.in_flight -= 1
-        self._hub.changed(self)
+        if self.in_flight == 0:
+            self._hub.changed(self)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._hub.received(self, bytes(message.payload))

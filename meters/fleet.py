@@ -149,9 +149,11 @@ class Fleet:
                 raise FleetError(f"frame {frame.sequence} of {frame.time_s} s came with the grant of {now_s} s")
             own = cut(frame, self._world_rows)
             if self._physics is not None:
-                self._physics = self._physics.until(own, self._now_s)
+                bridge = self._physics.bridge(own, self._now_s)
+                if bridge is not None:
+                    self._adopt(bridge)
             await self._run_until(own.time_s)
-            await self._adopt(own)
+            self._adopt(Physics.of(own))
         await self._run_until(now_s)
 
     async def settle(self) -> FleetSettled:
@@ -276,8 +278,8 @@ class Fleet:
             if count % _PUBLISHES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _adopt(self, frame: WorldFrame) -> None:
-        now_s = frame.time_s
+    def _adopt(self, physics: Physics) -> None:
+        frame, now_s = physics.frame, physics.frame.time_s
         if self._physics is None:
             self._supplies.begin(frame.energised, now_s)
             self._recorder.energise(frame.energised)
@@ -293,7 +295,7 @@ class Fleet:
             for changed in self._supplies.restore(back, now_s):
                 self._log_change(changed)
             touched = np.concatenate([lost, back])
-        self._physics = Physics.of(frame)
+        self._physics = physics
         events, self._events = self._events, []
         self._memory.commit(now_s, self._state, touched, events=events, frame=frame.to_bytes())
         self._publish_events(events)

@@ -9,9 +9,9 @@ the process loses nothing that was committed, and what was not committed was not
 out only the fsync per commit, which guards against the loss of the whole machine.
 
 **What a restart does.** The fleet goes on from the state of its last commit. Intervals that ended while the process was
-dead are closed by the first grant: exactly, if the frame of that grant is the successor of the kept one; if frames were
-missed, with the energy between the last commit and the new frame spread evenly (the sum stays exact, see
-`Physics.until`). The supply is taken as unchanged in between.
+dead are closed by the first grant: exactly, if the frame of that grant is the kept one or its successor; if frames were
+missed, with the energy between the last commit and the new frame spread evenly, and with a record for each interval of
+each meter that had supply at either end of the gap or drew energy in it (`Physics.bridge`). The sum stays exact.
 """
 
 from __future__ import annotations

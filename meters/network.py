@@ -182,12 +182,15 @@ class Network:
 
     def changed(self, device: Device) -> None:
         row = device.row
-        busy = device.busy
+        busy, reachable = device.busy, device.reachable
         self._busy.put(row, busy)
-        self._attached.put(row, busy or device.reachable)
-        if device.reachable:
-            self._online.add(row)
-        elif row in self._online:
+        if reachable:
+            if row not in self._online:
+                self._online.add(row)
+                self._attached.put(row, True)
+            return
+        self._attached.put(row, busy)
+        if row in self._online:
             self._online.discard(row)
             for waiting in self._fences.values():
                 for missing in waiting:

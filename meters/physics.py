@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +37,17 @@ class Physics:
             self.frame.export_wh[rows] + self.export_wh_per_s[rows] * elapsed_s,
         )
 
-    def until(self, following: WorldFrame, known_until_s: float) -> Physics:
-        """This view, made to meet the energies of `following`.
+    def bridge(self, following: WorldFrame, now_s: int) -> Physics | None:
+        """What holds from `now_s` until `following` if frames between this one and that were missed; else None.
 
-        With the next frame in sequence nothing is to be done. If frames were missed (the process was dead), what flowed
-        between `known_until_s` and the new frame is known only as a sum, and is spread evenly: the sum stays exact.
+        Then (the process was dead) what flowed since `now_s` is known only as a sum. It is spread evenly, so the sum
+        stays exact. A meter counts as supplied all along if it was so at either end, or if energy flowed.
 
         Raises FleetError if the energies of `following` are less than what has flowed already.
         """
-        rows = np.arange(len(self.frame))
         missed = following.sequence > self.frame.sequence + 1
-        from_s = math.floor(known_until_s) if missed else following.time_s
-        at_s = np.full(len(rows), float(max(from_s, self.frame.time_s)))
-        import_wh, export_wh = self.energy_at(rows, at_s)
+        at_s = now_s if missed else following.time_s
+        import_wh, export_wh = self.energy_at(np.arange(len(self.frame)), np.full(len(self.frame), float(at_s)))
         import_gap_wh, export_gap_wh = following.import_wh - import_wh, following.export_wh - export_wh
         if min(import_gap_wh.min(initial=0.0), export_gap_wh.min(initial=0.0)) < -_ENERGY_TOLERANCE_WH:
             raise FleetError(
@@ -58,14 +55,22 @@ class Physics:
                 f"{self.frame.sequence}: the energies of a run are cumulative, and after a restart of a fleet process "
                 "its first grant must carry the current frame"
             )
-        length_s = following.time_s - at_s[0] if len(rows) else 0.0
-        if not missed or length_s <= 0:
-            return self
+        length_s = following.time_s - at_s
+        if length_s <= 0:
+            return None
+        import_wh_per_s, export_wh_per_s = (np.maximum(gap, 0.0) / length_s for gap in (import_gap_wh, export_gap_wh))
+        flowed = (import_gap_wh + export_gap_wh).sum(axis=1) > _ENERGY_TOLERANCE_WH
         frame = WorldFrame(
-            self.frame.sequence, int(at_s[0]), self.frame.energised, import_wh, export_wh,
-            self.frame.active_power_w, self.frame.reactive_power_var, self.frame.voltage_v,
-        )  # fmt: skip
-        return Physics(frame, np.maximum(import_gap_wh, 0.0) / length_s, np.maximum(export_gap_wh, 0.0) / length_s)
+            sequence=self.frame.sequence,
+            time_s=at_s,
+            energised=self.frame.energised | following.energised | flowed,
+            import_wh=import_wh,
+            export_wh=export_wh,
+            active_power_w=(import_wh_per_s - export_wh_per_s) * SECONDS_PER_HOUR,
+            reactive_power_var=self.frame.reactive_power_var,
+            voltage_v=np.where(self.frame.energised[:, np.newaxis], self.frame.voltage_v, following.voltage_v),
+        )
+        return Physics(frame, import_wh_per_s, export_wh_per_s)
 
 
 def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:

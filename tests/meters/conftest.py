@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import signal
 import socket
@@ -13,6 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Test modules are not packages here; this lets them import `meter_yard`.
+sys.path.insert(0, str(Path(__file__).parent))
+
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
 
 
 class Broker:
@@ -25,8 +29,7 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
-        if mosquitto is None:
+        if MOSQUITTO is None:
             command = [sys.executable, "-m", "iotcore", "--port", str(self.port), "--listen", "127.0.0.1"]
         else:
             file = self._directory / "mosquitto.conf"
@@ -34,7 +37,7 @@ class Broker:
                 f"listener {self.port} 127.0.0.1\nmax_inflight_messages 0\nmax_queued_messages 0\n"
                 f"log_dest none\n{self._configuration}"
             )
-            command = [mosquitto, "-c", str(file)]
+            command = [MOSQUITTO, "-c", str(file)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while True:
@@ -45,6 +48,11 @@ class Broker:
                 assert self._process.poll() is None, "the broker ended at once"
                 assert time.monotonic() < deadline, "the broker does not listen"
                 time.sleep(0.02)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -57,14 +65,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-needs_mosquitto = pytest.mark.skipif(
-    not (shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin")),
-    reason="mosquitto is not installed",
-)
-assert needs_mosquitto is not None
-assert importlib.util.find_spec("iotcore") is not None or shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
 
 
 @pytest.fixture

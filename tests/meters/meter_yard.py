@@ -1,4 +1,4 @@
-"""What the tests of the fleet share: shipments, physical frames, a stand-in for the lab's grants, and a head-end's ear."""
+"""What the tests of the fleet share: shipments, physical frames, a stand-in for the lab's grants, a head-end's ear."""
 
 from __future__ import annotations
 
@@ -59,14 +59,15 @@ class World:
         self.import_wh = np.zeros_like(self.power_w)
         self.export_wh = np.zeros_like(self.power_w)
 
-    def frame(self, now_s: int, **switched: bool) -> WorldFrame:
-        """The next frame, at `now_s`; `switched` is {"m<row>": energised}."""
+    def frame(self, now_s: int, *, power_w: np.ndarray | None = None, **switched: bool) -> WorldFrame:
+        """The next frame, at `now_s`, with new powers if given; `switched` is {"m<row>": energised}."""
         live = np.where(self.energised[:, None], self.power_w, 0.0)
         hours = (now_s - self.time_s) / 3600
         self.import_wh = self.import_wh + np.maximum(live, 0) * hours
         self.export_wh = self.export_wh + np.maximum(-live, 0) * hours
         self.time_s = now_s
         self.sequence += 1
+        self.power_w = self.power_w if power_w is None else power_w
         self.energised = self.energised.copy()
         for name, energised in switched.items():
             self.energised[int(name[1:])] = energised

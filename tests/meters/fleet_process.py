@@ -1,0 +1,39 @@
+"""A fleet in a process of its own, to be killed: grants on stdin as `<instant> <number of the frame, or ->`.
+
+Arguments: memory file, port, group, number of meters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+from meter_yard import START_S, World, make_fleet, shipment, uneven_power_w  # noqa: E402  # needs the path above
+
+FRAMES = 9
+
+
+async def main(memory: str, port: str, group: str, count: str) -> None:
+    world = World(uneven_power_w(int(count)))
+    frames = []
+    for number in range(FRAMES):
+        # Powers change from frame to frame, and meter 3 is dark for two of them.
+        power_w = uneven_power_w(int(count)) * (1 + number % 3)
+        frames.append(world.frame(START_S + 900 * number, power_w=power_w, m3=number not in (3, 4)))
+    fleet = make_fleet(shipment(int(count), group), int(port), Path(memory))
+    await fleet.start()
+    print("ready", flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        now_s, number = line.split()
+        await fleet.advance(int(now_s), None if number == "-" else frames[int(number)])
+        await fleet.settle()
+        print("done", flush=True)
+    fleet.export_journal(Path(memory).parent)
+    await fleet.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

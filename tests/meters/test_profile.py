@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from meters.errors import ProfileError
+from meters.profile import known_profiles, load_profile, parse_profile, read_profile
+
+TEXT = resources.files("meters").joinpath("profiles", "rl-dsp.toml").read_text(encoding="utf-8")
+
+
+def test_every_profile_of_the_package_loads_and_names_a_source_for_each_fact() -> None:
+    assert known_profiles()
+    for name in known_profiles():
+        profile = load_profile(name)
+        assert profile.name == name
+        assert set(profile.sources) == set(type(profile.facts).model_fields)
+
+
+def test_rl_dsp_states_what_its_documents_state() -> None:
+    facts = load_profile("rl-dsp").facts
+    # docs/wire-rl-dsp.md: registers roll over to 0 after 999,999,999 Wh; keep-alive 60 s.
+    assert facts.register_roll_over_wh == 999_999_999 + 1
+    assert facts.keep_alive_s == 60
+    assert facts.silence_limit_s == 90
+    # A last gasp needs energy left when its delay is over.
+    assert facts.hold_up_s > facts.qualifying_delay_s + facts.qualifying_offset_s
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ProfileError, match="no vendor profile 'acme'; known: rl-dsp"):
+        load_profile("acme")
+
+
+def test_all_faults_are_listed_at_once() -> None:
+    text = TEXT.replace("value = 60\n", 'value = "soon"\n').replace("[facts.hold_up_s]", "[facts.hold_up_minutes]")
+    text = text.replace('protocol = "mqtt"', 'protocol = "pigeon"\ncolour = "grey"')
+    text += "\n[facts.extra]\nvalue = 1\n"
+    with pytest.raises(ProfileError) as raised:
+        parse_profile(text, origin="mine")
+    message = str(raised.value)
+    for expected in (
+        "mine:", "facts.keep_alive_s", "facts.hold_up_minutes", "facts.hold_up_s: Field required", "protocol", "colour",
+        "facts.extra: must have exactly the keys value and source",
+    ):  # fmt: skip
+        assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("value = 90.0", "value = 50.0", "hold_up_s ends before the last gasp"),
+        ("value = 21_600", "value = 21_601", "sync_every_s is not a multiple of interval_length_s"),
+        ("value = 40.0", "value = 10.0", "boot_delay_max_s is less than boot_delay_min_s"),
+        ("value = 1_000_000_000", "value = 0", "register_roll_over_wh"),
+    ],
+)
+def test_facts_that_contradict_each_other_are_refused(old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(ProfileError, match=message):
+        parse_profile(TEXT.replace(old, new), origin="mine")
+
+
+def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_profile(tmp_path / "none.toml")
+    with pytest.raises(ProfileError, match="not TOML"):
+        parse_profile("= 1", origin="mine")

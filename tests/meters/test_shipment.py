@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meters.errors import ShipmentError
+from meters.shipment import read_shipment
+
+HEADER = "serial,vendor_profile,usage_point,group,username,password,command_public_key"
+KEY = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA"
+GOOD = f"AMI00000001,rl-dsp,UP1,run1,AMI00000001,secret,{KEY}"
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_good_file_gives_its_meters_in_order(tmp_path: Path) -> None:
+    second = GOOD.replace("AMI00000001", "AMI00000002")
+    entries = read_shipment(write(tmp_path / "shipment.csv", HEADER, second, GOOD))
+    assert [entry.serial for entry in entries] == ["AMI00000002", "AMI00000001"]
+    assert entries[0].command_public_key == bytes(range(1, 33))
+    assert (entries[1].group, entries[1].username, entries[1].password) == ("run1", "AMI00000001", "secret")
+
+
+def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "shipment.csv", HEADER, GOOD, GOOD, "AMI3,rl-dsp", GOOD.replace("AMI00000001,rl", "AMI#4,rl"),
+        GOOD.replace("AMI00000001,rl", "AMI5,rl").replace(KEY, "short"),
+        GOOD.replace("AMI00000001,rl", "AMI6,rl").replace("secret", ""),
+    )  # fmt: skip
+    with pytest.raises(ShipmentError) as raised:
+        read_shipment(path)
+    message = str(raised.value)
+    for expected in (
+        "line 3: serial AMI00000001 is already on line 2", "line 4: has 2 fields, not 7",
+        "line 5: serial 'AMI#4' is not alphanumeric", "line 6: command_public_key is not 32 bytes",
+        "line 7: password is empty",
+    ):  # fmt: skip
+        assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [((), "the header must be"), (("serial",), "the header must be"), ((HEADER,), "lists no meter")],
+)
+def test_files_without_meters(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ShipmentError, match=message):
+        read_shipment(write(tmp_path / "shipment.csv", *lines))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ShipmentError, match="cannot be read"):
+        read_shipment(tmp_path / "none.csv")
