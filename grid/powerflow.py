@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import splu  # type: ignore[import-untyped,unused-ignore]  # scipy ships no types
+from scipy.sparse.linalg import splu
 
 from grid.pandapower_quiet import NUMBA
 

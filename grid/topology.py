@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import networkx as nx  # type: ignore[import-untyped,unused-ignore]  # networkx ships no types
+import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array  # type: ignore[import-untyped,unused-ignore]  # scipy ships no types
-from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped,unused-ignore]  # as above
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]

@@ -25,6 +25,9 @@ class Stage(Protocol):
     async def disturb(self, verb: str, serials: Sequence[str]) -> None:
         """`lose_uplink`, `restore_uplink` or `reboot` these meters now."""
 
+    async def say_farewell(self, part: str) -> None:
+        """Read from a part that is about to be killed what would be lost with it."""
+
     async def kill(self, part: str) -> None:
         """SIGKILL a part and return when it is dead and every connection to it has noticed."""
 
@@ -85,6 +88,8 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
 async def _grant_and_kill(
     barrier: Barrier, stage: Stage, parts: Sequence[str], now_s: int, dice: random.Random
 ) -> None:
+    for part in parts:
+        await stage.say_farewell(part)
     barrier.head_may_die = "headend" in parts
     grant = asyncio.create_task(barrier.grant(now_s))
     for part in parts:

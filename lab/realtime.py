@@ -43,6 +43,7 @@ async def run_in_real_time(
             if action.serials:
                 await stage.disturb(action.verb, action.serials)
             elif action.verb == "kill":
+                await stage.say_farewell(action.target)
                 await stage.kill(action.target)
             elif action.verb == "return":
                 await stage.bring_back(action.target)

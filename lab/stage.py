@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.ingest_totals import IngestTotals
 from lab.link import TOKEN_VARIABLE, LabLink
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
@@ -35,6 +36,7 @@ class Stage:
     broker: EmbeddedBroker | None = None
     head_init: dict[str, Any] = field(default_factory=dict)
     fleets: list[RemoteFleet] = field(default_factory=list)
+    ingest: IngestTotals = field(default_factory=IngestTotals)
     now_s: int = 0
 
     @classmethod
@@ -109,6 +111,14 @@ class Stage:
 
     async def disturb(self, verb: str, serials: Sequence[str]) -> None:
         await asyncio.gather(*(fleet.disturb(verb, serials) for fleet in self.fleets))
+
+    async def read_ingest(self) -> None:
+        """Add up what the head-end says of its life so far; to be called once for each life."""
+        self.ingest.add((await self.link.call(HEADEND, "stats")).body["stats"])
+
+    async def say_farewell(self, part: str) -> None:
+        if part == HEADEND:
+            await self.read_ingest()
 
     async def kill(self, part: str) -> None:
         if part == BROKER and self.broker is not None:

@@ -51,7 +51,7 @@ class HeadPart:
         except HeadEndError as error:
             raise UserError([str(error)]) from error
         if body["wall_clock"]:
-            self._running = asyncio.create_task(self._head.run_timers(), name="head-end timers")
+            self._running = asyncio.create_task(self._head.run_forever(), name="head-end timers")
         return {}, ()
 
     async def begin(self, body: Body, _blobs: Sequence[bytes]) -> Answer:

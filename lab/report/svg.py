@@ -67,7 +67,7 @@ class Plot:
     width: float = 1080
     height: float = 260
     left: float = 58
-    right: float = 14
+    right: float = 22
     top: float = 24
     bottom: float = 24
 

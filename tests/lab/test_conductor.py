@@ -37,6 +37,9 @@ class Recorder:
     async def disturb(self, verb: str, serials: Sequence[str]) -> None:
         self.log.append((verb, tuple(serials), self.now_s))
 
+    async def say_farewell(self, part: str) -> None:
+        self.log.append(("farewell", part))
+
     async def kill(self, part: str) -> None:
         self.log.append(("kill", part))
 
@@ -74,7 +77,7 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
     recorder = await conduct_recorded(planned, 1800)
     granted = [entry[1] for entry in recorder.log if entry[0] == "grid"]
     assert granted == [0, 100, 900, 950, 1000, 1100, 1200, 1300, 1400, 1800]
-    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet")]
+    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell")]
     assert told == [
         ("open", "transformer T1"),
         ("kill", "headend"),
@@ -85,6 +88,7 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
         ("kill", "broker"),
         ("return", "broker"),
     ]
+    assert recorder.log.index(("farewell", "headend")) < recorder.log.index(("grid", 900))
     # A device opens before the grid's grant of that instant, and a kill falls after it has begun.
     assert recorder.log.index(("open", "transformer T1")) < recorder.log.index(("grid", 100))
     assert recorder.log.index(("kill", "headend")) > recorder.log.index(("grid", 900))
