@@ -150,7 +150,7 @@ class Plot:
         """The area between two curves; pieces where either is not finite are left out."""
         finite = np.isfinite(low) & np.isfinite(high)
         if step:
-            ends = np.append(times_s[1:], self.end_s)
+            ends = np.append(times_s[1:], self.end_s)[: len(times_s)]
             times_s, finite = np.column_stack([times_s, ends]).ravel(), np.repeat(finite, 2)
             low, high = np.repeat(low, 2), np.repeat(high, 2)
         breaks = np.flatnonzero(np.diff(finite)) + 1
