@@ -49,6 +49,10 @@ class Clocks:
         shown: NDArray[np.float64] = true_s + self._offset_s[rows] + self._drift[rows] * (true_s - self._anchor_s[rows])
         return shown
 
+    def shown(self, row: int, true_s: float) -> float:
+        """`device_time` of one meter."""
+        return float(self.device_time(np.array([row]), true_s)[0])
+
     def close(self, rows: Rows) -> NDArray[np.int64]:
         """Pass the pending boundary of `rows`: returns its device times (m,), and makes the next one pending."""
         device_s: NDArray[np.int64] = self._boundary[rows] * self._interval_s

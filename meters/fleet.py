@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import resource
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from grid.world import WorldFrame
@@ -27,9 +25,11 @@ from meters.command import LoadProfileRead, Refused, verify
 from meters.device import Link
 from meters.draws import Purpose, meter_keys, uniform
 from meters.errors import FleetError
+from meters.eventlog import EventLog
 from meters.intervals import Recorder, wire_row
 from meters.journal import write_journal
-from meters.memory import Event, IntervalRecord, Memory
+from meters.limits import allow_sockets
+from meters.memory import IntervalRecord, Memory
 from meters.metrology import Metrology
 from meters.network import BrokerAddress, FleetSettled, Network
 from meters.physics import Physics, cut
@@ -42,7 +42,6 @@ from meters.supply import Change, Changed, Supplies
 __all__ = ["BrokerAddress", "Fleet", "FleetSettled"]
 
 _FIRST_CONNECTS_WITHIN_S = 10.0
-_FILES_BESIDE_SOCKETS = 64
 _PUBLISHES_PER_TURN = 256
 
 
@@ -83,7 +82,6 @@ class Fleet:
         self._attempts_in_all = np.zeros(len(self._entries), dtype=np.int64)
         self._physics: Physics | None = None
         self._resumed = False
-        self._events: list[Event] = []
 
     @property
     def profile(self) -> VendorProfile:
@@ -104,7 +102,7 @@ class Fleet:
 
         Connections are not made here but by timers within the first simulated seconds.
         """
-        _raise_file_limit(len(self._entries))
+        allow_sockets(len(self._entries))
         self._memory = Memory(self._memory_path, identity=self._identity())
         kept = self._memory.restore()
         self._state = np.zeros(len(self._entries), dtype=METER_STATE) if kept is None else kept.state
@@ -112,6 +110,7 @@ class Fleet:
         self._supplies = Supplies(self._state, self._keys, self._facts)
         self._recorder = Recorder(self._state, self._clocks, self._metrology, self._facts)
         self._network = Network(self._entries, self._broker, self, keep_alive_s=self._facts.keep_alive_s)
+        self._log = EventLog(self._state, self._clocks, self._memory, self._network)
         if kept is None:
             field(self._state, "uplink_lost_at_s")[:] = np.nan
             for timer in ("supply_due_s", "uplink_close_due_s"):
@@ -197,7 +196,7 @@ class Fleet:
                 continue
             if self._network.devices[row].link is Link.MUTED:
                 self._network.devices[row].unmute()
-                self._push_events(row)
+                self._log.publish_pending(row)
             else:
                 self._connect_due_s[row] = self._now_s + max(1, math.ceil(wait_s))
         self._memory.commit(self._now_s, self._state, rows)
@@ -261,14 +260,14 @@ class Fleet:
         for row, moved_s in zip(setting.tolist(), self._clocks.synchronise(setting, at_s).tolist(), strict=True):
             if abs(moved_s) > self._facts.clock_event_threshold_s:
                 self._state["status"][row] |= rl_dsp.Status.CLOCK_ADJUSTED
-                self._log(row, EventCode.CLOCK_ADJUSTED, {"by_s": round(moved_s, 3)})
+                self._log.enter(row, EventCode.CLOCK_ADJUSTED, {"by_s": round(moved_s, 3)}, self._now_s)
         return records
 
     async def _commit_and_publish(self, touched: Rows, records: list[IntervalRecord]) -> None:
-        events, self._events = self._events, []
+        events = self._log.take()
         if len(touched) or events:
             self._memory.commit(self._now_s, self._state, touched, intervals=records, events=events)
-        self._publish_events(events)
+        self._log.publish(events)
         interval_s = self._facts.interval_length_s
         for count, record in enumerate(records, start=1):
             row = int(record[1])
@@ -296,9 +295,9 @@ class Fleet:
                 self._log_change(changed)
             touched = np.concatenate([lost, back])
         self._physics = physics
-        events, self._events = self._events, []
+        events = self._log.take()
         self._memory.commit(now_s, self._state, touched, events=events, frame=frame.to_bytes())
-        self._publish_events(events)
+        self._log.publish(events)
 
     # What follows from a change of supply.
 
@@ -308,13 +307,13 @@ class Fleet:
         up = {"up_at": self._device_timestamp(row, self._state["up_at_s"][row])}
         match changed.change:
             case Change.LAST_GASP:
-                self._log(row, EventCode.LAST_GASP, down)
+                self._log.enter(row, EventCode.LAST_GASP, down, self._now_s)
             case Change.MOMENTARY:
-                self._log(row, EventCode.MOMENTARY, down | up)
+                self._log.enter(row, EventCode.MOMENTARY, down | up, self._now_s)
             case Change.RESTORED | Change.BOOTED:
-                self._log(row, EventCode.POWER_RESTORE, down | up)
+                self._log.enter(row, EventCode.POWER_RESTORE, down | up, self._now_s)
             case Change.REBOOTED:
-                self._log(row, EventCode.REBOOT, {"cause": "watchdog"})
+                self._log.enter(row, EventCode.REBOOT, {"cause": "watchdog"}, self._now_s)
             case Change.DIED | Change.FORGOTTEN:
                 pass
 
@@ -334,44 +333,14 @@ class Fleet:
             case Change.LAST_GASP | Change.MOMENTARY | Change.RESTORED:
                 pass
 
-    # Events.
-
-    def _log(self, row: int, code: EventCode, detail: Mapping[str, object]) -> None:
-        """Enter an event into the meter's log; it is committed with the grant, and pushed after that."""
-        self._state["event_sequence"][row] += 1
-        sequence = int(self._state["event_sequence"][row])
-        device_s = math.floor(self._device_time(row, self._now_s))
-        self._events.append(Event(row, sequence, code, device_s, float(self._now_s), orjson.dumps(detail).decode()))
-
-    def _publish_events(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if self._network.devices[event.meter].reachable:
-                self._publish_event(event)
-
-    def _publish_event(self, event: Event) -> None:
-        detail = orjson.loads(event.detail)
-        payload = rl_dsp.encode_event(event.device_time_s, event.sequence, event.code, detail)
-        self._network.publish(event.meter, "ev", payload)
-        # Kept with the meter's next commit: an event that is pushed twice carries the same number.
-        self._state["pushed_sequence"][event.meter] = event.sequence
-
-    def _push_events(self, row: int) -> None:
-        """Events that came up while the meter was offline. A last gasp that could not be sent is not sent late."""
-        pushed = int(self._state["pushed_sequence"][row])
-        if pushed >= self._state["event_sequence"][row]:
-            return
-        for event in self._memory.events_after(row, pushed):
-            if event.code != EventCode.LAST_GASP:
-                self._publish_event(event)
-
     # What the network tells us.
 
     def on_joined(self, row: int) -> None:
         """The meter is online: say so, and push what it has to tell."""
         self._attempts[row] = 0
-        online = rl_dsp.encode_online(math.floor(self._device_time(row, self._now_s)), int(self._state["boots"][row]))
+        online = rl_dsp.encode_online(math.floor(self._clocks.shown(row, self._now_s)), int(self._state["boots"][row]))
         self._network.publish(row, "st", online)
-        self._push_events(row)
+        self._log.publish_pending(row)
 
     def on_lost(self, row: int) -> None:
         """Exponential back-off with full jitter, on the simulated clock."""
@@ -387,7 +356,7 @@ class Fleet:
 
     def on_command(self, row: int, envelope: bytes) -> None:
         """Verify, keep the counter, then act; or log and report the refusal."""
-        device_s = self._device_time(row, self._now_s)
+        device_s = self._clocks.shown(row, self._now_s)
         verdict = verify(
             envelope,
             serial=self._entries[row].serial,
@@ -397,12 +366,14 @@ class Fleet:
             interval_length_s=self._facts.interval_length_s,
         )
         if isinstance(verdict, Refused):
-            self._log(row, EventCode.COMMAND_REFUSED, {"command": verdict.command_id, "reason": verdict.reason})
+            self._log.enter(
+                row, EventCode.COMMAND_REFUSED, {"command": verdict.command_id, "reason": verdict.reason}, self._now_s
+            )
         else:
             self._state["command_counter"][row] = verdict.counter
-        events, self._events = self._events, []
+        events = self._log.take()
         self._memory.commit(self._now_s, self._state, np.array([row]), events=events)
-        self._publish_events(events)
+        self._log.publish(events)
         if isinstance(verdict, LoadProfileRead) and self._network.devices[row].reachable:
             self._answer(row, verdict, device_s)
 
@@ -443,11 +414,8 @@ class Fleet:
     def _connect_soon(self, rows: Rows) -> None:
         self._connect_due_s[rows] = self._now_s
 
-    def _device_time(self, row: int, true_s: float) -> float:
-        return float(self._clocks.device_time(np.array([row]), true_s)[0])
-
     def _device_timestamp(self, row: int, true_s: float) -> str:
-        return rl_dsp.timestamp(math.floor(self._device_time(row, true_s)))
+        return rl_dsp.timestamp(math.floor(self._clocks.shown(row, true_s)))
 
     def _identity(self) -> dict[str, object]:
         meters = blake2b(digest_size=16)
@@ -466,16 +434,3 @@ def _common_profile(entries: Sequence[ShipmentEntry]) -> VendorProfile:
     if len(names) != 1:
         raise FleetError(f"a shard has meters of one vendor profile; this one has {', '.join(names) or 'no meters'}")
     return load_profile(names[0])
-
-
-def _raise_file_limit(meters: int) -> None:
-    """One socket per meter. Raises FleetError if the system does not allow that many."""
-    needed = meters + _FILES_BESIDE_SOCKETS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise FleetError(
-            f"{meters} meters need {needed} open files, the system allows {hard}: raise the hard limit "
-            "(`ulimit -Hn`, or LimitNOFILE= of the service), or use more shards"
-        )

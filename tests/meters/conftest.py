@@ -22,14 +22,17 @@ MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/
 class Broker:
     """mosquitto where it is installed, else the broker of the iotcore wheel. `kill` is SIGKILL."""
 
-    def __init__(self, directory: Path, *, configuration: str = "allow_anonymous true\n") -> None:
+    def __init__(
+        self, directory: Path, *, configuration: str = "allow_anonymous true\n", from_wheel: bool = False
+    ) -> None:
+        self._from_wheel = from_wheel or MOSQUITTO is None
         self.port = _free_port()
         self._directory = directory
         self._configuration = configuration
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        if MOSQUITTO is None:
+        if self._from_wheel or MOSQUITTO is None:
             command = [sys.executable, "-m", "iotcore", "--port", str(self.port), "--listen", "127.0.0.1"]
         else:
             file = self._directory / "mosquitto.conf"

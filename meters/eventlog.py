@@ -1,0 +1,66 @@
+"""The event logs of a shard: each event is numbered, kept with the grant in which it came up, and then pushed.
+
+An event that comes up while its meter is offline is pushed after the next connection. A last gasp is not: sent late it
+would be no last gasp, and the power restore that follows says the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from meters import rl_dsp
+from meters.clock import Clocks
+from meters.device import Link
+from meters.memory import Event, Memory
+from meters.network import Network
+from meters.rl_dsp import EventCode
+from meters.state import ShardState, field
+
+
+class EventLog:
+    """Events behind the fields `event_sequence` and `pushed_sequence` of a shard's state."""
+
+    def __init__(self, state: ShardState, clocks: Clocks, memory: Memory, network: Network) -> None:
+        self._sequence = field(state, "event_sequence")
+        self._pushed = field(state, "pushed_sequence")
+        self._clocks = clocks
+        self._memory = memory
+        self._network = network
+        self._fresh: list[Event] = []
+
+    def enter(self, row: int, code: EventCode, detail: Mapping[str, object], true_s: int) -> None:
+        """A new event at `true_s`. It is to be taken and committed before it is published."""
+        self._sequence[row] += 1
+        device_s = math.floor(self._clocks.shown(row, true_s))
+        text = orjson.dumps(detail).decode()
+        self._fresh.append(Event(row, int(self._sequence[row]), code, device_s, float(true_s), text))
+
+    def take(self) -> list[Event]:
+        """The events entered since the last call, for the commit of the grant."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Push committed events of those meters that are online; the others follow with `publish_pending`."""
+        for event in events:
+            if self._network.devices[event.meter].link is Link.ONLINE:
+                self._publish(event)
+
+    def publish_pending(self, row: int) -> None:
+        """Push what came up while the meter, now online, was not."""
+        pushed = int(self._pushed[row])
+        if pushed >= self._sequence[row]:
+            return
+        for event in self._memory.events_after(row, pushed):
+            if event.code != EventCode.LAST_GASP:
+                self._publish(event)
+
+    def _publish(self, event: Event) -> None:
+        detail = orjson.loads(event.detail)
+        payload = rl_dsp.encode_event(event.device_time_s, event.sequence, event.code, detail)
+        self._network.publish(event.meter, "ev", payload)
+        # Kept with the meter's next commit only: an event that is pushed twice carries the same number.
+        self._pushed[event.meter] = event.sequence
