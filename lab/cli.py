@@ -107,6 +107,8 @@ def _request(
     keep: bool,
 ) -> Any:
     # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
+    from lab.verdict.criteria import CRITERIA
+
     faults: list[str] = []
     speed_factor: float | None = None
     if speed != "max":
@@ -126,7 +128,8 @@ def _request(
     if out.exists() and not out.is_dir():
         faults.append(f"--out is {out}, which is a file; it must be a directory")
     try:
-        scenario = load_scenario(name, seed=seed, duration_s=duration_s)
+        known = [criterion.id for criterion in CRITERIA]
+        scenario = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
     if faults:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lab.scenario import KillEvent, Scenario
 from lab.services.external import check_broker_url
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import ShippedMeter, commission, write_command_key, write_shipment
-from lab.stage import BROKER, GRID, HEADEND, METERS_PER_FLEET, Stage
+from lab.stage import BROKER, FLEET, GRID, HEADEND, METERS_PER_FLEET, Stage
 from lab.supervisor import Supervisor
 from lab.surroundings import BrokerAccess, Database, open_broker, open_database
 from lab.targets import choose_targets
@@ -57,6 +57,8 @@ class RunRequest:
     database_url: str | None = None
     broker_url: str | None = None
     keep: bool = False
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Modules to run instead of lab/parts/*.py, by kind: how a test puts a saboteur in a part's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class _Run:
         self.work = work
         self.supervisor = supervisor
         self.profile = load_profile(request.scenario.fleet.profile)
-        self.stage = Stage.create(supervisor)
+        self.stage = Stage.create(supervisor, request.parts)
         self.start_s = self._start_s()
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
         self.group = re.sub(r"[^A-Za-z0-9]", "", directory.name)[-GROUP_LENGTH:]
@@ -152,8 +154,8 @@ class _Run:
 
     async def _first_parts(self, stack: AsyncExitStack) -> tuple[Database, Body]:
         """Database, grid and the other processes at once: loading the feeder takes longest."""
-        for name, module in ((GRID, GRID), (HEADEND, HEADEND), ("fleet-0", "fleet")):
-            await self.stage.start_part(name, module)
+        for name, kind in ((GRID, GRID), (HEADEND, HEADEND), (f"{FLEET}-0", FLEET)):
+            await self.stage.start_part(name, kind)
         database, grid = await asyncio.gather(
             stack.enter_async_context(
                 open_database(
@@ -206,7 +208,7 @@ class _Run:
         )
         self.stage.broker = broker.embedded
         for number in range(1, -(-count // METERS_PER_FLEET)):
-            await self.stage.start_part(f"fleet-{number}", "fleet")
+            await self.stage.start_part(f"{FLEET}-{number}", FLEET)
         self.stage.head_init = {
             "wall_clock": self.request.speed == REAL_TIME,
             "settings": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from lab.supervisor import ProcessSpec, Supervisor
 GRID = "grid"
 HEADEND = "headend"
 BROKER = "broker"
+FLEET = "fleet"
+PART_MODULES = {GRID: "lab.parts.grid", FLEET: "lab.parts.fleet", HEADEND: "lab.parts.headend"}
 METERS_PER_FLEET = 10_000
 
 
@@ -33,6 +35,7 @@ class Stage:
     supervisor: Supervisor
     link: LabLink
     token: str
+    modules: Mapping[str, str]
     broker: EmbeddedBroker | None = None
     head_init: dict[str, Any] = field(default_factory=dict)
     fleets: list[RemoteFleet] = field(default_factory=list)
@@ -40,9 +43,10 @@ class Stage:
     now_s: int = 0
 
     @classmethod
-    def create(cls, supervisor: Supervisor) -> Stage:
+    def create(cls, supervisor: Supervisor, modules: Mapping[str, str]) -> Stage:
+        """:param modules: modules to run as parts instead of those in `PART_MODULES`."""
         token = secrets.token_hex(16)
-        return cls(supervisor, LabLink(token=token), token)
+        return cls(supervisor, LabLink(token=token), token, {**PART_MODULES, **modules})
 
     @property
     def grid(self) -> RemoteGrid:
@@ -52,12 +56,12 @@ class Stage:
     def head(self) -> RemoteHead:
         return RemoteHead(self.link, HEADEND)
 
-    async def start_part(self, name: str, module: str) -> None:
+    async def start_part(self, name: str, kind: str) -> None:
         """Start the process of a part; it connects by itself, see `LabLink.wait_for`."""
         await self.supervisor.start(
             ProcessSpec(
                 name,
-                [sys.executable, "-m", f"lab.parts.{module}", "--name", name, "--link", self.link.address],
+                [sys.executable, "-m", self.modules[kind], "--name", name, "--link", self.link.address],
                 environment={
                     TOKEN_VARIABLE: self.token,
                     # One core's worth of linear algebra: the parts share the machine, and threads only wait for each other.
@@ -84,7 +88,7 @@ class Stage:
         """
         for first in range(0, len(meters), METERS_PER_FLEET):
             shard = meters[first : first + METERS_PER_FLEET]
-            name = f"fleet-{len(self.fleets)}"
+            name = f"{FLEET}-{len(self.fleets)}"
             await self.link.wait_for(name)
             await self.link.call(
                 name,

@@ -1,0 +1,79 @@
+"""Small labs for the tests: the real thing, with few meters and a short day."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from lab.progress import RunProgress
+from lab.reaper import MARK_VARIABLE
+from lab.run import RunRequest, RunResult, run
+from lab.scenario import parse_scenario
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def scenario_text(
+    *, meters: int | None = 40, duration: str = "2h", settle: str = "15min", seed: int = 7, events: str = "", more: str = ""
+) -> str:
+    """TOML of a small lab on the one feeder."""
+    count = "" if meters is None else f"meters = {meters}"
+    return f"""
+[scenario]
+name = "small"
+start = 2026-01-15T00:00:00Z
+duration = "{duration}"
+settle = "{settle}"
+seed = {seed}
+[feeder]
+name = "schutterwald"
+[fleet]
+profile = "rl-dsp"
+{count}
+{events}
+{more}
+"""
+
+
+def live(out: Path, text: str, *, parts: Mapping[str, str] | None = None, **request: Any) -> RunResult:
+    """Run a lab to its verdict in this process (its parts are processes of their own)."""
+    scenario = parse_scenario(text, "test.toml")
+    progress = RunProgress(Console(file=io.StringIO()))
+    return asyncio.run(run(RunRequest(scenario, out, parts=parts or {}, **request), progress))
+
+
+def failed_criteria(result: RunResult) -> set[str]:
+    return {criterion.id for criterion in result.verdict.criteria if not criterion.passed}
+
+
+def amilab(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """The command itself, as a user starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab.cli", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(mark: str) -> list[psutil.Process]:
+    """Living processes of the run that carries this mark (the name of its directory)."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK_VARIABLE) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
