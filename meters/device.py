@@ -1,7 +1,8 @@
 """One meter's MQTT connection: paho-mqtt on asyncio through its socket callbacks, no threads and no `loop_*()` of paho.
 
 paho's own connect blocks, so the TCP connection is made by asyncio and handed over through `_create_socket_connection`,
-the method that paho calls for a socket. It is the only private name used here.
+the method that paho calls for a socket. The other private method replaced is the one for PUBACKs: paho makes an MQTT 5
+reason code and properties for each, a fifth of the cost of a reading. Both exist alike in paho 2.1 and 2.2.
 
 A device can lose its connection in ways that a library does not offer: fall silent with the socket open (no power, no
 uplink), and drop it without DISCONNECT. The drop is a half-close: our FIN tells the broker that we are gone, and its
@@ -12,14 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from meters.rl_dsp import WILL, client_id, command_topic, topic
@@ -27,6 +31,9 @@ from meters.shipment import ShipmentEntry
 
 _FENCES_REMEMBERED = 8
 _READ_BYTES = 65536
+_PACKET_ID = struct.Struct("!H")
+_SUCCESS = ReasonCode(PacketTypes.PUBACK)
+_NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]  # paho does not annotate it
 
 
 class Link(Enum):
@@ -58,6 +65,9 @@ class Hub(Protocol):
     def received(self, device: Device, payload: bytes) -> None:
         """A message on the device's command topic."""
 
+    def failed(self, error: BaseException) -> None:
+        """An error came up where nobody awaits it; it is to be raised to whoever waits for the network next."""
+
     def changed(self, device: Device) -> None:
         """The device's `link` changed, or whether it is `busy`."""
 
@@ -67,17 +77,27 @@ class Limits:
     """Wall-clock limits of the transport: they guard against a broker that does not answer."""
 
     keep_alive_s: int
-    connect_s: float = 20.0
+    connect_s: float = 10.0
     close_s: float = 2.0
 
 
 class _Client(mqtt.Client):
-    """paho's client over a socket that is connected already."""
+    """paho's client over a socket that is connected already, and with PUBACKs as lean as MQTT 3.1.1 has them."""
 
     prepared: socket.socket
 
     def _create_socket_connection(self) -> socket.socket:
         return self.prepared
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if cmd != "PUBACK" or len(packet) != _PACKET_ID.size:
+            return super()._handle_pubackcomp(cmd)
+        (message_id,) = _PACKET_ID.unpack(packet)
+        with self._out_message_mutex:
+            if message_id in self._out_messages:
+                return self._do_on_publish(message_id, _SUCCESS, _NO_PROPERTIES)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class Device:
@@ -140,6 +160,7 @@ class Device:
             return
         self._aborted = False
         self._connecting = self._loop.create_task(self._connect(address))
+        self._connecting.add_done_callback(self._connect_done)
         self._hub.changed(self)
 
     async def _connect(self, address: tuple[int, Any]) -> None:
@@ -160,6 +181,10 @@ class Device:
                 self._set_link(Link.OFFLINE)
             self._hub.lost(self)
         self._hub.changed(self)
+
+    def _connect_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._hub.failed(error)
 
     async def _join(self, address: tuple[int, Any]) -> bool:
         await self._offline.wait()
@@ -197,7 +222,7 @@ class Device:
         """Power or uplink are back before the socket was dropped."""
         assert self.link is Link.MUTED
         assert self._sock is not None
-        self._loop.add_reader(self._sock, self._enter, self._client.loop_read)
+        self._loop.add_reader(self._sock, self._on_ready, self._client.loop_read)
         self._set_link(Link.ONLINE)
         self._enter(self._client.loop_write)
 
@@ -232,6 +257,11 @@ class Device:
             self._enter(self._client.disconnect)
         else:
             self.drop()
+
+    def abandon(self) -> None:
+        """Close the socket without waiting for anything."""
+        self._abort()
+        self._close_now()
 
     def keep_alive(self) -> None:
         """To be called every few wall-clock seconds: pings, and notices a broker that fell silent."""
@@ -277,7 +307,14 @@ class Device:
             self._corked = False
         if self._sock is not None and not self._writing and self._client.want_write() and self.link is not Link.MUTED:
             self._writing = True
-            self._loop.add_writer(self._sock, self._enter, self._client.loop_write)
+            self._loop.add_writer(self._sock, self._on_ready, self._client.loop_write)
+
+    def _on_ready(self, call: Callable[[], object]) -> None:
+        """Called by the event loop, which would only log an error of ours."""
+        try:
+            self._enter(call)
+        except Exception as error:
+            self._hub.failed(error)
 
     def _stop_writing(self) -> None:
         if self._writing and self._sock is not None:
@@ -333,7 +370,7 @@ class Device:
     def _on_socket_open(self, _client: mqtt.Client, _data: object, sock: Any) -> None:
         self._sock = sock
         self._offline.clear()
-        self._loop.add_reader(sock, self._enter, self._client.loop_read)
+        self._loop.add_reader(sock, self._on_ready, self._client.loop_read)
 
     def _on_socket_close(self, _client: mqtt.Client, _data: object, sock: Any) -> None:
         self._loop.remove_reader(sock)

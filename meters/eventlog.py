@@ -55,7 +55,8 @@ class EventLog:
         if pushed >= self._sequence[row]:
             return
         for event in self._memory.events_after(row, pushed):
-            if event.code != EventCode.LAST_GASP:
+            # A push may find that the connection is gone.
+            if event.code != EventCode.LAST_GASP and self._network.devices[row].link is Link.ONLINE:
                 self._publish(event)
 
     def _publish(self, event: Event) -> None:

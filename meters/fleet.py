@@ -157,7 +157,10 @@ class Fleet:
 
     async def settle(self) -> FleetSettled:
         """Returns when every device holds PUBACKs for all that it sent or knows that it is disconnected, and pending
-        connects and drops have concluded. `next_due` may be earlier than before: failed attempts set timers."""
+        connects and drops have concluded. `next_due` may be earlier than before: failed attempts set timers.
+
+        Raises what went wrong while a command was carried out, for instance MemoryFullError.
+        """
         return await self._network.settle()
 
     async def await_fence(self, token: str, serials: Collection[str]) -> None:
@@ -283,7 +286,8 @@ class Fleet:
             self._supplies.begin(frame.energised, now_s)
             self._recorder.energise(frame.energised)
             first_s = uniform(self._keys, Purpose.FIRST_CONNECT, 0, 0, _FIRST_CONNECTS_WITHIN_S)
-            self._connect_due_s[:] = np.where(frame.energised, np.ceil(now_s + first_s), NEVER_S)
+            able = self._connectable(self._all)
+            self._connect_due_s[able] = np.ceil(now_s + first_s[able])
             touched = self._all
         else:
             was = self._state["energised"].copy()

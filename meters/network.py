@@ -16,6 +16,7 @@ from meters.errors import FleetError
 from meters.shipment import ShipmentEntry
 
 _KEEP_ALIVE_TICK_S = 5.0
+_LEAVE_LIMIT_S = 5.0
 _CONNECTS_AT_ONCE = 64
 """Below the listen backlog of common brokers (100): a dropped SYN costs a second."""
 
@@ -97,6 +98,7 @@ class Network:
         self._fresh: list[str] = []
         self._fences: dict[str, list[_Roll]] = {}
         self._stopping = False
+        self._failure: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -119,9 +121,9 @@ class Network:
         self.devices[row].publish(leaf, payload)
 
     async def settle(self) -> FleetSettled:
-        """Returns when no connect, no drop and no PUBACK is under way."""
-        await self._busy.empty.wait()
-        settled = FleetSettled(self._sent, self._fresh, len(self._online))
+        """Returns when no connect, no drop and no PUBACK is under way. Raises what failed in a callback meanwhile."""
+        await self._wait(self._busy)
+        settled = FleetSettled(self._sent, list(dict.fromkeys(self._fresh)), len(self._online))
         self._sent, self._fresh = 0, []
         return settled
 
@@ -130,14 +132,16 @@ class Network:
         missing = _Roll([row for row in rows if row in self._online and token not in self.devices[row].fences])
         waiting = self._fences.setdefault(token, [])
         waiting.append(missing)
-        await missing.empty.wait()
-        waiting.remove(missing)
+        try:
+            await self._wait(missing)
+        finally:
+            waiting.remove(missing)
         if not waiting:
             self._fences.pop(token, None)
 
     async def wait_disconnected(self) -> None:
         """Returns when no device has, or seeks, a connection that it knows of."""
-        await self._attached.empty.wait()
+        await self._wait(self._attached)
 
     async def stop(self) -> None:
         """Leave the broker in order, as far as it is there."""
@@ -146,7 +150,18 @@ class Network:
             self._timer.cancel()
         for device in self.devices:
             device.leave()
-        await self._attached.empty.wait()
+        try:
+            async with asyncio.timeout(_LEAVE_LIMIT_S):
+                await self._attached.empty.wait()
+        except TimeoutError:
+            # The broker does not take our DISCONNECT.
+            for device in self.devices:
+                device.abandon()
+
+    async def _wait(self, roll: _Roll) -> None:
+        await roll.empty.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def _tick(self) -> None:
         # Keep-alive is between us and the broker, and the broker lives on the wall clock.
@@ -179,6 +194,17 @@ class Network:
         device.fences.append(token)
         for missing in self._fences.get(token, ()):
             missing.put(device.row, False)
+
+    def failed(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+        # Wake whoever waits; nothing will come to rest any more.
+        for roll in (
+            self._busy,
+            self._attached,
+            *(missing for waiting in self._fences.values() for missing in waiting),
+        ):
+            roll.empty.set()
 
     def changed(self, device: Device) -> None:
         row = device.row

@@ -15,7 +15,7 @@ from conftest import MOSQUITTO, Broker
 from meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_power_w, until
 
 from meters import limits
-from meters.errors import FleetError
+from meters.errors import FleetError, MemoryFullError
 from meters.fleet import BrokerAddress, Fleet
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto's password file")
@@ -145,3 +145,35 @@ async def test_too_few_open_files_are_said_before_anything_starts(
         await fleet.start()
     assert not (tmp_path / "shard.db").exists()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (100, 100)
+
+
+async def test_a_full_disk_ends_the_fleet_with_the_name_of_the_file(small_disk: Path, broker: Broker) -> None:
+    ear = await Ear("t1", broker.port).open()
+    fleet = make_fleet(shipment(40, "t1"), broker.port, small_disk / "shard.db")
+    await fleet.start()
+    world = World(uneven_power_w(40))
+    await grant(fleet, START_S + 20, {START_S: world.frame(START_S)})
+
+    async def receive_garbage() -> None:
+        for _ in range(1000):
+            await ear.tell("AMI00000001", b"garbage")
+            await fleet.settle()
+
+    # Refusals are events, and events are kept: here they fill the disk while a message is being handled.
+    with pytest.raises(MemoryFullError, match=r"disk/shard\.db: no space left"):
+        await receive_garbage()
+    with pytest.raises(MemoryFullError, match=r"disk/shard\.db: no space left"):
+        await fleet.advance(START_S + 905, world.frame(START_S + 900))
+    await fleet.stop()
+    ear.close()
+
+
+async def test_a_broker_that_answers_nothing_does_not_hold_up_the_end(tmp_path: Path, broker: Broker) -> None:
+    fleet = make_fleet(shipment(3, "t1"), broker.port, tmp_path / "shard.db")
+    await fleet.start()
+    await grant(fleet, START_S + 20, {START_S: World(uneven_power_w(3)).frame(START_S)})
+    broker.pause()
+    fleet.reboot(["AMI00000001"])
+    # Its drop is not answered; a time limit ends it.
+    assert (await fleet.settle()).connected == 2
+    await fleet.stop()

@@ -4,7 +4,6 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -87,20 +86,6 @@ def test_an_interval_cannot_be_recorded_twice(tmp_path: Path) -> None:
     memory.commit(1800, state(1), NOBODY, intervals=[record(900, 0)])
     assert len(memory.intervals(0, [0, 900])) == 2
     memory.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB, where the tests may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def fill(memory: Memory) -> int:
