@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import psycopg
 
+from headend.errors import DatabaseUnavailable
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.migrate import classify, connection_info, migrate
@@ -34,8 +35,6 @@ class Database:
 
     async def start(self) -> None:
         """Migrate and connect. Raises DatabaseUnavailable after `startup_timeout_s`, DatabaseRefused, SchemaTooNew."""
-        from headend.errors import DatabaseUnavailable
-
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._settings.startup_timeout_s
         delay_s = self._settings.database_retry_first_s
@@ -68,7 +67,7 @@ class Database:
                         self._connection = await self._connect()
                     async with self._connection.transaction():
                         result = await work(self._connection)
-                except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                except _PASSING as error:
                     if not failed:
                         logger().error(_ADVICE.get(error.sqlstate or "", _LOST), error=" ".join(str(error).split()))
                     failed = True
@@ -100,6 +99,9 @@ class Database:
             await self._connection.close()
             self._connection = None
 
+
+# A read-only server is one that has just become, or not yet ceased to be, a standby.
+_PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 
 _LOST = "database lost: nothing is acknowledged until it is back"
 _ADVICE = {

@@ -13,6 +13,10 @@ class CommandKeyError(HeadEndError):
     """The file with the Ed25519 private key is missing or is not such a key."""
 
 
+class MetricsPortError(HeadEndError):
+    """The port for the metrics cannot be had."""
+
+
 class BrokerError(HeadEndError):
     """Anything about the broker."""
 

@@ -69,6 +69,7 @@ class Ingest:
         self._link: MqttLink | None = None
         self._open = _Pending()
         self._writing = False
+        self._throttled = False
         self._chunk_messages = 0
         self._chunk_at_s = 0.0
         self._urgent = False
@@ -80,7 +81,7 @@ class Ingest:
         self._latencies = LatencyHistogram()
         self._busy_s = 0.0
         self._busy_until_s = 0.0
-        #: Totals of this life.
+        #: Totals of this life; our own fences do not count.
         self.received = 0
         self.messages = 0
         self.rows = 0
@@ -136,6 +137,7 @@ class Ingest:
             pending.messages >= self._settings.pending_max_messages
             or pending.size_bytes >= self._settings.pending_max_bytes
         ) and self._link is not None:
+            self._throttled = True
             self._link.pause()
 
     def connection_lost(self) -> None:
@@ -209,12 +211,14 @@ class Ingest:
             written = await self._database.run(work)
         if link.generation == generation:
             link.acknowledge(pending.packet_ids)
-        self._count(pending, written)
+        if pending.batch:
+            self._count(pending, written)
         for token in pending.fences:
             future = self._fences.pop(token, None)
             if future is not None and not future.done():
                 future.set_result(True)
-        if self._open.messages < self._settings.pending_max_messages:
+        if self._throttled:
+            self._throttled = False
             link.resume()
 
     def _count(self, pending: _Pending, written: writer.Written) -> None:
@@ -225,9 +229,10 @@ class Ingest:
             self._latencies.add(done_s - arrived_s, count)
         self._busy_s += done_s - max(first_s, self._busy_until_s)
         self._busy_until_s = done_s
-        self.messages += pending.messages
+        messages = pending.messages - len(pending.fences)
+        self.messages += messages
         self.rows += written.inserted + written.revisions
-        metrics.messages.inc(pending.messages)
+        metrics.messages.inc(messages)
         metrics.rows.inc(written.inserted + written.revisions)
         metrics.duplicates.inc(written.duplicates)
         metrics.revisions.inc(written.revisions)
@@ -245,6 +250,7 @@ class Ingest:
         if len(parts) == 4 and parts[2] == "_fence":
             if parts[3] == self._settings.client_id:
                 self._open.fences.append(payload.decode("utf-8", "replace"))
+                self.received -= 1
             # Another head-end's fence says nothing to us.
             return None
         if len(parts) != 4 or parts[3] not in self._handlers:

@@ -1,4 +1,4 @@
-"""Structured logs on standard error, quiet unless asked."""
+"""Structured logs on standard error, quiet unless asked. Leaves structlog's global configuration alone."""
 
 import logging
 import sys
@@ -6,29 +6,32 @@ from typing import Literal
 
 import structlog
 
+_level = logging.WARNING
+_form: Literal["json", "console"] = "json"
+
 
 def configure(level: str, form: Literal["json", "console"]) -> None:
-    """Send this process's structlog events at or above `level` to standard error, one line each."""
+    """From now on log at or above `level`, one line an event."""
+    global _level, _form
+    _level, _form = logging.getLevelNamesMapping()[level.upper()], form
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    """The head-end's logger."""
     renderer: structlog.typing.Processor
-    if form == "json":
+    if _form == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    structlog.configure(
+    bound: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
+        component="headend",
     )
-
-
-def logger() -> structlog.typing.FilteringBoundLogger:
-    """The head-end's logger; events carry `component="headend"`."""
-    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(component="headend")
     return bound

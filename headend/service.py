@@ -1,8 +1,9 @@
 """The head-end as one object: start, answer grants, settle, stop; or run for ever on the wall clock."""
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -12,13 +13,13 @@ from headend import commands, writer
 from headend.clock import Clock
 from headend.database import Connection, Database
 from headend.envelope import CommandSigner
-from headend.errors import BrokerRefused, BrokerUnavailable
+from headend.errors import BrokerRefused, BrokerUnavailable, MetricsPortError
 from headend.ingest import Ingest
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.mqtt import MqttLink
 from headend.recovery import Ask, BackOff, Recovery
-from headend.registry import EndDevice, read_shipment, register
+from headend.registry import EndDevice, ShippedDevice, read_shipment, register
 from headend.schedule import Cadence, Schedule
 from headend.settings import HeadEndSettings
 
@@ -49,6 +50,7 @@ class HeadEnd:
         self._fence_count = 0
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
+        self._running = contextlib.AsyncExitStack()
         # A fence of an earlier life may still be with the broker.
         self._life = f"{random.getrandbits(64):016x}"
 
@@ -56,12 +58,22 @@ class HeadEnd:
         """Migrate, register the shipment, rebuild the schedules, connect and subscribe.
 
         Raises ShipmentError, CommandKeyError, DatabaseUnavailable, DatabaseRefused, SchemaTooNew, BrokerUnavailable,
-        BrokerRefused. Tries to reach database and broker for `startup_timeout_s` each.
+        BrokerRefused, MetricsPortError. Tries to reach database and broker for `startup_timeout_s` each.
         """
         settings = self._settings
         self._signer = CommandSigner.from_file(settings.command_key)
         shipment = read_shipment(settings.shipment, command_public_key=self._signer.public_key())
+        try:
+            await self._start(shipment)
+        except BaseException:
+            await self._running.aclose()
+            raise
+        logger().info("head-end started", devices=len(self._devices), broker=self._link.address)
+
+    async def _start(self, shipment: Sequence[ShippedDevice]) -> None:
+        settings = self._settings
         await self._database.start()
+        self._running.push_async_callback(self._database.stop)
 
         async def load(connection: Connection) -> Recovery:
             self._devices = await register(connection, shipment, now_s=self._clock.now())
@@ -78,15 +90,35 @@ class HeadEnd:
         )
         self._ingest.attach(self._link)
         if settings.metrics_port is not None:
-            self._metrics_server, _ = start_http_server(settings.metrics_port, registry=self.metrics.registry)
+            self._serve_metrics(settings.metrics_port)
         self._writer = asyncio.create_task(self._ingest.run())
         self._writer.add_done_callback(self._writer_done)
+        self._running.push_async_callback(self._stop_writer)
+        await self._first_connection()
+        self._running.push_async_callback(self._leave_broker)
+
+    def _serve_metrics(self, port: int) -> None:
         try:
-            await self._first_connection()
-        except BaseException:
-            await self.stop()
-            raise
-        logger().info("head-end started", devices=len(self._devices), broker=self._link.address)
+            server, _ = start_http_server(port, registry=self.metrics.registry)
+        except OSError as error:
+            raise MetricsPortError(f"metrics port {port}: {error.strerror}; choose another or none") from error
+        self._running.callback(server.server_close)
+        self._running.callback(server.shutdown)
+
+    async def _stop_writer(self) -> None:
+        self._writer.remove_done_callback(self._writer_done)
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+
+    async def _leave_broker(self) -> None:
+        if self._link.connected and not self._writer.done():
+            self._link.pause()
+            try:
+                async with asyncio.timeout(self._settings.stop_timeout_s):
+                    await self._ingest.flush()
+            except TimeoutError:
+                logger().warning("stopped with messages not yet committed: the broker will send them again")
+        await self._link.disconnect()
 
     async def _rebuild(self, connection: Connection) -> Recovery:
         """The schedules as the database knows them."""
@@ -195,18 +227,8 @@ class HeadEnd:
         return self._ingest.stats()
 
     async def stop(self) -> None:
-        """Commit and acknowledge what was received, leave the broker, close the database."""
-        if self._link.connected and not self._writer.done():
-            self._link.pause()
-            await self._unless_failed(asyncio.ensure_future(self._ingest.flush()))
-        await self._link.disconnect()
-        self._writer.remove_done_callback(self._writer_done)
-        self._writer.cancel()
-        await asyncio.gather(self._writer, return_exceptions=True)
-        await self._database.stop()
-        if self._settings.metrics_port is not None:
-            self._metrics_server.shutdown()
-            self._metrics_server.server_close()
+        """Commit and acknowledge what was received, leave the broker, close the database. Bounded by `stop_timeout_s`."""
+        await self._running.aclose()
 
     async def run_forever(self) -> None:
         """Production, on the wall clock: start, run, and stop in order when cancelled. Raises what `start` raises."""

@@ -48,6 +48,8 @@ class HeadEndSettings(BaseSettings):
     payload_max_bytes: int = Field(default=64 * 1024, ge=1024)
 
     startup_timeout_s: float = Field(default=10.0, gt=0)
+    # Then `stop` leaves the rest with the broker, which has no acknowledgement for it.
+    stop_timeout_s: float = Field(default=5.0, gt=0)
     connect_timeout_s: float = Field(default=5.0, gt=0)
     database_retry_first_s: float = Field(default=0.1, gt=0)
     database_retry_max_s: float = Field(default=5.0, gt=0)

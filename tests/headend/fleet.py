@@ -1,4 +1,4 @@
-"""Devices as a test needs them: a shipment file, the wire's payloads written by hand, a plain paho publisher and meter."""
+"""Devices as a test needs them: a shipment file, payloads written by hand, a plain paho publisher or meter."""
 
 import base64
 import csv
@@ -17,9 +17,11 @@ from headend.settings import HeadEndSettings
 GROUP = "test"
 START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
 LENGTH_S = 900
-COLUMNS = (
-    "1.8.0 2.8.0 1.29.0 2.29.0 21.29.0 41.29.0 61.29.0 22.29.0 42.29.0 62.29.0 1.7.0 2.7.0 32.7.0 52.7.0 72.7.0 96.10.1"
-).split()
+COLUMNS = [
+    *("1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0"),
+    *("1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0", "96.10.1"),
+]
+HEADER = ["serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key"]
 
 
 def serial(number: int) -> str:
@@ -70,7 +72,7 @@ class Shipment:
         encoded = base64.urlsafe_b64encode(self.public_key.public_bytes_raw()).rstrip(b"=").decode()
         with self.path.open("w", newline="") as file:
             lines = csv.writer(file)
-            lines.writerow("serial vendor_profile usage_point group username password command_public_key".split())
+            lines.writerow(HEADER)
             for number in range(count):
                 lines.writerow([serial(number), "rl-dsp", f"UP{number}", GROUP, serial(number), "pw", encoded])
 
@@ -99,6 +101,7 @@ class Publisher:
         self.received: list[tuple[str, bytes]] = []
         self._ready = threading.Event()
         self._subscribe = subscribe
+        self._infos: list[paho.MQTTMessageInfo] = []
         self.on_message: Callable[[str, bytes], None] | None = None
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
         self.client.max_inflight_messages_set(1000)
@@ -112,13 +115,20 @@ class Publisher:
         assert self._ready.wait(10)
 
     def publish(self, topic: str, payload: bytes) -> paho.MQTTMessageInfo:
-        return self.client.publish(topic, payload, qos=1)
+        info = self.client.publish(topic, payload, qos=1)
+        self._infos.append(info)
+        return info
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish and wait for the PUBACK."""
         info = self.publish(topic, payload)
         info.wait_for_publish(20)
         assert info.is_published()
+
+    def is_idle(self) -> bool:
+        """Every message has its PUBACK."""
+        self._infos = [info for info in self._infos if not info.is_published()]
+        return not self._infos
 
     def close(self) -> None:
         self.client.disconnect()

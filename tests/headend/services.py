@@ -1,5 +1,6 @@
 """Small real services for the head-end's own tests: a PostgreSQL cluster and a mosquitto, each private to the tests."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -26,6 +27,15 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
         if time.monotonic() > until_s:
             raise TimeoutError(f"waited {deadline_s} s for {what}")
         time.sleep(0.02)
+
+
+async def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """The same without blocking the loop: what we wait for happens in another thread or process."""
+    until_s = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"waited {deadline_s} s for {what}")
+        await asyncio.sleep(0.02)
 
 
 def postgres_binaries() -> Path:
@@ -68,8 +78,7 @@ class Postgres:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [self._binaries / "postgres", "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1"]
-            + ["-k", "", "-c", "max_wal_size=256MB", "-c", "shared_buffers=128MB"],
+            [self._binaries / "postgres", "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""],
             stdout=subprocess.DEVNULL,
             stderr=(self._directory / "log").open("ab"),
             cwd="/",

@@ -1,0 +1,238 @@
+"""The driver `rl-dsp`, against the examples of docs/wire-rl-dsp.md and against anything else."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headend.drivers import ABSENT, DecodeError, driver_for
+from tests.headend.fleet import COLUMNS
+
+DRIVER = driver_for("rl-dsp")
+DECODERS = [DRIVER.decode_reading, DRIVER.decode_event, DRIVER.decode_state, DRIVER.decode_profile]
+
+READING = (
+    b'{"meter":{"ts":"2026-01-15T00:15:00+00:00","1.8.0":48211345,"2.8.0":0,"1.29.0":131,"2.29.0":0,'
+    b'"21.29.0":44,"41.29.0":43,"61.29.0":44,"22.29.0":0,"42.29.0":0,"62.29.0":0,'
+    b'"1.7.0":524,"2.7.0":0,"32.7.0":231.4,"52.7.0":231.4,"72.7.0":231.4,"96.10.1":0}}'
+)
+EVENT = (
+    b'{"event":{"ts":"2026-01-15T06:10:47+00:00","seq":17,"code":"last_gasp",'
+    b'"detail":{"down_at":"2026-01-15T06:10:00+00:00"}}}'
+)
+STATE = b'{"state":{"ts":"2026-01-15T00:00:00+00:00","value":"online","boot":3}}'
+PROFILE = (
+    b'{"profile":{"command":"c1","ts":"2026-01-15T05:00:00+00:00","from":"2026-01-15T03:00:00+00:00",'
+    b'"to":"2026-01-15T04:00:00+00:00","part":1,"parts":1,"interval_s":900,'
+    b'"columns":["1.8.0","2.8.0","1.29.0","2.29.0","21.29.0","41.29.0","61.29.0","22.29.0","42.29.0","62.29.0",'
+    b'"1.7.0","2.7.0","32.7.0","52.7.0","72.7.0","96.10.1"],'
+    b'"rows":[["2026-01-15T03:15:00+00:00",48211345,0,131,0,44,43,44,0,0,0,524,0,231.4,231.4,231.4,0]]}}'
+)
+END_S = 1_768_436_100
+COUNTERS = (48211345, 0, 131, 0, 44, 43, 44, 0, 0, 0, 524, 0, 0)
+
+
+def changed(document: bytes, **changes: Any) -> bytes:
+    message = json.loads(document)
+    (body,) = message.values()
+    for key, value in changes.items():
+        if value is ...:
+            del body[key]
+        else:
+            body[key] = value
+    return json.dumps(message).encode()
+
+
+def test_the_cadence_is_the_profiles() -> None:
+    assert (DRIVER.interval_length_s, DRIVER.report_every_s) == (900, 900)
+
+
+def test_the_reading_of_the_document() -> None:
+    assert DRIVER.decode_reading(READING) == (END_S, COUNTERS, (231.4, 231.4, 231.4), ())
+
+
+def test_the_event_of_the_document() -> None:
+    decoded = DRIVER.decode_event(EVENT)
+    assert (decoded.device_time_s, decoded.sequence, decoded.code) == (END_S + 6 * 3600 - 253, 17, "last_gasp")
+    assert json.loads(decoded.detail_json) == {"down_at": "2026-01-15T06:10:00+00:00"}
+    assert not decoded.restored
+
+
+def test_states_with_and_without_a_time() -> None:
+    assert DRIVER.decode_state(STATE) == (True, END_S - 900, 3)
+    assert DRIVER.decode_state(b'{"state":{"value":"offline"}}') == (False, None, None)
+
+
+def test_the_load_profile_of_the_document() -> None:
+    part = DRIVER.decode_profile(PROFILE)
+    assert (part.command_id, part.to_s - part.from_s, part.part, part.parts, part.interval_length_s) == (
+        "c1",
+        3600,
+        1,
+        1,
+        900,
+    )
+    assert part.readings == [(END_S + 3 * 3600, COUNTERS, (231.4, 231.4, 231.4), ())]
+
+
+def test_an_empty_answer_is_an_answer() -> None:
+    assert DRIVER.decode_profile(changed(PROFILE, rows=[])).readings == []
+
+
+def test_a_refusal_names_its_command() -> None:
+    detail = {"command": "c1", "reason": "replayed"}
+    decoded = DRIVER.decode_event(changed(EVENT, code="command_refused", detail=detail))
+    assert (decoded.refused_command, decoded.refused_reason) == ("c1", "replayed")
+    nameless = DRIVER.decode_event(
+        changed(EVENT, code="command_refused", detail={"command": None, "reason": "malformed"})
+    )
+    assert nameless.refused_command is None
+
+
+def test_absent_channels_are_absent_not_zero() -> None:
+    decoded = DRIVER.decode_reading(b'{"meter":{"ts":"2026-01-15T00:15:00Z","1.29.0":7,"9.7.0":1.5}}')
+    assert decoded.counters == (ABSENT, ABSENT, 7, *[ABSENT] * 10)
+    assert all(math.isnan(value) for value in decoded.voltages)
+    assert decoded.others == (("9.7.0", 1.5),)
+
+
+def test_an_offset_is_an_offset() -> None:
+    assert DRIVER.decode_reading(changed(READING, ts="2026-01-15T01:15:00+01:00")).end_s == END_S
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ts": ...}, "bad_time"),
+        ({"ts": "2026-01-15T00:15:00"}, "bad_time"),
+        ({"ts": "2026-01-15T00:15:00.5+00:00"}, "bad_time"),
+        ({"ts": "yesterday"}, "bad_time"),
+        ({"ts": 1768436100}, "bad_time"),
+        ({"1.29.0": ...}, "missing_field"),
+        ({"1.29.0": "131"}, "bad_value"),
+        ({"1.29.0": 131.0}, "bad_value"),
+        ({"1.29.0": True}, "bad_value"),
+        ({"1.29.0": None}, "bad_value"),
+        ({"1.29.0": -1}, "bad_value"),
+        ({"1.29.0": 10**400}, "not_json"),
+        ({"1.29.0": 2**63}, "bad_value"),
+        ({"32.7.0": "230"}, "bad_value"),
+        ({"32.7.0": 1e9}, "bad_value"),
+        ({"32.7.0": True}, "bad_value"),
+        ({"96.10.1": 2**40}, "bad_value"),
+        ({"99.99.9": [1]}, "bad_value"),
+        ({"": 1}, "bad_value"),
+        ({"x" * 500: 1}, "bad_value"),
+        ({f"{n}.0.0": n for n in range(100)}, "bad_structure"),
+    ],
+)
+def test_a_faulty_reading_says_why(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DecodeError) as error:
+        DRIVER.decode_reading(changed(READING, **changes))
+    assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [READING[:-1], READING + b"}", READING + b"\x00", b"NaN", b'{"meter":{"1.29.0":NaN}}', b"\xef\xbb\xbf" + READING],
+    ids=["truncated", "brace too many", "junk after", "NaN", "NaN inside", "byte order mark"],
+)
+def test_what_is_not_json_is_not_json(payload: bytes) -> None:
+    with pytest.raises(DecodeError) as error:
+        DRIVER.decode_reading(payload)
+    assert error.value.reason == "not_json"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"from": "2026-01-15T03:01:00+00:00"},
+        {"from": "2026-01-15T05:00:00+00:00"},
+        {"part": 2},
+        {"part": 0},
+        {"interval_s": 0},
+        {"interval_s": 10**9},
+        {"columns": ["1.29.0", "1.29.0"]},
+        {"columns": "1.29.0"},
+        {"rows": [["2026-01-15T03:15:00+00:00"]]},
+        {"rows": [["2026-01-15T09:15:00+00:00", *range(16)]]},
+        {"rows": [None]},
+        {"rows": [["2026-01-15T03:15:00+00:00", *range(16)]] * 49},
+        {"command": 7},
+        {"command": "c\u0000"},
+    ],
+)
+def test_a_faulty_load_profile_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        DRIVER.decode_profile(changed(PROFILE, **changes))
+
+
+def test_a_nul_in_a_detail_is_refused_since_the_database_cannot_hold_it() -> None:
+    with pytest.raises(DecodeError):
+        DRIVER.decode_event(changed(EVENT, detail={"x": ["\u0000"]}))
+
+
+@pytest.mark.parametrize("document", [READING, EVENT, STATE, PROFILE], ids=["ds", "ev", "st", "lp"])
+def test_one_byte_less_at_every_place(document: bytes) -> None:
+    for decode in DECODERS:
+        for end in range(len(document)):
+            with pytest.raises(DecodeError):
+                decode(document[:end])
+
+
+@pytest.mark.parametrize("depth", [10, 1_000, 60_000])
+def test_deep_nesting(depth: int) -> None:
+    for decode in DECODERS:
+        for payload in (b"[" * depth, b'{"meter":' * depth, b"[" * depth + b"]" * depth):
+            with pytest.raises(DecodeError):
+                decode(payload)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes(payload: bytes) -> None:
+    for decode in DECODERS:
+        with pytest.raises(DecodeError):
+            decode(payload)
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["2026-01-15T03:15:00+00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(
+    [*COLUMNS, "ts", "seq", "code", "detail", "value", "boot", "command", "from", "to", "part", "parts", "interval_s"]
+    + ["columns", "rows"]
+)
+
+
+@given(st.sampled_from([READING, EVENT, STATE, PROFILE]), st.dictionaries(KEYS, anything, max_size=3))
+def test_documents_with_anything_in_their_fields(document: bytes, changes: dict[str, Any]) -> None:
+    payload = changed(document, **changes)
+    for decode in DECODERS:
+        try:
+            decode(payload)
+        except DecodeError as error:
+            assert error.reason in {"not_json", "bad_structure", "missing_field", "bad_value", "bad_time"}
+
+
+@given(
+    st.lists(st.integers(0, 10**15), min_size=12, max_size=12),
+    st.lists(st.floats(0, 1e6), min_size=3, max_size=3),
+    st.integers(0, 2**31 - 1),
+)
+def test_whatever_a_meter_may_send_comes_out_as_it_went_in(
+    counters: list[int], voltages: list[float], status: int
+) -> None:
+    fields = dict(zip(COLUMNS, [*counters, *voltages, status], strict=True))
+    decoded = DRIVER.decode_reading(changed(READING, **fields))
+    assert decoded.counters == (*counters, status)
+    assert decoded.voltages == tuple(voltages)

@@ -1,0 +1,256 @@
+"""Starting: migrations, registry, keys, and every fault of the surroundings as one clear message."""
+
+import asyncio
+import base64
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from headend.clock import ManualClock
+from headend.envelope import CommandSigner
+from headend.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    CommandKeyError,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    HeadEndError,
+    MetricsPortError,
+    SchemaTooNew,
+    ShipmentError,
+)
+from headend.migrate import connection_info, migrate
+from headend.registry import read_shipment
+from headend.service import HeadEnd
+from tests.headend.fixtures import Reader
+from tests.headend.fleet import HEADER, START_S, Shipment, opened, serial
+from tests.headend.services import Mosquitto, Postgres, free_port
+
+pytest_plugins = ["tests.headend.fixtures"]
+
+
+async def fault(head_end: HeadEnd, kind: type[HeadEndError]) -> str:
+    with pytest.raises(kind) as error:
+        async with asyncio.timeout(30):
+            await head_end.start()
+    return str(error.value)
+
+
+async def test_no_broker(postgres: Postgres, schema: str, shipment: Shipment) -> None:
+    port = free_port()
+    message = await fault(
+        HeadEnd(shipment.settings(postgres.url(), schema, port), ManualClock(START_S)), BrokerUnavailable
+    )
+    assert f"127.0.0.1:{port}" in message
+    assert "is it running" in message
+
+
+async def test_a_port_where_something_else_listens(postgres: Postgres, schema: str, shipment: Shipment) -> None:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = shipment.settings(postgres.url(), schema, port, connect_timeout_s=0.3, startup_timeout_s=0.5)
+    assert "no answer in time" in await fault(HeadEnd(settings, ManualClock(START_S)), BrokerUnavailable)
+    server.close()
+
+
+async def test_wrong_broker_password(postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment) -> None:
+    settings = shipment.settings(postgres.url(), schema, mosquitto.port, broker_password="wrong")
+    assert "user name and password" in await fault(HeadEnd(settings, ManualClock(START_S)), BrokerRefused)
+
+
+async def test_no_database(schema: str, shipment: Shipment) -> None:
+    settings = shipment.settings("postgresql://u:hush@127.0.0.1:9/x", schema, 9, startup_timeout_s=0.5)
+    message = await fault(HeadEnd(settings, ManualClock(START_S)), DatabaseUnavailable)
+    assert "127.0.0.1:9" in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize("part", ["password", "role", "database"])
+async def test_a_database_that_refuses(postgres: Postgres, schema: str, shipment: Shipment, part: str) -> None:
+    url = {
+        "password": postgres.url(password="wrong"),
+        "role": postgres.url(user="nobody_known"),
+        "database": postgres.url() + "_missing",
+    }[part]
+    settings = shipment.settings(url, schema, 9)
+    assert "check user, password" in await fault(HeadEnd(settings, ManualClock(START_S)), DatabaseRefused)
+
+
+async def test_a_role_that_may_not_create_the_schema(postgres: Postgres, schema: str, shipment: Shipment) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+    settings = shipment.settings(postgres.url("guest", "guest"), schema, 9)
+    assert "permission denied" in await fault(HeadEnd(settings, ManualClock(START_S)), DatabaseRefused)
+
+
+async def test_a_schema_of_a_newer_release(postgres: Postgres, schema: str, shipment: Shipment) -> None:
+    migrate(postgres.url(), schema)
+    with psycopg.connect(connection_info(postgres.url(), schema), autocommit=True) as connection:
+        connection.execute("INSERT INTO _yoyo_migration SELECT 'hash', '9999.of-tomorrow', now()")
+    message = await fault(HeadEnd(shipment.settings(postgres.url(), schema, 9), ManualClock(START_S)), SchemaTooNew)
+    assert "9999.of-tomorrow" in message
+
+
+def test_many_head_ends_migrate_at_once_and_quietly(
+    postgres: Postgres, schema: str, capfd: pytest.CaptureFixture[str], database: Reader
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate(postgres.url(), schema), range(4)))
+    assert database.value("SELECT count(*) FROM _yoyo_migration") == 1
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_the_metrics_port_is_taken(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment
+) -> None:
+    settings = shipment.settings(postgres.url(), schema, mosquitto.port, metrics_port=mosquitto.port)
+    assert str(mosquitto.port) in await fault(HeadEnd(settings, ManualClock(START_S)), MetricsPortError)
+
+
+async def test_devices_keep_their_registration_and_older_shipments_stay(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, tmp_path: Path, database: Reader
+) -> None:
+    for directory, now_s, count in (("a", START_S, 2), ("b", START_S + 5000, 3), ("c", START_S + 9000, 1)):
+        shipment = Shipment(tmp_path / directory, count)
+        head_end = HeadEnd(shipment.settings(postgres.url(), schema, mosquitto.port), ManualClock(now_s))
+        await head_end.start()
+        await head_end.stop()
+    assert database.rows("SELECT serial, extract(epoch FROM registered_at)::int8 FROM end_device ORDER BY id") == [
+        (serial(0), START_S),
+        (serial(1), START_S),
+        (serial(2), START_S + 5000),
+    ]
+
+
+def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "shipment.csv"
+    good = "AMI1,rl-dsp,UP1,g,u,p,k"
+    lines = [
+        ",".join(HEADER),
+        good,
+        good,
+        ",rl-dsp,UP,g,u,p,k",
+        "AMI2,steam,UP,g,u,p,k",
+        "AMI3",
+        "A/4,rl-dsp,UP,g-1,u,p,k",
+    ]
+    file.write_text("\n".join(lines))
+    with pytest.raises(ShipmentError) as error:
+        read_shipment(file)
+    message = str(error.value)
+    for part in (
+        "line 3: serial AMI1 was already on line 2",
+        "line 4: serial is empty",
+        "line 5: vendor profile 'steam' is unknown; known are rl-dsp",
+        "line 6: it does not have 7 fields",
+        "line 7: serial 'A/4' cannot be part of a topic",
+        "line 7: group 'g-1' is not alphanumeric",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [(None, "cannot read"), (b"\xff\xfe", "not UTF-8"), (b"a,b\n", "the header lacks serial"), (b"", "header")],
+)
+def test_a_shipment_that_is_none(tmp_path: Path, content: bytes | None, part: str) -> None:
+    file = tmp_path / "shipment.csv"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ShipmentError, match=part):
+        read_shipment(file)
+
+
+def test_a_shipment_for_another_head_end(tmp_path: Path) -> None:
+    shipment = Shipment(tmp_path)
+    with pytest.raises(ShipmentError, match="does not belong to this head-end"):
+        read_shipment(shipment.path, command_public_key="another")
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(1, 2**53), st.booleans())
+def test_a_signature_verifies_and_an_altered_command_does_not(seed: bytes, counter: int, padded: bool) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    signer = CommandSigner(key)
+    envelope = signer.sign(
+        command_id="c", serial="s", purpose="p", issued_s=1, expires_s=2, counter=counter, params={"from": 0}
+    )
+    assert opened(envelope, key.public_key()) == {
+        "jti": "c",
+        "sub": "s",
+        "purpose": "p",
+        "iat": 1,
+        "exp": 2,
+        "ctr": counter,
+        "params": {"from": 0},
+    }
+    header, body, signature = envelope.split(b".")
+    altered = base64.urlsafe_b64decode(body + b"==").replace(b'"exp":2', b'"exp":9')
+    with pytest.raises(InvalidSignature):
+        opened(b".".join([header, base64.urlsafe_b64encode(altered).rstrip(b"="), signature]), key.public_key())
+
+
+@pytest.mark.parametrize("form", ["raw", "base64url", "base64url with padding and newline"])
+def test_a_key_may_be_raw_or_text(tmp_path: Path, form: str) -> None:
+    key = Ed25519PrivateKey.generate()
+    text = base64.urlsafe_b64encode(key.private_bytes_raw())
+    contents = {"raw": key.private_bytes_raw(), "base64url": text.rstrip(b"="), form: text + b"\n"}
+    contents["raw"] = key.private_bytes_raw()
+    (tmp_path / "key").write_bytes(contents[form])
+    assert CommandSigner.from_file(tmp_path / "key").public_key() == CommandSigner(key).public_key()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"\xff" * 40])
+def test_a_key_that_is_none(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    with pytest.raises(CommandKeyError, match="key"):
+        CommandSigner.from_file(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("database_schema", 'x"; DROP'), ("group", "a/b"), ("keep_alive_s", 0), ("log_level", "loud")]
+)
+def test_settings_that_cannot_be(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Shipment(tmp_path).settings("postgresql://x", "s", 1883, **{name: value})
+
+
+def run_module(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headend"],
+        env={**os.environ, **{f"AMILAB_HEADEND_{name}": value for name, value in environment.items()}},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_command_says_what_is_missing() -> None:
+    result = run_module(GROUP="g")
+    assert result.returncode == 2
+    assert "AMILAB_HEADEND_DATABASE_URL" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_command_says_that_there_is_no_database(tmp_path: Path) -> None:
+    shipment = Shipment(tmp_path)
+    result = run_module(
+        GROUP="test",
+        DATABASE_URL="postgresql://u:hush@127.0.0.1:9/x",
+        SHIPMENT=str(shipment.path),
+        COMMAND_KEY=str(shipment.key_path),
+        STARTUP_TIMEOUT_S="0.3",
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("headend: no database answers")
+    assert len(result.stderr.splitlines()) == 1
