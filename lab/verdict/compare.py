@@ -176,7 +176,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     )
     names = list(known)
     return Comparison(
-        reads, accuracy, tabulate(findings, names, serials + [None] * (len(names) - metered), CHANNELS), by_interval
+        reads, accuracy, tabulate(findings, names, serials, CHANNELS), by_interval
     )
 
 

@@ -95,7 +95,8 @@ def finding_at(
 def tabulate(
     findings: Sequence[Finding], usage_points: Sequence[str], serials: Sequence[str], channels: Sequence[str]
 ) -> pa.Table:
-    """The findings as one table of `SCHEMA`, by kind, usage point and interval. Channel codes of −1 are null."""
+    """The findings as one table of `SCHEMA`, by kind, usage point and interval. Codes without a name are null: a channel of −1,
+    the serial of a usage point that has no meter."""
     tables = []
     for finding in findings:
         count = len(finding.points)
@@ -124,7 +125,7 @@ def _severity(table: pa.Table) -> int:
 
 
 def _texts(codes: Int, names: Sequence[str]) -> pa.Array:
-    indices = pa.array(codes.astype(np.int32), mask=codes < 0)
+    indices = pa.array(codes.astype(np.int32), mask=(codes < 0) | (codes >= len(names)))
     return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string()))
 
 
