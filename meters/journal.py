@@ -15,14 +15,13 @@ from meters.memory import EVENT_COLUMNS, INTERVAL_COLUMNS, Memory
 from meters.shipment import ShipmentEntry
 
 _BATCH = 100_000
-_NAME = pa.dictionary(pa.int32(), pa.string())
 _INSTANT = pa.timestamp("us", tz="UTC")
 _ENERGIES = tuple(name for name in INTERVAL_COLUMNS if name.startswith(("import_l", "export_l")))
 
 INTERVALS = pa.schema(
     [
-        ("serial", _NAME),
-        ("usage_point", _NAME),
+        ("serial", pa.string()),
+        ("usage_point", pa.string()),
         ("interval_start", _INSTANT),
         ("interval_length_s", pa.int32()),
         *((name, pa.int64()) for name in ("import_wh", "export_wh", *_ENERGIES)),
@@ -37,8 +36,8 @@ twin knows and the meter does not."""
 
 EVENTS = pa.schema(
     [
-        ("serial", _NAME),
-        ("usage_point", _NAME),
+        ("serial", pa.string()),
+        ("usage_point", pa.string()),
         ("sequence", pa.int64()),
         ("code", pa.string()),
         ("device_time", _INSTANT),
@@ -57,10 +56,7 @@ def write_journal(
 
     def named(meter: np.ndarray) -> dict[str, pa.Array]:
         indices = pa.array(meter.astype(np.int32))
-        return {
-            "serial": pa.DictionaryArray.from_arrays(indices, serials),
-            "usage_point": pa.DictionaryArray.from_arrays(indices, usage_points),
-        }
+        return {"serial": serials.take(indices), "usage_point": usage_points.take(indices)}
 
     def intervals(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
         columns = dict(zip(INTERVAL_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from conftest import MOSQUITTO, Broker
+from meter_broker import MOSQUITTO, Broker
 from meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_power_w, until
 
 from meters import limits

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import Broker
+from meter_broker import Broker
 from meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
 from meters.errors import FleetError
