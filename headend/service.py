@@ -166,6 +166,9 @@ class HeadEnd:
             try:
                 await self._link.connect()
             except BrokerUnavailable:
+                if self._settings.broker_may_be_away:
+                    self._put_off_connection()
+                    return
                 if loop.time() + delay_s > deadline_s:
                     raise
             else:
@@ -227,7 +230,7 @@ class HeadEnd:
         return self._ingest.stats()
 
     async def stop(self) -> None:
-        """Commit and acknowledge what was received, leave the broker, close the database. Bounded by `stop_timeout_s`."""
+        """Commit and acknowledge what was received, leave broker and database. Bounded by `stop_timeout_s`."""
         await self._running.aclose()
 
     async def run_forever(self) -> None:

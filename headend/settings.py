@@ -47,6 +47,8 @@ class HeadEndSettings(BaseSettings):
     pending_max_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
     payload_max_bytes: int = Field(default=64 * 1024, ge=1024)
 
+    # One that comes back beside a broker that is down reconnects by its back-off; a first start says so and ends.
+    broker_may_be_away: bool = False
     startup_timeout_s: float = Field(default=10.0, gt=0)
     # Then `stop` leaves the rest with the broker, which has no acknowledgement for it.
     stop_timeout_s: float = Field(default=5.0, gt=0)

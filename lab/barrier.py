@@ -104,9 +104,8 @@ class Barrier:
         self.head_may_die = False
 
     async def join(self, head: Head) -> None:
-        """The head-end is back, connected and subscribed: settle with it, so that its backlog is committed."""
+        """The head-end is back, its clock at the present: settle with it, so that its backlog is committed."""
         self._head = head
-        await head.begin(self.now_s)
         await self.quiesce()
 
     async def grant(self, now_s: int) -> None:

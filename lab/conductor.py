@@ -31,7 +31,7 @@ class Stage(Protocol):
     async def kill(self, part: str) -> None:
         """SIGKILL a part and return when it is dead and every connection to it has noticed."""
 
-    async def bring_back(self, part: str) -> Head | None:
+    async def bring_back(self, part: str, now_s: int) -> Head | None:
         """Start a killed part; return once it is ready, with its member of the barrier if it has one."""
 
 
@@ -71,7 +71,7 @@ async def conduct(
 async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: int, dice: random.Random) -> None:
     for action in due:
         if action.verb == "return":
-            head = await stage.bring_back(action.target)
+            head = await stage.bring_back(action.target, now_s)
             if head is not None:
                 await barrier.join(head)
         elif action.verb in ("open", "close"):

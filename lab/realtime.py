@@ -46,7 +46,7 @@ async def run_in_real_time(
                 await stage.say_farewell(action.target)
                 await stage.kill(action.target)
             elif action.verb == "return":
-                await stage.bring_back(action.target)
+                await stage.bring_back(action.target, now_s)
         progress(now_s)
         if now_s >= end_s:
             return

@@ -224,9 +224,8 @@ class _Run:
                 "command_key": str(key),
             },
         }
-        self.stage.now_s = self.start_s
         await asyncio.gather(
-            self.stage.start_head(),
+            self.stage.start_head(self.start_s),
             self.stage.start_fleet(
                 meters,
                 world_rows=rows,

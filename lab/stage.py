@@ -40,7 +40,6 @@ class Stage:
     head_init: dict[str, Any] = field(default_factory=dict)
     fleets: list[RemoteFleet] = field(default_factory=list)
     ingest: IngestTotals = field(default_factory=IngestTotals)
-    now_s: int = 0
 
     @classmethod
     def create(cls, supervisor: Supervisor, modules: Mapping[str, str]) -> Stage:
@@ -104,10 +103,11 @@ class Stage:
             )
             self.fleets.append(RemoteFleet(self.link, name, [meter.serial for meter in shard]))
 
-    async def start_head(self) -> RemoteHead:
+    async def start_head(self, now_s: int, *, broker_may_be_away: bool = False) -> RemoteHead:
         """Wait for the head-end's process and let it migrate, connect and subscribe."""
         await self.link.wait_for(HEADEND)
-        await self.link.call(HEADEND, "init", **self.head_init, now_s=self.now_s)
+        settings = {**self.head_init["settings"], "broker_may_be_away": broker_may_be_away}
+        await self.link.call(HEADEND, "init", **{**self.head_init, "settings": settings}, now_s=now_s)
         return self.head
 
     async def switch(self, verb: str, device: str) -> None:
@@ -132,9 +132,9 @@ class Stage:
             await self.supervisor.kill(HEADEND)
             self.link.drop(HEADEND)
 
-    async def bring_back(self, part: str) -> RemoteHead | None:
+    async def bring_back(self, part: str, now_s: int) -> RemoteHead | None:
         if part == BROKER and self.broker is not None:
             await self.broker.restart()
             return None
         await self.start_part(HEADEND, HEADEND)
-        return await self.start_head()
+        return await self.start_head(now_s, broker_may_be_away=True)

@@ -43,7 +43,7 @@ class Recorder:
     async def kill(self, part: str) -> None:
         self.log.append(("kill", part))
 
-    async def bring_back(self, part: str) -> Head | None:
+    async def bring_back(self, part: str, now_s: int) -> Head | None:
         self.log.append(("return", part))
         return ToyHead() if part == "headend" else None
 

@@ -1,0 +1,122 @@
+"""Whole labs: on both brokers and both databases, at any speed, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lab.run import RunResult
+from tests.stack.labs import amilab, live, scenario_text
+
+DISTURBED = """
+[[event]]
+at = "00:20:10"
+kind = "outage"
+device = "section"
+duration = "12min"
+select = { customers = [5, 60] }
+
+[[event]]
+at = "00:25"
+kind = "uplink_loss"
+duration = "35min"
+select = { meters = 15 }
+
+[[event]]
+at = "01:02"
+kind = "reboot"
+select = { meters = 3 }
+
+[[event]]
+at = "01:10:05"
+kind = "outage"
+device = "transformer"
+duration = "40s"
+select = { customers = [50, 200] }
+"""
+
+
+def stored(result: RunResult) -> pa.Table:
+    """What is stored, without the wall clock."""
+    table = pq.read_table(result.directory / "stored.parquet")
+    names = [name for name in table.column_names if name != "ingested_at"]
+    table = table.select(names)
+    table = table.set_column(names.index("serial"), "serial", table["serial"].cast(pa.string()))
+    return table.sort_by([("serial", "ascending"), ("interval_start", "ascending")])
+
+
+def journal(result: RunResult) -> pa.Table:
+    return pq.read_table(result.directory / "journal" / "fleet-0.parquet")
+
+
+def figures(result: RunResult) -> dict[str, Any]:
+    """verdict.json without what depends on the wall clock and the host."""
+    document: dict[str, Any] = json.loads((result.directory / "verdict.json").read_text())
+    for name in ("host", "clock", "ingest"):
+        del document[name]
+    return document
+
+
+@pytest.mark.parametrize(("broker", "postgres"), [("mosquitto", "system"), ("iotcore", "wheel")])
+def test_a_disturbed_lab_passes_on_the_systems_services_and_on_those_from_wheels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str, postgres: str
+) -> None:
+    monkeypatch.setenv("AMILAB_BROKER", broker)
+    if postgres == "wheel":
+        monkeypatch.setenv("AMILAB_POSTGRES", postgres)
+    result = live(tmp_path, scenario_text(meters=200, events=DISTURBED))
+    reads = result.verdict.comparison.reads
+    assert result.verdict.passed
+    assert reads.expected > 200 * 7
+    assert reads.recovered > 15, "those who lost their uplink were asked for what they had not sent"
+    assert result.verdict.context.host.broker.startswith(broker)
+    assert (tmp_path / "latest").resolve() == result.directory
+    assert {"verdict.json", "junit.xml", "report.html", "truth.parquet", "stored.parquet", "journal"} <= {
+        path.name for path in result.directory.iterdir()
+    }
+    with (result.directory / "report.html").open() as page:
+        assert "Passed" in page.read()
+
+
+def test_every_lockstep_speed_gives_the_same_run(tmp_path: Path) -> None:
+    text = scenario_text(meters=60, duration="75min", events=DISTURBED)
+    fast = live(tmp_path / "fast", text)
+    paced = live(tmp_path / "paced", text, speed=600.0)
+    assert paced.verdict.context.clock.wall_s >= (75 + 15) * 60 / 600
+    assert figures(fast) == figures(paced)
+    assert journal(fast).equals(journal(paced))
+    assert stored(fast).equals(stored(paced))
+
+
+def test_another_seed_is_another_day(tmp_path: Path) -> None:
+    one, other = (
+        live(tmp_path / str(seed), scenario_text(meters=20, duration="30min", seed=seed)) for seed in (7, 8)
+    )
+    assert one.verdict.passed
+    assert other.verdict.passed
+    assert journal(one)["import_wh"] != journal(other)["import_wh"]
+
+
+async def test_two_runs_side_by_side_do_not_collide(tmp_path: Path) -> None:
+    scenario = tmp_path / "small.toml"
+    scenario.write_text(scenario_text(meters=30, duration="1h"))
+    runs = [amilab("run", scenario, "--out", tmp_path / "runs") for _ in range(2)]
+    outputs = await asyncio.gather(*(asyncio.to_thread(process.communicate, timeout=100) for process in runs))
+    assert [process.returncode for process in runs] == [0, 0], outputs
+    verdicts = list((tmp_path / "runs").glob("small-*/verdict.json"))
+    assert len(verdicts) == 2
+    assert all(json.loads(path.read_text())["passed"] for path in verdicts)
+
+
+def test_at_speed_1_the_parts_run_on_the_wall_clock(tmp_path: Path) -> None:
+    """Without a barrier. A few seconds only: what is judged is that the parts work so, not a day."""
+    text = scenario_text(meters=10, duration="15min", settle="1s")
+    result = live(tmp_path, text, speed=1.0, until_wall_s=12)
+    table = pq.read_table(result.directory / "meters.parquet")
+    assert len(table) == 10
