@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from headend import writer
 from headend.clock import Clock
 from headend.database import Connection, Database
-from headend.drivers import ABSENT, DecodeError, Reading
+from headend.drivers import DecodeError, Reading
 from headend.metrics import LatencyHistogram, Metrics
 from headend.mqtt import MqttLink
 from headend.recovery import Recovery
@@ -56,6 +56,7 @@ class Ingest:
         self._settings = settings
         self._clock = clock
         self._recovery = recovery
+        self._settle = recovery.schedule.settle
         self._database = database
         self._metrics = metrics
         self._devices = {device.serial: device for device in devices}
@@ -272,16 +273,15 @@ class Ingest:
         self._add(device, reading, length_s, writer.REPORTED, now_s)
 
     def _add(self, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> None:
-        end_s, counters, voltages, others = reading
+        end_s, counters, voltages, others, complete = reading
         start_s = end_s - length_s
         batch = self._open.batch
         batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, voltages)
-        # NaN is the one value that differs from itself.
-        if ABSENT in counters or voltages[0] != voltages[0] or voltages[1] != voltages[1] or voltages[2] != voltages[2]:
+        if not complete:
             batch.has_absent = True
         for reading_type, value in others:
             batch.others.append((device.id, start_s, length_s, reading_type, value, now_s))
-        self._recovery.schedule.settle(device.index, start_s, length_s)
+        self._settle(device.index, start_s, length_s)
 
     def _event(self, device: EndDevice, payload: bytes, now_s: float) -> None:
         event = device.driver.decode_event(payload)

@@ -8,7 +8,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-_CHUNK = 128 * 1024
+# Some 50 messages: the writer gets the loop between two reads, and a transaction takes eight turns of it.
+_CHUNK = 16 * 1024
 
 
 class BufferedSocket:

@@ -40,12 +40,16 @@ class DecodeError(Exception):
 
 
 class Reading(NamedTuple):
-    """One interval, closed at `end_s` of the meter's clock (epoch s). `others`: (reading type, value) not canonical."""
+    """One interval, closed at `end_s` of the meter's clock (epoch s).
+
+    `others`: (reading type, value) that are not canonical. `complete`: no canonical channel is absent.
+    """
 
     end_s: int
     counters: tuple[int, ...]
     voltages: tuple[float, ...]
     others: tuple[tuple[str, float], ...]
+    complete: bool
 
 
 class EndDeviceEvent(NamedTuple):

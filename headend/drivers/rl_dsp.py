@@ -36,10 +36,10 @@ _CANONICAL = frozenset(_COUNTERS + _VOLTAGES)
 _INTERVAL_IMPORT = "1.29.0"
 _STATUS = "96.10.1"
 
-_counters_of = itemgetter(*_COUNTERS)
-_voltages_of = itemgetter(*_VOLTAGES)
-_COUNTER_TYPES = [int] * len(_COUNTERS)
-_VOLTAGE_TYPES = [float] * len(_VOLTAGES)
+_values_of = itemgetter(*_COUNTERS, *_VOLTAGES)
+_COUNTER_COUNT = len(_COUNTERS)
+_USUAL_TYPES = (int,) * len(_COUNTERS) + (float,) * len(_VOLTAGES)
+_new_reading = tuple.__new__
 _USUAL_LENGTH = len(_CANONICAL) + 1
 
 # No register of a house comes near; beyond it the sums of a report would overflow.
@@ -60,19 +60,19 @@ def decode_reading(payload: bytes) -> Reading:
     end_s = _time_s(meter.get("ts"))
     if len(meter) == _USUAL_LENGTH:
         try:
-            counters = _counters_of(meter)
-            voltages = _voltages_of(meter)
+            values = _values_of(meter)
         except KeyError:
             return _careful_reading(end_s, meter)
+        counters = values[:_COUNTER_COUNT]
+        voltages = values[_COUNTER_COUNT:]
         if (
-            [*map(type, counters)] == _COUNTER_TYPES
-            and [*map(type, voltages)] == _VOLTAGE_TYPES
-            and min(counters) >= 0
+            tuple(map(type, values)) == _USUAL_TYPES
+            and min(values) >= 0
             and max(counters) <= _MAX_STATUS
-            and min(voltages) >= 0.0
             and max(voltages) <= _MAX_VOLTAGE_V
         ):
-            return Reading(end_s, counters, voltages, ())
+            # The constructor of a NamedTuple is Python; this is hot.
+            return _new_reading(Reading, (end_s, counters, voltages, (), True))
     return _careful_reading(end_s, meter)
 
 
@@ -96,7 +96,7 @@ def _careful_reading(end_s: int, values: dict[str, Any]) -> Reading:
     )
     if len(others) > _MAX_OTHERS:
         raise DecodeError("bad_structure", f"{len(others)} unknown reading types in one reading")
-    return Reading(end_s, counters, voltages, others)
+    return Reading(end_s, counters, voltages, others, complete=values.keys() >= _CANONICAL)
 
 
 def decode_event(payload: bytes) -> EndDeviceEvent:

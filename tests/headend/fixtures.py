@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.headend.fleet import Shipment
+from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres
 
 _schemas = itertools.count(1)
@@ -47,31 +47,7 @@ def shipment(tmp_path: Path) -> Shipment:
 
 
 @pytest.fixture
-def database(postgres: Postgres, schema: str) -> Iterator["Reader"]:
+def database(postgres: Postgres, schema: str) -> Iterator[Reader]:
     reader = Reader(postgres.url(), schema)
     yield reader
     reader.close()
-
-
-class Reader:
-    """Reads a head-end's tables over a connection of its own."""
-
-    def __init__(self, url: str, schema: str) -> None:
-        self._url = url
-        self._schema = schema
-        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
-
-    def rows(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._url, autocommit=True, options=f"-csearch_path={self._schema},public"
-            )
-        return self._connection.execute(query, arguments).fetchall()  # type: ignore[arg-type]  # tests write their SQL
-
-    def value(self, query: str, *arguments: object) -> object:
-        return self.rows(query, *arguments)[0][0]
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None

@@ -6,7 +6,6 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
-from tests.headend.fixtures import Reader
 from tests.headend.fleet import (
     COLUMNS,
     GROUP,
@@ -20,6 +19,7 @@ from tests.headend.fleet import (
     serial,
     state,
 )
+from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
 
 pytest_plugins = ["tests.headend.fixtures"]

@@ -1,5 +1,6 @@
 """Gap recovery over a real broker, against a meter that is a plain paho client and checks the envelope by itself."""
 
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -8,7 +9,6 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
-from tests.headend.fixtures import Reader
 from tests.headend.fleet import (
     COLUMNS,
     GROUP,
@@ -24,6 +24,7 @@ from tests.headend.fleet import (
     state,
     values,
 )
+from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
 
 pytest_plugins = ["tests.headend.fixtures"]
@@ -173,7 +174,7 @@ async def test_a_silent_meter_is_asked_again_with_growing_pauses_and_counters(
 ) -> None:
     meter.answers = False
     commanded = await live(head_end, clock, START_S + LENGTH_S + 7200)
-    pauses = [later - earlier for earlier, later in zip(commanded, commanded[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(commanded)]
     # 60, 120, 240, 480 and then 900 s, each ± 25 % and up to 30 s more for the grid.
     for pause, nominal in zip(pauses, [60, 120, 240, 480, *[900] * 20], strict=False):
         assert nominal * 0.75 <= pause <= nominal * 1.25 + 30

@@ -32,8 +32,8 @@ from headend.errors import (
 from headend.migrate import connection_info, migrate
 from headend.registry import read_shipment
 from headend.service import HeadEnd
-from tests.headend.fixtures import Reader
 from tests.headend.fleet import HEADER, START_S, Shipment, opened, serial
+from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, free_port
 
 pytest_plugins = ["tests.headend.fixtures"]

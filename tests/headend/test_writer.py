@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -22,7 +21,7 @@ SCHEMA = "writer_model"
 
 
 @pytest.fixture(scope="module")
-def url(postgres: Postgres) -> Iterator[str]:
+def url(postgres: Postgres) -> str:
     migrate(postgres.url(), SCHEMA)
     info = connection_info(postgres.url(), SCHEMA)
     with psycopg.connect(info, autocommit=True) as connection:
@@ -30,7 +29,7 @@ def url(postgres: Postgres) -> Iterator[str]:
             "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, registered_at)"
             " SELECT 'M' || n, 'rl-dsp', 'U' || n, 'g', now() FROM generate_series(1, 3) n"
         )
-    yield info
+    return info
 
 
 def write(info: str, batches: list[Batch]) -> list[Written]:

@@ -16,8 +16,8 @@ import pytest
 
 from headend.clock import ManualClock, WallClock
 from headend.service import HeadEnd
-from tests.headend.fixtures import Reader
 from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, reading, serial
+from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until, wait_for
 
 pytest_plugins = ["tests.headend.fixtures"]

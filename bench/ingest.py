@@ -1,0 +1,450 @@
+"""How fast the head-end takes in readings, beside what bounds it, all in one run (`python -m bench.ingest`).
+
+(i)   the head-end: MQTT in at QoS 1, one row per message, to the commit and the acknowledgement;
+(ii)  COPY and INSERT … ON CONFLICT alone: the same rows, into the same tables of another schema, nothing else;
+(iii) a bare subscriber of the same client library, as its documentation has it: QoS 1, counts and forgets;
+(iv)  that subscriber over the head-end's buffered socket, for the record: what (iii) could be.
+
+The messages are with the broker before a measurement starts, put there by another process. Ratios are what counts: the
+rates are those of this machine at this moment.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import csv
+import json
+import multiprocessing
+import platform
+import shutil
+import socket
+import statistics
+import struct
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import psycopg
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paho.mqtt.enums import CallbackAPIVersion
+
+from headend import writer
+from headend.clock import ManualClock
+from headend.drivers import driver_for
+from headend.envelope import CommandSigner
+from headend.migrate import connection_info, migrate
+from headend.service import HeadEnd
+from headend.settings import HeadEndSettings
+from headend.transport import BufferedSocket
+from headend.writer import Batch
+from lab.reaper import Reaper
+from lab.services.broker import EmbeddedBroker, find_broker
+from lab.services.broker_config import BrokerUser
+from lab.services.host import give_to, make_private_directory, unprivileged_identity
+from lab.services.ports import ReservedPort
+from lab.services.postgres import EmbeddedPostgres
+from lab.supervisor import ProcessSpec, Supervisor
+
+GROUP = "bench"
+FILTER = f"dt/{GROUP}/#"
+METERS = 1506
+START_S = 1_768_435_200
+LENGTH_S = 900
+AIM_COPY, AIM_SUBSCRIBER = 0.5, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the bench's broker is, and its version."""
+
+    port: int
+    version: str
+    user: BrokerUser
+
+
+def topic(number: int) -> str:
+    return f"dt/{GROUP}/AMI{number % METERS:08d}/ds"
+
+
+def payload(number: int) -> bytes:
+    """Reading `number` of a run: meter number mod METERS, interval number div METERS (docs/wire-rl-dsp.md)."""
+    ts = datetime.fromtimestamp(START_S + (number // METERS + 1) * LENGTH_S, UTC).isoformat()
+    energy = 100 + number % 900
+    third = energy // 3
+    return (
+        f'{{"meter":{{"ts":"{ts}","1.8.0":{48_000_000 + number},"2.8.0":0,"1.29.0":{energy},"2.29.0":0,'
+        f'"21.29.0":{third},"41.29.0":{third},"61.29.0":{third},"22.29.0":0,"42.29.0":0,"62.29.0":0,'
+        f'"1.7.0":{energy * 4},"2.7.0":0,"32.7.0":231.4,"52.7.0":230.9,"72.7.0":232.0,"96.10.1":0}}}}'
+    ).encode()
+
+
+def publish(port: int, user: tuple[str, str], first: int, count: int) -> None:
+    """Publish readings `first` … as fast as the broker takes them, and return when it has acknowledged them all."""
+
+    def field(data: bytes) -> bytes:
+        return struct.pack(">H", len(data)) + data
+
+    def packet(kind: int, body: bytes) -> bytes:
+        length = bytearray()
+        size = len(body)
+        while True:
+            size, digit = divmod(size, 128)
+            length.append(digit | (128 if size else 0))
+            if not size:
+                return bytes([kind]) + bytes(length) + body
+
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as answers:
+        name, password = (text.encode() for text in user)
+        client_id = f"publisher-{uuid.uuid4().hex[:8]}".encode()
+        connect = (
+            field(b"MQTT") + b"\x04\xc2" + struct.pack(">H", 600) + field(client_id) + field(name) + field(password)
+        )
+        connection.sendall(packet(0x10, connect))
+        if answers.read(4)[3]:
+            raise ConnectionError("the broker refused the publisher")
+        sent = acknowledged = 0
+        while acknowledged < count:
+            chunk = range(first + sent, first + min(sent + 500, count))
+            connection.sendall(
+                b"".join(
+                    packet(0x32, field(topic(n).encode()) + struct.pack(">H", n % 65535 + 1) + payload(n))
+                    for n in chunk
+                )
+            )
+            sent += len(chunk)
+            answers.read(4 * (sent - acknowledged))
+            acknowledged = sent
+
+
+async def prefill(broker: Broker, first: int, count: int) -> None:
+    process = multiprocessing.get_context("spawn").Process(
+        target=publish, args=(broker.port, (broker.user.username, broker.user.password), first, count)
+    )
+    process.start()
+    await asyncio.to_thread(process.join, 120)
+    if process.exitcode != 0:
+        raise RuntimeError("the publisher failed")
+
+
+class Subscriber:
+    """(iii) and (iv): paho on asyncio, automatic acknowledgement, a callback that counts."""
+
+    def __init__(self, broker: Broker, *, buffered: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._buffered = buffered
+        self._count = 0
+        self._wanted = 0
+        self._first_s = 0.0
+        self._done: asyncio.Future[float] = self._loop.create_future()
+        self._subscribed = asyncio.Event()
+        kind = _BufferedClient if buffered else paho.Client
+        self._client = kind(CallbackAPIVersion.VERSION2, client_id=f"bare-{buffered}", clean_session=False)
+        self._client.username_pw_set(broker.user.username, broker.user.password)
+        self._client.on_connect = lambda client, *_: client.subscribe(FILTER, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._message
+        self._port = broker.port
+
+    async def subscribe(self) -> None:
+        """Leave a session with the broker that collects."""
+        self._connect()
+        await self._subscribed.wait()
+        self._disconnect()
+
+    async def drain(self, count: int) -> float:
+        """Rate (1/s) from the first of `count` waiting messages to the last."""
+        self._count, self._wanted, self._done = 0, count, self._loop.create_future()
+        self._connect()
+        elapsed_s = await asyncio.wait_for(self._done, 120)
+        # The last acknowledgements belong to this round, not to the next one.
+        await asyncio.sleep(0.2)
+        self._disconnect()
+        return count / elapsed_s
+
+    def _message(self, *_: object) -> None:
+        if not self._count:
+            self._first_s = time.perf_counter()
+        self._count += 1
+        if self._count == self._wanted:
+            self._done.set_result(time.perf_counter() - self._first_s)
+
+    def _connect(self) -> None:
+        if isinstance(self._client, _BufferedClient):
+            self._client.on_readable = self._readable_buffered
+        self._client.connect("127.0.0.1", self._port, keepalive=600)
+        connected = self._client.socket()
+        assert connected is not None
+        self._descriptor = connected.fileno()
+        if not self._buffered:
+            self._loop.add_reader(self._descriptor, self._readable)
+        elif isinstance(self._client, _BufferedClient) and self._client.wire is not None:
+            self._client.wire.resume_reading()
+
+    def _disconnect(self) -> None:
+        if not self._buffered:
+            self._loop.remove_reader(self._descriptor)
+        self._client.disconnect()
+
+    def _readable(self) -> None:
+        self._client.loop_read()
+        if self._client.want_write():
+            self._client.loop_write()
+
+    def _readable_buffered(self) -> None:
+        assert isinstance(self._client, _BufferedClient)
+        wire = self._client.wire
+        assert wire is not None
+        wire.fill()
+        while before := wire.unread:
+            self._client.loop_read()
+            if wire.unread == before:
+                break
+        if self._client.want_write():
+            self._client.loop_write()
+
+
+class _BufferedClient(paho.Client):
+    wire: BufferedSocket | None = None
+    on_readable: Callable[[], None]
+
+    def _create_socket(self) -> "paho.SocketLike":
+        sock = socket.create_connection((self.host, self.port))
+        sock.setblocking(False)
+        self.wire = BufferedSocket(sock, self.on_readable)
+        return self.wire  # type: ignore[return-value]  # it has what paho calls
+
+
+def shipment(directory: Path) -> tuple[Path, Path]:
+    """A shipment file of METERS meters, and the command key."""
+    key = Ed25519PrivateKey.generate()
+    key_path, path = directory / "command.key", directory / "shipment.csv"
+    key_path.write_bytes(key.private_bytes_raw())
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(
+            ["serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key"]
+        )
+        for number in range(METERS):
+            lines.writerow(
+                [f"AMI{number:08d}", "rl-dsp", f"U{number}", GROUP, "u", "p", CommandSigner(key).public_key()]
+            )
+    return path, key_path
+
+
+async def head_end_rate(settings: HeadEndSettings, broker: Broker, first: int, count: int) -> tuple[float, object]:
+    """(i): rows per second from the first message received to the last commit, and receive to commit in ms."""
+    clock = ManualClock(START_S + 300 * 86400)
+    absent = HeadEnd(settings, clock)
+    await absent.start()
+    await absent.stop()
+    await prefill(broker, first, count)
+    head_end = HeadEnd(settings, clock)
+    await head_end.start()
+    await head_end.settle()
+    stats = head_end.ingest_stats()
+    await head_end.stop()
+    await asyncio.to_thread(forget_session, broker, settings.client_id)
+    if stats["rows"] != count:
+        raise RuntimeError(f"{count} messages became {stats['rows']} rows")
+    return count / float(str(stats["busy_s"])), stats["receive_to_commit_ms"]
+
+
+async def copy_rate(info: str, first: int, count: int, batch_rows: int) -> float:
+    """(ii): rows per second of the writer alone, decoded beforehand."""
+    decode = driver_for("rl-dsp").decode_reading
+    batches = []
+    for start in range(first, first + count, batch_rows):
+        batch = Batch()
+        for number in range(start, min(start + batch_rows, first + count)):
+            end_s, counters, voltages, _, _ = decode(payload(number))
+            batch.add_reading(
+                number % METERS + 1, end_s - LENGTH_S, LENGTH_S, START_S * 10**6, writer.REPORTED, counters, voltages
+            )
+        batches.append(batch)
+    async with await psycopg.AsyncConnection.connect(info, autocommit=True) as connection:
+        await writer.prepare(connection)
+        started_s = time.perf_counter()
+        for batch in batches:
+            async with connection.transaction():
+                written = await writer.write(connection, batch, committed_s=START_S)
+            if written.inserted != batch.rows:
+                raise RuntimeError("rows of this round were stored already")
+        return count / (time.perf_counter() - started_s)
+
+
+@contextlib.asynccontextmanager
+async def open_broker(work: Path, supervisor: Supervisor) -> AsyncIterator[Broker]:
+    """mosquitto without its disk, which is not what is measured here; or the broker of the wheel."""
+    program = find_broker()
+    user = BrokerUser("bench", "bench", ("#",), ("#",))
+    if program.path is None:
+        embedded = EmbeddedBroker(work, supervisor, [user], program)
+        await embedded.start()
+        yield Broker(embedded.port, program.version, user)
+        embedded.close()
+        return
+    directory = work / "bench-broker"
+    directory.mkdir()
+    with ReservedPort() as reserved:
+        configuration = directory / "mosquitto.conf"
+        configuration.write_text(
+            f"listener {reserved.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\n"
+            "max_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true\n"
+        )
+        identity = unprivileged_identity()
+        give_to(configuration, identity)
+        give_to(directory, identity)
+        argv = [str(program.path), "-c", str(configuration)]
+        await supervisor.start(ProcessSpec("broker", argv, directory=directory, identity=identity))
+
+        async def answers() -> bool:
+            try:
+                _, stream = await asyncio.open_connection("127.0.0.1", reserved.port)
+            except OSError:
+                return False
+            stream.close()
+            return True
+
+        await supervisor.until_ready("broker", answers)
+        yield Broker(reserved.port, program.version, user)
+
+
+async def measure(rounds: int, count: int, note: Callable[[str], None]) -> dict[str, object]:
+    """All four, `rounds` times after a round that is thrown away; medians."""
+    logs = Path(tempfile.mkdtemp(prefix="amilab-bench-logs-"))
+    rates: dict[str, list[float]] = {"head_end": [], "copy": [], "subscriber": [], "buffered_subscriber": []}
+    latencies: object = None
+    with Reaper(f"bench-{uuid.uuid4().hex[:8]}") as reaper:
+        work = make_private_directory(reaper)
+        supervisor = Supervisor(logs, reaper)
+        postgres = EmbeddedPostgres(work, supervisor)
+        try:
+            await postgres.start()
+            async with open_broker(work, supervisor) as broker:
+                shipped, key = shipment(logs)
+                settings = HeadEndSettings.model_validate(
+                    {
+                        "database_url": postgres.url,
+                        "broker_port": broker.port,
+                        "broker_username": broker.user.username,
+                        "broker_password": broker.user.password,
+                        "group": GROUP,
+                        "shipment": shipped,
+                        "command_key": key,
+                        # The readings of the bench are old; nobody is there to be asked for others.
+                        "recovery_horizon_s": 1,
+                    }
+                )
+                await asyncio.to_thread(migrate, postgres.url, "bench_copy")
+                info = connection_info(postgres.url, "bench_copy")
+                for number in range(rounds + 1):
+                    first = number * count
+                    measured: dict[str, Callable[[], Awaitable[float]]] = {
+                        "subscriber": lambda first=first: _bare(broker, first, count, buffered=False),  # type: ignore[misc]  # bound now
+                        "buffered_subscriber": lambda first=first: _bare(broker, first, count, buffered=True),  # type: ignore[misc]  # bound now
+                        "copy": lambda first=first: copy_rate(info, first, count, settings.batch_max_rows),  # type: ignore[misc]  # bound now
+                    }
+                    result = {name: await work_of() for name, work_of in measured.items()}
+                    result["head_end"], latencies = await head_end_rate(settings, broker, first, count)
+                    note(f"round {number} of {rounds}: " + ", ".join(f"{n} {r:,.0f}/s" for n, r in result.items()))
+                    if number:
+                        for name, rate in result.items():
+                            rates[name].append(rate)
+                versions = {"broker": broker.version, "database": postgres.version}
+        finally:
+            await supervisor.stop_all()
+            postgres.close()
+            shutil.rmtree(logs)
+    return _result(rates, latencies, versions, rounds=rounds, count=count)
+
+
+async def _bare(broker: Broker, first: int, count: int, *, buffered: bool) -> float:
+    subscriber = Subscriber(broker, buffered=buffered)
+    await subscriber.subscribe()
+    await prefill(broker, first, count)
+    rate = await subscriber.drain(count)
+    await asyncio.to_thread(forget_session, broker, f"bare-{buffered}")
+    return rate
+
+
+def forget_session(broker: Broker, client_id: str) -> None:
+    """A session that stayed behind would collect what is published for the next measurement."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+    client.username_pw_set(broker.user.username, broker.user.password)
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    if not connected.wait(10):
+        raise RuntimeError("the broker did not answer")
+    client.disconnect()
+    client.loop_stop()
+
+
+def _result(
+    rates: dict[str, list[float]], latencies: object, versions: dict[str, str], *, rounds: int, count: int
+) -> dict[str, object]:
+    def ratio(name: str) -> float:
+        return statistics.median(ours / theirs for ours, theirs in zip(rates["head_end"], rates[name], strict=True))
+
+    ratios = {name: ratio(name) for name in ("copy", "subscriber", "buffered_subscriber")}
+    return {
+        "bench": "ingest",
+        "host": {"cpu_count": multiprocessing.cpu_count(), "python": platform.python_version(), **versions},
+        "rounds": rounds,
+        "messages_per_round": count,
+        "rows_per_s": {name: round(statistics.median(values)) for name, values in rates.items()},
+        "ratio_to": {name: round(value, 3) for name, value in ratios.items()},
+        "aim": {"copy": AIM_COPY, "subscriber": AIM_SUBSCRIBER},
+        "met": ratios["copy"] >= AIM_COPY or ratios["subscriber"] >= AIM_SUBSCRIBER,
+        "receive_to_commit_ms": latencies,
+    }
+
+
+_LABELS = {
+    "head_end": "(i)   head-end: MQTT in to row committed",
+    "copy": "(ii)  COPY + ON CONFLICT alone",
+    "subscriber": "(iii) bare subscriber, paho",
+    "buffered_subscriber": "(iv)  the same over our buffered socket",
+}
+
+
+def table(result: dict[str, object]) -> str:
+    """The result for people."""
+    rates, ratios = result["rows_per_s"], result["ratio_to"]
+    assert isinstance(rates, dict)
+    assert isinstance(ratios, dict)
+    lines = [f"{'':46}{'rows/s':>10}{'(i) / this':>12}"]
+    for name, label in _LABELS.items():
+        share = f"{ratios[name]:.2f}" if name in ratios else ""
+        lines.append(f"{label:46}{rates[name]:>10,}{share:>12}")
+    lines.append(
+        f"aim: (i)/(ii) >= {AIM_COPY} or (i)/(iii) >= {AIM_SUBSCRIBER}: {'met' if result['met'] else 'missed'}"
+    )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table and one line of JSON. 0 if the aim is met, 1 if not."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ingest", description="Head-end ingest beside its bounds.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=30_000, help="per round")
+    options = parser.parse_args(arguments)
+    result = uvloop.run(
+        measure(options.rounds, options.messages, lambda line: print(line, file=sys.stderr, flush=True))
+    )
+    print(table(result))
+    print(json.dumps(result))
+    return 0 if result["met"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
