@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -89,11 +89,16 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
 
 
 async def register(
-    connection: psycopg.AsyncConnection, shipment: Sequence[ShippedDevice], *, now_s: float
+    connection: psycopg.AsyncConnection,
+    shipment: Sequence[ShippedDevice],
+    *,
+    now_s: float,
+    interval_length_s: int | None = None,
 ) -> list[EndDevice]:
     """Upsert the shipment and return all registered devices, also those of earlier shipments.
 
-    `now_s` (head-end's clock) becomes registered_at of devices not seen before.
+    `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture period
+    that the devices are set to, by default their vendor's.
     """
     async with connection.transaction():
         await connection.execute(
@@ -121,9 +126,18 @@ async def register(
             f"the database holds devices of vendor profiles without a driver here: {', '.join(unknown)}; "
             "install the release that has them"
         )
+    drivers = {row[2]: _at_interval(driver_for(row[2]), interval_length_s) for row in rows}
     return [
         EndDevice(
-            index=index, id=id_, serial=serial, group=group, driver=driver_for(profile), registered_at_s=registered_at_s
+            index=index, id=id_, serial=serial, group=group, driver=drivers[profile], registered_at_s=registered_at_s
         )
         for index, (id_, serial, profile, group, registered_at_s) in enumerate(rows)
     ]
+
+
+def _at_interval(driver: Driver, interval_length_s: int | None) -> Driver:
+    """The driver for meters with another capture period, which report after as many intervals as before."""
+    if interval_length_s is None:
+        return driver
+    every = driver.report_every_s // driver.interval_length_s
+    return replace(driver, interval_length_s=interval_length_s, report_every_s=every * interval_length_s)

@@ -76,7 +76,9 @@ class HeadEnd:
         self._running.push_async_callback(self._database.stop)
 
         async def load(connection: Connection) -> Recovery:
-            self._devices = await register(connection, shipment, now_s=self._clock.now())
+            self._devices = await register(
+                connection, shipment, now_s=self._clock.now(), interval_length_s=settings.interval_length_s
+            )
             return await self._rebuild(connection)
 
         self._recovery = await self._database.run(load)

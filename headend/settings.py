@@ -26,6 +26,8 @@ class HeadEndSettings(BaseSettings):
 
     shipment: Path
     command_key: Path
+    # The capture period that all devices are set to; None is their vendor's own.
+    interval_length_s: int | None = Field(default=None, gt=0, le=86400)
 
     gap_grace_s: int = Field(default=120, ge=0)
     retry_first_s: float = Field(default=60.0, gt=0)

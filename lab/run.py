@@ -24,7 +24,7 @@ from lab.progress import RunProgress
 from lab.realtime import run_in_real_time
 from lab.reaper import Reaper
 from lab.report import RunEvent, write_report
-from lab.scenario import KillEvent, Scenario
+from lab.scenario import FleetChoice, KillEvent, Scenario
 from lab.services.external import check_broker_url
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import ShippedMeter, commission, write_command_key, write_shipment
@@ -37,7 +37,8 @@ from lab.verdict.adapters import export_stored
 from lab.verdict.context import ClockFacts, FeederFacts, Host, RunContext
 from lab.verdict.tables import TableError
 from lab.verdict.verdict import Verdict, judge_run
-from meters.profile import load_profile
+from meters.errors import ProfileError
+from meters.profile import VendorProfile, load_profile
 
 REAL_TIME = 1.0
 _BYTES_PER_READING = 400
@@ -111,7 +112,7 @@ class _Run:
         self.directory = directory
         self.work = work
         self.supervisor = supervisor
-        self.profile = load_profile(request.scenario.fleet.profile)
+        self.profile = _profile(request.scenario.fleet)
         self.stage = Stage.create(supervisor, request.parts)
         self.start_s = self._start_s()
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
@@ -222,6 +223,7 @@ class _Run:
                 "group": self.group,
                 "shipment": str(shipment),
                 "command_key": str(key),
+                "interval_length_s": self.profile.facts.interval_length_s,
             },
         }
         await asyncio.gather(
@@ -234,6 +236,7 @@ class _Run:
                 broker=(broker.host, broker.port),
                 seed=self.scenario.seed,
                 start_s=self.start_s,
+                interval_length_s=self.profile.facts.interval_length_s,
             ),
         )
         return meters, disturbances, broker
@@ -306,6 +309,15 @@ class _Run:
         if self.request.speed == REAL_TIME:
             return int(time.time()) // self.profile.facts.interval_length_s * self.profile.facts.interval_length_s
         return self.scenario.start_s
+
+
+def _profile(fleet: FleetChoice) -> VendorProfile:
+    """The vendor profile of a fleet, at the interval that the scenario sets its meters to."""
+    try:
+        profile = load_profile(fleet.profile)
+        return profile if fleet.interval_s is None else profile.at_interval(fleet.interval_s)
+    except ProfileError as error:
+        raise UserError(str(error), "Change `profile` or `interval` in [fleet].") from error
 
 
 def new_run_directory(out: Path, scenario: Scenario) -> Path:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from lab.scenario_times import parse_duration, parse_instant, parse_offset
+from lab.scenario_times import parse_duration, parse_instant, parse_interval, parse_offset
 
 DurationS = Annotated[int, BeforeValidator(parse_duration)]
+IntervalS = Annotated[int, BeforeValidator(parse_interval)]
 OffsetS = Annotated[int, BeforeValidator(parse_offset)]
 InstantS = Annotated[int, BeforeValidator(parse_instant)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -141,10 +142,14 @@ class FeederChoice(Table):
 
 
 class FleetChoice(Table):
-    """Which meters; `meters` limits their number, all usage points have one if it is not given."""
+    """Which meters; `meters` limits their number, all usage points have one if it is not given.
+
+    `interval_s` is the capture period that they are set to; the vendor profile's own if it is not given.
+    """
 
     profile: Annotated[str, Field(min_length=1)]
     meters: Annotated[int, Field(ge=1)] | None = None
+    interval_s: IntervalS | None = Field(default=None, alias="interval")
 
 
 class Head(Table):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime, time
 
+SHORTEST_INTERVAL_S = 2
+"""Meters wake up at whole seconds and their clocks are off by fractions of one."""
+_DAY_S = 86_400
 _UNIT_S = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,8})s)?", re.ASCII)
 _OFFSET = re.compile(r"(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
@@ -18,6 +21,19 @@ def parse_duration(value: object) -> int:
     seconds = sum(int(count or 0) * unit for count, unit in zip(match.groups(), _UNIT_S.values(), strict=True))
     if seconds <= 0:
         raise ValueError(f"{shown(value)} is no time at all; a duration must be longer than 0 s")
+    return seconds
+
+
+def parse_interval(value: object) -> int:
+    """Seconds of a capture period: a duration that divides a day, so that intervals begin at midnight UTC.
+
+    Raises ValueError.
+    """
+    seconds = parse_duration(value)
+    if seconds < SHORTEST_INTERVAL_S:
+        raise ValueError(f"{shown(value)} is too short; the shortest interval is {SHORTEST_INTERVAL_S} s")
+    if _DAY_S % seconds:
+        raise ValueError(f'{shown(value)} does not divide a day; write for instance "15min", "1min" or "5s"')
     return seconds
 
 

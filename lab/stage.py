@@ -80,6 +80,7 @@ class Stage:
         broker: tuple[str, int],
         seed: int,
         start_s: int,
+        interval_length_s: int,
     ) -> None:
         """One process for each `METERS_PER_FLEET` meters.
 
@@ -100,6 +101,7 @@ class Stage:
                 broker_port=broker[1],
                 seed=seed,
                 start_s=start_s,
+                interval_length_s=interval_length_s,
             )
             self.fleets.append(RemoteFleet(self.link, name, [meter.serial for meter in shard]))
 

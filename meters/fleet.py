@@ -57,10 +57,16 @@ class Fleet:
         broker: BrokerAddress,
         seed: int,
         start_s: int,
+        interval_length_s: int | None = None,
     ) -> None:
-        """Raises FleetError or ProfileError."""
+        """`interval_length_s`: the capture period that the meters are set to, by default their profile's.
+
+        Raises FleetError or ProfileError.
+        """
         self._entries = tuple(meters)
         self._profile = _common_profile(self._entries)
+        if interval_length_s is not None:
+            self._profile = self._profile.at_interval(interval_length_s)
         self._facts = self._profile.facts
         if len(world_rows) != len(self._entries):
             raise FleetError(f"{len(self._entries)} meters but {len(world_rows)} world rows")
@@ -429,6 +435,7 @@ class Fleet:
             "seed": self._seed,
             "start_s": self._start_s,
             "profile": self._profile.name,
+            "interval_length_s": self._facts.interval_length_s,
             "meters": meters.hexdigest(),
         }
 

@@ -96,6 +96,28 @@ class VendorProfile(BaseModel):
     facts: Facts
     sources: dict[str, _Text]
 
+    def at_interval(self, interval_length_s: int) -> VendorProfile:
+        """The same meter set to another capture period; it reports after as many intervals as before.
+
+        Raises ProfileError with every fact that does not go with it.
+        """
+        facts = self.facts
+        if interval_length_s == facts.interval_length_s:
+            return self
+        changed = {
+            "interval_length_s": interval_length_s,
+            "report_every_s": facts.report_every_s // facts.interval_length_s * interval_length_s,
+        }
+        try:
+            facts = Facts.model_validate({**facts.model_dump(), **changed})
+        except ValidationError as error:
+            faults = "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+            raise ProfileError(f"profile {self.name} at an interval of {interval_length_s} s: {faults}") from error
+        own = {
+            name: f"set for the run; of itself {getattr(self.facts, name)} s: {self.sources[name]}" for name in changed
+        }
+        return self.model_copy(update={"facts": facts, "sources": {**self.sources, **own}})
+
 
 def known_profiles() -> list[str]:
     """Names of the profiles that come with the package."""

@@ -53,6 +53,7 @@ class FleetPart:
             broker=BrokerAddress(body["broker_host"], body["broker_port"]),
             seed=body["seed"],
             start_s=body["start_s"],
+            interval_length_s=body["interval_length_s"],
         )
         try:
             await self._fleet.start()

@@ -337,3 +337,18 @@ def test_durations():
     for wrong in ("", "s", "24", "24 hours", "-1h", "1.5h", "30min1h", "0s", 24, None, "٣s"):
         with pytest.raises(ValueError, match="duration"):
             parse_duration(wrong)
+
+
+def test_the_interval_is_the_profiles_unless_the_fleet_is_set_to_another():
+    assert read(HEAD).fleet.interval_s is None
+    assert read(HEAD + 'interval = "1min"\n').fleet.interval_s == 60
+
+
+@pytest.mark.parametrize(
+    ("interval", "part"),
+    [('"7s"', "does not divide a day"), ('"1s"', "too short"), ("900", "is not a duration"), ('"2d"', "divide a day")],
+)
+def test_an_interval_that_does_not_divide_a_day_is_refused(interval: str, part: str):
+    (fault,) = faults_of(HEAD + f"interval = {interval}\n")
+    assert fault.startswith(f"file.toml, line {FIRST_FREE_LINE}: 'interval': ")
+    assert part in fault

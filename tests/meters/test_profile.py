@@ -68,3 +68,20 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         read_profile(tmp_path / "none.toml")
     with pytest.raises(ProfileError, match="not TOML"):
         parse_profile("= 1", origin="mine")
+
+
+def test_another_interval_goes_with_another_report_and_says_where_it_is_from() -> None:
+    profile = load_profile("rl-dsp").at_interval(5)
+    assert (profile.facts.interval_length_s, profile.facts.report_every_s) == (5, 5)
+    assert profile.sources["interval_length_s"].startswith("set for the run; of itself 900 s: Swiss")
+    assert profile.facts.sync_every_s == load_profile("rl-dsp").facts.sync_every_s
+    assert load_profile("rl-dsp").at_interval(900) == load_profile("rl-dsp")
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "message"),
+    [(7, "interval_length_s does not divide a day"), (3200, "sync_every_s is not a multiple"), (0, "greater than 0")],
+)
+def test_an_interval_that_the_profile_does_not_bear_is_refused(interval_s: int, message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        load_profile("rl-dsp").at_interval(interval_s)
