@@ -3,7 +3,7 @@
 (i)   the head-end: MQTT in at QoS 1, one row per message, to the commit and the acknowledgement;
 (ii)  COPY and INSERT … ON CONFLICT alone: the same rows, into the same tables of another schema, nothing else;
 (iii) a bare subscriber of the same client library, as its documentation has it: QoS 1, counts and forgets;
-(iv)  that subscriber over the head-end's buffered socket, for the record: what (iii) could be.
+(iv)  the head-end's own link, acknowledging at once and storing nothing: what decoding and storing add to it.
 
 The messages are with the broker before a measurement starts, put there by another process. Ratios are what counts: the
 rates are those of this machine at this moment.
@@ -41,9 +41,9 @@ from headend.clock import ManualClock
 from headend.drivers import driver_for
 from headend.envelope import CommandSigner
 from headend.migrate import connection_info, migrate
+from headend.mqtt import MqttLink
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
-from headend.transport import BufferedSocket
 from headend.writer import Batch
 from lab.reaper import Reaper
 from lab.services.broker import EmbeddedBroker, find_broker
@@ -55,6 +55,7 @@ from lab.supervisor import ProcessSpec, Supervisor
 
 GROUP = "bench"
 FILTER = f"dt/{GROUP}/#"
+BARE = "bare-subscriber"
 METERS = 1506
 START_S = 1_768_435_200
 LENGTH_S = 900
@@ -135,23 +136,18 @@ async def prefill(broker: Broker, first: int, count: int) -> None:
 
 
 class Subscriber:
-    """(iii) and (iv): paho on asyncio, automatic acknowledgement, a callback that counts."""
+    """(iii): paho on asyncio, automatic acknowledgement, a callback that counts."""
 
-    def __init__(self, broker: Broker, *, buffered: bool) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buffered = buffered
-        self._count = 0
-        self._wanted = 0
-        self._first_s = 0.0
-        self._done: asyncio.Future[float] = self._loop.create_future()
+        self._port = broker.port
+        self._count = Countdown()
         self._subscribed = asyncio.Event()
-        kind = _BufferedClient if buffered else paho.Client
-        self._client = kind(CallbackAPIVersion.VERSION2, client_id=f"bare-{buffered}", clean_session=False)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=BARE, clean_session=False)
         self._client.username_pw_set(broker.user.username, broker.user.password)
         self._client.on_connect = lambda client, *_: client.subscribe(FILTER, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = self._message
-        self._port = broker.port
+        self._client.on_message = lambda *_: self._count.message()
 
     async def subscribe(self) -> None:
         """Leave a session with the broker that collects."""
@@ -161,36 +157,21 @@ class Subscriber:
 
     async def drain(self, count: int) -> float:
         """Rate (1/s) from the first of `count` waiting messages to the last."""
-        self._count, self._wanted, self._done = 0, count, self._loop.create_future()
+        done = self._count.begin(count)
         self._connect()
-        elapsed_s = await asyncio.wait_for(self._done, 120)
-        # The last acknowledgements belong to this round, not to the next one.
-        await asyncio.sleep(0.2)
+        elapsed_s = await asyncio.wait_for(done, 120)
         self._disconnect()
         return count / elapsed_s
 
-    def _message(self, *_: object) -> None:
-        if not self._count:
-            self._first_s = time.perf_counter()
-        self._count += 1
-        if self._count == self._wanted:
-            self._done.set_result(time.perf_counter() - self._first_s)
-
     def _connect(self) -> None:
-        if isinstance(self._client, _BufferedClient):
-            self._client.on_readable = self._readable_buffered
         self._client.connect("127.0.0.1", self._port, keepalive=600)
         connected = self._client.socket()
         assert connected is not None
         self._descriptor = connected.fileno()
-        if not self._buffered:
-            self._loop.add_reader(self._descriptor, self._readable)
-        elif isinstance(self._client, _BufferedClient) and self._client.wire is not None:
-            self._client.wire.resume_reading()
+        self._loop.add_reader(self._descriptor, self._readable)
 
     def _disconnect(self) -> None:
-        if not self._buffered:
-            self._loop.remove_reader(self._descriptor)
+        self._loop.remove_reader(self._descriptor)
         self._client.disconnect()
 
     def _readable(self) -> None:
@@ -198,28 +179,49 @@ class Subscriber:
         if self._client.want_write():
             self._client.loop_write()
 
-    def _readable_buffered(self) -> None:
-        assert isinstance(self._client, _BufferedClient)
-        wire = self._client.wire
-        assert wire is not None
-        wire.fill()
-        while before := wire.unread:
-            self._client.loop_read()
-            if wire.unread == before:
-                break
-        if self._client.want_write():
-            self._client.loop_write()
+
+class Countdown:
+    """The time from the first of a number of messages to the last."""
+
+    def begin(self, count: int) -> asyncio.Future[float]:
+        self._left = self._wanted = count
+        self._done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        return self._done
+
+    def message(self) -> None:
+        if self._left == self._wanted:
+            self._first_s = time.perf_counter()
+        self._left -= 1
+        if self._left == 0:
+            self._done.set_result(time.perf_counter() - self._first_s)
 
 
-class _BufferedClient(paho.Client):
-    wire: BufferedSocket | None = None
-    on_readable: Callable[[], None]
+async def link_rate(settings: HeadEndSettings, broker: Broker, first: int, count: int) -> float:
+    """(iv): messages per second through the head-end's own link, acknowledged at once, neither decoded nor stored."""
+    countdown = Countdown()
+    packet_ids: list[int] = []
 
-    def _create_socket(self) -> "paho.SocketLike":
-        sock = socket.create_connection((self.host, self.port))
-        sock.setblocking(False)
-        self.wire = BufferedSocket(sock, self.on_readable)
-        return self.wire  # type: ignore[return-value]  # it has what paho calls
+    def message(_topic: str, _payload: bytes, packet_id: int) -> None:
+        packet_ids.append(packet_id)
+        countdown.message()
+
+    def chunk() -> None:
+        link.acknowledge(packet_ids)
+        packet_ids.clear()
+
+    def failed(error: Exception) -> None:
+        raise error
+
+    link = MqttLink(settings, on_message=message, on_chunk=chunk, on_lost=lambda: None, on_failure=failed)
+    await link.connect()
+    await link.disconnect()
+    await prefill(broker, first, count)
+    done = countdown.begin(count)
+    await link.connect()
+    elapsed_s = await asyncio.wait_for(done, 120)
+    await link.disconnect()
+    await asyncio.to_thread(forget_session, broker, settings.client_id)
+    return count / elapsed_s
 
 
 def shipment(directory: Path) -> tuple[Path, Path]:
@@ -320,7 +322,7 @@ async def open_broker(work: Path, supervisor: Supervisor) -> AsyncIterator[Broke
 async def measure(rounds: int, count: int, note: Callable[[str], None]) -> dict[str, object]:
     """All four, `rounds` times after a round that is thrown away; medians."""
     logs = Path(tempfile.mkdtemp(prefix="amilab-bench-logs-"))
-    rates: dict[str, list[float]] = {"head_end": [], "copy": [], "subscriber": [], "buffered_subscriber": []}
+    rates: dict[str, list[float]] = {"head_end": [], "copy": [], "subscriber": [], "link": []}
     latencies: object = None
     with Reaper(f"bench-{uuid.uuid4().hex[:8]}") as reaper:
         work = make_private_directory(reaper)
@@ -348,8 +350,8 @@ async def measure(rounds: int, count: int, note: Callable[[str], None]) -> dict[
                 for number in range(rounds + 1):
                     first = number * count
                     measured: dict[str, Callable[[], Awaitable[float]]] = {
-                        "subscriber": lambda first=first: _bare(broker, first, count, buffered=False),  # type: ignore[misc]  # bound now
-                        "buffered_subscriber": lambda first=first: _bare(broker, first, count, buffered=True),  # type: ignore[misc]  # bound now
+                        "subscriber": lambda first=first: bare_rate(broker, first, count),  # type: ignore[misc]  # bound now
+                        "link": lambda first=first: link_rate(settings, broker, first, count),  # type: ignore[misc]  # bound now
                         "copy": lambda first=first: copy_rate(info, first, count, settings.batch_max_rows),  # type: ignore[misc]  # bound now
                     }
                     result = {name: await work_of() for name, work_of in measured.items()}
@@ -366,12 +368,13 @@ async def measure(rounds: int, count: int, note: Callable[[str], None]) -> dict[
     return _result(rates, latencies, versions, rounds=rounds, count=count)
 
 
-async def _bare(broker: Broker, first: int, count: int, *, buffered: bool) -> float:
-    subscriber = Subscriber(broker, buffered=buffered)
+async def bare_rate(broker: Broker, first: int, count: int) -> float:
+    """(iii): messages per second."""
+    subscriber = Subscriber(broker)
     await subscriber.subscribe()
     await prefill(broker, first, count)
     rate = await subscriber.drain(count)
-    await asyncio.to_thread(forget_session, broker, f"bare-{buffered}")
+    await asyncio.to_thread(forget_session, broker, BARE)
     return rate
 
 
@@ -395,7 +398,7 @@ def _result(
     def ratio(name: str) -> float:
         return statistics.median(ours / theirs for ours, theirs in zip(rates["head_end"], rates[name], strict=True))
 
-    ratios = {name: ratio(name) for name in ("copy", "subscriber", "buffered_subscriber")}
+    ratios = {name: ratio(name) for name in ("copy", "subscriber", "link")}
     return {
         "bench": "ingest",
         "host": {"cpu_count": multiprocessing.cpu_count(), "python": platform.python_version(), **versions},
@@ -413,7 +416,7 @@ _LABELS = {
     "head_end": "(i)   head-end: MQTT in to row committed",
     "copy": "(ii)  COPY + ON CONFLICT alone",
     "subscriber": "(iii) bare subscriber, paho",
-    "buffered_subscriber": "(iv)  the same over our buffered socket",
+    "link": "(iv)  the head-end's link alone",
 }
 
 

@@ -1,7 +1,8 @@
 """The connection to the broker: paho-mqtt on asyncio, acknowledged by hand, with back-pressure.
 
-MQTT 3.1.1, persistent session, QoS 1. Nothing here decodes or stores: messages go to `on_message` as they come, and are
-acknowledged, in order, when the owner says so.
+paho keeps the session: connecting, subscribing, keep-alive, publishing and its repetition. Received messages are taken
+from the buffer before it sees them (headend/transport.py). MQTT 3.1.1, persistent session, QoS 1. Nothing here decodes
+or stores: messages go to `on_message` as they come, and are acknowledged, in order, when the owner says so.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from headend.errors import BrokerRefused, BrokerUnavailable
+from headend.frames import MalformedFrame
 from headend.log import logger
 from headend.settings import HeadEndSettings
 from headend.transport import BufferedSocket
@@ -220,32 +222,51 @@ class MqttLink:
         pinged_s = time.monotonic()
         while True:
             await asyncio.sleep(pause_s)
-            transport = self._client.wire
+            wire = self._client.wire
             if not self._paused:
                 self._client.loop_misc()
-            elif transport is not None and time.monotonic() - pinged_s > self._settings.keep_alive_s / 3:
+            elif wire is not None and time.monotonic() - pinged_s > self._settings.keep_alive_s / 3:
                 # Unread, the broker's answers cannot be waited for; but it must know that we live.
                 pinged_s = time.monotonic()
-                transport.send(_PINGREQ)
+                wire.send(_PINGREQ)
 
     def _readable(self) -> None:
-        transport = self._client.wire
-        assert transport is not None
-        transport.fill()
+        wire = self._client.wire
+        assert wire is not None
+        wire.fill()
         self._received_any = False
         try:
-            while self._client.wire is transport and (before := transport.unread):
-                self._client.loop_read()
-                if transport.unread == before:
+            while self._client.wire is wire:
+                for topic, payload, packet_id in wire.publishes():
+                    self._received_any = True
+                    self._on_message(topic, payload, packet_id)
+                if not wire.for_paho:
                     break
+                self._client.loop_read()
             if self._client.want_write():
                 self._client.loop_write()
             if self._received_any:
                 self._on_chunk()
+        except MalformedFrame as error:
+            self._gone(str(error))
         except Exception as error:
             # A fault in our own code: it must stop the head-end, not vanish in the loop's exception handler.
             self._close()
             self._on_failure(error)
+
+    def _gone(self, reason: str) -> None:
+        """The connection is no more, or is of no more use."""
+        for future in (self._connack, self._suback):
+            if future is not None and not future.done():
+                future.set_exception(ConnectionResetError("the broker closed the connection"))
+                # Nobody may be waiting for it any more.
+                future.exception()
+        was_connected = self._connected
+        self._close()
+        self._settled.set()
+        if was_connected:
+            logger().warning("connection to the broker lost", broker=self.address, reason=reason)
+            self._on_lost()
 
     def _paho_connected(
         self, client: paho.Client, userdata: object, flags: paho.ConnectFlags, reason: ReasonCode, properties: object
@@ -264,7 +285,11 @@ class MqttLink:
     def _paho_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         del client, userdata
         self._received_any = True
-        self._on_message(message.topic, bytes(message.payload), message.mid)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "\N{REPLACEMENT CHARACTER}"
+        self._on_message(topic, bytes(message.payload), message.mid)
 
     def _paho_published(
         self, client: paho.Client, userdata: object, packet_id: int, reason: object, properties: object
@@ -278,14 +303,4 @@ class MqttLink:
         self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
     ) -> None:
         del client, userdata, flags, properties
-        for future in (self._connack, self._suback):
-            if future is not None and not future.done():
-                future.set_exception(ConnectionResetError("the broker closed the connection"))
-                # Nobody may be waiting for it any more.
-                future.exception()
-        was_connected = self._connected
-        self._close()
-        self._settled.set()
-        if was_connected:
-            logger().warning("connection to the broker lost", broker=self.address, reason=str(reason))
-            self._on_lost()
+        self._gone(str(reason))
