@@ -1,6 +1,7 @@
 """Gap recovery: whom to ask for which intervals, and when. Pure: instants in, requests out.
 
-Everything happens on a grid of 30 s, so that a simulated run is not stopped once per meter.
+Everything happens on a grid of 30 s, and what concerns a silent meter on one of 5 min: so a simulated run is not stopped
+once per meter.
 """
 
 import random
@@ -11,6 +12,7 @@ from headend.drivers import ProfilePart
 from headend.schedule import Schedule
 
 GRID_S = 30
+OFFLINE_GRID_S = 300
 # Two parts of 48 rows (docs/wire-rl-dsp.md); more is asked for when these are in.
 MAX_INTERVALS = 96
 
@@ -103,7 +105,6 @@ class Recovery:
         wishes_s: list[float] = [
             asking.next_ask_s for meter, asking in self._asking.items() if self.schedule.is_behind(meter, now_s)
         ]
-        wishes_s += [request.expires_s for request in self._open.values()]
         if self._swept_s is None:
             wishes_s.append(now_s)
         else:
@@ -147,7 +148,7 @@ class Recovery:
         self._open[command_id] = _Open(ask, expires_s)
 
     def expired(self, now_s: float) -> list[str]:
-        """Forget the requests that no meter would accept any more, and return their ids."""
+        """Forget the requests that no meter would accept any more, and return their ids. Each sweep is early enough."""
         ids = [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]
         for command_id in ids:
             del self._open[command_id]
@@ -192,5 +193,7 @@ class Recovery:
         ]
 
     def _put_off(self, meter: int, asking: _Asking, now_s: float) -> None:
-        asking.next_ask_s = now_s + self._back_off.delay_s(asking.attempts, self._serials[meter])
+        next_s = now_s + self._back_off.delay_s(asking.attempts, self._serials[meter])
+        # Nobody waits for a meter that is known to be silent; when it returns, it is asked at once.
+        asking.next_ask_s = -(-next_s // OFFLINE_GRID_S) * OFFLINE_GRID_S if meter in self._offline else next_s
         asking.attempts += 1

@@ -27,6 +27,7 @@ class Schedule:
 
     def __init__(self, cadences: Sequence[Cadence], starts_s: Sequence[float], *, grace_s: int) -> None:
         self._cadences = list(cadences)
+        self._distinct = frozenset(cadences)
         self._lengths_s = [cadence.interval_length_s for cadence in cadences]
         self._marks_s = [
             int(start_s // cadence.interval_length_s) * cadence.interval_length_s
@@ -74,7 +75,7 @@ class Schedule:
 
     def behind(self, now_s: float) -> list[int]:
         """The meters with a due interval that is not settled."""
-        limits_s = {cadence: self.due_before_s(cadence, now_s) for cadence in set(self._cadences)}
+        limits_s = {cadence: self.due_before_s(cadence, now_s) for cadence in self._distinct}
         if len(limits_s) == 1:
             (limit_s,) = limits_s.values()
             return [meter for meter, mark_s in enumerate(self._marks_s) if mark_s < limit_s]
@@ -108,7 +109,7 @@ class Schedule:
         return min(
             (
                 (int((now_s - self._grace_s) // cadence.report_every_s) + 1) * cadence.report_every_s + self._grace_s
-                for cadence in set(self._cadences)
+                for cadence in self._distinct
             ),
             default=None,
         )
