@@ -1,7 +1,7 @@
 """Gap recovery: whom to ask for which intervals, and when. Pure: instants in, requests out.
 
-Everything happens on a grid of 30 s, and what concerns a silent meter on one of 5 min: so a simulated run is not stopped
-once per meter.
+Everything happens on a grid of 30 s, and what concerns a silent meter on one of 5 min: so a simulated run is not
+stopped once per meter.
 """
 
 import random

@@ -1,10 +1,10 @@
 """Grants and quiescence: how simulated time advances in lockstep.
 
 The barrier grants simulated instants. A grant is over only when the lab is *quiescent*: every device holds a PUBACK for
-all that it sent or knows that it is disconnected; the head-end has received a fence that it sent to itself and committed
-everything before it; and every device that was sent a command, or that has just connected, has received a fence that
-follows on its command topic. Rounds repeat until one finds nothing new. There are no message counts and no quiet
-periods, so a grant takes as long as the work takes.
+all that it sent or knows that it is disconnected; the head-end has received a fence that it sent to itself, and has
+committed everything before it; and every device that was sent a command, or that has just connected, has received a
+fence that follows on its command topic. Rounds repeat until one finds nothing new. There are no message counts and no
+quiet periods, so a grant takes as long as the work takes.
 
 Within a grant the order is fixed, which makes a run repeatable: the grid first, then the meters under the new frame,
 then (once all that they sent is committed) the head-end's timers.
@@ -26,7 +26,7 @@ from lab.link import PartGone
 T = TypeVar("T")
 
 
-class BarrierStalled(Exception):
+class BarrierStalled(Exception):  # noqa: N818 - names the state
     """A round of quiescence did not end within the limit of wall-clock time."""
 
 

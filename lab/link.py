@@ -28,7 +28,7 @@ Body = dict[str, Any]
 Handler = Callable[[Body, Sequence[bytes]], Awaitable[tuple[Body, Sequence[bytes]]]]
 
 
-class PartGone(Exception):
+class PartGone(Exception):  # noqa: N818 - names the state
     """The part was killed, or died, before it answered."""
 
 

@@ -67,10 +67,8 @@ def write_shipment(
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for meter in meters:
-            writer.writerow(
-                (meter.serial, vendor_profile, meter.usage_point, group, meter.username, meter.password)
-                + (command_public_key,)
-            )
+            row = (meter.serial, vendor_profile, meter.usage_point, group, meter.username, meter.password)
+            writer.writerow((*row, command_public_key))
 
 
 def _base64url(data: bytes) -> str:

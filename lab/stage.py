@@ -63,7 +63,7 @@ class Stage:
                 [sys.executable, "-m", self.modules[kind], "--name", name, "--link", self.link.address],
                 environment={
                     TOKEN_VARIABLE: self.token,
-                    # One core's worth of linear algebra: the parts share the machine, and threads only wait for each other.
+                    # The parts share the machine: threads of linear algebra would only wait for each other.
                     "OPENBLAS_NUM_THREADS": "1",
                     "OMP_NUM_THREADS": "1",
                 },

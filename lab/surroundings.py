@@ -76,7 +76,7 @@ async def open_broker(
     group: str,
     meters: Sequence[ShippedMeter],
 ) -> AsyncIterator[BrokerAccess]:
-    """The `external` broker; or else one of the run's own that lets in the head-end and these meters and nobody else."""
+    """The `external` broker, or one of the run's own that lets in the head-end and these meters and nobody else."""
     if external is not None:
         yield BrokerAccess(
             external.host, external.port, external.username, external.password, external.version, embedded=None

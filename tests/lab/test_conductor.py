@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -107,7 +108,7 @@ def test_actions_are_in_the_order_of_time_and_ends_come_before_beginnings(spans:
         [Disturbance("outage", "", first, first + length, str(n)) for n, (first, length) in enumerate(spans)]
     )
     assert [action.at_s for action in planned] == sorted(action.at_s for action in planned)
-    for earlier, later in zip(planned, planned[1:], strict=False):
+    for earlier, later in itertools.pairwise(planned):
         assert earlier.at_s < later.at_s or not (earlier.verb == "open" and later.verb == "close")
     for number in range(len(spans)):
         verbs = [action.verb for action in planned if action.target == str(number)]

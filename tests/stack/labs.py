@@ -23,7 +23,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def scenario_text(
-    *, meters: int | None = 40, duration: str = "2h", settle: str = "15min", seed: int = 7, events: str = "", more: str = ""
+    *,
+    meters: int | None = 40,
+    duration: str = "2h",
+    settle: str = "15min",
+    seed: int = 7,
+    events: str = "",
+    more: str = "",
 ) -> str:
     """TOML of a small lab on the one feeder."""
     count = "" if meters is None else f"meters = {meters}"

@@ -1,4 +1,4 @@
-"""On the way to the head-end the interval energy of some readings changes: AMILAB_TEST_ALTERED says of how many meters."""
+"""On the way to the head-end the energy of some readings changes: AMILAB_TEST_ALTERED says of how many meters."""
 
 import os
 import re
