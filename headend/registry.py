@@ -97,8 +97,8 @@ async def register(
 ) -> list[EndDevice]:
     """Upsert the shipment and return all registered devices, also those of earlier shipments.
 
-    `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture period
-    that the devices are set to, by default their vendor's.
+    `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture
+    period that the devices are set to, by default their vendor's.
     """
     async with connection.transaction():
         await connection.execute(

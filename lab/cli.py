@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from enum import StrEnum
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -19,6 +20,14 @@ from lab.progress import RunProgress
 from lab.scenario import bundled_scenarios, load_scenario, parse_duration
 
 T = TypeVar("T")
+
+
+class HeadEndChoice(StrEnum):
+    """Whose head-end is judged."""
+
+    AMILAB = "amilab"
+    EXTERNAL = "external"
+
 
 EXIT_INTERRUPTED = 130
 
@@ -69,7 +78,26 @@ def run(
         typer.Option(help="Store in this PostgreSQL, in a schema of the run's own, instead of an embedded one."),
     ] = None,
     broker_url: Annotated[
-        str | None, typer.Option(help="Use this MQTT broker, mqtt://user:password@host:port, instead of an embedded one.")
+        str | None,
+        typer.Option(help="Use this MQTT broker, mqtt://user:password@host:port, instead of an embedded one."),
+    ] = None,
+    headend: Annotated[
+        HeadEndChoice,
+        typer.Option(
+            help="[b]amilab[/b]: our own. [b]external[/b]: yours, which reads the run's broker and is judged by what "
+            "--stored has at the end; needs --speed 1. See docs/external-head-end.md."
+        ),
+    ] = HeadEndChoice.AMILAB,
+    stored: Annotated[
+        str | None,
+        typer.Option(
+            help="Where your head-end keeps its readings: postgresql://…?query=… (default: the relation "
+            "stored_reading), a .csv or a .parquet file."
+        ),
+    ] = None,
+    lead: Annotated[
+        str | None,
+        typer.Option(help="How long your head-end has to connect before judging begins: 30s, 5min. Default 1min."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the meters' memory.")] = False,
 ) -> None:
@@ -79,7 +107,7 @@ def run(
     """
     console = Console(stderr=False, soft_wrap=False)
     try:
-        request = _request(scenario, seed, speed, duration, out, database_url, broker_url, keep)
+        request = _request(scenario, seed, speed, duration, out, database_url, broker_url, keep, headend, stored, lead)
         outcome = _until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
         _refuse(error)
@@ -105,8 +133,13 @@ def _request(
     database_url: str | None,
     broker_url: str | None,
     keep: bool,
+    headend: HeadEndChoice,
+    stored: str | None,
+    lead: str | None,
 ) -> Any:
     # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
+    from lab.external_headend import DEFAULT_LEAD_S, ExternalHeadEnd, faults_with_external_head_end
+    from lab.stored_source import parse_stored
     from lab.verdict.criteria import CRITERIA
 
     faults: list[str] = []
@@ -132,11 +165,30 @@ def _request(
         scenario = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
+    hint = "See `amilab run --help`."
+    external: ExternalHeadEnd | None = None
+    if headend is HeadEndChoice.EXTERNAL:
+        real_time = speed_factor == 1.0
+        faults += faults_with_external_head_end(scenario, real_time=real_time, database_url=database_url, stored=stored)
+        try:
+            lead_s = DEFAULT_LEAD_S if lead is None else parse_duration(lead)
+        except ValueError as error:
+            faults.append(f"--lead: {error}")
+        else:
+            try:
+                external = None if stored is None else ExternalHeadEnd(parse_stored(stored), lead_s)
+            except UserError as error:
+                faults += error.faults
+                hint = error.hint or hint
+    else:
+        faults += [
+            f"{option} is for --headend external" for option, value in (("--stored", stored), ("--lead", lead)) if value
+        ]
     if faults:
-        raise UserError(faults, "See `amilab run --help`.")
+        raise UserError(faults, hint)
     from lab.run import RunRequest
 
-    return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep)
+    return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external)
 
 
 async def _run(request: Any, progress: RunProgress) -> Any:

@@ -53,6 +53,11 @@ class RunProgress:
             yield
         self.console.print(f"[green]✓[/] {doing} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
 
+    def notice(self, headline: str, *lines: str) -> None:
+        """Something that the user has to know now, to be copied from the terminal: never wrapped."""
+        for text in (headline, *(f"    {line}" for line in lines)):
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     @contextmanager
     def simulated_time(self, start_s: int, end_s: int) -> Iterator[None]:
         """Show simulated time from `start_s` to `end_s` [epoch s]; tell it with `at`."""

@@ -18,10 +18,11 @@ from psycopg import sql
 from lab.barrier import Barrier, BarrierStalled
 from lab.conductor import conduct
 from lab.errors import UserError
+from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
 from lab.fleet_table import write_fleet_table
 from lab.link import Body
 from lab.progress import RunProgress
-from lab.realtime import run_in_real_time
+from lab.realtime import RealTime
 from lab.reaper import Reaper
 from lab.report import RunEvent, write_report
 from lab.scenario import FleetChoice, KillEvent, Scenario
@@ -29,12 +30,13 @@ from lab.services.external import check_broker_url
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import ShippedMeter, commission, write_command_key, write_shipment
 from lab.stage import BROKER, FLEET, GRID, HEADEND, METERS_PER_FLEET, Stage
+from lab.stored_source import StoredSource
 from lab.supervisor import Supervisor
 from lab.surroundings import BrokerAccess, Database, open_broker, open_database
 from lab.targets import choose_targets
 from lab.timeline import Disturbance, actions
 from lab.verdict.adapters import export_stored
-from lab.verdict.context import ClockFacts, FeederFacts, Host, RunContext
+from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
 from lab.verdict.tables import TableError
 from lab.verdict.verdict import Verdict, judge_run
 from meters.errors import ProfileError
@@ -44,13 +46,18 @@ REAL_TIME = 1.0
 _BYTES_PER_READING = 400
 """On the disk, in the meters' memory and in the results together; measured at 250 to 330."""
 _OPEN_FILES_BESIDE_METERS = 200
+SHIPMENT = "shipment.csv"
+COMMAND_KEY = "command.key"
 GROUP_LENGTH = 48
 """Short enough for the names of schemas (63) and of the head-end's client (64) that it is a part of."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What `amilab run` was asked for. `speed`: None as fast as possible, 1 the wall clock without a barrier."""
+    """What `amilab run` was asked for. `speed`: None as fast as possible, 1 the wall clock without a barrier.
+
+    :raises ValueError: an external head-end at another speed than 1.
+    """
 
     scenario: Scenario
     out: Path
@@ -58,8 +65,23 @@ class RunRequest:
     database_url: str | None = None
     broker_url: str | None = None
     keep: bool = False
+    external: ExternalHeadEnd | None = None
+    """Somebody else's head-end, which is judged instead of ours."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Modules to run instead of lab/parts/*.py, by kind: how a test puts a saboteur in a part's place."""
+
+    def __post_init__(self) -> None:
+        if self.external is not None and self.speed != REAL_TIME:
+            raise ValueError("an external head-end lives on the wall clock: speed must be 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalStore:
+    """Where somebody else's head-end stores; `version` is what the verdict calls it."""
+
+    source: StoredSource
+    version: str
+    timescaledb: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +136,15 @@ class _Run:
         self.supervisor = supervisor
         self.profile = _profile(request.scenario.fleet)
         self.stage = Stage.create(supervisor, request.parts)
-        self.start_s = self._start_s()
+        # When the parts' time begins, and when the judged window does; at speed 1 the meters must be connected first.
+        self.origin_s = int(time.time()) if self.in_real_time else self.scenario.start_s
+        self.start_s = self.origin_s
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
         self.group = re.sub(r"[^A-Za-z0-9]", "", directory.name)[-GROUP_LENGTH:]
+
+    @property
+    def in_real_time(self) -> bool:
+        return self.request.speed == REAL_TIME
 
     @property
     def end_s(self) -> int:
@@ -127,16 +155,24 @@ class _Run:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.stage.link.close)
             with self.progress.step("starting the database and loading the feeder"):
-                database, grid = await self._first_parts(stack)
+                store, grid = await self._first_parts(stack)
             with self.progress.step(f"commissioning {len(grid['usage_points']):,} meters"):
-                meters, disturbances, broker = await self._commission(stack, grid, database)
+                meters, disturbances, broker = await self._commission(stack, grid, store)
+            real_time: RealTime | None = None
+            if self.in_real_time:
+                real_time = RealTime(self.stage.grid, self.stage.fleets, self.stage, start_s=self.origin_s)
+                disturbances = await self._begin_in_real_time(stack, real_time, meters, disturbances, broker)
             began = time.monotonic()
             with self.progress.simulated_time(self.start_s, self.end_s + self.scenario.settle_s):
-                await self._live(disturbances)
+                await self._live(disturbances, real_time)
             wall_s = time.monotonic() - began
             with self.progress.step("collecting truth, journal and what was stored"):
-                rejected = await self._collect(database, meters)
-            host = Host.here(database=database.version, timescaledb=database.timescaledb, broker=broker.version)
+                rejected = await self._collect(store, meters)
+            host = Host.here(
+                database=store.version,
+                timescaledb=store.timescaledb,
+                broker=broker.version,
+            )
             await self.supervisor.stop_all()
         with self.progress.step("judging"):
             context = RunContext(
@@ -145,41 +181,49 @@ class _Run:
                 host=host,
                 feeder=FeederFacts(grid["name"], grid["buses"], len(grid["usage_points"]), grid["transformers"]),
                 clock=ClockFacts(self.start_s, self.scenario.duration_s, wall_s),
-                ingest=self.stage.ingest.facts(),
+                ingest=self.stage.ingest.facts() if self.request.external is None else None,
                 rejected_frames=rejected,
+                headend=OWN if self.request.external is None else EXTERNAL,
             )
             verdict = judge_run(self.directory, context, targets=self.scenario.criteria)
             report = write_report(self.directory, verdict, [_run_event(d) for d in disturbances])
             link_latest(self.directory)
         return RunResult(verdict, self.directory, report)
 
-    async def _first_parts(self, stack: AsyncExitStack) -> tuple[Database, Body]:
+    async def _first_parts(self, stack: AsyncExitStack) -> tuple[Database | ExternalStore, Body]:
         """Database, grid and the other processes at once: loading the feeder takes longest."""
-        for name, kind in ((GRID, GRID), (HEADEND, HEADEND), (f"{FLEET}-0", FLEET)):
+        parts = [(GRID, GRID), (f"{FLEET}-0", FLEET)]
+        if self.request.external is None:
+            parts.insert(1, (HEADEND, HEADEND))
+        for name, kind in parts:
             await self.stage.start_part(name, kind)
-        database, grid = await asyncio.gather(
-            stack.enter_async_context(
-                open_database(
-                    self.request.database_url,
-                    self.work,
-                    self.supervisor,
-                    schema=f"amilab_{self.group.lower()}",
-                    keep=self.request.keep,
-                )
-            ),
-            self._load_feeder(),
+        return await asyncio.gather(self._open_store(stack), self._load_feeder())
+
+    async def _open_store(self, stack: AsyncExitStack) -> Database | ExternalStore:
+        if self.request.external is not None:
+            version, notice = await self.request.external.stored.check()
+            if notice is not None:
+                self.progress.notice(notice)
+            return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {version}")
+        return await stack.enter_async_context(
+            open_database(
+                self.request.database_url,
+                self.work,
+                self.supervisor,
+                schema=f"amilab_{self.group.lower()}",
+                keep=self.request.keep,
+            )
         )
-        return database, grid
 
     async def _load_feeder(self) -> Body:
         await self.stage.link.wait_for(GRID)
         reply = await self.stage.link.call(
-            GRID, "init", feeder=self.scenario.feeder.name, seed=self.scenario.seed, start_s=self.start_s
+            GRID, "init", feeder=self.scenario.feeder.name, seed=self.scenario.seed, start_s=self.origin_s
         )
         return reply.body
 
     async def _commission(
-        self, stack: AsyncExitStack, grid: Body, database: Database
+        self, stack: AsyncExitStack, grid: Body, store: Database | ExternalStore
     ) -> tuple[list[ShippedMeter], list[Disturbance], BrokerAccess]:
         rows = self._metered_rows(len(grid["usage_points"]))
         count = len(rows)
@@ -195,8 +239,8 @@ class _Run:
             grid=GRID,
             serial_of={meter.usage_point: meter.serial for meter in meters},
         )
-        shipment = self.work / "shipment.csv"
-        key = self.work / "command.key"
+        shipment = self.work / SHIPMENT
+        key = self.work / COMMAND_KEY
         write_shipment(
             shipment,
             meters,
@@ -210,24 +254,25 @@ class _Run:
         self.stage.broker = broker.embedded
         for number in range(1, -(-count // METERS_PER_FLEET)):
             await self.stage.start_part(f"{FLEET}-{number}", FLEET)
-        self.stage.head_init = {
-            "wall_clock": self.request.speed == REAL_TIME,
-            "settings": {
-                "database_url": database.url,
-                "database_schema": database.schema,
-                "broker_host": broker.host,
-                "broker_port": broker.port,
-                "broker_username": broker.username,
-                "broker_password": broker.password,
-                "client_id": f"{self.group}-headend",
-                "group": self.group,
-                "shipment": str(shipment),
-                "command_key": str(key),
-                "interval_length_s": self.profile.facts.interval_length_s,
-            },
-        }
+        if isinstance(store, Database):
+            self.stage.head_init = {
+                "wall_clock": self.in_real_time,
+                "settings": {
+                    "database_url": store.url,
+                    "database_schema": store.schema,
+                    "broker_host": broker.host,
+                    "broker_port": broker.port,
+                    "broker_username": broker.username,
+                    "broker_password": broker.password,
+                    "client_id": f"{self.group}-headend",
+                    "group": self.group,
+                    "shipment": str(shipment),
+                    "command_key": str(key),
+                    "interval_length_s": self.profile.facts.interval_length_s,
+                },
+            }
         await asyncio.gather(
-            self.stage.start_head(self.start_s),
+            *([self.stage.start_head(self.start_s)] if isinstance(store, Database) else []),
             self.stage.start_fleet(
                 meters,
                 world_rows=rows,
@@ -235,13 +280,61 @@ class _Run:
                 directory=self.work,
                 broker=(broker.host, broker.port),
                 seed=self.scenario.seed,
-                start_s=self.start_s,
+                start_s=self.origin_s,
                 interval_length_s=self.profile.facts.interval_length_s,
             ),
         )
         return meters, disturbances, broker
 
-    async def _live(self, disturbances: Sequence[Disturbance]) -> None:
+    async def _begin_in_real_time(
+        self,
+        stack: AsyncExitStack,
+        real_time: RealTime,
+        meters: Sequence[ShippedMeter],
+        disturbances: Sequence[Disturbance],
+        broker: BrokerAccess,
+    ) -> list[Disturbance]:
+        """Live up to the judged window: the first interval that begins when meters and head-end had time to connect.
+
+        Returns the disturbances, moved with it.
+        """
+        connect_file: ConnectFile | None = None
+        earliest_s = 0
+        if self.request.external is not None:
+            connection = self._connection(broker)
+            connect_file = ConnectFile(connection, private=self.work, results=self.directory)
+            stack.callback(connect_file.remove)
+            connect_file.write()
+            self.progress.notice("connect your head-end:", *connection.lines())
+            earliest_s = int(time.time()) + self.request.external.lead_s
+        with self.progress.step(f"connecting {len(meters):,} meters"):
+            ready_s = await real_time.until_connected(len(meters))
+        length_s = self.profile.facts.interval_length_s
+        self.start_s = -(-max(ready_s, earliest_s) // length_s) * length_s
+        if connect_file is not None:
+            connect_file.write(judged=(self.start_s, self.end_s), read_at_s=self.end_s + self.scenario.settle_s)
+        self.progress.notice(
+            f"judged from {_clock(self.start_s)} to {_clock(self.end_s)} UTC, "
+            f"from what is stored at {_clock(self.end_s + self.scenario.settle_s)}"
+        )
+        with self.progress.step("waiting for the first judged interval"):
+            await real_time.until(self.start_s - 1)
+        return [disturbance.later(self.start_s - self.origin_s) for disturbance in disturbances]
+
+    def _connection(self, broker: BrokerAccess) -> Connection:
+        return Connection(
+            host=broker.host,
+            port=broker.port,
+            # To an external broker the user has credentials of his own; those of --broker-url are the meters'.
+            username=broker.username if broker.embedded else None,
+            password=broker.password if broker.embedded else None,
+            group=self.group,
+            shipment=self.work / SHIPMENT,
+            command_key=self.work / COMMAND_KEY,
+            interval_length_s=self.profile.facts.interval_length_s,
+        )
+
+    async def _live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None) -> None:
         told = {d.from_s: d for d in disturbances}
         planned = actions(disturbances)
         end_s = self.end_s + self.scenario.settle_s
@@ -252,10 +345,8 @@ class _Run:
                 self.progress.news(f"{datetime.fromtimestamp(from_s, UTC):%H:%M:%S} {told.pop(from_s).label}")
 
         stage = self.stage
-        if self.request.speed == REAL_TIME:
-            await run_in_real_time(
-                stage.grid, stage.fleets, stage, planned, start_s=self.start_s, end_s=end_s, progress=at
-            )
+        if real_time is not None:
+            await real_time.until(end_s, planned, progress=at)
             return
         barrier = Barrier(stage.grid, stage.fleets, stage.head)
         try:
@@ -274,10 +365,11 @@ class _Run:
                 [str(error)], "See the parts' logs in the run's directory; is the database or the broker overloaded?"
             ) from error
 
-    async def _collect(self, database: Database, meters: Sequence[ShippedMeter]) -> int:
-        """Write the three tables and the fleet's description; returns how many frames the head-end rejected."""
+    async def _collect(self, store: Database | ExternalStore, meters: Sequence[ShippedMeter]) -> int | None:
+        """Write the three tables and the fleet's description; returns how many frames were rejected, if known."""
         link, directory = self.stage.link, self.directory
-        await self.stage.read_ingest()
+        if isinstance(store, Database):
+            await self.stage.read_ingest()
         (directory / "journal").mkdir()
         await asyncio.gather(
             link.call(
@@ -290,7 +382,11 @@ class _Run:
             *(link.call(fleet.name, "finish", directory=str(directory / "journal")) for fleet in self.stage.fleets),
         )
         write_fleet_table(directory / "meters.parquet", meters, self.profile)
-        return await asyncio.to_thread(_export, database, directory / "stored.parquet", self.start_s, self.end_s)
+        path = directory / "stored.parquet"
+        if isinstance(store, Database):
+            return await asyncio.to_thread(_export, store, path, self.start_s, self.end_s)
+        await asyncio.to_thread(store.source.fetch, path, start_s=self.start_s, end_s=self.end_s)
+        return None
 
     def _metered_rows(self, usage_points: int) -> list[int]:
         """Which usage points have a meter: all, or as many as the scenario says, drawn by seed."""
@@ -303,12 +399,6 @@ class _Run:
                 "Lower `meters` in [fleet], or leave it out to meter them all.",
             )
         return sorted(np.random.default_rng(self.scenario.seed).permutation(usage_points)[:wanted].tolist())
-
-    def _start_s(self) -> int:
-        """The scenario's start; at speed 1 the beginning of the interval that the wall clock is in."""
-        if self.request.speed == REAL_TIME:
-            return int(time.time()) // self.profile.facts.interval_length_s * self.profile.facts.interval_length_s
-        return self.scenario.start_s
 
 
 def _profile(fleet: FleetChoice) -> VendorProfile:
@@ -368,6 +458,10 @@ def _refuse_kills_of_an_external_broker(scenario: Scenario) -> None:
     ]
     if faults:
         raise UserError(faults, "Only an embedded broker can be killed: leave out --broker-url, or the event.")
+
+
+def _clock(time_s: float) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _run_event(disturbance: Disturbance) -> RunEvent:

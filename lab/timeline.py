@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return"]
@@ -32,6 +32,10 @@ class Disturbance:
     until_s: int
     target: str = ""
     serials: Sequence[str] = ()
+
+    def later(self, by_s: int) -> Disturbance:
+        """The same, moved in time."""
+        return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s)
 
 
 _VERBS: dict[str, tuple[Verb, Verb | None]] = {

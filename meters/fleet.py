@@ -144,6 +144,8 @@ class Fleet:
         A frame older than `now_s` (only after a restart) holds from its own time on. Raises FleetError, MemoryFullError
         or MemoryFailedError.
         """
+        # Without a barrier nobody settles, and this is the next to be called.
+        self._network.raise_failure()
         if now_s < self._now_s:
             raise FleetError(f"granted {now_s} s after {self._now_s} s: time does not run backwards")
         if self._resumed and frame is None:

@@ -158,10 +158,14 @@ class Network:
             for device in self.devices:
                 device.abandon()
 
-    async def _wait(self, roll: _Roll) -> None:
-        await roll.empty.wait()
+    def raise_failure(self) -> None:
+        """Raise what went wrong in a callback, where nobody could be told."""
         if self._failure is not None:
             raise self._failure
+
+    async def _wait(self, roll: _Roll) -> None:
+        await roll.empty.wait()
+        self.raise_failure()
 
     def _tick(self) -> None:
         # Keep-alive is between us and the broker, and the broker lives on the wall clock.

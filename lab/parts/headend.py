@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import traceback
 from collections.abc import Sequence
 
 from headend.clock import ManualClock, WallClock
@@ -51,7 +54,8 @@ class HeadPart:
         except HeadEndError as error:
             raise UserError([str(error)]) from error
         if body["wall_clock"]:
-            self._running = asyncio.create_task(self._head.run_forever(), name="head-end timers")
+            self._running = asyncio.create_task(self._head.run_timers(), name="head-end timers")
+            self._running.add_done_callback(_end_with)
         return {}, ()
 
     async def begin(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
@@ -85,6 +89,14 @@ class HeadPart:
         if self._head is not None:
             await self._head.stop()
         return {}, ()
+
+
+def _end_with(timers: asyncio.Task[None]) -> None:
+    """Nobody awaits the timers: without this the part would answer on, and a head-end that does nothing be judged."""
+    if not timers.cancelled() and (error := timers.exception()) is not None:
+        traceback.print_exception(error)
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":

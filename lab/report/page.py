@@ -79,6 +79,7 @@ def _tiles(verdict: Verdict) -> list[Tile]:
 
     share = f"{reads.stored / reads.expected:.3%} of expected" if reads.expected else "nothing was expected"
     late = "–" if reads.late is None else f"{reads.late:,}"
+    rejected = verdict.context.rejected_frames
     return [
         Tile("expected", f"{reads.expected:,}", "meter-intervals with supply"),
         Tile("stored", f"{reads.stored:,}", share),
@@ -87,7 +88,7 @@ def _tiles(verdict: Verdict) -> list[Tile]:
         zero("duplicates", reads.duplicate_rows, "rows beyond the first"),
         Tile("recovered", f"{reads.recovered:,}", "obtained by asking again"),
         Tile("late", late, "stored after their deadline"),
-        Tile("rejected frames", f"{verdict.context.rejected_frames:,}", "kept as dead letters"),
+        Tile("rejected frames", "–" if rejected is None else f"{rejected:,}", "kept as dead letters"),
     ]
 
 
@@ -96,8 +97,11 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     host, feeder, fleet = context.host, context.feeder, verdict.fleet
     database = host.database if host.timescaledb is None else f"{host.database}, TimescaleDB {host.timescaledb}"
     vendors = ", ".join(f"{count:,} {name}" for name, count in fleet.by_vendor.items())
-    p95 = ingest.receive_to_commit_ms.p95
-    commit = f", receive to commit {p95:.1f} ms (95 %)" if p95 == p95 else ""  # NaN is not itself
+    intake = "not known: the head-end is external"
+    if ingest is not None:
+        p95 = ingest.receive_to_commit_ms.p95
+        commit = f", receive to commit {p95:.1f} ms (95 %)" if p95 == p95 else ""  # NaN is not itself
+        intake = f"{ingest.messages:,} messages, {ingest.rows:,} rows, {ingest.rows_per_s:,.0f} rows/s{commit}"
     error_wh = verdict.comparison.accuracy.max_abs_error_wh
     return [
         ("Scenario", f"{context.scenario}, seed {context.seed}"),
@@ -108,9 +112,10 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
             f"{feeder.transformers:,} transformers",
         ),
         ("Fleet", f"{fleet.meters:,} meters ({vendors})"),
-        ("Speed", f"{clock.speed:,.0f} × real time: {_length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),
+        ("Speed", f"{clock.pace}: {_length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),
         ("Host", f"{host.cpu_count} × {host.cpu_model}, {host.memory_gib:g} GiB, Python {host.python}"),
         ("Services", f"{database}; {host.broker}"),
-        ("Intake", f"{ingest.messages:,} messages, {ingest.rows:,} rows, {ingest.rows_per_s:,.0f} rows/s{commit}"),
+        ("Head-end", context.headend),
+        ("Intake", intake),
         ("Accuracy", f"largest error {error_wh:.2f} Wh in an interval" if error_wh == error_wh else "not measured"),
     ]

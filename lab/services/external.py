@@ -11,6 +11,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import psycopg
@@ -53,15 +54,7 @@ async def check_database_url(url: str) -> ExternalDatabase:
     """Connect to `postgresql://user:password@host:port/database` and see whether it will do. Raises UserError."""
     parts = _split(url, "--database-url", ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
     where = f"{parts.hostname or 'the local server'}:{parts.port or _DEFAULT_POSTGRES_PORT}"
-    try:
-        connection = await psycopg.AsyncConnection.connect(url, connect_timeout=int(_TIMEOUT_S), autocommit=True)
-    except psycopg.ProgrammingError:
-        raise UserError(
-            "--database-url has a parameter after the '?' that PostgreSQL does not know",
-            "See https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS.",
-        ) from None
-    except psycopg.OperationalError as error:
-        raise _database_refusal(where, parts, str(error)) from None
+    connection = await _connect(url, parts, "--database-url")
     async with connection:
         row = await (
             await connection.execute(
@@ -82,6 +75,30 @@ async def check_database_url(url: str) -> ExternalDatabase:
     if faults:
         raise UserError(faults, "Name a PostgreSQL in which the user may write: GRANT CREATE ON DATABASE … TO …;")
     return ExternalDatabase(url, f"PostgreSQL {version.split()[0]}", timescaledb)
+
+
+async def check_stored_url(url: str) -> str:
+    """Connect to `postgresql://user:password@host:port/database`, to read; returns its version. Raises UserError."""
+    shape = "postgresql://user:password@host:5432/database?query=SELECT%20…"
+    parts = _split(url, "--stored", ("postgresql", "postgres"), shape)
+    connection = await _connect(url, parts, "--stored")
+    async with connection:
+        row = await (await connection.execute("SELECT current_setting('server_version')")).fetchone()
+    assert row is not None, "a query without a table answers one row"
+    return f"PostgreSQL {row[0].split()[0]}"
+
+
+async def _connect(url: str, parts: SplitResult, option: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    where = f"{parts.hostname or 'the local server'}:{parts.port or _DEFAULT_POSTGRES_PORT}"
+    try:
+        return await psycopg.AsyncConnection.connect(url, connect_timeout=int(_TIMEOUT_S), autocommit=True)
+    except psycopg.ProgrammingError:
+        raise UserError(
+            f"{option} has a parameter after the '?' that PostgreSQL does not know",
+            "See https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS.",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise _database_refusal(where, parts, str(error), option) from None
 
 
 async def check_broker_url(url: str) -> ExternalBroker:
@@ -129,7 +146,7 @@ def _split(url: str, option: str, schemes: tuple[str, ...], shape: str) -> Split
     return parts
 
 
-def _database_refusal(where: str, parts: SplitResult, text: str) -> UserError:
+def _database_refusal(where: str, parts: SplitResult, text: str, option: str) -> UserError:
     """What libpq said, by what the user can do about it. Its own text can hold parts of the address: not repeated."""
     user = unquote(parts.username) if parts.username else "(none given)"
     database = unquote(parts.path.lstrip("/")) or user
@@ -137,7 +154,7 @@ def _database_refusal(where: str, parts: SplitResult, text: str) -> UserError:
     if "password authentication failed" in said or "no password supplied" in said or "authentication failed" in said:
         return UserError(
             f"PostgreSQL at {where} does not accept the password of the user {user!r}",
-            "Check user name and password in --database-url (special characters are percent-encoded).",
+            f"Check user name and password in {option} (special characters are percent-encoded).",
         )
     if "does not exist" in said:
         what = f"role {user!r}" if "role" in said else f"database {database!r}"
@@ -152,12 +169,12 @@ def _database_refusal(where: str, parts: SplitResult, text: str) -> UserError:
     if "too many" in said or "starting up" in said or "shutting down" in said or "recovery" in said:
         return UserError(f"PostgreSQL at {where} takes no connections at the moment", "Try again in a while.")
     if "resolve" in said or "name or service" in said or "translate host" in said:
-        return UserError(f"the host {parts.hostname!r} is not known", _reach_hint("database"))
+        return UserError(f"the host {parts.hostname!r} is not known", _reach_hint("database", option))
     if "timeout" in said or "timed out" in said:
-        return UserError(f"no answer from {where} within {_TIMEOUT_S:.0f} s", _reach_hint("database"))
+        return UserError(f"no answer from {where} within {_TIMEOUT_S:.0f} s", _reach_hint("database", option))
     if "refused" in said:
-        return UserError(f"nothing listens at {where}: connection refused", _reach_hint("database"))
-    return UserError(f"cannot connect to PostgreSQL at {where}", _reach_hint("database"))
+        return UserError(f"nothing listens at {where}: connection refused", _reach_hint("database", option))
+    return UserError(f"cannot connect to PostgreSQL at {where}", _reach_hint("database", option))
 
 
 def _broker_refusal(where: str, broker: ExternalBroker, answer: ConnectAnswer) -> UserError:
@@ -179,5 +196,6 @@ def _broker_refusal(where: str, broker: ExternalBroker, answer: ConnectAnswer) -
             return UserError(f"the broker at {where} refuses: {answer.name.lower().replace('_', ' ')}", credentials)
 
 
-def _reach_hint(what: str) -> str:
-    return f"Is the {what} running, and can this machine reach it? Without --{what}-url amilab brings its own."
+def _reach_hint(what: str, option: str | None = None) -> str:
+    own = "" if option == "--stored" else f" Without --{what}-url amilab brings its own."
+    return f"Is the {what} running, and can this machine reach it?{own}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -123,9 +124,35 @@ def export_stored(
     return rows
 
 
+def within(table: pa.Table, *, start_s: float, end_s: float) -> pa.Table:
+    """The rows with start_s <= interval_start < end_s (epoch seconds)."""
+    start, end = (pa.scalar(round(time_s * 1e6), pa.int64()).cast(Kind.TIME.value) for time_s in (start_s, end_s))
+    starts = table["interval_start"]
+    return table.filter(pc.and_(pc.greater_equal(starts, start), pc.less(starts, end)))
+
+
+def query_is_ready(database_url: str, query: str = DEFAULT_QUERY) -> bool:
+    """Whether the columns of `query` will do; False if a relation that it reads is not there, or not yet.
+
+    Raises:
+        TableError: as stored_from_postgres.
+    """
+    try:
+        with _batches(database_url, f"SELECT * FROM ({_inner(query)}) AS s LIMIT 0", None, None):  # noqa: S608 - the query is the user's own
+            return True
+    except TableError as error:
+        if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
+            return False
+        raise
+
+
+def _inner(query: str) -> str:
+    return query.strip().rstrip(";")
+
+
 @contextmanager
 def _batches(database_url: str, query: str, start_s: float | None, end_s: float | None) -> Iterator[Iterator[pa.Table]]:
-    inner = query.strip().rstrip(";")
+    inner = _inner(query)
     try:
         with psycopg.connect(database_url, autocommit=False) as connection, connection.cursor() as cursor:
             # one snapshot for both statements, and a query that could only read

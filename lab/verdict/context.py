@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+OWN, EXTERNAL = "amilab", "external"
+"""Whose head-end is judged."""
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -68,6 +70,11 @@ class ClockFacts:
     def speed(self) -> float:
         return self.simulated_s / self.wall_s if self.wall_s > 0 else 0.0
 
+    @property
+    def pace(self) -> str:
+        """The speed in words."""
+        return f"{self.speed:,.{0 if self.speed >= 10 else 1}f} × real time"
+
 
 @dataclass(frozen=True, slots=True)
 class LatencyMs:
@@ -90,13 +97,15 @@ class IngestFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """`rejected_frames`: what the head-end could not use and kept. `collectors`: data concentrators in the fleet."""
+    """`rejected_frames`: what the head-end could not use and kept; None if it does not say, as `ingest`.
+    `collectors`: data concentrators in the fleet. `headend`: whose it is, "amilab" or "external"."""
 
     scenario: str
     seed: int
     host: Host
     feeder: FeederFacts
     clock: ClockFacts
-    ingest: IngestFacts = field(default_factory=IngestFacts)
-    rejected_frames: int = 0
+    ingest: IngestFacts | None = field(default_factory=IngestFacts)
+    rejected_frames: int | None = 0
     collectors: int = 0
+    headend: str = OWN

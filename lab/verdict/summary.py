@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lab.verdict.context import EXTERNAL
 from lab.verdict.criteria import CriterionResult
 from lab.verdict.verdict import Verdict
 
@@ -36,14 +37,17 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
         if verdict.passed
         else Text.assemble((" FAILED ", "bold white on red"), f"  {failed} of {len(verdict.criteria)} criteria")
     )
-    banner.append(f"  {verdict.context.scenario}, seed {verdict.context.seed}", style="dim")
+    whose = ", external head-end" if verdict.context.headend == EXTERNAL else ""
+    banner.append(f"  {verdict.context.scenario}, seed {verdict.context.seed}{whose}", style="dim")
     late = "unknown" if reads.late is None else f"{reads.late:,}"
+    frames = verdict.context.rejected_frames
+    rejected = "" if frames is None else f"  {frames:,} frames rejected"
     counts = Text(
         f"{reads.expected:,} expected  {reads.stored:,} stored  {reads.lost:,} lost  {reads.recovered:,} recovered  "
-        f"{late} late  {verdict.context.rejected_frames:,} frames rejected"
+        f"{late} late{rejected}"
     )
     pace = Text(
-        f"{clock.simulated_s / 3600:g} h simulated in {clock.wall_s:.1f} s ({clock.speed:,.0f} × real time)",
+        f"{clock.simulated_s / 3600:g} h simulated in {clock.wall_s:.1f} s ({clock.pace})",
         style="dim",
     )
     lines: list[RenderableType] = [banner, table, counts, pace]

@@ -5,13 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lab.verdict.compare import Comparison, compare
-from lab.verdict.context import RunContext
+from lab.verdict.context import IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.junit import junit_xml
 from lab.verdict.outages import InjectedOutage, read_outages
@@ -54,6 +55,7 @@ class Verdict:
             "scenario": context.scenario,
             "seed": context.seed,
             "passed": self.passed,
+            "headend": context.headend,
             "host": asdict(context.host),
             "feeder": asdict(context.feeder),
             "fleet": asdict(self.fleet),
@@ -78,7 +80,7 @@ class Verdict:
                 "max_abs_error_wh": accuracy.max_abs_error_wh,
                 "class_violations": accuracy.class_violations,
             },
-            "ingest": asdict(context.ingest),
+            "ingest": asdict(context.ingest) if context.ingest else _unknown(asdict(IngestFacts())),
             "outages": self._outages(),
             "criteria": [
                 {
@@ -116,6 +118,11 @@ class Verdict:
         (run_dir / "junit.xml").write_bytes(junit_xml(self))
         pq.write_table(self.comparison.discrepancies, run_dir / "discrepancies.parquet", compression="zstd")
         pq.write_table(self.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
+
+
+def _unknown(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same keys, every value null."""
+    return {name: _unknown(value) if isinstance(value, dict) else None for name, value in facts.items()}
 
 
 def _finite(value: object) -> object:

@@ -58,7 +58,7 @@ class ReadsBlock(Strict):
     late: int | None
     estimated: int
     recovered: int
-    rejected_frames: int
+    rejected_frames: int | None
 
 
 class AccuracyBlock(Strict):
@@ -74,10 +74,10 @@ class LatencyBlock(Strict):
 
 
 class IngestBlock(Strict):
-    messages: int
-    rows: int
-    messages_per_s: float
-    rows_per_s: float
+    messages: int | None
+    rows: int | None
+    messages_per_s: float | None
+    rows_per_s: float | None
     receive_to_commit_ms: LatencyBlock
 
 
@@ -114,6 +114,7 @@ class Schema1(Strict):
     scenario: str
     seed: int
     passed: bool
+    headend: str
     host: HostBlock
     feeder: FeederBlock
     fleet: FleetBlock
