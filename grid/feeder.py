@@ -12,18 +12,19 @@ import copy
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandapower as pp
-import pandapower.networks
 from numpy.typing import NDArray
 
+from grid.elements import Elements, take_over
 from grid.feeder_faults import faults_of_tables, power_flow_faults, unsupplied_loads
-from grid.pandapower_quiet import quiet_pandapower
+from grid.feeder_sources import SourceError, load_source
+from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
 
 DeviceKind = Literal["transformer", "section", "line", "service"]
@@ -88,6 +89,14 @@ class Feeder:
     """Transformer id → index in the net."""
     sections: dict[str, Section]
     lines: dict[str, int]
+    own_loads: Elements
+    """The usage points' loads as the net states them, (n,) in their order."""
+    behind_meter: Elements
+    """Generators that feed in behind a usage point's meter."""
+    bulk: Elements
+    """What loads or feeds the feeder without a meter; its owners are rows of `net.load`."""
+    profile_scenario: int
+    """The scenario of SimBench whose curves the elements' profiles are."""
     topology: Topology
     zones: Zones
     _tree: DominatorTree = field(repr=False)
@@ -115,7 +124,8 @@ class Feeder:
         return {point.id: position for position, point in enumerate(self.usage_points)}
 
     @cached_property
-    def _line_tree(self) -> DominatorTree:
+    def line_tree(self) -> DominatorTree:
+        """Node numbers: a bus's position; `bus_count + position` for a line."""
         return self.topology.line_tree(self.bus_position)
 
     @property
@@ -141,37 +151,28 @@ class Feeder:
             return np.array([self.position[device.id]], dtype=np.intp)
         if device.kind == "line":
             row = self.net.line.index.get_loc(self.lines[device.id])
-            return self._line_tree.dominated(self.bus_count + row)
+            return self.line_tree.dominated(self.bus_count + row)
         if device.kind == "section":
             return self._tree.dominated(self.sections[device.id].zone)
         row = self.net.trafo.index.get_loc(self.transformers[device.id])
         return self._tree.dominated(self.zones.count + row)
 
 
-def _schutterwald() -> Any:
-    """A German village with 14 MV/LV transformers: https://doi.org/10.3390/en13164052, shipped by pandapower.
-
-    The published tap position lowers the voltage by 2.5 % on top of a source at 0.965 pu; real evening peaks then fall
-    below the 0.9 pu of EN 50160. The taps are put to neutral, as the network's operator would.
-    """
-    with quiet_pandapower():
-        net = pandapower.networks.lv_schutterwald()
-    net.trafo["tap_pos"] = net.trafo["tap_neutral"]
-    return net
-
-
-_LOADERS: dict[str, Callable[[], Any]] = {"schutterwald": _schutterwald}
-
-
 def load_feeder(name: str) -> Feeder:
-    """The feeder of that name. Raises FeederError, for an unknown name with the known ones."""
-    loader = _LOADERS.get(name)
-    if loader is None:
-        raise FeederError(name, [f"unknown; known feeders: {', '.join(sorted(_LOADERS))}"])
-    return build_feeder(name, loader())
+    """`schutterwald`, `simbench:<code>`, or `file:<path>` of a pandapower JSON file.
+
+    Raises FeederError, for an unknown name with the known ones.
+    """
+    try:
+        source = load_source(name)
+    except SourceError as error:
+        raise FeederError(name, [str(error)]) from error
+    return build_feeder(source.label, source.net, profile_scenario=source.profile_scenario)
 
 
-def build_feeder(name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV) -> Feeder:
+def build_feeder(
+    name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV, profile_scenario: int = DEFAULT_SCENARIO
+) -> Feeder:
     """Check a pandapower net and derive its usage points, transformers and sections. `net` is not changed.
 
     Loads on buses up to `max_vn_kv` become usage points. Raises FeederError, listing every fault.
@@ -192,7 +193,7 @@ def build_feeder(name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV) -> F
         faults.extend(power_flow_faults(net))
     if faults:
         raise FeederError(name, faults)
-    return _assemble(name, net, topology, loads, max_vn_kv)
+    return _assemble(name, net, topology, loads, max_vn_kv, profile_scenario)
 
 
 def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:
@@ -227,7 +228,9 @@ def _coordinates(geo: object) -> tuple[float | None, float | None]:
     return float(longitude), float(latitude)
 
 
-def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: float) -> Feeder:
+def _assemble(
+    name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: float, profile_scenario: int
+) -> Feeder:
     zones = topology.zones()
     bus_position = net.bus.index.get_indexer(loads["bus"])
     tree = topology.zone_tree(zones, bus_position)
@@ -248,6 +251,7 @@ def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: fl
         section = by_zone.get(int(zones.of_bus[bus_position[position]]), "")
         points.append(UsagePoint(ids[position], int(load), int(bus), fed_by[position], section, longitude, latitude))
     line_names = _unique_names(net.line.index, net.line["name"], "", "line")
+    own_loads, behind_meter, bulk = take_over(net, loads)
     return Feeder(
         name=name,
         net=net,
@@ -255,6 +259,10 @@ def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: fl
         transformers={key: int(index) for key, index in zip(trafo_names, net.trafo.index, strict=True)},
         sections={section.id: section for section in sections},
         lines={key: int(index) for key, index in zip(line_names, net.line.index, strict=True)},
+        own_loads=own_loads,
+        behind_meter=behind_meter,
+        bulk=bulk,
+        profile_scenario=profile_scenario,
         topology=topology,
         zones=zones,
         _tree=tree,

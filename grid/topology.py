@@ -172,7 +172,7 @@ class DominatorTree:
     the answer is right for meshed nets, too. The tree is laid out so that what a node dominates is one slice.
     """
 
-    __slots__ = ("_order", "_span")
+    __slots__ = ("_depth", "_order", "_span")
 
     def __init__(self, edges: Iterable[tuple[int, int]], roots: Iterable[int], points: Iterable[int]) -> None:
         graph = nx.DiGraph()
@@ -191,12 +191,17 @@ class DominatorTree:
         order: list[int] = []
         begin: dict[int, int] = {}
         self._span: dict[int, tuple[int, int]] = {}
+        self._depth: dict[int, int] = {}
         stack: list[tuple[int, bool]] = [(_SOURCE, False)]
+        open_nodes = 0
         while stack:
             node, done = stack.pop()
             if done:
                 self._span[node] = (begin[node], len(order))
+                open_nodes -= 1
                 continue
+            self._depth[node] = open_nodes
+            open_nodes += 1
             begin[node] = len(order)
             order.extend(held[node])
             stack.append((node, True))
@@ -207,3 +212,7 @@ class DominatorTree:
         """Positions of the points, ascending; empty for a node that no root reaches."""
         start, end = self._span.get(node, (0, 0))
         return np.sort(self._order[start:end])
+
+    def depth(self, node: int) -> int | None:
+        """How many nodes lie on every way from the roots to this one, itself included; None if no root reaches it."""
+        return self._depth.get(node)
