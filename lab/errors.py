@@ -5,7 +5,10 @@ Everything else is a programming error and is left to crash with its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 EXIT_USER_ERROR = 2
 EXIT_PART_FAILED = 3
@@ -49,3 +52,22 @@ def describe_exit(returncode: int | None) -> str:
     if returncode < 0:
         return f"was killed by signal {-returncode}"
     return f"ended with exit code {returncode}"
+
+
+NO_SPACE = os.strerror(errno.ENOSPC)
+SPACE_HINT = (
+    "Free some space, or choose another place: --out for the results, TMPDIR for the embedded database and the meters' "
+    "memory."
+)
+
+
+@contextmanager
+def full_disk_as_user_error() -> Iterator[None]:
+    """A full disk, or a quota that is used up, is the user's to put right; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        raise UserError(f"no space is left on the disk{where}", SPACE_HINT) from error

@@ -19,7 +19,7 @@ import orjson
 import zmq
 import zmq.asyncio
 
-from lab.errors import UserError
+from lab.errors import UserError, full_disk_as_user_error
 
 TOKEN_VARIABLE = "AMILAB_LINK_TOKEN"  # noqa: S105 - the variable's name, not a secret
 HELLO = b"hello"
@@ -127,7 +127,8 @@ async def serve_part(name: str, address: str, handlers: dict[str, Handler]) -> N
                 await socket.send_multipart([orjson.dumps({"id": message["id"], "body": {}})])
                 return
             try:
-                body, out = await handlers[op](message["body"], blobs)
+                with full_disk_as_user_error():
+                    body, out = await handlers[op](message["body"], blobs)
             except UserError as error:
                 answer = {"id": message["id"], "faults": error.faults, "hint": error.hint}
                 await socket.send_multipart([orjson.dumps(answer)])

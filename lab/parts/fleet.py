@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grid.world import WorldFrame
-from lab.errors import UserError
+from lab.errors import SPACE_HINT, UserError
 from lab.link import Body, Handler
 from lab.parts.process import run_part
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
@@ -23,7 +23,7 @@ class FleetPart:
         self._fleet: Fleet | None = None
 
     def handlers(self) -> dict[str, Handler]:
-        return {
+        served: dict[str, Handler] = {
             "init": self.init,
             "advance": self.advance,
             "settle": self.settle,
@@ -33,6 +33,7 @@ class FleetPart:
             "finish": self.finish,
             "stop": self.stop,
         }
+        return {name: _telling(handler) for name, handler in served.items()}
 
     @property
     def fleet(self) -> Fleet:
@@ -57,15 +58,12 @@ class FleetPart:
         )
         try:
             await self._fleet.start()
-        except (FleetError, MemoryFailedError) as error:
+        except FleetError as error:
             raise UserError([str(error)]) from error
         return {}, ()
 
     async def advance(self, body: Body, blobs: Sequence[bytes]) -> Answer:
-        try:
-            await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
-        except MemoryFullError as error:
-            raise UserError([str(error)], "Free some space or choose another --out.") from error
+        await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
         return {"next_due_s": self.fleet.next_due()}, ()
 
     async def settle(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
@@ -103,6 +101,18 @@ class FleetPart:
         if self._fleet is not None:
             await self._fleet.stop()
         return {}, ()
+
+
+def _telling(handler: Handler) -> Handler:
+    """A memory that fails may show in any call: a command that comes in is written down, too."""
+
+    async def told(body: Body, blobs: Sequence[bytes]) -> Answer:
+        try:
+            return await handler(body, blobs)
+        except MemoryFailedError as error:
+            raise UserError([str(error)], SPACE_HINT if isinstance(error, MemoryFullError) else None) from error
+
+    return told
 
 
 if __name__ == "__main__":

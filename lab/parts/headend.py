@@ -8,6 +8,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from headend.clock import ManualClock, WallClock
 from headend.errors import HeadEndError
 from headend.service import HeadEnd
@@ -43,7 +45,15 @@ class HeadPart:
         return self._head
 
     async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        settings = HeadEndSettings(**body["settings"])
+        try:
+            settings = HeadEndSettings(**body["settings"])
+        except ValidationError as error:
+            # What the lab gives is right; the rest comes from the environment.
+            names = ["_".join(map(str, fault["loc"])).upper() for fault in error.errors()]
+            raise UserError(
+                [f"AMILAB_HEADEND_{name}: {fault['msg']}" for name, fault in zip(names, error.errors(), strict=True)],
+                "Correct or unset these variables of the environment.",
+            ) from error
         if body["wall_clock"]:
             self._head = HeadEnd(settings, WallClock())
         else:

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from lab.errors import UserError
+from lab.errors import SPACE_HINT, UserError
 from lab.reaper import DIRECTORY_PREFIX, Reaper
 from lab.supervisor import Identity
 
@@ -72,7 +72,7 @@ def require_free_space(path: Path, size_bytes: int) -> None:
     if free < size_bytes:
         raise UserError(
             f"{existing} has {free / _MIB:,.0f} MiB free; the run needs {size_bytes / _MIB:,.0f} MiB",
-            "Free some space, or choose another place: --out for the results, TMPDIR for the embedded database.",
+            SPACE_HINT,
         )
 
 
