@@ -19,6 +19,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from lab.link import PartGone
@@ -40,11 +41,15 @@ class GridStep:
 
 @dataclass(frozen=True, slots=True)
 class FleetRound:
-    """One fleet's part of a round: messages sent since the last, serials newly subscribed, next instant [epoch s]."""
+    """One fleet's part of a round: messages sent since the last, serials newly subscribed, next instant [epoch s].
+
+    `connected`: how many meters are, now.
+    """
 
     sent: int
     fresh: Sequence[str]
     next_due_s: float | None
+    connected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Barrier:
         self._fleet_due_s: list[float | None] = [None] * len(self._fleets)
         self._head_due_s: float | None = None
         self.head_may_die = False
+        self.out_of_touch = False
+        """Whether the last round found the head-end, or all meters, without a connection to the broker."""
         self.now_s = 0
         self.rounds = 0
 
@@ -109,14 +116,18 @@ class Barrier:
         await self.quiesce()
 
     async def grant(self, now_s: int) -> None:
-        """Let every member do what is due at `now_s` [epoch s], and wait until the lab is quiescent."""
+        """Let every member do what is due at `now_s` [epoch s], and wait until the lab is quiescent.
+
+        :raises BarrierStalled: the head-end did not finish, or a round took longer than the limit.
+        """
         self.now_s = now_s
         step, _ = await asyncio.gather(self._grid.advance(now_s), self._begin())
         self._grid_due_s = step.next_due_s
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
         await self.quiesce()
         if self._head is not None and self._head_due_s is not None and self._head_due_s <= now_s:
-            await self._survive(self._head.advance())
+            # It may have commands to store, and wait for its database.
+            await self._within_limit(self._survive(self._head.advance()))
             await self.quiesce()
 
     async def quiesce(self) -> None:
@@ -124,15 +135,18 @@ class Barrier:
 
         :raises BarrierStalled: a round took longer than the limit.
         """
-        while True:
-            try:
-                async with asyncio.timeout(self._stall_s):
-                    if await self._round():
-                        return
-            except TimeoutError as error:
-                raise BarrierStalled(
-                    f"the lab did not settle within {self._stall_s:g} s of wall-clock time at simulated {self.now_s}"
-                ) from error
+        while not await self._within_limit(self._round()):
+            pass
+
+    async def _within_limit(self, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return await work
+        except TimeoutError as error:
+            instant = datetime.fromtimestamp(self.now_s, UTC)
+            raise BarrierStalled(
+                f"the lab did not settle within {self._stall_s:g} s of wall-clock time at simulated {instant:%F %T}"
+            ) from error
 
     async def _begin(self) -> None:
         if self._head is not None:
@@ -151,6 +165,7 @@ class Barrier:
         self.rounds += 1
         fleets = await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
         self._fleet_due_s = [fleet.next_due_s for fleet in fleets]
+        self.out_of_touch = not any(fleet.connected for fleet in fleets)
         head = self._head
         if head is None:
             return True
@@ -158,6 +173,7 @@ class Barrier:
         if settled is None:
             return True
         self._head_due_s = settled.next_due_s
+        self.out_of_touch |= not settled.connected
         targets = sorted({*settled.commanded, *(serial for fleet in fleets for serial in fleet.fresh)})
         if not targets or not settled.connected:
             return True

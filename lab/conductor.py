@@ -34,6 +34,9 @@ class Stage(Protocol):
     async def bring_back(self, part: str, now_s: int) -> Head | None:
         """Start a killed part; return once it is ready, with its member of the barrier if it has one."""
 
+    async def await_broker(self, now_s: int) -> None:
+        """Return once the broker serves, if it is not one that the scenario has killed."""
+
 
 async def conduct(
     barrier: Barrier,
@@ -47,6 +50,9 @@ async def conduct(
     progress: Callable[[int], None] = lambda _now_s: None,
 ) -> None:
     """Run from `start_s` to `end_s` [epoch s], both granted.
+
+    Simulated time stands still while a broker is away that nobody killed on purpose: a minute of its absence would
+    else be a day of the meters'.
 
     :param speed: simulated seconds per wall-clock second at most; None for as fast as the work takes.
     """
@@ -64,6 +70,10 @@ async def conduct(
         progress(now_s)
         if now_s >= end_s:
             return
+        if barrier.out_of_touch:
+            asked = time.monotonic()
+            await stage.await_broker(now_s)
+            began += time.monotonic() - asked
         instants = [barrier.next_due_s(), pending[0].at_s if pending else None, end_s]
         now_s = max(now_s, min(instant for instant in instants if instant is not None))
 

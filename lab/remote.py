@@ -35,7 +35,7 @@ class RemoteFleet:
         body = (await self._link.call(self.name, "settle")).body
         self.sent += body["sent"]
         self.connected = body["connected"]
-        return FleetRound(body["sent"], body["fresh"], body["next_due_s"])
+        return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"])
 
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
         own = [serial for serial in serials if serial in self.serials]

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from lab.barrier import Barrier, BarrierStalled
 from lab.conductor import conduct
-from lab.errors import UserError
+from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
 from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
 from lab.fleet_table import write_fleet_table
 from lab.link import Body
@@ -26,13 +26,12 @@ from lab.realtime import RealTime
 from lab.reaper import Reaper
 from lab.report import RunEvent, write_report
 from lab.scenario import FleetChoice, KillEvent, Scenario
-from lab.services.external import check_broker_url
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import ShippedMeter, commission, write_command_key, write_shipment
 from lab.stage import BROKER, FLEET, GRID, HEADEND, METERS_PER_FLEET, Stage
 from lab.stored_source import StoredSource
 from lab.supervisor import Supervisor
-from lab.surroundings import BrokerAccess, Database, open_broker, open_database
+from lab.surroundings import BrokerAccess, Database, Externals, check_externals, open_broker, open_database
 from lab.targets import choose_targets
 from lab.timeline import Disturbance, actions
 from lab.verdict.adapters import export_stored
@@ -45,6 +44,9 @@ from meters.profile import VendorProfile, load_profile
 REAL_TIME = 1.0
 _BYTES_PER_READING = 400
 """On the disk, in the meters' memory and in the results together; measured at 250 to 330."""
+_LEAST_BYTES = 16 << 20
+"""Of any run's results: the truth of a whole feeder, a report, logs."""
+_NOTICE_S = 0.3
 _OPEN_FILES_BESIDE_METERS = 200
 SHIPMENT = "shipment.csv"
 COMMAND_KEY = "command.key"
@@ -99,11 +101,18 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     """
     if request.broker_url is not None:
         _refuse_kills_of_an_external_broker(request.scenario)
+    externals = await check_externals(request.database_url, request.broker_url)
+    with full_disk_as_user_error():
+        return await _supervised(request, progress, externals)
+
+
+async def _supervised(request: RunRequest, progress: RunProgress, externals: Externals) -> RunResult:
     directory = new_run_directory(request.out, request.scenario)
     with Reaper(directory.name) as reaper:
+        require_free_space(directory, _LEAST_BYTES)
         work = make_private_directory(reaper)
         supervisor = Supervisor(directory / "logs", reaper)
-        lab = asyncio.create_task(_Run(request, progress, directory, work, supervisor).execute())
+        lab = asyncio.create_task(_Run(request, progress, externals, directory, work, supervisor).execute())
         watch = asyncio.create_task(supervisor.watch())
         try:
             await asyncio.wait([lab, watch], return_when=asyncio.FIRST_COMPLETED)
@@ -112,6 +121,10 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
                 await asyncio.gather(lab, return_exceptions=True)
                 await watch
             return await lab
+        except PartFailed as error:
+            if any(NO_SPACE in line for line in error.log_tail):
+                raise UserError([f"no space is left on the disk for {error.name}"], SPACE_HINT) from error
+            raise
         finally:
             for task in (lab, watch):
                 task.cancel()
@@ -126,9 +139,16 @@ class _Run:
     """The state of one run while it goes on."""
 
     def __init__(
-        self, request: RunRequest, progress: RunProgress, directory: Path, work: Path, supervisor: Supervisor
+        self,
+        request: RunRequest,
+        progress: RunProgress,
+        externals: Externals,
+        directory: Path,
+        work: Path,
+        supervisor: Supervisor,
     ) -> None:
         self.request = request
+        self.externals = externals
         self.scenario = request.scenario
         self.progress = progress
         self.directory = directory
@@ -136,6 +156,8 @@ class _Run:
         self.supervisor = supervisor
         self.profile = _profile(request.scenario.fleet)
         self.stage = Stage.create(supervisor, request.parts)
+        self.stage.external_broker = externals.broker
+        self.stage.news = progress.news
         # When the parts' time begins, and when the judged window does; at speed 1 the meters must be connected first.
         self.origin_s = int(time.time()) if self.in_real_time else self.scenario.start_s
         self.start_s = self.origin_s
@@ -154,26 +176,33 @@ class _Run:
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.stage.link.close)
-            with self.progress.step("starting the database and loading the feeder"):
-                store, grid = await self._first_parts(stack)
-            with self.progress.step(f"commissioning {len(grid['usage_points']):,} meters"):
-                meters, disturbances, broker = await self._commission(stack, grid, store)
-            real_time: RealTime | None = None
-            if self.in_real_time:
-                real_time = RealTime(self.stage.grid, self.stage.fleets, self.stage, start_s=self.origin_s)
-                disturbances = await self._begin_in_real_time(stack, real_time, meters, disturbances, broker)
-            began = time.monotonic()
-            with self.progress.simulated_time(self.start_s, self.end_s + self.scenario.settle_s):
-                await self._live(disturbances, real_time)
-            wall_s = time.monotonic() - began
-            with self.progress.step("collecting truth, journal and what was stored"):
-                rejected = await self._collect(store, meters)
+            try:
+                with self.progress.step("starting the database and loading the feeder"):
+                    store, grid = await self._first_parts(stack)
+                with self.progress.step(f"commissioning {len(grid['usage_points']):,} meters"):
+                    meters, disturbances, broker = await self._commission(stack, grid, store)
+                real_time: RealTime | None = None
+                if self.in_real_time:
+                    real_time = RealTime(self.stage.grid, self.stage.fleets, self.stage, start_s=self.origin_s)
+                    disturbances = await self._begin_in_real_time(stack, real_time, meters, disturbances, broker)
+                began = time.monotonic()
+                with self.progress.simulated_time(self.start_s, self.end_s + self.scenario.settle_s):
+                    await self._live(disturbances, real_time)
+                wall_s = time.monotonic() - began
+                with self.progress.step("collecting truth, journal and what was stored"):
+                    rejected = await self._collect(store, meters)
+            except Exception:
+                # It may have failed because a part is dead. The supervisor is about to notice, and knows more.
+                await asyncio.sleep(_NOTICE_S)
+                raise
+            finally:
+                # Whoever writes must be gone before his schema goes.
+                await self.supervisor.stop_all()
             host = Host.here(
                 database=store.version,
                 timescaledb=store.timescaledb,
                 broker=broker.version,
             )
-            await self.supervisor.stop_all()
         with self.progress.step("judging"):
             context = RunContext(
                 scenario=self.scenario.name,
@@ -197,7 +226,12 @@ class _Run:
             parts.insert(1, (HEADEND, HEADEND))
         for name, kind in parts:
             await self.stage.start_part(name, kind)
-        return await asyncio.gather(self._open_store(stack), self._load_feeder())
+        loading = asyncio.create_task(self._load_feeder())
+        try:
+            return await self._open_store(stack), await loading
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
 
     async def _open_store(self, stack: AsyncExitStack) -> Database | ExternalStore:
         if self.request.external is not None:
@@ -207,11 +241,12 @@ class _Run:
             return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {version}")
         return await stack.enter_async_context(
             open_database(
-                self.request.database_url,
+                self.externals.database,
                 self.work,
                 self.supervisor,
                 schema=f"amilab_{self.group.lower()}",
                 keep=self.request.keep,
+                tell=self.progress.news,
             )
         )
 
@@ -229,9 +264,9 @@ class _Run:
         count = len(rows)
         require_open_files(min(count, METERS_PER_FLEET) + _OPEN_FILES_BESIDE_METERS)
         readings = count * (self.scenario.duration_s + self.scenario.settle_s) // self.profile.facts.interval_length_s
-        require_free_space(self.directory, readings * _BYTES_PER_READING)
-        external = None if self.request.broker_url is None else await check_broker_url(self.request.broker_url)
-        meters = commission([grid["usage_points"][row] for row in rows], self.group, external)
+        for place in (self.directory, self.work):
+            require_free_space(place, readings * _BYTES_PER_READING)
+        meters = commission([grid["usage_points"][row] for row in rows], self.group, self.externals.broker)
         disturbances = await choose_targets(
             self.scenario,
             start_s=self.start_s,
@@ -249,7 +284,7 @@ class _Run:
             command_public_key=write_command_key(key),
         )
         broker = await stack.enter_async_context(
-            open_broker(external, self.work, self.supervisor, group=self.group, meters=meters)
+            open_broker(self.externals.broker, self.work, self.supervisor, group=self.group, meters=meters)
         )
         self.stage.broker = broker.embedded
         for number in range(1, -(-count // METERS_PER_FLEET)):
@@ -361,9 +396,7 @@ class _Run:
                 progress=at,
             )
         except BarrierStalled as error:
-            raise UserError(
-                [str(error)], "See the parts' logs in the run's directory; is the database or the broker overloaded?"
-            ) from error
+            raise await self._explained(error) from error
 
     async def _collect(self, store: Database | ExternalStore, meters: Sequence[ShippedMeter]) -> int | None:
         """Write the three tables and the fleet's description; returns how many frames were rejected, if known."""
@@ -387,6 +420,15 @@ class _Run:
             return await asyncio.to_thread(_export, store, path, self.start_s, self.end_s)
         await asyncio.to_thread(store.source.fetch, path, start_s=self.start_s, end_s=self.end_s)
         return None
+
+    async def _explained(self, stalled: BarrierStalled) -> UserError:
+        try:
+            await check_externals(self.request.database_url, self.request.broker_url)
+        except UserError as away:
+            return UserError([str(stalled), *away.faults], away.hint)
+        return UserError(
+            [str(stalled)], "See the parts' logs in the run's directory; is the database or the broker overloaded?"
+        )
 
     def _metered_rows(self, usage_points: int) -> list[int]:
         """Which usage points have a meter: all, or as many as the scenario says, drawn by seed."""
@@ -445,8 +487,13 @@ def _export(database: Database, path: Path, start_s: int, end_s: int) -> int:
         export_stored(database.url, path, query=query, start_s=start_s, end_s=end_s)
     except TableError as error:
         raise UserError(error.faults, "The head-end's view stored_reading could not be read.") from error
-    with psycopg.connect(database.url) as connection:
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
+    try:
+        with psycopg.connect(database.url) as connection:
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
+    except psycopg.OperationalError as error:
+        raise UserError(
+            ["the database went away while the results were read from it"], "Start the run again once it is back."
+        ) from error
     return int(row[0]) if row else 0
 
 

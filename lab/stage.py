@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lab.ingest_totals import IngestTotals
 from lab.link import TOKEN_VARIABLE, LabLink
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
+from lab.services.external import ExternalBroker, await_broker
 from lab.shipment import ShippedMeter
 from lab.supervisor import ProcessSpec, Supervisor
 
@@ -23,6 +25,8 @@ BROKER = "broker"
 FLEET = "fleet"
 PART_MODULES = {GRID: "lab.parts.grid", FLEET: "lab.parts.fleet", HEADEND: "lab.parts.headend"}
 METERS_PER_FLEET = 10_000
+BROKER_PATIENCE_S = 60.0
+"""For how long an external broker may be away, on the wall clock."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class Stage:
     token: str
     modules: Mapping[str, str]
     broker: EmbeddedBroker | None = None
+    external_broker: ExternalBroker | None = None
+    news: Callable[[str], None] = lambda _text: None
     head_init: dict[str, Any] = field(default_factory=dict)
     fleets: list[RemoteFleet] = field(default_factory=list)
     ingest: IngestTotals = field(default_factory=IngestTotals)
@@ -140,3 +146,20 @@ class Stage:
             return None
         await self.start_part(HEADEND, HEADEND)
         return await self.start_head(now_s, broker_may_be_away=True)
+
+    async def await_broker(self, now_s: int) -> None:
+        """Return once an external broker serves. An embedded one is away only when the scenario says so.
+
+        :raises UserError: it stays away for `BROKER_PATIENCE_S`.
+        """
+        broker = self.external_broker
+        if broker is None:
+            return
+
+        def away() -> None:
+            self.news(
+                f"{datetime.fromtimestamp(now_s, UTC):%H:%M:%S} the broker at {broker.host}:{broker.port} is away: "
+                "simulated time stands still until it is back"
+            )
+
+        await await_broker(broker, patience_s=BROKER_PATIENCE_S, away=away)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from lab.errors import UserError
 from lab.services.broker import EmbeddedBroker
 from lab.services.broker_config import BrokerUser, device_user, head_end_user
-from lab.services.external import ExternalBroker, check_database_url
+from lab.services.external import ExternalBroker, ExternalDatabase, check_broker_url, check_database_url
 from lab.services.postgres import EmbeddedPostgres
 from lab.shipment import ShippedMeter
 from lab.supervisor import Supervisor
@@ -43,21 +45,58 @@ class BrokerAccess:
     embedded: EmbeddedBroker | None
 
 
+@dataclass(frozen=True, slots=True)
+class Externals:
+    """What somebody else runs, if anything."""
+
+    database: ExternalDatabase | None
+    broker: ExternalBroker | None
+
+
+async def check_externals(database_url: str | None, broker_url: str | None) -> Externals:
+    """Look at both before anything is started. Raises UserError with the faults of both."""
+
+    async def nothing() -> None:
+        return None
+
+    found = await asyncio.gather(
+        nothing() if database_url is None else check_database_url(database_url),
+        nothing() if broker_url is None else check_broker_url(broker_url),
+        return_exceptions=True,
+    )
+    refusals = [one for one in found if isinstance(one, UserError)]
+    if refusals:
+        raise UserError(
+            [fault for refusal in refusals for fault in refusal.faults],
+            "\n".join(dict.fromkeys(refusal.hint for refusal in refusals if refusal.hint)),
+        )
+    database, broker = found
+    if isinstance(database, BaseException):
+        raise database
+    if isinstance(broker, BaseException):
+        raise broker
+    return Externals(database, broker)
+
+
 @asynccontextmanager
 async def open_database(
-    url: str | None, work: Path, supervisor: Supervisor, *, schema: str, keep: bool
+    external: ExternalDatabase | None,
+    work: Path,
+    supervisor: Supervisor,
+    *,
+    schema: str,
+    keep: bool,
+    tell: Callable[[str], None],
 ) -> AsyncIterator[Database]:
-    """A PostgreSQL of the run's own; or a schema of its own in the one at `url`, dropped afterwards unless `keep`.
-
-    :raises UserError: the database at `url` cannot be reached, or used.
-    """
-    if url is not None:
-        facts = await check_database_url(url)
+    """A PostgreSQL of the run's own; or a schema of its own in the `external` one, dropped afterwards unless `keep`."""
+    if external is not None:
         try:
-            yield Database(url, schema, facts.version, facts.timescaledb)
+            yield Database(external.url, schema, external.version, external.timescaledb)
         finally:
-            if not keep:
-                await _drop_schema(url, schema)
+            if keep:
+                tell(f"kept: the schema {schema}")
+            else:
+                await _drop_schema(external.url, schema, tell)
         return
     postgres = EmbeddedPostgres(work, supervisor)
     try:
@@ -92,6 +131,9 @@ async def open_broker(
         broker.close()
 
 
-async def _drop_schema(url: str, schema: str) -> None:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+async def _drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:
+    try:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as connection:
+            await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+    except psycopg.OperationalError:
+        tell(f"the database is away, so the schema {schema} could not be dropped: drop it when it is back")

@@ -7,9 +7,12 @@ host.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -21,6 +24,7 @@ from lab.services.mqtt_probe import ConnectAnswer, probe
 from lab.services.postgres import OLDEST_MAJOR
 
 _TIMEOUT_S = 5.0
+_RETURN_POLL_S = 0.25
 _DEFAULT_MQTT_PORT = 1883
 _DEFAULT_POSTGRES_PORT = 5432
 _USER_INFO = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*")  # RFC 3986, 3.2.1
@@ -112,9 +116,15 @@ async def check_broker_url(url: str) -> ExternalBroker:
     username = None if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
     broker = ExternalBroker(parts.hostname, parts.port or _DEFAULT_MQTT_PORT, username, password)
+    await check_broker(broker)
+    return broker
+
+
+async def check_broker(broker: ExternalBroker) -> None:
+    """Connect to `broker` and see whether it lets us in. Raises UserError."""
     where = f"{broker.host}:{broker.port}"
     try:
-        answer = await probe(broker.host, broker.port, username, password, _TIMEOUT_S)
+        answer = await probe(broker.host, broker.port, broker.username, broker.password, _TIMEOUT_S)
     except TimeoutError:
         raise UserError(f"no answer from {where} within {_TIMEOUT_S:.0f} s", _reach_hint("broker")) from None
     except socket.gaierror as error:
@@ -124,7 +134,30 @@ async def check_broker_url(url: str) -> ExternalBroker:
         raise UserError(f"cannot connect to the broker at {where}: {reason}", _reach_hint("broker")) from None
     if answer is not ConnectAnswer.ACCEPTED:
         raise _broker_refusal(where, broker, answer)
-    return broker
+
+
+async def await_broker(broker: ExternalBroker, *, patience_s: float, away: Callable[[], None]) -> None:
+    """Return once `broker` lets us in; `away` is told, once, if it does not at first.
+
+    :raises UserError: it does not within `patience_s` of wall-clock time.
+    """
+    deadline_s = time.monotonic() + patience_s
+    told = False
+    while True:
+        try:
+            await check_broker(broker)
+        except UserError as error:
+            if time.monotonic() > deadline_s:
+                raise UserError(
+                    [f"the broker has not come back within {patience_s:.0f} s", *error.faults],
+                    "See why it went away, and start the run again once it is back.",
+                ) from None
+            if not told:
+                away()
+            told = True
+            await asyncio.sleep(_RETURN_POLL_S)
+        else:
+            return
 
 
 def _split(url: str, option: str, schemes: tuple[str, ...], shape: str) -> SplitResult:

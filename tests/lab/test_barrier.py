@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -64,7 +65,8 @@ class ToyFleet:
         await self.broker.delay()
         sent, self.sent = self.sent, 0
         fresh, self.fresh = self.fresh, []
-        return FleetRound(sent, fresh, float(self.now_s - self.now_s % self.period_s + self.period_s))
+        due_s = float(self.now_s - self.now_s % self.period_s + self.period_s)
+        return FleetRound(sent, fresh, due_s, len(self.serials))
 
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
         for serial in set(serials) & set(self.serials):
@@ -206,8 +208,46 @@ async def test_a_part_that_never_settles_is_reported_and_not_waited_for_for_ever
 
     broker = ToyBroker(5)
     barrier = Barrier(ToyGrid(900), [Stuck(broker, ["A"], 900)], ToyHead(broker), stall_s=0.05)
-    with pytest.raises(BarrierStalled, match="simulated 900"):
+    with pytest.raises(BarrierStalled, match="simulated 1970-01-01 00:15:00"):
         await barrier.grant(900)
+
+
+async def test_a_head_end_that_never_ends_its_timers_is_reported_too() -> None:
+    """It may be waiting for a database that does not come back."""
+
+    class Stuck(ToyHead):
+        async def advance(self) -> None:
+            await asyncio.Event().wait()
+
+    broker = ToyBroker(5)
+    head = Stuck(broker)
+    head.timer_s = 900
+    barrier = Barrier(ToyGrid(900), [ToyFleet(broker, ["A"], 900)], head, stall_s=0.2)
+    with pytest.raises(BarrierStalled, match="simulated 1970-01-01 00:15:00"):
+        await barrier.grant(900)
+
+
+@pytest.mark.parametrize("gone", ["meters", "head-end"])
+async def test_it_is_told_when_the_broker_seems_to_be_away(gone: str) -> None:
+    class Alone(ToyFleet):
+        async def settle(self) -> FleetRound:
+            return replace(await super().settle(), connected=0)
+
+    class Cut(ToyHead):
+        async def settle(self) -> HeadRound:
+            return replace(await super().settle(), connected=False)
+
+    broker = ToyBroker(5)
+    fleets = [ToyFleet(broker, ["A"], 900), ToyFleet(broker, ["B"], 900)]
+    whole = Barrier(ToyGrid(900), [*fleets, Alone(broker, ["C"], 900)], ToyHead(broker))
+    await whole.grant(900)
+    assert not whole.out_of_touch, "one fleet may well have nobody connected"
+    if gone == "meters":
+        barrier = Barrier(ToyGrid(900), [Alone(broker, ["A"], 900)], None)
+    else:
+        barrier = Barrier(ToyGrid(900), [ToyFleet(broker, ["A"], 900)], Cut(broker))
+    await barrier.grant(900)
+    assert barrier.out_of_touch
 
 
 @pytest.mark.parametrize("seed", range(5))

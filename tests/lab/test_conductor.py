@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from lab.timeline import Action, Disturbance, actions
 class Recorder:
     """Grid, fleet, head-end and stage in one, that writes down what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, broker_away_at_s: Sequence[int] = ()) -> None:
+        self.broker_away_at_s = broker_away_at_s
         self.log: list[tuple[object, ...]] = []
         self.now_s = 0
 
@@ -27,7 +29,7 @@ class Recorder:
         return GridStep(float(now_s // 900 * 900 + 900), b"")
 
     async def settle(self) -> FleetRound:
-        return FleetRound(0, [], None)
+        return FleetRound(0, [], None, 0 if self.now_s in self.broker_away_at_s else 1)
 
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
         raise AssertionError("nothing to fence")
@@ -48,6 +50,10 @@ class Recorder:
         self.log.append(("return", part))
         return ToyHead() if part == "headend" else None
 
+    async def await_broker(self, now_s: int) -> None:
+        self.log.append(("await broker", now_s))
+        await asyncio.sleep(0.1)
+
 
 class ToyHead:
     async def begin(self, now_s: int) -> None: ...
@@ -59,8 +65,10 @@ class ToyHead:
         raise AssertionError("nothing to fence")
 
 
-async def conduct_recorded(planned: Sequence[Action], end_s: int, speed: float | None = None) -> Recorder:
-    recorder = Recorder()
+async def conduct_recorded(
+    planned: Sequence[Action], end_s: int, speed: float | None = None, broker_away_at_s: Sequence[int] = ()
+) -> Recorder:
+    recorder = Recorder(broker_away_at_s)
     barrier = Barrier(recorder, [recorder], ToyHead())
     await conduct(barrier, recorder, planned, start_s=0, end_s=end_s, seed=1, speed=speed)
     return recorder
@@ -100,6 +108,15 @@ async def test_a_speed_limit_holds_back_and_changes_nothing_else() -> None:
     paced = await conduct_recorded([], 1800, speed=9000)
     assert time.monotonic() - began >= 1800 / 9000
     assert paced.log == (await conduct_recorded([], 1800)).log
+
+
+async def test_time_stands_still_while_the_broker_is_away_and_is_not_made_up_for() -> None:
+    began = time.monotonic()
+    recorder = await conduct_recorded([], 2700, speed=9000, broker_away_at_s=[900])
+    assert time.monotonic() - began >= 2700 / 9000 + 0.1
+    awaited = recorder.log.index(("await broker", 900))
+    assert recorder.log.index(("grid", 900)) < awaited < recorder.log.index(("grid", 1800))
+    assert ("await broker", 1800) not in recorder.log
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), max_size=8))
