@@ -1,8 +1,12 @@
-"""What every usage point takes from the feeder or feeds into it, drawn by seed.
+"""What every usage point takes from the feeder or feeds into it, as the net says, or else drawn by seed.
 
-Households, some with photovoltaics or a heat pump, and small businesses follow published profiles (`grid.profiles`),
-each scaled to its own annual energy and shifted in time, so that 1,500 households do not move in step. The same seed
-gives the same day, bit for bit.
+A load whose `profile` in the net is a published one (`grid.profiles`), as in every SimBench net, follows it as it is,
+times the net's own `p_mw` and `q_mvar`, unshifted: the network's time series are then SimBench's. All others are drawn:
+households, some with photovoltaics or a heat pump, and small businesses, each scaled to its own annual energy and
+shifted in time, so that 1,500 households do not move in step. The same seed gives the same day, bit for bit.
+
+The net's static generators follow their published profile; those without one, a drawn curve of the sun where their type
+says photovoltaics, and else the constant power that the net states. So does bulk load without a profile.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.feeder import Feeder
+from grid.named_demand import Curves, published
 from grid.profiles import HOURS, REACTIVE_RATIO, ROWS, STEP_S, Profiles, ProfileSet, load_profiles, row_of
 from grid.world import PHASES
 
@@ -64,12 +69,27 @@ class Demand:
     _start_s: int
     _start_row: int
     _components: tuple[_Component, ...]
+    _stated: tuple[Curves, ...]
+    """Loads with a profile, and generators behind meters: owners are usage points."""
+    _bulk: Curves
 
     def at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Net (active W, reactive var), each (n,), positive for import. Constant within 15 minutes of UTC."""
-        row = self._start_row + (time_s - self._start_s) // STEP_S
+        row = self._row(time_s)
         parts = [component.at(row) for component in self._components]
-        return np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0)
+        active, reactive = np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0)
+        for curves in self._stated:
+            stated = curves.at(row)
+            np.add.at(active, curves.owner, stated[0])
+            np.add.at(reactive, curves.owner, stated[1])
+        return active, reactive
+
+    def bulk_at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(active W, reactive var) of what has no meter, in the order of `Feeder.bulk`, positive for consumption."""
+        return self._bulk.at(self._row(time_s))
+
+    def _row(self, time_s: int) -> int:
+        return self._start_row + (time_s - self._start_s) // STEP_S
 
     @classmethod
     def draw(cls, feeder: Feeder, *, seed: int, start_s: int, profiles: Profiles | None = None) -> Demand:
@@ -80,23 +100,32 @@ class Demand:
         profiles = profiles or load_profiles()
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _DOMAIN])))
         n = len(feeder.usage_points)
-        rated_w = feeder.net.load["p_mw"].loc[feeder.load_index].to_numpy(dtype=np.float64) * 1e6
-        business = rated_w > BUSINESS_FACTOR * np.median(rated_w)
+        rated_w = feeder.own_loads.active_power_w
+        stated = published(feeder.own_loads, feeder.profile_scenario, seed=seed, only_named=True)
+        drawn = np.ones(n, dtype=bool)
+        drawn[stated.owner] = False
+        business = drawn & (rated_w > BUSINESS_FACTOR * np.median(rated_w))
 
         household_kwh = np.clip(rng.lognormal(np.log(HOUSEHOLD_MEDIAN_KWH), HOUSEHOLD_SIGMA, n), *HOUSEHOLD_RANGE_KWH)
         household = _component(rng, profiles.households, n)
-        household = _scaled(household, np.where(business, 0.0, _peak_w(household, household_kwh)))
+        household = _scaled(household, np.where(drawn & ~business, _peak_w(household, household_kwh), 0.0))
         trade = _component(rng, profiles.businesses, n)
         trade = _scaled(trade, np.where(business, rated_w, 0.0))
-        heat_pump = ~business & (rng.random(n) < HEAT_PUMP_SHARE)
+        heat_pump = drawn & ~business & (rng.random(n) < HEAT_PUMP_SHARE)
         heat_kwh = rng.uniform(*HEAT_PUMP_RANGE_KWH, n)
         heat = _component(rng, profiles.heat_pumps, n)
         heat = _scaled(heat, np.where(heat_pump, _peak_w(heat, heat_kwh), 0.0))
-        has_pv = ~business & (rng.random(n) < PV_SHARE)
+        has_pv = drawn & ~business & (rng.random(n) < PV_SHARE)
         pv_kwp = np.where(has_pv, rng.uniform(*PV_RANGE_KWP, n), 0.0)
         # One sky over one feeder: infeed is never shifted in time.
         sun = _component(rng, profiles.photovoltaics, n, shifted=False)
         sun = _scaled(sun, -1e3 * pv_kwp)
+
+        behind = published(feeder.behind_meter, feeder.profile_scenario, seed=seed)
+        np.add.at(pv_kwp, behind.owner, -1e-3 * behind.scale_w * behind.sun)
+        has_pv = pv_kwp > 0.0
+        business[stated.owner] = ~stated.household
+        heat_pump[stated.owner] = stated.heat_pump
 
         # Units above 4.6 kVA must be connected to three phases (VDE-AR-N 4105); businesses always are.
         single = ~business & ~heat_pump & ~has_pv & (rng.random(n) < SINGLE_PHASE_SHARE)
@@ -104,9 +133,20 @@ class Demand:
         connected = ~single[:, np.newaxis] | (np.arange(PHASES) == phase[:, np.newaxis])
         consumption = (household, trade, heat)
         annual_kwh = sum(c.scale_w * c.profiles.mean[c.curve] for c in consumption) * HOURS / 1e3
+        annual_kwh = np.asarray(annual_kwh)
+        annual_kwh[stated.owner] = stated.scale_w * stated.mean * HOURS / 1e3
         base_s = start_s - start_s % STEP_S
         return cls(
-            connected, business, pv_kwp, heat_pump, np.asarray(annual_kwh), base_s, row_of(base_s), (*consumption, sun)
+            connected=connected,
+            business=business,
+            pv_kwp=pv_kwp,
+            heat_pump=heat_pump,
+            annual_kwh=annual_kwh,
+            _start_s=base_s,
+            _start_row=row_of(base_s),
+            _components=(*consumption, sun),
+            _stated=(stated, behind),
+            _bulk=published(feeder.bulk, feeder.profile_scenario, seed=seed),
         )
 
 

@@ -228,9 +228,7 @@ def _coordinates(geo: object) -> tuple[float | None, float | None]:
     return float(longitude), float(latitude)
 
 
-def _assemble(
-    name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: float, profile_scenario: int
-) -> Feeder:
+def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: float, profile_scenario: int) -> Feeder:
     zones = topology.zones()
     bus_position = net.bus.index.get_indexer(loads["bus"])
     tree = topology.zone_tree(zones, bus_position)

@@ -10,11 +10,22 @@ import pandapower as pp
 from grid.pandapower_quiet import NUMBA
 from grid.topology import Topology
 
-_UNSUPPORTED_TABLES = ("trafo3w", "impedance", "dcline", "gen", "ward", "xward", "storage", "line_dc", "vsc")
+_UNSUPPORTED_TABLES = (
+    *("trafo3w", "impedance", "dcline", "gen", "ward", "xward", "storage", "asymmetric_load", "asymmetric_sgen"),
+    *("svc", "ssc", "tcsc", "bus_dc", "line_dc", "load_dc", "source_dc", "vsc", "b2b_vsc"),
+)
 _BUS_COLUMNS = (
     *(("load", "bus"), ("ext_grid", "bus"), ("line", "from_bus"), ("line", "to_bus")),
-    *(("trafo", "hv_bus"), ("trafo", "lv_bus"), ("switch", "bus")),
+    *(("trafo", "hv_bus"), ("trafo", "lv_bus"), ("switch", "bus"), ("sgen", "bus")),
 )
+_COLUMNS = {
+    **dict.fromkeys(("load", "sgen"), ("bus", "p_mw", "q_mvar", "scaling", "in_service")),
+    "bus": ("vn_kv", "in_service"),
+    "ext_grid": ("bus", "in_service"),
+    "line": ("from_bus", "to_bus", "in_service"),
+    "trafo": ("hv_bus", "lv_bus", "in_service"),
+    "switch": ("bus", "element", "et", "closed"),
+}
 _SHOWN = 10
 
 
@@ -25,13 +36,31 @@ def faults_of_tables(net: Any) -> list[str]:
         for table in _UNSUPPORTED_TABLES
         if table in net and len(net[table])
     ]
+    lacking = [
+        f"has no column {column!r} in its table {table!r}"
+        for table, columns in _COLUMNS.items()
+        for column in columns
+        if column not in net[table]
+    ]
+    if lacking:
+        return faults + lacking
     for table, column in _BUS_COLUMNS:
         missing = net[table][~net[table][column].isin(net.bus.index)]
         if len(missing):
             faults.append(f"{table} {_some(missing.index)}: {column} is not a bus of the net")
-    numbers = net.load[["p_mw", "q_mvar"]].to_numpy(dtype=float)
-    if not np.all(np.isfinite(numbers)):
-        faults.append(f"load {_some(net.load.index[~np.isfinite(numbers).all(axis=1)])}: p_mw or q_mvar is no number")
+    for kind, table in (("l", "line"), ("t", "trafo"), ("b", "bus")):
+        switches = net.switch[net.switch["et"] == kind]
+        lost = switches.index[~switches["element"].isin(net[table].index)]
+        if len(lost):
+            faults.append(f"switch {_some(lost)}: element is not a {table} of the net")
+    odd = net.switch.index[~net.switch["et"].isin(["l", "t", "b"])]
+    if len(odd):
+        faults.append(f"switch {_some(odd)}: et is none of l, t, b")
+    for table in ("load", "sgen"):
+        numbers = net[table][["p_mw", "q_mvar", "scaling"]].to_numpy(dtype=float)
+        wrong = net[table].index[~np.isfinite(numbers).all(axis=1)]
+        if len(wrong):
+            faults.append(f"{table} {_some(wrong)}: p_mw, q_mvar or scaling is no number")
     return faults
 
 

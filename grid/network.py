@@ -38,7 +38,7 @@ class Solution:
     transformer_losses_w: Floats
     line_losses_w: float
     load_w: float
-    """All loads, usage points and bulk customers, net of infeed behind the meter."""
+    """All loads, usage points and bulk, net of what is fed in."""
     source_power_w: float
     """From the external grids."""
 
@@ -56,11 +56,8 @@ class Network:
         self._net = net = copy.deepcopy(feeder.net)
         loads = net.load
         self._rows = loads.index.get_indexer(feeder.load_index)
+        self._bulk_rows = feeder.bulk.owner
         self._bus_rows = net.bus.index.get_indexer(loads["bus"])
-        in_service = loads["in_service"].to_numpy(dtype=bool)
-        scaling = np.where(in_service, loads["scaling"].to_numpy(dtype=np.float64), 0.0)
-        self._bulk_p_mw = loads["p_mw"].to_numpy(dtype=np.float64) * scaling
-        self._bulk_q_mvar = loads["q_mvar"].to_numpy(dtype=np.float64) * scaling
         # Demand states the power that is really taken: nothing may make it depend on the voltage.
         for column in _VOLTAGE_DEPENDENCE:
             if column in loads:
@@ -78,15 +75,25 @@ class Network:
         self._switch(frozenset(opened))
         return self._energised.copy()
 
-    def solve(self, active_power_w: Floats, reactive_power_var: Floats, opened: Collection[Device] = ()) -> Solution:
+    def solve(
+        self,
+        active_power_w: Floats,
+        reactive_power_var: Floats,
+        opened: Collection[Device] = (),
+        *,
+        bulk: tuple[Floats, Floats] | None = None,
+    ) -> Solution:
         """Power flow for the demand (n,) of the usage points with these devices open.
 
+        `bulk` is the (active W, reactive var) of `Feeder.bulk`; what the net states, if not given.
         Raises PowerFlowError when it does not converge, KeyError for a device that the feeder does not have.
         """
         self._switch(frozenset(opened))
         active_w = np.where(self._energised, active_power_w, 0.0)
         reactive_var = np.where(self._energised, reactive_power_var, 0.0)
-        p_mw, q_mvar = self._bulk_p_mw.copy(), self._bulk_q_mvar.copy()
+        bulk = bulk or (self._feeder.bulk.active_power_w, self._feeder.bulk.reactive_power_var)
+        p_mw, q_mvar = np.zeros(len(self._bus_rows)), np.zeros(len(self._bus_rows))
+        p_mw[self._bulk_rows], q_mvar[self._bulk_rows] = bulk[0] / 1e6, bulk[1] / 1e6
         p_mw[self._rows] = active_w / 1e6
         q_mvar[self._rows] = reactive_var / 1e6
         alive = self._bus_energised[self._bus_rows]

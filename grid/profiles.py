@@ -5,6 +5,8 @@ Electric Power Systems to Compare Innovative Solutions Based on Power Flow Analy
 https://doi.org/10.3390/en13123290), licensed ODbL 1.0, read from the installed `simbench` wheel. The package itself is
 not imported: that takes seconds, and only its CSV files are wanted.
 
+What a net's own `profile` column names is read from the dataset of the net's own scenario.
+
 The files hold the leap year 2016 in steps of 15 minutes, relative to the peak. Their time column is local (CET/CEST:
 02:00–03:00 is missing on 27 March and doubled on 30 October), so the rows are equidistant and row 0 is 23:00 UTC.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +25,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv
 
+from grid.elements import ProfileKind
+
 STEP_S = 900
 ROWS = 366 * 96
 HOURS = ROWS * STEP_S / 3600
 """Length of the profile year."""
 
-_DATASET = "1-complete_data-mixed-all-1-sw"
+_DATASET = "1-complete_data-mixed-all-{}-sw"
+DEFAULT_SCENARIO = 1
+"""Of SimBench's scenarios (0 today, 1 and 2 the future) one with heat pumps."""
+_FILES: dict[ProfileKind, str] = {"load": "LoadProfile.csv", "renewable": "RESProfile.csv"}
 _FIRST_ROW_TIME = "01.01.2016 00:00"
 _FIRST_ROW_UTC = datetime(2015, 12, 31, 23, tzinfo=UTC)
 
@@ -82,11 +90,11 @@ def row_of(time_s: int) -> int:
 @functools.cache
 def load_profiles() -> Profiles:
     """Read the installed dataset (about 0.5 s, then kept). Raises ProfileError."""
-    directory = _dataset_directory()
+    directory = _dataset_directory(DEFAULT_SCENARIO)
     loads = (*HOUSEHOLDS, *BUSINESSES, *HEAT_PUMPS)
     columns = [f"{name}_{kind}" for name in loads for kind in ("pload", "qload")]
-    load = _read(directory / "LoadProfile.csv", columns)
-    renewable = _read(directory / "RESProfile.csv", list(PHOTOVOLTAICS))
+    load = _read(directory / _FILES["load"], columns)
+    renewable = _read(directory / _FILES["renewable"], list(PHOTOVOLTAICS))
 
     def take(names: tuple[str, ...]) -> ProfileSet:
         return ProfileSet(
@@ -99,11 +107,38 @@ def load_profiles() -> Profiles:
     )
 
 
-def _dataset_directory() -> Path:
+def known_profiles(kind: ProfileKind, *, scenario: int = DEFAULT_SCENARIO) -> frozenset[str]:
+    """The names of the published curves of a kind. Raises ProfileError."""
+    path = _dataset_directory(scenario) / _FILES[kind]
+    try:
+        with path.open(encoding="utf-8") as file:
+            columns = file.readline().rstrip().split(";")
+    except OSError as error:
+        raise ProfileError(f"cannot read the load profiles from {path}: {error}; reinstall simbench") from error
+    if kind == "renewable":
+        return frozenset(columns) - {"time"}
+    return frozenset(column.removesuffix("_pload") for column in columns if column.endswith("_pload"))
+
+
+def named_profiles(kind: ProfileKind, names: Sequence[str], *, scenario: int = DEFAULT_SCENARIO) -> ProfileSet:
+    """Curves by their published names, in this order. The reactive part of a renewable one follows its active part.
+
+    Raises ProfileError, for a name that is none of `known_profiles`, too.
+    """
+    path = _dataset_directory(scenario) / _FILES[kind]
+    active = [f"{name}_pload" for name in names] if kind == "load" else list(names)
+    reactive = [f"{name}_qload" for name in names] if kind == "load" else active
+    if not names:
+        return ProfileSet((), np.empty((ROWS, 0)), np.empty((ROWS, 0)))
+    table = _read(path, list(dict.fromkeys([*active, *reactive])))
+    return ProfileSet(tuple(names), _stack(table, active), _stack(table, reactive))
+
+
+def _dataset_directory(scenario: int) -> Path:
     spec = importlib.util.find_spec("simbench")
     if spec is None or not spec.submodule_search_locations:
         raise ProfileError("the package simbench, which carries the load profiles, is missing: pip install simbench")
-    return Path(spec.submodule_search_locations[0]) / "networks" / _DATASET
+    return Path(spec.submodule_search_locations[0]) / "networks" / _DATASET.format(scenario)
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:

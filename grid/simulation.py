@@ -26,6 +26,10 @@ class DemandSource(Protocol):
         """(active W, reactive var), each (n,), positive for import."""
         ...
 
+    def bulk_at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(active W, reactive var) of what has no meter, in the order of `Feeder.bulk`."""
+        ...
+
 
 class GridSimulation:
     """A frame is due at `start_s` and every `step_s` seconds from there, and whenever something was switched."""
@@ -85,7 +89,8 @@ class GridSimulation:
         if now_s == self._next_s:
             self._next_s += self._step_s
         # Demand belongs to the step: switching in the middle of one must not change what the others take.
-        solution = self._network.solve(*self._demand.at(self._next_s - self._step_s), self._wanted)
+        step_s = self._next_s - self._step_s
+        solution = self._network.solve(*self._demand.at(step_s), self._wanted, bulk=self._demand.bulk_at(step_s))
         self._applied = self._wanted
         self._frame = self._next_frame(now_s, solution)
         self.truth.record(self._frame, solution, self._demand.connected, self._applied)

@@ -105,4 +105,4 @@ def test_broken_tables_are_all_named(net: Any) -> None:
     message = str(caught.value)
     assert "'gen', which is not supported" in message
     assert "load 1: bus is not a bus of the net" in message
-    assert "load 2: p_mw or q_mvar is no number" in message
+    assert "load 2: p_mw, q_mvar or scaling is no number" in message

@@ -129,11 +129,18 @@ def test_everything_dark_and_back(hamlet: Feeder) -> None:
 
 def test_bulk_customers_and_infeed_stay_in_the_balance(net: Any) -> None:
     pp.create_load(net, 0, p_mw=0.05, q_mvar=0.01, scaling=0.5, name="factory")
-    pp.create_sgen(net, 5, p_mw=0.003, name="roof")
+    pp.create_load(net, 0, p_mw=9.0, in_service=False)
+    pp.create_sgen(net, 1, p_mw=0.003, name="park")
     feeder = build_feeder("hamlet", net)
-    solution = Network(feeder).solve(np.full(4, 1000.0), np.zeros(4))
-    assert solution.load_w == pytest.approx(29_000.0)
-    assert solution.source_power_w == pytest.approx(solution.load_w + solution.losses_w - 3000.0, abs=0.01)
+    network = Network(feeder)
+    solution = network.solve(np.full(4, 1000.0), np.zeros(4))
+    assert solution.load_w == pytest.approx(26_000.0)
+    assert solution.source_power_w == pytest.approx(solution.load_w + solution.losses_w, abs=0.01)
+    assert feeder.bulk.active_power_w.tolist() == pytest.approx([25_000.0, -3_000.0])
+    at_night = network.solve(np.full(4, 1000.0), np.zeros(4), bulk=(np.array([25_000.0, 0.0]), np.zeros(2)))
+    assert at_night.load_w == pytest.approx(29_000.0)
+    without_the_park = network.solve(np.full(4, 1000.0), np.zeros(4), feeder.devices("transformer"))
+    assert without_the_park.load_w == pytest.approx(25_000.0)
 
 
 def test_voltage_dependence_does_not_bend_the_demand(net: Any) -> None:

@@ -29,6 +29,9 @@ class Steps:
         factor = 2.0 ** ((time_s - self.start_s) // 3600)
         return factor * np.array([1000.0, 1000.0, 1000.0, -1000.0]), factor * np.full(4, 300.0)
 
+    def bulk_at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return np.zeros(0), np.zeros(0)
+
 
 @pytest.fixture
 def simulation(hamlet: Feeder, start_s: int) -> GridSimulation:
