@@ -211,7 +211,8 @@ def _until_interrupted(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _refuse(error: UserError) -> NoReturn:
-    console = Console(stderr=True, highlight=False)
+    # Not folded: a line of a message is a line, also where it is searched for something.
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for fault in error.faults:
         console.print("[bold red]✗[/] ", end="")
         console.print(fault, markup=False)

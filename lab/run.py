@@ -132,7 +132,7 @@ async def _supervised(request: RunRequest, progress: RunProgress, externals: Ext
             await supervisor.stop_all()
             if request.keep:
                 reaper.keep_directory(work)
-                progress.console.print(f"kept: {work}", highlight=False)
+                progress.console.print(f"kept: {work}", highlight=False, soft_wrap=True)
 
 
 class _Run:
