@@ -9,6 +9,10 @@ class ShipmentError(HeadEndError):
     """The shipment file is unusable; the message lists every fault with its line."""
 
 
+class NetworkModelError(HeadEndError):
+    """The network model is unusable; the message lists every fault."""
+
+
 class CommandKeyError(HeadEndError):
     """The file with the Ed25519 private key is missing or is not such a key."""
 

@@ -17,6 +17,7 @@ from headend.database import Connection, Database
 from headend.drivers import DecodeError, Reading
 from headend.metrics import LatencyHistogram, Metrics
 from headend.mqtt import MqttLink
+from headend.outages.watch import OutageWatch
 from headend.recovery import Recovery
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
@@ -50,12 +51,14 @@ class Ingest:
         clock: Clock,
         devices: Sequence[EndDevice],
         recovery: Recovery,
+        outages: OutageWatch,
         database: Database,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._recovery = recovery
+        self._outages = outages
         self._settle = recovery.schedule.settle
         self._database = database
         self._metrics = metrics
@@ -210,6 +213,8 @@ class Ingest:
                 return await writer.write(connection, pending.batch, committed_s=self._clock.now())
 
             written = await self._database.run(work)
+            if pending.batch.interruptions:
+                self._outages.reported(self._clock.now())
         if link.generation == generation:
             link.acknowledge(pending.packet_ids)
         if pending.batch:
@@ -285,8 +290,9 @@ class Ingest:
 
     def _event(self, device: EndDevice, payload: bytes, now_s: float) -> None:
         event = device.driver.decode_event(payload)
-        if not _YEAR_2000_S <= event.device_time_s <= now_s + _AHEAD_S:
-            raise _implausible(event.device_time_s)
+        for time_s in (event.device_time_s, event.down_s, event.up_s):
+            if time_s is not None and not _YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
+                raise _implausible(time_s)
         batch = self._open.batch
         batch.events.append(
             (device.id, event.sequence, event.code, float(event.device_time_s), event.detail_json, now_s)
@@ -295,6 +301,14 @@ class Ingest:
             batch.finished_commands.append((event.refused_command, "refused", event.refused_reason, now_s))
         if event.restored:
             self._recovery.returned(device.index, now_s)
+        if event.down_s is not None:
+            self._interruption(device, event.down_s, event.up_s, now_s)
+
+    def _interruption(self, device: EndDevice, down_s: int, up_s: int | None, now_s: float) -> None:
+        gasp_s, back_s = (now_s, None) if up_s is None else (None, now_s)
+        self._open.batch.interruptions.append(
+            (device.id, float(down_s), None if up_s is None else float(up_s), gasp_s, back_s)
+        )
 
     def _state(self, device: EndDevice, payload: bytes, now_s: float) -> None:
         state = device.driver.decode_state(payload)
@@ -317,6 +331,7 @@ class Ingest:
             raise _implausible(part.from_s)
         for reading in part.readings:
             self._add(device, reading, length_s, writer.RECOVERED, now_s)
+        self._outages.recovered(part.from_s, part.to_s)
         answer = self._recovery.answered(device.index, part, now_s)
         if answer is not None:
             batch = self._open.batch

@@ -34,6 +34,7 @@ class EndDevice:
     index: int
     id: int
     serial: str
+    usage_point: str
     group: str
     driver: Driver
     registered_at_s: float
@@ -116,7 +117,7 @@ async def register(
             ],
         )
         cursor = await connection.execute(
-            "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8"
+            "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point"
             " FROM end_device ORDER BY id"
         )
         rows = await cursor.fetchall()
@@ -129,9 +130,15 @@ async def register(
     drivers = {row[2]: _at_interval(driver_for(row[2]), interval_length_s) for row in rows}
     return [
         EndDevice(
-            index=index, id=id_, serial=serial, group=group, driver=drivers[profile], registered_at_s=registered_at_s
+            index=index,
+            id=id_,
+            serial=serial,
+            usage_point=usage_point,
+            group=group,
+            driver=drivers[profile],
+            registered_at_s=registered_at_s,
         )
-        for index, (id_, serial, profile, group, registered_at_s) in enumerate(rows)
+        for index, (id_, serial, profile, group, registered_at_s, usage_point) in enumerate(rows)
     ]
 
 

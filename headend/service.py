@@ -18,6 +18,8 @@ from headend.ingest import Ingest
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.mqtt import MqttLink
+from headend.outages.model import NetworkModel, read_network_model
+from headend.outages.watch import OutageWatch
 from headend.recovery import Ask, BackOff, Recovery
 from headend.registry import EndDevice, ShippedDevice, read_shipment, register
 from headend.schedule import Cadence, Schedule
@@ -57,20 +59,22 @@ class HeadEnd:
     async def start(self) -> None:
         """Migrate, register the shipment, rebuild the schedules, connect and subscribe.
 
-        Raises ShipmentError, CommandKeyError, DatabaseUnavailable, DatabaseRefused, SchemaTooNew, BrokerUnavailable,
-        BrokerRefused, MetricsPortError. Tries to reach database and broker for `startup_timeout_s` each.
+        Raises ShipmentError, NetworkModelError, CommandKeyError, DatabaseUnavailable, DatabaseRefused, SchemaTooNew,
+        BrokerUnavailable, BrokerRefused, MetricsPortError. Tries to reach database and broker for `startup_timeout_s`
+        each.
         """
         settings = self._settings
         self._signer = CommandSigner.from_file(settings.command_key)
         shipment = read_shipment(settings.shipment, command_public_key=self._signer.public_key())
+        model = NetworkModel() if settings.network_model is None else read_network_model(settings.network_model)
         try:
-            await self._start(shipment)
+            await self._start(shipment, model)
         except BaseException:
             await self._running.aclose()
             raise
         logger().info("head-end started", devices=len(self._devices), broker=self._link.address)
 
-    async def _start(self, shipment: Sequence[ShippedDevice]) -> None:
+    async def _start(self, shipment: Sequence[ShippedDevice], model: NetworkModel) -> None:
         settings = self._settings
         await self._database.start()
         self._running.push_async_callback(self._database.stop)
@@ -82,7 +86,11 @@ class HeadEnd:
             return await self._rebuild(connection)
 
         self._recovery = await self._database.run(load)
-        self._ingest = Ingest(settings, self._clock, self._devices, self._recovery, self._database, self.metrics)
+        self._outages = OutageWatch(settings, model, self._devices, self._database, self.metrics)
+        await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
+        self._ingest = Ingest(
+            settings, self._clock, self._devices, self._recovery, self._outages, self._database, self.metrics
+        )
         self._link = MqttLink(
             settings,
             on_message=self._ingest.receive,
@@ -180,15 +188,19 @@ class HeadEnd:
 
     def next_due(self) -> float | None:
         """The next instant (epoch s) at which `advance` has something to do; it may be the present one."""
-        if self._connect_at_s is not None:
-            # Without the link nothing can be asked; the sweep comes after it.
-            return self._connect_at_s
-        return self._recovery.next_due_s(self._clock.now())
+        now_s = self._clock.now()
+        # Without the link nothing can be asked; the sweep comes after it.
+        other_s = self._recovery.next_due_s(now_s) if self._connect_at_s is None else self._connect_at_s
+        due_s = [due_s for due_s in (other_s, self._outages.next_due_s(now_s)) if due_s is not None]
+        return min(due_s, default=None)
 
     async def advance(self) -> None:
-        """Do what is due at the clock's instant: reconnect, or sweep for gaps."""
+        """Do what is due at the clock's instant: look for outages, reconnect, or sweep for gaps."""
         self._raise_failure()
         now_s = self._clock.now()
+        look_s = self._outages.next_due_s(now_s)
+        if look_s is not None and look_s <= now_s:
+            await self._outages.look(now_s)
         if self._connect_at_s is not None:
             if self._connect_at_s > now_s:
                 return

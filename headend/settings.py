@@ -26,6 +26,8 @@ class HeadEndSettings(BaseSettings):
 
     shipment: Path
     command_key: Path
+    # docs/network-model.md. Without one each meter's outages stand by themselves.
+    network_model: Path | None = None
     # The capture period that all devices are set to; None is their vendor's own.
     interval_length_s: int | None = Field(default=None, gt=0, le=86400)
 
@@ -37,6 +39,15 @@ class HeadEndSettings(BaseSettings):
     # A meter's load profile reaches back some weeks; what is older cannot be asked for.
     recovery_horizon_s: int = Field(default=40 * 86400, gt=0)
     recovery_max_per_sweep: int = Field(default=5000, ge=1)
+
+    # Losses of supply that lie so close by the meters' clocks are one event.
+    outage_together_s: float = Field(default=3.0, gt=0)
+    # After the first report, the others of the same event are waited for: last gasps are spread on purpose.
+    outage_gather_s: float = Field(default=20.0, ge=0)
+    # For so long a meter may speak without supply; longer than any vendor's reserve.
+    outage_hold_up_s: float = Field(default=180.0, ge=0)
+    # A meter that reported the loss and stays silent so long after its neighbours are back is still dark.
+    outage_nested_after_s: float = Field(default=1800.0, gt=0)
 
     reconnect_first_s: float = Field(default=1.0, gt=0)
     reconnect_max_s: float = Field(default=60.0, gt=0)

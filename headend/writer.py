@@ -36,6 +36,7 @@ class Batch:
     events: list[tuple[int, int, str, float, str, float]] = field(default_factory=list)
     states: dict[int, tuple[int, bool, int | None, float | None, float]] = field(default_factory=dict)
     dead_letters: list[tuple[uuid.UUID, float, str, bytes, str, str]] = field(default_factory=list)
+    interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
     finished_commands: list[tuple[str, str, str | None, float]] = field(default_factory=list)
 
@@ -65,6 +66,7 @@ class Batch:
             or self.events
             or self.states
             or self.dead_letters
+            or self.interruptions
             or self.gaps
             or self.finished_commands
         )
@@ -150,6 +152,22 @@ _NEW_VALUES = (
 _INSERT_REVISIONS = _insert_sql(_NEW_VALUES, "s.next_revision", "2", nullable=True)
 
 
+# A batch may hold gasp and restore of one loss, and either more than once. What says nothing new is not pending.
+_LATEST = {
+    "up_at": "greatest(i.up_at, excluded.up_at)",
+    "gasp_received_at": "least(i.gasp_received_at, excluded.gasp_received_at)",
+    "restore_received_at": "least(i.restore_received_at, excluded.restore_received_at)",
+}
+_INSERT_INTERRUPTIONS = (
+    f"INSERT INTO interruption AS i (meter_id, down_at, {', '.join(_LATEST)})"
+    " SELECT m, to_timestamp(d), to_timestamp(max(u)), to_timestamp(min(g)), to_timestamp(min(r))"
+    " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::float8[], %s::float8[]) AS e (m, d, u, g, r)"
+    " GROUP BY m, d ON CONFLICT (meter_id, down_at) DO UPDATE SET pending = true, "
+    + ", ".join(f"{name} = {latest}" for name, latest in _LATEST.items())
+    + f" WHERE ({', '.join(f'i.{name}' for name in _LATEST)}) IS DISTINCT FROM ({', '.join(_LATEST.values())})"
+)
+
+
 def _copy_dtype() -> np.dtype[np.void]:
     """A row of binary COPY: field count, then each field's length and value (PostgreSQL manual, COPY)."""
     fields: list[tuple[str, str]] = [("fields", ">i2")]
@@ -208,6 +226,8 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
             " AS e (m, n, c, t, d, r) ON CONFLICT DO NOTHING",
             [committed_s, *_columns(batch.events)],
         )
+    if batch.interruptions:
+        await connection.execute(_INSERT_INTERRUPTIONS, _columns(batch.interruptions))
     if batch.states:
         await connection.execute(
             "INSERT INTO device_state (meter_id, online, boot, device_time, received_at)"

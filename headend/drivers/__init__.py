@@ -53,7 +53,11 @@ class Reading(NamedTuple):
 
 
 class EndDeviceEvent(NamedTuple):
-    """An entry of the meter's event log. `detail_json`: a JSON object; the last three are for recovery."""
+    """An entry of the meter's event log. `detail_json`: a JSON object.
+
+    The next three are for recovery. `down_s`, `up_s`: the meter lost supply, and has it again, at these instants of its
+    clock; `down_s` is None for events of any other kind.
+    """
 
     device_time_s: int
     sequence: int
@@ -62,6 +66,8 @@ class EndDeviceEvent(NamedTuple):
     refused_command: str | None
     refused_reason: str | None
     restored: bool
+    down_s: int | None = None
+    up_s: int | None = None
 
 
 class DeviceState(NamedTuple):

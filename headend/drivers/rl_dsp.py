@@ -47,6 +47,7 @@ _MAX_COUNTER = 10**15
 _MAX_STATUS = 2**31 - 1
 _MAX_VOLTAGE_V = 1e6
 _MAX_SEQUENCE = 2**63 - 1
+_SUPPLY_EVENTS = frozenset(("last_gasp", "power_restore", "momentary"))
 _MAX_TEXT = 128
 _MAX_OTHERS = 64
 # The largest answer that the wire allows; a bigger one is not from this profile.
@@ -113,6 +114,7 @@ def decode_event(payload: bytes) -> EndDeviceEvent:
     if b"\\u0000" in detail_json:
         raise DecodeError("bad_value", "detail holds a NUL character")
     refused = code == "command_refused"
+    down_s, up_s = _interruption(code, detail)
     command = detail.get("command")
     reason = detail.get("reason")
     return EndDeviceEvent(
@@ -123,7 +125,22 @@ def decode_event(payload: bytes) -> EndDeviceEvent:
         refused_command=command if refused and isinstance(command, str) else None,
         refused_reason=_text(reason, "reason") if refused and reason is not None else None,
         restored=code == "power_restore",
+        down_s=down_s,
+        up_s=up_s,
     )
+
+
+def _interruption(code: str, detail: dict[str, Any]) -> tuple[int | None, int | None]:
+    """When supply was lost and when it came back, for the events that tell it."""
+    if code not in _SUPPLY_EVENTS:
+        return None, None
+    down_s = _time_s(detail.get("down_at"))
+    if code == "last_gasp":
+        return down_s, None
+    up_s = _time_s(detail.get("up_at"))
+    if up_s < down_s:
+        raise DecodeError("bad_value", "up_at is before down_at")
+    return down_s, up_s
 
 
 def decode_state(payload: bytes) -> DeviceState:

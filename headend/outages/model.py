@@ -1,0 +1,229 @@
+"""The network as the utility exports it (docs/network-model.md), and its classes of devices.
+
+Devices whose opening darkens the same registered meters form one class. Classes form a forest; meters are laid out so
+that those of a class are one slice.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headend.errors import NetworkModelError
+
+SCHEMA_VERSION = 1
+_SHOWN_FAULTS = 50
+NOBODY = -1
+
+Name = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class _Strict(BaseModel):
+    # What a later release of the file adds is none of our business.
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class _Device(_Strict):
+    id: Name
+    kind: Name
+    parent: Name | None
+
+
+class _UsagePoint(_Strict):
+    id: Name
+    device: Name
+
+
+class _File(_Strict):
+    schema_version: int = Field(alias="schema")
+    devices: list[_Device]
+    usage_points: list[_UsagePoint]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkModel:
+    """`kinds` and `parents` by device id; `feeding`: the device above each usage point. Consistent, without circles."""
+
+    kinds: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, str | None] = field(default_factory=dict)
+    feeding: dict[str, str] = field(default_factory=dict)
+
+
+def read_network_model(path: Path) -> NetworkModel:
+    """Read the file. Raises NetworkModelError naming every fault."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NetworkModelError(f"cannot read the network model {path}: {error.strerror}") from error
+    try:
+        file = _File.model_validate_json(content)
+    except ValidationError as error:
+        raise _refuse(path, [f"{_place(fault['loc'])}: {fault['msg']}" for fault in error.errors()]) from error
+    faults: list[str] = []
+    if file.schema_version != SCHEMA_VERSION:
+        raise _refuse(path, [f"schema is {file.schema_version}, this release reads {SCHEMA_VERSION}"])
+    faults += _repeated("device", [device.id for device in file.devices])
+    faults += _repeated("usage point", [point.id for point in file.usage_points])
+    kinds = {device.id: device.kind for device in file.devices}
+    parents = {device.id: device.parent for device in file.devices}
+    faults += [
+        f"device {name}: its parent {parent} does not exist"
+        for name, parent in parents.items()
+        if parent is not None and parent not in kinds
+    ]
+    faults += [
+        f"usage point {point.id}: its device {point.device} does not exist"
+        for point in file.usage_points
+        if point.device not in kinds
+    ]
+    faults += _circles(parents)
+    if faults:
+        raise _refuse(path, faults)
+    return NetworkModel(kinds, parents, {point.id: point.device for point in file.usage_points})
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "the file"
+
+
+def _refuse(path: Path, faults: Sequence[str]) -> NetworkModelError:
+    shown = [*faults[:_SHOWN_FAULTS]]
+    if len(faults) > _SHOWN_FAULTS:
+        shown.append(f"… and {len(faults) - _SHOWN_FAULTS} more")
+    return NetworkModelError(
+        f"the network model {path} has {len(faults)} faults; export it again (docs/network-model.md):\n  "
+        + "\n  ".join(shown)
+    )
+
+
+def _repeated(what: str, names: Sequence[str]) -> list[str]:
+    counts: dict[str, int] = defaultdict(int)
+    for name in names:
+        counts[name] += 1
+    return [f"{what} {name} occurs {count} times" for name, count in counts.items() if count > 1]
+
+
+def _circles(parents: dict[str, str | None]) -> list[str]:
+    """One fault for each circle."""
+    faults = []
+    sound: set[str | None] = {None}
+    for name in parents:
+        way: list[str] = []
+        on_way: set[str] = set()
+        at: str | None = name
+        while at is not None and at not in sound and at not in on_way:
+            way.append(at)
+            on_way.add(at)
+            at = parents.get(at)
+        if at is not None and at in on_way:
+            circle = way[way.index(at) :]
+            faults.append(f"devices feed each other in a circle: {' → '.join([*circle[:10], at])}")
+        sound.update(way)
+    return faults
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """The classes over n meters; parents come before their children.
+
+    `order` (n,): the meter at each place. `place` (n,): the place of each meter. Class c holds the places
+    [`first[c]`, `end[c]`); `parent[c]` is NOBODY at the top. `leaf` (n,): the class of each meter's own connection, of
+    one meter, without devices where the model has none.
+    """
+
+    order: NDArray[np.intp]
+    place: NDArray[np.intp]
+    first: NDArray[np.intp]
+    end: NDArray[np.intp]
+    parent: NDArray[np.intp]
+    leaf: NDArray[np.intp]
+    devices: tuple[tuple[str, ...], ...]
+
+    def members(self, index: int) -> NDArray[np.intp]:
+        """The meters of a class."""
+        return self.order[self.first[index] : self.end[index]]
+
+    def ancestors(self, index: int) -> list[int]:
+        """The class itself and those above it, upwards."""
+        way = []
+        at = index
+        while at != NOBODY:
+            way.append(at)
+            at = int(self.parent[at])
+        return way
+
+
+def classes_of(model: NetworkModel, usage_points: Sequence[str]) -> Classes:
+    """The classes for meters at these usage points (one meter each, in the order of the meter index)."""
+    below: dict[str | None, list[str]] = defaultdict(list)
+    for device, parent in model.parents.items():
+        below[parent].append(device)
+    here: dict[str | None, list[int]] = defaultdict(list)
+    for meter, point in enumerate(usage_points):
+        here[model.feeding.get(point)].append(meter)
+    counts: dict[str, int] = {}
+    for device in _bottom_up(below):
+        counts[device] = len(here[device]) + sum(counts[child] for child in below[device])
+
+    order: list[int] = []
+    first: list[int] = []
+    end: list[int] = []
+    parents: list[int] = []
+    devices: list[list[str]] = []
+    leaf = np.full(len(usage_points), NOBODY, dtype=np.intp)
+
+    def open_class(parent: int) -> int:
+        first.append(len(order))
+        end.append(NOBODY)
+        parents.append(parent)
+        devices.append([])
+        return len(first) - 1
+
+    def hang(meters: Sequence[int], at: int) -> None:
+        for meter in meters:
+            alone = at != NOBODY and len(meters) == 1 and counts[devices[at][-1]] == 1
+            own = at if alone else open_class(at)
+            leaf[meter] = own
+            order.append(meter)
+            end[own] = len(order)
+
+    # Depth first without recursion: a string of lines may be longer than Python's stack.
+    stack: list[tuple[str, int, bool]] = [(name, NOBODY, False) for name in reversed(below[None])]
+    while stack:
+        name, at, done = stack.pop()
+        if done:
+            end[at] = len(order)
+            continue
+        if not counts[name]:
+            continue
+        if at == NOBODY or counts[name] != counts[devices[at][-1]]:
+            at = open_class(at)
+            stack.append((name, at, True))
+        devices[at].append(name)
+        hang(here[name], at)
+        stack.extend((child, at, False) for child in reversed(below[name]))
+    hang(here[None], NOBODY)
+    place = np.empty(len(order), dtype=np.intp)
+    place[order] = np.arange(len(order))
+    return Classes(
+        order=np.array(order, dtype=np.intp),
+        place=place,
+        first=np.array(first, dtype=np.intp),
+        end=np.array(end, dtype=np.intp),
+        parent=np.array(parents, dtype=np.intp),
+        leaf=leaf,
+        devices=tuple(map(tuple, devices)),
+    )
+
+
+def _bottom_up(below: dict[str | None, list[str]]) -> list[str]:
+    top_down = list(below[None])
+    for name in top_down:
+        # The list grows while it is read: level by level.
+        top_down.extend(below[name])
+    return top_down[::-1]

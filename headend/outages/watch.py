@@ -1,0 +1,183 @@
+"""When to look for outages, on the injected clock, and one look. All that is known is in the database.
+
+Reports of a loss or return of supply are committed with the mark `pending`. Some seconds after the first of them (the
+others of the same event are on their way) they are taken together with everything they touch, and the outages behind
+them are derived anew. So a head-end that is killed goes on where it was, and looking twice changes nothing. While an
+outage lasts, and for some time after, it is looked at again after each round of readings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headend.database import Connection, Database
+from headend.log import logger
+from headend.metrics import Metrics
+from headend.outages import store
+from headend.outages.explain import suspects
+from headend.outages.follow import Follower, Report, Rules, groups, merged
+from headend.outages.model import NetworkModel, classes_of
+from headend.recovery import GRID_S
+from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
+
+_REVIEW_FOR_S = 7200
+_REVIEW_AT_MOST_EVERY_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look came to; `in_progress`: whether there is anything to be looked at again."""
+
+    saved: tuple[store.Saved, ...]
+    in_progress: bool
+
+
+class OutageWatch:
+    """Finds outages among the registered devices."""
+
+    def __init__(
+        self,
+        settings: HeadEndSettings,
+        model: NetworkModel,
+        devices: Sequence[EndDevice],
+        database: Database,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._metrics = metrics
+        self._kinds = model.kinds
+        self._classes = classes_of(model, [device.usage_point for device in devices])
+        self._ids = [device.id for device in devices]
+        self._index_of = {device.id: device.index for device in devices}
+        self._rules = Rules(settings.outage_together_s, settings.outage_nested_after_s)
+        self._interval_s = max((device.driver.interval_length_s for device in devices), default=0)
+        self._report_every_s = max((device.driver.report_every_s for device in devices), default=0)
+        self._due_s: float | None = None
+        self._in_progress = False
+        self._looked_s: float | None = None
+        self._recovered: tuple[float, float] | None = None
+        strangers = sum(device.usage_point not in model.feeding for device in devices)
+        if strangers and model.feeding:
+            logger().warning("usage points are not in the network model: their outages have no device", count=strangers)
+
+    async def rebuild(self, connection: Connection, now_s: float) -> None:
+        """Go on where an earlier life ended."""
+        if await store.count_pending(connection):
+            self._due_s = now_s
+        self._in_progress = bool(await store.outages_in_progress(connection, since_s=now_s - _REVIEW_FOR_S))
+        self._looked_s = now_s
+
+    def reported(self, now_s: float) -> None:
+        """A meter reported a loss or return of supply."""
+        due_s = math.ceil(now_s + self._settings.outage_gather_s)
+        self._due_s = due_s if self._due_s is None else min(self._due_s, due_s)
+
+    def recovered(self, from_s: float, to_s: float) -> None:
+        """Missing readings of [from_s, to_s) came in: they may show who had supply during an outage."""
+        first_s, last_s = self._recovered or (from_s, to_s)
+        self._recovered = min(first_s, from_s), max(last_s, to_s)
+
+    def next_due_s(self, now_s: float) -> float | None:
+        """The next instant at which `look` has something to do; it may be the present one."""
+        wishes_s = [] if self._due_s is None else [self._due_s]
+        if (self._in_progress or self._recovered is not None) and self._looked_s is not None:
+            wishes_s.append(self._review_after_s(self._looked_s))
+        return max(min(wishes_s), now_s) if wishes_s else None
+
+    def _review_after_s(self, time_s: float) -> float:
+        """After each round of readings, at the instant of the sweep for gaps: the clock is stopped there anyway."""
+        every_s = max(self._report_every_s, _REVIEW_AT_MOST_EVERY_S)
+        grace_s = self._settings.gap_grace_s
+        due_s = ((time_s - grace_s) // every_s + 1) * every_s + grace_s
+        return -(-due_s // GRID_S) * GRID_S
+
+    async def look(self, now_s: float) -> None:
+        """Derive the outages behind what was reported, and those in progress, on what is known at `now_s`."""
+        recovered = self._recovered
+        self._due_s, self._recovered, self._looked_s = None, None, now_s
+
+        async def work(connection: Connection) -> _Look:
+            instants = set(await store.take_pending(connection))
+            instants.update(await store.outages_in_progress(connection, since_s=now_s - _REVIEW_FOR_S))
+            if recovered is not None:
+                instants.update(await store.outages_between(connection, *recovered))
+            saved: list[store.Saved] = []
+            done_s = -math.inf
+            for instant_s in sorted(instants):
+                if instant_s > done_s:
+                    chain = await store.chain_around(
+                        connection, instant_s, self._index_of, together_s=self._rules.together_s
+                    )
+                    if chain:
+                        done_s = chain[-1].down_s
+                        saved.append(await self._derive(connection, chain, now_s))
+            in_progress = await store.outages_in_progress(connection, since_s=now_s - _REVIEW_FOR_S)
+            return _Look(tuple(saved), bool(in_progress))
+
+        look = await self._database.run(work)
+        self._in_progress = look.in_progress
+        for saved in look.saved:
+            self._tell(saved)
+
+    async def _derive(self, connection: Connection, chain: Sequence[Report], now_s: float) -> store.Saved:
+        from_s, to_s = chain[0].down_s, chain[-1].down_s
+        meters = sorted({report.meter for report in chain})
+        later = await store.later_reports(connection, meters, to_s, self._ids, self._index_of)
+        together_s = self._rules.together_s
+        reports = [report for report in merged([*chain, *later], together_s) if report.down_s <= to_s]
+        kept: list[store.Kept] = []
+        for group in groups(reports, together_s):
+            kept += await self._explain(connection, group, now_s)
+        return await store.save(
+            connection, kept, from_s=from_s, to_s=to_s, ids=self._ids, now_s=now_s, together_s=together_s
+        )
+
+    async def _explain(self, connection: Connection, group: Sequence[Report], now_s: float) -> list[store.Kept]:
+        instant_s, settings = group[0].down_s, self._settings
+        dark = [report.meter for report in group]
+        earlier = merged(await store.dark_already(connection, instant_s, self._index_of), self._rules.together_s)
+        elsewhere = {
+            report.meter
+            for report in earlier
+            if report.down_s < instant_s - self._rules.together_s
+            and min(report.back_by_s, math.inf if report.up_s is None else report.up_s) > instant_s
+        }
+        ends_s = [report.up_s for report in group if report.up_s is not None]
+        until_s = max(ends_s) + 2 * self._interval_s if len(ends_s) == len(group) else now_s
+        held_s = instant_s + settings.outage_hold_up_s
+        overdue_s = -(-held_s // max(self._report_every_s, 1)) * self._report_every_s + settings.gap_grace_s
+        seen = await store.sightings(
+            connection,
+            suspects(self._classes, dark, elsewhere.difference(dark)).tolist(),
+            self._ids,
+            self._index_of,
+            store.Reach(
+                instant_s=instant_s,
+                until_s=until_s,
+                interval_s=self._interval_s,
+                hold_up_s=settings.outage_hold_up_s,
+                together_s=self._rules.together_s,
+                overdue=now_s > overdue_s,
+            ),
+        )
+        follower = Follower(self._classes, seen, self._rules, elsewhere=elsewhere.difference(dark), now_s=now_s)
+        return [
+            store.Kept(
+                instant_s,
+                outage,
+                devices := self._classes.devices[outage.class_index],
+                self._kinds[devices[0]] if devices else None,
+            )
+            for outage in follower.outages(group)
+        ]
+
+    def _tell(self, saved: store.Saved) -> None:
+        for entry in saved.new:
+            self._metrics.outages.inc()
+            logger().warning(
+                "outage", device=entry.devices[0] if entry.devices else None, customers=len(entry.outage.parts)
+            )
+        if saved.withdrawn:
+            logger().warning("outages withdrawn: later reports explain them otherwise", outages=saved.withdrawn)

@@ -1,0 +1,241 @@
+"""Outages over a real broker and a real database: found, ended, counted, and found again after the head-end died."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headend.clock import ManualClock
+from headend.errors import NetworkModelError
+from headend.service import HeadEnd
+from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, iso, reading, serial, state
+from tests.headend.networks import street
+from tests.headend.reader import Reader
+from tests.headend.services import Mosquitto, Postgres
+
+pytest_plugins = ["tests.headend.fixtures"]
+
+DOWN_S = START_S + 5 * LENGTH_S + 400
+UP_S = DOWN_S + 2 * 3600
+SECTION = range(4, 10)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(DOWN_S - 60)
+
+
+@pytest.fixture
+def shipment(tmp_path: Path) -> Shipment:
+    return Shipment(tmp_path / "shipped", count=10)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    model = street().model
+    document = {
+        "schema": 1,
+        "feeder": "street",
+        "devices": [{"id": name, "kind": model.kinds[name], "parent": above} for name, above in model.parents.items()],
+        "usage_points": [{"id": point, "device": device} for point, device in model.feeding.items()],
+    }
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture
+def make(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, network: Path, clock: ManualClock
+) -> Callable[[], HeadEnd]:
+    return lambda: HeadEnd(
+        # The gaps in these meters' readings are not what is tested here.
+        shipment.settings(postgres.url(), schema, mosquitto.port, network_model=network, recovery_horizon_s=1),
+        clock,
+    )
+
+
+@pytest.fixture
+async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
+    head_end = make()
+    await head_end.start()
+    yield head_end
+    await head_end.stop()
+
+
+class Street:
+    """Ten meters behind one publisher."""
+
+    def __init__(self, port: int) -> None:
+        self._link = Publisher(port, "street")
+
+    def send(self, meter: int, kind: str, payload: bytes) -> None:
+        self._link.send(f"dt/{GROUP}/{serial(meter)}/{kind}", payload)
+
+    def gasp(self, meters: Iterable[int], down_s: float = DOWN_S) -> None:
+        for meter in meters:
+            self.send(meter, "ev", event("last_gasp", down_s + 50, 1, down_at=iso(down_s)))
+
+    def restore(self, meters: Iterable[int], down_s: float = DOWN_S, up_s: float = UP_S) -> None:
+        for meter in meters:
+            self.send(meter, "ev", event("power_restore", up_s + 30, 2, down_at=iso(down_s), up_at=iso(up_s)))
+
+    def read(self, meters: Iterable[int], end_s: int) -> None:
+        for meter in meters:
+            self.send(meter, "ds", reading(meter, end_s))
+
+    def close(self) -> None:
+        self._link.close()
+
+
+@pytest.fixture
+def meters(mosquitto: Mosquitto) -> Iterator[Street]:
+    meters = Street(mosquitto.port)
+    yield meters
+    meters.close()
+
+
+async def live(head_end: HeadEnd, clock: ManualClock, until_s: float) -> None:
+    """Settle, then grant every instant that the head-end wants, up to `until_s`."""
+    await head_end.settle()
+    while (due_s := head_end.next_due()) is not None and due_s <= until_s:
+        clock.set(max(due_s, clock.now()))
+        await head_end.advance()
+        await head_end.settle()
+    clock.set(until_s)
+    await head_end.settle()
+
+
+def report(database: Reader) -> list[tuple[object, ...]]:
+    return database.rows(
+        "SELECT status, device, extract(epoch FROM began_at)::int8, extract(epoch FROM ended_at)::int8, customers,"
+        " last_gasps, restores, inferred FROM outage_report ORDER BY began_at, device"
+    )
+
+
+async def test_an_outage_from_its_last_gasps_to_its_end(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    clock.set(DOWN_S + 47)
+    meters.gasp([4, 5, 6, 8, 9])
+    await live(head_end, clock, DOWN_S + 80)
+    assert report(database) == [("open", "d2", DOWN_S, None, 6, 5, 0, 1)]
+    (detected,) = database.rows("SELECT extract(epoch FROM detected_at)::int8 FROM outage")
+    assert DOWN_S + 50 <= int(str(detected[0])) <= DOWN_S + 80
+    assert database.value("SELECT count(*) FROM reliability_indices") == 0, "what lasts is not counted yet"
+    clock.set(UP_S + 25)
+    meters.restore(SECTION)
+    await live(head_end, clock, UP_S + 60)
+    ended = [("sustained", "d2", DOWN_S, UP_S, 6, 5, 6, 0)]
+    assert report(database) == ended
+    (indices,) = database.rows("SELECT customers_served, saidi_min, saifi, caidi_min, maifi FROM reliability_indices")
+    assert indices == (10, pytest.approx(6 * 120 / 10), pytest.approx(0.6), pytest.approx(120), pytest.approx(0))
+    # Everything once more, as the broker may: nothing changes.
+    revised = database.rows("SELECT id, revised_at FROM outage")
+    meters.gasp([4, 5, 6, 8, 9])
+    meters.restore(SECTION)
+    await live(head_end, clock, UP_S + 3600)
+    assert report(database) == ended
+    assert database.rows("SELECT id, revised_at FROM outage") == revised
+
+
+async def test_a_momentary_interruption(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    for meter in range(10):
+        meters.send(meter, "ev", event("momentary", DOWN_S + 40, 1, down_at=iso(DOWN_S), up_at=iso(DOWN_S + 40)))
+    await live(head_end, clock, DOWN_S + 120)
+    assert report(database) == [("momentary", "d0", DOWN_S, DOWN_S + 40, 10, 0, 10, 0)]
+    assert database.rows("SELECT saidi_min, saifi, caidi_min, maifi FROM reliability_indices") == [(0, 0, None, 1)]
+
+
+async def test_silence_is_no_outage(head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader) -> None:
+    """A collector lost its uplink: wills, and no readings for hours; the section next to it reports on."""
+    for meter in SECTION:
+        meters.send(meter, "st", state("offline"))
+    for number in range(8):
+        clock.set(START_S + (6 + number) * LENGTH_S)
+        meters.read(range(4), START_S + (6 + number) * LENGTH_S)
+        await live(head_end, clock, clock.now() + 600)
+    assert report(database) == []
+    assert database.value("SELECT count(*) FROM interruption") == 0
+
+
+async def test_gasps_that_nobody_heard_are_made_up_for_by_the_restores(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    clock.set(UP_S + 60)
+    meters.restore(SECTION)
+    await live(head_end, clock, UP_S + 120)
+    assert report(database) == [("sustained", "d2", DOWN_S, UP_S, 6, 0, 6, 0)]
+
+
+async def test_readings_show_who_had_supply(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    """Too few gasps for the section at first, then too many; its readings settle it, and the id stays."""
+    clock.set(DOWN_S + 47)
+    meters.gasp([4, 5, 6, 7])
+    await live(head_end, clock, DOWN_S + 80)
+    assert report(database) == [("open", "d2", DOWN_S, None, 6, 4, 0, 2)]
+    clock.set(START_S + 7 * LENGTH_S)
+    meters.read([8, 9], START_S + 6 * LENGTH_S)
+    meters.read([8, 9], START_S + 7 * LENGTH_S)
+    await live(head_end, clock, START_S + 7 * LENGTH_S + 300)
+    assert [(row[1], row[4]) for row in report(database)] == [("d10", 1), ("d7", 1), ("d8", 1), ("d9", 1)]
+    assert database.value("SELECT count(*) FROM outage") == 4
+
+
+async def test_a_head_end_that_died_goes_on(
+    make: Callable[[], HeadEnd], meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    first = make()
+    await first.start()
+    clock.set(DOWN_S + 47)
+    meters.gasp(SECTION)
+    await first.settle()
+    # Committed, but not looked at: it dies within the gathering time.
+    await first.stop()
+    assert report(database) == []
+    second = make()
+    await second.start()
+    clock.set(DOWN_S + 300)
+    assert second.next_due() == DOWN_S + 300
+    await live(second, clock, DOWN_S + 301)
+    assert report(database) == [("open", "d2", DOWN_S, None, 6, 6, 0, 0)]
+    await second.stop()
+    third = make()
+    await third.start()
+    clock.set(UP_S + 30)
+    meters.restore(SECTION)
+    await live(third, clock, UP_S + 120)
+    assert report(database) == [("sustained", "d2", DOWN_S, UP_S, 6, 6, 6, 0)]
+    await third.stop()
+
+
+async def test_one_customer_stays_dark(head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader) -> None:
+    """Nested: the section is back, one service is not. For the customer it is one interruption."""
+    clock.set(DOWN_S + 47)
+    meters.gasp(SECTION)
+    await live(head_end, clock, DOWN_S + 80)
+    clock.set(UP_S + 30)
+    meters.restore(range(4, 9))
+    await live(head_end, clock, UP_S + 3 * 3600)
+    assert report(database) == [
+        ("sustained", "d2", DOWN_S, UP_S, 6, 6, 5, 0),
+        ("open", "d12", UP_S, None, 1, 1, 0, 0),
+    ]
+    clock.set(UP_S + 4 * 3600)
+    meters.restore([9], up_s=UP_S + 4 * 3600)
+    await live(head_end, clock, UP_S + 4 * 3600 + 120)
+    assert report(database)[1] == ("sustained", "d12", UP_S, UP_S + 4 * 3600, 1, 1, 1, 0)
+    assert database.value("SELECT count(*) FROM customer_interruption") == 6
+    (saifi,) = database.rows("SELECT sum(saifi) FROM reliability_indices")
+    assert saifi[0] == pytest.approx(0.6)
+
+
+async def test_a_network_model_with_faults_is_refused(make: Callable[[], HeadEnd], network: Path) -> None:
+    network.write_text('{"schema": 1}')
+    with pytest.raises(NetworkModelError, match="devices"):
+        await make().start()
