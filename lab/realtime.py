@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from lab.barrier import Fleet, Grid
 from lab.conductor import Stage
@@ -21,20 +20,13 @@ from lab.timeline import Action
 CONNECT_LIMIT_S = 120
 
 
-class Shard(Fleet, Protocol):
-    """A fleet that knows how many of its meters are connected since it last settled."""
-
-    @property
-    def connected(self) -> int: ...
-
-
 class RealTime:
     """Tells grid and fleets each second from `start_s` [epoch s] on, which may lie a little in the past."""
 
     def __init__(
         self,
         grid: Grid,
-        fleets: Sequence[Shard],
+        fleets: Sequence[Fleet],
         stage: Stage,
         *,
         start_s: int,
@@ -57,8 +49,8 @@ class RealTime:
             await self._tell(())
             if self._next_s <= self._clock():
                 continue
-            await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
-            connected = sum(fleet.connected for fleet in self._fleets)
+            rounds = await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
+            connected = sum(fleet.connected for fleet in rounds)
             if connected >= meters:
                 return self._next_s
             if self._clock() > limit_s:

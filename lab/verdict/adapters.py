@@ -138,12 +138,13 @@ def query_is_ready(database_url: str, query: str = DEFAULT_QUERY) -> bool:
         TableError: as stored_from_postgres.
     """
     try:
-        with _batches(database_url, f"SELECT * FROM ({_inner(query)}) AS s LIMIT 0", None, None):  # noqa: S608 - the query is the user's own
-            return True
+        with _reading(database_url) as cursor:
+            _columns_of(cursor, _inner(query))
     except TableError as error:
         if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
             return False
         raise
+    return True
 
 
 def _inner(query: str) -> str:
@@ -151,24 +152,33 @@ def _inner(query: str) -> str:
 
 
 @contextmanager
-def _batches(database_url: str, query: str, start_s: float | None, end_s: float | None) -> Iterator[Iterator[pa.Table]]:
-    inner = _inner(query)
+def _reading(database_url: str) -> Iterator[psycopg.Cursor]:
+    """A cursor in one snapshot, which can only read."""
     try:
         with psycopg.connect(database_url, autocommit=False) as connection, connection.cursor() as cursor:
-            # one snapshot for both statements, and a query that could only read
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(f"SELECT * FROM ({inner}) AS stored LIMIT 0".encode())  # noqa: S608 - the query is the user's own
-            found = {d.name: d.type_code for d in cursor.description or ()}
-            columns = _checked(found)
-            selected = ", ".join(_expression(c) for c in columns)
-            bounds = [f"interval_start >= to_timestamp({start_s:.6f})"] if start_s is not None else []
-            bounds += [f"interval_start < to_timestamp({end_s:.6f})"] if end_s is not None else []
-            where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-            copy = f"COPY (SELECT {selected} FROM ({inner}) AS stored{where}) TO STDOUT (FORMAT csv)"  # noqa: S608 - as above
-            with cursor.copy(copy.encode()) as rows:
-                yield _tables(_CopyFile(rows), columns)
+            yield cursor
     except (psycopg.Error, pa.ArrowException) as error:
         raise TableError([f"stored: the database cannot be read: {str(error).strip()}"]) from error
+
+
+@contextmanager
+def _batches(database_url: str, query: str, start_s: float | None, end_s: float | None) -> Iterator[Iterator[pa.Table]]:
+    inner = _inner(query)
+    with _reading(database_url) as cursor:
+        columns = _columns_of(cursor, inner)
+        selected = ", ".join(_expression(c) for c in columns)
+        bounds = [f"interval_start >= to_timestamp({start_s:.6f})"] if start_s is not None else []
+        bounds += [f"interval_start < to_timestamp({end_s:.6f})"] if end_s is not None else []
+        where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        copy = f"COPY (SELECT {selected} FROM ({inner}) AS stored{where}) TO STDOUT (FORMAT csv)"  # noqa: S608 - the query is the user's own
+        with cursor.copy(copy.encode()) as rows:
+            yield _tables(_CopyFile(rows), columns)
+
+
+def _columns_of(cursor: psycopg.Cursor, inner: str) -> list[Column]:
+    cursor.execute(f"SELECT * FROM ({inner}) AS stored LIMIT 0".encode())  # noqa: S608 - the query is the user's own
+    return _checked({d.name: d.type_code for d in cursor.description or ()})
 
 
 def _checked(found: dict[str, int]) -> list[Column]:

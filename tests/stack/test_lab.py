@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -95,9 +97,7 @@ def test_every_lockstep_speed_gives_the_same_run(tmp_path: Path) -> None:
 
 
 def test_another_seed_is_another_day(tmp_path: Path) -> None:
-    one, other = (
-        live(tmp_path / str(seed), scenario_text(meters=20, duration="30min", seed=seed)) for seed in (7, 8)
-    )
+    one, other = (live(tmp_path / str(seed), scenario_text(meters=20, duration="30min", seed=seed)) for seed in (7, 8))
     assert one.verdict.passed
     assert other.verdict.passed
     assert journal(one)["import_wh"] != journal(other)["import_wh"]
@@ -115,8 +115,32 @@ async def test_two_runs_side_by_side_do_not_collide(tmp_path: Path) -> None:
 
 
 def test_at_speed_1_the_parts_run_on_the_wall_clock(tmp_path: Path) -> None:
-    """Without a barrier. A few seconds only: what is judged is that the parts work so, not a day."""
-    text = scenario_text(meters=10, duration="15min", settle="1s")
-    result = live(tmp_path, text, speed=1.0, until_wall_s=12)
-    table = pq.read_table(result.directory / "meters.parquet")
-    assert len(table) == 10
+    """Without a barrier; a head-end that is killed comes back beside the meters and finds what was kept for it."""
+    kill = '[[event]]\nat = "00:00:04"\nkind = "kill"\npart = "headend"\ndown = "2s"\n'
+    text = scenario_text(meters=10, duration="10s", settle="3s", events=kill)
+    began_s = time.time()
+    result = live(tmp_path, text.replace("[fleet]", '[fleet]\ninterval = "5s"'), speed=1.0)
+    clock, reads = result.verdict.context.clock, result.verdict.comparison.reads
+    assert began_s < clock.start_s < clock.end_s + 3 < time.time()
+    assert clock.start_s % 5 == 0
+    assert reads.expected == 10 * 2
+    assert (reads.unrecorded, reads.lost, reads.duplicate_rows, reads.altered) == (0, 0, 0, 0)
+    assert result.verdict.passed
+    meters = pq.read_table(result.directory / "meters.parquet")
+    assert set(meters["interval_length_s"].to_pylist()) == set(meters["report_every_s"].to_pylist()) == {5}
+    assert (
+        pc.min(pq.read_table(result.directory / "stored.parquet")["interval_start"]).as_py().timestamp()
+        == clock.start_s
+    )
+    # What the meters recorded before they were all connected is not judged.
+    assert pc.min(journal(result)["interval_start"]).as_py().timestamp() < clock.start_s
+
+
+def test_meters_set_to_one_minute_are_read_each_minute_and_asked_for_what_is_missing(tmp_path: Path) -> None:
+    events = DISTURBED.replace("35min", "10min").replace('"01:02"', '"00:22"').replace('"01:10:05"', '"00:24:05"')
+    text = scenario_text(meters=40, duration="40min", settle="10min", events=events)
+    result = live(tmp_path, text.replace("[fleet]", '[fleet]\ninterval = "1min"'))
+    reads = result.verdict.comparison.reads
+    assert result.verdict.passed
+    assert 35 * 40 < reads.expected <= 40 * 40
+    assert reads.recovered > 15 * 5, "those who lost their uplink were asked for what they had not sent"
