@@ -26,7 +26,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/amilab run $(SCENARIO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
