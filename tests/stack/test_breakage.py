@@ -12,7 +12,7 @@ from tests.stack.sabotage.forgetful_fleet import FORGETFUL_METER
 from tests.stack.sabotage.inaccurate_fleet import INACCURATE_METER
 
 SABOTAGE = "tests.stack.sabotage"
-ENOUGH_METERS = 150
+ENOUGH_METERS = 130
 """With 8 intervals each, one altered reading stays above 99.9 % identical."""
 
 

@@ -30,8 +30,8 @@ def kills(seed: int) -> str:
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_doubled_or_altered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str) -> None:
     monkeypatch.setenv("AMILAB_BROKER", broker)
-    result = live(tmp_path, scenario_text(meters=150, duration="9h", settle="1h", events=kills(11)))
+    result = live(tmp_path, scenario_text(meters=80, duration="9h", settle="1h", events=kills(11)))
     reads = result.verdict.comparison.reads
-    assert reads.expected == 150 * 36
+    assert reads.expected == 80 * 36
     assert (reads.unrecorded, reads.lost, reads.duplicate_rows, reads.altered) == (0, 0, 0, 0)
     assert result.verdict.passed
