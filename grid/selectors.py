@@ -1,19 +1,58 @@
-"""Seeded choice of the device that an event acts on, so that a scenario fits more than one feeder."""
+"""Seeded choice of the device that an event acts on, so that a scenario fits more than one feeder.
+
+A range of customers is what the author of a scenario wishes for; small feeders may not have it. The rule then is:
+
+1. never a device that darkens the whole feeder, one that darkens no meter, or one that must be left alone (`exclude`);
+2. of the rest, rather one that shares no usage point with another event (`avoid`);
+3. of those, the nearest to the range; a section that takes out a whole transformer only if no other is as near;
+4. if there is no such device of the kind at all, the next smaller kind stands in for it.
+
+What is not as the criteria say is in the choice's `remark`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
 
 _CRITERIA = ("customers", "id")
+_STAND_INS: dict[DeviceKind, tuple[DeviceKind, ...]] = {
+    "transformer": ("section", "service"),
+    "section": ("service",),
+    "line": ("service",),
+    "service": (),
+}
 
 
 class SelectionError(ValueError):
     """No device fits; the message says what was wrong with the criteria, or what the feeder has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A device, and how it differs from what was asked for; `remark` is empty if it does not."""
+
+    device: Device
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    device: Device
+    shares: bool
+    distance: float
+    whole: bool
+    """A section that takes out a whole transformer."""
+
+    @property
+    def rank(self) -> tuple[bool, float, bool]:
+        return self.shares, self.distance, self.whole
 
 
 def select(
@@ -23,36 +62,82 @@ def select(
     rng: np.random.Generator,
     *,
     exclude: Collection[str] = (),
-) -> Device:
-    """One device of `kind` that darkens usage points when it opens.
+    avoid: Collection[str] = (),
+    metered: Collection[str] | None = None,
+) -> Choice:
+    """A device of `kind` that darkens usage points when it opens, by the rule of this module.
 
-    Criteria: `{"id": "…"}` names it; `{"customers": [low, high]}` bounds (inclusively) the number of usage points that
-    lose supply, those below a section included. A device that would darken a usage point in `exclude` (ids) is not
-    chosen. A section that takes out a whole transformer is chosen only when no other fits.
-    Raises SelectionError.
+    Criteria: `{"id": "…"}` names it, and is only checked against `exclude`; `{"customers": [low, high]}` bounds
+    (inclusively) the number of usage points that lose supply, those below a section included. `exclude`, `avoid` and
+    `metered` (all, if not given) are usage points' ids. Raises SelectionError.
     """
     low, high = _bounds(feeder, kind, criteria)
     checked = cast(DeviceKind, kind)
-    excluded = {feeder.position[name] for name in exclude if name in feeder.position}
+    excluded, avoided = _mask(feeder, exclude), _mask(feeder, avoid)
     if "id" in criteria:
         device = Device(checked, str(criteria["id"]))
-        overlap = excluded.intersection(feeder.darkened_by(device).tolist())
+        overlap = int(excluded[feeder.darkened_by(device)].sum())
         if overlap:
-            raise SelectionError(f"{kind} {device.id!r} would darken {len(overlap)} usage point(s) that are taken")
-        return device
-    reach = {device: feeder.darkened_by(device).tolist() for device in feeder.devices(checked)}
-    fitting = [
-        device
-        for device, points in reach.items()
-        if points and low <= len(points) <= high and excluded.isdisjoint(points)
-    ]
-    if not fitting:
-        raise SelectionError(_nothing(kind, criteria, [len(points) for points in reach.values()], len(excluded)))
-    if checked == "section":
-        whole = [set(feeder.darkened_by(device).tolist()) for device in feeder.devices("transformer")]
-        partial = [device for device in fitting if not any(t and t.issubset(reach[device]) for t in whole)]
-        fitting = partial or fitting
-    return fitting[int(rng.integers(len(fitting)))]
+            raise SelectionError(f"{kind} {device.id!r} would darken {overlap} usage point(s) that are taken")
+        return Choice(device)
+    seen = np.ones_like(excluded) if metered is None else _mask(feeder, metered)
+    for stand_in in (checked, *_STAND_INS[checked]):
+        candidates = _candidates(feeder, stand_in, (low, high), excluded, avoided, seen)
+        if candidates:
+            best = min(candidate.rank for candidate in candidates)
+            nearest = [candidate for candidate in candidates if candidate.rank == best]
+            chosen = nearest[int(rng.integers(len(nearest)))]
+            return Choice(chosen.device, _remark(checked, chosen, low, high))
+    raise SelectionError(_nothing(feeder, checked, int(excluded.sum())))
+
+
+def _mask(feeder: Feeder, names: Collection[str]) -> NDArray[np.bool_]:
+    mask = np.zeros(len(feeder.usage_points), dtype=bool)
+    mask[[feeder.position[name] for name in names if name in feeder.position]] = True
+    return mask
+
+
+def _candidates(
+    feeder: Feeder,
+    kind: DeviceKind,
+    bounds: tuple[float, float],
+    excluded: NDArray[np.bool_],
+    avoided: NDArray[np.bool_],
+    seen: NDArray[np.bool_],
+) -> list[_Candidate]:
+    low, high = bounds
+    wholes = [feeder.darkened_by(device) for device in feeder.devices("transformer")] if kind == "section" else []
+    # What two devices of one tree darken is nested or disjoint: the first usage point and the number tell which.
+    first = np.array([points[0] for points in wholes if len(points)], dtype=np.intp)
+    size = np.array([len(points) for points in wholes if len(points)], dtype=np.intp)
+    candidates = []
+    for device in feeder.devices(kind):
+        points = feeder.darkened_by(device)
+        count = len(points)
+        if not 0 < count < len(seen) or excluded[points].any() or not seen[points].any():
+            continue
+        inside = np.isin(first, points, kind="sort") if len(first) else np.zeros(0, dtype=bool)
+        candidates.append(
+            _Candidate(
+                device,
+                shares=bool(avoided[points].any()),
+                distance=max(low - count, count - high, 0.0),
+                whole=bool((inside & (size <= count)).any()),
+            )
+        )
+    return candidates
+
+
+def _remark(kind: DeviceKind, chosen: _Candidate, low: float, high: float) -> str:
+    remarks = []
+    wanted = "" if (low, high) == (1.0, np.inf) else f"{low:,.0f}–{high:,.0f} customers"
+    if chosen.device.kind != kind:
+        remarks.append(f"in place of a {kind}" + (f" with {wanted}" if wanted else ""))
+    elif chosen.distance > 0:
+        remarks.append(f"the nearest to {wanted}")
+    if chosen.shares:
+        remarks.append("some of whom another event hits, too")
+    return ", ".join(remarks)
 
 
 def _bounds(feeder: Feeder, kind: str, criteria: Mapping[str, object]) -> tuple[float, float]:
@@ -82,13 +167,13 @@ def _bounds(feeder: Feeder, kind: str, criteria: Mapping[str, object]) -> tuple[
     return low, high
 
 
-def _nothing(kind: str, criteria: Mapping[str, object], customers: list[int], excluded: int) -> str:
-    wanted = f" with {criteria['customers'][0]}–{criteria['customers'][1]} customers" if "customers" in criteria else ""  # type: ignore[index]  # checked by _bounds
-    exists = sorted(count for count in customers if count)
-    if not exists:
-        return f"the feeder has no {kind} that supplies anybody"
-    taken = f", apart from the {excluded} usage points that are taken" if excluded else ""
+def _nothing(feeder: Feeder, kind: DeviceKind, excluded: int) -> str:
+    exists = sorted(count for device in feeder.devices(kind) if (count := len(feeder.darkened_by(device))))
+    taken = f" and spares the {excluded} usage point(s) that are taken" if excluded else ""
+    has = (
+        f"{len(exists)} of them with {exists[0]} to {exists[-1]} customers" if exists else "none that supplies anybody"
+    )
     return (
-        f"no {kind}{wanted}{taken}: the feeder has {len(exists)} of them with {exists[0]} to {exists[-1]} customers "
-        f"(median {exists[len(exists) // 2]})"
+        f"no {kind}, nor anything smaller, darkens a meter but not the whole feeder{taken}; the feeder has {has}, and "
+        f"{len(feeder.usage_points)} usage point(s) in all"
     )

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lab.errors import PartFailed, UserError
 from lab.progress import RunProgress
-from lab.scenario import bundled_scenarios, load_scenario, parse_duration
+from lab.scenario import Scenario, anchored_feeder, bundled_scenarios, load_scenario, parse_duration
 
 T = TypeVar("T")
 
@@ -72,6 +72,16 @@ def run(
         ),
     ] = "max",
     duration: Annotated[str | None, typer.Option(help="Instead of the scenario's duration: 90min, 24h.")] = None,
+    feeder: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of the scenario's: [b]schutterwald[/b], [b]simbench:[/b]CODE (its loads up to 1 kV get "
+            "meters), or [b]file:[/b]PATH of a pandapower JSON file."
+        ),
+    ] = None,
+    meters: Annotated[
+        int | None, typer.Option(help="Meter only so many usage points, drawn by seed; the others are load.", min=1)
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)] = Path("runs"),
     database_url: Annotated[
         str | None,
@@ -107,7 +117,9 @@ def run(
     """
     console = Console(stderr=False, soft_wrap=False)
     try:
-        request = _request(scenario, seed, speed, duration, out, database_url, broker_url, keep, headend, stored, lead)
+        request = _request(
+            scenario, seed, speed, duration, feeder, meters, out, database_url, broker_url, keep, headend, stored, lead
+        )
         outcome = _until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
         _refuse(error)
@@ -129,6 +141,8 @@ def _request(
     seed: int | None,
     speed: str,
     duration: str | None,
+    feeder: str | None,
+    meters: int | None,
     out: Path,
     database_url: str | None,
     broker_url: str | None,
@@ -165,6 +179,7 @@ def _request(
         scenario = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
+    scenario = _with_choices(scenario, feeder, meters)
     hint = "See `amilab run --help`."
     external: ExternalHeadEnd | None = None
     if headend is HeadEndChoice.EXTERNAL:
@@ -189,6 +204,16 @@ def _request(
     from lab.run import RunRequest
 
     return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external)
+
+
+def _with_choices(scenario: Scenario, feeder: str | None, meters: int | None) -> Scenario:
+    """The scenario with the feeder and the number of meters that the command line names; files are seen from here."""
+    changes: dict[str, object] = {}
+    if feeder is not None:
+        changes["feeder"] = scenario.feeder.model_copy(update={"name": anchored_feeder(feeder, Path.cwd())})
+    if meters is not None:
+        changes["fleet"] = scenario.fleet.model_copy(update={"meters": meters})
+    return scenario.model_copy(update=changes)
 
 
 async def _run(request: Any, progress: RunProgress) -> Any:

@@ -44,12 +44,15 @@ __all__ = [
     "RebootEvent",
     "Scenario",
     "UplinkLossEvent",
+    "anchored_feeder",
     "bundled_scenarios",
     "load_scenario",
     "parse_duration",
     "parse_scenario",
 ]
 
+FEEDER_FILE = "file:"
+"""Begins the name of a feeder that is read from a file."""
 _BUNDLED = resources.files("lab").joinpath("scenarios")
 _EXAMPLE = _BUNDLED.joinpath("quickstart.toml")
 _Model = TypeVar("_Model", bound=Table)
@@ -88,7 +91,16 @@ def load_scenario(
             f"there is no scenario {name_or_path!r}: it is not bundled, and as a file: {reason}",
             f"Bundled scenarios: {', '.join(bundled)}.{_suggestion(name_or_path, bundled)}",
         ) from None
-    return parse_scenario(text, name_or_path, seed=seed, duration_s=duration_s, known_criteria=known_criteria)
+    scenario = parse_scenario(text, name_or_path, seed=seed, duration_s=duration_s, known_criteria=known_criteria)
+    feeder = anchored_feeder(scenario.feeder.name, Path(name_or_path).parent)
+    return scenario.model_copy(update={"feeder": scenario.feeder.model_copy(update={"name": feeder})})
+
+
+def anchored_feeder(name: str, directory: Path) -> str:
+    """The feeder's name, in which the path of a file is absolute; `directory` is where a relative one starts."""
+    if not name.startswith(FEEDER_FILE):
+        return name
+    return FEEDER_FILE + str((directory / name.removeprefix(FEEDER_FILE)).absolute())
 
 
 def parse_scenario(

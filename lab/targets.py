@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,24 +13,49 @@ from lab.timeline import Disturbance
 
 MOMENTARY_S = 300
 """An interruption of up to five minutes is momentary (IEEE 1366-2022, 3.15: "sustained" lasts longer)."""
+APART_S = 3_600
+"""Events that have to share somebody lie at least this far apart: one is over, and made up for, before the next."""
+
+
+FREE_SHARE = 5
+"""An event on meters takes no more than one in so many of those left: a small fleet must not be all disturbance."""
+
+
+class _Taken:
+    """Whom events hit, and when."""
+
+    def __init__(self) -> None:
+        self._hits: list[tuple[int, int, frozenset[str]]] = []
+
+    def add(self, points: Iterable[str], from_s: int, until_s: int) -> None:
+        self._hits.append((from_s, until_s, frozenset(points)))
+
+    def ever(self) -> set[str]:
+        return {point for _, _, points in self._hits for point in points}
+
+    def around(self, from_s: int, until_s: int) -> set[str]:
+        """By events that begin or end within `APART_S` of this time."""
+        hits = (points for start, end, points in self._hits if start < until_s + APART_S and from_s < end + APART_S)
+        return {point for points in hits for point in points}
 
 
 async def choose_targets(
     scenario: Scenario, *, start_s: int, link: LabLink, grid: str, serial_of: Mapping[str, str]
 ) -> list[Disturbance]:
-    """A disturbance for each event. Outages never share a usage point, nor do an outage and an uplink loss or a reboot.
+    """A disturbance for each event. Events share a usage point only if the feeder is too small for all, and then lie
+    `APART_S` apart. Where a target is not as the event's selector says, its label tells.
 
     :param serial_of: serial by usage point, in the feeder's order.
     :raises UserError: listing every event whose selector fits nothing on this feeder.
     """
     faults: list[str] = []
     chosen: dict[int, Disturbance] = {}
-    taken: set[str] = set()
+    taken = _Taken()
     # Outages first: a device takes its customers as they are, meters can be chosen around them.
     order = sorted(range(len(scenario.events)), key=lambda index: not isinstance(scenario.events[index], OutageEvent))
     for index in order:
         event = scenario.events[index]
-        from_s = start_s + event.at_s
+        from_s, until_s = start_s + event.at_s, start_s + event.ends_s
         where = f"event {index + 1} ({event.kind}, line {event.line})"
         if isinstance(event, OutageEvent):
             try:
@@ -41,29 +66,35 @@ async def choose_targets(
                     key=[index],
                     device=event.device,
                     select=event.select,
-                    exclude=sorted(taken),
+                    exclude=sorted(taken.around(from_s, until_s)),
+                    avoid=sorted(taken.ever()),
+                    metered=list(serial_of),
                     where=where,
                 )
             except UserError as error:
                 faults.extend(error.faults)
                 continue
             points = reply.body["usage_points"]
-            taken.update(points)
+            taken.add(points, from_s, until_s)
             name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
             label = f"{name}: {reply.body['device']}, {len(points):,} customers"
-            until_s = from_s + event.duration_s
+            label += f" ({reply.body['remark']})" if reply.body["remark"] else ""
             chosen[index] = Disturbance("outage", label, from_s, until_s, reply.body["device"])
         elif isinstance(event, UplinkLossEvent | RebootEvent):
             try:
-                serials = _choose_meters(event.select, [scenario.seed, index], serial_of, taken)
+                free = _free_points(serial_of, taken, from_s, until_s)
+                points, remark = _choose_meters(event.select, [scenario.seed, index], free)
             except ValueError as error:
                 faults.append(f"{where}: {error}")
                 continue
+            taken.add(points, from_s, until_s)
+            serials = [serial_of[point] for point in points]
             if isinstance(event, RebootEvent):
-                chosen[index] = Disturbance("reboot", f"reboot: {_meters(serials)}", from_s, from_s, serials=serials)
+                label = f"reboot: {_meters(serials)}{remark}"
+                chosen[index] = Disturbance("reboot", label, from_s, until_s, serials=serials)
             else:
-                label = f"uplink loss: {_meters(serials)}"
-                chosen[index] = Disturbance("uplink_loss", label, from_s, from_s + event.duration_s, serials=serials)
+                label = f"uplink loss: {_meters(serials)}{remark}"
+                chosen[index] = Disturbance("uplink_loss", label, from_s, until_s, serials=serials)
         elif isinstance(event, KillEvent):
             label = f"SIGKILL: {event.part}, back after {event.down_s:,} s"
             chosen[index] = Disturbance("kill", label, from_s, from_s + event.down_s, event.part)
@@ -72,19 +103,23 @@ async def choose_targets(
     return [chosen[index] for index in sorted(chosen)]
 
 
-def _choose_meters(
-    select: Mapping[str, object], seed: Sequence[int], serial_of: Mapping[str, str], taken: set[str]
-) -> list[str]:
+def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int) -> list[str]:
+    ever, around = taken.ever(), taken.around(from_s, until_s)
+    candidates = list(points)
+    return [p for p in candidates if p not in ever] or [p for p in candidates if p not in around]
+
+
+def _choose_meters(select: Mapping[str, object], seed: Sequence[int], free: Sequence[str]) -> tuple[list[str], str]:
+    """As many as wanted, but at least one and no more than 1 in `FREE_SHARE`, and what to say of that."""
     wanted = select.get("meters")
     if not isinstance(wanted, int):
         raise ValueError("`select` needs `meters = <number>`")
-    free = [point for point in serial_of if point not in taken]
-    if wanted > len(free):
-        raise ValueError(f"{wanted:,} meters are wanted, but {len(free):,} are left outside the outages")
-    rows = np.random.default_rng(list(seed)).choice(len(free), size=wanted, replace=False)
-    points = [free[row] for row in sorted(rows)]
-    taken.update(points)
-    return [serial_of[point] for point in points]
+    if not free:
+        raise ValueError("other events take every meter within an hour of this one")
+    count = min(wanted, max(1, len(free) // FREE_SHARE))
+    rows = np.random.default_rng(list(seed)).choice(len(free), size=count, replace=False)
+    remark = f" ({wanted:,} asked for; one in {FREE_SHARE} of {len(free):,} left)" if count < wanted else ""
+    return [free[row] for row in sorted(rows)], remark
 
 
 def _meters(serials: Sequence[str]) -> str:

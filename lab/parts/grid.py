@@ -9,6 +9,8 @@ import numpy as np
 
 from grid.demand import Demand
 from grid.feeder import Device, Feeder, FeederError, load_feeder
+from grid.network_model import network_model, write_network_model
+from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
 from lab.errors import UserError
@@ -30,6 +32,7 @@ class GridPart:
         return {
             "init": self.init,
             "select": self.select,
+            "write_network": self.write_network,
             "open": self.open,
             "close": self.close,
             "advance": self.advance,
@@ -66,13 +69,27 @@ class GridPart:
         """Choose a device by seeded selector; `key` names the random stream, so that events do not shift each other."""
         rng = np.random.default_rng([body["seed"], *body["key"]])
         try:
-            device = select(self.feeder, body["device"], body["select"], rng, exclude=frozenset(body["exclude"]))
+            choice = select(
+                self.feeder,
+                body["device"],
+                body["select"],
+                rng,
+                exclude=frozenset(body["exclude"]),
+                avoid=frozenset(body["avoid"]),
+                metered=frozenset(body["metered"]),
+            )
         except SelectionError as error:
             raise UserError([f"{body['where']}: {error}"], "Change the event's `select`.") from error
+        device = choice.device
         name = f"{device.kind} {device.id}"
         self._devices[name] = device
         points = [self.feeder.usage_points[row].id for row in self.feeder.darkened_by(device)]
-        return {"device": name, "usage_points": points}, ()
+        return {"device": name, "usage_points": points, "remark": choice.remark}, ()
+
+    async def write_network(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        """The network model, for whoever detects outages and for the verdict on it."""
+        write_network_model(Path(body["path"]), network_model(self.feeder))
+        return {}, ()
 
     async def open(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         self.simulation.open(self._devices[body["device"]])
@@ -83,7 +100,10 @@ class GridPart:
         return {}, ()
 
     async def advance(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        frame = self.simulation.advance(body["now_s"])
+        try:
+            frame = self.simulation.advance(body["now_s"])
+        except PowerFlowError as error:
+            raise UserError([str(error)], "Choose another feeder, or another seed for its demand.") from error
         return {"next_due_s": self.simulation.next_due()}, () if frame is None else (frame.to_bytes(),)
 
     async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
