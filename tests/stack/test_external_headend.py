@@ -127,6 +127,7 @@ def test_a_writer_that_loses_readings_when_it_restarts_is_found_out(tmp_path: Pa
     verdict = read(directory / "verdict.json")
     assert (verdict["headend"], verdict["reads"]["rejected_frames"]) == ("external", None)
     assert verdict["host"]["database"].startswith("external: PostgreSQL ")
+    assert verdict["ingest"]["rows"] is None
     assert verdict["reads"]["expected"] == len(said) == METERS * INTERVALS
     rows = pq.read_table(directory / "discrepancies.parquet").to_pylist()
     found = {(row["serial"], row["interval_start"]) for row in rows if row["kind"] == "lost"}
