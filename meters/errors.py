@@ -20,7 +20,7 @@ class MemoryFailedError(MetersError):
 
 
 class MemoryFullError(MemoryFailedError):
-    """The file system that holds the durable memory of a shard is full; the message names the file."""
+    """The file system that holds the durable memory of a shard, or takes its export, is full; it is named."""
 
 
 class FleetError(MetersError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from meters.errors import MemoryFailedError
+from meters.errors import MemoryFailedError, MemoryFullError
 from meters.memory import EVENT_COLUMNS, INTERVAL_COLUMNS, Memory
 from meters.shipment import ShipmentEntry
 
@@ -82,7 +83,8 @@ def write_journal(
         _write(directory / f"{shard}.parquet", INTERVALS, memory.all_intervals(_BATCH), intervals)
         _write(directory / f"{shard}_events.parquet", EVENTS, memory.all_events(_BATCH), events)
     except OSError as error:
-        raise MemoryFailedError(f"{directory}: the journal cannot be written: {error}") from error
+        kind = MemoryFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else MemoryFailedError
+        raise kind(f"{directory}: the journal cannot be written: {error}") from error
 
 
 def _write(

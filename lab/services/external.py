@@ -197,6 +197,8 @@ def _database_refusal(where: str, parts: SplitResult, text: str, option: str) ->
             f"PostgreSQL at {where} does not admit the user {user!r} from this machine",
             "Add a line to its pg_hba.conf, or try ?sslmode=require.",
         )
+    if "invalid response to ssl" in said or "expected authentication request" in said:
+        return UserError(f"what listens at {where} does not speak PostgreSQL's protocol", "Is it the database's port?")
     if "ssl" in said:
         return UserError(f"PostgreSQL at {where} and this machine do not agree on TLS", "See the parameter sslmode.")
     if "too many" in said or "starting up" in said or "shutting down" in said or "recovery" in said:

@@ -63,6 +63,11 @@ class Command:
         wait_for(lambda: text in self.stdout or not self._alive(), repr(text))
         assert text in self.stdout, self.stdout + self.stderr
 
+    def until_it_lives(self, tenths: int = 1) -> None:
+        """Wait until so many tenths of simulated time are over, of which the run prints a line each."""
+        wait_for(lambda: self.stdout.count("\n  Thu ") >= tenths or not self._alive(), "simulated time")
+        assert self._alive(), self.stdout + self.stderr
+
     def end(self) -> int:
         """Wait for it; returns the exit code."""
         code = self.process.wait(DEADLINE_S)

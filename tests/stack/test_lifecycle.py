@@ -13,7 +13,6 @@ from tests.stack.labs import scenario_text
 
 LONG = "20h"
 """Of simulated time: still running when the test does something to it."""
-A_TENTH = " 10%"
 STARTED = ("grid", "headend", "fleet-0", "postgres")
 """Started at once; the broker follows when the feeder is loaded."""
 
@@ -38,7 +37,7 @@ def until_started(run: Command) -> None:
 
 def test_ctrl_c_while_it_runs(tmp_path: Path, temporary: Path, scenario: Path) -> None:
     with running(scenario, out=tmp_path / "runs", temporary=temporary) as run:
-        run.until_printed(A_TENTH)
+        run.until_it_lives()
         ports = run.ports()
         assert len(ports) >= 3, "the link, the database and the broker"
         run.process.send_signal(signal.SIGINT)
@@ -73,7 +72,7 @@ def test_sigterm_keeps_what_is_to_be_kept_and_says_where(tmp_path: Path, tempora
 
 def test_killed_itself(tmp_path: Path, temporary: Path, scenario: Path) -> None:
     with running(scenario, out=tmp_path / "runs", temporary=temporary) as run:
-        run.until_printed(A_TENTH)
+        run.until_it_lives()
         ports = run.ports()
         run.process.kill()
         run.end()
@@ -89,7 +88,7 @@ def test_a_part_that_is_killed_as_soon_as_it_is_up(tmp_path: Path, temporary: Pa
 
 def test_a_part_that_is_killed_while_it_works(tmp_path: Path, temporary: Path, scenario: Path) -> None:
     with running(scenario, out=tmp_path / "runs", temporary=temporary) as run:
-        run.until_printed(A_TENTH)
+        run.until_it_lives()
         assert_its_end_fails_the_run(run, "broker")
 
 

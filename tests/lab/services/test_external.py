@@ -13,7 +13,7 @@ from psycopg import sql
 from lab.errors import UserError
 from lab.services.broker import EmbeddedBroker
 from lab.services.broker_config import head_end_user
-from lab.services.external import check_broker_url, check_database_url
+from lab.services.external import ExternalBroker, await_broker, check_broker_url, check_database_url
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
 
@@ -85,8 +85,34 @@ async def test_somebody_else_listens():
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     assert "does not speak MQTT" in await refusal(check_broker_url, f"mqtt://u:{SECRET}@127.0.0.1:{port}")
-    await refusal(check_database_url, f"postgresql://u:{SECRET}@127.0.0.1:{port}/db")
+    said = await refusal(check_database_url, f"postgresql://u:{SECRET}@127.0.0.1:{port}/db")
+    assert "does not speak PostgreSQL's protocol" in said
     server.close()
+
+
+async def test_a_broker_that_comes_back_is_waited_for(surroundings, program):
+    broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [head_end_user("g1", "hes", "x")], program)
+    await broker.start()
+    external = await check_broker_url(f"mqtt://hes:x@127.0.0.1:{broker.port}")
+    told: list[str] = []
+    await await_broker(external, patience_s=30, away=lambda: told.append("away"))
+    assert told == []
+    await broker.kill()
+    back = asyncio.Event()
+    waiting = asyncio.create_task(await_broker(external, patience_s=30, away=back.set))
+    await back.wait()
+    await broker.restart()
+    await waiting
+
+
+async def test_a_broker_that_stays_away_is_not_waited_for_for_ever():
+    with ReservedPort() as free:
+        gone = ExternalBroker("127.0.0.1", free.port, "u", SECRET)
+        with pytest.raises(UserError) as error:
+            await await_broker(gone, patience_s=0.6, away=lambda: None)
+        assert error.value.faults[0] == "the broker has not come back within 1 s"
+        assert f"the broker at 127.0.0.1:{free.port}: Connection refused" in str(error.value)
+        assert SECRET not in str(error.value)
 
 
 async def test_somebody_listens_and_is_silent(monkeypatch):
