@@ -36,7 +36,8 @@ from lab.targets import choose_targets
 from lab.timeline import Disturbance, actions
 from lab.verdict.adapters import export_stored
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
-from lab.verdict.tables import TableError
+from lab.verdict.detected import export_detected
+from lab.verdict.tables import DETECTED_FILE, TableError
 from lab.verdict.verdict import Verdict, judge_run
 from meters.errors import ProfileError
 from meters.profile import VendorProfile, load_profile
@@ -49,6 +50,7 @@ _LEAST_BYTES = 16 << 20
 _NOTICE_S = 0.3
 _OPEN_FILES_BESIDE_METERS = 200
 SHIPMENT = "shipment.csv"
+NETWORK = "network.json"
 COMMAND_KEY = "command.key"
 GROUP_LENGTH = 48
 """Short enough for the names of schemas (63) and of the head-end's client (64) that it is a part of."""
@@ -274,6 +276,8 @@ class _Run:
             grid=GRID,
             serial_of={meter.usage_point: meter.serial for meter in meters},
         )
+        network = self.directory / NETWORK
+        await self.stage.link.call(GRID, "write_network", path=str(network))
         shipment = self.work / SHIPMENT
         key = self.work / COMMAND_KEY
         write_shipment(
@@ -303,6 +307,7 @@ class _Run:
                     "group": self.group,
                     "shipment": str(shipment),
                     "command_key": str(key),
+                    "network_model": str(network),
                     "interval_length_s": self.profile.facts.interval_length_s,
                 },
             }
@@ -485,8 +490,10 @@ def _export(database: Database, path: Path, start_s: int, end_s: int) -> int:
     query = sql.SQL("SELECT * FROM {}.stored_reading").format(schema).as_string(None)
     try:
         export_stored(database.url, path, query=query, start_s=start_s, end_s=end_s)
+        outages = sql.SQL("SELECT * FROM {}.detected_outage").format(schema).as_string(None)
+        export_detected(database.url, path.parent / DETECTED_FILE, query=outages)
     except TableError as error:
-        raise UserError(error.faults, "The head-end's view stored_reading could not be read.") from error
+        raise UserError(error.faults, "The head-end's results could not be read from its database.") from error
     try:
         with psycopg.connect(database.url) as connection:
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()

@@ -7,9 +7,12 @@ from typing import Literal
 
 from lab.errors import UserError
 from lab.verdict.compare import AccuracyCounts, Comparison, ReadCounts
+from lab.verdict.detection import Detection
 
 _ONTARIO = "Ontario AMI functional specification v2 (2007)"
 _END_TO_END = "end-to-end rule: a recorded read is never lost, doubled or changed"
+_OUTAGES = "outages."
+_IEEE_1366 = "IEEE Std 1366-2022"
 _NAN = float("nan")
 
 
@@ -20,7 +23,7 @@ class CriteriaError(UserError):
 @dataclass(frozen=True, slots=True)
 class Criterion:
     id: str
-    operator: Literal["==", ">="]
+    operator: Literal["==", ">=", "<="]
     target: float
     source: str
     meaning: str
@@ -33,7 +36,9 @@ class Criterion:
         """Never for NaN: what could not be measured has not been met."""
         if math.isnan(value):
             return False
-        return value == self.target if self.operator == "==" else value >= self.target
+        if self.operator == "==":
+            return value == self.target
+        return value >= self.target if self.operator == ">=" else value <= self.target
 
 
 CRITERIA = (
@@ -50,6 +55,41 @@ CRITERIA = (
     ),
     Criterion("reads.success_rate", ">=", 0.98, _ONTARIO, "actual reads stored within their deadline / expected"),
     Criterion("reads.identical_rate", ">=", 0.999, _ONTARIO, "of the reads received, identical to the meter's"),
+    Criterion(
+        "outages.recall",
+        "==",
+        1,
+        f"every sustained interruption is found; sustained: more than 5 min ({_IEEE_1366})",
+        "sustained outages found / injected",
+    ),
+    Criterion(
+        "outages.false",
+        "==",
+        0,
+        "a crew is sent for each outage; a lost uplink is none",
+        "sustained outages reported that never were",
+    ),
+    Criterion(
+        "outages.localised",
+        "==",
+        1,
+        "the device that is open, or one in series that meters cannot tell from it",
+        "of those found, at the right device",
+    ),
+    Criterion(
+        "outages.momentary_recorded",
+        "==",
+        1,
+        f"up to 5 min an interruption is momentary and counts for MAIFI, not for SAIDI ({_IEEE_1366})",
+        "momentary interruptions recorded as such / injected",
+    ),
+    Criterion(
+        "outages.saidi_error_pct",
+        "<=",
+        1,
+        f"SAIDI from the meters instead of from the fault log, defined by {_IEEE_1366}; the limit is amilab's own",
+        "difference to the true SAIDI, per cent",
+    ),
 )
 
 
@@ -101,6 +141,26 @@ def values(comparison: Comparison) -> dict[str, float]:
     return {**counts, "accuracy.class_violations": accuracy.class_violations if accuracy.compared else _NAN}
 
 
-def evaluate(comparison: Comparison, criteria: tuple[Criterion, ...]) -> tuple[CriterionResult, ...]:
+def outage_values(detection: Detection) -> dict[str, float]:
+    """The figures of the criteria on outages; see lab/verdict/detection.py for a run in which nothing was injected."""
+    return {
+        "outages.recall": detection.recall,
+        "outages.false": len(detection.false),
+        "outages.localised": detection.localised,
+        "outages.momentary_recorded": detection.momentary_share,
+        "outages.saidi_error_pct": detection.saidi_error_pct,
+    }
+
+
+def evaluate(
+    comparison: Comparison, criteria: tuple[Criterion, ...], detection: Detection | None = None
+) -> tuple[CriterionResult, ...]:
+    """Criteria on outages do not apply to a head-end that says nothing of outages, and are left out: not passed."""
     figures = values(comparison)
-    return tuple(CriterionResult(c, figures[c.id], c.passes(figures[c.id])) for c in criteria)
+    if detection is not None:
+        figures |= outage_values(detection)
+    return tuple(
+        CriterionResult(c, figures[c.id], c.passes(figures[c.id]))
+        for c in criteria
+        if detection is not None or not c.id.startswith(_OUTAGES)
+    )

@@ -2,10 +2,15 @@
 
 import re
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from lab.verdict.detected import DetectedOutage
+from lab.verdict.detection import Detection
+from lab.verdict.outages import InjectedOutage
 
 if TYPE_CHECKING:
     from lab.verdict.verdict import Verdict
@@ -39,7 +44,40 @@ def _line(row: dict[str, object]) -> str:
 def relevant(discrepancies: pa.Table, criterion_id: str) -> pa.Table:
     """The discrepancies that speak for a criterion's failure."""
     kinds = discrepancies["kind"].cast(pa.string())
-    return discrepancies.filter(pc.is_in(kinds, value_set=pa.array(RELEVANT[criterion_id], pa.string())))
+    return discrepancies.filter(pc.is_in(kinds, value_set=pa.array(RELEVANT.get(criterion_id, ()), pa.string())))
+
+
+def outage_lines(detection: Detection, criterion_id: str) -> list[str]:
+    """The outages that speak for a criterion's failure, one line each."""
+    match criterion_id:
+        case "outages.recall":
+            found = {id(match.injected) for match in detection.matches}
+            missed = (outage for outage in detection.injected if id(outage) not in found)
+            return [f"missed {_injected(outage)}" for outage in missed]
+        case "outages.false":
+            return [f"never was {_detected(outage)}" for outage in detection.false]
+        case "outages.localised":
+            wrong = (match for match in detection.matches if not match.localised)
+            return [f"{_injected(match.injected)} was taken for {_detected(match.detected)}" for match in wrong]
+        case "outages.momentary_recorded":
+            found = {id(match.injected) for match in detection.momentary_matches}
+            missed = (outage for outage in detection.momentary_injected if id(outage) not in found)
+            return [f"not recorded {_injected(outage)}" for outage in missed]
+        case "outages.saidi_error_pct":
+            true, found_indices = detection.true_indices, detection.detected_indices
+            return [f"SAIDI {found_indices.saidi_min:.4f} min instead of {true.saidi_min:.4f} min"]
+        case _:
+            return []
+
+
+def _injected(outage: InjectedOutage) -> str:
+    at = datetime.fromtimestamp(outage.start_s, UTC)
+    return f"{outage.device_id} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {outage.customers} customers"
+
+
+def _detected(outage: DetectedOutage) -> str:
+    at = datetime.fromtimestamp(outage.start_s, UTC)
+    return f"{outage.device} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {outage.customers} customers"
 
 
 def junit_xml(verdict: "Verdict") -> bytes:
@@ -65,6 +103,8 @@ def junit_xml(verdict: "Verdict") -> bytes:
         failure = ET.SubElement(case, "failure", message=message, type="criterion")
         rows = relevant(verdict.comparison.discrepancies, result.id)
         lines = [f"{message} ({result.criterion.source})", *(_line(row) for row in rows.slice(0, FIRST).to_pylist())]
+        if verdict.detection is not None:
+            lines += outage_lines(verdict.detection, result.id)[:FIRST]
         if len(rows) > FIRST:
             lines.append(f"… and {len(rows) - FIRST} more: see discrepancies.parquet")
         failure.text = _clean("\n".join(lines))

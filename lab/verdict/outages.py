@@ -5,7 +5,8 @@ null if supply never came back, `usage_points` the list of those that went dark.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, ValidationError
@@ -13,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, Val
 from lab.verdict.tables import TableError
 
 MOMENTARY_AT_MOST_S = 300
+"""IEEE Std 1366-2022, 3: a sustained interruption is any that is not momentary, one of more than five minutes."""
 
 
 class _Entry(BaseModel):
@@ -35,9 +37,18 @@ class InjectedOutage:
     start_s: float
     end_s: float | None
     duration_s: float
-    customers: int
+    usage_points: frozenset[str]
     device: str
     kind: str
+
+    @property
+    def customers(self) -> int:
+        return len(self.usage_points)
+
+    @property
+    def device_id(self) -> str:
+        """As in the network model (docs/network-model.md)."""
+        return f"{self.kind}:{self.device}"
 
     @property
     def momentary(self) -> bool:
@@ -67,6 +78,13 @@ def read_outages(path: Path, *, run_end_s: float) -> tuple[InjectedOutage, ...]:
     )
 
 
+def at_meters(outages: Iterable[InjectedOutage], usage_points: Collection[str]) -> tuple[InjectedOutage, ...]:
+    """The interruptions as far as meters could see them; those of which they could see nothing are left out."""
+    metered = frozenset(usage_points)
+    seen = (replace(outage, usage_points=outage.usage_points & metered) for outage in outages)
+    return tuple(outage for outage in seen if outage.usage_points)
+
+
 def _injected(entry: _Entry, run_end_s: float) -> InjectedOutage:
     start_s = entry.begin.timestamp()
     end_s = None if entry.end is None else entry.end.timestamp()
@@ -74,7 +92,7 @@ def _injected(entry: _Entry, run_end_s: float) -> InjectedOutage:
         start_s=start_s,
         end_s=end_s,
         duration_s=(run_end_s if end_s is None else end_s) - start_s,
-        customers=len(entry.usage_points),
+        usage_points=frozenset(entry.usage_points),
         device=entry.device,
         kind=entry.device_kind,
     )

@@ -16,7 +16,11 @@ def format_value(result: CriterionResult) -> str:
     """A criterion's figure. Rates are cut, not rounded: what missed its target must not look as if it had met it."""
     if math.isnan(result.value):
         return "not measured"
-    return f"{math.floor(result.value * 1e5) / 1e5:.5f}" if result.id.endswith("_rate") else f"{result.value:,.0f}"
+    if result.id.endswith("_pct"):
+        return "∞" if math.isinf(result.value) else f"{math.ceil(result.value * 1e3) / 1e3:.3f}"
+    if result.id.endswith(("_rate", "recall", "localised", "_recorded")):
+        return f"{math.floor(result.value * 1e5) / 1e5:.5f}"
+    return f"{result.value:,.0f}"
 
 
 def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:

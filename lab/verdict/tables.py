@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from lab.errors import UserError
 
+DETECTED_FILE = "detected_outages.parquet"
 QUALITIES = ("actual", "estimated", "revised")
 ORIGINS = ("reported", "recovered")
 
@@ -121,6 +122,18 @@ STORED = Schema(
     one_of=("usage_point", "serial"),
 )
 
+# What a head-end says of outages (lab/verdict/detected.py): one row per outage and customer.
+DETECTED = Schema(
+    "detected",
+    (
+        *_columns(Kind.TEXT, "outage usage_point"),
+        *_columns(Kind.TEXT, "device", nullable=True),
+        *_columns(Kind.TIME, "detected_at dark_from"),
+        *_columns(Kind.TIME, "dark_to", nullable=True),
+        *_columns(Kind.TIME, "gasp_received_at restore_received_at", required=False, nullable=True),
+    ),
+)
+
 _FITS = {
     Kind.TEXT: lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
     Kind.TIME: pa.types.is_timestamp,
@@ -139,13 +152,14 @@ _CALLED = {
 
 @dataclass(frozen=True, slots=True)
 class RunTables:
-    """The five tables of a run, each as its schema says."""
+    """The five tables of a run, each as its schema says; `detected` where the head-end says anything of outages."""
 
     truth: pa.Table
     frames: pa.Table
     fleet: pa.Table
     journal: pa.Table
     stored: pa.Table
+    detected: pa.Table | None = None
 
 
 def empty(schema: Schema) -> pa.Table:
@@ -276,21 +290,24 @@ def read_journal(directory: Path) -> pa.Table:
 
 
 def load_run(run_dir: Path) -> RunTables:
-    """The five tables from truth.parquet, truth_frames.parquet, meters.parquet, journal/*.parquet, stored.parquet.
+    """The tables from truth.parquet, truth_frames.parquet, meters.parquet, journal/*.parquet, stored.parquet and, if it
+    is there, detected_outages.parquet.
 
     Raises:
-        TableError: with the faults of all five.
+        TableError: with the faults of all of them.
     """
-    truth, frames, fleet, journal, stored = _collect(
+    detected = run_dir / DETECTED_FILE
+    truth, frames, fleet, journal, stored, *more = _collect(
         (
             lambda: read_parquet(run_dir / "truth.parquet", TRUTH),
             lambda: read_parquet(run_dir / "truth_frames.parquet", FRAMES),
             lambda: read_parquet(run_dir / "meters.parquet", FLEET),
             lambda: read_journal(run_dir / "journal"),
             lambda: read_parquet(run_dir / "stored.parquet", STORED),
+            *([lambda: read_parquet(detected, DETECTED)] if detected.exists() else []),
         )
     )
-    return RunTables(truth, frames, fleet, journal, stored)
+    return RunTables(truth, frames, fleet, journal, stored, *more)
 
 
 def _collect(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:

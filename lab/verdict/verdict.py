@@ -14,9 +14,12 @@ import pyarrow.parquet as pq
 from lab.verdict.compare import Comparison, compare
 from lab.verdict.context import IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
+from lab.verdict.detected import detected_outages
+from lab.verdict.detection import Detection, judge_outages
 from lab.verdict.junit import junit_xml
-from lab.verdict.outages import InjectedOutage, read_outages
-from lab.verdict.tables import RunTables, TableError, load_run
+from lab.verdict.network import Network, read_network
+from lab.verdict.outages import InjectedOutage, at_meters, read_outages
+from lab.verdict.tables import DETECTED_FILE, RunTables, TableError, load_run
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
@@ -32,11 +35,14 @@ class FleetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`outages`: those injected, at the meters. `detection`: None if the head-end says nothing of outages."""
+
     context: RunContext
     fleet: FleetFacts
     comparison: Comparison
     outages: tuple[InjectedOutage, ...]
     criteria: tuple[CriterionResult, ...]
+    detection: Detection | None = None
 
     @property
     def passed(self) -> bool:
@@ -97,17 +103,20 @@ class Verdict:
 
     def _outages(self) -> dict[str, object]:
         momentary = sum(outage.momentary for outage in self.outages)
+        found = self.detection
         return {
             "injected": len(self.outages) - momentary,
-            "detected": None,
-            "false": None,
-            "recall": None,
-            "precision": None,
-            "localised": None,
+            "detected": None if found is None else len(found.detected),
+            "false": None if found is None else len(found.false),
+            "recall": None if found is None else found.recall,
+            "precision": None if found is None else found.precision,
+            "localised": None if found is None else found.localised,
             "momentary_injected": momentary,
-            "momentary_recorded": None,
-            "detect_s": {"p50": None, "p95": None},
-            "saidi_error_pct": None,
+            "momentary_recorded": None if found is None else len(found.momentary_matches),
+            "detect_s": {
+                f"p{percent}": None if found is None else found.detect_percentile_s(percent) for percent in (50, 95)
+            },
+            "saidi_error_pct": None if found is None else found.saidi_error_pct,
         }
 
     def write(self, run_dir: Path) -> None:
@@ -144,9 +153,12 @@ def judge(
     context: RunContext,
     *,
     outages: Sequence[InjectedOutage] = (),
+    network: Network | None = None,
     targets: Mapping[str, float] | None = None,
 ) -> Verdict:
     """The verdict on a run's tables (each conforming to its schema); `targets`: criterion id → the scenario's figure.
+
+    `outages`: those injected; `network`: which device feeds whom, without which no outage can be localised.
 
     Raises:
         CriteriaError: see criteria.with_targets.
@@ -159,7 +171,20 @@ def judge(
         by_protocol=_counts(tables.fleet["protocol"]),
         collectors=context.collectors,
     )
-    return Verdict(context, fleet, comparison, tuple(outages), evaluate(comparison, criteria))
+    points = tables.fleet["usage_point"].cast(pa.string()).to_pylist()
+    seen = at_meters(outages, points)
+    detection: Detection | None = None
+    if tables.detected is not None:
+        clock = context.clock
+        detection = judge_outages(
+            seen,
+            detected_outages(tables.detected, run_end_s=clock.end_s),
+            {} if network is None else network.reach(points),
+            customers=len(points),
+            start_s=clock.start_s,
+            end_s=clock.end_s,
+        )
+    return Verdict(context, fleet, comparison, seen, evaluate(comparison, criteria, detection), detection)
 
 
 def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:
@@ -171,16 +196,22 @@ def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float
     """
     faults: list[str] = []
     outages: tuple[InjectedOutage, ...] = ()
+    network: Network | None = None
     try:
         outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
     except TableError as error:
         faults += error.faults
+    if (run_dir / DETECTED_FILE).exists():
+        try:
+            network = read_network(run_dir / "network.json")
+        except TableError as error:
+            faults += error.faults
     try:
         tables = load_run(run_dir)
     except TableError as error:
         raise TableError([*error.faults, *faults]) from error
     if faults:
         raise TableError(faults)
-    verdict = judge(tables, context, outages=outages, targets=targets)
+    verdict = judge(tables, context, outages=outages, network=network, targets=targets)
     verdict.write(run_dir)
     return verdict

@@ -1,5 +1,6 @@
 """Outages over a real broker and a real database: found, ended, counted, and found again after the head-end died."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
@@ -235,7 +236,7 @@ async def test_one_customer_stays_dark(head_end: HeadEnd, meters: Street, clock:
     assert saifi[0] == pytest.approx(0.6)
 
 
-async def test_a_network_model_with_faults_is_refused(make: Callable[[], HeadEnd], network: Path) -> None:
+def test_a_network_model_with_faults_is_refused(make: Callable[[], HeadEnd], network: Path) -> None:
     network.write_text('{"schema": 1}')
     with pytest.raises(NetworkModelError, match="devices"):
-        await make().start()
+        asyncio.run(make().start())

@@ -1,0 +1,69 @@
+"""Whom each device darkens, from the run's network.json (docs/network-model.md), as far as meters can tell."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lab.verdict.tables import TableError
+
+
+class _Device(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    parent: str | None
+
+
+class _UsagePoint(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    device: str
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    devices: list[_Device]
+    usage_points: list[_UsagePoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`parents` by device id, `feeding`: the device above each usage point."""
+
+    parents: dict[str, str | None]
+    feeding: dict[str, str]
+
+    def reach(self, usage_points: Collection[str]) -> dict[str, frozenset[str]]:
+        """Device id → those of `usage_points` that it darkens; devices that darken none of them are left out."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for point in usage_points:
+            at = self.feeding.get(point)
+            while at is not None:
+                found[at].add(point)
+                at = self.parents.get(at)
+        return {device: frozenset(points) for device, points in found.items()}
+
+
+def read_network(path: Path) -> Network:
+    """The network of a run.
+
+    Raises:
+        TableError: the file is missing or is not what its document says.
+    """
+    try:
+        file = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise TableError([f"network: {path} does not exist; did the run come to its end?"]) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise TableError([f"network: {path} cannot be read as JSON: {error}"]) from error
+    except ValidationError as error:
+        raise TableError(
+            [f"network: {path}: {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in error.errors()]
+        ) from error
+    return Network(
+        {device.id: device.parent for device in file.devices},
+        {point.id: point.device for point in file.usage_points},
+    )
