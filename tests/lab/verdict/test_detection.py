@@ -241,9 +241,8 @@ def test_a_head_end_that_says_nothing_of_outages_is_not_judged_on_them(tmp_path:
 def test_faults_of_the_files_are_all_listed(tmp_path: Path) -> None:
     run = make_run(4, 8)
     run_dir = run.write(tmp_path / "run")
-    pq.write_table(
-        pa.table({"outage": ["1"], "dark_from": [datetime(2026, 1, 15)]}), run_dir / "detected_outages.parquet"
-    )
+    naive = datetime(2026, 1, 15, tzinfo=UTC).replace(tzinfo=None)
+    pq.write_table(pa.table({"outage": ["1"], "dark_from": [naive]}), run_dir / "detected_outages.parquet")
     with pytest.raises(TableError) as caught:
         judge_run(run_dir, run.context())
     text = "\n".join(caught.value.faults)

@@ -1,0 +1,18 @@
+"""No event of any meter reaches the head-end: neither last gasp nor restore nor momentary interruption."""
+
+from lab.parts.fleet import FleetPart
+from lab.parts.process import run_part
+from meters.device import Device
+
+publish = Device.publish
+
+
+def swallow(self: Device, leaf: str, payload: bytes) -> None:
+    if leaf != "ev":
+        publish(self, leaf, payload)
+
+
+Device.publish = swallow  # type: ignore[method-assign] # that is the sabotage
+
+if __name__ == "__main__":
+    run_part("sabotage", lambda _name: FleetPart().handlers())
