@@ -12,6 +12,7 @@ from lab.report.charts import Axis, draw
 from lab.report.events import RunEvent
 from lab.report.figures import read_figures
 from lab.report.findings import SHOWN_AT_MOST, summarise
+from lab.report.outages import describe
 from lab.report.svg import kind_class
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict
@@ -52,6 +53,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
         findings=summarise(pq.read_table(run_dir / "discrepancies.parquet")),
         shown_at_most=SHOWN_AT_MOST,
         events=numbered,
+        outages=None if verdict.detection is None else describe(verdict.detection),
     )
     path = run_dir / "report.html"
     # a lone surrogate in a hostile name cannot be encoded, and must not cost the report

@@ -1,0 +1,123 @@
+"""Injected against detected outages for reading: each with what the head-end made of it and the evidence it had."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lab.verdict.detected import DetectedOutage, Share
+from lab.verdict.detection import Detection, Match
+from lab.verdict.outages import InjectedOutage
+
+SHARES_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class OutageRow:
+    """One outage: as it was (`injected`), as the head-end has it (`detected`); at least one of the two.
+
+    `right`: nothing is to be said against it. `remarks`: what is to be said of it.
+    """
+
+    kind: str
+    right: bool
+    injected: InjectedOutage | None
+    detected: DetectedOutage | None
+    remarks: tuple[str, ...]
+    evidence: str
+    shares: tuple[Share, ...]
+
+    @property
+    def cut(self) -> int:
+        """Customers that are not listed."""
+        return 0 if self.detected is None else self.detected.customers - len(self.shares)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    name: str
+    meaning: str
+    true: str
+    detected: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutageReport:
+    rows: tuple[OutageRow, ...]
+    indices: tuple[IndexRow, ...]
+
+
+def describe(detection: Detection) -> OutageReport:
+    """Every injected and every detected outage once, by time."""
+    rows = [
+        *_told(detection.injected, detection.detected, detection.matches, "sustained"),
+        *_told(detection.momentary_injected, detection.momentary_detected, detection.momentary_matches, "momentary"),
+    ]
+    return OutageReport(tuple(sorted(rows, key=_start_s)), _indices(detection))
+
+
+def _start_s(row: OutageRow) -> float:
+    return row.injected.start_s if row.injected is not None else row.detected.start_s if row.detected else math.inf
+
+
+def _told(
+    injected: Iterable[InjectedOutage], detected: Iterable[DetectedOutage], matches: Iterable[Match], kind: str
+) -> list[OutageRow]:
+    by_truth = {id(match.injected): match for match in matches}
+    matched = {match.detected.name for match in matches}
+    rows = []
+    for outage in injected:
+        match = by_truth.get(id(outage))
+        if match is None:
+            text = "not found" if kind == "sustained" else "not recorded as momentary"
+            rows.append(OutageRow(kind, False, outage, None, (text,), "", ()))
+        else:
+            # The device of a momentary interruption is not judged.
+            right = match.localised or kind == "momentary"
+            rows.append(_row(kind, right, outage, match.detected, _remarks(match)))
+    rows += [
+        _row(kind, kind == "momentary", None, outage, ("never was",))
+        for outage in detected
+        if outage.name not in matched
+    ]
+    return rows
+
+
+def _row(
+    kind: str, right: bool, injected: InjectedOutage | None, detected: DetectedOutage, remarks: tuple[str, ...]
+) -> OutageRow:
+    shares = sorted(detected.shares, key=lambda share: (share.gasp_s or math.inf, share.usage_point))
+    return OutageRow(kind, right, injected, detected, remarks, _evidence(detected), tuple(shares[:SHARES_SHOWN]))
+
+
+def _remarks(match: Match) -> tuple[str, ...]:
+    remarks = [f"found after {match.detect_s:,.0f} s", f"{math.floor(match.overlap * 1000) / 10:g} % overlap"]
+    if not match.localised:
+        remarks.append("another device")
+    return tuple(remarks)
+
+
+def _evidence(outage: DetectedOutage) -> str:
+    gasps = sum(share.gasp_s is not None for share in outage.shares)
+    restores = sum(share.back_s is not None for share in outage.shares)
+    inferred = sum(share.gasp_s is None and share.back_s is None for share in outage.shares)
+    parts = [(gasps, "last gasp"), (restores, "restore"), (inferred, "inferred")]
+    return ", ".join(
+        f"{count:,} {word}{'s' if count != 1 and word != 'inferred' else ''}" for count, word in parts if count
+    )
+
+
+def _indices(detection: Detection) -> tuple[IndexRow, ...]:
+    true, found = detection.true_indices, detection.detected_indices
+    return tuple(
+        IndexRow(name, meaning, _figure(one), _figure(other))
+        for name, meaning, one, other in (
+            ("SAIDI", "minutes without supply per customer", true.saidi_min, found.saidi_min),
+            ("SAIFI", "sustained interruptions per customer", true.saifi, found.saifi),
+            ("CAIDI", "minutes per sustained interruption", true.caidi_min, found.caidi_min),
+            ("MAIFI", "momentary interruptions per customer", true.maifi, found.maifi),
+        )
+    )
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.4f}"

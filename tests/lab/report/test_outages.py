@@ -1,0 +1,88 @@
+"""The section on outages: what was, what the head-end made of it, and on which evidence."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lab.report import write_report
+from lab.verdict.verdict import judge_run
+from tests.lab.verdict.synthetic import START_S, Dark, make_run
+
+
+class Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def at(offset_s: float | None) -> datetime | None:
+    return None if offset_s is None else datetime.fromtimestamp(START_S + offset_s, UTC)
+
+
+def row(
+    outage: str, point: int, device: str | None, from_s: float, to_s: float | None, *, heard: bool = True
+) -> dict[str, object]:
+    return {
+        "outage": outage,
+        "usage_point": f"UP{point:05d}",
+        "device": device,
+        "detected_at": at(from_s + 66),
+        "dark_from": at(from_s),
+        "dark_to": at(to_s),
+        "gasp_received_at": at(from_s + 50) if heard else None,
+        "restore_received_at": at(to_s + 30) if heard and to_s is not None else None,
+    }
+
+
+@pytest.fixture(scope="module")
+def section(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Truth: 12 customers dark from 01:00 to 03:00, 4 for 40 s. It finds the first, and one that never was."""
+    run = make_run(20, 24, darks=(Dark(0, 12, 4, 12),))
+    run_dir = run.write(tmp_path_factory.mktemp("report") / "run")
+    rows = [row("1", n, "transformer:<b>T03", 3600, 10_800, heard=n > 0) for n in range(12)]
+    rows.append(row("2", 15, None, 14_000, None))
+    pq.write_table(pa.Table.from_pylist(rows), run_dir / "detected_outages.parquet")
+    network = {
+        "devices": [{"id": "transformer:T03", "parent": None}],
+        "usage_points": [{"id": f"UP{n:05d}", "device": "transformer:T03"} for n in range(12)],
+    }
+    (run_dir / "network.json").write_text(json.dumps(network))
+    page = write_report(run_dir, judge_run(run_dir, run.context()), ()).read_text()
+    parser = Text()
+    parser.feed(page[page.index('id="h-outages"') : page.index("<footer>")])
+    return re.sub(r"\s+", " ", " ".join(parser.words))
+
+
+def test_both_sides_of_an_outage(section: str) -> None:
+    assert "truth 2026-01-15 01:00:00 2026-01-15 03:00:00 2 h 12 transformer T03" in section
+    assert "head-end 2026-01-15 01:00:00 2026-01-15 03:00:00 2 h 12 transformer <b>T03" in section
+    assert (
+        "found after 66 s, 100 % overlap, another device; evidence: 11 last gasps, 11 restores, 1 inferred" in section
+    )
+
+
+def test_the_evidence_by_meter(section: str) -> None:
+    said = "UP00001 2026-01-15 01:00:00 2026-01-15 03:00:00 2026-01-15 01:00:50 2026-01-15 03:00:30"
+    assert said in section
+    assert "UP00000 2026-01-15 01:00:00 2026-01-15 03:00:00 – –" in section
+
+
+def test_what_was_missed_and_what_never_was(section: str) -> None:
+    assert "✗ wrong momentary truth 2026-01-15 00:10:00 2026-01-15 00:10:40 40 s 4 transformer T04" in section
+    assert "not recorded as momentary" in section
+    assert "no device never was; evidence: 1 last gasp" in section
+
+
+def test_the_indices(section: str) -> None:
+    assert "SAIDI minutes without supply per customer 72.0000" in section
+    assert "MAIFI momentary interruptions per customer 0.2000 0.0000" in section
