@@ -95,8 +95,10 @@ def finding_at(
 def tabulate(
     findings: Sequence[Finding], usage_points: Sequence[str], serials: Sequence[str], channels: Sequence[str]
 ) -> pa.Table:
-    """The findings as one table of `SCHEMA`, by kind, usage point and interval. Codes without a name are null: a channel of −1,
-    the serial of a usage point that has no meter."""
+    """The findings as one table of `SCHEMA`, by kind, usage point and interval.
+
+    Codes without a name are null: a channel of −1, the serial of a usage point that has no meter.
+    """
     tables = []
     for finding in findings:
         count = len(finding.points)
