@@ -36,6 +36,9 @@ def faults_of_tables(net: Any) -> list[str]:
         for table in _UNSUPPORTED_TABLES
         if table in net and len(net[table])
     ]
+    missing_tables = [f"has no table {table!r}" for table in _COLUMNS if table not in net]
+    if missing_tables:
+        return faults + missing_tables
     lacking = [
         f"has no column {column!r} in its table {table!r}"
         for table, columns in _COLUMNS.items()

@@ -88,12 +88,13 @@ class Stage:
         start_s: int,
         interval_length_s: int,
     ) -> None:
-        """One process for each `METERS_PER_FLEET` meters.
+        """A process for each `METERS_PER_FLEET` meters, with equal shares, since all wait for the slowest.
 
         :param world_rows: for each meter, its usage point's row in the physical frame.
         """
-        for first in range(0, len(meters), METERS_PER_FLEET):
-            shard = meters[first : first + METERS_PER_FLEET]
+        share = -(-len(meters) // -(-len(meters) // METERS_PER_FLEET))
+        for first in range(0, len(meters), share):
+            shard = meters[first : first + share]
             name = f"{FLEET}-{len(self.fleets)}"
             await self.link.wait_for(name)
             await self.link.call(

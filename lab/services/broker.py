@@ -132,7 +132,7 @@ class EmbeddedBroker:
     def _configure_mosquitto(self) -> ProcessSpec:
         identity = unprivileged_identity()
         files = {
-            "mosquitto.conf": mosquitto_configuration(self.port, self._directory),
+            "mosquitto.conf": mosquitto_configuration(self.port, self._directory, clients=len(self._users)),
             "passwords": mosquitto_passwords(self._users),
             "acl": mosquitto_acl(self._users),
         }

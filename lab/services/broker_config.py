@@ -13,6 +13,7 @@ MAX_PACKET_BYTES = 256 * 1024
 MAX_INFLIGHT = 20_000  # ample: more than the head-end takes in one batch
 _PASSWORD_ITERATIONS = 1
 _SALT_BYTES = 12
+_AUTOSAVE_CHANGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,14 @@ def head_end_user(group: str, username: str, password: str) -> BrokerUser:
     return BrokerUser(username, password, (f"cmd/{group}/#", f"dt/{group}/_fence/#"), (f"dt/{group}/#",))
 
 
-def mosquitto_configuration(port: int, directory: Path) -> str:
+def mosquitto_configuration(port: int, directory: Path, *, clients: int) -> str:
     """mosquitto.conf(5). `directory` holds the files `passwords` and `acl`, and takes the persistent state.
 
     No message is dropped for want of a place in a queue (`max_queued_messages 0`, `max_inflight_messages` far above a
     batch): what bounds the queues is that each meter waits for its acknowledgements. The state is saved 100 changes
     behind: at every change, intake with an absent subscriber falls from ten thousands to hundreds of messages a second,
-    and meters keep what they have sent anyway.
+    and meters keep what they have sent anyway. Each save writes the sessions of all `clients`, so where they are many
+    it is an eighth of their number behind: 11,500 sessions every 100 changes took 0.15 ms of each message.
     """
     return f"""\
 listener {port} 127.0.0.1
@@ -51,7 +53,7 @@ acl_file {directory}/acl
 persistence true
 persistence_location {directory}/
 autosave_on_changes true
-autosave_interval 100
+autosave_interval {max(_AUTOSAVE_CHANGES, clients // 8)}
 max_queued_messages 0
 max_inflight_messages {MAX_INFLIGHT}
 max_packet_size {MAX_PACKET_BYTES}
