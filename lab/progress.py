@@ -95,4 +95,4 @@ class RunProgress:
         if self._bar is not None:
             self._bar.console.print(f"  [yellow]{text}[/]", highlight=False)
         else:
-            self.console.print(f"  {text}", highlight=False, markup=False)
+            self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)

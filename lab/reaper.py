@@ -158,7 +158,7 @@ def carries_mark(pid: int, mark: str) -> bool:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return False
-    return f"{MARK_VARIABLE}={mark}".encode() in environment.split(b"\0")
+    return os.fsencode(f"{MARK_VARIABLE}={mark}") in environment.split(b"\0")
 
 
 def is_removable(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -110,7 +111,8 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
 
 async def _supervised(request: RunRequest, progress: RunProgress, externals: Externals) -> RunResult:
     directory = new_run_directory(request.out, request.scenario)
-    with Reaper(directory.name) as reaper:
+    # By its whole path: runs with other --out may have a directory of the same name.
+    with Reaper(str(directory)) as reaper:
         require_free_space(directory, _LEAST_BYTES)
         work = make_private_directory(reaper)
         supervisor = Supervisor(directory / "logs", reaper)
@@ -164,7 +166,8 @@ class _Run:
         self.origin_s = int(time.time()) if self.in_real_time else self.scenario.start_s
         self.start_s = self.origin_s
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
-        self.group = re.sub(r"[^A-Za-z0-9]", "", directory.name)[-GROUP_LENGTH:]
+        # Random too, since two runs with different --out may begin in the same second.
+        self.group = (re.sub(r"[^A-Za-z0-9]", "", directory.name) + secrets.token_hex(3))[-GROUP_LENGTH:]
 
     @property
     def in_real_time(self) -> bool:

@@ -77,7 +77,7 @@ class Command:
 
     def processes(self) -> list[psutil.Process]:
         """Its parts, services and reaper's charges: whatever carries the run's mark."""
-        return processes_of(self.directory.name)
+        return processes_of(str(self.directory.resolve()))
 
     def part(self, name: str) -> psutil.Process | None:
         """A part or a service by the name that its log has."""

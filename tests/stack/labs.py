@@ -74,7 +74,7 @@ def amilab(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
 
 
 def processes_of(mark: str) -> list[psutil.Process]:
-    """Living processes of the run that carries this mark (the name of its directory)."""
+    """Living processes of the run that carries this mark (the path of its directory)."""
     found = []
     for process in psutil.process_iter():
         try:

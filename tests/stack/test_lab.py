@@ -114,10 +114,11 @@ def test_another_seed_is_another_day(tmp_path: Path) -> None:
 async def test_two_runs_side_by_side_do_not_collide(tmp_path: Path) -> None:
     scenario = tmp_path / "small.toml"
     scenario.write_text(scenario_text(meters=30, duration="1h"))
-    runs = [amilab("run", scenario, "--out", tmp_path / "runs") for _ in range(2)]
+    # In directories of the same name, if they begin in the same second.
+    runs = [amilab("run", scenario, "--out", tmp_path / name) for name in ("one", "other")]
     outputs = await asyncio.gather(*(asyncio.to_thread(process.communicate, timeout=100) for process in runs))
     assert [process.returncode for process in runs] == [0, 0], outputs
-    verdicts = list((tmp_path / "runs").glob("small-*/verdict.json"))
+    verdicts = [path for name in ("one", "other") for path in (tmp_path / name).glob("small-*/verdict.json")]
     assert len(verdicts) == 2
     assert all(json.loads(path.read_text())["passed"] for path in verdicts)
 
