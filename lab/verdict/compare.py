@@ -175,9 +175,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
         lost=lost,
     )
     names = list(known)
-    return Comparison(
-        reads, accuracy, tabulate(findings, names, serials, CHANNELS), by_interval
-    )
+    return Comparison(reads, accuracy, tabulate(findings, names, serials, CHANNELS), by_interval)
 
 
 def _accuracy(
