@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from pathlib import Path
 
 import psycopg
@@ -106,7 +107,10 @@ def test_many_head_ends_migrate_at_once_and_quietly(
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: migrate(postgres.url(), schema), range(4)))
-    assert database.value("SELECT count(*) FROM _yoyo_migration") == 1
+    migrations = [
+        file for file in resources.files("headend").joinpath("migrations").iterdir() if file.name.endswith(".sql")
+    ]
+    assert database.value("SELECT count(*) FROM _yoyo_migration") == len(migrations)
     assert capfd.readouterr() == ("", "")
 
 

@@ -18,7 +18,6 @@ def alter(self: Device, leaf: str, payload: bytes) -> None:
     publish(self, leaf, payload)
 
 
-Device.publish = alter  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Device.publish = alter  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())

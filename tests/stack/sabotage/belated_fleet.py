@@ -21,7 +21,6 @@ def _later(found: re.Match[bytes]) -> bytes:
     return b'"up_at":"%s"' % (datetime.fromisoformat(found[1].decode()) + DELAY).isoformat().encode()
 
 
-Device.publish = delay  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Device.publish = delay  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())

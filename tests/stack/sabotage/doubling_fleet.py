@@ -14,7 +14,6 @@ def stutter(self: Device, leaf: str, payload: bytes) -> None:
         publish(self, leaf, payload)
 
 
-Device.publish = stutter  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Device.publish = stutter  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())

@@ -15,7 +15,6 @@ def forget(self: Memory, *arguments: Any, intervals: Sequence[IntervalRecord] = 
     keep(self, *arguments, intervals=[record for record in intervals if record[1] != FORGETFUL_METER], **more)
 
 
-Memory.commit = forget  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Memory.commit = forget  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())

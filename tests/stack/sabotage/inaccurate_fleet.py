@@ -15,7 +15,6 @@ def misadjust(self: Metrology, *arguments: Any, **more: Any) -> None:
     self._gain[INACCURATE_METER] = 1.10
 
 
-Metrology.__init__ = misadjust  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Metrology.__init__ = misadjust  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())

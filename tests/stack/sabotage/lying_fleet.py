@@ -16,7 +16,6 @@ def lie(self: Device, leaf: str, payload: bytes) -> None:
         publish(self, "ev", encode_event(1_768_437_900, 1_000_000, "power_restore", LIE))
 
 
-Device.publish = lie  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Device.publish = lie  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())

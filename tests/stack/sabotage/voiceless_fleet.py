@@ -12,7 +12,6 @@ def swallow(self: Device, leaf: str, payload: bytes) -> None:
         publish(self, leaf, payload)
 
 
-Device.publish = swallow  # type: ignore[method-assign] # that is the sabotage
-
 if __name__ == "__main__":
+    Device.publish = swallow  # type: ignore[method-assign] # that is the sabotage
     run_part("sabotage", lambda _name: FleetPart().handlers())
