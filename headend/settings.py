@@ -55,7 +55,7 @@ class HeadEndSettings(BaseSettings):
     batch_max_rows: int = Field(default=5000, ge=1)
     batch_max_wait_s: float = Field(default=0.05, gt=0)
     # A socket that was silent for so long has no more for this batch.
-    batch_quiet_s: float = Field(default=0.005, gt=0)
+    batch_quiet_s: float = Field(default=0.001, gt=0)
     pending_max_messages: int = Field(default=20_000, ge=1)
     pending_max_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
     payload_max_bytes: int = Field(default=64 * 1024, ge=1024)
