@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import uuid
 from collections.abc import AsyncIterator
@@ -135,6 +136,8 @@ def _found(kind: str) -> BrokerProgram:
     try:
         return find_broker(kind)
     except UserError as absent:
+        if "CI" in os.environ:
+            raise
         pytest.skip(str(absent))
 
 
