@@ -32,9 +32,12 @@ def guarded(directory: Path, passwords: dict[str, str]) -> Broker:
 
 
 @needs_mosquitto
-async def test_a_wrong_password_is_counted_logged_once_and_retried(tmp_path: Path) -> None:
+async def test_a_wrong_password_is_counted_logged_once_and_retried(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     entries = shipment(4, "t1")
     broker = guarded(tmp_path, {entries[0].username: entries[0].password, entries[1].username: "other"})
+    request.addfinalizer(broker.kill)
     broker.start()
     fleet = make_fleet(entries, broker.port, tmp_path / "shard.db")
     await fleet.start()
@@ -47,7 +50,6 @@ async def test_a_wrong_password_is_counted_logged_once_and_retried(tmp_path: Pat
     assert "uthori" in logs[0]["reason"]
     assert entries[1].password not in str(logs)
     await fleet.stop()
-    broker.kill()
 
 
 async def refuse_subscriptions(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
