@@ -10,7 +10,9 @@ import psycopg
 from headend.drivers import Driver, driver_for, known_profiles
 from headend.errors import ShipmentError
 
-_COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
+_COLUMNS = (
+    "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
+)  # fmt: skip
 # Their absence would leave a device without a name, a place or a driver; the credentials are for the broker's list.
 _REQUIRED = ("serial", "vendor_profile", "usage_point", "group")
 # What has a meaning in a topic cannot be part of a serial.
@@ -25,6 +27,8 @@ class ShippedDevice:
     vendor_profile: str
     usage_point: str
     group: str
+    address: str = ""
+    """Its collector, or `host:port/unit` behind a Modbus gateway; empty for a meter with a connection of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class EndDevice:
     group: str
     driver: Driver
     registered_at_s: float
+    address: str = ""
 
 
 def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[ShippedDevice]:
@@ -63,7 +68,9 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
         faults += [f"line {reader.line_num}: {fault}" for fault in found]
         if not found:
             seen[row["serial"]] = reader.line_num
-            devices.append(ShippedDevice(row["serial"], row["vendor_profile"], row["usage_point"], row["group"]))
+            devices.append(
+                ShippedDevice(row["serial"], row["vendor_profile"], row["usage_point"], row["group"], row["address"])
+            )
     if faults:
         raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
     if not devices:
@@ -103,22 +110,23 @@ async def register(
     """
     async with connection.transaction():
         await connection.execute(
-            "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, registered_at)"
-            " SELECT s, v, u, g, to_timestamp(%s)"
-            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS shipped (s, v, u, g)"
+            "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, registered_at)"
+            " SELECT s, v, u, g, a, to_timestamp(%s)"
+            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS shipped (s, v, u, g, a)"
             " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
-            " usage_point = excluded.usage_point, device_group = excluded.device_group",
+            " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address",
             [
                 now_s,
                 [device.serial for device in shipment],
                 [device.vendor_profile for device in shipment],
                 [device.usage_point for device in shipment],
                 [device.group for device in shipment],
+                [device.address for device in shipment],
             ],
         )
         cursor = await connection.execute(
-            "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point"
-            " FROM end_device ORDER BY id"
+            "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
+            " address FROM end_device ORDER BY id"
         )
         rows = await cursor.fetchall()
     unknown = sorted({row[2] for row in rows} - set(known_profiles()))
@@ -137,8 +145,11 @@ async def register(
             group=group,
             driver=drivers[profile],
             registered_at_s=registered_at_s,
+            address=address,
         )
-        for index, (id_, serial, profile, group, registered_at_s, usage_point) in enumerate(rows)
+        for index, (id_, serial, profile, group, registered_at_s, usage_point, address) in enumerate(
+            rows
+        )
     ]
 
 

@@ -1,7 +1,8 @@
 """The shipment file: what a manufacturer sends with each pallet of meters, and all that meters and head-end share.
 
-One line per meter: serial, vendor profile, usage point, group, MQTT user name and password, and the head-end's public
-key that the meter trusts for commands. Each side parses the file for itself.
+One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that carries
+it, the head-end's public key that the meter trusts for commands, and its address where it has no connection of its own.
+Each side parses the file for itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from lab.services.external import ExternalBroker
 ANYBODY = "amilab"
 """User name and password towards a broker that lets anybody in."""
 
-COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
+COLUMNS = (
+    "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class ShippedMeter:
     usage_point: str
     username: str
     password: str
+    address: str = ""
+    """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
 
 
 def commission(usage_points: Sequence[str], group: str, broker: ExternalBroker | None = None) -> list[ShippedMeter]:
@@ -68,7 +73,7 @@ def write_shipment(
         writer.writerow(COLUMNS)
         for meter in meters:
             row = (meter.serial, vendor_profile, meter.usage_point, group, meter.username, meter.password)
-            writer.writerow((*row, command_public_key))
+            writer.writerow((*row, command_public_key, meter.address))
 
 
 def _base64url(data: bytes) -> str:

@@ -1,6 +1,7 @@
 """The shipment file: what a utility gets from the manufacturer with each pallet of meters.
 
-CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key`.
+CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
+The address is that of a meter without a connection of its own: its collector, or `host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from meters.errors import ShipmentError
 
-COLUMNS = ("serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key")
+COLUMNS = (
+    "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
+)  # fmt: skip
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
 _FAULTS_SHOWN = 50
@@ -32,6 +35,8 @@ class ShipmentEntry:
     password: str
     command_public_key: bytes
     """Raw Ed25519 public key of the head-end, 32 bytes."""
+    address: str = ""
+    """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
 
 
 def read_shipment(path: Path) -> list[ShipmentEntry]:
@@ -67,7 +72,9 @@ def _parse_row(row: list[str]) -> tuple[ShipmentEntry | None, list[str]]:
     if len(row) != len(COLUMNS):
         return None, [f"has {len(row)} fields, not {len(COLUMNS)}"]
     fields = dict(zip(COLUMNS, row, strict=True))
-    wrong = [f"{name} is empty" for name, value in fields.items() if not value]
+    # A Modbus meter has no broker to log in to; a meter with a connection of its own has no address.
+    free = {"address", "username", "password"} if fields["address"] else {"address"}
+    wrong = [f"{name} is empty" for name, value in fields.items() if not value and name not in free]
     wrong += [
         f"{name} {fields[name]!r} is not alphanumeric"
         for name in ("serial", "group")

@@ -21,7 +21,9 @@ COLUMNS = [
     *("1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0"),
     *("1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0", "96.10.1"),
 ]
-HEADER = ["serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key"]
+HEADER = [
+    "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
+]  # fmt: skip
 
 
 def serial(number: int) -> str:
@@ -74,7 +76,7 @@ class Shipment:
             lines = csv.writer(file)
             lines.writerow(HEADER)
             for number in range(count):
-                lines.writerow([serial(number), "rl-dsp", f"UP{number}", GROUP, serial(number), "pw", encoded])
+                lines.writerow([serial(number), "rl-dsp", f"UP{number}", GROUP, serial(number), "pw", encoded, ""])
 
     def settings(self, database_url: str, schema: str, broker_port: int, **changed: object) -> HeadEndSettings:
         return HeadEndSettings.model_validate(

@@ -138,15 +138,15 @@ async def test_devices_keep_their_registration_and_older_shipments_stay(
 
 def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "shipment.csv"
-    good = "AMI1,rl-dsp,UP1,g,u,p,k"
+    good = "AMI1,rl-dsp,UP1,g,u,p,k,"
     lines = [
         ",".join(HEADER),
         good,
         good,
-        ",rl-dsp,UP,g,u,p,k",
-        "AMI2,steam,UP,g,u,p,k",
+        ",rl-dsp,UP,g,u,p,k,",
+        "AMI2,steam,UP,g,u,p,k,",
         "AMI3",
-        "A/4,rl-dsp,UP,g-1,u,p,k",
+        "A/4,rl-dsp,UP,g-1,u,p,k,",
     ]
     file.write_text("\n".join(lines))
     with pytest.raises(ShipmentError) as error:
@@ -156,7 +156,7 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
         "line 3: serial AMI1 was already on line 2",
         "line 4: serial is empty",
         "line 5: vendor profile 'steam' is unknown; known are rl-dsp",
-        "line 6: it does not have 7 fields",
+        "line 6: it does not have 8 fields",
         "line 7: serial 'A/4' cannot be part of a topic",
         "line 7: group 'g-1' is not alphanumeric",
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,7 @@ from meters.shipment import read_shipment as read_at_the_meters
 def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
     public = write_command_key(tmp_path / "key")
     meters = commission(["UP-1", 'UP-"2", north', "UP-3"], "g1")
+    meters[1] = replace(meters[1], address="COL0001")
     write_shipment(tmp_path / "shipment.csv", meters, vendor_profile="rl-dsp", group="g1", command_public_key=public)
     devices = read_at_the_utility(tmp_path / "shipment.csv", command_public_key=public)
     entries = read_at_the_meters(tmp_path / "shipment.csv")
@@ -23,6 +25,7 @@ def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
     assert [device.usage_point for device in devices] == ["UP-1", 'UP-"2", north', "UP-3"]
     assert [entry.usage_point for entry in entries] == ["UP-1", 'UP-"2", north', "UP-3"]
     assert [(entry.username, entry.password) for entry in entries] == [(m.username, m.password) for m in meters]
+    assert [device.address for device in devices] == [entry.address for entry in entries] == ["", "COL0001", ""]
     assert len({m.password for m in meters}) == 3
 
 

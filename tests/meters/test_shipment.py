@@ -7,9 +7,9 @@ import pytest
 from meters.errors import ShipmentError
 from meters.shipment import read_shipment
 
-HEADER = "serial,vendor_profile,usage_point,group,username,password,command_public_key"
+HEADER = "serial,vendor_profile,usage_point,group,username,password,command_public_key,address"
 KEY = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA"
-GOOD = f"AMI00000001,rl-dsp,UP1,run1,AMI00000001,secret,{KEY}"
+GOOD = f"AMI00000001,rl-dsp,UP1,run1,AMI00000001,secret,{KEY},"
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -25,6 +25,12 @@ def test_a_good_file_gives_its_meters_in_order(tmp_path: Path) -> None:
     assert (entries[1].group, entries[1].username, entries[1].password) == ("run1", "AMI00000001", "secret")
 
 
+def test_a_meter_behind_a_gateway_has_an_address_and_no_credentials(tmp_path: Path) -> None:
+    line = f"AMI00000001,sdm630,UP1,run1,,,{KEY},127.0.0.1:1502/7"
+    (entry,) = read_shipment(write(tmp_path / "shipment.csv", HEADER, line))
+    assert (entry.address, entry.username, entry.password) == ("127.0.0.1:1502/7", "", "")
+
+
 def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
     path = write(
         tmp_path / "shipment.csv", HEADER, GOOD, GOOD, "AMI3,rl-dsp", GOOD.replace("AMI00000001,rl", "AMI#4,rl"),
@@ -35,7 +41,7 @@ def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
         read_shipment(path)
     message = str(raised.value)
     for expected in (
-        "line 3: serial AMI00000001 is already on line 2", "line 4: has 2 fields, not 7",
+        "line 3: serial AMI00000001 is already on line 2", "line 4: has 2 fields, not 8",
         "line 5: serial 'AMI#4' is not alphanumeric", "line 6: command_public_key is not 32 bytes",
         "line 7: password is empty",
     ):  # fmt: skip
