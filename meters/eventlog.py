@@ -7,15 +7,12 @@ would be no last gasp, and the power restore that follows says the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import orjson
 
-from meters import rl_dsp
 from meters.clock import Clocks
-from meters.device import Link
 from meters.memory import Event, Memory
-from meters.network import Network
 from meters.rl_dsp import EventCode
 from meters.state import ShardState, field
 
@@ -23,12 +20,11 @@ from meters.state import ShardState, field
 class EventLog:
     """Events behind the fields `event_sequence` and `pushed_sequence` of a shard's state."""
 
-    def __init__(self, state: ShardState, clocks: Clocks, memory: Memory, network: Network) -> None:
+    def __init__(self, state: ShardState, clocks: Clocks, memory: Memory) -> None:
         self._sequence = field(state, "event_sequence")
         self._pushed = field(state, "pushed_sequence")
         self._clocks = clocks
         self._memory = memory
-        self._network = network
         self._fresh: list[Event] = []
 
     def enter(self, row: int, code: EventCode, detail: Mapping[str, object], true_s: int) -> None:
@@ -43,25 +39,13 @@ class EventLog:
         fresh, self._fresh = self._fresh, []
         return fresh
 
-    def publish(self, events: Sequence[Event]) -> None:
-        """Push committed events of those meters that are online; the others follow with `publish_pending`."""
-        for event in events:
-            if self._network.devices[event.meter].link is Link.ONLINE:
-                self._publish(event)
+    def pending(self, row: int) -> list[Event]:
+        """What came up while the meter, now online, was not, as far as it is still worth telling."""
+        told = int(self._pushed[row])
+        if told >= self._sequence[row]:
+            return []
+        return [event for event in self._memory.events_after(row, told) if event.code != EventCode.LAST_GASP]
 
-    def publish_pending(self, row: int) -> None:
-        """Push what came up while the meter, now online, was not."""
-        pushed = int(self._pushed[row])
-        if pushed >= self._sequence[row]:
-            return
-        for event in self._memory.events_after(row, pushed):
-            # A push may find that the connection is gone.
-            if event.code != EventCode.LAST_GASP and self._network.devices[row].link is Link.ONLINE:
-                self._publish(event)
-
-    def _publish(self, event: Event) -> None:
-        detail = orjson.loads(event.detail)
-        payload = rl_dsp.encode_event(event.device_time_s, event.sequence, event.code, detail)
-        self._network.publish(event.meter, "ev", payload)
-        # Kept with the meter's next commit only: an event that is pushed twice carries the same number.
+    def told(self, event: Event) -> None:
+        """The event was pushed. Kept with the meter's next commit only: pushed twice, it carries the same number."""
         self._pushed[event.meter] = event.sequence

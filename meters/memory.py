@@ -76,6 +76,11 @@ class Event:
     true_time_s: float
     detail: str
 
+    def parsed_detail(self) -> dict[str, Any]:
+        """The detail as the mapping that it was entered as."""
+        parsed: dict[str, Any] = json.loads(self.detail)
+        return parsed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.draws import Purpose, uniform
-from meters.profile import Facts
+from meters.profile import MeterFacts
 from meters.state import CHANNELS, Rows
 
 _INSTALLED_WH = (1_000_000, 80_000_000)
@@ -22,7 +22,7 @@ _BELOW_ROLL_OVER_WH = (200, 3_000)
 class Metrology:
     """Registers of all meters of a shard, from the energies of the physical frame."""
 
-    def __init__(self, keys: NDArray[np.uint64], facts: Facts) -> None:
+    def __init__(self, keys: NDArray[np.uint64], facts: MeterFacts) -> None:
         limit = facts.class_error_share * facts.accuracy_class_percent / 100.0
         self._step_wh = facts.register_step_wh
         self._roll_over_wh = facts.register_roll_over_wh

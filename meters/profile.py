@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -17,19 +17,45 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class Facts(BaseModel):
-    """What the profile states of the device. Units are in the names."""
+class MeterFacts(BaseModel):
+    """What the profile states of any device. Units are in the names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     interval_length_s: _PositiveInt
     report_every_s: _PositiveInt
-    load_profile_depth_s: _PositiveInt
     register_step_wh: _PositiveInt
     register_roll_over_wh: _PositiveInt
     accuracy_class_percent: _Positive
     class_error_share: _Share
     near_roll_over_share: _Share
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if faults := self.faults():
+            raise ValueError("; ".join(faults))
+        return self
+
+    def faults(self) -> list[str]:
+        """Which facts contradict each other."""
+        faults = []
+        if self.report_every_s % self.interval_length_s:
+            faults.append("report_every_s is not a multiple of interval_length_s")
+        if 86_400 % self.interval_length_s:
+            faults.append("interval_length_s does not divide a day")
+        if self.register_roll_over_wh % self.register_step_wh:
+            faults.append("register_roll_over_wh is not a multiple of register_step_wh")
+        return faults
+
+
+class PolledFacts(MeterFacts):
+    """Of a meter that has neither clock nor memory, and speaks when it is asked."""
+
+
+class Facts(MeterFacts):
+    """Of a meter with a clock, a load profile, a super-capacitor and a communication processor."""
+
+    load_profile_depth_s: _PositiveInt
     clock_drift_limit_s_per_day: Annotated[float, Field(ge=0)]
     sync_every_s: _PositiveInt
     sync_error_limit_s: Annotated[float, Field(ge=0)]
@@ -44,19 +70,13 @@ class Facts(BaseModel):
     reconnect_first_s: _Positive
     reconnect_limit_s: _Positive
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Facts:
-        faults = [
+    def faults(self) -> list[str]:
+        faults = super().faults()
+        faults += [
             f"{name} is not a multiple of interval_length_s"
             for name in ("sync_every_s", "load_profile_depth_s")
             if getattr(self, name) % self.interval_length_s
         ]
-        if self.report_every_s != self.interval_length_s:
-            faults.append("report_every_s differs from interval_length_s: this wire reports each interval when it ends")
-        if 86_400 % self.interval_length_s:
-            faults.append("interval_length_s does not divide a day")
-        if self.register_roll_over_wh % self.register_step_wh:
-            faults.append("register_roll_over_wh is not a multiple of register_step_wh")
         if self.hold_up_s <= self.qualifying_delay_s + self.qualifying_offset_s:
             faults.append(
                 "hold_up_s ends before the last gasp: it must exceed qualifying_delay_s + qualifying_offset_s"
@@ -65,14 +85,30 @@ class Facts(BaseModel):
             faults.append("boot_delay_max_s is less than boot_delay_min_s")
         if self.reconnect_limit_s < self.reconnect_first_s:
             faults.append("reconnect_limit_s is less than reconnect_first_s")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
+        return faults
 
     @property
     def silence_limit_s(self) -> float:
         """After this long without a packet the broker takes a client for gone (MQTT 3.1.1, 3.1.2.10)."""
         return 1.5 * self.keep_alive_s
+
+
+class DirectFacts(Facts):
+    """Of a meter with a connection of its own."""
+
+    def faults(self) -> list[str]:
+        faults = super().faults()
+        if self.report_every_s != self.interval_length_s:
+            faults.append("report_every_s differs from interval_length_s: this wire reports each interval when it ends")
+        return faults
+
+
+class CollectedFacts(Facts):
+    """Of meters behind a collector, and of the collector."""
+
+    gasp_heard_share: _Share
+    unreachable_after_s: _Positive
+    collector_battery_s: _Positive
 
 
 class Document(BaseModel):
@@ -85,15 +121,18 @@ class Document(BaseModel):
 
 
 class VendorProfile(BaseModel):
-    """One vendor's meter. `sources` has the source of each of the `facts`, by name."""
+    """One vendor's meter. `sources` has the source of each of the `facts`, by name.
+
+    Which facts there are depends on the protocol.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
     title: _Text
-    protocol: Literal["mqtt"]
+    protocol: Literal["mqtt", "sparkplug", "modbus"]
     documents: Annotated[tuple[Document, ...], Field(min_length=1)]
-    facts: Facts
+    facts: MeterFacts
     sources: dict[str, _Text]
 
     def at_interval(self, interval_length_s: int) -> VendorProfile:
@@ -109,7 +148,7 @@ class VendorProfile(BaseModel):
             "report_every_s": facts.report_every_s // facts.interval_length_s * interval_length_s,
         }
         try:
-            facts = Facts.model_validate({**facts.model_dump(), **changed})
+            facts = type(facts).model_validate({**facts.model_dump(), **changed})
         except ValidationError as error:
             faults = "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
             raise ProfileError(f"profile {self.name} at an interval of {interval_length_s} s: {faults}") from error
@@ -117,6 +156,23 @@ class VendorProfile(BaseModel):
             name: f"set for the run; of itself {getattr(self.facts, name)} s: {self.sources[name]}" for name in changed
         }
         return self.model_copy(update={"facts": facts, "sources": {**self.sources, **own}})
+
+
+class _DirectProfile(VendorProfile):
+    facts: DirectFacts
+
+
+class _CollectedProfile(VendorProfile):
+    facts: CollectedFacts
+
+
+class _PolledProfile(VendorProfile):
+    facts: PolledFacts
+
+
+_KINDS: dict[str, type[VendorProfile]] = {
+    "mqtt": _DirectProfile, "sparkplug": _CollectedProfile, "modbus": _PolledProfile,
+}  # fmt: skip
 
 
 def known_profiles() -> list[str]:
@@ -163,7 +219,8 @@ def parse_profile(text: str, *, origin: str) -> VendorProfile:
         values[name] = fact["value"]
         sources[name] = fact["source"]
     try:
-        profile = VendorProfile.model_validate({**document, "facts": values, "sources": sources})
+        kind = _KINDS.get(str(document.get("protocol")), _DirectProfile)
+        profile = kind.model_validate({**document, "facts": values, "sources": sources})
     except ValidationError as error:
         faults += [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         profile = None

@@ -1,7 +1,8 @@
 """The shipment file: what a utility gets from the manufacturer with each pallet of meters.
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
-The address is that of a meter without a connection of its own: its collector, or `host:port/unit` of its Modbus gateway.
+The address is that of a meter without a connection of its own: its collector, or `host:port/unit` of its Modbus
+gateway.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ async def test_too_few_open_files_are_said_before_anything_starts(
         FleetError, match=r"200 meters need \d+ open files, the system allows 100: raise the hard limit"
     ):
         await fleet.start()
-    assert not (tmp_path / "shard.db").exists()
+    assert not (tmp_path / "shard-rl-dsp.sqlite").exists()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (100, 100)
 
 
@@ -162,9 +162,9 @@ async def test_a_full_disk_ends_the_fleet_with_the_name_of_the_file(small_disk: 
             await fleet.settle()
 
     # Refusals are events, and events are kept: here they fill the disk while a message is being handled.
-    with pytest.raises(MemoryFullError, match=r"disk/shard\.db: no space left"):
+    with pytest.raises(MemoryFullError, match=r"disk/shard-rl-dsp\.sqlite: no space left"):
         await receive_garbage()
-    with pytest.raises(MemoryFullError, match=r"disk/shard\.db: no space left"):
+    with pytest.raises(MemoryFullError, match=r"disk/shard-rl-dsp\.sqlite: no space left"):
         await fleet.advance(START_S + 905, world.frame(START_S + 900))
     await fleet.stop()
     ear.close()

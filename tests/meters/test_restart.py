@@ -51,7 +51,7 @@ class FleetProcess:
 
 
 def journal(directory: Path) -> list[dict[str, Any]]:
-    return pq.read_table(directory / "shard.parquet").to_pylist()
+    return pq.read_table(directory / "shard-rl-dsp.parquet").to_pylist()
 
 
 def live(directory: Path, port: int, group: str, killed_at: dict[int, bool], *, gap_s: int = 0) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def stored(result: RunResult) -> pa.Table:
 
 
 def journal(result: RunResult) -> pa.Table:
-    return pq.read_table(result.directory / "journal" / "fleet-0.parquet")
+    return pq.read_table(result.directory / "journal" / "fleet-0-rl-dsp.parquet")
 
 
 def figures(result: RunResult) -> dict[str, Any]:
