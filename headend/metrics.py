@@ -83,6 +83,15 @@ class LatencyHistogram:
         place = int(np.searchsorted(np.cumsum(self._counts), max(1.0, total * percent / 100.0)))
         return min(float(self._LOW_S * 10.0 ** (place / self._PER_DECADE)), self._max_s)
 
+    def bins_ms(self) -> tuple[list[float], list[int]]:
+        """Upper edges in milliseconds and counts of the bins from the first to the last that is not empty."""
+        places = np.flatnonzero(self._counts)
+        if not len(places):
+            return [], []
+        inside = np.arange(places[0], places[-1] + 1)
+        edges_ms = self._LOW_S * 10.0 ** (inside / self._PER_DECADE) * 1e3
+        return edges_ms.tolist(), self._counts[inside].tolist()
+
     def as_ms(self) -> dict[str, float]:
         """p50, p95, p99 and max in milliseconds."""
         figures = {f"p{percent}": self.percentile_s(percent) * 1e3 for percent in (50, 95, 99)}

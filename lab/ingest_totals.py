@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from headend.metrics import LatencyHistogram
@@ -24,6 +26,11 @@ class IngestTotals:
         self._rows += stats["rows"]
         self._busy_s += stats["busy_s"]
         self._latencies.merge(stats["latency_histogram"])
+
+    def write_latencies(self, path: Path) -> None:
+        """Write how long messages took from the socket to the commit, as JSON: `upper_ms`, `messages` of each bin."""
+        upper_ms, messages = self._latencies.bins_ms()
+        path.write_text(json.dumps({"upper_ms": upper_ms, "messages": messages}) + "\n", encoding="utf-8")
 
     def facts(self) -> IngestFacts:
         """Rates are per second of wall clock in which the head-end had something to do."""

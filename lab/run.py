@@ -21,11 +21,13 @@ from lab.conductor import conduct
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
 from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
 from lab.fleet_table import write_fleet_table
+from lab.headend_export import export_evidence
 from lab.link import Body
 from lab.progress import RunProgress
 from lab.realtime import RealTime
 from lab.reaper import Reaper
-from lab.report import RunEvent, write_report
+from lab.report import LATENCIES, RunEvent, write_report
+from lab.run_record import write_record
 from lab.scenario import FleetChoice, KillEvent, Scenario
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import ShippedMeter, commission, write_command_key, write_shipment
@@ -220,7 +222,9 @@ class _Run:
                 headend=OWN if self.request.external is None else EXTERNAL,
             )
             verdict = judge_run(self.directory, context, targets=self.scenario.criteria)
-            report = write_report(self.directory, verdict, [_run_event(d) for d in disturbances])
+            events = [_run_event(d) for d in disturbances]
+            write_record(self.directory, context, events, self.scenario.criteria)
+            report = write_report(self.directory, verdict, events)
             link_latest(self.directory)
         return RunResult(verdict, self.directory, report)
 
@@ -411,6 +415,7 @@ class _Run:
         link, directory = self.stage.link, self.directory
         if isinstance(store, Database):
             await self.stage.read_ingest()
+            self.stage.ingest.write_latencies(directory / LATENCIES)
         (directory / "journal").mkdir()
         await asyncio.gather(
             link.call(
@@ -499,6 +504,7 @@ def _export(database: Database, path: Path, start_s: int, end_s: int) -> int:
         raise UserError(error.faults, "The head-end's results could not be read from its database.") from error
     try:
         with psycopg.connect(database.url) as connection:
+            export_evidence(connection, database.schema, path.parent)
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
     except psycopg.OperationalError as error:
         raise UserError(

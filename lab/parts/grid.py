@@ -9,6 +9,7 @@ import numpy as np
 
 from grid.demand import Demand
 from grid.feeder import Device, Feeder, FeederError, load_feeder
+from grid.geography import write_geography
 from grid.network_model import network_model, write_network_model
 from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
@@ -17,6 +18,7 @@ from lab.errors import UserError
 from lab.link import Body, Handler
 from lab.parts.process import run_part
 
+GEOGRAPHY = "geography.json"
 Answer = tuple[Body, Sequence[bytes]]
 
 
@@ -107,9 +109,9 @@ class GridPart:
         return {"next_due_s": self.simulation.next_due()}, () if frame is None else (frame.to_bytes(),)
 
     async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        self.simulation.truth.write(
-            Path(body["directory"]), interval_length_s=body["interval_length_s"], until_s=body["until_s"]
-        )
+        directory = Path(body["directory"])
+        self.simulation.truth.write(directory, interval_length_s=body["interval_length_s"], until_s=body["until_s"])
+        write_geography(directory / GEOGRAPHY, self.feeder)
         return {}, ()
 
 

@@ -1,0 +1,78 @@
+"""Where the feeder lies: positions of usage points and transformers and the courses of lines, WGS 84 degrees.
+
+Written for maps. A network without coordinates has no geography, and no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grid.feeder import LOW_VOLTAGE_KV, Feeder
+
+SCHEMA_VERSION = 1
+Position = tuple[float, float]
+
+
+def write_geography(path: Path, feeder: Feeder) -> bool:
+    """Write positions as JSON, UTF-8, each as [longitude, latitude]; False, and no file, where no usage point has one.
+
+    `lines` are courses of at least two positions; a line without a course of its own is drawn from bus to bus.
+    """
+    net = feeder.net
+    buses = {bus: position for bus, geo in _geo(net.bus).items() if (position := _point(geo)) is not None}
+    points = {
+        point.id: {"position": [point.longitude, point.latitude], "transformer": point.transformer}
+        for point in feeder.usage_points
+        if point.longitude is not None and point.latitude is not None
+    }
+    if not points:
+        return False
+    low_voltage_bus, rated_mva = net.trafo["lv_bus"], net.trafo["sn_mva"]
+    document = {
+        "schema": SCHEMA_VERSION,
+        "feeder": feeder.name,
+        "usage_points": points,
+        "transformers": {
+            name: {"position": buses[low_voltage_bus.at[index]], "rated_kva": float(rated_mva.at[index]) * 1e3}
+            for name, index in feeder.transformers.items()
+            if low_voltage_bus.at[index] in buses
+        },
+        "lines": _lines(net, buses),
+    }
+    path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
+    return True
+
+
+def _lines(net: Any, buses: Mapping[int, Position]) -> dict[str, list[list[Position]]]:
+    lines: dict[str, list[list[Position]]] = {"low_voltage": [], "medium_voltage": []}
+    kv = net.bus["vn_kv"]
+    courses = _geo(net.line)
+    for index, (first, last) in enumerate(zip(net.line["from_bus"], net.line["to_bus"], strict=True)):
+        course = _course(courses.get(net.line.index[index]))
+        if not course and first in buses and last in buses:
+            course = [buses[first], buses[last]]
+        if course:
+            lines["low_voltage" if kv.at[first] <= LOW_VOLTAGE_KV else "medium_voltage"].append(course)
+    return lines
+
+
+def _geo(table: Any) -> dict[int, object]:
+    """The GeoJSON texts of a table, by its index."""
+    return dict(table["geo"].items()) if "geo" in table else {}
+
+
+def _point(geo: object) -> Position | None:
+    if not isinstance(geo, str) or not geo:
+        return None
+    longitude, latitude = json.loads(geo)["coordinates"][:2]
+    return float(longitude), float(latitude)
+
+
+def _course(geo: object) -> list[Position]:
+    if not isinstance(geo, str) or not geo:
+        return []
+    course = [(float(longitude), float(latitude)) for longitude, latitude, *_ in json.loads(geo)["coordinates"]]
+    return course if len(course) > 1 else []
