@@ -71,12 +71,15 @@ class AccuracyCounts:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """`discrepancies`: see discrepancies.SCHEMA. `by_interval`: interval_start and the counts of its meter-intervals
-    (expected, on_time, late, recovered, estimated, lost; the last five are disjoint and sum to expected)."""
+    (expected, on_time, late, recovered, estimated, lost; the last five are disjoint and sum to expected). `by_meter`:
+    usage_point, serial and the same counts, where late and recovered may be the same read, with altered,
+    class_violations and max_abs_error_wh."""
 
     reads: ReadCounts
     accuracy: AccuracyCounts
     discrepancies: pa.Table
     by_interval: pa.Table
+    by_meter: pa.Table
 
 
 def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
@@ -133,7 +136,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     extra_rows = groups.first[extra_groups]
     repeated = groups.rows > 1
     altered_count, altered_findings = altered_rows(tables, stored, journal_keys, journal_rows, step_wh)
-    accuracy, accuracy_finding = _accuracy(
+    accuracy, worst_wh, accuracy_finding = _accuracy(
         tables, journal, known, class_percent, step_wh, journal.within(start_s, end_s)
     )
     findings = [
@@ -175,7 +178,27 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
         lost=lost,
     )
     names = list(known)
-    return Comparison(reads, accuracy, tabulate(findings, names, serials, CHANNELS), by_interval)
+    by_meter = _by_meter(
+        truth.points[expected_rows],
+        metered,
+        on_time=actual & ~late,
+        late=late,
+        recovered=recovered,
+        estimated=estimated,
+        lost=lost,
+    )
+    for name, found in (("altered", altered_findings), ("class_violations", [accuracy_finding])):
+        points = np.concatenate([finding.points for finding in found])
+        by_meter[name] = np.bincount(points[points < metered], minlength=metered)
+    meters = pa.table(
+        {
+            "usage_point": names[:metered],
+            "serial": serials,
+            **by_meter,
+            "max_abs_error_wh": pa.array(worst_wh[:metered], from_pandas=True),
+        }
+    )
+    return Comparison(reads, accuracy, tabulate(findings, names, serials, CHANNELS), by_interval, meters)
 
 
 def _accuracy(
@@ -185,7 +208,8 @@ def _accuracy(
     class_percent: NDArray[np.float64],
     step_wh: NDArray[np.float64],
     judged: NDArray[np.bool_],
-) -> tuple[AccuracyCounts, Finding]:
+) -> tuple[AccuracyCounts, NDArray[np.float64], Finding]:
+    """The counts, the largest error of each usage point [Wh] (NaN where none is known), and the violations."""
     energy = cumulative_energy(tables.frames, known)
     rows = np.flatnonzero(judged)
     points = journal.points[rows]
@@ -199,7 +223,10 @@ def _accuracy(
         class_percent=class_percent[points],
         step_wh=step_wh[points],
     )
-    errors = found.largest_error_wh[~np.isnan(found.largest_error_wh)]
+    measured = ~np.isnan(found.largest_error_wh)
+    errors = found.largest_error_wh[measured]
+    worst_wh = np.full(len(known), np.nan)
+    np.fmax.at(worst_wh, points[measured], errors)
     bad = found.violates
     finding = finding_at(
         journal,
@@ -210,7 +237,13 @@ def _accuracy(
         by=found.error_wh[bad],
         channels=np.where(found.exported[bad], CHANNELS.index("export_wh"), CHANNELS.index("import_wh")),
     )
-    return AccuracyCounts(len(rows), float(errors.max()) if len(errors) else float("nan"), int(bad.sum())), finding
+    counts = AccuracyCounts(len(rows), float(errors.max()) if len(errors) else float("nan"), int(bad.sum()))
+    return counts, worst_wh, finding
+
+
+def _by_meter(points: Int, metered: int, **masks: NDArray[np.bool_]) -> dict[str, Int]:
+    columns = {"expected": np.bincount(points, minlength=metered)}
+    return columns | {name: np.bincount(points[mask], minlength=metered) for name, mask in masks.items()}
 
 
 def _by_interval(starts_us: Int, **masks: NDArray[np.bool_]) -> pa.Table:

@@ -120,13 +120,14 @@ class Verdict:
         }
 
     def write(self, run_dir: Path) -> None:
-        """Writes verdict.json, junit.xml, discrepancies.parquet and reads_by_interval.parquet to `run_dir`."""
+        """Writes verdict.json, junit.xml and, as parquet, discrepancies, reads_by_interval and reads_by_meter."""
         run_dir.mkdir(parents=True, exist_ok=True)
         document = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         (run_dir / "verdict.json").write_text(document + "\n", encoding="utf-8")
         (run_dir / "junit.xml").write_bytes(junit_xml(self))
         pq.write_table(self.comparison.discrepancies, run_dir / "discrepancies.parquet", compression="zstd")
         pq.write_table(self.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
+        pq.write_table(self.comparison.by_meter, run_dir / "reads_by_meter.parquet", compression="zstd")
 
 
 def _unknown(facts: dict[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,12 @@ def test_finds_exactly_what_was_done(done: dict[str, list[int]], channel: str, s
     assert reads.duplicate_rows == len(done["double"])
     assert reads.altered == len(done["alter"])
     assert reads.late == len(done["delay"])
+    by_meter = comparison.by_meter
+    for name in ("expected", "lost", "late", "estimated", "recovered", "altered"):
+        assert pc.sum(by_meter[name]).as_py() == getattr(reads, name)
+    assert pc.sum(by_meter["on_time"]).as_py() == reads.stored - reads.late
+    dropped = {str(before["usage_point"][row]) for row in done["drop"]}
+    assert set(by_meter.filter(pc.greater(by_meter["lost"], 0))["usage_point"].to_pylist()) == dropped
     assert reads.estimated == len(done["estimate"]) + len(done["forget"])
     assert reads.recovered == len(done["recover"])
     assert reads.unrecorded == len(done["forget"])
