@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from headend import writer
 from headend.clock import Clock
 from headend.database import Connection, Database
-from headend.drivers import DecodeError, Reading
+from headend.drivers import DecodeError, MqttDecoders, Reading
 from headend.metrics import LatencyHistogram, Metrics
 from headend.mqtt import MqttLink
 from headend.outages.watch import OutageWatch
@@ -26,7 +26,7 @@ from headend.writer import Batch
 _YEAR_2000_S = 946_684_800
 _AHEAD_S = 86_400
 
-_Handler = Callable[[EndDevice, bytes, float], None]
+_Handler = Callable[[EndDevice, MqttDecoders, bytes, float], None]
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Ingest:
             "st": self._state,
             "lp": self._profile,
         }
-        self._routes: dict[str, tuple[_Handler, EndDevice]] = {}
+        self._routes: dict[str, tuple[_Handler, EndDevice, MqttDecoders]] = {}
         self._link: MqttLink | None = None
         self._open = _Pending()
         self._writing = False
@@ -122,7 +122,7 @@ class Ingest:
                 raise DecodeError("oversized", f"{len(payload)} bytes")
             route = self._routes.get(topic) or self._route(topic, payload)
             if route is not None:
-                route[0](route[1], payload, now_s)
+                route[0](route[1], route[2], payload, now_s)
         except DecodeError as error:
             self._bury(topic, payload, error, now_s)
 
@@ -250,7 +250,7 @@ class Ingest:
 
     # Message by message.
 
-    def _route(self, topic: str, payload: bytes) -> tuple[_Handler, EndDevice] | None:
+    def _route(self, topic: str, payload: bytes) -> tuple[_Handler, EndDevice, MqttDecoders] | None:
         """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
         parts = topic.split("/")
         if len(parts) == 4 and parts[2] == "_fence":
@@ -266,12 +266,15 @@ class Ingest:
             raise DecodeError("unknown_device", f"{parts[2]} is not in the registry")
         if device.group != parts[1]:
             raise DecodeError("wrong_group", f"{device.serial} is registered in group {device.group}")
-        route = (self._handlers[parts[3]], device)
+        decoders = device.driver.mqtt
+        if decoders is None:
+            raise DecodeError("wrong_protocol", f"{device.serial} is registered as {device.driver.vendor_profile}")
+        route = (self._handlers[parts[3]], device, decoders)
         self._routes[topic] = route
         return route
 
-    def _reading(self, device: EndDevice, payload: bytes, now_s: float) -> None:
-        reading = device.driver.decode_reading(payload)
+    def _reading(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
+        reading = decoders.reading(payload)
         length_s = device.driver.interval_length_s
         if not _YEAR_2000_S <= reading.end_s - length_s <= now_s + _AHEAD_S:
             raise _implausible(reading.end_s - length_s)
@@ -288,8 +291,8 @@ class Ingest:
             batch.others.append((device.id, start_s, length_s, reading_type, value, now_s))
         self._settle(device.index, start_s, length_s)
 
-    def _event(self, device: EndDevice, payload: bytes, now_s: float) -> None:
-        event = device.driver.decode_event(payload)
+    def _event(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
+        event = decoders.event(payload)
         for time_s in (event.device_time_s, event.down_s, event.up_s):
             if time_s is not None and not _YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
                 raise _implausible(time_s)
@@ -310,8 +313,8 @@ class Ingest:
             (device.id, float(down_s), None if up_s is None else float(up_s), gasp_s, back_s)
         )
 
-    def _state(self, device: EndDevice, payload: bytes, now_s: float) -> None:
-        state = device.driver.decode_state(payload)
+    def _state(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
+        state = decoders.state(payload)
         time_s = state.device_time_s
         if time_s is not None and not _YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
             raise _implausible(time_s)
@@ -324,8 +327,8 @@ class Ingest:
         else:
             self._recovery.went_offline(device.index)
 
-    def _profile(self, device: EndDevice, payload: bytes, now_s: float) -> None:
-        part = device.driver.decode_profile(payload)
+    def _profile(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
+        part = decoders.profile(payload)
         length_s = part.interval_length_s
         if not _YEAR_2000_S <= part.from_s <= part.to_s <= now_s + _AHEAD_S:
             raise _implausible(part.from_s)

@@ -147,9 +147,7 @@ async def register(
             registered_at_s=registered_at_s,
             address=address,
         )
-        for index, (id_, serial, profile, group, registered_at_s, usage_point, address) in enumerate(
-            rows
-        )
+        for index, (id_, serial, profile, group, registered_at_s, usage_point, address) in enumerate(rows)
     ]
 
 

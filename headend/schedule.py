@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _NONE: frozenset[int] = frozenset()
+_NEVER_S = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +23,17 @@ class Schedule:
     """The schedules of n meters.
 
     `starts_s[i]`: meter i owes the interval that contains this instant and all later ones. An interval is due, that is
-    missing when it is not settled, `grace_s` after the first reporting instant at or after its end.
+    missing when it is not settled, `grace_s` after the first reporting instant at or after its end. A meter whose
+    cadence is None owes nothing: it cannot be asked.
     """
 
-    def __init__(self, cadences: Sequence[Cadence], starts_s: Sequence[float], *, grace_s: int) -> None:
+    def __init__(self, cadences: Sequence[Cadence | None], starts_s: Sequence[float], *, grace_s: int) -> None:
         self._cadences = list(cadences)
-        self._distinct = frozenset(cadences)
-        self._lengths_s = [cadence.interval_length_s for cadence in cadences]
+        self._distinct = frozenset(cadence for cadence in cadences if cadence is not None)
+        self._lengths_s = [0 if cadence is None else cadence.interval_length_s for cadence in cadences]
         self._marks_s = [
-            int(start_s // cadence.interval_length_s) * cadence.interval_length_s
-            for cadence, start_s in zip(cadences, starts_s, strict=True)
+            int(start_s // length_s) * length_s if length_s else _NEVER_S
+            for length_s, start_s in zip(self._lengths_s, starts_s, strict=True)
         ]
         self._ahead: dict[int, set[int]] = {}
         self._grace_s = grace_s
@@ -71,14 +73,16 @@ class Schedule:
 
     def is_behind(self, meter: int, now_s: float) -> bool:
         """Whether a due interval of this meter is not settled."""
-        return self._marks_s[meter] < self.due_before_s(self._cadences[meter], now_s)
+        cadence = self._cadences[meter]
+        return cadence is not None and self._marks_s[meter] < self.due_before_s(cadence, now_s)
 
     def behind(self, now_s: float) -> list[int]:
         """The meters with a due interval that is not settled."""
-        limits_s = {cadence: self.due_before_s(cadence, now_s) for cadence in self._distinct}
+        limits_s: dict[Cadence | None, int] = {cadence: self.due_before_s(cadence, now_s) for cadence in self._distinct}
         if len(limits_s) == 1:
             (limit_s,) = limits_s.values()
             return [meter for meter, mark_s in enumerate(self._marks_s) if mark_s < limit_s]
+        limits_s[None] = 0
         return [
             meter
             for meter, (mark_s, cadence) in enumerate(zip(self._marks_s, self._cadences, strict=True))
@@ -87,9 +91,12 @@ class Schedule:
 
     def missing_range(self, meter: int, now_s: float, *, max_intervals: int) -> tuple[int, int] | None:
         """[from, to): from the first due and unsettled interval to the end of the last one, at most `max_intervals`."""
-        length_s = self._lengths_s[meter]
+        cadence = self._cadences[meter]
+        if cadence is None:
+            return None
+        length_s = cadence.interval_length_s
         first_s = self._marks_s[meter]
-        end_s = min(self.due_before_s(self._cadences[meter], now_s), first_s + max_intervals * length_s)
+        end_s = min(self.due_before_s(cadence, now_s), first_s + max_intervals * length_s)
         if first_s >= end_s:
             return None
         held = self._ahead.get(meter, _NONE)
@@ -100,6 +107,8 @@ class Schedule:
     def unsettled(self, meter: int, from_s: int, to_s: int) -> list[int]:
         """The starts in [from_s, to_s) that are not settled."""
         length_s = self._lengths_s[meter]
+        if not length_s:
+            return []
         held = self._ahead.get(meter, _NONE)
         first_s = max(self._marks_s[meter], -(-from_s // length_s) * length_s)
         return [start_s for start_s in range(first_s, to_s, length_s) if start_s not in held]

@@ -135,7 +135,12 @@ class HeadEnd:
         settings = self._settings
         horizon_s = self._clock.now() - settings.recovery_horizon_s
         schedule = Schedule(
-            [Cadence(device.driver.interval_length_s, device.driver.report_every_s) for device in self._devices],
+            [
+                None
+                if device.driver.is_polled
+                else Cadence(device.driver.interval_length_s, device.driver.report_every_s)
+                for device in self._devices
+            ],
             [max(device.registered_at_s, horizon_s) for device in self._devices],
             grace_s=settings.gap_grace_s,
         )

@@ -6,7 +6,8 @@ arrays without an object per reading.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Literal, NamedTuple
 
 #: Integer channels of an interval reading, in the order of every counters tuple, array row and COPY row.
 READING_COUNTERS = (
@@ -91,17 +92,36 @@ class ProfilePart(NamedTuple):
     readings: list[Reading]
 
 
+Protocol = Literal["mqtt", "sparkplug", "modbus"]
+
+
+@dataclass(frozen=True, slots=True)
+class MqttDecoders:
+    """What a meter with an MQTT connection of its own publishes, by the last level of the topic: ds, ev, st, lp."""
+
+    reading: Callable[[bytes], Reading]
+    event: Callable[[bytes], EndDeviceEvent]
+    state: Callable[[bytes], DeviceState]
+    profile: Callable[[bytes], ProfilePart]
+
+
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A vendor profile as the head-end needs it: its cadence and its pure decoders, each raising only DecodeError."""
+    """A vendor profile as the head-end needs it: its protocol, its cadence and, by protocol, its pure decoders.
+
+    Each decoder raises only DecodeError. A protocol's group of decoders is there where `protocol` says so.
+    """
 
     vendor_profile: str
+    protocol: Protocol
     interval_length_s: int
     report_every_s: int
-    decode_reading: Callable[[bytes], Reading]
-    decode_event: Callable[[bytes], EndDeviceEvent]
-    decode_state: Callable[[bytes], DeviceState]
-    decode_profile: Callable[[bytes], ProfilePart]
+    mqtt: MqttDecoders | None = None
+
+    @property
+    def is_polled(self) -> bool:
+        """It has no memory of intervals: what a poll missed, no command brings."""
+        return self.protocol == "modbus"
 
 
 def driver_for(vendor_profile: str) -> Driver:
@@ -114,8 +134,13 @@ def known_profiles() -> tuple[str, ...]:
     return tuple(_drivers())
 
 
+@cache
 def _drivers() -> dict[str, Driver]:
     # Imported late: a driver module imports the types above.
-    from headend.drivers import rl_dsp
+    from headend.drivers import rl_dsp, sparkplug
 
-    return {driver.vendor_profile: driver for driver in (rl_dsp.DRIVER,)}
+    drivers = (
+        rl_dsp.DRIVER,
+        *sparkplug.DRIVERS,
+    )
+    return {driver.vendor_profile: driver for driver in drivers}

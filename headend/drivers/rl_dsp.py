@@ -11,7 +11,16 @@ from typing import Any
 
 import orjson
 
-from headend.drivers import ABSENT, DecodeError, DeviceState, Driver, EndDeviceEvent, ProfilePart, Reading
+from headend.drivers import (
+    ABSENT,
+    DecodeError,
+    DeviceState,
+    Driver,
+    EndDeviceEvent,
+    MqttDecoders,
+    ProfilePart,
+    Reading,
+)
 
 INTERVAL_LENGTH_S = 900
 
@@ -249,11 +258,9 @@ def _text(value: object, name: str) -> str:
 
 DRIVER = Driver(
     vendor_profile="rl-dsp",
+    protocol="mqtt",
     interval_length_s=INTERVAL_LENGTH_S,
     # A cellular meter: it reports each interval when it ends.
     report_every_s=INTERVAL_LENGTH_S,
-    decode_reading=decode_reading,
-    decode_event=decode_event,
-    decode_state=decode_state,
-    decode_profile=decode_profile,
+    mqtt=MqttDecoders(decode_reading, decode_event, decode_state, decode_profile),
 )

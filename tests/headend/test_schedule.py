@@ -72,3 +72,15 @@ def test_a_back_off_doubles_is_capped_and_repeats_itself(attempt: int, key: str)
     nominal_s = min(900, 60 * 2 ** min(attempt, 10))
     assert 0.75 * nominal_s <= back_off.delay_s(attempt, key) <= 1.25 * nominal_s
     assert back_off.delay_s(attempt, key) == BackOff(60, 900).delay_s(attempt, key)
+
+
+def test_a_polled_meter_owes_nothing_and_leaves_the_others_alone() -> None:
+    plan = Schedule([None, QUARTER], [0, 0], grace_s=GRACE_S)
+    now_s = 2 * 900 + GRACE_S
+    assert plan.behind(now_s) == [1]
+    assert not plan.settle(0, 0, 900)
+    assert not plan.is_behind(0, now_s)
+    assert plan.missing_range(0, now_s, max_intervals=96) is None
+    assert plan.unsettled(0, 0, 1800) == []
+    assert Schedule([None], [0], grace_s=GRACE_S).behind(now_s) == []
+    assert Schedule([None], [0], grace_s=GRACE_S).next_due_s(now_s) is None

@@ -102,14 +102,15 @@ details = st.recursive(
 def test_whatever_the_driver_lets_through_the_database_takes(
     url: str, code: str, seq: int, detail: dict[str, object]
 ) -> None:
-    driver = driver_for("rl-dsp")
+    decoders = driver_for("rl-dsp").mqtt
+    assert decoders is not None
     payload = json.dumps({"event": {"ts": iso(START_S), "seq": seq, "code": code, "detail": detail}})
     other = json.dumps({"meter": {"ts": iso(START_S), "1.29.0": 1, code: -1e300}})
     batch = Batch()
     try:
-        event = driver.decode_event(payload.encode())
+        event = decoders.event(payload.encode())
         batch.events.append((1, event.sequence, event.code, float(event.device_time_s), event.detail_json, START_S))
-        reading = driver.decode_reading(other.encode())
+        reading = decoders.reading(other.encode())
         batch.others += [(1, START_S, 900, name, value, START_S) for name, value in reading.others]
     except DecodeError:
         return
