@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters import rl_dsp
-from meters.device import Link
+from meters.command import fence_token
+from meters.connection import Link
+from meters.device import Device
 from meters.draws import Purpose, uniform
 from meters.intervals import wire_row
 from meters.memory import Event, IntervalRecord, Kept
@@ -100,7 +102,7 @@ class DirectShard(RecordingShard):
         """The meter is online: say so, and push what it has to tell."""
         self._attempts[row] = 0
         online = rl_dsp.encode_online(math.floor(self._clocks.shown(row, self._now_s)), int(self._state["boots"][row]))
-        self._network.publish(row, "st", online)
+        self._publish(row, "st", online)
         self._tell_pending(row)
 
     def on_lost(self, row: int) -> None:
@@ -115,14 +117,24 @@ class DirectShard(RecordingShard):
         self._attempts_in_all[row] += 1
         self._connect_due_s[row] = self._now_s + max(1, math.ceil(wait_s))
 
-    def on_command(self, row: int, envelope: bytes) -> None:
-        self._obey(row, envelope)
+    def on_message(self, row: int, _topic: str, payload: bytes) -> None:
+        token = fence_token(payload)
+        if token is None:
+            self._obey(row, payload)
+        else:
+            self._network.fenced(row, token)
 
     # What a shard asks of its wire.
 
     def _prepare(self, kept: Kept | None) -> None:
         super()._prepare(kept)
-        self._network = Network(self._entries, self._setup.broker, self, keep_alive_s=self._facts.keep_alive_s)
+        self._network = Network(
+            [entry.serial for entry in self._entries],
+            lambda row, hub, gate, limits: Device(row, self._entries[row], hub, gate, limits),
+            self._setup.broker,
+            self,
+            keep_alive_s=self._facts.keep_alive_s,
+        )
         if kept is not None:
             # The sockets of the process before are closed.
             field(self._state, "uplink_close_due_s")[:] = NEVER_S
@@ -164,7 +176,7 @@ class DirectShard(RecordingShard):
 
     def _push(self, event: Event) -> None:
         payload = rl_dsp.encode_event(event.device_time_s, event.sequence, event.code, event.parsed_detail())
-        self._network.publish(event.meter, "ev", payload)
+        self._publish(event.meter, "ev", payload)
         self._log.told(event)
 
     async def _report(self, records: Sequence[IntervalRecord]) -> None:
@@ -173,7 +185,7 @@ class DirectShard(RecordingShard):
             row = int(record[1])
             if self._network.devices[row].reachable:
                 payload = rl_dsp.encode_reading(int(record[0]) + interval_s, wire_row(record))
-                self._network.publish(row, "ds", payload)
+                self._publish(row, "ds", payload)
             if count % _PUBLISHES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
@@ -218,7 +230,11 @@ class DirectShard(RecordingShard):
             interval_s=interval_s,
             rows=[(int(record[0]) + interval_s, wire_row(record)) for record in answer.records],
         ):
-            self._network.publish(row, "lp", payload)
+            self._publish(row, "lp", payload)
+
+    def _publish(self, row: int, leaf: str, payload: bytes) -> None:
+        self._network.sent(row)
+        self._network.devices[row].publish(leaf, payload)
 
     def _connectable(self, rows: Rows) -> Rows:
         """Those of `rows` that have a running communication processor and an uplink."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from meters.command import fence_token
-from meters.device import Device, Limits
+from meters.connection import Connection, Hub, Limits
 from meters.errors import FleetError
-from meters.shipment import ShipmentEntry
 
 _KEEP_ALIVE_TICK_S = 5.0
 _LEAVE_LIMIT_S = 5.0
 _CONNECTS_AT_ONCE = 64
 """Below the listen backlog of common brokers (100): a dropped SYN costs a second."""
+_FENCES_REMEMBERED = 8
+
+C = TypeVar("C", bound=Connection)
 
 _log = structlog.get_logger("meters.network")
 
@@ -38,22 +40,22 @@ class FleetSettled:
     sent: int
     """Messages published since the last settle."""
     fresh: list[str]
-    """Serials that connected and subscribed since the last settle."""
+    """Stations that connected and subscribed since the last settle: serials, or collectors."""
     connected: int
-    """Meters that are connected now."""
+    """Meters that can be reached over a live connection now."""
 
 
 class Owner(Protocol):
-    """What the network tells the fleet, by row."""
+    """What the network tells its shard, by row of the connection."""
 
     def on_joined(self, row: int) -> None:
-        """The meter is connected and subscribed."""
+        """The device is connected and subscribed."""
 
     def on_lost(self, row: int) -> None:
         """A connection or an attempt at one has failed."""
 
-    def on_command(self, row: int, envelope: bytes) -> None:
-        """A message other than a fence arrived on the meter's command topic."""
+    def on_message(self, row: int, topic: str, payload: bytes) -> None:
+        """A message arrived that the device has subscribed to. A fence is to be handed back to `fenced`."""
 
 
 class _Roll:
@@ -75,19 +77,27 @@ class _Roll:
                 self.empty.set()
 
 
-class Network:
-    """All devices of a shard. Must be created inside a running event loop."""
+class Network(Generic[C]):
+    """All connections of a shard. Must be created inside a running event loop."""
 
     def __init__(
-        self, entries: Sequence[ShipmentEntry], broker: BrokerAddress, owner: Owner, *, keep_alive_s: int
+        self,
+        names: Sequence[str],
+        make: Callable[[int, Hub, asyncio.Semaphore, Limits], C],
+        broker: BrokerAddress,
+        owner: Owner,
+        *,
+        keep_alive_s: int,
     ) -> None:
+        """`make` makes the connection of each row; `names` are those of the stations behind them."""
         gate = asyncio.Semaphore(_CONNECTS_AT_ONCE)
         limits = Limits(keep_alive_s)
-        self.devices = [Device(row, entry, self, gate, limits) for row, entry in enumerate(entries)]
+        self.devices = [make(row, self, gate, limits) for row in range(len(names))]
         self.refusals = 0
         """Connections and subscriptions that the broker refused."""
         self.losses = 0
-        """Attempts that failed and connections that ended without the meter's doing."""
+        """Attempts that failed and connections that ended without the device's doing."""
+        self._names = names
         self._broker = broker
         self._address: tuple[int, Any] = (socket.AF_INET, None)
         self._owner = owner
@@ -97,6 +107,8 @@ class Network:
         self._sent = 0
         self._fresh: list[str] = []
         self._fences: dict[str, list[_Roll]] = {}
+        self._received: list[deque[str]] = [deque(maxlen=_FENCES_REMEMBERED) for _ in names]
+        self._unflushed: set[int] = set()
         self._stopping = False
         self._failure: BaseException | None = None
         self._loop = asyncio.get_running_loop()
@@ -115,21 +127,31 @@ class Network:
     def connect(self, row: int) -> None:
         self.devices[row].connect(self._address)
 
-    def publish(self, row: int, leaf: str, payload: bytes) -> None:
-        """The device must be reachable."""
-        self._sent += 1
-        self.devices[row].publish(leaf, payload)
+    def sent(self, row: int, count: int = 1, *, acknowledged: bool = True) -> None:
+        """Note that the device publishes so many messages; those without an acknowledgement are flushed by `settle`."""
+        self._sent += count
+        if not acknowledged:
+            self._unflushed.add(row)
 
     async def settle(self) -> FleetSettled:
-        """Returns when no connect, no drop and no PUBACK is under way. Raises what failed in a callback meanwhile."""
-        await self._wait(self._busy)
+        """Returns when no connect, no drop and no acknowledgement is under way, and the broker has what was sent.
+
+        Raises what failed in a callback meanwhile.
+        """
+        while True:
+            await self._wait(self._busy)
+            if not self._unflushed:
+                break
+            for row in self._unflushed:
+                self.devices[row].flush()
+            self._unflushed.clear()
         settled = FleetSettled(self._sent, list(dict.fromkeys(self._fresh)), len(self._online))
         self._sent, self._fresh = 0, []
         return settled
 
     async def await_fence(self, token: str, rows: Collection[int]) -> None:
         """Returns when each of `rows` has received the fence or is not connected."""
-        missing = _Roll([row for row in rows if row in self._online and token not in self.devices[row].fences])
+        missing = _Roll([row for row in rows if row in self._online and token not in self._received[row]])
         waiting = self._fences.setdefault(token, [])
         waiting.append(missing)
         try:
@@ -173,31 +195,31 @@ class Network:
             self.devices[row].keep_alive()
         self._timer = self._loop.call_later(_KEEP_ALIVE_TICK_S, self._tick)
 
-    # The hub of the devices.
+    def fenced(self, row: int, token: str) -> None:
+        """The device has received a fence."""
+        self._received[row].append(token)
+        for missing in self._fences.get(token, ()):
+            missing.put(row, False)
 
-    def joined(self, device: Device) -> None:
-        self._fresh.append(device.serial)
-        self._owner.on_joined(device.row)
+    # The hub of the connections.
 
-    def lost(self, device: Device) -> None:
+    def joined(self, row: int) -> None:
+        self._fresh.append(self._names[row])
+        self._owner.on_joined(row)
+
+    def lost(self, row: int) -> None:
         self.losses += 1
         if not self._stopping:
-            self._owner.on_lost(device.row)
+            self._owner.on_lost(row)
 
-    def refused(self, device: Device, reason: str) -> None:
+    def refused(self, row: int, reason: str) -> None:
         if self.refusals == 0:
             # Once for the shard: with a wrong password there will be thousands.
-            _log.warning("broker refuses a meter", serial=device.serial, reason=reason)
+            _log.warning("broker refuses a device", name=self._names[row], reason=reason)
         self.refusals += 1
 
-    def received(self, device: Device, payload: bytes) -> None:
-        token = fence_token(payload)
-        if token is None:
-            self._owner.on_command(device.row, payload)
-            return
-        device.fences.append(token)
-        for missing in self._fences.get(token, ()):
-            missing.put(device.row, False)
+    def received(self, row: int, topic: str, payload: bytes) -> None:
+        self._owner.on_message(row, topic, payload)
 
     def failed(self, error: BaseException) -> None:
         if self._failure is None:
@@ -210,8 +232,8 @@ class Network:
         ):
             roll.empty.set()
 
-    def changed(self, device: Device) -> None:
-        row = device.row
+    def changed(self, row: int) -> None:
+        device = self.devices[row]
         busy, reachable = device.busy, device.reachable
         self._busy.put(row, busy)
         if reachable:
