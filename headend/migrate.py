@@ -71,6 +71,12 @@ def migrate(database_url: str, schema: str) -> None:
     info = connection_info(database_url, schema)
     try:
         with psycopg.connect(info, autocommit=True, connect_timeout=5) as connection:
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise DatabaseRefused(
+                    f"the database has the encoding {encoding} ({describe(database_url)}), but payloads and names are "
+                    "Unicode; use one that was created with ENCODING 'UTF8' TEMPLATE template0"
+                )
             # Held until this connection closes: the second of two head-ends waits here and then finds nothing to do.
             connection.execute(
                 "SELECT pg_advisory_lock(hashtextextended('amilab-headend-migrate:' || %s, 0))", [schema]

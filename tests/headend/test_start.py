@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -92,6 +93,15 @@ async def test_a_role_that_may_not_create_the_schema(postgres: Postgres, schema:
         connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
     settings = shipment.settings(postgres.url("guest", "guest"), schema, 9)
     assert "permission denied" in await fault(HeadEnd(settings, ManualClock(START_S)), DatabaseRefused)
+
+
+async def test_a_database_of_another_encoding(postgres: Postgres, schema: str, shipment: Shipment) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE plain_ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
+        url = make_conninfo(postgres.url(), dbname="plain_ascii")
+    message = await fault(HeadEnd(shipment.settings(url, schema, 9), ManualClock(START_S)), DatabaseRefused)
+    assert "SQL_ASCII" in message
+    assert "ENCODING 'UTF8'" in message
 
 
 async def test_a_schema_of_a_newer_release(postgres: Postgres, schema: str, shipment: Shipment) -> None:
