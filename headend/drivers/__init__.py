@@ -4,10 +4,10 @@ Hot values are plain tuples in the order of READING_COUNTERS and READING_VOLTAGE
 arrays without an object per reading.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 #: Integer channels of an interval reading, in the order of every counters tuple, array row and COPY row.
 READING_COUNTERS = (
@@ -92,7 +92,7 @@ class ProfilePart(NamedTuple):
     readings: list[Reading]
 
 
-Protocol = Literal["mqtt", "sparkplug", "modbus"]
+Transport = Literal["mqtt", "sparkplug", "modbus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,34 @@ class MqttDecoders:
     profile: Callable[[bytes], ProfilePart]
 
 
+class NamedValue(NamedTuple):
+    """A metric of a Sparkplug device under the name that its birth gave it; the value is None where it is null."""
+
+    name: str
+    time_ms: int | None
+    value: int | float | bool | str | bytes | None
+
+
+class DeviceReport(NamedTuple):
+    """What one DBIRTH or DDATA says. `others`: (name, epoch s, value). `boot`: (starts, epoch s of the meter's clock).
+
+    With an `answer`, the readings are those of its part.
+    """
+
+    interval_length_s: int
+    readings: list[Reading]
+    event: EndDeviceEvent | None
+    answer: ProfilePart | None
+    others: list[tuple[str, float, float]]
+    boot: tuple[int, int] | None
+
+
+class DecodeReport(Protocol):
+    """Takes the metrics of a message apart. `length_s`: the capture period as told before, `birth`: it is a DBIRTH."""
+
+    def __call__(self, values: Iterable[NamedValue], length_s: int, *, birth: bool) -> DeviceReport: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Driver:
     """A vendor profile as the head-end needs it: its protocol, its cadence and, by protocol, its pure decoders.
@@ -113,10 +141,11 @@ class Driver:
     """
 
     vendor_profile: str
-    protocol: Protocol
+    protocol: Transport
     interval_length_s: int
     report_every_s: int
     mqtt: MqttDecoders | None = None
+    sparkplug: DecodeReport | None = None
 
     @property
     def is_polled(self) -> bool:

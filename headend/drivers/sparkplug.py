@@ -1,8 +1,179 @@
-"""Drivers `sparkplug-mesh` and `sparkplug-plc`: meters behind collectors (docs/wire-sparkplug.md)."""
+"""Drivers `sparkplug-mesh` and `sparkplug-plc`: meters behind collectors (docs/wire-sparkplug.md, metrics of a meter).
 
-from headend.drivers import Driver
+Named values in, records out; which alias had which name is the session's business. Only DecodeError is raised.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from headend.drivers import (
+    ABSENT,
+    DecodeError,
+    DeviceReport,
+    Driver,
+    EndDeviceEvent,
+    NamedValue,
+    ProfilePart,
+    Reading,
+)
+from headend.drivers.checks import (
+    MAX_COUNTER,
+    MAX_PARTS,
+    MAX_ROWS,
+    MAX_STATUS,
+    MAX_VOLTAGE_V,
+    covered_range,
+    end_device_event,
+    integer,
+    number,
+    text,
+)
 
 INTERVAL_LENGTH_S = 900
+_MAX_LENGTH_S = 86_400
+_MAX_TIME_MS = 2**53
+
+# In the order of READING_COUNTERS, and of READING_VOLTAGES.
+_COUNTERS = (
+    *("1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0"),
+    *("1.7.0", "2.7.0", "96.10.1"),
+)
+_VOLTAGES = ("32.7.0", "52.7.0", "72.7.0")
+_STATUS = "96.10.1"
+_SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(_COUNTERS + _VOLTAGES)}
+_IMPORT = _SLOTS["Interval/1.29.0"]
+_LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
+_SEQUENCE, _CODE, _DETAIL = "Event/Sequence", "Event/Code", "Event/Detail"
+_COMMAND, _FROM, _TO, _PART, _PARTS = "Answer/Command", "Answer/From", "Answer/To", "Answer/Part", "Answer/Parts"
+_SINGLE = frozenset((_LENGTH, _BOOT, _SEQUENCE, _CODE, _DETAIL, _COMMAND, _FROM, _TO, _PART, _PARTS))
+_CONTROL = ("Device Control/", "Node Control/", "Properties/")
+
+_Row = list[int | float | bool | str | bytes | None]
+
+
+def decode_report(values: Iterable[NamedValue], length_s: int, *, birth: bool) -> DeviceReport:
+    """What the metrics of a DBIRTH or DDATA say. `length_s`: the capture period, unless they tell another.
+
+    Of a birth, only intervals, capture period and start count are news. Metrics of other makes are kept by name as long
+    as they are numbers.
+    """
+    rows: dict[int | None, _Row] = {}
+    single: dict[str, NamedValue] = {}
+    others: list[tuple[str, float, float]] = []
+    for item in values:
+        name, time_ms, value = item
+        slot = _SLOTS.get(name)
+        if slot is not None:
+            row = rows.get(time_ms)
+            if row is None:
+                row = rows[time_ms] = [None] * len(_SLOTS)
+            if row[slot] is not None:
+                raise DecodeError("bad_structure", f"{name} is given twice for one instant")
+            row[slot] = value
+        elif name in _SINGLE:
+            if single.setdefault(name, item) is not item:
+                raise DecodeError("bad_structure", f"{name} is given twice")
+        elif value is not None and not name.startswith(_CONTROL):
+            _keep(others, item)
+    told = single.get(_LENGTH)
+    if told is not None and told.value is not None:
+        length_s = integer(told.value, _LENGTH, minimum=1, maximum=_MAX_LENGTH_S)
+    readings = [_reading(time_ms, row) for time_ms, row in rows.items() if row.count(None) < len(row)]
+    boot = single.get(_BOOT)
+    return DeviceReport(
+        interval_length_s=length_s,
+        readings=readings,
+        event=None if birth else _event(single),
+        answer=None if birth else _answer(single, readings, length_s),
+        others=others,
+        boot=None
+        if boot is None or boot.value is None
+        else (integer(boot.value, _BOOT, maximum=MAX_STATUS), _time_s(boot.time_ms)),
+    )
+
+
+def _reading(time_ms: int | None, row: _Row) -> Reading:
+    if time_ms is None or time_ms % 1000:
+        raise DecodeError("bad_time", f"an interval ends at {time_ms} ms, which is not a whole second")
+    end_s = _time_s(time_ms)
+    if row[_IMPORT] is None:
+        raise DecodeError("missing_field", "no interval energy Interval/1.29.0")
+    counters = tuple(
+        value  # The usual; the check costs more.
+        if type(value) is int and 0 <= value <= MAX_STATUS
+        else ABSENT
+        if value is None
+        else integer(value, code, maximum=MAX_STATUS if code == _STATUS else MAX_COUNTER)
+        for code, value in zip(_COUNTERS, row, strict=False)
+    )
+    voltages = tuple(
+        # A float32 of one decimal.
+        math.nan if value is None else round(number(value, code, minimum=0.0, maximum=MAX_VOLTAGE_V), 1)
+        for code, value in zip(_VOLTAGES, row[len(_COUNTERS) :], strict=True)
+    )
+    return Reading(end_s, counters, voltages, (), complete=None not in row)
+
+
+def _event(single: dict[str, NamedValue]) -> EndDeviceEvent | None:
+    sequence, code, detail = (single.get(name) for name in (_SEQUENCE, _CODE, _DETAIL))
+    if sequence is None and code is None and detail is None:
+        return None
+    if sequence is None or code is None:
+        raise DecodeError("missing_field", "an event without its sequence number or its code")
+    try:
+        fields = orjson.loads(str(detail.value)) if detail is not None and detail.value is not None else {}
+    except orjson.JSONDecodeError as error:
+        raise DecodeError("not_json", f"{_DETAIL}: {error}") from error
+    return end_device_event(
+        device_time_s=_time_s(sequence.time_ms), sequence=sequence.value, code=code.value, detail=fields
+    )
+
+
+def _answer(single: dict[str, NamedValue], readings: Sequence[Reading], length_s: int) -> ProfilePart | None:
+    fields = [single.get(name) for name in (_COMMAND, _FROM, _TO, _PART, _PARTS)]
+    if not any(fields):
+        return None
+    if len(readings) > MAX_ROWS:
+        raise DecodeError("bad_structure", f"more than {MAX_ROWS} intervals in one part")
+    command, first, end, part, parts = (None if item is None else item.value for item in fields)
+    from_s, to_s = covered_range(_answer_s(first, _FROM), _answer_s(end, _TO), length_s)
+    if not all(from_s <= reading.end_s - length_s < to_s for reading in readings):
+        raise DecodeError("bad_value", "an interval lies outside the covered range")
+    count = integer(parts, _PARTS, minimum=1, maximum=MAX_PARTS)
+    return ProfilePart(
+        command_id=text(command, _COMMAND),
+        device_time_s=_time_s(single[_COMMAND].time_ms),
+        from_s=from_s,
+        to_s=to_s,
+        part=integer(part, _PART, minimum=1, maximum=count),
+        parts=count,
+        interval_length_s=length_s,
+        readings=list(readings),
+    )
+
+
+def _answer_s(value: object, name: str) -> int:
+    time_ms = integer(value, name, maximum=_MAX_TIME_MS)
+    if time_ms % 1000:
+        raise DecodeError("bad_time", f"{name} is not in whole seconds")
+    return time_ms // 1000
+
+
+def _time_s(time_ms: int | None) -> int:
+    if time_ms is None or time_ms > _MAX_TIME_MS:
+        raise DecodeError("bad_time", "a metric has no time, or none that there is")
+    return time_ms // 1000
+
+
+def _keep(others: list[tuple[str, float, float]], item: NamedValue) -> None:
+    name, time_ms, value = item
+    if isinstance(value, int | float) and math.isfinite(value):
+        if time_ms is None or time_ms > _MAX_TIME_MS:
+            raise DecodeError("bad_time", f"{name:.60} has no time, or none that there is")
+        others.append((text(name, "the name of a metric"), time_ms / 1000, float(value)))
+
 
 #: Power-line carrier reads its meters each hour, a radio mesh every four.
 DRIVERS = tuple(
@@ -11,6 +182,7 @@ DRIVERS = tuple(
         protocol="sparkplug",
         interval_length_s=INTERVAL_LENGTH_S,
         report_every_s=report_every_s,
+        sparkplug=decode_report,
     )
     for vendor_profile, report_every_s in (("sparkplug-mesh", 14_400), ("sparkplug-plc", 3_600))
 )
