@@ -1,0 +1,90 @@
+"""Our meters behind a collector, in a world with constant powers, for peers that are not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from meters.fleet import BrokerAddress, Fleet
+from meters.shipment import ShipmentEntry
+from tests.meters.meter_yard import HEAD_END_KEY, START_S, World, grant, uneven_power_w
+
+__all__ = ["COLLECTOR", "GROUP", "LENGTH_S", "REPORT_EVERY_S", "START_S", "Collected", "serial"]
+
+GROUP = "interop"
+COLLECTOR = "COL0001"
+LENGTH_S = 900
+REPORT_EVERY_S = 3600
+"""Of the profile sparkplug-plc."""
+_PROFILE = "sparkplug-plc"
+
+
+def serial(row: int) -> str:
+    return f"AMI{row + 1:08d}"
+
+
+class Collected:
+    """A fleet of `count` meters behind one collector. Time moves by `go`."""
+
+    def __init__(self, directory: Path, port: int, *, count: int, primary_host: str | None = None) -> None:
+        self._directory = directory
+        self._world = World(uneven_power_w(count))
+        self._now_s = START_S
+        self.fleet = Fleet(
+            meters=[_entry(row) for row in range(count)],
+            world_rows=range(count),
+            memory_path=directory / "shard-0.db",
+            broker=BrokerAddress("127.0.0.1", port),
+            seed=7,
+            start_s=START_S,
+            primary_host=primary_host,
+        )
+
+    async def go(self, until_s: int, *, extra: Sequence[int] = ()) -> None:
+        """Grant all instants up to `until_s`, with a physical frame at the start and at each quarter of an hour."""
+        frames_s = [time_s for time_s in range(START_S, until_s + 1, LENGTH_S) if time_s > self._now_s]
+        if self._world.sequence == 0:
+            frames_s.insert(0, START_S)
+        await grant(self.fleet, until_s, {time_s: self._world.frame(time_s) for time_s in frames_s}, extra=extra)
+        self._now_s = until_s
+
+    def journal(self) -> list[dict[str, Any]]:
+        """One row per interval that a meter recorded."""
+        self.fleet.export_journal(self._directory / "journal")
+        rows: list[dict[str, Any]] = pq.read_table(
+            self._directory / "journal" / f"shard-0-{_PROFILE}.parquet"
+        ).to_pylist()
+        return rows
+
+
+def as_metrics(row: dict[str, Any]) -> dict[str, object]:
+    """What docs/wire-sparkplug.md makes of a journal row."""
+    power_w = row["active_power_w"]
+    return {
+        "Interval/1.8.0": row["import_register_wh"],
+        "Interval/2.8.0": row["export_register_wh"],
+        "Interval/1.29.0": row["import_wh"],
+        "Interval/2.29.0": row["export_wh"],
+        **{f"Interval/{code}.29.0": row[f"import_l{phase}_wh"] for phase, code in ((1, 21), (2, 41), (3, 61))},
+        **{f"Interval/{code}.29.0": row[f"export_l{phase}_wh"] for phase, code in ((1, 22), (2, 42), (3, 62))},
+        "Interval/1.7.0": max(power_w, 0),
+        "Interval/2.7.0": max(-power_w, 0),
+        **{f"Interval/{code}.7.0": row[f"voltage_l{phase}_v"] for phase, code in ((1, 32), (2, 52), (3, 72))},
+        "Interval/96.10.1": row["status"],
+    }
+
+
+def _entry(row: int) -> ShipmentEntry:
+    return ShipmentEntry(
+        serial=serial(row),
+        vendor_profile=_PROFILE,
+        usage_point=f"UP{row:05d}",
+        group=GROUP,
+        username=COLLECTOR,
+        password="secret",
+        command_public_key=HEAD_END_KEY.public_key().public_bytes_raw(),
+        address=COLLECTOR,
+    )
