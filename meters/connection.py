@@ -112,7 +112,6 @@ class Connection:
     __slots__ = (
         "_aborted", "_client", "_concluded", "_connecting", "_corked", "_flushing", "_gate", "_give_up", "_hub",
         "_limits", "_login", "_loop", "_offline", "_sock", "_wiped", "_writing", "in_flight", "link", "row",
-        "unflushed",
     )  # fmt: skip
 
     def __init__(self, row: int, login: Login, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> None:
@@ -120,8 +119,6 @@ class Connection:
         self.link = Link.OFFLINE
         self.in_flight = 0
         """QoS 1 messages without their PUBACK, and QoS 0 messages that are not written to the socket."""
-        self.unflushed = False
-        """Whether there are QoS 0 messages of which it is not known that the broker has them."""
         self._login = login
         self._hub = hub
         self._gate = gate
@@ -166,8 +163,6 @@ class Connection:
         batch = list(messages)
         was_idle = self.in_flight == 0
         self.in_flight += len(batch)
-        if qos == 0:
-            self.unflushed = True
         if was_idle:
             self._hub.changed(self.row)
         self._enter(self._send, batch, qos)
@@ -182,9 +177,8 @@ class Connection:
         Subscribing once more to what is subscribed to changes nothing; brokers do not all answer an UNSUBSCRIBE from
         what was never subscribed to.
         """
-        if not self.unflushed or self._flushing or self.link is not Link.ONLINE:
+        if self._flushing or self.link is not Link.ONLINE:
             return
-        self.unflushed = False
         self._flushing = True
         self._hub.changed(self.row)
         topic, qos = self._login.filters[0]
@@ -303,6 +297,7 @@ class Connection:
         """Orderly end: DISCONNECT if connected, else drop."""
         if self.link is Link.ONLINE:
             self._set_link(Link.CLOSING)
+            self._give_up = self._loop.call_later(self._limits.close_s, self._close_now)
             self._enter(self._client.disconnect)
         else:
             self.drop()
@@ -428,6 +423,9 @@ class Connection:
         self._loop.remove_reader(sock)
         self._stop_writing()
         self._sock = None
+        if self._give_up is not None:
+            self._give_up.cancel()
+            self._give_up = None
 
     def _on_register_write(self, _client: mqtt.Client, _data: object, _sock: Any) -> None:
         """Every entry into paho is corked and writes by itself afterwards."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters import rl_dsp
+from meters.backoff import Backoff
 from meters.command import fence_token
 from meters.connection import Link
 from meters.device import Device
-from meters.draws import Purpose, uniform
 from meters.intervals import wire_row
 from meters.memory import Event, IntervalRecord, Kept
 from meters.network import FleetSettled, Network
@@ -22,7 +22,6 @@ from meters.shard import ShardSetup
 from meters.state import NEVER_S, Rows, field
 from meters.supply import Change, Changed
 
-FIRST_CONNECTS_WITHIN_S = 10.0
 _PUBLISHES_PER_TURN = 256
 
 
@@ -31,10 +30,7 @@ class DirectShard(RecordingShard):
 
     def __init__(self, setup: ShardSetup) -> None:
         super().__init__(setup)
-        count = len(self._entries)
-        self._connect_due_s = np.full(count, NEVER_S)
-        self._attempts = np.zeros(count, dtype=np.int64)
-        self._attempts_in_all = np.zeros(count, dtype=np.int64)
+        self._backoff = Backoff(self._keys, self._facts)
         self._dropping = np.empty(0, dtype=np.intp)
 
     @property
@@ -60,7 +56,7 @@ class DirectShard(RecordingShard):
         rows = rows[np.isnan(self._state["uplink_lost_at_s"][rows])]
         self._state["uplink_lost_at_s"][rows] = self._now_s
         self._state["uplink_close_due_s"][rows] = math.ceil(self._now_s + self._facts.silence_limit_s)
-        self._connect_due_s[rows] = NEVER_S
+        self._backoff.stop(rows)
         for row in rows:
             self._network.devices[row].mute()
         self._commit(rows)
@@ -72,25 +68,19 @@ class DirectShard(RecordingShard):
         lost_for_s = self._now_s - self._state["uplink_lost_at_s"][rows]
         self._state["uplink_lost_at_s"][rows] = np.nan
         self._state["uplink_close_due_s"][rows] = NEVER_S
-        alive = self._supplies.alive(rows)
-        # The attempts during the loss are not played out one by one: they could only fail.
-        window_s = np.minimum(self._facts.reconnect_limit_s, np.maximum(lost_for_s, self._facts.reconnect_first_s))
-        delay_s = window_s * uniform(self._keys[rows], Purpose.RECONNECT, self._attempts_in_all[rows])
-        self._attempts_in_all[rows] += 1
-        for row, is_alive, wait_s in zip(rows.tolist(), alive.tolist(), delay_s.tolist(), strict=True):
-            if not is_alive:
-                continue
-            if self._network.devices[row].link is Link.MUTED:
-                self._network.devices[row].unmute()
-                self._tell_pending(row)
-            else:
-                self._connect_due_s[row] = self._now_s + max(1, math.ceil(wait_s))
+        self._backoff.restored(rows, lost_for_s, self._now_s)
+        self._backoff.stop(rows[~self._supplies.alive(rows)])
+        for alive in rows[self._supplies.alive(rows)].tolist():
+            if self._network.devices[alive].link is Link.MUTED:
+                self._backoff.stop(np.array([alive]))
+                self._network.devices[alive].unmute()
+                self._tell_pending(alive)
         self._commit(rows)
 
     def reboot(self, stations: Collection[str]) -> None:
         """RAM and connection are gone at once."""
         rows = self._supplies.reboot(self._rows(stations), self._now_s)
-        self._connect_due_s[rows] = NEVER_S
+        self._backoff.stop(rows)
         self._state["uplink_close_due_s"][rows] = NEVER_S
         for row in rows:
             self._network.devices[row].forget()
@@ -100,22 +90,15 @@ class DirectShard(RecordingShard):
 
     def on_joined(self, row: int) -> None:
         """The meter is online: say so, and push what it has to tell."""
-        self._attempts[row] = 0
+        self._backoff.joined(row)
         online = rl_dsp.encode_online(math.floor(self._clocks.shown(row, self._now_s)), int(self._state["boots"][row]))
         self._publish(row, "st", online)
         self._tell_pending(row)
 
     def on_lost(self, row: int) -> None:
-        """Exponential back-off with full jitter, on the simulated clock."""
-        if not len(self._connectable(np.array([row]))):
-            return
-        exponent = min(int(self._attempts[row]), 16)
-        window_s = min(self._facts.reconnect_limit_s, self._facts.reconnect_first_s * 2.0**exponent)
-        key = self._keys[row : row + 1]
-        wait_s = float(uniform(key, Purpose.RECONNECT, int(self._attempts_in_all[row]), 0.0, window_s)[0])
-        self._attempts[row] += 1
-        self._attempts_in_all[row] += 1
-        self._connect_due_s[row] = self._now_s + max(1, math.ceil(wait_s))
+        """Try again later, if there is anything to try with."""
+        if len(self._connectable(np.array([row]))):
+            self._backoff.failed(row, self._now_s)
 
     def on_message(self, row: int, _topic: str, payload: bytes) -> None:
         token = fence_token(payload)
@@ -138,7 +121,7 @@ class DirectShard(RecordingShard):
         if kept is not None:
             # The sockets of the process before are closed.
             field(self._state, "uplink_close_due_s")[:] = NEVER_S
-            self._connect_soon(self._connectable(self._all))
+            self._backoff.soon(self._connectable(self._all), self._now_s)
 
     async def _open(self) -> None:
         await self._network.start()
@@ -150,13 +133,11 @@ class DirectShard(RecordingShard):
         self._network.raise_failure()
 
     def _timers(self) -> tuple[NDArray[np.float64], ...]:
-        return (*super()._timers(), self._connect_due_s)
+        return (*super()._timers(), self._backoff.due_s)
 
     def _first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
         super()._first_frame(energised, now_s)
-        first_s = uniform(self._keys, Purpose.FIRST_CONNECT, 0, 0, FIRST_CONNECTS_WITHIN_S)
-        able = self._connectable(self._all)
-        self._connect_due_s[able] = np.ceil(now_s + first_s[able])
+        self._backoff.first(self._connectable(self._all), now_s)
 
     def _has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
         has: NDArray[np.bool_] = self._supplies.alive(rows) & np.isnan(self._state["uplink_lost_at_s"][rows])
@@ -197,23 +178,21 @@ class DirectShard(RecordingShard):
     async def _act_on_timers(self, now_s: int) -> None:
         for row in self._dropping:
             self._network.devices[row].drop()
-        for row in np.flatnonzero(self._connect_due_s <= now_s):
-            self._connect_due_s[row] = NEVER_S
-            self._network.connect(int(row))
+        for row in self._backoff.take_due(now_s):
+            self._network.connect(row)
 
     def _act_on(self, changed: Changed) -> None:
         row = changed.row
         device = self._network.devices[row]
         match changed.change:
             case Change.DIED:
-                self._connect_due_s[row] = NEVER_S
+                self._backoff.stop(np.array([row]))
                 device.mute()
             case Change.FORGOTTEN:
                 device.drop()
             case Change.BOOTED | Change.REBOOTED:
                 device.forget()
-                self._attempts[row] = 0
-                self._connect_soon(self._connectable(np.array([row])))
+                self._backoff.soon(self._connectable(np.array([row])), self._now_s)
             case Change.LAST_GASP | Change.MOMENTARY | Change.RESTORED:
                 pass
 
@@ -239,6 +218,3 @@ class DirectShard(RecordingShard):
     def _connectable(self, rows: Rows) -> Rows:
         """Those of `rows` that have a running communication processor and an uplink."""
         return rows[self._has_time_source(rows)]
-
-    def _connect_soon(self, rows: Rows) -> None:
-        self._connect_due_s[rows] = self._now_s

@@ -37,6 +37,8 @@ class Purpose(IntEnum):
     BOOT_DELAY = 10
     FIRST_CONNECT = 11
     RECONNECT = 12
+    REPORT_OFFSET = 13
+    GASP_HEARD = 14
 
 
 def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:

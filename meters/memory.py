@@ -59,6 +59,10 @@ CREATE TABLE IF NOT EXISTS event (
 # The tables' keys put one boundary of all meters side by side: a grant appends.
 _INSERT_INTERVAL = f"INSERT INTO interval VALUES ({', '.join('?' * len(INTERVAL_COLUMNS))})"  # noqa: S608  # constants
 _INSERT_EVENT = f"INSERT INTO event VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"  # noqa: S608  # constants
+_SELECT_BLOCK = (
+    "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval ON interval.interval_start_s = start.value"
+    " AND interval.meter >= ? AND interval.meter < ? ORDER BY interval.meter, interval.interval_start_s"
+)
 _SELECT_INTERVALS = (
     "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval"
     " ON interval.interval_start_s = start.value AND interval.meter = ? ORDER BY interval.interval_start_s"
@@ -89,6 +93,7 @@ class Kept:
     now_s: int
     state: ShardState
     frame: bytes | None
+    wire: bytes | None
 
 
 class Memory:
@@ -132,9 +137,11 @@ class Memory:
             if not isinstance(now_s, int):
                 return None
             chunks = self._connection.execute("SELECT data FROM state ORDER BY chunk").fetchall()
-            frame = self._kept_value("frame")
+            frame, wire = self._kept_value("frame"), self._kept_value("wire")
         state = np.frombuffer(b"".join(data for (data,) in chunks), dtype=METER_STATE).copy()
-        return Kept(now_s, state, frame if isinstance(frame, bytes) else None)
+        return Kept(
+            now_s, state, frame if isinstance(frame, bytes) else None, wire if isinstance(wire, bytes) else None
+        )
 
     def commit(
         self,
@@ -145,8 +152,12 @@ class Memory:
         intervals: Sequence[IntervalRecord] = (),
         events: Sequence[Event] = (),
         frame: bytes | None = None,
+        wire: bytes | None = None,
     ) -> None:
-        """Write one grant: new records, the state of the `changed` meters, and the frame if there is a new one."""
+        """Write one grant: new records, the state of the `changed` meters, and the frame if there is a new one.
+
+        `wire`: what else the shard has to remember.
+        """
         chunks: NDArray[np.intp] = np.unique(changed // _METERS_PER_CHUNK)
         parts = [(int(chunk), state[chunk * _METERS_PER_CHUNK :][:_METERS_PER_CHUNK].tobytes()) for chunk in chunks]
         with self._speaking(), self._transaction():
@@ -157,13 +168,19 @@ class Memory:
             )
             self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", parts)
             self._connection.execute("INSERT OR REPLACE INTO kept VALUES ('now_s', ?)", (now_s,))
-            if frame is not None:
-                self._connection.execute("INSERT OR REPLACE INTO kept VALUES ('frame', ?)", (frame,))
+            for name, value in (("frame", frame), ("wire", wire)):
+                if value is not None:
+                    self._connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, value))
 
     def intervals(self, meter: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
         """Records of one meter whose intervals start at any of `starts_s`, by rising start."""
         with self._speaking():
             return self._connection.execute(_SELECT_INTERVALS, (json.dumps(list(starts_s)), meter)).fetchall()
+
+    def block(self, first: int, end: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
+        """Records of the meters `first` to `end`, exclusive, that start at any of `starts_s`, by meter and start."""
+        with self._speaking():
+            return self._connection.execute(_SELECT_BLOCK, (json.dumps(list(starts_s)), first, end)).fetchall()
 
     def events_after(self, meter: int, sequence: int) -> list[Event]:
         """The event log of one meter from `sequence` on, exclusive."""

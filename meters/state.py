@@ -41,6 +41,10 @@ METER_STATE = np.dtype(
         ("event_sequence", "<i8"),
         ("pushed_sequence", "<i8"),
         ("command_counter", "<i8"),
+        # Behind a collector: number of the last interval's end that was reported or had no record, and the start of the
+        # last interval that was reported.
+        ("reported_boundary", "<i8"),
+        ("last_reported_s", "<i8"),
     ]
 )
 
