@@ -1,12 +1,14 @@
 """Discrepancies for reading: how many of each kind, where they cluster, and the first of them with their values."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from lab.report.evidence import Evidence, Witness
 
 SHOWN_AT_MOST = 200
 CLUSTERS_SHOWN = 10
@@ -25,7 +27,7 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`meter` is empty where it is the row's above; values are ready to be shown."""
+    """Values are ready to be shown."""
 
     usage_point: str
     serial: str
@@ -35,7 +37,7 @@ class Row:
     journal: str
     stored: str
     by: str
-    continues: bool
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,17 @@ def _shares(counts: list[int], budget: int) -> list[int]:
     return shares
 
 
-def summarise(discrepancies: pa.Table) -> Findings:
+def summarise(discrepancies: pa.Table, witness: Callable[[Sequence[str]], Witness]) -> Findings:
+    """`witness`: who answers for the meters at these usage points, those of the findings that are shown."""
     kinds = discrepancies["kind"].cast(pa.string())
     present = [kind for kind in MEANING if pc.any(pc.equal(kinds, kind)).as_py()]
     tables = [discrepancies.filter(pc.equal(kinds, kind)) for kind in present]
     shares = _shares([len(table) for table in tables], SHOWN_AT_MOST)
+    listed = [table.slice(0, share).to_pylist() for table, share in zip(tables, shares, strict=True)]
+    answers = witness([row["usage_point"] for rows in listed for row in rows if row["usage_point"]])
     groups = tuple(
-        Group(kind, MEANING[kind], len(table), _distinct(table["usage_point"]), _rows(table.slice(0, share)))
-        for kind, table, share in zip(present, tables, shares, strict=True)
+        Group(kind, MEANING[kind], len(table), _distinct(table["usage_point"]), _rows(rows, answers))
+        for kind, table, rows in zip(present, tables, listed, strict=True)
     )
     return Findings(
         total=len(discrepancies),
@@ -115,9 +120,7 @@ def _largest(table: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(table: pa.Table) -> tuple[Row, ...]:
-    rows = table.to_pylist()
-    points = np.array([row["usage_point"] or "" for row in rows], dtype=object)
+def _rows(rows: list[dict[str, Any]], witness: Witness) -> tuple[Row, ...]:
     return tuple(
         Row(
             usage_point=row["usage_point"] or "–",
@@ -128,9 +131,9 @@ def _rows(table: pa.Table) -> tuple[Row, ...]:
             journal=_value(row["journal"]),
             stored=_value(row["stored"]),
             by=_by(row["kind"], row["by"]),
-            continues=i > 0 and points[i] == points[i - 1],
+            evidence=witness.of(row),
         )
-        for i, row in enumerate(rows)
+        for row in rows
     )
 
 

@@ -1,19 +1,33 @@
 """Composes the page: facts and figures into the template."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from lab.report.charts import Axis, draw
+from lab.report.chart import Axis
+from lab.report.charts import draw
+from lab.report.dead_letters import read_dead_letters
 from lab.report.events import RunEvent
+from lab.report.evidence import Witness
+from lab.report.feeder_map import draw_map
 from lab.report.figures import read_figures
 from lab.report.findings import SHOWN_AT_MOST, summarise
+from lab.report.latency import draw_latencies
+from lab.report.meters import read_meters
 from lab.report.outages import describe
-from lab.report.svg import kind_class
+from lab.report.plane import read_plane
+from lab.report.states import read_history
+from lab.report.supply import draw_supply
+from lab.report.svg import instant, kind_class
+from lab.report.vendors import vendor_rows
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict
 
@@ -33,27 +47,44 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     clock = verdict.context.clock
     numbered = list(enumerate(sorted(events, key=lambda event: event.time_s), start=1))
     figures = read_figures(run_dir, start_s=clock.start_s, end_s=clock.end_s)
-    environment = Environment(
-        loader=PackageLoader("lab.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"instant": _instant, "duration": _length, "kind_class": kind_class, "figure": format_value}
-    page = environment.get_template("report.html.j2").render(
-        verdict=verdict,
-        context=verdict.context,
-        reads=verdict.comparison.reads,
-        accuracy=verdict.comparison.accuracy,
-        failed=[result for result in verdict.criteria if not result.passed],
-        tiles=_tiles(verdict),
-        facts=_facts(verdict),
-        charts=draw(figures, Axis(clock.start_s, clock.end_s, numbered)),
-        findings=summarise(pq.read_table(run_dir / "discrepancies.parquet")),
-        shown_at_most=SHOWN_AT_MOST,
-        events=numbered,
-        outages=None if verdict.detection is None else describe(verdict.detection),
+    meters = read_meters(run_dir)
+    history = read_history(run_dir, meters.usage_points, start_s=clock.start_s, end_s=clock.end_s)
+    axis = Axis(clock.start_s, clock.end_s, numbered)
+    dead_letters = read_dead_letters(run_dir)
+    plane = read_plane(run_dir, meters)
+    feeder_map = None if plane is None else draw_map(plane, meters, history, numbered, start_s=clock.start_s)
+    intake = None if verdict.context.ingest is None else verdict.context.ingest.receive_to_commit_ms
+    reads, *physics = draw(figures, axis)
+
+    def witness(usage_points: Sequence[str]) -> Witness:
+        return Witness(run_dir, usage_points, meters, history, numbered, dead_letters)
+
+    script = _script()
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            verdict=verdict,
+            context=verdict.context,
+            reads=verdict.comparison.reads,
+            failed=[result for result in verdict.criteria if not result.passed],
+            tiles=_tiles(verdict),
+            facts=_facts(verdict),
+            feeder_map=feeder_map,
+            map_data=None if feeder_map is None else _json(feeder_map.data),
+            script=script,
+            script_hash=_sha256(script),
+            start_s=clock.start_s,
+            supply=draw_supply(history, axis),
+            says_communication=history.says_communication,
+            read_charts=[reads, *draw_latencies(run_dir, meters, intake)],
+            physics_charts=physics,
+            vendors=vendor_rows(run_dir, verdict, meters, dead_letters),
+            findings=summarise(pq.read_table(run_dir / "discrepancies.parquet"), witness),
+            shown_at_most=SHOWN_AT_MOST,
+            events=numbered,
+            outages=None if verdict.detection is None else describe(verdict.detection),
+        )
     )
     path = run_dir / "report.html"
     # a lone surrogate in a hostile name cannot be encoded, and must not cost the report
@@ -61,8 +92,31 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     return path
 
 
-def _instant(time_s: float | None) -> str:
-    return "–" if time_s is None else f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S}"
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lab.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"instant": instant, "duration": _length, "kind_class": kind_class, "figure": format_value}
+    return environment
+
+
+def _script() -> Markup:
+    """Ours, as it is: the page's content policy lets only the script with this very text run."""
+    return Markup(resources.files("lab.report").joinpath("templates", "map.js").read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _json(data: dict[str, object]) -> Markup:
+    """For a script element: no name can end it."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
 
 
 def _length(seconds: float) -> str:
@@ -107,7 +161,7 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     error_wh = verdict.comparison.accuracy.max_abs_error_wh
     return [
         ("Scenario", f"{context.scenario}, seed {context.seed}"),
-        ("Window", f"{_instant(clock.start_s)} to {_instant(clock.end_s)} UTC"),
+        ("Window", f"{instant(clock.start_s)} to {instant(clock.end_s)} UTC"),
         (
             "Feeder",
             f"{feeder.name}: {feeder.usage_points:,} usage points, {feeder.buses:,} buses, "

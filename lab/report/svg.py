@@ -39,6 +39,11 @@ def hhmm(time_s: float) -> str:
     return f"{datetime.fromtimestamp(time_s, UTC):%H:%M}"
 
 
+def instant(time_s: float | None) -> str:
+    """Date and time in UTC, to the second."""
+    return "–" if time_s is None else f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round values that span [low, high], the first at or below `low`, the last at or above `high`."""
     if not high > low:
@@ -83,14 +88,14 @@ class Plot:
     def base(self) -> float:
         return self.height - self.bottom
 
-    def axes(self, ticks: Sequence[float], unit: str) -> Markup:
-        """Grid lines with figures on the left, and times of day below; the unit above the axis."""
+    def axes(self, ticks: Sequence[float], unit: str, labels: Sequence[str] | None = None) -> Markup:
+        """Grid lines with figures (or `labels`) on the left, and times of day below; the unit above the axis."""
         parts = []
         left, right = number(self.left), number(self.width - self.right)
-        for value in ticks:
+        for value, label in zip(ticks, labels or [f"{value:,.6g}" for value in ticks], strict=True):
             y = number(self.y(value))
             parts.append(tag("line", class_="grid", x1=left, x2=right, y1=y, y2=y))
-            parts.append(tag("text", f"{value:,.6g}", class_="tick end", x=number(self.left - 8), y=y, dy="0.32em"))
+            parts.append(tag("text", label, class_="tick end", x=number(self.left - 8), y=y, dy="0.32em"))
         parts.append(tag("text", unit, class_="tick end", x=number(self.left - 8), y=number(self.top - 11)))
         for time_s in time_ticks(self.start_s, self.end_s):
             x = number(self.x(time_s))

@@ -7,6 +7,7 @@ import numpy as np
 
 from lab.report import RunEvent, write_report
 from lab.verdict.verdict import judge_run
+from tests.lab.report import surroundings
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, make_run
 
 HOUR_S = 3600
@@ -42,8 +43,18 @@ def example_run(*, failing: bool = False, points: int = 1506) -> Run:
 
 def write_example(directory: Path, *, failing: bool = False) -> Path:
     run = example_run(failing=failing)
+    run.fleet["vendor_profile"] = np.where(np.arange(run.points) < 1000, "rl-dsp", "sparkplug-mesh").astype(object)
+    run.fleet["protocol"] = np.where(np.arange(run.points) < 1000, "mqtt", "sparkplug").astype(object)
     run_dir = run.write(directory)
-    verdict = judge_run(run_dir, run.context(scenario="quickstart", rejected_frames=2 if failing else 0))
+    names = list(run.fleet["usage_point"])
+    surroundings.write_geography(run_dir, names)
+    silent = [(name, at, online) for name in names[900:960] for at, online in ((37_890.0, False), (41_410.0, True))]
+    surroundings.write_communication(run_dir, silent)
+    surroundings.write_latencies(run_dir)
+    if failing:
+        letter = (72 * STEP_S + 5.0, "dt/lab/AMI00000078/ds", "malformed", b'{"meter":{"ts":')
+        surroundings.write_dead_letters(run_dir, [letter])
+    verdict = judge_run(run_dir, run.context(scenario="quickstart", rejected_frames=1 if failing else 0))
     return write_report(run_dir, verdict, EVENTS)
 
 

@@ -1,5 +1,8 @@
 """The report says what the verdict found, fetches nothing, and trusts no name that it prints."""
 
+import base64
+import hashlib
+import json
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -12,6 +15,7 @@ import pytest
 from lab.report import RunEvent, write_report
 from lab.verdict.tables import FRAMES, TRUTH, empty
 from lab.verdict.verdict import judge_run
+from tests.lab.report import surroundings
 from tests.lab.report.example import EVENTS, write_example
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, make_run
 
@@ -28,6 +32,7 @@ class Outline(HTMLParser):
         self.ids: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.text: list[str] = []
+        self.data: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -41,6 +46,8 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script" and data.startswith("{"):
+            self.data.append(data)
         if self.open and self.open[-1] not in {"style", "script"}:
             self.text.append(data)
 
@@ -76,20 +83,32 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_is_one_file_that_fetches_nothing(village: dict[str, Path], outcome: str) -> None:
     page = outline(village[outcome])
     text = village[outcome].read_text(encoding="utf-8")
-    assert not re.search(r"https?:|//[a-z]|url\(|@import", text)
-    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|fetch\(|XMLHttp|import\(", text)
+    assert not {"link", "img", "iframe", "object", "base"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name in {"src", "srcset", "style"} or name.startswith("on")]
     assert all(value.startswith("#") for name, value in page.attributes if name == "href" and value)
-    assert village[outcome].stat().st_size < 1_000_000
+    assert village[outcome].stat().st_size < 2_500_000
+
+
+@pytest.mark.parametrize("outcome", ["passed", "failed"])
+def test_only_our_own_script_may_run(village: dict[str, Path], outcome: str) -> None:
+    text = village[outcome].read_text(encoding="utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text).group(1)
+    scripts = re.findall(r"<script>(.*?)</script>", text, flags=re.S)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 @pytest.mark.parametrize("outcome", ["passed", "failed"])
 def test_drawings_are_well_formed_and_described(village: dict[str, Path], outcome: str) -> None:
     text = village[outcome].read_text(encoding="utf-8")
     drawings = re.findall(r"<svg.*?</svg>", text, flags=re.S)
-    assert len(drawings) == 4 + 14
+    assert len([d for d in drawings if 'role="img"' in d]) == 1 + 1 + 2 + 1 + 3 + 14
     for drawing in drawings:
         svg = ET.fromstring(drawing)
+        if "aria-hidden" in svg.attrib:
+            continue
         assert svg.find("title").text
         assert svg.find("desc").text
         assert not re.search(r"\b(nan|inf)\b", drawing, flags=re.I)
@@ -147,9 +166,15 @@ def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     run.transformers["transformer"] = run.transformers["transformer"].astype(object)
     run.transformers["transformer"][run.transformers["transformer"] == "T00"] = "<svg onload=alert(2)>"
     events = (RunEvent(START_S + 60, '"><img src=x>', "</title><script>alert(3)</script>", START_S + 1800),)
-    path = report_of(run, tmp_path / "run", events, scenario="<script>alert(4)</script>")
+    run_dir = run.write(tmp_path / "run")
+    surroundings.write_geography(run_dir, list(run.fleet["usage_point"]))
+    verdict = judge_run(run_dir, run.context(scenario="<script>alert(4)</script>"))
+    path = write_report(run_dir, verdict, events)
     page = outline(path)
-    assert not {"script", "img"} & set(page.tags)
+    assert page.tags.count("script") == 2
+    assert "img" not in page.tags
+    data = json.loads("".join(page.data))
+    assert hostile in data["serials"]
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     text = "".join(page.text)
     assert hostile in text
@@ -181,8 +206,8 @@ def test_frames_between_interval_boundaries_are_drawn_where_they_happened(tmp_pa
     extra["energised"][:] = [True, False, False]
     run.frames = {name: np.concatenate([values, extra[name]]) for name, values in run.frames.items()}
     text = words(report_of(run, tmp_path / "run"))
-    assert "3 with supply at most, 1 at least" in text
-    assert "00:07 1 00:15 3" in text
+    assert "2 of 3 meters dark at most; 1 with supply at least" in text
+    assert "from (UTC) supplied dark 00:00 3 0 00:07 1 2 00:15 3 0" in text
 
 
 def test_runs_of_several_days_name_the_day(tmp_path: Path) -> None:

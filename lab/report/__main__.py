@@ -1,0 +1,17 @@
+"""`python -m lab.report RUN_DIR`: judge the tables of a finished run once more, and write its report anew."""
+
+import sys
+from pathlib import Path
+
+from lab.errors import UserError
+from lab.run_record import judge_again
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m lab.report RUN_DIR")
+    try:
+        verdict, report = judge_again(Path(sys.argv[1]))
+    except UserError as error:
+        sys.exit("\n".join(error.faults))
+    sys.stdout.write(f"{report}\n")
+    sys.exit(verdict.exit_status)
