@@ -41,7 +41,7 @@ from headend.clock import ManualClock
 from headend.drivers import driver_for
 from headend.envelope import CommandSigner
 from headend.migrate import connection_info, migrate
-from headend.mqtt import MqttLink
+from headend.mqtt import MqttLink, Session
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
 from headend.writer import Batch
@@ -212,7 +212,8 @@ async def link_rate(settings: HeadEndSettings, broker: Broker, first: int, count
     def failed(error: Exception) -> None:
         raise error
 
-    link = MqttLink(settings, on_message=message, on_chunk=chunk, on_lost=lambda: None, on_failure=failed)
+    session = Session(settings.client_id, (FILTER,))
+    link = MqttLink(settings, session, on_message=message, on_chunk=chunk, on_lost=lambda: None, on_failure=failed)
     await link.connect()
     await link.disconnect()
     await prefill(broker, first, count)

@@ -1,32 +1,29 @@
 """From messages to committed rows, and only then to acknowledgements.
 
-Messages collect in an open batch while the batch before is being written; the rate of the broker and the speed of the
-database find their batch size by themselves. When too much is pending, the socket is left unread.
+Messages of all links collect in an open batch while the batch before is being written; the rate of the broker and the
+speed of the database find their batch size by themselves. When too much is pending, the sockets are left unread.
 """
 
 import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from headend import writer
 from headend.clock import Clock
 from headend.database import Connection, Database
-from headend.drivers import DecodeError, MqttDecoders, Reading
+from headend.drivers import DecodeError
 from headend.metrics import LatencyHistogram, Metrics
 from headend.mqtt import MqttLink
 from headend.outages.watch import OutageWatch
-from headend.recovery import Recovery
-from headend.registry import EndDevice
+from headend.record import Recorder
 from headend.settings import HeadEndSettings
 from headend.writer import Batch
 
-_YEAR_2000_S = 946_684_800
-_AHEAD_S = 86_400
-
-_Handler = Callable[[EndDevice, MqttDecoders, bytes, float], None]
+#: Records one message: (topic, payload, now_s). Raises DecodeError.
+Receiver = Callable[[str, bytes, float], None]
 
 
 @dataclass(slots=True)
@@ -36,42 +33,36 @@ class _Pending:
     batch: Batch = field(default_factory=Batch)
     messages: int = 0
     size_bytes: int = 0
-    packet_ids: list[int] = field(default_factory=list)
+    owed: dict[MqttLink, list[int]] = field(default_factory=dict)
     arrivals: list[tuple[float, int]] = field(default_factory=list)
     fences: list[str] = field(default_factory=list)
+    uncounted: int = 0
     dead: dict[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.batch)
 
 
 class Ingest:
-    """Everything between the MQTT link and the tables."""
+    """Everything between the links and the tables."""
 
     def __init__(
         self,
         settings: HeadEndSettings,
         clock: Clock,
-        devices: Sequence[EndDevice],
-        recovery: Recovery,
+        recorder: Recorder,
         outages: OutageWatch,
         database: Database,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._recovery = recovery
+        self._recorder = recorder
         self._outages = outages
-        self._settle = recovery.schedule.settle
         self._database = database
         self._metrics = metrics
-        self._devices = {device.serial: device for device in devices}
-        self._handlers: dict[str, _Handler] = {
-            "ds": self._reading,
-            "ev": self._event,
-            "st": self._state,
-            "lp": self._profile,
-        }
-        self._routes: dict[str, tuple[_Handler, EndDevice, MqttDecoders]] = {}
-        self._link: MqttLink | None = None
-        self._open = _Pending()
+        self._links: list[MqttLink] = []
+        self._open = _Pending(recorder.batch)
         self._writing = False
         self._throttled = False
         self._chunk_messages = 0
@@ -81,7 +72,7 @@ class Ingest:
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._fences: dict[str, asyncio.Future[bool]] = {}
+        self._fences: dict[str, tuple[MqttLink, asyncio.Future[bool]]] = {}
         self._latencies = LatencyHistogram()
         self._busy_s = 0.0
         self._busy_until_s = 0.0
@@ -91,8 +82,8 @@ class Ingest:
         self.rows = 0
 
     def attach(self, link: MqttLink) -> None:
-        """The link that is paused and acknowledged to."""
-        self._link = link
+        """A link that is paused when too much is pending."""
+        self._links.append(link)
 
     def stats(self) -> dict[str, object]:
         """messages, rows, busy_s (wall s with something pending), receive_to_commit_ms {p50, p95, p99, max}."""
@@ -104,30 +95,42 @@ class Ingest:
             "latency_histogram": self._latencies.to_dict(),
         }
 
-    # From the link.
+    # From the links.
 
-    def receive(self, topic: str, payload: bytes, packet_id: int) -> None:
-        """Decode one message into the open batch."""
+    def receive(
+        self, receiver: Receiver, topic: str, payload: bytes, *, link: MqttLink | None = None, packet_id: int = 0
+    ) -> None:
+        """Let `receiver` record one message in the open batch; when that is committed, `link` acknowledges it."""
         if not self._chunk_messages:
             self._chunk_at_s = time.perf_counter()
         self._chunk_messages += 1
         pending = self._open
         # QoS 0, which somebody else may send, has no packet identifier and wants no answer.
-        if packet_id:
-            pending.packet_ids.append(packet_id)
+        if packet_id and link is not None:
+            pending.owed.setdefault(link, []).append(packet_id)
         pending.size_bytes += len(payload)
         now_s = self._clock.now()
         try:
             if len(payload) > self._settings.payload_max_bytes:
                 raise DecodeError("oversized", f"{len(payload)} bytes")
-            route = self._routes.get(topic) or self._route(topic, payload)
-            if route is not None:
-                route[0](route[1], route[2], payload, now_s)
+            receiver(topic, payload, now_s)
         except DecodeError as error:
             self._bury(topic, payload, error, now_s)
 
+    def fence_read(self, token: str) -> None:
+        """The message that is being received is a fence of ours, which does not count."""
+        self._open.fences.append(token)
+        self.not_ours()
+
+    def not_ours(self) -> None:
+        """The message that is being received was not sent to us."""
+        self._open.uncounted += 1
+        self.received -= 1
+
     def chunk_read(self) -> None:
-        """The link has handed over all that one read gave."""
+        """A link has handed over all that one read gave."""
+        if not self._chunk_messages:
+            return
         pending = self._open
         pending.messages += self._chunk_messages
         self.received += self._chunk_messages
@@ -140,29 +143,37 @@ class Ingest:
         if (
             pending.messages >= self._settings.pending_max_messages
             or pending.size_bytes >= self._settings.pending_max_bytes
-        ) and self._link is not None:
+        ):
             self._throttled = True
-            self._link.pause()
+            for link in self._links:
+                link.pause()
 
-    def connection_lost(self) -> None:
-        """What is not acknowledged will come again; packet identifiers of the old connection are void."""
-        self._open.packet_ids.clear()
-        for future in self._fences.values():
-            if not future.done():
-                future.set_result(False)
-        self._fences.clear()
+    def recorded(self) -> None:
+        """Something other than a message was recorded: let it be written."""
+        self._idle.clear()
+        self._wake.set()
+
+    def connection_lost(self, link: MqttLink | None = None) -> None:
+        """What is not acknowledged will come again; packet identifiers of the old connection are void. None: of all."""
+        for lost in self._links if link is None else [link]:
+            self._open.owed.pop(lost, None)
+            for token, (fenced, future) in list(self._fences.items()):
+                if fenced is lost:
+                    del self._fences[token]
+                    if not future.done():
+                        future.set_result(False)
 
     # For the service.
 
-    def expect_fence(self, token: str) -> asyncio.Future[bool]:
+    def expect_fence(self, token: str, link: MqttLink) -> asyncio.Future[bool]:
         """A future that is True when the fence and all before it are committed, False when the connection is lost."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._fences[token] = future
+        self._fences[token] = link, future
         return future
 
     async def flush(self) -> None:
         """Wait until everything received so far is committed."""
-        while self._open.messages or self._writing:
+        while self._open or self._writing:
             self._urgent = True
             self._wake.set()
             self._hurry.set()
@@ -174,9 +185,10 @@ class Ingest:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._open.messages:
+            while self._open:
                 await self._gather()
                 pending, self._open = self._open, _Pending()
+                self._recorder.batch = self._open.batch
                 self._urgent = False
                 self._writing = True
                 await self._commit(pending)
@@ -202,9 +214,7 @@ class Ingest:
                     return
 
     async def _commit(self, pending: _Pending) -> None:
-        link = self._link
-        assert link is not None
-        generation = link.generation
+        generations = {link: link.generation for link in pending.owed}
         self._metrics.pending.set(pending.messages)
         written = writer.Written(0, 0, 0)
         if pending.batch:
@@ -215,27 +225,30 @@ class Ingest:
             written = await self._database.run(work)
             if pending.batch.interruptions:
                 self._outages.reported(self._clock.now())
-        if link.generation == generation:
-            link.acknowledge(pending.packet_ids)
+        for link, packet_ids in pending.owed.items():
+            if link.generation == generations[link]:
+                link.acknowledge(packet_ids)
         if pending.batch:
             self._count(pending, written)
         for token in pending.fences:
-            future = self._fences.pop(token, None)
+            _, future = self._fences.pop(token, (None, None))
             if future is not None and not future.done():
                 future.set_result(True)
         if self._throttled:
             self._throttled = False
-            link.resume()
+            for link in self._links:
+                link.resume()
 
     def _count(self, pending: _Pending, written: writer.Written) -> None:
         done_s = time.perf_counter()
         metrics = self._metrics
-        first_s = pending.arrivals[0][0]
+        # What was recorded without a message was on its way for no time.
+        first_s = pending.arrivals[0][0] if pending.arrivals else done_s
         for arrived_s, count in pending.arrivals:
             self._latencies.add(done_s - arrived_s, count)
         self._busy_s += done_s - max(first_s, self._busy_until_s)
         self._busy_until_s = done_s
-        messages = pending.messages - len(pending.fences)
+        messages = pending.messages - pending.uncounted
         self.messages += messages
         self.rows += written.inserted + written.revisions
         metrics.messages.inc(messages)
@@ -248,102 +261,6 @@ class Ingest:
         for reason, count in pending.dead.items():
             metrics.dead_letters.labels(reason).inc(count)
 
-    # Message by message.
-
-    def _route(self, topic: str, payload: bytes) -> tuple[_Handler, EndDevice, MqttDecoders] | None:
-        """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
-        parts = topic.split("/")
-        if len(parts) == 4 and parts[2] == "_fence":
-            if parts[3] == self._settings.client_id:
-                self._open.fences.append(payload.decode("utf-8", "replace"))
-                self.received -= 1
-            # Another head-end's fence says nothing to us.
-            return None
-        if len(parts) != 4 or parts[3] not in self._handlers:
-            raise DecodeError("unknown_topic", "not dt/<group>/<source>/{ds,ev,st,lp}")
-        device = self._devices.get(parts[2])
-        if device is None:
-            raise DecodeError("unknown_device", f"{parts[2]} is not in the registry")
-        if device.group != parts[1]:
-            raise DecodeError("wrong_group", f"{device.serial} is registered in group {device.group}")
-        decoders = device.driver.mqtt
-        if decoders is None:
-            raise DecodeError("wrong_protocol", f"{device.serial} is registered as {device.driver.vendor_profile}")
-        route = (self._handlers[parts[3]], device, decoders)
-        self._routes[topic] = route
-        return route
-
-    def _reading(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        reading = decoders.reading(payload)
-        length_s = device.driver.interval_length_s
-        if not _YEAR_2000_S <= reading.end_s - length_s <= now_s + _AHEAD_S:
-            raise _implausible(reading.end_s - length_s)
-        self._add(device, reading, length_s, writer.REPORTED, now_s)
-
-    def _add(self, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> None:
-        end_s, counters, voltages, others, complete = reading
-        start_s = end_s - length_s
-        batch = self._open.batch
-        batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, voltages)
-        if not complete:
-            batch.has_absent = True
-        for reading_type, value in others:
-            batch.others.append((device.id, start_s, length_s, reading_type, value, now_s))
-        self._settle(device.index, start_s, length_s)
-
-    def _event(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        event = decoders.event(payload)
-        for time_s in (event.device_time_s, event.down_s, event.up_s):
-            if time_s is not None and not _YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
-                raise _implausible(time_s)
-        batch = self._open.batch
-        batch.events.append(
-            (device.id, event.sequence, event.code, float(event.device_time_s), event.detail_json, now_s)
-        )
-        if event.refused_command is not None and self._recovery.refused(device.index, event.refused_command):
-            batch.finished_commands.append((event.refused_command, "refused", event.refused_reason, now_s))
-        if event.restored:
-            self._recovery.returned(device.index, now_s)
-        if event.down_s is not None:
-            self._interruption(device, event.down_s, event.up_s, now_s)
-
-    def _interruption(self, device: EndDevice, down_s: int, up_s: int | None, now_s: float) -> None:
-        gasp_s, back_s = (now_s, None) if up_s is None else (None, now_s)
-        self._open.batch.interruptions.append(
-            (device.id, float(down_s), None if up_s is None else float(up_s), gasp_s, back_s)
-        )
-
-    def _state(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        state = decoders.state(payload)
-        time_s = state.device_time_s
-        if time_s is not None and not _YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
-            raise _implausible(time_s)
-        earlier = self._open.batch.states.get(device.id)
-        boot = state.boot if state.boot is not None or earlier is None else earlier[2]
-        device_time_s = float(time_s) if time_s is not None else (earlier[3] if earlier else None)
-        self._open.batch.states[device.id] = (device.id, state.online, boot, device_time_s, now_s)
-        if state.online:
-            self._recovery.returned(device.index, now_s)
-        else:
-            self._recovery.went_offline(device.index)
-
-    def _profile(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        part = decoders.profile(payload)
-        length_s = part.interval_length_s
-        if not _YEAR_2000_S <= part.from_s <= part.to_s <= now_s + _AHEAD_S:
-            raise _implausible(part.from_s)
-        for reading in part.readings:
-            self._add(device, reading, length_s, writer.RECOVERED, now_s)
-        self._outages.recovered(part.from_s, part.to_s)
-        answer = self._recovery.answered(device.index, part, now_s)
-        if answer is not None:
-            batch = self._open.batch
-            batch.finished_commands.append((answer.command_id, "answered", None, now_s))
-            batch.gaps += [
-                (device.id, float(start_s), length_s, reason, answer.command_id, now_s)
-                for start_s, reason in answer.gaps
-            ]
-
     def _bury(self, topic: str, payload: bytes, error: DecodeError, now_s: float) -> None:
         limit = self._settings.payload_max_bytes
         detail = error.detail
@@ -354,7 +271,3 @@ class Ingest:
         detail = detail.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
         pending.batch.dead_letters.append((uuid.uuid4(), now_s, topic, bytes(payload[:limit]), error.reason, detail))
         pending.dead[error.reason] = pending.dead.get(error.reason, 0) + 1
-
-
-def _implausible(time_s: int) -> DecodeError:
-    return DecodeError("implausible_time", f"{time_s} s is before the year 2000 or more than a day ahead of the clock")

@@ -1,8 +1,8 @@
 """The connection to the broker: paho-mqtt on asyncio, acknowledged by hand, with back-pressure.
 
 paho keeps the session: connecting, subscribing, keep-alive, publishing and its repetition. Received messages are taken
-from the buffer before it sees them (headend/transport.py). MQTT 3.1.1, persistent session, QoS 1. Nothing here decodes
-or stores: messages go to `on_message` as they come, and are acknowledged, in order, when the owner says so.
+from the buffer before it sees them (headend/transport.py). MQTT 3.1.1. Nothing here decodes or stores: messages go to
+`on_message` as they come, and are acknowledged, in order, when the owner says so.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import paho.mqtt.client as paho
@@ -36,6 +37,27 @@ class _Client(paho.Client):
         return cast("paho.SocketLike", self.wire)
 
 
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes when the connection breaks, at QoS 1, retained."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Which session a link keeps: `filters` at QoS 1; with `clean`, the broker forgets it at each disconnection.
+
+    `will` is asked for at each connection.
+    """
+
+    client_id: str
+    filters: tuple[str, ...]
+    clean: bool = False
+    will: Callable[[], Will] | None = None
+
+
 class MqttLink:
     """One MQTT session. All methods belong to the running loop.
 
@@ -46,6 +68,7 @@ class MqttLink:
     def __init__(
         self,
         settings: HeadEndSettings,
+        session: Session,
         *,
         on_message: Callable[[str, bytes, int], None],
         on_chunk: Callable[[], None],
@@ -57,21 +80,21 @@ class MqttLink:
         self._on_chunk = on_chunk
         self._on_lost = on_lost
         self._on_failure = on_failure
-        self._filter = f"dt/{settings.group}/#"
+        self._session = session
         self._connected = False
         self._paused = False
         self._received_any = False
         self._unacknowledged: set[int] = set()
         self._settled = asyncio.Event()
         self._connack: asyncio.Future[tuple[bool, ReasonCode]] | None = None
-        self._suback: asyncio.Future[ReasonCode] | None = None
+        self._suback: asyncio.Future[list[ReasonCode]] | None = None
         self._misc: asyncio.Task[None] | None = None
         #: Counts connections: a packet identifier means nothing on another one.
         self.generation = 0
         client = _Client(
             CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            clean_session=False,
+            client_id=session.client_id,
+            clean_session=session.clean,
             protocol=paho.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
@@ -121,6 +144,9 @@ class MqttLink:
         self._connack = loop.create_future()
         self._suback = loop.create_future()
         self._client.wire = BufferedSocket(sock, self._readable)
+        if self._session.will is not None:
+            will = self._session.will()
+            self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self.generation += 1
         self._paused = False
         self._client.reconnect()
@@ -128,15 +154,19 @@ class MqttLink:
         session_present, reason = await self._connack
         if reason.is_failure:
             raise BrokerRefused(
-                f"the broker at {self.address} refuses client {self._settings.client_id!r}: {reason}; "
+                f"the broker at {self.address} refuses client {self._session.client_id!r}: {reason}; "
                 "check user name and password"
             )
-        self._client.subscribe(self._filter, qos=1)
+        self._client.subscribe([(name, 1) for name in self._session.filters])
         # A standing session may have more for us than we can take before we have committed: then SUBACK is behind it.
         if not session_present:
-            granted = await self._suback
-            if granted.is_failure:
-                raise BrokerRefused(f"the broker at {self.address} does not let us subscribe to {self._filter}")
+            refused = [
+                name
+                for name, granted in zip(self._session.filters, await self._suback, strict=False)
+                if granted.is_failure
+            ]
+            if refused:
+                raise BrokerRefused(f"the broker at {self.address} does not let us subscribe to {', '.join(refused)}")
         if self._client.socket() is None:
             raise ConnectionResetError("the connection was closed at once")
         self._connected = True
@@ -185,14 +215,19 @@ class MqttLink:
         if packet_ids and self._client.wire is not None:
             self._client.wire.send(b"".join([_PUBACK.pack(0x40, 2, packet_id) for packet_id in packet_ids]))
 
-    def publish(self, topic: str, payload: bytes) -> int:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Publish at QoS 1, repeated after a reconnect until it is acknowledged; returns the packet identifier."""
-        info = self._client.publish(topic, payload, qos=1)
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             raise RuntimeError(f"paho would not take a message for {topic}: {info.rc!r}")
         self._unacknowledged.add(info.mid)
         self._settled.clear()
         return info.mid
+
+    def publish_once(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 0: if the connection breaks, or is not there, it is lost."""
+        if self._connected:
+            self._client.publish(topic, payload, qos=0)
 
     async def published(self) -> bool:
         """Wait for the PUBACKs of all that was published. False if the connection is lost first."""
@@ -280,7 +315,7 @@ class MqttLink:
     ) -> None:
         del client, userdata, packet_id, properties
         if self._suback is not None and not self._suback.done():
-            self._suback.set_result(reasons[0])
+            self._suback.set_result(reasons)
 
     def _paho_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         del client, userdata

@@ -89,11 +89,22 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
         faults.append(f"serial {serial} was already on line {seen[serial]}")
     if profile and profile not in known_profiles():
         faults.append(f"vendor profile {profile!r} is unknown; known are {', '.join(known_profiles())}")
+    if profile in known_profiles():
+        faults += _address_faults(driver_for(profile), row["address"])
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
-    if command_public_key is not None and row["command_public_key"] != command_public_key:
+    polled = profile in known_profiles() and driver_for(profile).is_polled
+    if not polled and command_public_key is not None and row["command_public_key"] != command_public_key:
         faults.append("command_public_key does not belong to this head-end's command key")
     return faults
+
+
+def _address_faults(driver: Driver, address: str) -> list[str]:
+    if driver.protocol == "sparkplug" and (not address or address.startswith("_") or _FORBIDDEN & set(address)):
+        return [f"address {address!r} is not the name of a collector"]
+    if driver.protocol == "mqtt" and address:
+        return [f"address {address!r}: a meter of profile {driver.vendor_profile} has a connection of its own"]
+    return []
 
 
 async def register(

@@ -62,6 +62,14 @@ class Schedule:
         self._marks_s[meter] = mark_s
         return True
 
+    def awaits(self, meter: int, start_s: int, length_s: int) -> bool:
+        """Whether the interval is one that the meter owes and that is not settled."""
+        return (
+            length_s == self._lengths_s[meter]
+            and start_s >= self._marks_s[meter]
+            and start_s not in self._ahead.get(meter, _NONE)
+        )
+
     def mark_s(self, meter: int) -> int:
         """Everything of this meter that starts before is settled."""
         return self._marks_s[meter]

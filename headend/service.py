@@ -12,23 +12,30 @@ from prometheus_client import start_http_server
 from headend import commands, writer
 from headend.clock import Clock
 from headend.database import Connection, Database
+from headend.direct import DirectIntake
 from headend.envelope import CommandSigner
 from headend.errors import BrokerRefused, BrokerUnavailable, MetricsPortError
 from headend.ingest import Ingest
 from headend.log import logger
 from headend.metrics import Metrics
-from headend.mqtt import MqttLink
+from headend.mqtt import MqttLink, Session
 from headend.outages.model import NetworkModel, read_network_model
 from headend.outages.watch import OutageWatch
+from headend.record import Recorder, communication_states
 from headend.recovery import Ask, BackOff, Recovery
 from headend.registry import EndDevice, ShippedDevice, read_shipment, register
 from headend.schedule import Cadence, Schedule
 from headend.settings import HeadEndSettings
+from headend.sparkplug.host import SparkplugHost
+from headend.sparkplug.intake import SparkplugIntake
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Whether the link stands, the messages received and the serials commanded since the last time."""
+    """Whether all links stand; messages received, and stations commanded, since the last time.
+
+    A station is a meter with a connection of its own, by serial, or a collector.
+    """
 
     connected: bool
     received: int
@@ -44,6 +51,8 @@ class HeadEnd:
         self.metrics = Metrics()
         self._database = Database(settings, self.metrics, prepare=writer.prepare)
         self._devices: list[EndDevice] = []
+        self._host: SparkplugHost | None = None
+        self._edges: SparkplugIntake | None = None
         self._back_off = BackOff(settings.reconnect_first_s, settings.reconnect_max_s)
         self._connect_attempts = 0
         self._connect_at_s: float | None = None
@@ -88,24 +97,64 @@ class HeadEnd:
         self._recovery = await self._database.run(load)
         self._outages = OutageWatch(settings, model, self._devices, self._database, self.metrics)
         await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
-        self._ingest = Ingest(
-            settings, self._clock, self._devices, self._recovery, self._outages, self._database, self.metrics
-        )
-        self._link = MqttLink(
-            settings,
-            on_message=self._ingest.receive,
-            on_chunk=self._ingest.chunk_read,
-            on_lost=self._lost,
-            on_failure=self._fail,
-        )
-        self._ingest.attach(self._link)
+        online = await self._database.run(communication_states)
+        recorder = Recorder(self._recovery, self._outages, online)
+        self._ingest = Ingest(settings, self._clock, recorder, self._outages, self._database, self.metrics)
+        self._link = self._direct_link(recorder)
+        if any(device.driver.protocol == "sparkplug" for device in self._devices):
+            self._host, self._edges = self._sparkplug_host(recorder)
         if settings.metrics_port is not None:
             self._serve_metrics(settings.metrics_port)
         self._writer = asyncio.create_task(self._ingest.run())
         self._writer.add_done_callback(self._writer_done)
         self._running.push_async_callback(self._stop_writer)
-        await self._first_connection()
+        # Before the first connection: of two, the second may be refused.
         self._running.push_async_callback(self._leave_broker)
+        await self._first_connection()
+
+    def _direct_link(self, recorder: Recorder) -> MqttLink:
+        ingest = self._ingest
+        intake = DirectIntake(self._settings, self._devices, recorder, on_fence=ingest.fence_read)
+        link = MqttLink(
+            self._settings,
+            Session(self._settings.client_id, (f"dt/{self._settings.group}/#",)),
+            on_message=lambda topic, payload, packet_id: ingest.receive(
+                intake.receive, topic, payload, link=link, packet_id=packet_id
+            ),
+            on_chunk=ingest.chunk_read,
+            on_lost=lambda: self._lost(link),
+            on_failure=self._fail,
+        )
+        ingest.attach(link)
+        return link
+
+    def _sparkplug_host(self, recorder: Recorder) -> tuple[SparkplugHost, SparkplugIntake]:
+        ingest = self._ingest
+        host = SparkplugHost(
+            self._settings,
+            self._clock,
+            on_message=lambda topic, payload: ingest.receive(intake.receive, topic, payload),
+            on_chunk=ingest.chunk_read,
+            on_lost=lambda: self._lost(host.link),
+            on_failure=self._fail,
+        )
+
+        def ask_for_rebirth(edge: str) -> None:
+            host.ask_for_rebirth(edge)
+            self._commanded.append(edge)
+            self.metrics.rebirths.inc()
+
+        intake = SparkplugIntake(
+            self._settings,
+            self._devices,
+            recorder,
+            fence_node=host.fence_node,
+            ask_for_rebirth=ask_for_rebirth,
+            on_fence=ingest.fence_read,
+            uncounted=ingest.not_ours,
+        )
+        ingest.attach(host.link)
+        return host, intake
 
     def _serve_metrics(self, port: int) -> None:
         try:
@@ -121,14 +170,28 @@ class HeadEnd:
         await asyncio.gather(self._writer, return_exceptions=True)
 
     async def _leave_broker(self) -> None:
-        if self._link.connected and not self._writer.done():
-            self._link.pause()
+        if not self._writer.done() and any(link.connected for link in self._links()):
+            for link in self._links():
+                link.pause()
             try:
                 async with asyncio.timeout(self._settings.stop_timeout_s):
                     await self._ingest.flush()
             except TimeoutError:
                 logger().warning("stopped with messages not yet committed: the broker will send them again")
         await self._link.disconnect()
+        if self._host is not None:
+            await self._host.disconnect()
+
+    def _links(self) -> list[MqttLink]:
+        return [self._link] if self._host is None else [self._link, self._host.link]
+
+    async def _connect(self) -> None:
+        """Connect what is not connected. Raises BrokerUnavailable, BrokerRefused."""
+        if not self._link.connected:
+            await self._link.connect()
+        if self._host is not None and self._edges is not None and not self._host.link.connected:
+            await self._host.connect()
+            self._edges.connected(self._clock.now())
 
     async def _rebuild(self, connection: Connection) -> Recovery:
         """The schedules as the database knows them."""
@@ -179,7 +242,7 @@ class HeadEnd:
         delay_s = 0.1
         while True:
             try:
-                await self._link.connect()
+                await self._connect()
             except BrokerUnavailable:
                 if self._settings.broker_may_be_away:
                     self._put_off_connection()
@@ -196,13 +259,17 @@ class HeadEnd:
         now_s = self._clock.now()
         # Without the link nothing can be asked; the sweep comes after it.
         other_s = self._recovery.next_due_s(now_s) if self._connect_at_s is None else self._connect_at_s
-        due_s = [due_s for due_s in (other_s, self._outages.next_due_s(now_s)) if due_s is not None]
+        edges_s = None if self._edges is None else self._edges.next_due_s()
+        due_s = [due_s for due_s in (other_s, edges_s, self._outages.next_due_s(now_s)) if due_s is not None]
         return min(due_s, default=None)
 
     async def advance(self) -> None:
-        """Do what is due at the clock's instant: look for outages, reconnect, or sweep for gaps."""
+        """Do what is due at the clock's instant: ask edge nodes, look for outages, reconnect, or sweep for gaps."""
         self._raise_failure()
         now_s = self._clock.now()
+        if self._edges is not None:
+            self._edges.advance(now_s)
+            self._ingest.recorded()
         look_s = self._outages.next_due_s(now_s)
         if look_s is not None and look_s <= now_s:
             await self._outages.look(now_s)
@@ -211,7 +278,7 @@ class HeadEnd:
                 return
             await self._reconnect()
         due_s = self._recovery.next_due_s(now_s)
-        if self._link.connected and due_s is not None and due_s <= now_s:
+        if self._connect_at_s is None and due_s is not None and due_s <= now_s:
             await self._sweep(now_s)
         self._raise_failure()
 
@@ -221,27 +288,42 @@ class HeadEnd:
         Without a connection: when everything received is committed. A lost database is waited for.
         """
         self._raise_failure()
-        connected = self._link.connected
-        if connected:
-            self._fence_count += 1
-            token = f"{self._life}-{self._fence_count}"
-            passed = self._ingest.expect_fence(token)
-            self._link.publish(f"dt/{self._settings.group}/_fence/{self._settings.client_id}", token.encode())
-            await self._unless_failed(passed)
-            connected = passed.result() and await self._link.published()
+        connected = all(await asyncio.gather(*(self._passed(link) for link in self._links())))
         if not connected:
             flushed = asyncio.ensure_future(self._ingest.flush())
             await self._unless_failed(flushed)
         received, self._received_before = self._ingest.received - self._received_before, self._ingest.received
-        commanded, self._commanded = self._commanded, []
+        commanded, self._commanded = list(dict.fromkeys(self._commanded)), []
         return Settled(connected=connected, received=received, commanded=commanded)
 
-    async def fence_devices(self, serials: Collection[str], token: str) -> None:
-        """Publish `{"fence": token}` on these devices' command topics; returns on PUBACK, or when disconnected."""
+    async def _passed(self, link: MqttLink) -> bool:
+        """Send a fence through a link and wait until all before it is committed. False if the link does not stand."""
+        if not link.connected:
+            return False
+        self._fence_count += 1
+        token = f"{self._life}-{self._fence_count}"
+        passed = self._ingest.expect_fence(token, link)
+        if self._host is not None and link is self._host.link:
+            self._host.fence_self(token)
+        else:
+            link.publish(f"dt/{self._settings.group}/_fence/{self._settings.client_id}", token.encode())
+        await self._unless_failed(passed)
+        return passed.result() and await link.published()
+
+    async def fence_devices(self, names: Collection[str], token: str) -> None:
+        """Send a fence to these stations; returns on PUBACK where there is one, or when disconnected.
+
+        A meter gets `{"fence": token}` on its command topic, a collector an NCMD with `Node Control/Fence`.
+        """
+        edges = frozenset[str]() if self._edges is None else self._edges.edges.intersection(names)
+        if self._host is not None:
+            for edge in sorted(edges):
+                self._host.fence_edge(edge, token)
         payload = orjson.dumps({"fence": token})
         if self._link.connected:
-            for serial in serials:
-                self._link.publish(f"cmd/{self._settings.group}/{serial}", payload)
+            for serial in names:
+                if serial not in edges:
+                    self._link.publish(f"cmd/{self._settings.group}/{serial}", payload)
             await self._link.published()
 
     def ingest_stats(self) -> dict[str, object]:
@@ -276,7 +358,7 @@ class HeadEnd:
 
     async def _reconnect(self) -> None:
         try:
-            await self._link.connect()
+            await self._connect()
         except (BrokerUnavailable, BrokerRefused) as error:
             self._put_off_connection()
             logger().warning("broker still away", error=str(error), attempt=self._connect_attempts)
@@ -298,14 +380,25 @@ class HeadEnd:
         )
         for command in issued:
             self._recovery.issued(command.command_id, command.ask, command.expires_s)
-            self._link.publish(f"cmd/{command.device.group}/{command.device.serial}", command.envelope)
-            self._commanded.append(command.device.serial)
+            self._send(command)
         self.metrics.recovery_requests.inc(len(issued))
         logger().info("asked for missing intervals", meters=len(issued))
 
-    def _lost(self) -> None:
-        self._ingest.connection_lost()
-        self._put_off_connection()
+    def _send(self, command: commands.Command) -> None:
+        device = command.device
+        if self._host is not None and device.driver.protocol == "sparkplug":
+            self._host.command(device.address, device.serial, command.envelope)
+            self._commanded.append(device.address)
+        else:
+            self._link.publish(f"cmd/{device.group}/{device.serial}", command.envelope)
+            self._commanded.append(device.serial)
+
+    def _lost(self, link: MqttLink) -> None:
+        self._ingest.connection_lost(link)
+        if self._edges is not None and link is not self._link:
+            self._edges.disconnected()
+        if self._connect_at_s is None:
+            self._put_off_connection()
         self._wake.set()
 
     def _put_off_connection(self) -> None:

@@ -22,6 +22,8 @@ class HeadEndSettings(BaseSettings):
     broker_password: SecretStr | None = None
     client_id: str = Field(default="headend", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     group: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$")
+    # The name under which collectors know us as their primary host; None is the client id.
+    sparkplug_host_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     keep_alive_s: int = Field(default=60, ge=5, le=3600)
 
     shipment: Path

@@ -35,6 +35,10 @@ class Batch:
     others: list[tuple[int, float, int, str, float, float]] = field(default_factory=list)
     events: list[tuple[int, int, str, float, str, float]] = field(default_factory=list)
     states: dict[int, tuple[int, bool, int | None, float | None, float]] = field(default_factory=dict)
+    communications: dict[tuple[int, float], bool] = field(default_factory=dict)
+    collectors: dict[tuple[str, str], tuple[bool, int | None, int | None, float | None, float]] = field(
+        default_factory=dict
+    )
     dead_letters: list[tuple[uuid.UUID, float, str, bytes, str, str]] = field(default_factory=list)
     interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
@@ -65,6 +69,8 @@ class Batch:
             or self.others
             or self.events
             or self.states
+            or self.communications
+            or self.collectors
             or self.dead_letters
             or self.interruptions
             or self.gaps
@@ -238,6 +244,23 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
             " device_time = coalesce(excluded.device_time, device_state.device_time),"
             " received_at = excluded.received_at",
             _columns(list(batch.states.values())),
+        )
+    if batch.communications:
+        await connection.execute(
+            "INSERT INTO device_communication (meter_id, at, online) SELECT m, to_timestamp(a), o"
+            " FROM unnest(%s::int[], %s::float8[], %s::bool[]) AS c (m, a, o)"
+            " ON CONFLICT (meter_id, at) DO UPDATE SET online = excluded.online",
+            _columns([(*key, online) for key, online in batch.communications.items()]),
+        )
+    if batch.collectors:
+        await connection.execute(
+            "INSERT INTO collector AS k (device_group, edge_node, online, bdseq, meters, born_at, changed_at)"
+            " SELECT g, e, o, b, m, to_timestamp(t), to_timestamp(c)"
+            " FROM unnest(%s::text[], %s::text[], %s::bool[], %s::int8[], %s::int[], %s::float8[], %s::float8[])"
+            " AS c (g, e, o, b, m, t, c) ON CONFLICT (device_group, edge_node) DO UPDATE SET online = excluded.online,"
+            " bdseq = coalesce(excluded.bdseq, k.bdseq), meters = coalesce(excluded.meters, k.meters),"
+            " born_at = coalesce(excluded.born_at, k.born_at), changed_at = excluded.changed_at",
+            _columns([(*key, *row) for key, row in batch.collectors.items()]),
         )
     if batch.dead_letters:
         await connection.execute(
