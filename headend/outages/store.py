@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headend.database import Connection
 from headend.outages.follow import NEVER_S, Outage, Report, Sightings
@@ -132,8 +133,8 @@ async def _reports(
 class Reach:
     """Which readings speak of a loss at `instant_s`: those of `until_s` at most, of intervals up to `interval_s` long.
 
-    `hold_up_s`: for so long after the loss a meter may still speak on its reserve. `overdue`: whether readings that
-    close after that are due by now.
+    `hold_up_s`: for so long after the loss a meter may still speak on its reserve. `overdue` (n,): the meters whose
+    readings that close after that are due by now; of a collector that came back after `back_before_s` none is.
     """
 
     instant_s: float
@@ -141,19 +142,55 @@ class Reach:
     interval_s: float
     hold_up_s: float
     together_s: float
-    overdue: bool
+    overdue: NDArray[np.bool_]
+    back_before_s: float
 
 
 async def sightings(
     connection: Connection, meters: Sequence[int], ids: Sequence[int], index_of: dict[int, int], reach: Reach
 ) -> Sightings:
-    """What the readings of `meters` say. Others stay unseen."""
+    """What the readings of `meters` say. Others stay unseen.
+
+    A reading without a status (of a polled meter) was taken with supply when it ended; of the time before it says
+    nothing. An estimated one was not taken at all.
+    """
     seen = Sightings.none(len(ids))
     if not len(meters):
         return seen
     cursor = await connection.execute(
-        "SELECT meter_id, extract(epoch FROM min(greatest(interval_start, to_timestamp(%(at)s)))"
-        " FILTER (WHERE status & %(bits)s = 0 AND ends_at > to_timestamp(%(after)s)))::float8,"
+        "SELECT meter_id, extract(epoch FROM least(min(greatest(interval_start, to_timestamp(%(at)s)))"
+        " FILTER (WHERE status & %(bits)s = 0 AND ends_at > to_timestamp(%(after)s)),"
+        " min(ends_at) FILTER (WHERE status IS NULL AND ends_at > to_timestamp(%(held)s))))::float8,"
+        " extract(epoch FROM min(ends_at) FILTER (WHERE ends_at > to_timestamp(%(held)s)))::float8"
+        " FROM (SELECT meter_id, interval_start, status, interval_start + interval_length_s * interval '1 second'"
+        " AS ends_at FROM interval_reading WHERE meter_id = ANY(%(meters)s) AND quality <> 1"
+        " AND interval_start >= to_timestamp(%(first)s) AND interval_start < to_timestamp(%(until)s)) AS reading"
+        " GROUP BY meter_id",
+        {
+            "at": reach.instant_s,
+            "bits": _POWER_BITS,
+            "after": reach.instant_s + 2 * reach.together_s,
+            "held": reach.instant_s + reach.hold_up_s,
+            "meters": [ids[meter] for meter in meters],
+            "first": reach.instant_s - reach.interval_s,
+            "until": reach.until_s,
+        },
+    )
+    for meter_id, lit_s, back_by_s in await cursor.fetchall():
+        meter = index_of[int(_float(meter_id))]
+        if lit_s is not None:
+            seen.lit_s[meter] = _float(lit_s)
+        if back_by_s is not None:
+            seen.back_by_s[meter] = _float(back_by_s)
+    asked = np.array(meters, dtype=np.intp)
+    seen.silent[asked] = reach.overdue[asked] & (seen.back_by_s[asked] == NEVER_S)
+    if seen.silent.any():
+        seen.silent[await _unreachable(connection, reach.back_before_s, index_of)] = False
+    return seen
+    cursor = await connection.execute(
+        "SELECT meter_id, extract(epoch FROM least(min(greatest(interval_start, to_timestamp(%(at)s)))"
+        " FILTER (WHERE status & %(bits)s = 0 AND ends_at > to_timestamp(%(after)s)),"
+        " min(ends_at) FILTER (WHERE status IS NULL AND ends_at > to_timestamp(%(held)s))))::float8,"
         " extract(epoch FROM min(ends_at) FILTER (WHERE ends_at > to_timestamp(%(held)s)))::float8"
         " FROM (SELECT meter_id, interval_start, status, interval_start + interval_length_s * interval '1 second'"
         " AS ends_at FROM interval_reading WHERE meter_id = ANY(%(meters)s) AND quality <> 1"
@@ -179,6 +216,16 @@ async def sightings(
         asked = np.array(meters, dtype=np.intp)
         seen.silent[asked] = seen.back_by_s[asked] == NEVER_S
     return seen
+
+
+async def _unreachable(connection: Connection, back_before_s: float, index_of: dict[int, int]) -> list[int]:
+    """The meters of collectors that are away, or have only just come back: their silence says nothing of supply."""
+    cursor = await connection.execute(
+        "SELECT d.id FROM end_device d JOIN collector c ON (c.device_group, c.edge_node) = (d.device_group, d.address)"
+        " WHERE NOT c.online OR c.born_at > to_timestamp(%s)",
+        [back_before_s],
+    )
+    return [index_of[int(_float(row[0]))] for row in await cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headend.database import Connection, Database
 from headend.log import logger
 from headend.metrics import Metrics
@@ -21,7 +24,8 @@ from headend.recovery import GRID_S
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 
-_REVIEW_FOR_S = 7200
+# After its end an outage is looked at until the readings of all meters have come, and for some time more.
+_REVIEW_FOR_S = 3600
 _REVIEW_AT_MOST_EVERY_S = 300
 
 
@@ -53,7 +57,9 @@ class OutageWatch:
         self._index_of = {device.id: device.index for device in devices}
         self._rules = Rules(settings.outage_together_s, settings.outage_nested_after_s)
         self._interval_s = max((device.driver.interval_length_s for device in devices), default=0)
-        self._report_every_s = max((device.driver.report_every_s for device in devices), default=0)
+        self._report_every_s = np.array([device.driver.report_every_s for device in devices], dtype=np.int64)
+        self._cadences_s = sorted({device.driver.report_every_s for device in devices})
+        self._review_for_s = _REVIEW_FOR_S + max([_REVIEW_FOR_S, *self._cadences_s])
         self._due_s: float | None = None
         self._in_progress = False
         self._looked_s: float | None = None
@@ -66,7 +72,7 @@ class OutageWatch:
         """Go on where an earlier life ended."""
         if await store.count_pending(connection):
             self._due_s = now_s
-        self._in_progress = bool(await store.outages_in_progress(connection, since_s=now_s - _REVIEW_FOR_S))
+        self._in_progress = bool(await store.outages_in_progress(connection, since_s=now_s - self._review_for_s))
         self._looked_s = now_s
 
     def reported(self, now_s: float) -> None:
@@ -87,11 +93,19 @@ class OutageWatch:
         return max(min(wishes_s), now_s) if wishes_s else None
 
     def _review_after_s(self, time_s: float) -> float:
-        """After each round of readings, at the instant of the sweep for gaps: the clock is stopped there anyway."""
-        every_s = max(self._report_every_s, _REVIEW_AT_MOST_EVERY_S)
+        """After each round of somebody's readings, at the instant of the sweep for gaps: the clock is stopped there."""
         grace_s = self._settings.gap_grace_s
-        due_s = ((time_s - grace_s) // every_s + 1) * every_s + grace_s
+        due_s = min(
+            ((time_s - grace_s) // every_s + 1) * every_s + grace_s
+            for every_s in (max(every_s, _REVIEW_AT_MOST_EVERY_S) for every_s in self._cadences_s or [0])
+        )
         return -(-due_s // GRID_S) * GRID_S
+
+    def _overdue(self, held_s: float, now_s: float) -> NDArray[np.bool_]:
+        """The meters (n,) whose readings that close after `held_s` are due by now: each by its own cadence."""
+        reported_s = -(-held_s // self._report_every_s) * self._report_every_s
+        overdue: NDArray[np.bool_] = now_s > reported_s + self._settings.gap_grace_s
+        return overdue
 
     async def look(self, now_s: float) -> None:
         """Derive the outages behind what was reported, and those in progress, on what is known at `now_s`."""
@@ -100,7 +114,7 @@ class OutageWatch:
 
         async def work(connection: Connection) -> _Look:
             instants = set(await store.take_pending(connection))
-            instants.update(await store.outages_in_progress(connection, since_s=now_s - _REVIEW_FOR_S))
+            instants.update(await store.outages_in_progress(connection, since_s=now_s - self._review_for_s))
             if recovered is not None:
                 instants.update(await store.outages_between(connection, *recovered))
             saved: list[store.Saved] = []
@@ -113,7 +127,7 @@ class OutageWatch:
                     if chain:
                         done_s = chain[-1].down_s
                         saved.append(await self._derive(connection, chain, now_s))
-            in_progress = await store.outages_in_progress(connection, since_s=now_s - _REVIEW_FOR_S)
+            in_progress = await store.outages_in_progress(connection, since_s=now_s - self._review_for_s)
             return _Look(tuple(saved), bool(in_progress))
 
         look = await self._database.run(work)
@@ -146,8 +160,6 @@ class OutageWatch:
         }
         ends_s = [report.up_s for report in group if report.up_s is not None]
         until_s = max(ends_s) + 2 * self._interval_s if len(ends_s) == len(group) else now_s
-        held_s = instant_s + settings.outage_hold_up_s
-        overdue_s = -(-held_s // max(self._report_every_s, 1)) * self._report_every_s + settings.gap_grace_s
         seen = await store.sightings(
             connection,
             suspects(self._classes, dark, elsewhere.difference(dark)).tolist(),
@@ -159,7 +171,8 @@ class OutageWatch:
                 interval_s=self._interval_s,
                 hold_up_s=settings.outage_hold_up_s,
                 together_s=self._rules.together_s,
-                overdue=now_s > overdue_s,
+                overdue=self._overdue(instant_s + settings.outage_hold_up_s, now_s),
+                back_before_s=now_s - settings.gap_grace_s,
             ),
         )
         follower = Follower(self._classes, seen, self._rules, elsewhere=elsewhere.difference(dark), now_s=now_s)
