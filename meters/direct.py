@@ -176,7 +176,7 @@ class DirectShard(RecordingShard):
         return self._dropping
 
     async def _act_on_timers(self, now_s: int) -> None:
-        for row in self._dropping:
+        for row in self._dropping.tolist():
             self._network.devices[row].drop()
         for row in self._backoff.take_due(now_s):
             self._network.connect(row)

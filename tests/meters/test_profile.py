@@ -30,7 +30,7 @@ def test_rl_dsp_states_what_its_documents_state() -> None:
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ProfileError, match="no vendor profile 'acme'; known: .*rl-dsp"):
+    with pytest.raises(ProfileError, match=r"no vendor profile 'acme'; known: .*rl-dsp"):
         load_profile("acme")
 
 
