@@ -131,6 +131,7 @@ def _reads(figures: Figures, axis: Axis) -> Chart:
         for i, (t, e) in enumerate(zip(reads.start_s, reads.expected, strict=True))
     ]
     note = ", ".join(f"{written(reads.counts[k].sum())} {READ_LABELS[k]}" for k in READ_KINDS) + "."
+    note += " What was recovered may be late, too."
     svg = plot.svg(
         plot.axes(ticks, "reads"),
         *bars,

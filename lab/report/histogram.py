@@ -83,7 +83,7 @@ class Histogram:
         for value in shown:
             y = number(self._y(value, levels[-1]))
             parts.append(tag("line", class_="grid", x1=left, x2=right, y1=y, y2=y))
-            parts.append(tag("text", f"{value:,.0f}", class_="tick end", x=number(self.left - 8), y=y, dy="0.32em"))
+            parts.append(tag("text", _count(value), class_="tick end", x=number(self.left - 8), y=y, dy="0.32em"))
         parts.append(tag("text", unit, class_="tick", x=0, y=number(self.top - 14)))
         base = number(self.base)
         for value, label in ticks:
@@ -123,3 +123,10 @@ class Histogram:
         place = {"x": number(x - 5 if ends else x + 5), "y": number(y + 4)}
         anchor = "end" if ends else "start"
         return line + tag("text", mark.label, class_=f"mark-label {mark.class_} {anchor}", **place, dy="0.32em")
+
+
+def _count(value: float) -> str:
+    """Short enough for the margin: 5,000, 10 k, 2 M."""
+    if value >= 1e6:
+        return f"{value / 1e6:g} M"
+    return f"{value / 1e3:g} k" if value >= 1e4 else f"{value:,.6g}"

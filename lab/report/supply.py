@@ -50,7 +50,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     of_all = f"of {written(history.counts[0].sum())} meters"
     note = f"{written(dark.max())} {of_all} dark at most; {written(least)} with supply at least. Logarithmic from 1."
     svg = plot.svg(
-        plot.axes([_height(count) for count in ticks], "meters", [f"{count:,}" for count in ticks]),
+        plot.axes([_height(count) for count in ticks], "meters", ["", *(f"{count:,}" for count in ticks[1:])]),
         _area(plot, times, dark, "t-darkness"),
         *areas,
         plot.events(axis.events),
