@@ -1,6 +1,6 @@
 """A fleet in a process of its own, to be killed: grants on stdin as `<instant> <number of the frame, or ->`.
 
-Arguments: memory file, port, group, number of meters.
+Arguments: memory file, port, group, number of meters, and `direct` or `collected`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from meter_yard import START_S, World, make_fleet, shipment, uneven_power_w  # noqa: E402  # needs the path above
+from sparkplug_ear import collected_shipment  # noqa: E402  # the same
 
-FRAMES = 9
+FRAMES = 13
 
 
-async def main(memory: str, port: str, group: str, count: str) -> None:
+async def main(memory: str, port: str, group: str, count: str, wire: str) -> None:
     world = World(uneven_power_w(int(count)))
     frames = []
     for number in range(FRAMES):
         # Powers change from frame to frame, and meter 3 is dark for two of them.
         power_w = uneven_power_w(int(count)) * (1 + number % 3)
         frames.append(world.frame(START_S + 900 * number, power_w=power_w, m3=number not in (3, 4)))
-    fleet = make_fleet(shipment(int(count), group), int(port), Path(memory))
+    entries = {"direct": shipment, "collected": collected_shipment}[wire](int(count), group)
+    fleet = make_fleet(entries, int(port), Path(memory))
     await fleet.start()
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from meter_broker import MOSQUITTO, Broker
+from meter_process import FleetProcess
 from meter_yard import START_S, World, command, grant, uneven_power_w
 from sparkplug_ear import HOST, SparkplugEar, collected_shipment, instant
 
@@ -423,6 +424,29 @@ async def test_a_fleet_that_was_killed_goes_on_where_it_reported_last(yard: Yard
     births = [h.payload.by_name()["bdSeq"].value for h in ear.heard if h.kind == "NBIRTH" and h.edge == "COL0"]
     assert births == [0, 1]
     assert_reported(yard, ear, to_s=START_S + 3 * HOUR)
+
+
+async def test_sigkill_in_the_middle_of_a_block_loses_no_interval(tmp_path: Path, broker: Broker) -> None:
+    ear = await SparkplugEar("t1", broker.port).open()
+    count, process = 30, FleetProcess(tmp_path / "fleet-0.db", broker.port, "t1", 30, "collected")
+    kills, resumed = {START_S + HOUR: True, START_S + HOUR + 60: True, START_S + 2 * HOUR + 60: False}, False
+    for now_s in range(START_S, START_S + 3 * HOUR + 180, 60):
+        process.grant(now_s, frame=resumed or (now_s - START_S) % 900 == 0)
+        resumed = now_s in kills
+        if not resumed or kills[now_s]:
+            process.expect("done")
+        if resumed:
+            process.kill()
+            process = FleetProcess(tmp_path / "fleet-0.db", broker.port, "t1", count, "collected")
+    process.end()
+    await ear.caught_up()
+    ear.assert_strict()
+    journal = pq.read_table(tmp_path / "fleet-0-sparkplug-plc.parquet").to_pylist()
+    for row in range(count):
+        expected = [as_sent(entry)[0] for entry in journal if entry["serial"] == serial(row)]
+        # What was said shortly before the kill may be said once more.
+        assert sorted({interval.end_s for interval in ear.intervals(serial(row))}) == expected
+    ear.close()
 
 
 async def test_a_killed_broker_is_found_again_and_no_record_is_lost(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from meter_broker import Broker
+from meter_process import FleetProcess
 from meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
 from meters.errors import FleetError
@@ -20,34 +19,6 @@ from meters.errors import FleetError
 COUNT = 70
 HOURS = 2
 END_S = START_S + HOURS * 3600
-
-
-class FleetProcess:
-    """`fleet_process.py`, grant by grant."""
-
-    def __init__(self, memory: Path, port: int, group: str) -> None:
-        program = Path(__file__).with_name("fleet_process.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(program), str(memory), str(port), group, str(COUNT)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-        )  # fmt: skip
-        self.expect("ready")
-
-    def expect(self, word: str) -> None:
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == word
-
-    def grant(self, now_s: int, *, frame: bool) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{now_s} {(now_s - START_S) // 900 if frame else '-'}\n")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def end(self) -> None:
-        _, _ = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0
 
 
 def journal(directory: Path) -> list[dict[str, Any]]:
@@ -59,7 +30,7 @@ def live(directory: Path, port: int, group: str, killed_at: dict[int, bool], *, 
 
     The process that follows is granted the same instant again, or one `gap_s` later."""
     directory.mkdir()
-    process = FleetProcess(directory / "shard.db", port, group)
+    process = FleetProcess(directory / "shard.db", port, group, COUNT)
     now_s, resumed = START_S, False
     while now_s <= END_S + 60:
         process.grant(now_s, frame=resumed or now_s % 900 == 0)
@@ -68,7 +39,7 @@ def live(directory: Path, port: int, group: str, killed_at: dict[int, bool], *, 
             if not killed_at.pop(now_s):
                 process.expect("done")
             process.kill()
-            process = FleetProcess(directory / "shard.db", port, group)
+            process = FleetProcess(directory / "shard.db", port, group, COUNT)
             now_s, resumed = now_s + gap_s, True
             continue
         process.expect("done")
