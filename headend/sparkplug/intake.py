@@ -171,7 +171,6 @@ class SparkplugIntake:
         try:
             report = self._report(session, device, message, definitions, now_s, birth=True)
             if report.boot is not None:
-                check_time(report.boot[1], now_s)
                 boot, time_s = report.boot[0], float(report.boot[1])
         finally:
             # It is there, whatever its values are worth.
@@ -183,6 +182,8 @@ class SparkplugIntake:
         self, session: EdgeSession, device: EndDevice, message: Payload, definitions: Definitions, now_s: float
     ) -> None:
         report = self._report(session, device, message, definitions, now_s, birth=False)
+        if report.boot is not None:
+            self._recorder.state(device, now_s, online=True, boot=report.boot[0], time_s=float(report.boot[1]))
         if report.event is not None:
             self._recorder.event(device, report.event, now_s)
         if report.answer is not None:
@@ -211,6 +212,8 @@ class SparkplugIntake:
             check_time(reading.end_s - report.interval_length_s, now_s)
         for _, time_s, _ in report.others:
             check_time(time_s, now_s)
+        if report.boot is not None:
+            check_time(report.boot[1], now_s)
         self._lengths_s[device.serial] = report.interval_length_s
         return report
 
