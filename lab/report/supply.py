@@ -30,6 +30,8 @@ def draw_supply(history: History, axis: Axis) -> Chart:
         for entry in shown
         if entry.state != STATES[DARK_KNOWN]
     ]
+    # where nobody says what the head-end knows, all that is dark is of one kind
+    darkness = [_area(plot, times, dark, "t-darkness")] if history.says_outages else []
     kept = _each_minute(times)
     tips = [
         "\n".join(
@@ -51,7 +53,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     note = f"{written(dark.max())} {of_all} dark at most; {written(least)} with supply at least. Logarithmic from 1."
     svg = plot.svg(
         plot.axes([_height(count) for count in ticks], "meters", ["", *(f"{count:,}" for count in ticks[1:])]),
-        _area(plot, times, dark, "t-darkness"),
+        *darkness,
         *areas,
         plot.events(axis.events),
         plot.hover(times[kept], ends(times[kept], axis.end_s), tips),
@@ -65,7 +67,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
         for i in kept[:ROWS_SHOWN]
     )
     swatches = (
-        ("t-darkness", "dark"),
+        *([("t-darkness", "dark")] if history.says_outages else []),
         *((f"s-{e.state}", e.label) for e in shown if e.state != STATES[DARK_KNOWN]),
     )
     return Chart(

@@ -296,6 +296,6 @@
   slider.max = String(length);
   now = Number(root.dataset.shown);
   readColours(); size(); show();
-  new ResizeObserver(() => { size(); refresh(); }).observe(canvas);
+  new ResizeObserver(() => { size(); show(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); refresh(); });
 })();
