@@ -184,9 +184,9 @@ class CollectedShard(RecordingShard):
         place = edge.addressed(topic)
         if place is None:
             for metric in written:
-                if metric.name == FENCE and isinstance(metric.value, str):
+                if metric.name == FENCE and isinstance(metric.value, str) and edge.fenced_by(topic):
                     self._network.fenced(number, metric.value)
-                elif metric.name == REBIRTH and metric.value is True and edge.session.born:
+                elif metric.name == REBIRTH and metric.value is True and edge.may_rebirth(topic):
                     self._be_born(number)
             return
         envelope = edge.command_in(place, written)

@@ -95,6 +95,10 @@ class SparkplugEar:
         payload = orjson.dumps({"online": online, "timestamp": timestamp_ms})
         await until(self._client.publish(f"spBv1.0/STATE/{HOST}", payload, qos=1, retain=True).is_published)
 
+    def fence(self, edge: str, token: str) -> None:
+        """A fence behind commands to devices."""
+        self.send_raw(f"spBv1.0/{self.group}/DCMD/{edge}/_fence", write([("Node Control/Fence", None, token)]))
+
     def command(self, edge: str, name: str, value: bool | str) -> None:
         """NCMD."""
         self._client.publish(f"spBv1.0/{self.group}/NCMD/{edge}", write([(name, None, value)]))

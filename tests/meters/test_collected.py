@@ -378,7 +378,7 @@ async def test_a_load_profile_is_read_by_a_signed_command_in_parts(yard: Yard, e
     first_only = {"from": START_S, "to": START_S + 900}
     envelope = command(serial(1), counter=2, now_s=yard.now_s, params=first_only)
     ear.tell("COL1", serial(1), envelope, alias=birth["Device Control/Command"].alias)
-    ear.command("COL1", "Node Control/Fence", "f1")
+    ear.fence("COL1", "f1")
     await yard.fleet.await_fence("f1", ["COL1"])
     assert (await yard.fleet.settle()).sent == 2
     await ear.caught_up()
@@ -399,12 +399,27 @@ async def test_refused_and_unreadable_commands_do_no_harm(yard: Yard, ear: Spark
         ear.tell("COL1", serial(1), envelope)
     ear.send_raw(f"spBv1.0/t1/DCMD/COL1/{serial(1)}", b"\xff\xff")
     ear.send_raw("spBv1.0/t1/DCMD/COL1/NOBODY", b"\x08\x01")
-    ear.command("COL1", "Node Control/Fence", "f1")
+    ear.fence("COL1", "f1")
     await yard.fleet.await_fence("f1", ["COL1"])
     await yard.fleet.settle()
     await ear.caught_up()
     assert [detail["reason"] for _, detail, _ in ear.events(serial(1))] == ["replayed", "wrong_device", "malformed"]
     assert len(ear.answers(serial(1))) == 1
+
+
+async def test_a_fence_comes_after_all_commands_before_it(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 905)
+    counter = 0
+    for turn in range(20):
+        for row in (1, 3, 5):
+            for _ in range(20):
+                counter += 1
+                # A long one: many of these do not leave the broker at once.
+                ear.tell("COL1", serial(row), command(serial(row), counter=counter, params={"from": "x" * 2000}))
+        ear.fence("COL1", f"f{turn}")
+        await yard.fleet.await_fence(f"f{turn}", ["COL1"])
+        # Each is refused in an event.
+        assert (await yard.fleet.settle()).sent == 60
 
 
 async def test_a_fleet_that_was_killed_goes_on_where_it_reported_last(yard: Yard, ear: SparkplugEar) -> None:
