@@ -137,12 +137,11 @@
   const refresh = () => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; show(); });
+    requestAnimationFrame(() => { waiting = false; draw(); });
   };
   const cursor = document.querySelector("#supply-cursor");
-  const show = () => {
+  const update = () => {
     replay(now);
-    draw();
     slider.value = String(now);
     slider.setAttribute("aria-valuetext", text(now));
     clock.textContent = text(now);
@@ -163,7 +162,7 @@
     }
     if (!tip.hidden) describe(chosen);
   };
-  const go = (time) => { now = Math.min(Math.max(Math.round(time), 0), length); refresh(); };
+  const go = (time) => { now = Math.min(Math.max(Math.round(time), 0), length); update(); refresh(); };
 
   // Tooltip.
   const describe = (meter) => {
@@ -209,6 +208,7 @@
     view.y = cy - (cy - view.y) * view.zoom / to;
     view.zoom = to;
     bounded(); refresh();
+    if (!tip.hidden) describe(chosen);
   };
   let dragged = null;
   canvas.addEventListener("pointerdown", (event) => { dragged = event; canvas.setPointerCapture(event.pointerId); });
@@ -288,14 +288,14 @@
       if (view.zoom < 3) zoom(3 / view.zoom);
       view.x = x[chosen] - data.width / 2 / view.zoom;
       view.y = y[chosen] - data.height / 2 / view.zoom;
-      bounded(); replay(now); describe(chosen); refresh();
+      bounded(); describe(chosen); refresh();
     }
   });
 
   root.classList.add("live");
   slider.max = String(length);
   now = Number(root.dataset.shown);
-  readColours(); size(); show();
-  new ResizeObserver(() => { size(); show(); }).observe(canvas);
+  readColours(); size(); update(); draw();
+  new ResizeObserver(() => { size(); draw(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); refresh(); });
 })();
