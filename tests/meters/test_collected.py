@@ -407,21 +407,6 @@ async def test_refused_and_unreadable_commands_do_no_harm(yard: Yard, ear: Spark
     assert len(ear.answers(serial(1))) == 1
 
 
-async def test_a_fence_comes_after_all_commands_before_it(yard: Yard, ear: SparkplugEar) -> None:
-    await yard.go(START_S + 905)
-    counter = 0
-    for turn in range(20):
-        for row in (1, 3, 5):
-            for _ in range(20):
-                counter += 1
-                # A long one: many of these do not leave the broker at once.
-                ear.tell("COL1", serial(row), command(serial(row), counter=counter, params={"from": "x" * 2000}))
-        ear.fence("COL1", f"f{turn}")
-        await yard.fleet.await_fence(f"f{turn}", ["COL1"])
-        # Each is refused in an event.
-        assert (await yard.fleet.settle()).sent == 60
-
-
 async def test_a_fleet_that_was_killed_goes_on_where_it_reported_last(yard: Yard, ear: SparkplugEar) -> None:
     await yard.go(START_S + HOUR + SETTLED_S)
     await yard.go(START_S + 2 * HOUR)
