@@ -41,9 +41,9 @@ class GridStep:
 
 @dataclass(frozen=True, slots=True)
 class FleetRound:
-    """One fleet's part of a round: messages sent since the last, serials newly subscribed, next instant [epoch s].
+    """One fleet's part of a round: messages sent since the last, stations newly subscribed, next instant [epoch s].
 
-    `connected`: how many meters are, now.
+    A station is a meter or a collector. `connected`: how many meters are, now.
     """
 
     sent: int
@@ -54,7 +54,7 @@ class FleetRound:
 
 @dataclass(frozen=True, slots=True)
 class HeadRound:
-    """The head-end's part of a round: serials that it sent commands to since the last, next instant [epoch s]."""
+    """The head-end's part of a round: stations that it sent commands to since the last, next instant [epoch s]."""
 
     connected: bool
     commanded: Sequence[str]
@@ -68,14 +68,14 @@ class Grid(Protocol):
 class Fleet(Protocol):
     async def advance(self, now_s: int, frame: bytes | None) -> None: ...
     async def settle(self) -> FleetRound: ...
-    async def await_fence(self, token: str, serials: Sequence[str]) -> None: ...
+    async def await_fence(self, token: str, stations: Sequence[str]) -> None: ...
 
 
 class Head(Protocol):
     async def begin(self, now_s: int) -> None: ...
     async def advance(self) -> None: ...
     async def settle(self) -> HeadRound: ...
-    async def fence_devices(self, token: str, serials: Sequence[str]) -> bool: ...
+    async def fence_devices(self, token: str, stations: Sequence[str]) -> bool: ...
 
 
 class Barrier:
@@ -174,7 +174,7 @@ class Barrier:
             return True
         self._head_due_s = settled.next_due_s
         self.out_of_touch |= not settled.connected
-        targets = sorted({*settled.commanded, *(serial for fleet in fleets for serial in fleet.fresh)})
+        targets = sorted({*settled.commanded, *(station for fleet in fleets for station in fleet.fresh)})
         if not targets or not settled.connected:
             return True
         self._tokens += 1

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from lab.errors import PartFailed, UserError
+from lab.fleet_presets import PRESETS, parse_preset
 from lab.progress import RunProgress
 from lab.scenario import Scenario, anchored_feeder, bundled_scenarios, load_scenario, parse_duration
 
@@ -79,6 +80,13 @@ def run(
             "meters), or [b]file:[/b]PATH of a pandapower JSON file."
         ),
     ] = None,
+    fleet: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of the scenario's: "
+            + "; ".join(f"[b]{name}[/b]: {preset.description}" for name, preset in sorted(PRESETS.items()))
+        ),
+    ] = None,
     meters: Annotated[
         int | None, typer.Option(help="Meter only so many usage points, drawn by seed; the others are load.", min=1)
     ] = None,
@@ -118,7 +126,20 @@ def run(
     console = Console(stderr=False, soft_wrap=False)
     try:
         request = _request(
-            scenario, seed, speed, duration, feeder, meters, out, database_url, broker_url, keep, headend, stored, lead
+            scenario,
+            seed,
+            speed,
+            duration,
+            feeder,
+            fleet,
+            meters,
+            out,
+            database_url,
+            broker_url,
+            keep,
+            headend,
+            stored,
+            lead,
         )
         outcome = _until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
@@ -142,6 +163,7 @@ def _request(
     speed: str,
     duration: str | None,
     feeder: str | None,
+    fleet: str | None,
     meters: int | None,
     out: Path,
     database_url: str | None,
@@ -172,6 +194,11 @@ def _request(
             duration_s = parse_duration(duration)
         except ValueError as error:
             faults.append(f"--duration: {error}")
+    if fleet is not None:
+        try:
+            parse_preset(fleet)
+        except ValueError as error:
+            faults.append(f"--fleet: {error}")
     if out.exists() and not out.is_dir():
         faults.append(f"--out is {out}, which is a file; it must be a directory")
     try:
@@ -179,7 +206,7 @@ def _request(
         scenario = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
-    scenario = _with_choices(scenario, feeder, meters)
+    scenario = _with_choices(scenario, feeder, fleet, meters)
     hint = "See `amilab run --help`."
     external: ExternalHeadEnd | None = None
     if headend is HeadEndChoice.EXTERNAL:
@@ -206,13 +233,18 @@ def _request(
     return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external)
 
 
-def _with_choices(scenario: Scenario, feeder: str | None, meters: int | None) -> Scenario:
-    """The scenario with the feeder and the number of meters that the command line names; files are seen from here."""
+def _with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
+    """The scenario with the feeder and the meters that the command line names; files are seen from here."""
     changes: dict[str, object] = {}
+    fleet_changes: dict[str, object] = {}
+    if fleet is not None:
+        fleet_changes |= {"preset": fleet, "profile": None}
     if feeder is not None:
         changes["feeder"] = scenario.feeder.model_copy(update={"name": anchored_feeder(feeder, Path.cwd())})
     if meters is not None:
-        changes["fleet"] = scenario.fleet.model_copy(update={"meters": meters})
+        fleet_changes["meters"] = meters
+    if fleet_changes:
+        changes["fleet"] = scenario.fleet.model_copy(update=fleet_changes)
     return scenario.model_copy(update=changes)
 
 

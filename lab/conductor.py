@@ -22,7 +22,7 @@ class Stage(Protocol):
     async def switch(self, verb: str, device: str) -> None:
         """`open` or `close` a device of the grid, from the next grant on."""
 
-    async def disturb(self, verb: str, serials: Sequence[str]) -> None:
+    async def disturb(self, verb: str, stations: Sequence[str]) -> None:
         """`lose_uplink`, `restore_uplink` or `reboot` these meters now."""
 
     async def say_farewell(self, part: str) -> None:
@@ -88,9 +88,9 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await stage.switch(action.verb, action.target)
     kills = [action.target for action in due if action.verb == "kill"]
     await (_grant_and_kill(barrier, stage, kills, now_s, dice) if kills else barrier.grant(now_s))
-    disturbed = [action for action in due if action.serials]
+    disturbed = [action for action in due if action.stations]
     for action in disturbed:
-        await stage.disturb(action.verb, action.serials)
+        await stage.disturb(action.verb, action.stations)
     if disturbed:
         await barrier.quiesce()
 

@@ -1,4 +1,4 @@
-"""meters.parquet: what the verdict needs to know of each meter."""
+"""meters.parquet: what the verdict and the report need to know of each meter."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lab.shipment import ShippedMeter
-from meters.profile import VendorProfile
+from lab.commissioning import Commissioned
+from lab.geography import Place
+
+_TRANSPORTS = {"sparkplug": "mqtt"}
 
 
-def write_fleet_table(path: Path, meters: Sequence[ShippedMeter], profile: VendorProfile) -> None:
-    """One row for each meter, with the facts of its vendor's profile."""
-    facts = profile.facts
-    table = pa.table({"serial": [m.serial for m in meters], "usage_point": [m.usage_point for m in meters]})
-    same: list[tuple[str, object, pa.DataType]] = [
-        ("vendor_profile", profile.name, pa.string()),
-        ("protocol", profile.protocol, pa.string()),
-        ("interval_length_s", facts.interval_length_s, pa.int64()),
-        ("report_every_s", facts.report_every_s, pa.int64()),
-        ("accuracy_class_percent", facts.accuracy_class_percent, pa.float64()),
-        ("register_step_wh", float(facts.register_step_wh), pa.float64()),
-    ]
-    for name, value, kind in same:
-        table = table.append_column(name, pa.repeat(pa.scalar(value, kind), len(meters)))
+def write_fleet_table(path: Path, fleet: Commissioned, places: Sequence[Place]) -> None:
+    """One row for each meter, with the facts of its vendor's profile; `places` in the same order.
+
+    `collector` is what carries the meter: an edge node, or host and port of a gateway; empty where nothing does.
+    """
+    meters = fleet.meters
+    profiles = [meter.profile for meter in meters]
+    table = pa.table(
+        {
+            "serial": [meter.serial for meter in meters],
+            "usage_point": [meter.usage_point for meter in meters],
+            "vendor_profile": [profile.name for profile in profiles],
+            "protocol": [_TRANSPORTS.get(profile.protocol, profile.protocol) for profile in profiles],
+            "interval_length_s": pa.array([profile.facts.interval_length_s for profile in profiles], pa.int64()),
+            "report_every_s": pa.array([profile.facts.report_every_s for profile in profiles], pa.int64()),
+            "accuracy_class_percent": [profile.facts.accuracy_class_percent for profile in profiles],
+            "register_step_wh": [float(profile.facts.register_step_wh) for profile in profiles],
+            "collector": [meter.address.rpartition("/")[0] or meter.address for meter in meters],
+            "longitude": pa.array([place.longitude for place in places], pa.float64()),
+            "latitude": pa.array([place.latitude for place in places], pa.float64()),
+            "transformer": [place.transformer for place in places],
+        }
+    )
     pq.write_table(table, path, compression="zstd")

@@ -1,6 +1,7 @@
 """What else our head-end knows that explains a verdict, taken from its database before that goes away.
 
 `dead_letters.parquet`: received_at, topic, reason, detail, payload_bytes, payload_head (the first 64 bytes).
+`communication.parquet`: serial, usage_point, at, online: each change of a meter's communication state.
 `events.parquet`: serial, sequence, code, device_time, received_at, committed_at of every end-device event.
 """
 
@@ -13,8 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from lab.errors import UserError
+from lab.surroundings import Database
+from lab.verdict.adapters import export_stored
+from lab.verdict.detected import export_detected
+from lab.verdict.tables import DETECTED_FILE, TableError
+
 DEAD_LETTERS_FILE = "dead_letters.parquet"
 EVENTS_FILE = "events.parquet"
+COMMUNICATION_FILE = "communication.parquet"
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
 
@@ -39,6 +47,9 @@ EVENTS = pa.schema(
         ("committed_at", _TIME),
     ]
 )
+COMMUNICATION = pa.schema(
+    [("serial", pa.string()), ("usage_point", pa.string()), ("at", _TIME), ("online", pa.bool_())]
+)
 _DEAD_LETTER_QUERY = sql.SQL(
     "SELECT received_at, topic, reason, detail, length(payload), substring(payload FROM 1 FOR 64)"
     " FROM {schema}.dead_letter ORDER BY received_at, id LIMIT {most}"
@@ -49,15 +60,41 @@ _EVENT_QUERY = sql.SQL(
     " ORDER BY e.received_at, d.serial, e.sequence"
 )
 
+_COMMUNICATION_QUERY = sql.SQL(
+    "SELECT serial, usage_point, at, online FROM {schema}.communication_history ORDER BY at, serial"
+)
+
 
 def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: str, directory: Path) -> None:
-    """Write both files to `directory`. Raises psycopg.Error."""
+    """Write the three files to `directory`. Raises psycopg.Error."""
     place = sql.Identifier(schema)
     for query, form, name in (
         (_DEAD_LETTER_QUERY.format(schema=place, most=DEAD_LETTERS_AT_MOST), DEAD_LETTERS, DEAD_LETTERS_FILE),
         (_EVENT_QUERY.format(schema=place), EVENTS, EVENTS_FILE),
+        (_COMMUNICATION_QUERY.format(schema=place), COMMUNICATION, COMMUNICATION_FILE),
     ):
         rows = connection.execute(query).fetchall()
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in form]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, form, strict=True)]
         pq.write_table(pa.table(arrays, schema=form), directory / name, compression="zstd")
+
+
+def export_results(database: Database, path: Path, start_s: int, end_s: int) -> int:
+    """Fetch what is stored as any reader of the database would; returns the number of dead letters."""
+    schema = sql.Identifier(database.schema)
+    query = sql.SQL("SELECT * FROM {}.stored_reading").format(schema).as_string(None)
+    try:
+        export_stored(database.url, path, query=query, start_s=start_s, end_s=end_s)
+        outages = sql.SQL("SELECT * FROM {}.detected_outage").format(schema).as_string(None)
+        export_detected(database.url, path.parent / DETECTED_FILE, query=outages)
+    except TableError as error:
+        raise UserError(error.faults, "The head-end's results could not be read from its database.") from error
+    try:
+        with psycopg.connect(database.url) as connection:
+            export_evidence(connection, database.schema, path.parent)
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
+    except psycopg.OperationalError as error:
+        raise UserError(
+            ["the database went away while the results were read from it"], "Start the run again once it is back."
+        ) from error
+    return int(row[0]) if row else 0

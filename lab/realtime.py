@@ -86,8 +86,8 @@ class RealTime:
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
         self._next_s = now_s + 1
         for action in due:
-            if action.serials:
-                await self._stage.disturb(action.verb, action.serials)
+            if action.stations:
+                await self._stage.disturb(action.verb, action.stations)
             elif action.verb == "kill":
                 await self._kill(action.target)
             elif action.verb == "return":

@@ -19,12 +19,12 @@ class RemoteGrid:
 
 
 class RemoteFleet:
-    """One shard; keeps count of what its meters have sent."""
+    """One process of meters; keeps count of what they have sent. `stations`: its serials and its collectors."""
 
-    def __init__(self, link: LabLink, name: str, serials: Sequence[str]) -> None:
+    def __init__(self, link: LabLink, name: str, stations: Sequence[str]) -> None:
         self._link = link
         self.name = name
-        self.serials = frozenset(serials)
+        self.stations = frozenset(stations)
         self.sent = 0
         self.connected = 0
 
@@ -37,15 +37,15 @@ class RemoteFleet:
         self.connected = body["connected"]
         return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"])
 
-    async def await_fence(self, token: str, serials: Sequence[str]) -> None:
-        own = [serial for serial in serials if serial in self.serials]
+    async def await_fence(self, token: str, stations: Sequence[str]) -> None:
+        own = [station for station in stations if station in self.stations]
         if own:
-            await self._link.call(self.name, "await_fence", token=token, serials=own)
+            await self._link.call(self.name, "await_fence", token=token, stations=own)
 
-    async def disturb(self, action: str, serials: Sequence[str]) -> None:
-        own = [serial for serial in serials if serial in self.serials]
+    async def disturb(self, action: str, stations: Sequence[str]) -> None:
+        own = [station for station in stations if station in self.stations]
         if own:
-            await self._link.call(self.name, "disturb", action=action, serials=own)
+            await self._link.call(self.name, "disturb", action=action, stations=own)
 
     async def wait_disconnected(self) -> None:
         await self._link.call(self.name, "wait_disconnected")
@@ -66,6 +66,6 @@ class RemoteHead:
         body = (await self._link.call(self.name, "settle")).body
         return HeadRound(body["connected"], body["commanded"], body["next_due_s"])
 
-    async def fence_devices(self, token: str, serials: Sequence[str]) -> bool:
-        await self._link.call(self.name, "fence_devices", token=token, serials=list(serials))
+    async def fence_devices(self, token: str, stations: Sequence[str]) -> bool:
+        await self._link.call(self.name, "fence_devices", token=token, stations=list(stations))
         return True

@@ -7,43 +7,37 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
-import psycopg
-from psycopg import sql
 
 from lab.barrier import Barrier, BarrierStalled
 from lab.conductor import conduct
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
 from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
+from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet_table import write_fleet_table
-from lab.headend_export import export_evidence
+from lab.headend_export import export_results
 from lab.link import Body
 from lab.progress import RunProgress
 from lab.realtime import RealTime
 from lab.reaper import Reaper
 from lab.report import LATENCIES, RunEvent, write_report
+from lab.run_directory import link_latest, new_run_directory
 from lab.run_record import write_record
-from lab.scenario import FleetChoice, KillEvent, Scenario
+from lab.scenario import KillEvent, Scenario
+from lab.services.broker_config import head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
-from lab.shipment import ShippedMeter, commission, write_command_key, write_shipment
+from lab.shipment import write_command_key, write_shipment
 from lab.stage import BROKER, FLEET, GRID, HEADEND, METERS_PER_FLEET, Stage
 from lab.stored_source import StoredSource
 from lab.supervisor import Supervisor
 from lab.surroundings import BrokerAccess, Database, Externals, check_externals, open_broker, open_database
 from lab.targets import choose_targets
 from lab.timeline import Disturbance, actions
-from lab.verdict.adapters import export_stored
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
-from lab.verdict.detected import export_detected
-from lab.verdict.tables import DETECTED_FILE, TableError
 from lab.verdict.verdict import Verdict, judge_run
-from meters.errors import ProfileError
-from meters.profile import VendorProfile, load_profile
 
 REAL_TIME = 1.0
 _BYTES_PER_READING = 400
@@ -160,7 +154,7 @@ class _Run:
         self.directory = directory
         self.work = work
         self.supervisor = supervisor
-        self.profile = _profile(request.scenario.fleet)
+        self.vendors = Vendors(request.scenario.fleet)
         self.stage = Stage.create(supervisor, request.parts)
         self.stage.external_broker = externals.broker
         self.stage.news = progress.news
@@ -180,24 +174,30 @@ class _Run:
         """When the judged window ends; settling comes after it."""
         return self.start_s + self.scenario.duration_s
 
+    @property
+    def settled_s(self) -> int:
+        """When all that was measured by `end_s` has had its chance to be stored."""
+        return self.vendors.settled_s(self.end_s, self.scenario.settle_s)
+
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.stage.link.close)
             try:
                 with self.progress.step("starting the database and loading the feeder"):
                     store, grid = await self._first_parts(stack)
-                with self.progress.step(f"commissioning {len(grid['usage_points']):,} meters"):
-                    meters, disturbances, broker = await self._commission(stack, grid, store)
+                count = self.scenario.fleet.meters or len(grid["usage_points"])
+                with self.progress.step(f"commissioning {count:,} meters"):
+                    plan, disturbances, broker = await self._commission(stack, grid, store)
                 real_time: RealTime | None = None
                 if self.in_real_time:
                     real_time = RealTime(self.stage.grid, self.stage.fleets, self.stage, start_s=self.origin_s)
-                    disturbances = await self._begin_in_real_time(stack, real_time, meters, disturbances, broker)
+                    disturbances = await self._begin_in_real_time(stack, real_time, plan, disturbances, broker)
                 began = time.monotonic()
-                with self.progress.simulated_time(self.start_s, self.end_s + self.scenario.settle_s):
+                with self.progress.simulated_time(self.start_s, self.settled_s):
                     await self._live(disturbances, real_time)
                 wall_s = time.monotonic() - began
                 with self.progress.step("collecting truth, journal and what was stored"):
-                    rejected = await self._collect(store, meters)
+                    rejected = await self._collect(store, plan)
             except Exception:
                 # It may have failed because a part is dead. The supervisor is about to notice, and knows more.
                 await asyncio.sleep(_NOTICE_S)
@@ -219,6 +219,7 @@ class _Run:
                 clock=ClockFacts(self.start_s, self.scenario.duration_s, wall_s),
                 ingest=self.stage.ingest.facts() if self.request.external is None else None,
                 rejected_frames=rejected,
+                collectors=len(plan.fleet.collectors),
                 headend=OWN if self.request.external is None else EXTERNAL,
             )
             verdict = judge_run(self.directory, context, targets=self.scenario.criteria)
@@ -268,37 +269,35 @@ class _Run:
 
     async def _commission(
         self, stack: AsyncExitStack, grid: Body, store: Database | ExternalStore
-    ) -> tuple[list[ShippedMeter], list[Disturbance], BrokerAccess]:
-        rows = self._metered_rows(len(grid["usage_points"]))
-        count = len(rows)
-        require_open_files(min(count, METERS_PER_FLEET) + _OPEN_FILES_BESIDE_METERS)
-        readings = count * (self.scenario.duration_s + self.scenario.settle_s) // self.profile.facts.interval_length_s
+    ) -> tuple[FleetPlan, list[Disturbance], BrokerAccess]:
+        ports = stack.enter_context(ExitStack())
+        plan = plan_fleet(
+            self.scenario,
+            self.vendors,
+            grid,
+            group=self.group,
+            broker=self.externals.broker,
+            ports=ports,
+            meters_per_process=METERS_PER_FLEET,
+        )
+        fleet = plan.fleet
+        require_open_files(min(fleet.connections, METERS_PER_FLEET) + _OPEN_FILES_BESIDE_METERS)
+        readings = len(fleet.meters) * (self.settled_s - self.start_s) // self.vendors.interval_length_s
         for place in (self.directory, self.work):
             require_free_space(place, readings * _BYTES_PER_READING)
-        meters = commission([grid["usage_points"][row] for row in rows], self.group, self.externals.broker)
         disturbances = await choose_targets(
-            self.scenario,
-            start_s=self.start_s,
-            link=self.stage.link,
-            grid=GRID,
-            serial_of={meter.usage_point: meter.serial for meter in meters},
+            self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=fleet
         )
         network = self.directory / NETWORK
         await self.stage.link.call(GRID, "write_network", path=str(network))
         shipment = self.work / SHIPMENT
         key = self.work / COMMAND_KEY
-        write_shipment(
-            shipment,
-            meters,
-            vendor_profile=self.profile.name,
-            group=self.group,
-            command_public_key=write_command_key(key),
-        )
+        write_shipment(shipment, fleet.meters, group=self.group, command_public_key=write_command_key(key))
         broker = await stack.enter_async_context(
-            open_broker(self.externals.broker, self.work, self.supervisor, group=self.group, meters=meters)
+            open_broker(self.externals.broker, self.work, self.supervisor, group=self.group, fleet=fleet)
         )
         self.stage.broker = broker.embedded
-        for number in range(1, -(-count // METERS_PER_FLEET)):
+        for number in range(1, len(plan.shares)):
             await self.stage.start_part(f"{FLEET}-{number}", FLEET)
         if isinstance(store, Database):
             self.stage.head_init = {
@@ -310,34 +309,36 @@ class _Run:
                     "broker_port": broker.port,
                     "broker_username": broker.username,
                     "broker_password": broker.password,
-                    "client_id": f"{self.group}-headend",
+                    "client_id": head_end_client(self.group),
                     "group": self.group,
                     "shipment": str(shipment),
                     "command_key": str(key),
                     "network_model": str(network),
-                    "interval_length_s": self.profile.facts.interval_length_s,
+                    "interval_length_s": self.vendors.interval_length_s,
                 },
             }
         await asyncio.gather(
             *([self.stage.start_head(self.start_s)] if isinstance(store, Database) else []),
             self.stage.start_fleet(
-                meters,
-                world_rows=rows,
+                plan.shares,
+                world_rows=plan.rows,
                 shipment=shipment,
                 directory=self.work,
                 broker=(broker.host, broker.port),
                 seed=self.scenario.seed,
                 start_s=self.origin_s,
-                interval_length_s=self.profile.facts.interval_length_s,
+                interval_length_s=self.vendors.interval_length_s,
+                # Somebody else's head-end need not be a Sparkplug host.
+                primary_host=head_end_client(self.group) if isinstance(store, Database) else None,
             ),
         )
-        return meters, disturbances, broker
+        return plan, disturbances, broker
 
     async def _begin_in_real_time(
         self,
         stack: AsyncExitStack,
         real_time: RealTime,
-        meters: Sequence[ShippedMeter],
+        plan: FleetPlan,
         disturbances: Sequence[Disturbance],
         broker: BrokerAccess,
     ) -> list[Disturbance]:
@@ -354,15 +355,16 @@ class _Run:
             connect_file.write()
             self.progress.notice("connect your head-end:", *connection.lines())
             earliest_s = int(time.time()) + self.request.external.lead_s
-        with self.progress.step(f"connecting {len(meters):,} meters"):
-            ready_s = await real_time.until_connected(len(meters))
-        length_s = self.profile.facts.interval_length_s
+        count = len(plan.fleet.meters)
+        with self.progress.step(f"connecting {count:,} meters"):
+            ready_s = await real_time.until_connected(count)
+        length_s = self.vendors.interval_length_s
         self.start_s = -(-max(ready_s, earliest_s) // length_s) * length_s
         if connect_file is not None:
-            connect_file.write(judged=(self.start_s, self.end_s), read_at_s=self.end_s + self.scenario.settle_s)
+            connect_file.write(judged=(self.start_s, self.end_s), read_at_s=self.settled_s)
         self.progress.notice(
             f"judged from {_clock(self.start_s)} to {_clock(self.end_s)} UTC, "
-            f"from what is stored at {_clock(self.end_s + self.scenario.settle_s)}"
+            f"from what is stored at {_clock(self.settled_s)}"
         )
         with self.progress.step("waiting for the first judged interval"):
             await real_time.until(self.start_s - 1)
@@ -378,13 +380,13 @@ class _Run:
             group=self.group,
             shipment=self.work / SHIPMENT,
             command_key=self.work / COMMAND_KEY,
-            interval_length_s=self.profile.facts.interval_length_s,
+            interval_length_s=self.vendors.interval_length_s,
         )
 
     async def _live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None) -> None:
         told = {d.from_s: d for d in disturbances}
         planned = actions(disturbances)
-        end_s = self.end_s + self.scenario.settle_s
+        end_s = self.settled_s
 
         def at(now_s: int) -> None:
             self.progress.at(now_s)
@@ -410,7 +412,7 @@ class _Run:
         except BarrierStalled as error:
             raise await self._explained(error) from error
 
-    async def _collect(self, store: Database | ExternalStore, meters: Sequence[ShippedMeter]) -> int | None:
+    async def _collect(self, store: Database | ExternalStore, plan: FleetPlan) -> int | None:
         """Write the three tables and the fleet's description; returns how many frames were rejected, if known."""
         link, directory = self.stage.link, self.directory
         if isinstance(store, Database):
@@ -422,15 +424,15 @@ class _Run:
                 GRID,
                 "finish",
                 directory=str(directory),
-                interval_length_s=self.profile.facts.interval_length_s,
+                interval_length_s=self.vendors.interval_length_s,
                 until_s=self.end_s,
             ),
             *(link.call(fleet.name, "finish", directory=str(directory / "journal")) for fleet in self.stage.fleets),
         )
-        write_fleet_table(directory / "meters.parquet", meters, self.profile)
+        write_fleet_table(directory / "meters.parquet", plan.fleet, plan.places)
         path = directory / "stored.parquet"
         if isinstance(store, Database):
-            return await asyncio.to_thread(_export, store, path, self.start_s, self.end_s)
+            return await asyncio.to_thread(export_results, store, path, self.start_s, self.end_s)
         await asyncio.to_thread(store.source.fetch, path, start_s=self.start_s, end_s=self.end_s)
         return None
 
@@ -442,75 +444,6 @@ class _Run:
         return UserError(
             [str(stalled)], "See the parts' logs in the run's directory; is the database or the broker overloaded?"
         )
-
-    def _metered_rows(self, usage_points: int) -> list[int]:
-        """Which usage points have a meter: all, or as many as the scenario says, drawn by seed."""
-        wanted = self.scenario.fleet.meters
-        if wanted is None:
-            return list(range(usage_points))
-        if wanted > usage_points:
-            raise UserError(
-                [f"the scenario wants {wanted:,} meters, but the feeder has {usage_points:,} usage points"],
-                "Lower `meters` in [fleet], or leave it out to meter them all.",
-            )
-        return sorted(np.random.default_rng(self.scenario.seed).permutation(usage_points)[:wanted].tolist())
-
-
-def _profile(fleet: FleetChoice) -> VendorProfile:
-    """The vendor profile of a fleet, at the interval that the scenario sets its meters to."""
-    try:
-        profile = load_profile(fleet.profile)
-        return profile if fleet.interval_s is None else profile.at_interval(fleet.interval_s)
-    except ProfileError as error:
-        raise UserError(str(error), "Change `profile` or `interval` in [fleet].") from error
-
-
-def new_run_directory(out: Path, scenario: Scenario) -> Path:
-    """A new directory below `out`, named by scenario, seed and time. Two runs at one moment get two.
-
-    :raises UserError: it cannot be made.
-    """
-    stem = f"{scenario.name}-{scenario.seed}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1000):
-            directory = out.resolve() / (stem if number == 1 else f"{stem}-{number}")
-            try:
-                directory.mkdir()
-            except FileExistsError:
-                continue
-            return directory
-    except OSError as error:
-        raise UserError([f"cannot make a directory in {out}: {error.strerror}"], "Choose another --out.") from error
-    raise UserError([f"{out} is full of runs of this second"], "Choose another --out.")
-
-
-def link_latest(directory: Path) -> None:
-    """Point `latest` beside the run's directory at it, in one step, so that a reader never finds it missing."""
-    link = directory.parent / f".latest-{directory.name}"
-    link.symlink_to(directory.name)
-    link.replace(directory.parent / "latest")
-
-
-def _export(database: Database, path: Path, start_s: int, end_s: int) -> int:
-    """Fetch what is stored as any reader of the database would; returns the number of dead letters."""
-    schema = sql.Identifier(database.schema)
-    query = sql.SQL("SELECT * FROM {}.stored_reading").format(schema).as_string(None)
-    try:
-        export_stored(database.url, path, query=query, start_s=start_s, end_s=end_s)
-        outages = sql.SQL("SELECT * FROM {}.detected_outage").format(schema).as_string(None)
-        export_detected(database.url, path.parent / DETECTED_FILE, query=outages)
-    except TableError as error:
-        raise UserError(error.faults, "The head-end's results could not be read from its database.") from error
-    try:
-        with psycopg.connect(database.url) as connection:
-            export_evidence(connection, database.schema, path.parent)
-            row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
-    except psycopg.OperationalError as error:
-        raise UserError(
-            ["the database went away while the results were read from it"], "Start the run again once it is back."
-        ) from error
-    return int(row[0]) if row else 0
 
 
 def _refuse_kills_of_an_external_broker(scenario: Scenario) -> None:

@@ -142,6 +142,8 @@ class _Reading:
             head = head.model_copy(update={name: value for name, value in changes.items() if value is not None})
         feeder = self._table("feeder", FeederChoice)
         fleet = self._table("fleet", FleetChoice)
+        if fleet is not None and fleet.preset is not None and fleet.profile is not None:
+            self._fault(("fleet", "profile"), "'preset' and 'profile' exclude each other: give one of them")
         events = self._events()
         criteria = self._criteria(known_criteria)
         if head is not None:
@@ -258,7 +260,7 @@ class _Reading:
 _METERS = "select = { meters = 60 }"
 _SELECTORS: dict[type[Table], str] = {
     OutageEvent: 'select = { customers = [50, 200] } or select = { id = "…" }',
-    UplinkLossEvent: _METERS,
+    UplinkLossEvent: f"{_METERS} or select = {{ collectors = 1 }}",
     RebootEvent: _METERS,
 }
 _MESSAGES = {

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from lab.fleet_presets import DEFAULT_PRESET, parse_preset
 from lab.scenario_times import parse_duration, parse_instant, parse_interval, parse_offset
 
 DurationS = Annotated[int, BeforeValidator(parse_duration)]
@@ -38,13 +39,19 @@ class DeviceId(Table):
     id: Annotated[str, Field(min_length=1)]
 
 
+class CollectorCount(Table):
+    """So many collectors, drawn by seed, each with all its meters."""
+
+    collectors: Annotated[int, Field(ge=1)]
+
+
 class MeterCount(Table):
     """So many meters, drawn by seed."""
 
     meters: Annotated[int, Field(ge=1)]
 
 
-SELECTOR_TAGS = frozenset({"by customers", "by id"})
+SELECTOR_TAGS = frozenset({"by customers", "by id", "by meters", "by collectors"})
 
 
 def _selector_tag(value: object) -> str:
@@ -53,6 +60,16 @@ def _selector_tag(value: object) -> str:
 
 DeviceSelector = Annotated[
     Annotated[CustomerRange, Tag("by customers")] | Annotated[DeviceId, Tag("by id")], Discriminator(_selector_tag)
+]
+
+
+def _station_tag(value: object) -> str:
+    return "by collectors" if isinstance(value, dict) and "collectors" in value else "by meters"
+
+
+StationSelector = Annotated[
+    Annotated[MeterCount, Tag("by meters")] | Annotated[CollectorCount, Tag("by collectors")],
+    Discriminator(_station_tag),
 ]
 
 
@@ -86,15 +103,15 @@ class OutageEvent(_Event):
 
 
 class UplinkLossEvent(_Event):
-    """Meters lose their connection for a while, with their supply intact."""
+    """Meters or collectors lose their connection for a while, with their supply intact."""
 
     kind: Literal["uplink_loss"]
     duration_s: DurationS = Field(alias="duration")
-    selector: MeterCount = Field(alias="select")
+    selector: StationSelector = Field(alias="select")
 
     @property
     def select(self) -> dict[str, Any]:
-        """{"meters": count}"""
+        """{"meters": count} or {"collectors": count}"""
         return self.selector.model_dump()
 
     @property
@@ -142,14 +159,21 @@ class FeederChoice(Table):
 
 
 class FleetChoice(Table):
-    """Which meters; `meters` limits their number, all usage points have one if it is not given.
+    """Which meters: those of a preset, or all of one vendor profile; `DEFAULT_PRESET` if neither is given.
 
-    `interval_s` is the capture period that they are set to; the vendor profile's own if it is not given.
+    `meters` limits their number, all usage points have one if it is not given. `interval_s` is the capture period that
+    they are set to; the vendor profile's own if it is not given.
     """
 
-    profile: Annotated[str, Field(min_length=1)]
+    preset: Annotated[str, BeforeValidator(parse_preset)] | None = None
+    profile: Annotated[str, Field(min_length=1)] | None = None
     meters: Annotated[int, Field(ge=1)] | None = None
     interval_s: IntervalS | None = Field(default=None, alias="interval")
+
+    @property
+    def preset_name(self) -> str:
+        """Of the preset that holds where there is no `profile`."""
+        return self.preset or DEFAULT_PRESET
 
 
 class Head(Table):

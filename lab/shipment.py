@@ -1,22 +1,21 @@
 """The shipment file: what a manufacturer sends with each pallet of meters, and all that meters and head-end share.
 
-One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that carries
-it, the head-end's public key that the meter trusts for commands, and its address where it has no connection of its own.
-Each side parses the file for itself.
+One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that
+carries it, the head-end's public key that the meter trusts for commands, and its address where it has no connection of
+its own. Each side parses the file for itself.
 """
 
 from __future__ import annotations
 
 import base64
 import csv
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lab.services.external import ExternalBroker
+from meters.profile import VendorProfile
 
 ANYBODY = "amilab"
 """User name and password towards a broker that lets anybody in."""
@@ -30,26 +29,11 @@ COLUMNS = (
 class ShippedMeter:
     serial: str
     usage_point: str
+    profile: VendorProfile
     username: str
     password: str
     address: str = ""
     """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
-
-
-def commission(usage_points: Sequence[str], group: str, broker: ExternalBroker | None = None) -> list[ShippedMeter]:
-    """One meter for each usage point, in that order, with credentials of its own.
-
-    With an external broker, which knows nothing of these meters, all use the credentials of its URL.
-    """
-    meters = []
-    for number, point in enumerate(usage_points, 1):
-        serial = f"AMI{number:08d}"
-        if broker is None:
-            username, password = f"{group}-{serial}", secrets.token_urlsafe(12)
-        else:
-            username, password = broker.username or ANYBODY, broker.password or ANYBODY
-        meters.append(ShippedMeter(serial, point, username, password))
-    return meters
 
 
 def write_command_key(path: Path) -> str:
@@ -63,16 +47,14 @@ def write_command_key(path: Path) -> str:
     return _base64url(key.public_key().public_bytes_raw())
 
 
-def write_shipment(
-    path: Path, meters: Sequence[ShippedMeter], *, vendor_profile: str, group: str, command_public_key: str
-) -> None:
+def write_shipment(path: Path, meters: Sequence[ShippedMeter], *, group: str, command_public_key: str) -> None:
     """Write the file as CSV, UTF-8, with a header; mode 0600, since it holds the meters' passwords."""
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for meter in meters:
-            row = (meter.serial, vendor_profile, meter.usage_point, group, meter.username, meter.password)
+            row = (meter.serial, meter.profile.name, meter.usage_point, group, meter.username, meter.password)
             writer.writerow((*row, command_public_key, meter.address))
 
 

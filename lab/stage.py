@@ -16,7 +16,6 @@ from lab.link import TOKEN_VARIABLE, LabLink
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
 from lab.services.external import ExternalBroker, await_broker
-from lab.shipment import ShippedMeter
 from lab.supervisor import ProcessSpec, Supervisor
 
 GRID = "grid"
@@ -78,7 +77,7 @@ class Stage:
 
     async def start_fleet(
         self,
-        meters: Sequence[ShippedMeter],
+        shares: Sequence[Sequence[int]],
         *,
         world_rows: Sequence[int],
         shipment: Path,
@@ -87,30 +86,30 @@ class Stage:
         seed: int,
         start_s: int,
         interval_length_s: int,
+        primary_host: str | None,
     ) -> None:
-        """A process for each `METERS_PER_FLEET` meters, with equal shares, since all wait for the slowest.
+        """A process for each of `shares`: the meters that it has, as entries of the shipment file.
 
-        :param world_rows: for each meter, its usage point's row in the physical frame.
+        :param world_rows: for each entry, its usage point's row in the physical frame.
         """
-        share = -(-len(meters) // -(-len(meters) // METERS_PER_FLEET))
-        for first in range(0, len(meters), share):
-            shard = meters[first : first + share]
+        for share in shares:
             name = f"{FLEET}-{len(self.fleets)}"
             await self.link.wait_for(name)
-            await self.link.call(
+            reply = await self.link.call(
                 name,
                 "init",
                 shipment=str(shipment),
-                first=first,
-                world_rows=list(world_rows[first : first + len(shard)]),
+                entries=list(share),
+                world_rows=[world_rows[entry] for entry in share],
                 memory=str(directory / f"{name}.sqlite"),
                 broker_host=broker[0],
                 broker_port=broker[1],
                 seed=seed,
                 start_s=start_s,
                 interval_length_s=interval_length_s,
+                primary_host=primary_host,
             )
-            self.fleets.append(RemoteFleet(self.link, name, [meter.serial for meter in shard]))
+            self.fleets.append(RemoteFleet(self.link, name, reply.body["stations"]))
 
     async def start_head(self, now_s: int, *, broker_may_be_away: bool = False) -> RemoteHead:
         """Wait for the head-end's process and let it migrate, connect and subscribe."""
@@ -122,8 +121,8 @@ class Stage:
     async def switch(self, verb: str, device: str) -> None:
         await self.link.call(GRID, verb, device=device)
 
-    async def disturb(self, verb: str, serials: Sequence[str]) -> None:
-        await asyncio.gather(*(fleet.disturb(verb, serials) for fleet in self.fleets))
+    async def disturb(self, verb: str, stations: Sequence[str]) -> None:
+        await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
 
     async def read_ingest(self) -> None:
         """Add up what the head-end says of its life so far; to be called once for each life."""

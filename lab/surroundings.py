@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from lab.commissioning import Commissioned
 from lab.errors import UserError
 from lab.services.broker import EmbeddedBroker
-from lab.services.broker_config import BrokerUser, device_user, head_end_user
+from lab.services.broker_config import BrokerUser, collector_user, device_user, head_end_client, head_end_user
 from lab.services.external import ExternalBroker, ExternalDatabase, check_broker_url, check_database_url
 from lab.services.postgres import EmbeddedPostgres
-from lab.shipment import ShippedMeter
 from lab.supervisor import Supervisor
 
 SCHEMA = "amilab"
@@ -113,16 +113,23 @@ async def open_broker(
     supervisor: Supervisor,
     *,
     group: str,
-    meters: Sequence[ShippedMeter],
+    fleet: Commissioned,
 ) -> AsyncIterator[BrokerAccess]:
-    """The `external` broker, or one of the run's own that lets in the head-end and these meters and nobody else."""
+    """The `external` broker, or one of the run's own.
+
+    That lets in the head-end, these meters and their collectors, and nobody else.
+    """
     if external is not None:
         yield BrokerAccess(
             external.host, external.port, external.username, external.password, external.version, embedded=None
         )
         return
-    head = head_end_user(group, f"{group}-headend", secrets.token_urlsafe(24))
-    users: list[BrokerUser] = [head, *(device_user(group, m.serial, m.username, m.password) for m in meters)]
+    head = head_end_user(group, head_end_client(group), secrets.token_urlsafe(24))
+    users: list[BrokerUser] = [
+        head,
+        *(device_user(group, m.serial, m.username, m.password) for m in fleet.meters if not m.address),
+        *(collector_user(group, name, m[0].username, m[0].password) for name, m in fleet.collectors.items()),
+    ]
     broker = EmbeddedBroker(work, supervisor, users)
     try:
         await broker.start()

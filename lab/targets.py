@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from lab.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.errors import UserError
 from lab.link import LabLink
-from lab.scenario import KillEvent, OutageEvent, RebootEvent, Scenario, UplinkLossEvent
+from lab.scenario import Event, KillEvent, OutageEvent, RebootEvent, Scenario, UplinkLossEvent
 from lab.timeline import Disturbance
 
 MOMENTARY_S = 300
@@ -40,19 +42,19 @@ class _Taken:
 
 
 async def choose_targets(
-    scenario: Scenario, *, start_s: int, link: LabLink, grid: str, serial_of: Mapping[str, str]
+    scenario: Scenario, *, start_s: int, link: LabLink, grid: str, fleet: Commissioned
 ) -> list[Disturbance]:
     """A disturbance for each event. Events share a usage point only if the feeder is too small for all, and then lie
     `APART_S` apart. Where a target is not as the event's selector says, its label tells.
 
-    :param serial_of: serial by usage point, in the feeder's order.
     :raises UserError: listing every event whose selector fits nothing on this feeder.
     """
     faults: list[str] = []
     chosen: dict[int, Disturbance] = {}
     taken = _Taken()
-    # Outages first: a device takes its customers as they are, meters can be chosen around them.
-    order = sorted(range(len(scenario.events)), key=lambda index: not isinstance(scenario.events[index], OutageEvent))
+    serial_of = {meter.usage_point: meter.serial for meter in fleet.meters}
+    points_of = {name: [meter.usage_point for meter in meters] for name, meters in fleet.collectors.items()}
+    order = sorted(range(len(scenario.events)), key=lambda index: _freedom(scenario.events[index]))
     for index in order:
         event = scenario.events[index]
         from_s, until_s = start_s + event.at_s, start_s + event.ends_s
@@ -82,19 +84,21 @@ async def choose_targets(
             chosen[index] = Disturbance("outage", label, from_s, until_s, reply.body["device"])
         elif isinstance(event, UplinkLossEvent | RebootEvent):
             try:
-                free = _free_points(serial_of, taken, from_s, until_s)
-                points, remark = _choose_meters(event.select, [scenario.seed, index], free)
+                seed = [scenario.seed, index]
+                if points_of and "collectors" in event.select:
+                    hit = _choose_collectors(event.select["collectors"], seed, points_of, taken, from_s, until_s)
+                else:
+                    free = _free_points(serial_of, taken, from_s, until_s)
+                    hit = _choose_meters(event.select, seed, free, serial_of)
             except ValueError as error:
                 faults.append(f"{where}: {error}")
                 continue
-            taken.add(points, from_s, until_s)
-            serials = [serial_of[point] for point in points]
+            taken.add(hit.points, from_s, until_s)
             if isinstance(event, RebootEvent):
-                label = f"reboot: {_meters(serials)}{remark}"
-                chosen[index] = Disturbance("reboot", label, from_s, until_s, serials=serials)
+                chosen[index] = Disturbance("reboot", f"reboot: {hit.label}", from_s, until_s, stations=hit.stations)
             else:
-                label = f"uplink loss: {_meters(serials)}{remark}"
-                chosen[index] = Disturbance("uplink_loss", label, from_s, until_s, serials=serials)
+                label = f"uplink loss: {hit.label}"
+                chosen[index] = Disturbance("uplink_loss", label, from_s, until_s, stations=hit.stations)
         elif isinstance(event, KillEvent):
             label = f"SIGKILL: {event.part}, back after {event.down_s:,} s"
             chosen[index] = Disturbance("kill", label, from_s, from_s + event.down_s, event.part)
@@ -109,18 +113,62 @@ def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int
     return [p for p in candidates if p not in ever] or [p for p in candidates if p not in around]
 
 
-def _choose_meters(select: Mapping[str, object], seed: Sequence[int], free: Sequence[str]) -> tuple[list[str], str]:
+def _freedom(event: Event) -> int:
+    """A device takes its customers as they are, a collector its meters; single meters can be chosen around both."""
+    if isinstance(event, OutageEvent):
+        return 0
+    return 1 if isinstance(event, UplinkLossEvent) and "collectors" in event.select else 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """Usage points that are disturbed, the stations to disturb, and how to call them."""
+
+    points: Sequence[str]
+    stations: Sequence[str]
+    label: str
+
+
+def _choose_collectors(
+    wanted: int,
+    seed: Sequence[int],
+    points_of: Mapping[str, Sequence[str]],
+    taken: _Taken,
+    from_s: int,
+    until_s: int,
+) -> _Hit:
+    """As many collectors as wanted, of those whose meters no other event takes; near it in time, if need be."""
+    ever, around = taken.ever(), taken.around(from_s, until_s)
+    free = [name for name, points in points_of.items() if not ever.intersection(points)]
+    free = free or [name for name, points in points_of.items() if not around.intersection(points)]
+    if not free:
+        raise ValueError("other events take meters of every collector within an hour of this one")
+    count = min(wanted, len(free))
+    names = [free[at] for at in sorted(np.random.default_rng(list(seed)).choice(len(free), size=count, replace=False))]
+    points = [point for name in names for point in points_of[name]]
+    remark = f" ({wanted:,} asked for)" if count < wanted else ""
+    called = f"collector {names[0]}" if count == 1 else f"{count:,} collectors"
+    return _Hit(points, names, f"{called}, {len(points):,} meters{remark}")
+
+
+def _choose_meters(
+    select: Mapping[str, object], seed: Sequence[int], free: Sequence[str], serial_of: Mapping[str, str]
+) -> _Hit:
     """As many as wanted, but at least one and no more than 1 in `FREE_SHARE`, and what to say of that."""
-    wanted = select.get("meters")
+    collectors, wanted = select.get("collectors"), select.get("meters")
+    if isinstance(collectors, int):
+        wanted = collectors * METERS_PER_COLLECTOR
     if not isinstance(wanted, int):
         raise ValueError("`select` needs `meters = <number>`")
     if not free:
         raise ValueError("other events take every meter within an hour of this one")
     count = min(wanted, max(1, len(free) // FREE_SHARE))
     rows = np.random.default_rng(list(seed)).choice(len(free), size=count, replace=False)
-    remark = f" ({wanted:,} asked for; one in {FREE_SHARE} of {len(free):,} left)" if count < wanted else ""
-    return [free[row] for row in sorted(rows)], remark
-
-
-def _meters(serials: Sequence[str]) -> str:
-    return serials[0] if len(serials) == 1 else f"{len(serials):,} meters"
+    points = [free[row] for row in sorted(rows)]
+    serials = [serial_of[point] for point in points]
+    label = serials[0] if count == 1 else f"{count:,} meters"
+    if isinstance(collectors, int):
+        label += " (this fleet has no collector)"
+    elif count < wanted:
+        label += f" ({wanted:,} asked for; one in {FREE_SHARE} of {len(free):,} left)"
+    return _Hit(points, serials, label)

@@ -13,13 +13,13 @@ Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill
 class Action:
     """Something to do at the simulated instant `at_s` [epoch s].
 
-    `target` is a device of the grid (open, close), or a part (kill, return); `serials` are meters.
+    `target` is a device of the grid (open, close), or a part (kill, return); `stations` are meters or collectors.
     """
 
     at_s: int
     verb: Verb
     target: str = ""
-    serials: Sequence[str] = ()
+    stations: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Disturbance:
     from_s: int
     until_s: int
     target: str = ""
-    serials: Sequence[str] = ()
+    stations: Sequence[str] = ()
 
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
@@ -52,7 +52,7 @@ def actions(disturbances: Sequence[Disturbance]) -> list[Action]:
     ended: list[Action] = []
     for disturbance in disturbances:
         first, last = _VERBS[disturbance.kind]
-        begun.append(Action(disturbance.from_s, first, disturbance.target, disturbance.serials))
+        begun.append(Action(disturbance.from_s, first, disturbance.target, disturbance.stations))
         if last is not None:
-            ended.append(Action(disturbance.until_s, last, disturbance.target, disturbance.serials))
+            ended.append(Action(disturbance.until_s, last, disturbance.target, disturbance.stations))
     return sorted([*ended, *begun], key=lambda action: action.at_s)

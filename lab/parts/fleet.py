@@ -46,21 +46,21 @@ class FleetPart:
             entries = read_shipment(Path(body["shipment"]))
         except ShipmentError as error:
             raise UserError([str(error)]) from error
-        rows = body["world_rows"]
         self._fleet = Fleet(
-            meters=entries[body["first"] : body["first"] + len(rows)],
-            world_rows=rows,
+            meters=[entries[index] for index in body["entries"]],
+            world_rows=body["world_rows"],
             memory_path=Path(body["memory"]),
             broker=BrokerAddress(body["broker_host"], body["broker_port"]),
             seed=body["seed"],
             start_s=body["start_s"],
             interval_length_s=body["interval_length_s"],
+            primary_host=body["primary_host"],
         )
         try:
             await self._fleet.start()
         except FleetError as error:
             raise UserError([str(error)]) from error
-        return {}, ()
+        return {"stations": sorted(self._fleet.stations)}, ()
 
     async def advance(self, body: Body, blobs: Sequence[bytes]) -> Answer:
         await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
@@ -76,7 +76,7 @@ class FleetPart:
         }, ()
 
     async def await_fence(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        await self.fleet.await_fence(body["token"], body["serials"])
+        await self.fleet.await_fence(body["token"], body["stations"])
         return {}, ()
 
     async def disturb(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
@@ -86,7 +86,7 @@ class FleetPart:
             "restore_uplink": self.fleet.restore_uplink,
             "reboot": self.fleet.reboot,
         }[body["action"]]
-        act(body["serials"])
+        act(body["stations"])
         return {}, ()
 
     async def wait_disconnected(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

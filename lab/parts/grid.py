@@ -65,6 +65,7 @@ class GridPart:
             "buses": self._feeder.bus_count,
             "transformers": len(self._feeder.transformers),
             "usage_points": [point.id for point in self._feeder.usage_points],
+            "places": [[point.longitude, point.latitude, point.transformer] for point in self._feeder.usage_points],
         }, ()
 
     async def select(self, body: Body, _blobs: Sequence[bytes]) -> Answer:

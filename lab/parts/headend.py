@@ -86,7 +86,7 @@ class HeadPart:
         }, ()
 
     async def fence_devices(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        await self.head.fence_devices(body["serials"], body["token"])
+        await self.head.fence_devices(body["stations"], body["token"])
         return {}, ()
 
     async def stats(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

@@ -31,9 +31,33 @@ def device_user(group: str, serial: str, username: str, password: str) -> Broker
     return BrokerUser(username, password, (f"dt/{group}/{serial}/#",), (f"cmd/{group}/{serial}",))
 
 
+def head_end_client(group: str) -> str:
+    """The head-end's client id, by which it is also known as a Sparkplug host application."""
+    return f"{group}-headend"
+
+
+def collector_user(group: str, edge_node: str, username: str, password: str) -> BrokerUser:
+    """A collector speaks for itself and its meters, and hears its commands and its host (docs/wire-sparkplug.md)."""
+    root = f"spBv1.0/{group}"
+    own = [f"{root}/{kind}/{edge_node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
+    own += [f"{root}/{kind}/{edge_node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
+    heard = (f"{root}/NCMD/{edge_node}", f"{root}/DCMD/{edge_node}/+", _state(group))
+    return BrokerUser(username, password, tuple(own), heard)
+
+
 def head_end_user(group: str, username: str, password: str) -> BrokerUser:
     """The head-end reads what the group's meters say, commands them, and publishes fences to itself."""
-    return BrokerUser(username, password, (f"cmd/{group}/#", f"dt/{group}/_fence/#"), (f"dt/{group}/#",))
+    state = _state(group)
+    return BrokerUser(
+        username,
+        password,
+        (f"cmd/{group}/#", f"dt/{group}/_fence/#", f"spBv1.0/{group}/NCMD/+", f"spBv1.0/{group}/DCMD/+/+", state),
+        (f"dt/{group}/#", f"spBv1.0/{group}/#", state),
+    )
+
+
+def _state(group: str) -> str:
+    return f"spBv1.0/STATE/{head_end_client(group)}"
 
 
 def mosquitto_configuration(port: int, directory: Path, *, clients: int) -> str:

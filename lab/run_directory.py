@@ -1,0 +1,36 @@
+"""Where a run writes: a directory of its own, and the link to the latest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lab.errors import UserError
+from lab.scenario import Scenario
+
+
+def new_run_directory(out: Path, scenario: Scenario) -> Path:
+    """A new directory below `out`, named by scenario, seed and time. Two runs at one moment get two.
+
+    :raises UserError: it cannot be made.
+    """
+    stem = f"{scenario.name}-{scenario.seed}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            directory = out.resolve() / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                directory.mkdir()
+            except FileExistsError:
+                continue
+            return directory
+    except OSError as error:
+        raise UserError([f"cannot make a directory in {out}: {error.strerror}"], "Choose another --out.") from error
+    raise UserError([f"{out} is full of runs of this second"], "Choose another --out.")
+
+
+def link_latest(directory: Path) -> None:
+    """Point `latest` beside the run's directory at it, in one step, so that a reader never finds it missing."""
+    link = directory.parent / f".latest-{directory.name}"
+    link.symlink_to(directory.name)
+    link.replace(directory.parent / "latest")
