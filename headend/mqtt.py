@@ -91,6 +91,10 @@ class MqttLink:
         self._misc: asyncio.Task[None] | None = None
         #: Counts connections: a packet identifier means nothing on another one.
         self.generation = 0
+        self._client = self._new_client()
+
+    def _new_client(self) -> _Client:
+        settings, session = self._settings, self._session
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=session.client_id,
@@ -111,7 +115,7 @@ class MqttLink:
         client.on_message = self._paho_message
         client.on_publish = self._paho_published
         client.connect_async(settings.broker_host, settings.broker_port, keepalive=settings.keep_alive_s)
-        self._client = client
+        return client
 
     @property
     def connected(self) -> bool:
@@ -143,6 +147,10 @@ class MqttLink:
         sock = await self._open()
         self._connack = loop.create_future()
         self._suback = loop.create_future()
+        if self._session.clean:
+            # paho repeats what it has no PUBACK of, over a clean session too: an old STATE before we have subscribed.
+            self._client = self._new_client()
+            self._unacknowledged.clear()
         self._client.wire = BufferedSocket(sock, self._readable)
         if self._session.will is not None:
             will = self._session.will()
@@ -216,7 +224,10 @@ class MqttLink:
             self._client.wire.send(b"".join([_PUBACK.pack(0x40, 2, packet_id) for packet_id in packet_ids]))
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
-        """Publish at QoS 1, repeated after a reconnect until it is acknowledged; returns the packet identifier."""
+        """Publish at QoS 1; returns the packet identifier.
+
+        Repeated after a reconnect until it is acknowledged, unless the session is clean.
+        """
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             raise RuntimeError(f"paho would not take a message for {topic}: {info.rc!r}")

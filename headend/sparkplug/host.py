@@ -14,6 +14,8 @@ from headend.sparkplug.payload import encode_command
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
 FENCE = "Node Control/Fence"
+FENCED_DEVICE = "_fence"
+"""Stands for no device: a fence that is to follow commands to devices."""
 COMMAND = "Device Control/Command"
 
 
@@ -39,7 +41,8 @@ class SparkplugHost:
         self._prefix = f"{NAMESPACE}/{settings.group}"
         self._state_topic = f"{NAMESPACE}/STATE/{settings.sparkplug_host_id or settings.client_id}"
         self._since_ms = 0
-        self._birth_heard = False
+        self._birth_heard = self._leaving = False
+        self._commanded: set[str] = set()
         self.fence_node = f"_fence-{settings.client_id}"
         session = Session(
             f"{settings.client_id}-sparkplug",
@@ -65,7 +68,9 @@ class SparkplugHost:
         """Say that we leave, and leave."""
         if self.link.connected:
             self.link.resume()
-            self._birth_heard = False
+            # Of the instant at which we leave, not of that at which we came: it is no will.
+            self._since_ms = int(self._clock.now() * 1000)
+            self._leaving = True
             self._publish_state(online=False)
             try:
                 async with asyncio.timeout(self._settings.stop_timeout_s):
@@ -80,7 +85,9 @@ class SparkplugHost:
 
     def fence_edge(self, edge: str, token: str) -> None:
         """Mark a point in what we send to an edge node."""
-        self._command(f"NCMD/{edge}", FENCE, token)
+        # Brokers keep the order within a subscribed filter only: what is to follow commands must come by theirs.
+        self._command(f"DCMD/{edge}/{FENCED_DEVICE}" if edge in self._commanded else f"NCMD/{edge}", FENCE, token)
+        self._commanded.discard(edge)
 
     def fence_self(self, token: str) -> None:
         """Mark a point in what we receive. At QoS 1: somebody waits for it."""
@@ -89,6 +96,7 @@ class SparkplugHost:
 
     def command(self, edge: str, serial: str, envelope: bytes) -> None:
         """Send a signed command to a device."""
+        self._commanded.add(edge)
         self._command(f"DCMD/{edge}/{serial}", COMMAND, envelope.decode("ascii"))
 
     def _command(self, where: str, metric: str, value: bool | str) -> None:
@@ -108,12 +116,12 @@ class SparkplugHost:
         """An `offline` behind our own `online` is the will of a connection that was ours before, and stale."""
         if payload == self._state(online=True):
             self._birth_heard = True
-        elif self._birth_heard and self.link.connected and _says_offline(payload):
+        elif self._birth_heard and not self._leaving and self.link.connected and _says_offline(payload):
             self._publish_state(online=True)
 
     def _will(self) -> Will:
         self._since_ms = int(self._clock.now() * 1000)
-        self._birth_heard = False
+        self._birth_heard = self._leaving = False
         return Will(self._state_topic, self._state(online=False))
 
     def _state(self, *, online: bool) -> bytes:
