@@ -1,4 +1,4 @@
-"""report.html: a run's verdict for people, in one file without scripts and without anything fetched."""
+"""report.html: a run's verdict for people, in one file that fetches nothing and runs no script but its own."""
 
 from lab.report.events import RunEvent
 from lab.report.latency import LATENCIES

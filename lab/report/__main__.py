@@ -12,6 +12,7 @@ if __name__ == "__main__":
     try:
         verdict, report = judge_again(Path(sys.argv[1]))
     except UserError as error:
-        sys.exit("\n".join(error.faults))
+        sys.stderr.write("\n".join([*error.faults, ""]))
+        sys.exit(2)
     sys.stdout.write(f"{report}\n")
     sys.exit(verdict.exit_status)

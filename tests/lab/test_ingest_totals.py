@@ -1,5 +1,8 @@
 """The head-end's figures over several lives."""
 
+import json
+from pathlib import Path
+
 from headend.metrics import LatencyHistogram
 from lab.ingest_totals import IngestTotals
 
@@ -25,6 +28,18 @@ def test_lives_add_up_and_percentiles_are_those_of_all_messages() -> None:
     assert 10.0 <= facts.receive_to_commit_ms.p50 <= 10.3
     assert 488.0 <= facts.receive_to_commit_ms.p95 <= 500.0
     assert facts.receive_to_commit_ms.max == 500.0
+
+
+def test_the_histogram_of_all_lives_is_written_with_its_gaps(tmp_path: Path) -> None:
+    totals = IngestTotals()
+    totals.add(life(900, 0.010, 1.0))
+    totals.add(life(100, 0.500, 3.0))
+    totals.write_latencies(tmp_path / "latencies.json")
+    bins = json.loads((tmp_path / "latencies.json").read_text())
+    assert [count for count in bins["messages"] if count] == [900, 100]
+    assert len(bins["upper_ms"]) == len(bins["messages"]) > 150
+    assert 10.0 <= bins["upper_ms"][0] <= 10.3
+    assert 499.0 <= bins["upper_ms"][-1] <= 512.0
 
 
 def test_no_life_no_rates() -> None:
