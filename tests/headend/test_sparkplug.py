@@ -19,8 +19,9 @@ from tests.headend.fleet import (
     serial,
 )
 from tests.headend.reader import Reader
-from tests.headend.services import Mosquitto, Postgres, until
+from tests.headend.services import Postgres, until
 from tests.headend.sparkplug_edge import FLOAT, STRING, EdgeNode, M, payload
+from tests.meters.meter_broker import Broker
 
 pytest_plugins = ["tests.headend.fixtures"]
 
@@ -44,13 +45,22 @@ def shipment(tmp_path: Path) -> Shipment:
     return shipment
 
 
+on_both_brokers = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
+
+
+@pytest.fixture
+def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    broker = Broker(tmp_path, from_wheel=getattr(request, "param", None) == "iotcore")
+    broker.start()
+    yield broker
+    broker.kill()
+
+
 @pytest.fixture
 def make(
-    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, clock: ManualClock
+    postgres: Postgres, broker: Broker, schema: str, shipment: Shipment, clock: ManualClock
 ) -> Callable[[], HeadEnd]:
-    return lambda: HeadEnd(
-        shipment.settings(postgres.url(), schema, mosquitto.port, sparkplug_host_id="utility"), clock
-    )
+    return lambda: HeadEnd(shipment.settings(postgres.url(), schema, broker.port, sparkplug_host_id="utility"), clock)
 
 
 @pytest.fixture
@@ -62,16 +72,16 @@ async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
 
 
 @pytest.fixture
-def edge(mosquitto: Mosquitto) -> Iterator[EdgeNode]:
-    edge = EdgeNode(mosquitto.port, EDGE, host="utility")
+def edge(broker: Broker) -> Iterator[EdgeNode]:
+    edge = EdgeNode(broker.port, EDGE, host="utility")
     yield edge
     edge.close()
 
 
 @pytest.fixture
-def watcher(mosquitto: Mosquitto) -> Iterator[Publisher]:
+def watcher(broker: Broker) -> Iterator[Publisher]:
     """Sees what is retained of the head-end's state, and may lie about it."""
-    watcher = Publisher(mosquitto.port, "watcher", subscribe="spBv1.0/STATE/utility")
+    watcher = Publisher(broker.port, "watcher", subscribe="spBv1.0/STATE/utility")
     yield watcher
     watcher.close()
 
@@ -95,14 +105,15 @@ async def live(head_end: HeadEnd, clock: ManualClock, until_s: float) -> None:
     await head_end.settle()
 
 
+@on_both_brokers
 async def test_a_block_of_intervals_beside_a_reading_of_rl_dsp(
-    head_end: HeadEnd, edge: EdgeNode, mosquitto: Mosquitto, clock: ManualClock, database: Reader
+    head_end: HeadEnd, edge: EdgeNode, broker: Broker, clock: ManualClock, database: Reader
 ) -> None:
     clock.set(START_S + BLOCK_S + 7)
     ends_s = range(START_S + LENGTH_S, START_S + BLOCK_S + 1, LENGTH_S)
     edge.birth(MESH, PLC)
     edge.block(MESH, ends_s)
-    direct = Publisher(mosquitto.port, "direct")
+    direct = Publisher(broker.port, "direct")
     direct.send(f"dt/{GROUP}/{DIRECT}/ds", reading(2, START_S + LENGTH_S))
     direct.close()
     settled = await head_end.settle()
@@ -148,10 +159,11 @@ async def test_comings_and_goings_are_kept_where_they_change(
     assert database.rows("SELECT online, boot FROM device_state ORDER BY meter_id") == [(False, 3), (True, 3)]
 
 
+@on_both_brokers
 async def test_the_broker_says_that_a_collector_is_gone(
-    head_end: HeadEnd, mosquitto: Mosquitto, clock: ManualClock, database: Reader
+    head_end: HeadEnd, broker: Broker, clock: ManualClock, database: Reader
 ) -> None:
-    edge = EdgeNode(mosquitto.port, EDGE, host="utility")
+    edge = EdgeNode(broker.port, EDGE, host="utility")
     edge.birth(MESH)
     await head_end.settle()
     clock.set(START_S + 90)
@@ -223,6 +235,7 @@ async def test_what_a_birth_repeats_is_stored_if_we_missed_it(
     assert head_end.metrics.registry.get_sample_value("amilab_headend_duplicates_total") == 0
 
 
+@on_both_brokers
 async def test_after_a_gap_births_are_asked_for_and_data_stored_all_the_same(
     head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, database: Reader
 ) -> None:
@@ -280,6 +293,7 @@ async def test_what_cannot_be_stored_is_kept_raw_with_its_reason(
     assert database.value("SELECT count(*) FROM stored_reading") == 0
 
 
+@on_both_brokers
 async def test_a_command_and_its_answer(
     head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, shipment: Shipment, database: Reader
 ) -> None:
@@ -318,13 +332,15 @@ async def test_a_command_and_its_answer(
     ) == [("answered",)]
 
 
-async def test_fences_reach_collectors_and_meters(head_end: HeadEnd, edge: EdgeNode, mosquitto: Mosquitto) -> None:
-    meter = Publisher(mosquitto.port, "meter", subscribe=f"cmd/{GROUP}/{DIRECT}")
+@on_both_brokers
+async def test_fences_reach_collectors_and_meters(head_end: HeadEnd, edge: EdgeNode, broker: Broker) -> None:
+    meter = Publisher(broker.port, "meter", subscribe=f"cmd/{GROUP}/{DIRECT}")
     await head_end.fence_devices([EDGE, DIRECT], "7")
     await until(lambda: edge.named("Node Control/Fence") == ["7"] and bool(meter.received), "both fences")
     meter.close()
 
 
+@on_both_brokers
 async def test_state_is_online_from_start_to_stop(
     make: Callable[[], HeadEnd], edge: EdgeNode, clock: ManualClock
 ) -> None:
@@ -348,24 +364,25 @@ async def test_a_stale_will_is_contradicted(head_end: HeadEnd, watcher: Publishe
     assert [payload for _, payload in watcher.received][-1] == online
 
 
+@on_both_brokers
 async def test_after_the_broker_was_killed_collectors_are_known_by_their_new_births(
-    head_end: HeadEnd, mosquitto: Mosquitto, clock: ManualClock, database: Reader
+    head_end: HeadEnd, broker: Broker, clock: ManualClock, database: Reader
 ) -> None:
-    edge = EdgeNode(mosquitto.port, EDGE, host="utility")
+    edge = EdgeNode(broker.port, EDGE, host="utility")
     edge.birth(MESH)
     await head_end.settle()
-    mosquitto.kill()
+    broker.kill()
     edge.close()
 
     async def lost() -> bool:
         return not (await head_end.settle()).connected
 
     await eventually(lost)
-    mosquitto.start()
+    broker.start()
     clock.set(START_S + 100)
     await head_end.advance()
     assert (await head_end.settle()).connected
-    edge = EdgeNode(mosquitto.port, EDGE, host="utility", bdseq=1)
+    edge = EdgeNode(broker.port, EDGE, host="utility", bdseq=1)
     await until(lambda: bool(edge.states), "the state")
     assert edge.states[0] == {"online": True, "timestamp": (START_S + 100) * 1000}
     edge.block(MESH, [START_S])
@@ -380,6 +397,7 @@ async def test_after_the_broker_was_killed_collectors_are_known_by_their_new_bir
     assert database.rows("SELECT bdseq FROM collector") == [(1,)]
 
 
+@on_both_brokers
 async def test_a_head_end_that_restarts_understands_nothing_before_the_births(
     make: Callable[[], HeadEnd], edge: EdgeNode, clock: ManualClock, database: Reader
 ) -> None:
@@ -425,10 +443,10 @@ async def test_metrics_of_another_make_are_kept_by_name(
 
 
 async def test_without_sparkplug_meters_there_is_no_second_connection(
-    postgres: Postgres, mosquitto: Mosquitto, schema: str, tmp_path: Path, clock: ManualClock, watcher: Publisher
+    postgres: Postgres, broker: Broker, schema: str, tmp_path: Path, clock: ManualClock, watcher: Publisher
 ) -> None:
     head_end = HeadEnd(
-        Shipment(tmp_path / "others").settings(postgres.url(), schema, mosquitto.port, sparkplug_host_id="utility"),
+        Shipment(tmp_path / "others").settings(postgres.url(), schema, broker.port, sparkplug_host_id="utility"),
         clock,
     )
     await head_end.start()
