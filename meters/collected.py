@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -21,40 +20,26 @@ from numpy.typing import NDArray
 
 from meters.backoff import Backoff
 from meters.collectors import Collectors
-from meters.connection import Connection, Hub, Limits, Link, Login
+from meters.connection import Hub, Limits, Link, Login
 from meters.draws import Purpose, uniform
+from meters.edges import EdgeConnection, Edges, make_edges
 from meters.errors import FleetError
-from meters.intervals import wire_row
 from meters.memory import Event, IntervalRecord, Kept
 from meters.network import FleetSettled, Network
 from meters.profile import CollectedFacts
 from meters.recording import ProfileAnswer, RecordingShard
 from meters.rl_dsp import EventCode
 from meters.shard import ShardSetup
-from meters.sparkplug.edge import Edge, Message, state_topic
+from meters.sparkplug.edge import Message, state_topic
 from meters.sparkplug.payload import FENCE, REBIRTH, Answer, Closed, decode_command
-from meters.sparkplug.session import Move, Session
+from meters.sparkplug.session import Move
 from meters.state import NEVER_S, Rows, field
 from meters.supply import Change, Changed
+from meters.unreported import Unreported
 
 _MESSAGES_PER_TURN = 64
 
 _log = structlog.get_logger("meters.collected")
-
-
-class EdgeConnection(Connection):
-    """A collector's connection. Each has a new client and a new will."""
-
-    __slots__ = ("_death",)
-
-    def __init__(
-        self, row: int, login: Login, death: Callable[[], Message], hub: Hub, gate: asyncio.Semaphore, limits: Limits
-    ) -> None:
-        self._death = death
-        super().__init__(row, login, hub, gate, limits)
-
-    def will(self) -> Message:
-        return self._death()
 
 
 class CollectedShard(RecordingShard):
@@ -75,9 +60,6 @@ class CollectedShard(RecordingShard):
         if both := self._collectors.number_of.keys() & self._row_of.keys():
             raise FleetError(f"both a meter and a collector: {', '.join(sorted(both))}")
         self._backoff = Backoff(self._collectors.keys, self._facts)
-        # Of the present connections; nothing of it outlives the process.
-        self._born = np.zeros(len(self._entries), dtype=bool)
-        self._boot_told = np.zeros(len(self._entries), dtype=np.int64)
         self._report_due_s = np.full(len(self._collectors.names), NEVER_S)
         self._emptied = self._started = self._closing = self._reporting = np.empty(0, dtype=np.intp)
         self._unreachable = np.empty(0, dtype=np.intp)
@@ -99,9 +81,7 @@ class CollectedShard(RecordingShard):
         return self._network.losses
 
     async def settle(self) -> FleetSettled:
-        settled = await self._network.settle()
-        speaking = np.array([self._speaks(number) for number in range(len(self._edges))])
-        return replace(settled, connected=int((self._born & speaking[self._collectors.of_row]).sum()))
+        return replace(await self._network.settle(), connected=self._voices.connected)
 
     async def await_fence(self, token: str, stations: Collection[str]) -> None:
         """A meter is fenced with its collector."""
@@ -148,7 +128,7 @@ class CollectedShard(RecordingShard):
         self._backoff.stop(restarted)
         for number in restarted.tolist():
             self._network.devices[number].forget()
-            self._ended(number)
+            self._voices.ended(number)
         self._commit(rows)
 
     # What the network tells us, by number of the collector.
@@ -161,7 +141,7 @@ class CollectedShard(RecordingShard):
             self._be_born(number)
 
     def on_lost(self, number: int) -> None:
-        self._ended(number)
+        self._voices.ended(number)
         if self._collectors.able(np.array([number]))[0]:
             self._backoff.failed(number, self._now_s)
 
@@ -198,61 +178,20 @@ class CollectedShard(RecordingShard):
 
     def _be_born(self, number: int) -> None:
         """All births, then what could not be told while there was nobody to hear it."""
-        edge, rows = self._edges[number], self._collectors.rows(number)
-        messages = [edge.node_birth(self._now_s)]
-        self._born[rows] = False
+        rows = self._collectors.rows(number)
         field(self._state, "uplink_close_due_s")[rows] = NEVER_S
         readable = rows[self._readable(rows)]
-        messages += self._births(number, readable)
-        self._send(number, messages)
+        self._voices.be_born(number, readable, self._now_s)
         self._make_up(number, readable)
-
-    def _births(self, number: int, rows: Rows) -> list[Message]:
-        """DBIRTHs of these meters of the collector."""
-        if not len(rows):
-            return []
-        first, end = int(self._collectors.first[number]), int(self._collectors.end[number])
-        last_s = self._state["last_reported_s"]
-        starts_s = np.unique(last_s[rows]).tolist()
-        last = {
-            int(record[1]): record
-            for record in self._memory.block(first, end, starts_s)
-            if record[0] == last_s[int(record[1])]
-        }
-        messages = []
-        for row in rows.tolist():
-            reported = last.get(row)
-            boot = int(self._state["boots"][row])
-            messages.append(
-                self._edges[number].birth(
-                    self._now_s,
-                    row - first,
-                    interval_length_s=self._facts.interval_length_s,
-                    boot=boot,
-                    last=None if reported is None else self._closed(reported),
-                )
-            )
-            self._boot_told[row] = boot
-        self._born[rows] = True
-        return messages
 
     def _regain(self, rows: Rows) -> None:
         """The collectors reach these meters again."""
         field(self._state, "uplink_close_due_s")[rows] = NEVER_S
         for number in np.unique(self._collectors.of_row[rows]).tolist():
-            if self._speaks(number):
+            if self._voices.speaks(number):
                 own = rows[self._collectors.of_row[rows] == number]
-                self._present(number, own)
+                self._voices.present(number, own, self._now_s)
                 self._make_up(number, own)
-
-    def _present(self, number: int, rows: Rows) -> None:
-        """DBIRTH of those of these meters that have none, and the boot of those that have restarted since theirs."""
-        messages = self._births(number, rows[~self._born[rows]])
-        for row in rows[self._boot_told[rows] != self._state["boots"][rows]].tolist():
-            boot = int(self._state["boots"][row])
-            messages.append(self._edges[number].boot(self._now_s, self._place(row), boot))
-            self._boot_told[row] = boot
-        self._send(number, messages)
 
     def _make_up(self, number: int, rows: Rows) -> None:
         """Tell what came up, and what ended before the last report, while these meters could not be heard."""
@@ -260,13 +199,12 @@ class CollectedShard(RecordingShard):
             for event in self._log.pending(row):
                 self._push(event, historical=True)
         due_s = self._report_due_s[number] - self._collectors.report_offset_s[number] - self._facts.report_every_s
-        until = np.minimum(self._state["boundary"][rows] - 1, int(due_s) // self._facts.interval_length_s)
-        behind = rows[until > self._state["reported_boundary"][rows]]
-        if len(behind):
-            until = until[until > self._state["reported_boundary"][rows]]
-            for message in self._take_intervals(number, behind, until, timely_from_s=math.inf):
-                self._send(number, [message])
-            self._commit(behind)
+        until = self._unreported.until(rows, int(due_s))
+        behind = self._unreported.behind(rows, until)
+        for row, closed in self._unreported.take(rows[behind], until[behind]):
+            self._voices.send(number, self._messages(number, row, closed, historical=True))
+        if behind.any():
+            self._commit(rows[behind])
 
     def _resume(self, number: int) -> None:
         """The uplink is back, and the broker has not missed it."""
@@ -274,61 +212,41 @@ class CollectedShard(RecordingShard):
             return
         rows = self._collectors.rows(number)
         readable = self._readable(rows)
-        gone = rows[~readable & self._born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
-        self._declare_dead(gone)
-        self._present(number, rows[readable])
+        gone = rows[~readable & self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
+        self._voices.declare_dead(gone, self._now_s)
+        self._voices.present(number, rows[readable], self._now_s)
         self._make_up(number, rows[readable])
 
     def _lost_sight_of(self, rows: Rows) -> None:
         """The collectors do not reach these meters any more; they take some time to find that out."""
-        watched = rows[self._born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
+        watched = rows[self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
         self._state["uplink_close_due_s"][watched] = math.ceil(self._now_s + self._facts.unreachable_after_s)
-
-    def _declare_dead(self, rows: Rows) -> None:
-        for row in rows[self._born[rows]].tolist():
-            number = int(self._collectors.of_row[row])
-            if self._speaks(number):
-                self._born[row] = False
-                self._send(number, [self._edges[number].death(self._now_s, self._place(row))])
 
     def _leave(self, number: int) -> None:
         """The host is gone: say goodbye, and wait for it over a new connection."""
         device = self._network.devices[number]
-        self._say_goodbye(number)
-        self._ended(number)
+        self._voices.say_goodbye(number, self._now_s)
+        self._voices.ended(number)
         device.leave()
         self._backoff.soon(np.array([number]), self._now_s)
-
-    def _say_goodbye(self, number: int) -> None:
-        """A will is not sent after an orderly end."""
-        if self._speaks(number):
-            self._network.sent(number)
-            self._network.devices[number].send([self._edges[number].node_death(self._now_s)], qos=1)
-
-    def _ended(self, number: int) -> None:
-        self._edges[number].session.ended()
-        self._born[self._collectors.rows(number)] = False
 
     # What a shard asks of its wire.
 
     def _prepare(self, kept: Kept | None) -> None:
         super()._prepare(kept)
         collectors, every_s = self._collectors, self._facts.report_every_s
+        self._unreported = Unreported(self._state, self._memory, self._facts.interval_length_s)
         if kept is None:
-            field(self._state, "reported_boundary")[:] = self._state["boundary"] - 1
+            self._unreported.begin()
         elif kept.wire is not None:
             collectors.resume(kept.wire)
         host = self._setup.primary_host
         self._state_topic = None if host is None else state_topic(host)
-        self._edges = []
-        for number, name in enumerate(collectors.names):
-            rows = collectors.rows(number)
-            serials = [self._entries[row].serial for row in rows.tolist()]
-            session = Session(int(collectors.state["bd_seq"][number]), has_host=host is not None)
-            self._edges.append(Edge(self._entries[rows[0]].group, name, serials, session))
+        self._edges = make_edges(self._entries, collectors, has_host=host is not None)
         self._network = Network(
             collectors.names, self._connection, self._setup.broker, self, keep_alive_s=self._facts.keep_alive_s
         )
+        self._voices = Edges(self._edges, self._network, collectors, self._state, self._unreported, self._facts)
         offset_s = collectors.report_offset_s
         self._report_due_s = (np.floor((self._now_s - offset_s) / every_s) + 1) * every_s + offset_s
         if kept is not None:
@@ -348,7 +266,7 @@ class CollectedShard(RecordingShard):
 
     async def _close(self) -> None:
         for number in range(len(self._edges)):
-            self._say_goodbye(number)
+            self._voices.say_goodbye(number, self._now_s)
         await self._network.stop()
 
     def _raise_failure(self) -> None:
@@ -401,15 +319,15 @@ class CollectedShard(RecordingShard):
             self._network.devices[number].mute()
         for number in self._closing.tolist():
             self._network.devices[number].drop()
-            self._ended(number)
+            self._voices.ended(number)
         for number in self._started.tolist():
             self._network.devices[number].forget()
-            self._ended(number)
+            self._voices.ended(number)
         self._backoff.soon(self._started[self._collectors.able(self._started)], now_s)
-        self._declare_dead(self._unreachable)
+        self._voices.declare_dead(self._unreachable, now_s)
         for number in self._reporting.tolist():
             self._report_due_s[number] += self._facts.report_every_s
-            if self._speaks(number):
+            if self._voices.speaks(number):
                 await self._report_block(number, now_s)
         connecting = self._backoff.take_due(now_s)
         for number in connecting:
@@ -436,50 +354,26 @@ class CollectedShard(RecordingShard):
 
     async def _report_block(self, number: int, now_s: int) -> None:
         rows = self._collectors.rows(number)
-        rows = rows[self._readable(rows) & self._born[rows]]
-        due_s = now_s - now_s % self._facts.report_every_s
-        messages = self._take_intervals(
-            number, rows, self._state["boundary"][rows] - 1, timely_from_s=due_s - self._facts.report_every_s
-        )
+        rows = rows[self._readable(rows) & self._voices.born[rows]]
+        block_before_s = now_s - now_s % self._facts.report_every_s - self._facts.report_every_s
         batch: list[Message] = []
-        for message in messages:
-            batch.append(message)
-            if len(batch) == _MESSAGES_PER_TURN:
-                self._send(number, batch)
+        for row, closed in self._unreported.take(rows, self._unreported.until(rows)):
+            late = sum(end_s <= block_before_s for end_s, _ in closed)
+            batch += self._messages(number, row, closed[:late], historical=True)
+            batch += self._messages(number, row, closed[late:], historical=False)
+            if len(batch) >= _MESSAGES_PER_TURN:
+                self._voices.send(number, batch)
                 batch = []
                 await asyncio.sleep(0)
-                if not self._speaks(number):
+                if not self._voices.speaks(number):
                     # The connection broke off in between. The rest follows after the next one.
                     break
-        else:
-            self._send(number, batch)
+        self._voices.send(number, batch)
         self._commit(rows)
 
-    def _take_intervals(
-        self, number: int, rows: Rows, until: NDArray[np.int64], *, timely_from_s: float
-    ) -> Iterable[Message]:
-        """Messages with what these meters of one collector have not reported up to the boundaries `until` (m,).
-
-        A meter counts as reported when its last message is taken. Those that end by `timely_from_s` are historical.
-        """
-        if not len(rows):
-            return
-        interval_s = self._facts.interval_length_s
-        reported = self._state["reported_boundary"]
-        starts_s = range(int(reported[rows].min()) * interval_s, int(until.max()) * interval_s, interval_s)
-        of_row: dict[int, list[IntervalRecord]] = defaultdict(list)
-        for record in self._memory.block(int(rows[0]), int(rows[-1]) + 1, starts_s):
-            of_row[int(record[1])].append(record)
-        for row, boundary in zip(rows.tolist(), until.tolist(), strict=True):
-            from_s, to_s = int(reported[row]) * interval_s, boundary * interval_s
-            records = [record for record in of_row[row] if from_s <= record[0] < to_s]
-            closed = [self._closed(record) for record in records]
-            late = sum(end_s <= timely_from_s for end_s, _ in closed)
-            for part, historical in ((closed[:late], True), (closed[late:], False)):
-                yield from self._edges[number].intervals(self._now_s, self._place(row), part, historical=historical)
-            reported[row] = max(boundary, reported[row])
-            if records:
-                self._state["last_reported_s"][row] = records[-1][0]
+    def _messages(self, number: int, row: int, closed: Sequence[Closed], *, historical: bool) -> list[Message]:
+        place = self._voices.place(row)
+        return list(self._edges[number].intervals(self._now_s, place, closed, historical=historical))
 
     # Events and commands.
 
@@ -488,7 +382,7 @@ class CollectedShard(RecordingShard):
             row = event.meter
             if not self._reachable(row) or (event.code == EventCode.LAST_GASP and not self._relayed(row)):
                 continue
-            self._present(int(self._collectors.of_row[row]), np.array([row]))
+            self._voices.present(int(self._collectors.of_row[row]), np.array([row]), self._now_s)
             for earlier in self._log.pending(row):
                 if earlier.sequence < event.sequence:
                     self._push(earlier, historical=True)
@@ -501,28 +395,16 @@ class CollectedShard(RecordingShard):
         return bool(draw < self._facts.gasp_heard_share)
 
     def _push(self, event: Event, *, historical: bool) -> None:
-        number = int(self._collectors.of_row[event.meter])
-        if self._speaks(number):
-            place = self._place(event.meter)
-            self._send(number, [self._edges[number].event(self._now_s, place, event, historical=historical)])
+        if self._voices.push(event, self._now_s, historical=historical):
             self._log.told(event)
 
     def _answer(self, row: int, answer: ProfileAnswer) -> None:
         number = int(self._collectors.of_row[row])
         said = Answer(answer.command_id, answer.device_time_s, answer.from_s, answer.to_s)
-        closed = [self._closed(record) for record in answer.records]
-        self._send(number, list(self._edges[number].answer(self._now_s, self._place(row), said, closed)))
+        closed = [self._unreported.closed(record) for record in answer.records]
+        self._voices.send(number, list(self._edges[number].answer(self._now_s, self._voices.place(row), said, closed)))
 
     # Small things.
-
-    def _send(self, number: int, messages: Sequence[Message]) -> None:
-        if messages and self._network.devices[number].link is Link.ONLINE:
-            self._network.sent(number, len(messages), acknowledged=False)
-            self._network.devices[number].send(messages, qos=0)
-
-    def _speaks(self, number: int) -> bool:
-        """Whether the collector is born and connected."""
-        return self._edges[number].session.born and self._network.devices[number].link is Link.ONLINE
 
     def _readable(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of these meters their collectors can reach."""
@@ -530,13 +412,7 @@ class CollectedShard(RecordingShard):
         return readable
 
     def _reachable(self, row: int) -> bool:
-        return self._speaks(int(self._collectors.of_row[row])) and bool(self._readable(np.array([row]))[0])
-
-    def _closed(self, record: IntervalRecord) -> Closed:
-        return Closed(int(record[0]) + self._facts.interval_length_s, wire_row(record))
-
-    def _place(self, row: int) -> int:
-        return row - int(self._collectors.first[self._collectors.of_row[row]])
+        return self._voices.speaks(int(self._collectors.of_row[row])) and bool(self._readable(np.array([row]))[0])
 
     def _addressed(self, stations: Collection[str]) -> tuple[Rows, Rows]:
         """Rows of the meters, and numbers of the collectors, of these names. Raises FleetError."""

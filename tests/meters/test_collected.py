@@ -372,6 +372,7 @@ async def test_a_collector_dies_with_its_battery_and_is_back_with_the_supply(yar
 
 async def test_a_load_profile_is_read_by_a_signed_command_in_parts(yard: Yard, ear: SparkplugEar) -> None:
     await yard.go(START_S + 2 * HOUR + SETTLED_S)
+    await ear.caught_up()
     birth = next(h for h in ear.heard if h.kind == "DBIRTH" and h.serial == serial(1)).payload.by_name()
     params = {"from": START_S - 9000, "to": START_S + 90000}
     ear.tell("COL1", serial(1), command(serial(1), now_s=yard.now_s, params=params))
