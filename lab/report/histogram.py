@@ -117,7 +117,7 @@ class Histogram:
     def _mark(self, mark: Mark) -> Markup:
         x = self.x(mark.value)
         y = self.top - 26 + mark.row * 13
-        ends = x > self.width - self.right - 130
+        ends = x > self.width - self.right - 100
         at = number(x)
         line = tag("line", class_=f"level {mark.class_}", x1=at, x2=at, y1=number(y), y2=number(self.base))
         place = {"x": number(x - 5 if ends else x + 5), "y": number(y + 4)}

@@ -133,12 +133,15 @@ def _age_edges(oldest_s: float, deadline_s: float) -> Float:
 
 
 def _age(age_s: float) -> str:
-    if age_s < 1:
-        return "1 s"
-    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if age_s >= length_s * (2 if unit == "d" else 1):
-            return f"{age_s / length_s:.3g} {unit}"
-    return f"{age_s:.3g} s"
+    """2 d 3 h, 4 h 5 min, 20 min, 31 s; a second at least."""
+    if age_s < 60:
+        return f"{max(age_s, 1):.3g} s"
+    large, small = divmod(round(age_s / 60), 60)
+    units = ("h", "min")
+    if large >= 48:
+        (large, small), units = divmod(large, 24), ("d", "h")
+    parts = [f"{count} {unit}" for count, unit in zip((large, small), units, strict=True) if count]
+    return " ".join(parts)
 
 
 def _intake(upper_ms: Float, messages: Float, intake: LatencyMs) -> Chart:

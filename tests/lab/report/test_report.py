@@ -132,7 +132,7 @@ def test_a_passed_run_says_so_and_has_the_figures(village: dict[str, Path]) -> N
 def test_a_failed_run_names_the_criteria_and_the_reads(village: dict[str, Path]) -> None:
     text = words(village["failed"])
     assert "✗ Failed" in text
-    assert "5 of 7 criteria not met" in text
+    assert re.search(r"\b5 of \d+ criteria not met", text)
     assert "lost 259 at 259 usage points" in text
     assert "UP01201 AMI00001201 2026-01-15 17:30" in text
     assert "the first 200 are listed" in text
