@@ -12,13 +12,14 @@ from meters.fleet import BrokerAddress, Fleet
 from meters.shipment import ShipmentEntry
 from tests.meters.meter_yard import HEAD_END_KEY, START_S, World, grant, uneven_power_w
 
-__all__ = ["COLLECTOR", "GROUP", "LENGTH_S", "REPORT_EVERY_S", "START_S", "Collected", "serial"]
+__all__ = ["COLLECTOR", "GROUP", "LENGTH_S", "REPORT_EVERY_S", "START_S", "UNREACHABLE_AFTER_S", "Collected", "serial"]
 
 GROUP = "interop"
 COLLECTOR = "COL0001"
 LENGTH_S = 900
 REPORT_EVERY_S = 3600
-"""Of the profile sparkplug-plc."""
+UNREACHABLE_AFTER_S = 300
+"""A meter that the collector has not reached for so long is dead. Both of the profile sparkplug-plc."""
 _PROFILE = "sparkplug-plc"
 
 

@@ -43,7 +43,8 @@ class Peer:
             async with asyncio.timeout(_DEADLINE_S), self._changed:
                 await self._changed.wait_for(lambda: condition(self.lines) or self._ended)
         except TimeoutError:
-            raise AssertionError(f"{what} did not come; last lines: {self.lines[-5:]}") from None
+            said = [f"{line!s:.200}" for line in self.lines[-5:]]
+            raise AssertionError(f"{what} did not come; the last lines: {said}") from None
         if not condition(self.lines):
             raise AssertionError(f"the peer ended before {what}: {(await self._errors).decode()}")
 
