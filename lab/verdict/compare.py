@@ -3,7 +3,7 @@
 Words (DESIGN.md, Verdict). A *meter-interval* is (usage point, interval start, interval length).
 
 expected     a truth interval of a metered usage point, wholly inside the judged window, with seconds energised > 0
-unrecorded   expected, but not in the journal
+unrecorded   expected, but not in the journal, nor inside a span of it (lab/verdict/spans.py)
 stored       expected, and at least one actual (not estimated) row is stored
 estimated    expected, and only estimated rows are stored
 lost         expected, and nothing is stored: expected = stored + estimated + lost
@@ -12,6 +12,7 @@ recovered    stored, and obtained by asking again
 duplicate    each row beyond the first of a stored meter-interval
 altered      an actual row whose channels are not the journal's at the register's resolution, or that the journal does
              not have at all (listed as `fabricated`)
+estimate_off a span of a polled meter whose estimates do not sum to it, or an estimate of one outside every span
 extra        a stored meter-interval of the judged window that is not expected
 """
 
@@ -26,6 +27,7 @@ from lab.verdict.discrepancies import Finding, finding_at, tabulate
 from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
 from lab.verdict.sides import NEVER_US, Side, at, group, is_actual, per_point, sides, values_at
+from lab.verdict.spans import Spans, estimates_off
 from lab.verdict.tables import RunTables
 
 GRACE_S = 300
@@ -44,6 +46,7 @@ class ReadCounts:
     late: int | None
     estimated: int
     recovered: int
+    estimates_off: int
     extra: int
     actual_rows: int
     rows: int
@@ -107,7 +110,11 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     expected_rows = np.flatnonzero(is_expected)[expected_rows]
     in_journal = find(journal_keys, expected_keys)
     in_stored = find(groups.keys, expected_keys)
-    recorded, held = in_journal >= 0, in_stored >= 0
+    spans = Spans.of(
+        journal, per_point(integers(fleet["interval_length_s"]), len(known), absent=np.iinfo(np.int64).max)
+    )
+    enclosing = spans.enclosing(truth, expected_rows)
+    recorded, held = (in_journal >= 0) | (enclosing >= 0), in_stored >= 0
     actual = held & at(groups.actual, in_stored)
     lost, estimated = ~held, held & ~actual
     recovered = actual & at(groups.recovered, in_stored)
@@ -118,7 +125,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     overdue_s = np.where(committed_us == NEVER_US, np.nan, (committed_us - deadline_us) / 1e6)
 
     expected_truth_wh = truth_wh[expected_rows]
-    expected_journal_wh = values_at(journal_wh, np.where(recorded, at(journal_rows, in_journal), -1))
+    expected_journal_wh = values_at(journal_wh, np.where(in_journal >= 0, at(journal_rows, in_journal), -1))
     expected_stored_wh = values_at(stored_wh, np.where(held, at(groups.first, in_stored), -1))
 
     def expected_finding(kind: str, mask: NDArray[np.bool_], by: NDArray[np.float64] | None = None) -> Finding:
@@ -136,13 +143,14 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     extra_rows = groups.first[extra_groups]
     repeated = groups.rows > 1
     altered_count, altered_findings = altered_rows(tables, stored, journal_keys, journal_rows, step_wh)
-    accuracy, worst_wh, accuracy_finding = _accuracy(
-        tables, journal, known, class_percent, step_wh, journal.within(start_s, end_s)
-    )
+    judged = journal.within(start_s, end_s)
+    off_count, off_findings = estimates_off(tables, journal, stored, spans, judged=judged)
+    accuracy, worst_wh, accuracy_finding = _accuracy(tables, journal, known, class_percent, step_wh, judged)
     findings = [
         expected_finding("unrecorded", ~recorded),
         expected_finding("lost", lost),
         *altered_findings,
+        *off_findings,
         finding_at(
             stored,
             "duplicate",
@@ -165,6 +173,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
         late=int(late.sum()) if knows_commit else None,
         estimated=int(estimated.sum()),
         recovered=int(recovered.sum()),
+        estimates_off=off_count,
         extra=len(extra_rows),
         actual_rows=int(is_actual(tables.stored).sum()),
         rows=len(stored.keys),

@@ -47,6 +47,13 @@ CRITERIA = (
     Criterion("reads.duplicate_rows", "==", 0, _END_TO_END, "more than one current row for a meter-interval"),
     Criterion("reads.altered", "==", 0, _END_TO_END, "stored as actual, but not what the meter recorded"),
     Criterion(
+        "reads.estimates_conserve",
+        "==",
+        0,
+        "what missed polls enclose is split, flagged and sums to the register difference",
+        "estimates of polled meters that do not sum to what the register says, or that nothing calls for",
+    ),
+    Criterion(
         "accuracy.class_violations",
         "==",
         0,
@@ -133,6 +140,7 @@ def values(comparison: Comparison) -> dict[str, float]:
         "reads.lost": reads.lost,
         "reads.duplicate_rows": reads.duplicate_rows,
         "reads.altered": reads.altered,
+        "reads.estimates_conserve": reads.estimates_off,
         "reads.success_rate": reads.success_rate,
         "reads.identical_rate": reads.identical_rate,
     }

@@ -16,6 +16,7 @@ KINDS = (
     "lost",
     "altered",
     "fabricated",
+    "estimate_off",
     "duplicate",
     "class_violation",
     "late",
@@ -35,7 +36,7 @@ SCHEMA = pa.schema(
         ("truth", pa.float64()),
         ("journal", pa.float64()),
         ("stored", pa.float64()),
-        # by how much: in the channel's unit; seconds for `late`, surplus rows for `duplicate`
+        # by how much: in the channel's unit; seconds for `late`, surplus rows for `duplicate`, Wh for `estimate_off`
         ("by", pa.float64()),
     ]
 )

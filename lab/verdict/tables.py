@@ -97,10 +97,11 @@ JOURNAL = Schema(
         *_columns(Kind.TEXT, "serial usage_point"),
         *_columns(Kind.TIME, "interval_start"),
         *_columns(Kind.INTEGER, "interval_length_s import_wh export_wh"),
-        *_columns(Kind.INTEGER, PHASE_ENERGIES),
+        # What a polled meter was not asked for, or does not have, is null.
+        *_columns(Kind.INTEGER, PHASE_ENERGIES, nullable=True),
         *_columns(Kind.INTEGER, f"{REGISTERS} active_power_w"),
         *_columns(Kind.NUMBER, VOLTAGES),
-        *_columns(Kind.INTEGER, "status"),
+        *_columns(Kind.INTEGER, "status", nullable=True),
         *_columns(Kind.NUMBER, "window_start_s window_end_s recorded_at_s"),
     ),
 )

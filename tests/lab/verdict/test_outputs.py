@@ -179,7 +179,7 @@ def test_junit_has_a_case_for_each_criterion_and_failures_say_why(tmp_path: Path
     judge(run.tables(), run.context(scenario=hostile)).write(tmp_path)
     suite = ET.parse(tmp_path / "junit.xml").getroot()
     cases = {case.get("name"): case for case in suite.iter("testcase")}
-    assert len(cases) == int(suite.get("tests")) == 7
+    assert len(cases) == int(suite.get("tests")) == 8
     failing = {name for name, case in cases.items() if case.find("failure") is not None}
     assert failing == {"reads.lost", "reads.success_rate"}
     assert int(suite.get("failures")) == 2
@@ -201,7 +201,7 @@ def test_summary_says_what_failed_and_where_the_report_is() -> None:
     run.drop("stored", [3])
     text = printed(run, scenario="[red]odd[/red]")
     assert "FAILED" in text
-    assert "1 of 7" in text
+    assert "1 of 8" in text
     assert "[red]odd[/red]" in text
     assert "runs/[x]/report.html" in text
     (lost,) = [line for line in text.splitlines() if "reads.lost" in line]
