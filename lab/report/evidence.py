@@ -23,6 +23,7 @@ BLAME = {
     "lost": "what lies between the meter and the database",
     "altered": "what lies between the meter and the database",
     "fabricated": "the head-end",
+    "estimate_off": "the head-end",
     "duplicate": "the head-end",
     "class_violation": "the meter",
     "late": "the connection, or the head-end's recovery",

@@ -17,6 +17,7 @@ MEANING = {
     "lost": "expected, but neither stored nor estimated",
     "altered": "stored as actual, but not what the meter recorded",
     "fabricated": "stored as actual, but never recorded by the meter",
+    "estimate_off": "the estimates for missed polls do not sum to what the register moved",
     "duplicate": "more than one current row for the interval",
     "class_violation": "recorded energy outside the meter's accuracy class",
     "late": "committed after the interval's end + the reporting period + 300 s",
@@ -83,13 +84,14 @@ def _shares(counts: list[int], budget: int) -> list[int]:
 def summarise(discrepancies: pa.Table, witness: Callable[[Sequence[str]], Witness]) -> Findings:
     """`witness`: who answers for the meters at these usage points, those of the findings that are shown."""
     kinds = discrepancies["kind"].cast(pa.string())
-    present = [kind for kind in MEANING if pc.any(pc.equal(kinds, kind)).as_py()]
+    found = set(pc.unique(kinds).to_pylist())
+    present = [*(kind for kind in MEANING if kind in found), *sorted(found - set(MEANING))]
     tables = [discrepancies.filter(pc.equal(kinds, kind)) for kind in present]
     shares = _shares([len(table) for table in tables], SHOWN_AT_MOST)
     listed = [table.slice(0, share).to_pylist() for table, share in zip(tables, shares, strict=True)]
     answers = witness([row["usage_point"] for rows in listed for row in rows if row["usage_point"]])
     groups = tuple(
-        Group(kind, MEANING[kind], len(table), _distinct(table["usage_point"]), _rows(rows, answers))
+        Group(kind, MEANING.get(kind, ""), len(table), _distinct(table["usage_point"]), _rows(rows, answers))
         for kind, table, rows in zip(present, tables, listed, strict=True)
     )
     return Findings(

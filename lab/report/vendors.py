@@ -89,6 +89,7 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
                 ("altered", total["altered"]),
                 ("out of class", total["class_violations"]),
                 ("unrecorded", kinds.get("unrecorded", 0)),
+                ("wrong estimates", kinds.get("estimate_off", 0)),
                 ("duplicates", kinds.get("duplicate", 0)),
                 ("extra", kinds.get("extra", 0)),
                 ("recorded twice", kinds.get("recorded_twice", 0)),
