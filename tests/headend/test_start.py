@@ -157,6 +157,9 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
         "AMI2,steam,UP,g,u,p,k,",
         "AMI3",
         "A/4,rl-dsp,UP,g-1,u,p,k,",
+        "AMI5,sparkplug-mesh,UP,g,u,p,k,",
+        "AMI6,sparkplug-plc,UP,g,u,p,k,COL/1",
+        "AMI7,rl-dsp,UP,g,u,p,k,COL0001",
     ]
     file.write_text("\n".join(lines))
     with pytest.raises(ShipmentError) as error:
@@ -169,6 +172,9 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
         "line 6: it does not have 8 fields",
         "line 7: serial 'A/4' cannot be part of a topic",
         "line 7: group 'g-1' is not alphanumeric",
+        "line 8: address '' is not the name of a collector",
+        "line 9: address 'COL/1' is not the name of a collector",
+        "line 10: address 'COL0001': a meter of profile rl-dsp has a connection of its own",
     ):
         assert part in message
 
