@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,25 @@ def write_journal(
         table.update((name, list(columns[name])) for name in ("sequence", "code", "true_time_s", "detail"))
         return table
 
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
+    with _writing_to(directory):
         _write(directory / f"{shard}.parquet", INTERVALS, memory.all_intervals(_BATCH), intervals)
         _write(directory / f"{shard}_events.parquet", EVENTS, memory.all_events(_BATCH), events)
+
+
+def write_tables(directory: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Write each table as `<name>.parquet` into `directory`, creating it. Raises MemoryFailedError."""
+    with _writing_to(directory):
+        for name, table in tables.items():
+            partial = directory / f"{name}.partial"
+            pq.write_table(table, partial, compression="zstd")
+            partial.replace(directory / f"{name}.parquet")
+
+
+@contextmanager
+def _writing_to(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         kind = MemoryFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else MemoryFailedError
         raise kind(f"{directory}: the journal cannot be written: {error}") from error

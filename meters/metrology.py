@@ -62,6 +62,10 @@ class Metrology:
         shown: NDArray[np.int64] = registers_wh % self._roll_over_wh
         return shown
 
+    def gain(self, row: int) -> float:
+        """What the meter makes of one unit of energy or power: 1 and its class error."""
+        return float(self._gain[row])
+
     def power_w(self, rows: Rows, active_power_w: NDArray[np.float64]) -> NDArray[np.int64]:
         """Net power (m,) over the phases of (m, 3), in whole W, + import, with the same class error."""
         measured: NDArray[np.int64] = np.rint(active_power_w.sum(axis=1) * self._gain[rows]).astype(np.int64)

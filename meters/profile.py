@@ -49,7 +49,16 @@ class MeterFacts(BaseModel):
 
 
 class PolledFacts(MeterFacts):
-    """Of a meter that has neither clock nor memory, and speaks when it is asked."""
+    """Of a meter that has neither clock nor memory, and speaks when it is asked; and of its gateway.
+
+    `register_step_wh` is the coarsest step that its registers show, `counting_step_wh` what it counts in.
+    """
+
+    counting_step_wh: _PositiveInt
+    frequency_hz: _Positive
+    start_up_s: _Positive
+    gateway_boot_s: _Positive
+    reboot_s: _Positive
 
 
 class Facts(MeterFacts):

@@ -12,7 +12,7 @@ recovered    stored, and obtained by asking again
 duplicate    each row beyond the first of a stored meter-interval
 altered      an actual row whose channels are not the journal's at the register's resolution, or that the journal does
              not have at all (listed as `fabricated`)
-estimate_off a span of a polled meter whose estimates do not sum to it, or an estimate of one outside every span
+estimate_off a run of estimates of a polled meter that does not sum to what its answered polls say
 extra        a stored meter-interval of the judged window that is not expected
 """
 
@@ -144,7 +144,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     repeated = groups.rows > 1
     altered_count, altered_findings = altered_rows(tables, stored, journal_keys, journal_rows, step_wh)
     judged = journal.within(start_s, end_s)
-    off_count, off_findings = estimates_off(tables, journal, stored, spans, judged=judged)
+    off_count, off_findings = estimates_off(tables, journal, stored, start_s=start_s, end_s=end_s)
     accuracy, worst_wh, accuracy_finding = _accuracy(tables, journal, known, class_percent, step_wh, judged)
     findings = [
         expected_finding("unrecorded", ~recorded),

@@ -51,7 +51,7 @@ CRITERIA = (
         "==",
         0,
         "what missed polls enclose is split, flagged and sums to the register difference",
-        "estimates of polled meters that do not sum to what the register says, or that nothing calls for",
+        "runs of estimates of polled meters that do not sum to what their registers say",
     ),
     Criterion(
         "accuracy.class_violations",

@@ -65,10 +65,18 @@ def test_export_is_conserved_too(run: Run) -> None:
     assert value(judge(run.tables(), run.context()), "reads.estimates_conserve") == 1
 
 
-def test_an_estimate_that_nothing_calls_for_fails(run: Run) -> None:
+def test_an_estimate_of_what_was_answered_must_be_right_too(run: Run) -> None:
+    row = METER * INTERVALS
+    run.stored["quality"][row] = "estimated"
+    assert value(judge(run.tables(), run.context()), "reads.estimates_conserve") == 0
+    run.stored["import_wh"][row] -= 1
+    assert value(judge(run.tables(), run.context()), "reads.estimates_conserve") == 1
+
+
+def test_an_estimate_that_no_poll_bears_out_fails(run: Run) -> None:
+    run.drop("journal", [METER * INTERVALS])
     run.stored["quality"][METER * INTERVALS] = "estimated"
-    verdict = judge(run.tables(), run.context())
-    assert value(verdict, "reads.estimates_conserve") == 1
+    assert value(judge(run.tables(), run.context()), "reads.estimates_conserve") == 1
 
 
 def test_a_meter_with_a_load_profile_may_be_estimated(run: Run) -> None:
@@ -81,7 +89,19 @@ def test_what_lies_in_a_span_and_is_not_stored_is_lost_and_leaves_the_sum_short(
     verdict = judge(run.tables(), run.context())
     assert verdict.comparison.reads.unrecorded == 0
     assert verdict.comparison.reads.lost == 1
-    assert value(verdict, "reads.estimates_conserve") == 1
+    # One on either side of what is missing.
+    assert value(verdict, "reads.estimates_conserve") == 2
+
+
+def test_a_span_across_the_end_of_the_judged_window_is_not_judged(run: Run) -> None:
+    last = METER * INTERVALS + INTERVALS - 1
+    (row,) = np.flatnonzero(
+        (run.journal["usage_point"] == f"UP{METER:05d}")
+        & (run.journal["interval_start"] == run.truth["interval_start"][last])
+    )
+    run.journal["interval_length_s"][row] = 2 * STEP_S
+    run.stored["quality"][last] = "estimated"
+    assert value(judge(run.tables(), run.context()), "reads.estimates_conserve") == 0
 
 
 def test_what_no_span_encloses_is_unrecorded(run: Run) -> None:

@@ -1,0 +1,226 @@
+"""Meters that are polled over Modbus: they count, and show their registers when they are asked.
+
+They have no clock, no intervals and no events, so the clock of whoever asks makes the intervals. What the durable
+memory keeps is each answered poll of the energy registers, written before the answer leaves: the intervals of the
+journal are made of these (meters/modbus/polls.py). A gateway has the supply of its first meter, without a battery.
+
+In the shard's state `up_at_s` is from when a meter answers, `window_start_s` when it was last polled, and
+`uplink_lost_at_s` since when its line is broken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meters.errors import FleetError, MemoryFailedError
+from meters.memory import Kept
+from meters.metrology import Metrology
+from meters.modbus.gateway import Gateway
+from meters.modbus.polls import write_polled_journal
+from meters.modbus.sdm630 import reads_energy, registers_of, shown_wh
+from meters.network import FleetSettled
+from meters.profile import PolledFacts
+from meters.shard import Shard, ShardSetup
+from meters.shipment import ShipmentEntry
+from meters.state import NEVER_S, Rows
+
+
+class PolledShard(Shard):
+    """SDM630 meters behind gateways. An entry's address is `host:port/unit`."""
+
+    def __init__(self, setup: ShardSetup) -> None:
+        """Raises FleetError, listing every address that is none."""
+        super().__init__(setup)
+        self._facts = cast(PolledFacts, setup.profile.facts)
+        counting = self._facts.model_copy(update={"register_step_wh": self._facts.counting_step_wh})
+        self._metrology = Metrology(self._keys, counting)
+        lines = _lines(self._entries)
+        self._gateways = [Gateway(*place, units, self._read) for place, units in lines.items()]
+        self._rows_of = [np.array(list(units.values()), dtype=np.intp) for units in lines.values()]
+        self._heads = np.array([rows[0] for rows in self._rows_of], dtype=np.intp)
+        self._open_due_s = np.full(len(self._gateways), NEVER_S)
+        self._shown: dict[int, list[int]] = {}
+        self._shown_at: tuple[int, int] | None = None
+        self._failure: MemoryFailedError | None = None
+
+    @property
+    def sockets(self) -> int:
+        # Its listener, a connection, and one that the gateway has not yet seen end.
+        return 3 * len(self._gateways)
+
+    async def settle(self) -> FleetSettled:
+        self._raise_failure()
+        counts = (len(rows) for gateway, rows in zip(self._gateways, self._rows_of, strict=True) if gateway.is_open)
+        return FleetSettled(0, [], sum(counts))
+
+    async def await_fence(self, token: str, stations: Collection[str]) -> None:
+        """Nothing is sent to them that could still be under way."""
+
+    async def wait_disconnected(self) -> None:
+        """They have nothing to do with the broker."""
+
+    def lose_uplink(self, stations: Collection[str]) -> None:
+        """Their RS-485 lines break."""
+        rows = self._rows(stations)
+        self._state["uplink_lost_at_s"][rows] = self._now_s
+        self._memory.commit(self._now_s, self._state, rows)
+
+    def restore_uplink(self, stations: Collection[str]) -> None:
+        rows = self._rows(stations)
+        self._state["uplink_lost_at_s"][rows] = np.nan
+        self._memory.commit(self._now_s, self._state, rows)
+
+    def reboot(self, stations: Collection[str]) -> None:
+        rows = self._rows(stations)
+        self._state["up_at_s"][rows] = self._now_s + self._facts.reboot_s
+        self._memory.commit(self._now_s, self._state, rows)
+
+    def export_journal(self, directory: Path) -> None:
+        write_polled_journal(
+            self._memory,
+            self._entries,
+            directory,
+            self._setup.memory_path.stem,
+            interval_length_s=self._facts.interval_length_s,
+            roll_over_wh=self._facts.register_roll_over_wh,
+        )
+
+    # What the shard asks of its kind.
+
+    def _prepare(self, kept: Kept | None) -> None:
+        if kept is None:
+            self._state["window_start_s"] = np.nan
+
+    async def _open(self) -> None:
+        """A gateway has supply from the first frame on: until then nobody listens, unless it did before a restart."""
+        if self._resumed:
+            self._open_due_s[self._state["energised"][self._heads]] = self._now_s
+
+    async def _close(self) -> None:
+        for gateway in self._gateways:
+            gateway.close()
+
+    def _timers(self) -> tuple[NDArray[np.float64], ...]:
+        return (self._open_due_s,)
+
+    async def _run_second(self, now_s: int) -> None:
+        for number in np.flatnonzero(self._open_due_s <= now_s).tolist():
+            self._open_due_s[number] = NEVER_S
+            await self._gateways[number].open()
+
+    def _first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
+        self._state["energised"] = energised
+        # As if they had been on for long.
+        self._state["up_at_s"] = now_s
+        self._open_due_s[energised[self._heads]] = now_s
+
+    def _supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
+        self._state["energised"][lost] = False
+        self._state["energised"][back] = True
+        self._state["up_at_s"][back] = now_s + self._facts.start_up_s
+        for number in np.flatnonzero(np.isin(self._heads, lost)).tolist():
+            self._open_due_s[number] = NEVER_S
+            self._gateways[number].close()
+        self._open_due_s[np.isin(self._heads, back)] = math.ceil(now_s + self._facts.gateway_boot_s)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # Reading.
+
+    def _read(self, row: int, address: int, count: int) -> list[int] | None:
+        """All registers of a meter at the present instant, or None if it does not answer."""
+        state = self._state[row]
+        if not state["energised"] or state["up_at_s"] > self._now_s or not np.isnan(state["uplink_lost_at_s"]):
+            return None
+        if self._physics is None:
+            return None
+        instant = (self._now_s, self._physics.frame.sequence)
+        if instant != self._shown_at:
+            self._shown_at = instant
+            self._shown.clear()
+        registers = self._shown.get(row)
+        if registers is None:
+            registers = self._shown[row] = registers_of(self._values(row))
+        if reads_energy(address, count) and state["window_start_s"] != self._now_s:
+            try:
+                self._keep_poll(row)
+            except MemoryFailedError as error:
+                # pymodbus would only log it and answer "device failure".
+                self._failure = error
+                return None
+        return registers
+
+    def _energies_wh(self, row: int) -> NDArray[np.int64]:
+        """Registers (8,) as they are displayed: import and export in total, then per phase."""
+        assert self._physics is not None
+        rows = np.array([row])
+        energies = self._physics.energy_at(rows, np.array([float(self._now_s)]))
+        shown: NDArray[np.int64] = self._metrology.displayed(self._metrology.registers(rows, *energies))[0]
+        return shown
+
+    def _values(self, row: int) -> dict[str, float]:
+        assert self._physics is not None
+        frame = self._physics.frame
+        gain = self._metrology.gain(row)
+        power_w, reactive_var = frame.active_power_w[row] * gain, frame.reactive_power_var[row] * gain
+        voltage_v = frame.voltage_v[row]
+        apparent_va = np.hypot(power_w, reactive_var)
+        current_a = np.divide(apparent_va, voltage_v, out=np.zeros(3), where=voltage_v > 0)
+        values = {
+            "active_power_w": float(power_w.sum()),
+            "reactive_power_var": float(reactive_var.sum()),
+            "power_factor": _power_factor(float(power_w.sum()), float(reactive_var.sum())),
+            "frequency_hz": self._facts.frequency_hz,
+        }
+        for phase in range(3):
+            values[f"voltage_l{phase + 1}_v"] = float(voltage_v[phase])
+            values[f"current_l{phase + 1}_a"] = float(current_a[phase])
+            values[f"active_power_l{phase + 1}_w"] = float(power_w[phase])
+        energy_kwh = (self._energies_wh(row) / 1000).tolist()
+        names = ("import", "export", *(f"{way}_l{phase}" for way in ("import", "export") for phase in (1, 2, 3)))
+        values |= {f"{name}_kwh": energy for name, energy in zip(names, energy_kwh, strict=True)}
+        values["total_kwh"] = energy_kwh[0] + energy_kwh[1]
+        return values
+
+    def _keep_poll(self, row: int) -> None:
+        assert self._physics is not None
+        now_s = self._now_s
+        energies_wh = [shown_wh(energy_wh) for energy_wh in self._energies_wh(row).tolist()]
+        power_w = round(float(np.float32(self._physics.frame.active_power_w[row].sum() * self._metrology.gain(row))))
+        decivolts = [round(float(np.float32(volts)) * 10) for volts in self._physics.frame.voltage_v[row].tolist()]
+        self._state["window_start_s"][row] = now_s
+        # An interval record whose energies are registers.
+        record = (now_s, row, *energies_wh[:2], 0, 0, *energies_wh[2:], power_w, *decivolts, 0, now_s, now_s, now_s)
+        self._memory.commit(now_s, self._state, np.array([row]), intervals=[record])
+
+
+def _power_factor(active_w: float, reactive_var: float) -> float:
+    apparent_va = math.hypot(active_w, reactive_var)
+    return active_w / apparent_va if apparent_va else 1.0
+
+
+def _lines(entries: tuple[ShipmentEntry, ...]) -> dict[tuple[str, int], dict[int, int]]:
+    """The meters (rows) of each gateway by unit identifier. Raises FleetError with every fault."""
+    lines: dict[tuple[str, int], dict[int, int]] = {}
+    faults = []
+    for row, entry in enumerate(entries):
+        place, _, unit = entry.address.partition("/")
+        host, _, port = place.rpartition(":")
+        if not host or not port.isdigit() or not unit.isdigit() or not 1 <= int(unit) <= 247:
+            faults.append(f"{entry.serial}: address {entry.address!r} is not host:port/unit with a unit from 1 to 247")
+            continue
+        units = lines.setdefault((host, int(port)), {})
+        if int(unit) in units:
+            faults.append(f"{entry.serial}: unit {unit} of {place} is already taken")
+        units[int(unit)] = row
+    if faults:
+        raise FleetError("; ".join(faults))
+    return lines
