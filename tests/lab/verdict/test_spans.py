@@ -74,8 +74,8 @@ def test_an_estimate_of_what_was_answered_must_be_right_too(run: Run) -> None:
 
 
 def test_an_estimate_that_no_poll_bears_out_fails(run: Run) -> None:
-    run.drop("journal", [METER * INTERVALS])
-    run.stored["quality"][METER * INTERVALS] = "estimated"
+    run.drop("journal", [METER * INTERVALS + 1])
+    run.stored["quality"][METER * INTERVALS + 1] = "estimated"
     assert value(judge(run.tables(), run.context()), "reads.estimates_conserve") == 1
 
 
