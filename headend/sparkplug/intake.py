@@ -14,6 +14,8 @@ from headend.sparkplug.session import Definitions, EdgeSession
 
 #: An edge node is asked for a rebirth no more often.
 REBIRTH_EVERY_S = 5.0
+#: A collector that has sent no birth by then, after we came ourselves, is asked: it may have sent it before we heard.
+CENSUS_AFTER_S = 10.0
 #: A collector that has not come by then, after we came ourselves, is not there.
 ABSENT_AFTER_S = 300.0
 _METERS = "Properties/Meters"
@@ -53,6 +55,7 @@ class SparkplugIntake:
         self._lengths_s: dict[str, int] = {}
         self._asked_s: dict[str, float] = {}
         self._wanted_s: dict[str, float] = {}
+        self._census_at_s: float | None = None
         self._absent_at_s: float | None = None
 
     @property
@@ -62,11 +65,12 @@ class SparkplugIntake:
 
     def connected(self, now_s: float) -> None:
         """We are there: collectors send their births now."""
+        self._census_at_s = now_s + CENSUS_AFTER_S
         self._absent_at_s = now_s + ABSENT_AFTER_S
 
     def disconnected(self) -> None:
         """What edge nodes say from now on we do not hear: when we are back, their births count."""
-        self._absent_at_s = None
+        self._census_at_s = self._absent_at_s = None
         self._wanted_s.clear()
         for session in self._sessions.values():
             session.forget()
@@ -74,12 +78,16 @@ class SparkplugIntake:
     def next_due_s(self) -> float | None:
         """The next instant at which `advance` has something to do."""
         due_s = [*self._wanted_s.values()]
-        if self._absent_at_s is not None:
-            due_s.append(self._absent_at_s)
+        due_s += [at_s for at_s in (self._census_at_s, self._absent_at_s) if at_s is not None]
         return min(due_s, default=None)
 
     def advance(self, now_s: float) -> None:
-        """Ask for the rebirths that had to wait; note which collectors have not come."""
+        """Ask for the rebirths that had to wait and for births not heard; note which collectors have not come."""
+        if self._census_at_s is not None and self._census_at_s <= now_s:
+            self._census_at_s = None
+            for edge, session in self._sessions.items():
+                if not session.online:
+                    self._want(edge, now_s)
         for edge in [edge for edge, due_s in self._wanted_s.items() if due_s <= now_s]:
             self._ask(edge, now_s)
         if self._absent_at_s is not None and self._absent_at_s <= now_s:

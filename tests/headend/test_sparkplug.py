@@ -294,6 +294,21 @@ async def test_what_cannot_be_stored_is_kept_raw_with_its_reason(
 
 
 @on_both_brokers
+async def test_collectors_whose_births_were_not_heard_are_asked_for_them_once(
+    head_end: HeadEnd, edge: EdgeNode, clock: ManualClock
+) -> None:
+    edge.birth(MESH, PLC)
+    await head_end.settle()
+    assert head_end.next_due() is not None
+    clock.set(START_S + 10)
+    await head_end.advance()
+    assert (await head_end.settle()).commanded == ["COL0002"]
+    clock.set(START_S + 20)
+    await head_end.advance()
+    assert (await head_end.settle()).commanded == []
+
+
+@on_both_brokers
 async def test_a_command_and_its_answer(
     head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, shipment: Shipment, database: Reader
 ) -> None:
@@ -302,8 +317,8 @@ async def test_a_command_and_its_answer(
     await head_end.settle()
     clock.set(START_S + 3600 + 120)
     await head_end.advance()
-    # The other profile reports only every four hours: it owes nothing yet.
-    assert (await head_end.settle()).commanded == [DIRECT]
+    # The other profile reports only every four hours: it owes nothing yet. A collector that never came is asked too.
+    assert (await head_end.settle()).commanded == ["COL0002", DIRECT]
     for hour in (2, 3, 4):
         clock.set(START_S + hour * 3600 + 1)
         edge.block(PLC, range(START_S + (hour - 1) * 3600 + LENGTH_S, START_S + hour * 3600 + 1, LENGTH_S))
