@@ -299,11 +299,13 @@ async def test_collectors_whose_births_were_not_heard_are_asked_for_them_once(
 ) -> None:
     edge.birth(MESH, PLC)
     await head_end.settle()
-    assert head_end.next_due() is not None
-    clock.set(START_S + 10)
+    assert head_end.next_due() == START_S + 60
     await head_end.advance()
-    assert (await head_end.settle()).commanded == ["COL0002"]
-    clock.set(START_S + 20)
+    assert head_end.next_due() == START_S + 70
+    clock.set(START_S + 70)
+    await head_end.advance()
+    assert (await head_end.settle()).commanded == [OTHER]
+    clock.set(START_S + 80)
     await head_end.advance()
     assert (await head_end.settle()).commanded == []
 
