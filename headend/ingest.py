@@ -95,6 +95,10 @@ class Ingest:
             "latency_histogram": self._latencies.to_dict(),
         }
 
+    def stored(self, rows: int) -> None:
+        """So many interval rows were committed past the messages: those of polled meters."""
+        self.rows += rows
+
     # From the links.
 
     def receive(

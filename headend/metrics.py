@@ -38,6 +38,7 @@ class Metrics:
         )
         self.recovery_requests = Counter(f"{name}_recovery_requests", "Load profiles asked for", registry=registry)
         self.rebirths = Counter(f"{name}_rebirth_requests", "Births asked for anew", registry=registry)
+        self.polls = Counter(f"{name}_polls", "Modbus polls by what became of them", ["result"], registry=registry)
         self.outages = Counter(f"{name}_outages", "Outages found, momentary ones included", registry=registry)
         self.reconnects = Counter(f"{name}_reconnects", "Connections to the broker after the first", registry=registry)
         self.database_retries = Counter(

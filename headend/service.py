@@ -18,6 +18,7 @@ from headend.errors import BrokerRefused, BrokerUnavailable, MetricsPortError
 from headend.ingest import Ingest
 from headend.log import logger
 from headend.metrics import Metrics
+from headend.modbus.poller import Poller
 from headend.mqtt import MqttLink, Session
 from headend.outages.model import NetworkModel, read_network_model
 from headend.outages.watch import OutageWatch
@@ -101,6 +102,18 @@ class HeadEnd:
         recorder = Recorder(self._recovery, self._outages, online)
         self._ingest = Ingest(settings, self._clock, recorder, self._outages, self._database, self.metrics)
         self._link = self._direct_link(recorder)
+        self._poller = Poller(
+            settings,
+            self._clock,
+            self._devices,
+            self._database,
+            self.metrics,
+            on_rows=self._ingest.stored,
+            on_failure=self._fail,
+        )
+        if self._poller.is_needed:
+            await self._database.run(self._poller.rebuild)
+            self._running.push_async_callback(self._poller.stop)
         if any(device.driver.protocol == "sparkplug" for device in self._devices):
             self._host, self._edges = self._sparkplug_host(recorder)
         if settings.metrics_port is not None:
@@ -260,16 +273,18 @@ class HeadEnd:
         # Without the link nothing can be asked; the sweep comes after it.
         other_s = self._recovery.next_due_s(now_s) if self._connect_at_s is None else self._connect_at_s
         edges_s = None if self._edges is None else self._edges.next_due_s()
-        due_s = [due_s for due_s in (other_s, edges_s, self._outages.next_due_s(now_s)) if due_s is not None]
+        wishes_s = (other_s, edges_s, self._poller.next_due_s(), self._outages.next_due_s(now_s))
+        due_s = [due_s for due_s in wishes_s if due_s is not None]
         return min(due_s, default=None)
 
     async def advance(self) -> None:
-        """Do what is due at the clock's instant: ask edge nodes, look for outages, reconnect, or sweep for gaps."""
+        """Do what is due at the clock's instant: ask edge nodes and meters, look for outages, reconnect, sweep."""
         self._raise_failure()
         now_s = self._clock.now()
         if self._edges is not None:
             self._edges.advance(now_s)
             self._ingest.recorded()
+        self._poller.advance(now_s)
         look_s = self._outages.next_due_s(now_s)
         if look_s is not None and look_s <= now_s:
             await self._outages.look(now_s)
@@ -288,6 +303,7 @@ class HeadEnd:
         Without a connection: when everything received is committed. A lost database is waited for.
         """
         self._raise_failure()
+        await self._poller.settle()
         connected = all(await asyncio.gather(*(self._passed(link) for link in self._links())))
         if not connected:
             flushed = asyncio.ensure_future(self._ingest.flush())

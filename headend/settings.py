@@ -41,6 +41,8 @@ class HeadEndSettings(BaseSettings):
     # A meter's load profile reaches back some weeks; what is older cannot be asked for.
     recovery_horizon_s: int = Field(default=40 * 86400, gt=0)
     recovery_max_per_sweep: int = Field(default=5000, ge=1)
+    # A Modbus request without an answer is given up then, on the wall clock.
+    poll_timeout_s: float = Field(default=3.0, gt=0)
 
     # Losses of supply that lie so close by the meters' clocks are one event.
     outage_together_s: float = Field(default=3.0, gt=0)

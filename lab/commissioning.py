@@ -127,6 +127,7 @@ def _drawn(count: int, mix: Sequence[tuple[VendorProfile, float]], seed: int) ->
     if count >= len(mix):
         for index in range(len(mix)):
             bounds[index] = max(bounds[index], (bounds[index - 1] if index else 0) + 1)
+        bounds[-1] = count
         for index in range(len(mix) - 2, -1, -1):
             bounds[index] = min(bounds[index], bounds[index + 1] - 1)
     firsts = [0, *bounds[:-1]]

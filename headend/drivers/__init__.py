@@ -166,10 +166,11 @@ def known_profiles() -> tuple[str, ...]:
 @cache
 def _drivers() -> dict[str, Driver]:
     # Imported late: a driver module imports the types above.
-    from headend.drivers import rl_dsp, sparkplug
+    from headend.drivers import rl_dsp, sdm630, sparkplug
 
     drivers = (
         rl_dsp.DRIVER,
+        sdm630.DRIVER,
         *sparkplug.DRIVERS,
     )
     return {driver.vendor_profile: driver for driver in drivers}

@@ -78,7 +78,7 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
     planned = actions(
         [
             Disturbance("outage", "", 100, 1000, "transformer T1"),
-            Disturbance("uplink_loss", "", 950, 1100, serials=["A", "B"]),
+            Disturbance("uplink_loss", "", 950, 1100, stations=["A", "B"]),
             Disturbance("kill", "", 900, 1200, "headend"),
             Disturbance("kill", "", 1300, 1400, "broker"),
         ]

@@ -72,7 +72,7 @@ async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_
     planned = actions(
         [
             Disturbance("outage", "", 102, 104, "service 7"),
-            Disturbance("uplink_loss", "", 103, 105, serials=["A"]),
+            Disturbance("uplink_loss", "", 103, 105, stations=["A"]),
             Disturbance("kill", "", 103, 105, "broker"),
         ]
     )

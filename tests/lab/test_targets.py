@@ -10,10 +10,13 @@ from typing import Any
 import pandapower as pp
 import pytest
 
+from lab.commissioning import commission, vendor_mix
 from lab.errors import UserError
+from lab.geography import Place
 from lab.link import Body
 from lab.parts.grid import GridPart
 from lab.scenario import Scenario, anchored_feeder, load_scenario, parse_scenario
+from lab.scenario_model import FleetChoice
 from lab.targets import APART_S, choose_targets
 from lab.timeline import Disturbance
 
@@ -51,20 +54,36 @@ def street(directory: Path, houses: int) -> str:
     return f"file:{path}"
 
 
-async def targets(scenario: Scenario, feeder: str, meters: int | None = None) -> tuple[list[Disturbance], set[str]]:
+async def targets(
+    scenario: Scenario, feeder: str, meters: int | None = None, preset: str = "cellular"
+) -> tuple[list[Disturbance], set[str]]:
     link = DirectLink()
     reply = await link.call("grid", "init", feeder=feeder, seed=scenario.seed, start_s=START_S)
     points: Sequence[str] = reply.body["usage_points"][:meters]
-    serial_of = {point: f"M-{point}" for point in points}
-    chosen = await choose_targets(scenario, start_s=START_S, link=link, grid="grid", serial_of=serial_of)  # type: ignore[arg-type]  # only `call` is used
-    return chosen, set(serial_of.values())
+    places = [Place(*place) for place in reply.body["places"][:meters]]
+    mix = vendor_mix(FleetChoice(preset=preset))
+    fleet = commission(points, places, mix, group="g", seed=scenario.seed, new_gateway=lambda: "127.0.0.1:1502")
+    chosen = await choose_targets(scenario, start_s=START_S, link=link, grid="grid", fleet=fleet)  # type: ignore[arg-type]  # only `call` is used
+    return chosen, {meter.serial for meter in fleet.meters}
 
 
 async def test_quickstart_on_its_own_feeder_is_as_it_is_written() -> None:
     scenario = load_scenario("quickstart")
-    chosen, _ = await targets(scenario, "schutterwald")
+    chosen, serials = await targets(scenario, "schutterwald", preset="bakeoff")
     assert not any("(" in each.label for each in chosen)
-    assert [len(each.serials) for each in chosen if each.kind == "uplink_loss"] == [60]
+    collector, meters = (each for each in chosen if each.kind == "uplink_loss")
+    (name,) = collector.stations
+    assert name.startswith("COL")
+    assert collector.label.startswith(f"uplink loss: collector {name}, ")
+    assert len(meters.stations) == 60
+    assert set(meters.stations) < serials
+
+
+async def test_a_fleet_without_collectors_loses_meters_instead() -> None:
+    chosen, serials = await targets(load_scenario("quickstart"), "schutterwald")
+    instead = next(each for each in chosen if each.kind == "uplink_loss")
+    assert instead.label == "uplink loss: 200 meters (this fleet has no collector)"
+    assert set(instead.stations) < serials
 
 
 @pytest.mark.parametrize("houses", [2, 4, 30])
@@ -76,15 +95,16 @@ async def test_quickstart_fits_a_street(tmp_path: Path, houses: int) -> None:
     assert all(each.target.startswith("section ") for each in outages), "the one transformer would darken everybody"
     assert all("1 customers (in place of a transformer with 50–200" in outages[row].label for row in (0, 2))
     assert "the nearest to 10–60 customers" in outages[1].label
-    (loss,) = [each for each in chosen if each.kind == "uplink_loss"]
-    assert set(loss.serials) < serials
+    instead, loss = (each for each in chosen if each.kind == "uplink_loss")
+    assert set(instead.stations) < serials
+    assert set(loss.stations) < serials
     if houses == 30:
-        assert "(60 asked for; one in 5 of 27 left)" in loss.label
-        assert len(loss.serials) == 5
+        assert "(60 asked for; one in 5 of 22 left)" in loss.label
+        assert len(loss.stations) == 4
         assert len({each.target for each in outages}) == 3, "nobody is hit twice without need"
     for one in chosen:
         for other in chosen:
-            if one is not other and set(one.serials) & set(other.serials):
+            if one is not other and set(one.stations) & set(other.stations):
                 assert max(one.from_s, other.from_s) - min(one.until_s, other.until_s) >= APART_S
 
 

@@ -1,0 +1,5 @@
+"""The vendor profile `sdm630`: polled, so it has no messages to decode (headend/modbus)."""
+
+from headend.drivers import Driver
+
+DRIVER = Driver(vendor_profile="sdm630", protocol="modbus", interval_length_s=900, report_every_s=900)

@@ -1,0 +1,248 @@
+"""When meters behind gateways are asked, on the injected clock, and what becomes of the answers.
+
+Each meter is polled at each boundary of its interval grid. Gateways are polled side by side, the meters of one after
+the other; whoever did not answer is asked again a few times, and at the next boundary the old one is given up. So a
+gateway that is slow or dead delays nobody but itself. Answers are committed as they come. What is known of each meter's
+registers is in the database, so a head-end that was down estimates over its own absence.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from headend.clock import Clock
+from headend.database import Connection, Database
+from headend.log import logger
+from headend.metrics import Metrics
+from headend.modbus import store
+from headend.modbus.estimation import Known, RegisterBackwards, intervals_between
+from headend.modbus.gateway import Answer, GatewayLink
+from headend.modbus.sdm630 import ROLL_OVER_WH
+from headend.record import communication_states
+from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
+
+NEAR_S = 60
+"""A poll so late is none of the boundary any more."""
+RETRIES_AT_S = (5, 15, 35)
+GIVEN_UP_AFTER = 3
+"""A gateway that was silent at so many boundaries is tried once at each, without repetition."""
+
+
+@dataclass(slots=True)
+class _Gateway:
+    link: GatewayLink
+    devices: list[EndDevice]
+    waiting: list[EndDevice] = field(default_factory=list)
+    silent_rounds: int = 0
+    heard: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class _Round:
+    """One boundary of the meters of one interval length."""
+
+    def __init__(self, length_s: int, boundary_s: int) -> None:
+        self.length_s = length_s
+        self.boundary_s = boundary_s
+        self.retries = [boundary_s + after_s for after_s in RETRIES_AT_S if after_s < min(NEAR_S, length_s)]
+        self.over = False
+
+
+class Poller:
+    """The polled ones among the registered devices. Belongs to the running loop."""
+
+    def __init__(
+        self,
+        settings: HeadEndSettings,
+        clock: Clock,
+        devices: Sequence[EndDevice],
+        database: Database,
+        metrics: Metrics,
+        *,
+        on_rows: Callable[[int], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._metrics = metrics
+        self._on_rows = on_rows
+        self._on_failure = on_failure
+        by_place: defaultdict[tuple[int, str], list[EndDevice]] = defaultdict(list)
+        for device in devices:
+            if device.driver.is_polled:
+                place = device.address.rpartition("/")[0]
+                by_place[device.driver.interval_length_s, place].append(device)
+        self._gateways: defaultdict[int, list[_Gateway]] = defaultdict(list)
+        for (length_s, place), members in by_place.items():
+            link = GatewayLink(place, timeout_s=settings.poll_timeout_s)
+            self._gateways[length_s].append(_Gateway(link, members))
+        self._rounds: dict[int, _Round] = {}
+        # The boundary at this very instant counts.
+        self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
+        self._known: dict[int, Known] = {}
+        self._online: dict[int, bool] = {}
+        self._batch = store.PollBatch()
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anybody to poll."""
+        return bool(self._gateways)
+
+    async def rebuild(self, connection: Connection) -> None:
+        """Go on where an earlier life ended."""
+        self._known = await store.last_registers(connection)
+        polled = {
+            device.id for gateways in self._gateways.values() for gateway in gateways for device in gateway.devices
+        }
+        states = await communication_states(connection)
+        self._online = {meter: online for meter, online in states.items() if meter in polled}
+
+    def next_due_s(self) -> float | None:
+        """The next instant at which `advance` has something to do."""
+        due_s: list[float] = list(self._next_s.values())
+        for length_s, current in self._rounds.items():
+            if current.retries and any(self._repeats(gateway) for gateway in self._gateways[length_s]):
+                due_s.append(current.retries[0])
+        return min(due_s, default=None)
+
+    def advance(self, now_s: float) -> None:
+        """Launch the polls that are due."""
+        for length_s, gateways in self._gateways.items():
+            if self._next_s[length_s] <= now_s:
+                self._end_round(length_s, now_s)
+                boundary_s = int(now_s // length_s) * length_s
+                self._next_s[length_s] = boundary_s + length_s
+                if now_s - boundary_s <= NEAR_S:
+                    self._rounds[length_s] = current = _Round(length_s, boundary_s)
+                    for gateway in gateways:
+                        gateway.waiting = list(gateway.devices)
+                        gateway.heard = False
+                        self._launch(gateway, current)
+            found = self._rounds.get(length_s)
+            if found is not None and found.retries and found.retries[0] <= now_s:
+                found.retries = [at_s for at_s in found.retries if at_s > now_s]
+                for gateway in gateways:
+                    if self._repeats(gateway) and (gateway.task is None or gateway.task.done()):
+                        self._metrics.polls.labels("repeated").inc(len(gateway.waiting))
+                        self._launch(gateway, found)
+
+    async def settle(self) -> None:
+        """Return when no poll is under way and all answers are committed."""
+        while tasks := [
+            task
+            for task in (self._writer, *(gateway.task for gateway in self._all()))
+            if task is not None and not task.done()
+        ]:
+            await asyncio.wait(tasks)
+
+    async def stop(self) -> None:
+        """Give up what is under way, commit what was answered, close the connections."""
+        for gateway in self._all():
+            if gateway.task is not None:
+                gateway.task.cancel()
+        await asyncio.gather(*(g.task for g in self._all() if g.task is not None), return_exceptions=True)
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
+        for gateway in self._all():
+            gateway.link.close()
+
+    def _all(self) -> list[_Gateway]:
+        return [gateway for gateways in self._gateways.values() for gateway in gateways]
+
+    def _repeats(self, gateway: _Gateway) -> bool:
+        return bool(gateway.waiting) and (gateway.heard or gateway.silent_rounds < GIVEN_UP_AFTER)
+
+    def _launch(self, gateway: _Gateway, current: _Round) -> None:
+        before = gateway.task
+        gateway.task = asyncio.create_task(self._poll(gateway, current, before))
+        gateway.task.add_done_callback(self._ended)
+
+    async def _poll(self, gateway: _Gateway, current: _Round, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            # Of the boundary before: it ends with the request that it is waiting for.
+            await asyncio.wait({before})
+        asked = list(gateway.waiting)
+        async for answer in gateway.link.poll(asked, lambda: current.over):
+            if current.over:
+                return
+            gateway.heard = True
+            self._take(answer, gateway, current)
+        self._metrics.polls.labels("unanswered").inc(len(gateway.waiting))
+
+    def _take(self, answer: Answer, gateway: _Gateway, current: _Round) -> None:
+        now_s = self._clock.now()
+        device = answer.device
+        if answer.registers is None:
+            assert answer.fault is not None
+            self._bury(device, answer.raw, answer.fault.reason, answer.fault.detail, now_s)
+            return
+        gateway.waiting.remove(device)
+        self._metrics.polls.labels("answered").inc()
+        self._communication(device, now_s, online=True)
+        registers = answer.registers
+        batch = self._batch
+        batch.registers.append((device.id, current.boundary_s, now_s, registers))
+        before, after = self._known.get(device.id), Known(current.boundary_s, registers.import_wh, registers.export_wh)
+        self._known[device.id] = after
+        if before is not None and before.boundary_s < after.boundary_s:
+            try:
+                shares = intervals_between(before, after, length_s=current.length_s, roll_over_wh=ROLL_OVER_WH)
+            except RegisterBackwards as error:
+                logger().warning("a register runs backwards: was the meter replaced?", serial=device.serial)
+                self._bury(device, b"", "register_backwards", str(error), now_s)
+                shares = []
+            for share in shares:
+                ends = share.start_s + current.length_s == after.boundary_s
+                batch.intervals.append((device.id, current.length_s, now_s, share, registers if ends else None))
+        self._write_soon()
+
+    def _end_round(self, length_s: int, now_s: float) -> None:
+        """The boundary before is given up: whoever has not answered is not there."""
+        ended = self._rounds.pop(length_s, None)
+        if ended is None:
+            return
+        ended.over = True
+        for gateway in self._gateways[length_s]:
+            gateway.silent_rounds = 0 if gateway.heard else gateway.silent_rounds + 1
+            for device in gateway.waiting:
+                self._communication(device, now_s, online=False)
+
+    def _communication(self, device: EndDevice, now_s: float, *, online: bool) -> None:
+        if self._online.get(device.id) != online:
+            self._online[device.id] = online
+            self._batch.communications.append((device.id, now_s, online))
+            self._write_soon()
+
+    def _bury(self, device: EndDevice, raw: bytes, reason: str, detail: str, now_s: float) -> None:
+        self._batch.dead_letters.append((now_s, f"modbus/{device.address}", raw, reason, f"{device.serial}: {detail}"))
+        self._metrics.dead_letters.labels(reason).inc()
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+            self._writer.add_done_callback(self._ended)
+
+    async def _write(self) -> None:
+        # What the other gateways answer at this instant comes along.
+        await asyncio.sleep(0)
+        while self._batch:
+            batch, self._batch = self._batch, store.PollBatch()
+
+            async def work(connection: Connection, batch: store.PollBatch = batch) -> int:
+                return await store.write(connection, batch, committed_s=self._clock.now())
+
+            rows = await self._database.run(work)
+            self._metrics.rows.inc(rows)
+            self._on_rows(rows)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._on_failure(error)
+
+
+def _ceiling(now_s: float, length_s: int) -> int:
+    return -int(-now_s // length_s) * length_s

@@ -1,0 +1,114 @@
+"""What polls come to in the database: registers, intervals, communication, and what could not be used."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from headend.database import Connection
+from headend.modbus.estimation import Known, Share
+from headend.modbus.sdm630 import Registers
+
+ACTUAL, ESTIMATED = 0, 1
+
+
+@dataclass(slots=True)
+class PollBatch:
+    """Rows to be written. Times are epoch s."""
+
+    #: meter id, boundary, instant of the answer, registers
+    registers: list[tuple[int, int, float, Registers]] = field(default_factory=list)
+    #: meter id, interval length, instant of the answer, interval, registers at its end if they are known
+    intervals: list[tuple[int, int, float, Share, Registers | None]] = field(default_factory=list)
+    #: meter id, instant, whether it answers
+    communications: list[tuple[int, float, bool]] = field(default_factory=list)
+    #: instant, topic, block as it came, reason, detail
+    dead_letters: list[tuple[float, str, bytes, str, str]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.registers or self.intervals or self.communications or self.dead_letters)
+
+
+async def write(connection: Connection, batch: PollBatch, *, committed_s: float) -> int:
+    """Write a batch inside the caller's transaction; returns how many intervals are new. Idempotent."""
+    if batch.registers:
+        await connection.execute(
+            "INSERT INTO register_reading (meter_id, boundary, read_at, import_register_wh, export_register_wh,"
+            " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, committed_at)"
+            " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, to_timestamp(%s)"
+            " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::int8[],"
+            " %s::float8[], %s::float8[], %s::float8[]) AS g (m, b, r, i, e, p, v1, v2, v3) ON CONFLICT DO NOTHING",
+            [
+                committed_s,
+                *_columns(
+                    [
+                        (meter, boundary_s, at_s, r.import_wh, r.export_wh, r.active_power_w, *r.voltages_v)
+                        for meter, boundary_s, at_s, r in batch.registers
+                    ]
+                ),
+            ],
+        )
+    inserted = 0
+    if batch.intervals:
+        cursor = await connection.execute(
+            "INSERT INTO interval_reading (meter_id, interval_start, interval_length_s, import_wh, export_wh, quality,"
+            " device_time, received_at, import_register_wh, export_register_wh, import_power_w, export_power_w,"
+            " voltage_l1_v, voltage_l2_v, voltage_l3_v, committed_at, revision, origin)"
+            " SELECT m, to_timestamp(s), l, i, e, q, to_timestamp(s + l), to_timestamp(t), ir, er, ip, ep, v1, v2, v3,"
+            " to_timestamp(%s), 0, 0"
+            " FROM unnest(%s::int[], %s::float8[], %s::int[], %s::int8[], %s::int8[], %s::int2[], %s::float8[],"
+            " %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[], %s::float8[], %s::float8[])"
+            " AS g (m, s, l, i, e, q, t, ir, er, ip, ep, v1, v2, v3) ON CONFLICT DO NOTHING",
+            [committed_s, *_columns([_interval_row(*row) for row in batch.intervals])],
+        )
+        inserted = cursor.rowcount
+    if batch.communications:
+        columns = _columns(list(batch.communications))
+        await connection.execute(
+            "INSERT INTO device_communication (meter_id, at, online) SELECT m, to_timestamp(a), o"
+            " FROM unnest(%s::int[], %s::float8[], %s::bool[]) AS c (m, a, o)"
+            " ON CONFLICT (meter_id, at) DO UPDATE SET online = excluded.online",
+            columns,
+        )
+        await connection.execute(
+            "INSERT INTO device_state (meter_id, online, received_at)"
+            " SELECT DISTINCT ON (m) m, o, to_timestamp(a)"
+            " FROM unnest(%s::int[], %s::float8[], %s::bool[]) AS c (m, a, o) ORDER BY m, a DESC"
+            " ON CONFLICT (meter_id) DO UPDATE SET online = excluded.online, received_at = excluded.received_at",
+            columns,
+        )
+    if batch.dead_letters:
+        await connection.execute(
+            "INSERT INTO dead_letter (id, received_at, topic, payload, reason, detail)"
+            " SELECT i, to_timestamp(r), t, p, w, d"
+            " FROM unnest(%s::uuid[], %s::float8[], %s::text[], %s::bytea[], %s::text[], %s::text[])"
+            " AS l (i, r, t, p, w, d)",
+            [[uuid.uuid4() for _ in batch.dead_letters], *_columns(list(batch.dead_letters))],
+        )
+    return inserted
+
+
+async def last_registers(connection: Connection) -> dict[int, Known]:
+    """The latest answered poll of each meter, by meter id."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT ON (meter_id) meter_id, extract(epoch FROM boundary)::int8, import_register_wh,"
+        " export_register_wh FROM register_reading ORDER BY meter_id, boundary DESC"
+    )
+    return {
+        int(str(meter)): Known(int(str(boundary_s)), int(str(import_wh)), int(str(export_wh)))
+        for meter, boundary_s, import_wh, export_wh in await cursor.fetchall()
+    }
+
+
+def _interval_row(meter: int, length_s: int, at_s: float, share: Share, end: Registers | None) -> tuple[object, ...]:
+    quality = ESTIMATED if share.estimated else ACTUAL
+    head = (meter, share.start_s, length_s, share.import_wh, share.export_wh, quality, at_s)
+    if end is None:
+        return (*head, *(None,) * 7)
+    moment: tuple[object, ...] = (None,) * 5
+    if not share.estimated:
+        moment = (max(end.active_power_w, 0), max(-end.active_power_w, 0), *end.voltages_v)
+    return (*head, end.import_wh, end.export_wh, *moment)
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
