@@ -112,7 +112,7 @@ async def _supervised(request: RunRequest, progress: RunProgress, externals: Ext
         require_free_space(directory, _LEAST_BYTES)
         work = make_private_directory(reaper)
         supervisor = Supervisor(directory / "logs", reaper)
-        lab = asyncio.create_task(_Run(request, progress, externals, directory, work, supervisor).execute())
+        lab = asyncio.create_task(Run(request, progress, externals, directory, work, supervisor).execute())
         watch = asyncio.create_task(supervisor.watch())
         try:
             await asyncio.wait([lab, watch], return_when=asyncio.FIRST_COMPLETED)
@@ -135,7 +135,7 @@ async def _supervised(request: RunRequest, progress: RunProgress, externals: Ext
                 progress.console.print(f"kept: {work}", highlight=False, soft_wrap=True)
 
 
-class _Run:
+class Run:
     """The state of one run while it goes on."""
 
     def __init__(

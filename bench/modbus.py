@@ -1,0 +1,187 @@
+"""Modbus polls a second: the head-end's poller, storing, beside a bare pymodbus loop (`python -m bench modbus`).
+
+Both ask the same gateways of `meters`, which live in another process: each gateway by one connection, all side by side.
+"""
+
+import asyncio
+import csv
+import multiprocessing
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pymodbus.client import AsyncModbusTcpClient
+
+from bench.report import Result, Spread
+from grid.world import WorldFrame
+from headend.clock import ManualClock
+from headend.database import Database
+from headend.metrics import Metrics
+from headend.modbus.poller import Poller
+from headend.registry import read_shipment, register
+from headend.settings import HeadEndSettings
+from headend.writer import prepare
+from lab.reaper import Reaper
+from lab.services.host import make_private_directory
+from lab.services.ports import ReservedPort
+from lab.services.postgres import EmbeddedPostgres
+from lab.shipment import COLUMNS
+from lab.supervisor import Supervisor
+from meters.fleet import BrokerAddress, Fleet
+from meters.shipment import read_shipment as read_meters
+
+START_S = 1_768_435_200
+STEP_S = 900
+REGISTERS = 76
+UNITS = 31
+
+
+def serve(shipment: Path, memory: Path, ready: Connection) -> None:
+    """The gateways, until the other end of `ready` is closed."""
+
+    async def run() -> None:
+        entries = read_meters(shipment)
+        count = len(entries)
+        fleet = Fleet(
+            meters=entries,
+            world_rows=range(count),
+            memory_path=memory,
+            broker=BrokerAddress("127.0.0.1", 1),
+            seed=7,
+            start_s=START_S,
+        )
+        await fleet.start()
+        still = np.zeros((count, 3))
+        frame = WorldFrame(0, START_S, np.ones(count, dtype=bool), still, still, still + 400.0, still, still + 230.0)
+        await fleet.advance(START_S, frame)
+        ready.send("serving")
+        await asyncio.to_thread(_until_closed, ready)
+        await fleet.stop()
+
+    asyncio.run(run())
+
+
+def _until_closed(ready: Connection) -> None:
+    try:
+        ready.recv()
+    except EOFError:
+        # The other side has gone, which is what is waited for.
+        return
+
+
+async def bare_loop(places: Sequence[tuple[str, int]]) -> float:
+    """Polls a second of clients that only read."""
+    clients = [AsyncModbusTcpClient(host, port=port) for host, port in places]
+    await asyncio.gather(*(client.connect() for client in clients))
+
+    async def line(client: AsyncModbusTcpClient) -> None:
+        for unit in range(1, UNITS + 1):
+            response = await client.read_input_registers(0, count=REGISTERS, device_id=unit)
+            assert not response.isError()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(line(client) for client in clients))
+    rate = len(clients) * UNITS / (time.perf_counter() - began)
+    for client in clients:
+        client.close()
+    return rate
+
+
+async def measure(*, rounds: int = 5, gateways: int = 10, boundaries: int = 4) -> Result:
+    """Rounds of the poller at `boundaries` boundaries, then the bare loop as often."""
+    ours, theirs = [], []
+    logs = Path(tempfile.mkdtemp(prefix="amilab-bench-"))
+    with ExitStack() as stack, Reaper(f"bench-{uuid.uuid4().hex[:8]}") as reaper:
+        ports = [stack.enter_context(ReservedPort()) for _ in range(gateways)]
+        shipment = write_shipment(logs, [(port.host, port.port) for port in ports])
+        here, there = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(shipment, logs / "fleet-0.sqlite", there), daemon=True
+        )
+        process.start()
+        there.close()
+        work = make_private_directory(reaper)
+        supervisor = Supervisor(logs, reaper)
+        postgres = EmbeddedPostgres(work, supervisor)
+        try:
+            await postgres.start()
+            await asyncio.to_thread(here.recv)
+            clock = ManualClock(START_S)
+            settings = HeadEndSettings.model_validate(
+                {
+                    "database_url": postgres.url,
+                    "group": "bench",
+                    "shipment": shipment,
+                    "command_key": logs / "command.key",
+                }
+            )
+            metrics = Metrics()
+            database = Database(settings, metrics, prepare=prepare)
+            await database.start()
+            devices = await database.run(
+                lambda connection: register(connection, read_shipment(shipment), now_s=START_S)
+            )
+            faults: list[Exception] = []
+            poller = Poller(
+                settings, clock, devices, database, metrics, on_rows=lambda _rows: None, on_failure=faults.append
+            )
+            await database.run(poller.rebuild)
+            now_s = START_S
+            for number in range(rounds + 1):
+                began = time.perf_counter()
+                for _ in range(boundaries):
+                    clock.set(now_s)
+                    poller.advance(now_s)
+                    await poller.settle()
+                    now_s += STEP_S
+                rate = boundaries * gateways * UNITS / (time.perf_counter() - began)
+                bare = [await bare_loop([(port.host, port.port) for port in ports]) for _ in range(boundaries)]
+                if faults:
+                    raise faults[0]
+                # The first round makes connections and fills caches.
+                if number:
+                    ours.append(rate)
+                    theirs.append(len(bare) / sum(1 / each for each in bare))
+            await poller.stop()
+            await database.stop()
+        finally:
+            here.close()
+            await asyncio.to_thread(process.join, 10)
+            await supervisor.stop_all()
+            postgres.close()
+            shutil.rmtree(logs)
+    return Result(
+        f"modbus ({gateways} gateways of {UNITS} meters)",
+        {
+            "head-end's poller, registers and intervals committed": Spread.of(ours),
+            "bare pymodbus loop": Spread.of(theirs),
+            "poller / bare loop": Spread.of([a / b for a, b in zip(ours, theirs, strict=True)]),
+        },
+        {
+            "head-end's poller, registers and intervals committed": "polls/s",
+            "bare pymodbus loop": "polls/s",
+            "poller / bare loop": "",
+        },
+    )
+
+
+def write_shipment(directory: Path, places: Sequence[tuple[str, int]]) -> Path:
+    """A meter at each unit of each gateway."""
+    key = Ed25519PrivateKey.generate()
+    (directory / "command.key").write_bytes(key.private_bytes_raw())
+    path = directory / "shipment.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS)
+        for number, (host, port) in enumerate(places):
+            for unit in range(1, UNITS + 1):
+                serial = f"AMI{number * UNITS + unit:08d}"
+                lines.writerow((serial, "sdm630", f"UP{serial}", "bench", "", "", "A" * 43, f"{host}:{port}/{unit}"))
+    return path
