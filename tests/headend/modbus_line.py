@@ -1,0 +1,72 @@
+"""A gateway of the tests' own: pymodbus's server, whose meters show what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from functools import partial
+
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+REGISTERS = 76
+
+
+class Line:
+    """Units with imported energy in kWh (`energies`); None answers with exception 0x0B. Counts requests by unit."""
+
+    def __init__(self, port: int, units: int) -> None:
+        self.port = port
+        self.energies: dict[int, float | None] = dict.fromkeys(range(1, units + 1), 1.0)
+        self.asked: list[int] = []
+        self._server: ModbusTcpServer | None = None
+
+    async def open(self) -> None:
+        devices = [
+            SimDevice(
+                unit,
+                [SimData(0, values=[0] * REGISTERS, datatype=DataType.REGISTERS)],
+                action=partial(self._answer, unit),
+            )
+            for unit in self.energies
+        ]
+        self._server = ModbusTcpServer(devices, address=("127.0.0.1", self.port))
+        assert await self._server.listen()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _answer(
+        self, unit: int, _function: int, _start: int, _address: int, _count: int, registers: list[int], _set: object
+    ) -> ExcCodes | None:
+        self.asked.append(unit)
+        energy = self.energies[unit]
+        if energy is None:
+            return ExcCodes.GATEWAY_NO_RESPONSE
+        registers[:] = [0] * REGISTERS
+        registers[0x48:0x4A] = struct.unpack(">2H", struct.pack(">f", energy))
+        return None
+
+
+class SilentLine:
+    """Accepts connections and requests, and never answers."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.asked = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._swallow, "127.0.0.1", self.port)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _swallow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            self.asked.set()
+        writer.close()

@@ -1,0 +1,223 @@
+"""Polled meters in a head-end, over real sockets into a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headend.clock import ManualClock
+from headend.service import HeadEnd
+from tests.headend.fleet import LENGTH_S, START_S, Shipment, serial
+from tests.headend.modbus_line import Line, SilentLine
+from tests.headend.reader import Reader
+from tests.headend.services import Mosquitto, Postgres, free_port, until
+
+pytest_plugins = ["tests.headend.fixtures"]
+
+NORTH, SOUTH = 2, 1
+"""Meters of the two gateways, before the one meter of RL-DSP."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START_S)
+
+
+@pytest.fixture
+def ports() -> tuple[int, int]:
+    return free_port(), free_port()
+
+
+@pytest.fixture
+async def north(ports: tuple[int, int]) -> AsyncIterator[Line]:
+    line = Line(ports[0], NORTH)
+    await line.open()
+    yield line
+    line.close()
+
+
+@pytest.fixture
+async def south(ports: tuple[int, int]) -> AsyncIterator[Line]:
+    line = Line(ports[1], SOUTH)
+    await line.open()
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def shipment(tmp_path: Path, ports: tuple[int, int]) -> Shipment:
+    shipment = Shipment(tmp_path / "shipped", count=NORTH + SOUTH + 1)
+    header, *lines = shipment.path.read_text().splitlines()
+    homes = [f"127.0.0.1:{ports[0]}/{unit}" for unit in range(1, NORTH + 1)]
+    homes += [f"127.0.0.1:{ports[1]}/{unit}" for unit in range(1, SOUTH + 1)]
+    for row, home in enumerate(homes):
+        lines[row] = lines[row].replace("rl-dsp", "sdm630") + home
+    shipment.path.write_text("\n".join([header, *lines]) + "\n")
+    return shipment
+
+
+@pytest.fixture
+def make(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, clock: ManualClock
+) -> Callable[[], HeadEnd]:
+    return lambda: HeadEnd(shipment.settings(postgres.url(), schema, mosquitto.port, poll_timeout_s=0.5), clock)
+
+
+@pytest.fixture
+async def head_end(make: Callable[[], HeadEnd], north: Line, south: Line) -> AsyncIterator[HeadEnd]:
+    head_end = make()
+    await head_end.start()
+    yield head_end
+    await head_end.stop()
+
+
+@pytest.fixture
+def intervals(database: Reader) -> Iterator[Callable[[int], list[tuple[object, ...]]]]:
+    def of(meter: int) -> list[tuple[object, ...]]:
+        return database.rows(
+            "SELECT extract(epoch FROM interval_start)::int8 - %s, import_wh, quality FROM stored_reading"
+            " WHERE serial = %s ORDER BY 1",
+            START_S,
+            serial(meter),
+        )
+
+    return of
+
+
+async def live(head_end: HeadEnd, clock: ManualClock, until_s: float) -> None:
+    """Everything that is due up to `until_s`, at its instant."""
+    while (due_s := head_end.next_due()) is not None and due_s <= until_s:
+        clock.set(max(due_s, clock.now()))
+        await head_end.advance()
+        await head_end.settle()
+    clock.set(until_s)
+
+
+Intervals = Callable[[int], list[tuple[object, ...]]]
+
+
+async def test_two_answered_polls_make_an_actual_interval(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals, database: Reader
+) -> None:
+    await live(head_end, clock, START_S + 10)
+    assert sorted(north.asked) == [1, 2], "polled at the first instant, once each"
+    assert intervals(0) == []
+    north.energies[1] = 1.123
+    await live(head_end, clock, START_S + LENGTH_S + 10)
+    assert intervals(0) == [(0, 123, "actual")]
+    assert intervals(1) == [(0, 0, "actual")]
+    row = database.rows(
+        "SELECT import_register_wh, status, import_l1_wh FROM stored_reading WHERE serial = %s", serial(0)
+    )
+    assert row == [(1123, None, None)]
+
+
+async def test_who_does_not_answer_is_asked_again_within_a_minute(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals
+) -> None:
+    north.energies[2] = None
+    await live(head_end, clock, START_S + 14)
+    assert north.asked == [1, 2, 2], "at the boundary and five seconds later"
+    north.energies[2] = 1.0
+    await live(head_end, clock, START_S + 60)
+    assert north.asked == [1, 2, 2, 2]
+    north.energies[2] = 1.5
+    await live(head_end, clock, START_S + LENGTH_S)
+    assert intervals(1) == [(0, 500, "actual")]
+
+
+async def test_missed_boundaries_are_estimated_and_sum_to_the_register_difference(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals, database: Reader
+) -> None:
+    await live(head_end, clock, START_S + 10)
+    north.energies[1] = None
+    await live(head_end, clock, START_S + 2 * LENGTH_S + 120)
+    north.energies[1] = 1.1
+    await live(head_end, clock, START_S + 3 * LENGTH_S + 10)
+    assert intervals(0) == [(0, 33, "estimated"), (900, 33, "estimated"), (1800, 34, "estimated")]
+    assert [row[1] for row in intervals(1)] == [0, 0, 0]
+    registers = database.rows(
+        "SELECT import_register_wh FROM stored_reading WHERE serial = %s ORDER BY interval_start", serial(0)
+    )
+    assert registers == [(None,), (None,), (1100,)]
+    history = database.rows("SELECT online FROM communication_history WHERE serial = %s ORDER BY at", serial(0))
+    assert history == [(True,), (False,), (True,)]
+
+
+async def test_a_gateway_that_is_away_delays_nobody(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals
+) -> None:
+    await live(head_end, clock, START_S + 10)
+    north.close()
+    await live(head_end, clock, START_S + LENGTH_S + 60)
+    assert intervals(2) == [(0, 0, "actual")]
+    assert intervals(0) == []
+    await north.open()
+    north.energies[1] = 1.002
+    await live(head_end, clock, START_S + 2 * LENGTH_S + 10)
+    assert intervals(0) == [(0, 1, "estimated"), (900, 1, "estimated")]
+
+
+async def test_a_gateway_that_never_answers_delays_nobody(
+    make: Callable[[], HeadEnd], clock: ManualClock, ports: tuple[int, int], south: Line, database: Reader
+) -> None:
+    silent = SilentLine(ports[0])
+    await silent.open()
+    head_end = make()
+    await head_end.start()
+    await head_end.advance()
+    await asyncio.wait_for(silent.asked.wait(), 10)
+    # It still keeps us waiting when the other's registers are committed already.
+    polled = asyncio.create_task(head_end.settle())
+    await until(lambda: database.value("SELECT count(*) FROM register_reading") == SOUTH, "the other gateway's poll")
+    await polled
+    await head_end.stop()
+    silent.close()
+
+
+async def test_a_head_end_that_was_down_estimates_over_its_own_absence(
+    make: Callable[[], HeadEnd], clock: ManualClock, north: Line, south: Line, intervals: Intervals
+) -> None:
+    first = make()
+    await first.start()
+    await live(first, clock, START_S + 10)
+    await first.stop()
+    clock.set(START_S + LENGTH_S + 300)
+    asked = len(north.asked)
+    second = make()
+    await second.start()
+    await live(second, clock, START_S + LENGTH_S + 310)
+    assert len(north.asked) == asked, "the boundary that was missed is over"
+    north.energies[1] = 1.007
+    await live(second, clock, START_S + 2 * LENGTH_S)
+    assert intervals(0) == [(0, 3, "estimated"), (900, 4, "estimated")]
+    await second.stop()
+
+
+async def test_what_no_meter_shows_is_kept_raw_and_counts_as_missed(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals, database: Reader
+) -> None:
+    await live(head_end, clock, START_S + 10)
+    north.energies[1] = float("nan")
+    await live(head_end, clock, START_S + LENGTH_S + 60)
+    north.energies[1] = 1.004
+    await live(head_end, clock, START_S + 2 * LENGTH_S)
+    assert intervals(0) == [(0, 2, "estimated"), (900, 2, "estimated")]
+    topics = database.rows("SELECT DISTINCT topic, reason, length(payload) FROM dead_letter")
+    assert topics == [(f"modbus/127.0.0.1:{north.port}/1", "bad_value", 152)]
+
+
+async def test_a_meter_that_was_replaced_begins_anew(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals, database: Reader
+) -> None:
+    north.energies[1] = 500.0
+    await live(head_end, clock, START_S + 10)
+    north.energies[1] = 0.001
+    await live(head_end, clock, START_S + LENGTH_S)
+    north.energies[1] = 0.003
+    await live(head_end, clock, START_S + 2 * LENGTH_S)
+    assert intervals(0) == [(900, 2, "actual")]
+    assert database.rows("SELECT reason FROM dead_letter") == [("register_backwards",)]
