@@ -188,6 +188,8 @@ class PolledShard(Shard):
         names = ("import", "export", *(f"{way}_l{phase}" for way in ("import", "export") for phase in (1, 2, 3)))
         values |= {f"{name}_kwh": energy for name, energy in zip(names, energy_kwh, strict=True)}
         values["total_kwh"] = energy_kwh[0] + energy_kwh[1]
+        for phase in (1, 2, 3):
+            values[f"total_l{phase}_kwh"] = values[f"import_l{phase}_kwh"] + values[f"export_l{phase}_kwh"]
         return values
 
     def _keep_poll(self, row: int) -> None:

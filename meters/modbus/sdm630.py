@@ -19,10 +19,11 @@ ADDRESSES = {
     "import_kwh": 0x0048, "export_kwh": 0x004A, "total_kwh": 0x0156,
     "import_l1_kwh": 0x015A, "import_l2_kwh": 0x015C, "import_l3_kwh": 0x015E,
     "export_l1_kwh": 0x0160, "export_l2_kwh": 0x0162, "export_l3_kwh": 0x0164,
+    "total_l1_kwh": 0x0166, "total_l2_kwh": 0x0168, "total_l3_kwh": 0x016A,
 }  # fmt: skip
 """First register of each value, 0-based (Eastron SDM630Modbus protocol, as sdm_modbus and mbmd have it)."""
 
-REGISTERS = 0x0166
+REGISTERS = 0x017E
 """Registers that can be read, from 0."""
 
 READ_LIMIT = 80

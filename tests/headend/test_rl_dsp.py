@@ -195,7 +195,8 @@ def test_deep_nesting(depth: int) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes(payload: bytes) -> None:
     for decode in DECODERS:
-        with pytest.raises(DecodeError):
+        # A few bytes can be a valid state; nothing else than a DecodeError may come of the others.
+        with contextlib.suppress(DecodeError):
             decode(payload)
 
 

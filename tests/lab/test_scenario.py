@@ -54,12 +54,14 @@ def event(**keys: object) -> str:
 def test_quickstart_has_what_the_lab_promises():
     scenario = load_scenario("quickstart")
     assert (scenario.name, scenario.duration_s, scenario.settle_s) == ("quickstart", 86_400, 3_600)
-    assert (scenario.feeder.name, scenario.fleet.profile, scenario.fleet.meters) == ("schutterwald", "rl-dsp", None)
+    assert scenario.feeder.name == "schutterwald"
+    assert (scenario.fleet.preset_name, scenario.fleet.profile, scenario.fleet.meters) == ("bakeoff", None, None)
     outages = {(e.device, e.duration_s) for e in scenario.events if isinstance(e, OutageEvent)}
     assert outages == {("transformer", 7_200), ("section", 2_700), ("transformer", 40)}
     assert [e.select for e in scenario.events if isinstance(e, RebootEvent)] == [{"meters": 1}]
     assert [(e.select, e.duration_s) for e in scenario.events if isinstance(e, UplinkLossEvent)] == [
-        ({"meters": 60}, 3_600)
+        ({"collectors": 1}, 2_400),
+        ({"meters": 60}, 3_600),
     ]
     kills = [e for e in scenario.events if isinstance(e, KillEvent)]
     assert {kill.part for kill in kills} == {"headend", "broker"}
@@ -352,3 +354,15 @@ def test_an_interval_that_does_not_divide_a_day_is_refused(interval: str, part: 
     (fault,) = faults_of(HEAD + f"interval = {interval}\n")
     assert fault.startswith(f"file.toml, line {FIRST_FREE_LINE}: 'interval': ")
     assert part in fault
+
+
+def test_a_fleet_is_a_preset_or_one_profile():
+    text = HEAD.replace('profile = "rl-dsp"', 'preset = "plc"')
+    assert read(text).fleet.preset_name == "plc"
+    assert read(HEAD.replace('profile = "rl-dsp"', "")).fleet.preset_name == "bakeoff"
+    with pytest.raises(UserError) as both:
+        read(HEAD.replace('profile = "rl-dsp"', 'profile = "rl-dsp"\npreset = "plc"'))
+    assert "'preset' and 'profile' exclude each other" in both.value.faults[0]
+    with pytest.raises(UserError) as unknown:
+        read(HEAD.replace('profile = "rl-dsp"', 'preset = "mash"'))
+    assert "'mash' is no fleet; there are bakeoff, cellular, mesh, plc" in unknown.value.faults[0]

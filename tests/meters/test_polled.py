@@ -1,0 +1,278 @@
+"""SDM630 meters behind gateways: what a client reads over a real socket, and what the journal makes of it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.client import AsyncModbusTcpClient
+
+from grid.world import WorldFrame
+from lab.services.ports import ReservedPort
+from meters.errors import FleetError
+from meters.fleet import BrokerAddress, Fleet
+from meters.modbus.polls import Poll, boundary_of, enclosed
+from meters.modbus.sdm630 import ADDRESSES, REGISTERS, reads_energy, registers_of, shown_wh
+from meters.profile import PolledFacts, load_profile
+from meters.shipment import ShipmentEntry
+
+START_S = 1_768_435_200
+LENGTH_S = 900
+UNITS = 4
+POWER_W = (300.0, 400.0, 500.0)
+VOLTAGE_V = (231.27, 229.04, 230.0)
+FACTS = load_profile("sdm630").facts
+assert isinstance(FACTS, PolledFacts)
+
+
+def entries(port: int, units: int = UNITS) -> list[ShipmentEntry]:
+    return [
+        ShipmentEntry(f"AMI{n:08d}", "sdm630", f"UP{n}", "g", "", "", bytes(range(32)), f"127.0.0.1:{port}/{n + 1}")
+        for n in range(units)
+    ]
+
+
+class Street:
+    """A fleet on one gateway, and its physics: constant power, supply as the test says."""
+
+    def __init__(self, directory: Path, units: int = UNITS) -> None:
+        self.port = ReservedPort()
+        self.directory = directory
+        self.units = units
+        self.energised = np.ones(units, dtype=bool)
+        self.sequence = 0
+        self.energy_wh = np.zeros((units, 3))
+        self.frame_s = START_S
+        self.fleet = self.make()
+
+    def make(self) -> Fleet:
+        return Fleet(
+            meters=entries(self.port.port, self.units),
+            world_rows=range(self.units),
+            memory_path=self.directory / "fleet-0.sqlite",
+            broker=BrokerAddress("127.0.0.1", 1),
+            seed=7,
+            start_s=START_S,
+        )
+
+    def frame(self, now_s: int) -> WorldFrame:
+        lit = self.energised[:, np.newaxis]
+        zero = np.zeros((self.units, 3))
+        power_w = np.where(lit, POWER_W, 0.0)
+        return WorldFrame(
+            self.sequence, now_s, self.energised.copy(), self.energy_wh.copy(), zero, power_w, zero,
+            np.where(lit, VOLTAGE_V, 0.0),
+        )  # fmt: skip
+
+    async def begin(self) -> None:
+        await self.fleet.start()
+        await self.fleet.advance(START_S, self.frame(START_S))
+
+    async def switch(self, now_s: int, energised: list[bool]) -> None:
+        lit = self.energised[:, np.newaxis]
+        self.energy_wh = self.energy_wh + np.where(lit, POWER_W, 0.0) * (now_s - self.frame_s) / 3600
+        self.frame_s, self.sequence = now_s, self.sequence + 1
+        self.energised = np.array(energised)
+        await self.fleet.advance(now_s, self.frame(now_s))
+
+    async def connect(self) -> AsyncModbusTcpClient:
+        client = AsyncModbusTcpClient("127.0.0.1", port=self.port.port, retries=0, reconnect_delay=0, timeout=5)
+        await client.connect()
+        return client
+
+    def journal(self) -> list[dict[str, object]]:
+        self.fleet.export_journal(self.directory / "journal")
+        rows: list[dict[str, object]] = pq.read_table(self.directory / "journal" / "fleet-0-sdm630.parquet").to_pylist()
+        return rows
+
+
+@pytest.fixture
+async def street(tmp_path: Path) -> AsyncIterator[Street]:
+    street = Street(tmp_path)
+    await street.begin()
+    yield street
+    await street.fleet.stop()
+    street.port.close()
+
+
+@pytest.fixture
+async def client(street: Street) -> AsyncIterator[AsyncModbusTcpClient]:
+    client = await street.connect()
+    yield client
+    client.close()
+
+
+async def poll(client: AsyncModbusTcpClient, unit: int) -> dict[str, float] | int:
+    """What a poller reads, by name, or the code of the exception."""
+    response = await client.read_input_registers(0, count=76, device_id=unit)
+    if response.isError():
+        return int(response.exception_code)
+    values = struct.unpack(">38f", struct.pack(">76H", *response.registers))
+    return {name: values[address // 2] for name, address in ADDRESSES.items() if address < 76}
+
+
+async def energy_kwh(client: AsyncModbusTcpClient, unit: int) -> float:
+    found = await poll(client, unit)
+    assert isinstance(found, dict)
+    return found["import_kwh"]
+
+
+@given(st.dictionaries(st.sampled_from(sorted(ADDRESSES)), st.floats(-1e6, 1e6, width=32)))
+def test_each_value_stands_at_its_address_and_the_rest_is_zero(values: dict[str, float]) -> None:
+    data = struct.pack(f">{REGISTERS}H", *registers_of(values))
+    for name, address in ADDRESSES.items():
+        assert struct.unpack_from(">f", data, address * 2)[0] == values.get(name, 0.0)
+    used = {ADDRESSES[name] for name in values}
+    assert all(data[2 * at : 2 * at + 4] == bytes(4) for at in range(0, REGISTERS, 2) if at not in used)
+
+
+@given(st.integers(0, 99_999_999))
+def test_a_reader_sees_the_energy_within_a_step_of_the_wire(energy_wh: int) -> None:
+    assert abs(shown_wh(energy_wh) - energy_wh) <= FACTS.register_step_wh / 2
+
+
+def test_a_poll_is_a_read_of_both_energies() -> None:
+    assert reads_energy(0, 76)
+    assert reads_energy(0x48, 4)
+    assert not reads_energy(0, 0x4A)
+    assert not reads_energy(0x4A, 2)
+
+
+async def test_what_is_read_is_what_flows(client: AsyncModbusTcpClient, street: Street) -> None:
+    before = await energy_kwh(client, 3)
+    await street.fleet.advance(START_S + LENGTH_S, None)
+    found = await poll(client, 3)
+    assert isinstance(found, dict)
+    for phase, (power_w, voltage_v) in enumerate(zip(POWER_W, VOLTAGE_V, strict=True), start=1):
+        assert found[f"active_power_l{phase}_w"] == pytest.approx(power_w, rel=0.01)
+        assert found[f"voltage_l{phase}_v"] == pytest.approx(voltage_v, abs=1e-3)
+        assert found[f"current_l{phase}_a"] == pytest.approx(power_w / voltage_v, rel=0.01)
+    assert found["active_power_w"] == pytest.approx(sum(POWER_W), rel=0.01)
+    assert found["frequency_hz"] == 50.0
+    assert (found["import_kwh"] - before) * 1000 == pytest.approx(300.0, rel=0.01, abs=2 * FACTS.register_step_wh)
+
+
+async def test_the_exceptions_are_those_of_a_gateway(client: AsyncModbusTcpClient, street: Street) -> None:
+    assert await poll(client, 99) == 0x0B
+    assert (await client.read_input_registers(0, count=81, device_id=1)).exception_code == 0x03
+    assert (await client.read_input_registers(REGISTERS, count=2, device_id=1)).exception_code == 0x02
+    assert (await client.read_holding_registers(0, count=2, device_id=1)).exception_code == 0x01
+    assert (await client.write_register(0, 1, device_id=1)).exception_code == 0x01
+    await street.switch(START_S + 60, [True, False, True, True])
+    assert await poll(client, 2) == 0x0B
+    assert isinstance(await poll(client, 3), dict)
+
+
+async def test_a_meter_answers_again_after_its_start_up(client: AsyncModbusTcpClient, street: Street) -> None:
+    await street.switch(START_S + 60, [True, False, True, True])
+    await street.switch(START_S + 120, [True] * UNITS)
+    assert await poll(client, 2) == 0x0B
+    await street.fleet.advance(START_S + 120 + int(FACTS.start_up_s), None)
+    assert isinstance(await poll(client, 2), dict)
+
+
+async def test_a_broken_line_and_a_reboot_are_silence(client: AsyncModbusTcpClient, street: Street) -> None:
+    street.fleet.lose_uplink(["AMI00000001"])
+    street.fleet.reboot(["AMI00000002"])
+    assert [await poll(client, unit) for unit in (2, 3)] == [0x0B, 0x0B]
+    street.fleet.restore_uplink(["AMI00000001"])
+    await street.fleet.advance(START_S + int(FACTS.reboot_s), None)
+    assert all([isinstance(await poll(client, unit), dict) for unit in (2, 3)])
+
+
+async def test_a_gateway_without_supply_is_not_there(client: AsyncModbusTcpClient, street: Street) -> None:
+    assert (await street.fleet.settle()).connected == UNITS
+    assert isinstance(await poll(client, 2), dict)
+    await street.switch(START_S + 60, [False, True, True, True])
+    assert (await street.fleet.settle()).connected == 0
+    again = await street.connect()
+    assert not again.connected
+    again.close()
+    await street.switch(START_S + 120, [True] * UNITS)
+    await street.fleet.advance(START_S + 120 + int(FACTS.gateway_boot_s), None)
+    assert (await street.fleet.settle()).connected == UNITS
+    back = await street.connect()
+    assert isinstance(await poll(back, 2), dict)
+    back.close()
+
+
+async def test_the_journal_is_the_answered_polls(client: AsyncModbusTcpClient, street: Street) -> None:
+    shown = {START_S: await energy_kwh(client, 1)}
+    for number in (1, 4):
+        at_s = START_S + number * LENGTH_S + 7
+        await street.fleet.advance(at_s, None)
+        shown[at_s] = await energy_kwh(client, 1)
+        await energy_kwh(client, 1)
+    first, second, third = (round(energy * 1000) for energy in shown.values())
+    rows = street.journal()
+    assert [(row["interval_length_s"], row["import_wh"]) for row in rows] == [
+        (LENGTH_S, second - first),
+        (3 * LENGTH_S, third - second),
+    ]
+    assert [row["window_end_s"] for row in rows] == [START_S + LENGTH_S + 7.0, START_S + 4 * LENGTH_S + 7.0]
+    assert {row["serial"] for row in rows} == {"AMI00000000"}
+    assert rows[0]["import_l1_wh"] is None
+
+
+async def test_answered_polls_and_registers_outlive_the_process(street: Street) -> None:
+    client = await street.connect()
+    before = await energy_kwh(client, 1)
+    client.close()
+    await street.fleet.stop()
+    street.fleet = street.make()
+    await street.fleet.start()
+    street.energy_wh = street.energy_wh + np.array(POWER_W) * LENGTH_S / 3600
+    street.sequence += 1
+    await street.fleet.advance(START_S + LENGTH_S, street.frame(START_S + LENGTH_S))
+    client = await street.connect()
+    after = await energy_kwh(client, 1)
+    client.close()
+    (row,) = [row for row in street.journal() if row["serial"] == "AMI00000000"]
+    assert row["import_wh"] == round(after * 1000) - round(before * 1000) > 250
+
+
+async def test_a_whole_line_of_units_on_one_port(tmp_path: Path) -> None:
+    street = Street(tmp_path, units=247)
+    await street.begin()
+    client = await street.connect()
+    assert (await street.fleet.settle()).connected == 247
+    assert isinstance(await poll(client, 247), dict)
+    client.close()
+    await street.fleet.stop()
+    street.port.close()
+
+
+def test_addresses_that_are_none_are_all_named(tmp_path: Path) -> None:
+    wrong = entries(1502)
+    wrong[1] = ShipmentEntry("AMI00000001", "sdm630", "UP1", "g", "", "", bytes(range(32)), "nowhere")
+    wrong[2] = ShipmentEntry("AMI00000002", "sdm630", "UP2", "g", "", "", bytes(range(32)), "127.0.0.1:1502/1")
+    with pytest.raises(FleetError) as error:
+        Fleet(
+            meters=wrong,
+            world_rows=range(UNITS),
+            memory_path=tmp_path / "fleet-0.sqlite",
+            broker=BrokerAddress("127.0.0.1", 1),
+            seed=7,
+            start_s=START_S,
+        )
+    assert "AMI00000001: address 'nowhere'" in str(error.value)
+    assert "AMI00000002: unit 1 of 127.0.0.1:1502 is already taken" in str(error.value)
+
+
+@pytest.mark.parametrize(("late_s", "found"), [(0, 0), (60, 0), (61, None), (-60, 0), (450, None), (841, 900)])
+def test_a_poll_belongs_to_a_boundary_within_a_minute(late_s: int, found: int | None) -> None:
+    assert boundary_of(START_S + late_s, LENGTH_S) == (None if found is None else START_S + found)
+
+
+def test_of_two_polls_of_a_boundary_the_later_counts() -> None:
+    def at(after_s: int) -> Poll:
+        return Poll(0, START_S + after_s, after_s, 0, 0, (230.0, 230.0, 230.0))
+
+    ((_, first, _, second),) = enclosed([at(0), at(20), at(500), at(905)], LENGTH_S)
+    assert (first.at_s, second.at_s) == (START_S + 20, START_S + 905)
