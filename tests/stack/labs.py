@@ -30,6 +30,7 @@ def scenario_text(
     seed: int = 7,
     events: str = "",
     more: str = "",
+    fleet: str = 'profile = "rl-dsp"',
 ) -> str:
     """TOML of a small lab on the one feeder."""
     count = "" if meters is None else f"meters = {meters}"
@@ -43,7 +44,7 @@ seed = {seed}
 [feeder]
 name = "schutterwald"
 [fleet]
-profile = "rl-dsp"
+{fleet}
 {count}
 {events}
 {more}

@@ -1,0 +1,18 @@
+"""A head-end that makes up one watt-hour in each estimated interval."""
+
+from dataclasses import replace
+
+from headend.modbus import poller
+from headend.modbus.estimation import Known, Share, intervals_between
+from lab.parts.headend import HeadPart
+from lab.parts.process import run_part
+
+
+def inventive(before: Known, after: Known, *, length_s: int, roll_over_wh: int) -> list[Share]:
+    shares = intervals_between(before, after, length_s=length_s, roll_over_wh=roll_over_wh)
+    return [replace(share, import_wh=share.import_wh + 1) if share.estimated else share for share in shares]
+
+
+if __name__ == "__main__":
+    poller.intervals_between = inventive
+    run_part("sabotage", lambda _name: HeadPart().handlers())
