@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
 from lab.verdict.detection import CLOCK_S, Detection
+from lab.verdict.spans import POLLED
 from lab.verdict.verdict import Verdict
 
 EVENTS_FILE = "events.parquet"
@@ -98,12 +99,11 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
         ]
         if on_time.of and on_time.count / on_time.of < least:
             faults.append(f"{on_time.text} on time")
+        protocol = ", ".join(sorted({p for p, v in zip(meters.protocols, meters.vendors, strict=True) if v == vendor}))
         rows.append(
             VendorRow(
                 vendor=vendor,
-                protocol=", ".join(
-                    sorted({p for p, v in zip(meters.protocols, meters.vendors, strict=True) if v == vendor})
-                ),
+                protocol=protocol,
                 meters=int(here.sum()),
                 collectors=len(
                     {c for c, v in zip(meters.collectors, meters.vendors, strict=True) if v == vendor and c}
@@ -118,7 +118,8 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
                 altered=total["altered"],
                 class_violations=total["class_violations"],
                 max_abs_error_wh=float(np.nanmax(worst)) if np.isfinite(worst).any() else math.nan,
-                gasps=gasps.get(vendor, Share(0, 0)),
+                # A polled meter has nothing to say of itself.
+                gasps=Share(0, 0) if protocol == POLLED else gasps.get(vendor, Share(0, 0)),
                 events=heard.get(vendor, Share(0, 0)),
                 dead_letters=None if buried is None else buried.get(vendor, 0),
                 discrepancy_share=Share(sum(kinds.values()), len(verdict.comparison.discrepancies)),

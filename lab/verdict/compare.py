@@ -13,7 +13,7 @@ duplicate    each row beyond the first of a stored meter-interval
 altered      an actual row whose channels are not the journal's at the register's resolution, or that the journal does
              not have at all (listed as `fabricated`)
 estimate_off a run of estimates of a polled meter that does not sum to what its answered polls say
-extra        a stored meter-interval of the judged window that is not expected
+extra        a stored meter-interval of the judged window that is not expected, and no estimate within a span
 """
 
 from dataclasses import dataclass
@@ -140,7 +140,9 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
         )
 
     extra_groups = stored.within(start_s, end_s)[groups.first] & (find(expected_keys, groups.keys) < 0)
-    extra_rows = groups.first[extra_groups]
+    # Who polls cannot know that a meter was dark: its estimates share the span's energy among all its intervals.
+    shared = ~groups.actual & (spans.enclosing(stored, groups.first) >= 0)
+    extra_rows = groups.first[extra_groups & ~shared]
     repeated = groups.rows > 1
     altered_count, altered_findings = altered_rows(tables, stored, journal_keys, journal_rows, step_wh)
     judged = journal.within(start_s, end_s)
