@@ -9,8 +9,8 @@ quiet periods, so a grant takes as long as the work takes.
 Within a grant the order is fixed, which makes a run repeatable: the grid first, then the meters under the new frame,
 then (once all that they sent is committed) the head-end's timers.
 
-A head-end that the scenario kills leaves the barrier, also in the middle of a grant; it joins again when it has
-reconnected, resubscribed and fenced.
+A fleet or a head-end that the scenario kills is absent for a while, also from the middle of a grant on: it then
+answers at once, with nothing. When it is back, `quiesce` waits until what it missed has been made up for.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
-
-from lab.link import PartGone
 
 T = TypeVar("T")
 
@@ -75,7 +73,9 @@ class Head(Protocol):
     async def begin(self, now_s: int) -> None: ...
     async def advance(self) -> None: ...
     async def settle(self) -> HeadRound: ...
-    async def fence_devices(self, token: str, stations: Sequence[str]) -> bool: ...
+    async def fence_devices(self, token: str, stations: Sequence[str]) -> bool:
+        """Returns whether the fence was sent."""
+        ...
 
 
 class Barrier:
@@ -93,7 +93,6 @@ class Barrier:
         self._grid_due_s: float | None = None
         self._fleet_due_s: list[float | None] = [None] * len(self._fleets)
         self._head_due_s: float | None = None
-        self.head_may_die = False
         self.out_of_touch = False
         """Whether the last round found the head-end, or all meters, without a connection to the broker."""
         self.now_s = 0
@@ -103,17 +102,6 @@ class Barrier:
         """The earliest instant at which any member has something to do, rounded up to 1 s and after the present one."""
         known = [due for due in (self._grid_due_s, *self._fleet_due_s, self._head_due_s) if due is not None]
         return max(math.ceil(min(known)), self.now_s + 1) if known else None
-
-    def leave(self) -> None:
-        """The head-end has been killed: go on without it."""
-        self._head = None
-        self._head_due_s = None
-        self.head_may_die = False
-
-    async def join(self, head: Head) -> None:
-        """The head-end is back, its clock at the present: settle with it, so that its backlog is committed."""
-        self._head = head
-        await self.quiesce()
 
     async def grant(self, now_s: int) -> None:
         """Let every member do what is due at `now_s` [epoch s], and wait until the lab is quiescent.
@@ -127,7 +115,7 @@ class Barrier:
         await self.quiesce()
         if self._head is not None and self._head_due_s is not None and self._head_due_s <= now_s:
             # It may have commands to store, and wait for its database.
-            await self._within_limit(self._survive(self._head.advance()))
+            await self._within_limit(self._head.advance())
             await self.quiesce()
 
     async def quiesce(self) -> None:
@@ -150,16 +138,7 @@ class Barrier:
 
     async def _begin(self) -> None:
         if self._head is not None:
-            await self._survive(self._head.begin(self.now_s))
-
-    async def _survive(self, call: Awaitable[T]) -> T | None:
-        try:
-            return await call
-        except PartGone:
-            if not self.head_may_die:
-                raise
-            self.leave()
-            return None
+            await self._head.begin(self.now_s)
 
     async def _round(self) -> bool:
         self.rounds += 1
@@ -169,9 +148,7 @@ class Barrier:
         head = self._head
         if head is None:
             return True
-        settled = await self._survive(head.settle())
-        if settled is None:
-            return True
+        settled = await head.settle()
         self._head_due_s = settled.next_due_s
         self.out_of_touch |= not settled.connected
         targets = sorted({*settled.commanded, *(station for fleet in fleets for station in fleet.fresh)})
@@ -179,7 +156,6 @@ class Barrier:
             return True
         self._tokens += 1
         token = str(self._tokens)
-        fenced = await self._survive(head.fence_devices(token, targets))
-        if fenced:
+        if await head.fence_devices(token, targets):
             await asyncio.gather(*(fleet.await_fence(token, targets) for fleet in self._fleets))
         return False

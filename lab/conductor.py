@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from lab.barrier import Barrier, Head
+from lab.barrier import Barrier
 from lab.timeline import Action
 
 KILL_WITHIN_S = 0.1
@@ -31,8 +31,8 @@ class Stage(Protocol):
     async def kill(self, part: str) -> None:
         """SIGKILL a part and return when it is dead and every connection to it has noticed."""
 
-    async def bring_back(self, part: str, now_s: int) -> Head | None:
-        """Start a killed part; return once it is ready, with its member of the barrier if it has one."""
+    async def bring_back(self, part: str, now_s: int) -> None:
+        """Start a killed part; return once it is ready."""
 
     async def await_broker(self, now_s: int) -> None:
         """Return once the broker serves, if it is not one that the scenario has killed."""
@@ -81,9 +81,8 @@ async def conduct(
 async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: int, dice: random.Random) -> None:
     for action in due:
         if action.verb == "return":
-            head = await stage.bring_back(action.target, now_s)
-            if head is not None:
-                await barrier.join(head)
+            await stage.bring_back(action.target, now_s)
+            await barrier.quiesce()
         elif action.verb in ("open", "close"):
             await stage.switch(action.verb, action.target)
     kills = [action.target for action in due if action.verb == "kill"]
@@ -100,12 +99,9 @@ async def _grant_and_kill(
 ) -> None:
     for part in parts:
         await stage.say_farewell(part)
-    barrier.head_may_die = "headend" in parts
     grant = asyncio.create_task(barrier.grant(now_s))
     for part in parts:
         await asyncio.wait([grant], timeout=dice.uniform(0.0, KILL_WITHIN_S))
         await stage.kill(part)
     await grant
-    if "headend" in parts:
-        barrier.leave()
     await barrier.quiesce()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lab.commissioning import Commissioned, commission, processes, vendor_mix
+from lab.commissioning import Commissioned, commission, vendor_mix
 from lab.errors import UserError
 from lab.geography import Place
 from lab.link import Body
 from lab.scenario import FleetChoice, Scenario
 from lab.services.external import ExternalBroker
-from lab.services.ports import ReservedPort
 from meters.errors import ProfileError
 from meters.profile import VendorProfile
 
@@ -24,15 +22,11 @@ LAST_REPORT_S = 1_800
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """`rows`: the metered usage points in the physical frame; `places` and the fleet's meters are in the same order.
-
-    `shares`: the meters of each process of the fleet, as indices.
-    """
+    """`rows`: the metered usage points in the physical frame; `places` and the fleet's meters are in the same order."""
 
     rows: list[int]
     places: list[Place]
     fleet: Commissioned
-    shares: list[list[int]]
 
 
 class Vendors:
@@ -66,19 +60,14 @@ def plan_fleet(
     *,
     group: str,
     broker: ExternalBroker | None,
-    ports: ExitStack,
-    meters_per_process: int,
+    new_gateway: Callable[[], str],
 ) -> FleetPlan:
-    """:param ports: holds the ports of the Modbus gateways until it is closed.
+    """:param new_gateway: the `host:port` at which a further Modbus gateway listens.
     :raises UserError: more meters than usage points, or no port is free.
     """
     points: Sequence[str] = grid["usage_points"]
     rows = _metered_rows(scenario, len(points))
     places = [Place(*grid["places"][row]) for row in rows]
-
-    def new_gateway() -> str:
-        port = ports.enter_context(ReservedPort())
-        return f"{port.host}:{port.port}"
 
     fleet = commission(
         [points[row] for row in rows],
@@ -89,7 +78,7 @@ def plan_fleet(
         new_gateway=new_gateway,
         broker=broker,
     )
-    return FleetPlan(rows, places, fleet, processes(fleet, meters_per_process))
+    return FleetPlan(rows, places, fleet)
 
 
 def _metered_rows(scenario: Scenario, usage_points: int) -> list[int]:

@@ -1,14 +1,24 @@
-"""The barrier's members, reached over the link."""
+"""The barrier's members, reached over the link.
+
+A fleet or a head-end may leave and come back as another process: because the scenario kills it, or because a container
+died and a spare one took its place. Whoever comes back is begun again, a fleet from its durable memory, and told what
+it missed. Until then it is *absent* if the scenario wants it so (time goes on without it), else waited for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from lab.barrier import FleetRound, GridStep, HeadRound
-from lab.link import LabLink
+from lab.link import Body, LabLink, PartGone, Reply
+
+T = TypeVar("T")
 
 
 class RemoteGrid:
+    """The grid keeps the truth in its memory: without it there is no run."""
+
     def __init__(self, link: LabLink, name: str) -> None:
         self._link = link
         self.name = name
@@ -18,54 +28,165 @@ class RemoteGrid:
         return GridStep(reply.body["next_due_s"], reply.blobs[0] if reply.blobs else None)
 
 
-class RemoteFleet:
-    """One process of meters; keeps count of what they have sent. `stations`: its serials and its collectors."""
+class _Member:
+    """A part that is begun by `init` and may be replaced. `returned`: called after each `init` but the first."""
 
-    def __init__(self, link: LabLink, name: str, stations: Sequence[str]) -> None:
+    def __init__(self, link: LabLink, name: str) -> None:
         self._link = link
         self.name = name
-        self.stations = frozenset(stations)
+        self.absent = False
+        """Killed by the scenario: until it is brought back, nothing is asked of it."""
+        self._life: int | None = None
+        self._now_s = 0
+
+    async def call(self, op: str, *blobs: bytes, **body: Any) -> Reply:
+        """Ask, and ask again whoever takes its place if it goes. Raises PartGone only while it is absent."""
+        while True:
+            try:
+                if self._link.life(self.name) != self._life:
+                    await self.join()
+                return await self._link.call(self.name, op, *blobs, **body)
+            except PartGone:
+                if self.absent:
+                    raise
+
+    async def join(self) -> None:
+        """Wait for the process, and begin it. Raises UserError as its `init` does."""
+        while True:
+            await self._link.wait_for(self.name)
+            life = self._link.life(self.name)
+            try:
+                await self._init(again=self._life is not None)
+            except PartGone:
+                if self.absent:
+                    raise
+                continue
+            self._life = life
+            return
+
+    async def join_at(self, now_s: int) -> None:
+        """`join` at this simulated instant."""
+        self._now_s = now_s
+        await self.join()
+
+    async def unless_absent(self, work: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """`work`, if it is there to do it until the end."""
+        if self.absent:
+            return otherwise
+        try:
+            return await work()
+        except PartGone:
+            return otherwise
+
+    async def _init(self, *, again: bool) -> None:
+        raise NotImplementedError
+
+
+class RemoteFleet(_Member):
+    """One process of meters; keeps count of what they have sent. `stations`: its serials and its collectors."""
+
+    def __init__(self, link: LabLink, name: str, init: Body) -> None:
+        """:param init: what the process is begun with; it goes on from the memory that this names, if there is one."""
+        super().__init__(link, name)
+        self._body = init
+        self._frames: list[tuple[int, bytes]] = []  # since the last that it surely had, that one included
+        self.stations: frozenset[str] = frozenset()
         self.sent = 0
         self.connected = 0
 
     async def advance(self, now_s: int, frame: bytes | None) -> None:
-        await self._link.call(self.name, "advance", *(() if frame is None else (frame,)), now_s=now_s)
+        if frame is not None:
+            self._frames.append((now_s, frame))
+        if self.absent:
+            return
+
+        async def told() -> None:
+            await self.call("advance", *(() if frame is None else (frame,)), now_s=now_s)
+            del self._frames[:-1]
+
+        await self.unless_absent(told, None)
 
     async def settle(self) -> FleetRound:
-        body = (await self._link.call(self.name, "settle")).body
-        self.sent += body["sent"]
-        self.connected = body["connected"]
-        return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"])
+        async def settled() -> FleetRound:
+            body = (await self.call("settle")).body
+            self.sent += body["sent"]
+            self.connected = body["connected"]
+            return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"])
+
+        return await self.unless_absent(settled, FleetRound(0, (), None, 0))
 
     async def await_fence(self, token: str, stations: Sequence[str]) -> None:
+        life = self._life
         own = [station for station in stations if station in self.stations]
-        if own:
-            await self._link.call(self.name, "await_fence", token=token, stations=own)
+        if not own or self.absent:
+            return
+        try:
+            # The fence went to the process that was there; whoever follows it connects anew, and gets another.
+            if self._link.life(self.name) == life:
+                await self._link.call(self.name, "await_fence", token=token, stations=own)
+        except PartGone:
+            return
 
     async def disturb(self, action: str, stations: Sequence[str]) -> None:
         own = [station for station in stations if station in self.stations]
         if own:
-            await self._link.call(self.name, "disturb", action=action, stations=own)
+            await self.unless_absent(lambda: self.call("disturb", action=action, stations=own), None)
 
     async def wait_disconnected(self) -> None:
-        await self._link.call(self.name, "wait_disconnected")
+        await self.unless_absent(lambda: self.call("wait_disconnected"), None)
+
+    async def finish(self, directory: str) -> None:
+        """Let it write its journal to `directory`, as it sees it."""
+        await self.call("finish", directory=directory)
+
+    async def _init(self, *, again: bool) -> None:
+        reply = await self._link.call(self.name, "init", **self._body)
+        self.stations = frozenset(reply.body["stations"])
+        if again:
+            for now_s, frame in self._frames:
+                await self._link.call(self.name, "replay", frame, now_s=now_s)
 
 
-class RemoteHead:
-    def __init__(self, link: LabLink, name: str) -> None:
-        self._link = link
-        self.name = name
+class RemoteHead(_Member):
+    """One process of the head-end."""
+
+    def __init__(self, link: LabLink, name: str, init: Body) -> None:
+        """:param init: what the process is begun with, apart from the present instant."""
+        super().__init__(link, name)
+        self._body = init
 
     async def begin(self, now_s: int) -> None:
-        await self._link.call(self.name, "begin", now_s=now_s)
+        self._now_s = now_s
+        await self.unless_absent(lambda: self.call("begin", now_s=now_s), None)
 
     async def advance(self) -> None:
-        await self._link.call(self.name, "advance")
+        await self.unless_absent(lambda: self.call("advance"), None)
 
     async def settle(self) -> HeadRound:
-        body = (await self._link.call(self.name, "settle")).body
-        return HeadRound(body["connected"], body["commanded"], body["next_due_s"])
+        async def settled() -> HeadRound:
+            body = (await self.call("settle")).body
+            return HeadRound(body["connected"], body["commanded"], body["next_due_s"])
+
+        return await self.unless_absent(settled, HeadRound(True, (), None))
 
     async def fence_devices(self, token: str, stations: Sequence[str]) -> bool:
-        await self._link.call(self.name, "fence_devices", token=token, stations=list(stations))
-        return True
+        async def fenced() -> bool:
+            await self.call("fence_devices", token=token, stations=list(stations))
+            return True
+
+        return await self.unless_absent(fenced, False)
+
+    async def stats(self) -> Body | None:
+        """What it says of its life so far; None if it is absent."""
+
+        async def read() -> Body | None:
+            found: Body = (await self.call("stats")).body["stats"]
+            return found
+
+        return await self.unless_absent(read, None)
+
+    async def _init(self, *, again: bool) -> None:
+        settings = self._body["settings"]
+        if again:
+            settings = {**settings, "broker_may_be_away": True}
+        await self._link.call(self.name, "init", **{**self._body, "settings": settings}, now_s=self._now_s)

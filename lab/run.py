@@ -30,10 +30,10 @@ from lab.scenario import KillEvent, Scenario
 from lab.services.broker_config import head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
-from lab.stage import BROKER, FLEET, GRID, HEADEND, METERS_PER_FLEET, Stage
+from lab.stage import BROKER, DATABASE, GRID, LocalStage, Stage
 from lab.stored_source import StoredSource
 from lab.supervisor import Supervisor
-from lab.surroundings import BrokerAccess, Database, Externals, check_externals, open_broker, open_database
+from lab.surroundings import BrokerAccess, Database, Externals, check_externals
 from lab.targets import choose_targets
 from lab.timeline import Disturbance, actions
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
@@ -46,9 +46,6 @@ _LEAST_BYTES = 16 << 20
 """Of any run's results: the truth of a whole feeder, a report, logs."""
 _NOTICE_S = 0.3
 _OPEN_FILES_BESIDE_METERS = 200
-SHIPMENT = "shipment.csv"
-NETWORK = "network.json"
-COMMAND_KEY = "command.key"
 GROUP_LENGTH = 48
 """Short enough for the names of schemas (63) and of the head-end's client (64) that it is a part of."""
 
@@ -98,8 +95,7 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     :raises UserError: input or surroundings that the user can put right.
     :raises PartFailed: a process of the lab ended when it should not have.
     """
-    if request.broker_url is not None:
-        _refuse_kills_of_an_external_broker(request.scenario)
+    _refuse_kills_of_externals(request)
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
@@ -155,9 +151,9 @@ class Run:
         self.work = work
         self.supervisor = supervisor
         self.vendors = Vendors(request.scenario.fleet)
-        self.stage = Stage.create(supervisor, request.parts)
-        self.stage.external_broker = externals.broker
+        self.stage: Stage = LocalStage(supervisor, request.parts, externals, work, directory)
         self.stage.news = progress.news
+        self.stage.in_real_time = self.in_real_time
         # When the parts' time begins, and when the judged window does; at speed 1 the meters must be connected first.
         self.origin_s = int(time.time()) if self.in_real_time else self.scenario.start_s
         self.start_s = self.origin_s
@@ -231,11 +227,7 @@ class Run:
 
     async def _first_parts(self, stack: AsyncExitStack) -> tuple[Database | ExternalStore, Body]:
         """Database, grid and the other processes at once: loading the feeder takes longest."""
-        parts = [(GRID, GRID), (f"{FLEET}-0", FLEET)]
-        if self.request.external is None:
-            parts.insert(1, (HEADEND, HEADEND))
-        for name, kind in parts:
-            await self.stage.start_part(name, kind)
+        await self.stage.begin(head_end=self.request.external is None)
         loading = asyncio.create_task(self._load_feeder())
         try:
             return await self._open_store(stack), await loading
@@ -250,14 +242,7 @@ class Run:
                 self.progress.notice(notice)
             return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {version}")
         return await stack.enter_async_context(
-            open_database(
-                self.externals.database,
-                self.work,
-                self.supervisor,
-                schema=f"amilab_{self.group.lower()}",
-                keep=self.request.keep,
-                tell=self.progress.news,
-            )
+            self.stage.open_store(schema=f"amilab_{self.group.lower()}", keep=self.request.keep)
         )
 
     async def _load_feeder(self) -> Body:
@@ -271,67 +256,63 @@ class Run:
         self, stack: AsyncExitStack, grid: Body, store: Database | ExternalStore
     ) -> tuple[FleetPlan, list[Disturbance], BrokerAccess]:
         ports = stack.enter_context(ExitStack())
+        stage, layout = self.stage, self.stage.layout
         plan = plan_fleet(
             self.scenario,
             self.vendors,
             grid,
             group=self.group,
             broker=self.externals.broker,
-            ports=ports,
-            meters_per_process=METERS_PER_FLEET,
+            new_gateway=stage.new_gateway(ports),
         )
         fleet = plan.fleet
-        require_open_files(min(fleet.connections, METERS_PER_FLEET) + _OPEN_FILES_BESIDE_METERS)
+        require_open_files(min(fleet.connections, stage.meters_per_fleet) + _OPEN_FILES_BESIDE_METERS)
         readings = len(fleet.meters) * (self.settled_s - self.start_s) // self.vendors.interval_length_s
         for place in (self.directory, self.work):
             require_free_space(place, readings * _BYTES_PER_READING)
         disturbances = await choose_targets(
             self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=fleet
         )
-        network = self.directory / NETWORK
-        await self.stage.link.call(GRID, "write_network", path=str(network))
-        shipment = self.work / SHIPMENT
-        key = self.work / COMMAND_KEY
-        write_shipment(shipment, fleet.meters, group=self.group, command_public_key=write_command_key(key))
-        broker = await stack.enter_async_context(
-            open_broker(self.externals.broker, self.work, self.supervisor, group=self.group, fleet=fleet)
-        )
-        self.stage.broker = broker.embedded
-        for number in range(1, len(plan.shares)):
-            await self.stage.start_part(f"{FLEET}-{number}", FLEET)
-        if isinstance(store, Database):
-            self.stage.head_init = {
-                "wall_clock": self.in_real_time,
-                "settings": {
-                    "database_url": store.url,
-                    "database_schema": store.schema,
+        await stage.link.call(GRID, "write_network", path=layout.seen(layout.network))
+        network = layout.hand_out(layout.network)
+        public_key = write_command_key(layout.command_key)
+        write_shipment(layout.shipment, fleet.meters, group=self.group, command_public_key=public_key)
+        for path in (layout.command_key, layout.shipment):
+            layout.hand_out(path)
+        broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
+        starting = [
+            stage.start_fleet(
+                stage.shares(fleet),
+                world_rows=plan.rows,
+                init={
                     "broker_host": broker.host,
                     "broker_port": broker.port,
-                    "broker_username": broker.username,
-                    "broker_password": broker.password,
-                    "client_id": head_end_client(self.group),
-                    "group": self.group,
-                    "shipment": str(shipment),
-                    "command_key": str(key),
-                    "network_model": str(network),
+                    "seed": self.scenario.seed,
+                    "start_s": self.origin_s,
                     "interval_length_s": self.vendors.interval_length_s,
+                    # Somebody else's head-end need not be a Sparkplug host.
+                    "primary_host": head_end_client(self.group) if isinstance(store, Database) else None,
                 },
+            )
+        ]
+        if isinstance(store, Database):
+            settings = {
+                "database_url": store.seen_url or store.url,
+                "database_schema": store.schema,
+                "broker_host": broker.host,
+                "broker_port": broker.port,
+                "broker_username": broker.username,
+                "broker_password": broker.password,
+                "client_id": head_end_client(self.group),
+                "group": self.group,
+                "shipment": layout.seen(layout.shipment),
+                "command_key": layout.seen(layout.command_key),
+                "network_model": layout.seen(network),
+                "interval_length_s": self.vendors.interval_length_s,
             }
-        await asyncio.gather(
-            *([self.stage.start_head(self.start_s)] if isinstance(store, Database) else []),
-            self.stage.start_fleet(
-                plan.shares,
-                world_rows=plan.rows,
-                shipment=shipment,
-                directory=self.work,
-                broker=(broker.host, broker.port),
-                seed=self.scenario.seed,
-                start_s=self.origin_s,
-                interval_length_s=self.vendors.interval_length_s,
-                # Somebody else's head-end need not be a Sparkplug host.
-                primary_host=head_end_client(self.group) if isinstance(store, Database) else None,
-            ),
-        )
+            init = {"wall_clock": self.in_real_time, "settings": settings}
+            starting.append(stage.start_head(init, self.start_s))
+        await asyncio.gather(*starting)
         return plan, disturbances, broker
 
     async def _begin_in_real_time(
@@ -378,8 +359,8 @@ class Run:
             username=broker.username if broker.embedded else None,
             password=broker.password if broker.embedded else None,
             group=self.group,
-            shipment=self.work / SHIPMENT,
-            command_key=self.work / COMMAND_KEY,
+            shipment=self.stage.layout.shipment,
+            command_key=self.stage.layout.command_key,
             interval_length_s=self.vendors.interval_length_s,
         )
 
@@ -414,21 +395,23 @@ class Run:
 
     async def _collect(self, store: Database | ExternalStore, plan: FleetPlan) -> int | None:
         """Write the three tables and the fleet's description; returns how many frames were rejected, if known."""
-        link, directory = self.stage.link, self.directory
+        stage, directory = self.stage, self.directory
         if isinstance(store, Database):
-            await self.stage.read_ingest()
-            self.stage.ingest.write_latencies(directory / LATENCIES)
-        (directory / "journal").mkdir()
+            await stage.read_ingest()
+            stage.ingest.write_latencies(directory / LATENCIES)
+        results = stage.layout.results
+        journal = stage.layout.hand_out_directory(results / "journal")
         await asyncio.gather(
-            link.call(
+            stage.link.call(
                 GRID,
                 "finish",
-                directory=str(directory),
+                directory=stage.layout.seen(results),
                 interval_length_s=self.vendors.interval_length_s,
                 until_s=self.end_s,
             ),
-            *(link.call(fleet.name, "finish", directory=str(directory / "journal")) for fleet in self.stage.fleets),
+            stage.finish_fleets(journal),
         )
+        stage.layout.collect(directory)
         write_fleet_table(directory / "meters.parquet", plan.fleet, plan.places)
         path = directory / "stored.parquet"
         if isinstance(store, Database):
@@ -446,14 +429,21 @@ class Run:
         )
 
 
-def _refuse_kills_of_an_external_broker(scenario: Scenario) -> None:
-    faults = [
-        f"event in line {event.line} kills the broker"
-        for event in scenario.events
-        if isinstance(event, KillEvent) and event.part == BROKER
-    ]
+def _refuse_kills_of_externals(request: RunRequest) -> None:
+    options = {
+        part: option
+        for part, option, value in (
+            (BROKER, "--broker-url", request.broker_url),
+            (DATABASE, "--database-url", request.database_url),
+        )
+        if value is not None
+    }
+    kills = [event for event in request.scenario.events if isinstance(event, KillEvent) and event.part in options]
+    faults = [f"event in line {event.line} kills the {event.part}" for event in kills]
     if faults:
-        raise UserError(faults, "Only an embedded broker can be killed: leave out --broker-url, or the event.")
+        given = " and ".join(sorted({options[event.part] for event in kills}))
+        hint = f"Only an embedded one can be killed: leave out {given}, or the event."
+        raise UserError(faults, hint)
 
 
 def _clock(time_s: float) -> str:

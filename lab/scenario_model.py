@@ -132,10 +132,14 @@ class RebootEvent(_Event):
 
 
 class KillEvent(_Event):
-    """A part gets SIGKILL and is started again `down_s` later."""
+    """A part gets SIGKILL and is started again `down_s` later.
+
+    But for the database, at any speed but 1: without it no reading can be committed, so simulated time stands still
+    until it is back. Of a fleet in several processes, the first is killed.
+    """
 
     kind: Literal["kill"]
-    part: Literal["headend", "broker"]
+    part: Literal["headend", "broker", "database", "fleet"]
     down_s: DurationS = Field(alias="down")
 
     @property

@@ -1,26 +1,33 @@
-"""The lab's processes as one thing that can be set up, disturbed, and taken down."""
+"""The lab's parts as one thing that can be set up, disturbed, and taken down."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from lab.barrier import Head
+from lab.commissioning import Commissioned, processes
 from lab.ingest_totals import IngestTotals
-from lab.link import TOKEN_VARIABLE, LabLink
+from lab.layout import Layout
+from lab.link import TOKEN_VARIABLE, Body, LabLink
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
-from lab.services.external import ExternalBroker, await_broker
+from lab.services.external import await_broker
+from lab.services.ports import ReservedPort
+from lab.services.postgres import EmbeddedPostgres
 from lab.supervisor import ProcessSpec, Supervisor
+from lab.surroundings import BrokerAccess, Database, Externals, open_broker, open_database
 
 GRID = "grid"
 HEADEND = "headend"
 BROKER = "broker"
+DATABASE = "database"
 FLEET = "fleet"
 PART_MODULES = {GRID: "lab.parts.grid", FLEET: "lab.parts.fleet", HEADEND: "lab.parts.headend"}
 METERS_PER_FLEET = 10_000
@@ -28,95 +35,78 @@ BROKER_PATIENCE_S = 60.0
 """For how long an external broker may be away, on the wall clock."""
 
 
-@dataclass(slots=True)
-class Stage:
-    """Starts the parts and does to them what the scenario says.
+class Stage(ABC):
+    """Starts the parts and does to them what the scenario says. Where they live, a subclass knows.
 
     The grid is started by itself first: it knows the usage points, from which the fleet follows.
     """
 
-    supervisor: Supervisor
-    link: LabLink
-    token: str
-    modules: Mapping[str, str]
-    broker: EmbeddedBroker | None = None
-    external_broker: ExternalBroker | None = None
-    news: Callable[[str], None] = lambda _text: None
-    head_init: dict[str, Any] = field(default_factory=dict)
-    fleets: list[RemoteFleet] = field(default_factory=list)
-    ingest: IngestTotals = field(default_factory=IngestTotals)
+    meters_per_fleet: int = METERS_PER_FLEET
 
-    @classmethod
-    def create(cls, supervisor: Supervisor, modules: Mapping[str, str]) -> Stage:
-        """:param modules: modules to run as parts instead of those in `PART_MODULES`."""
-        token = secrets.token_hex(16)
-        return cls(supervisor, LabLink(token=token), token, {**PART_MODULES, **modules})
+    def __init__(self, link: LabLink, layout: Layout) -> None:
+        self.link = link
+        self.layout = layout
+        self.in_real_time = False
+        self.news: Callable[[str], None] = lambda _text: None
+        self.fleets: list[RemoteFleet] = []
+        self.heads: list[RemoteHead] = []
+        self.ingest = IngestTotals()
 
     @property
     def grid(self) -> RemoteGrid:
         return RemoteGrid(self.link, GRID)
 
     @property
-    def head(self) -> RemoteHead:
-        return RemoteHead(self.link, HEADEND)
+    @abstractmethod
+    def head(self) -> Head:
+        """The head-end as one member of the barrier."""
 
-    async def start_part(self, name: str, kind: str) -> None:
-        """Start the process of a part; it connects by itself, see `LabLink.wait_for`."""
-        await self.supervisor.start(
-            ProcessSpec(
-                name,
-                [sys.executable, "-m", self.modules[kind], "--name", name, "--link", self.link.address],
-                environment={
-                    TOKEN_VARIABLE: self.token,
-                    # The parts share the machine: threads of linear algebra would only wait for each other.
-                    "OPENBLAS_NUM_THREADS": "1",
-                    "OMP_NUM_THREADS": "1",
-                },
-            )
-        )
+    @abstractmethod
+    async def begin(self, *, head_end: bool) -> None:
+        """Start what does not wait for anything else. Parts connect by themselves, see `LabLink.wait_for`."""
 
-    async def start_fleet(
-        self,
-        shares: Sequence[Sequence[int]],
-        *,
-        world_rows: Sequence[int],
-        shipment: Path,
-        directory: Path,
-        broker: tuple[str, int],
-        seed: int,
-        start_s: int,
-        interval_length_s: int,
-        primary_host: str | None,
-    ) -> None:
+    @abstractmethod
+    def open_store(self, *, schema: str, keep: bool) -> AbstractAsyncContextManager[Database]:
+        """The database of the run."""
+
+    @abstractmethod
+    def open_broker(self, group: str, fleet: Commissioned) -> AbstractAsyncContextManager[BrokerAccess]:
+        """The broker of the run, which lets in the head-end and these meters."""
+
+    @abstractmethod
+    def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
+        """Answers with the `host:port` of a further Modbus gateway, for as long as `ports` is open."""
+
+    def shares(self, fleet: Commissioned) -> list[list[int]]:
+        """The meters of each process of the fleet."""
+        return processes(fleet, self.meters_per_fleet)
+
+    async def start_fleet(self, shares: Sequence[Sequence[int]], *, world_rows: Sequence[int], init: Body) -> None:
         """A process for each of `shares`: the meters that it has, as entries of the shipment file.
 
         :param world_rows: for each entry, its usage point's row in the physical frame.
+        :param init: what else each is begun with.
         """
-        for share in shares:
-            name = f"{FLEET}-{len(self.fleets)}"
-            await self.link.wait_for(name)
-            reply = await self.link.call(
-                name,
-                "init",
-                shipment=str(shipment),
-                entries=list(share),
-                world_rows=[world_rows[entry] for entry in share],
-                memory=str(directory / f"{name}.sqlite"),
-                broker_host=broker[0],
-                broker_port=broker[1],
-                seed=seed,
-                start_s=start_s,
-                interval_length_s=interval_length_s,
-                primary_host=primary_host,
-            )
-            self.fleets.append(RemoteFleet(self.link, name, reply.body["stations"]))
+        names = await self.fleet_parts(len(shares))
+        for name, share in zip(names, shares, strict=True):
+            body = {
+                **init,
+                "shipment": self.layout.seen(self.layout.shipment),
+                "entries": list(share),
+                "world_rows": [world_rows[entry] for entry in share],
+                "memory": self.layout.seen(self.layout.memory / f"{name}.sqlite"),
+            }
+            fleet = RemoteFleet(self.link, name, body)
+            await fleet.join()
+            self.fleets.append(fleet)
 
-    async def start_head(self, now_s: int, *, broker_may_be_away: bool = False) -> RemoteHead:
-        """Wait for the head-end's process and let it migrate, connect and subscribe."""
-        await self.link.wait_for(HEADEND)
-        settings = {**self.head_init["settings"], "broker_may_be_away": broker_may_be_away}
-        await self.link.call(HEADEND, "init", **{**self.head_init, "settings": settings}, now_s=now_s)
-        return self.head
+    @abstractmethod
+    async def fleet_parts(self, count: int) -> list[str]:
+        """Start so many processes of meters; their names."""
+
+    @abstractmethod
+    async def start_head(self, init: Body, now_s: int) -> None:
+        """Let the head-end migrate, connect and subscribe. `init`: its settings, and whether it runs by itself."""
 
     async def switch(self, verb: str, device: str) -> None:
         await self.link.call(GRID, verb, device=device)
@@ -124,35 +114,130 @@ class Stage:
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
         await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
 
-    async def read_ingest(self) -> None:
+    async def read_ingest(self, heads: Sequence[RemoteHead] | None = None) -> None:
         """Add up what the head-end says of its life so far; to be called once for each life."""
-        self.ingest.add((await self.link.call(HEADEND, "stats")).body["stats"])
+        for head in self.heads if heads is None else heads:
+            stats = await head.stats()
+            if stats is not None:
+                self.ingest.add(stats)
+
+    async def finish_fleets(self, directory: Path) -> None:
+        await asyncio.gather(*(fleet.finish(self.layout.seen(directory)) for fleet in self.fleets))
+
+    @abstractmethod
+    async def say_farewell(self, part: str) -> None:
+        """Read from a part that is about to be killed what would be lost with it."""
+
+    @abstractmethod
+    async def kill(self, part: str) -> None:
+        """SIGKILL a part and return when it is dead and every connection to it has noticed."""
+
+    @abstractmethod
+    async def bring_back(self, part: str, now_s: int) -> None:
+        """Start a killed part; return once it is ready."""
+
+    @abstractmethod
+    async def await_broker(self, now_s: int) -> None:
+        """Return once a broker serves that the scenario has not killed."""
+
+    async def _broker_died(self) -> None:
+        await asyncio.gather(*(fleet.wait_disconnected() for fleet in self.fleets))
+
+
+class LocalStage(Stage):
+    """Every part is a process of this machine, under the supervisor; database and broker are embedded or external."""
+
+    def __init__(
+        self, supervisor: Supervisor, modules: Mapping[str, str], externals: Externals, work: Path, directory: Path
+    ) -> None:
+        """:param modules: modules to run as parts instead of those in `PART_MODULES`."""
+        self._token = secrets.token_hex(16)
+        super().__init__(LabLink(token=self._token), Layout(work, work, work, directory))
+        self._supervisor = supervisor
+        self._modules = {**PART_MODULES, **modules}
+        self._externals = externals
+        self._work = work
+        self._broker: BrokerAccess | None = None
+        self._store: Database | None = None
+
+    @property
+    def head(self) -> RemoteHead:
+        return self.heads[0]
+
+    async def begin(self, *, head_end: bool) -> None:
+        for name in [GRID, *([HEADEND] if head_end else [])]:
+            await self._start(name, name)
+        await self._start(f"{FLEET}-0", FLEET)
+
+    @asynccontextmanager
+    async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
+        external = self._externals.database
+        async with open_database(
+            external, self._work, self._supervisor, schema=schema, keep=keep, tell=self.news
+        ) as self._store:
+            yield self._store
+
+    @asynccontextmanager
+    async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
+        external = self._externals.broker
+        async with open_broker(external, self._work, self._supervisor, group=group, fleet=fleet) as self._broker:
+            yield self._broker
+
+    def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
+        def reserve() -> str:
+            port = ports.enter_context(ReservedPort())
+            return f"{port.host}:{port.port}"
+
+        return reserve
+
+    async def fleet_parts(self, count: int) -> list[str]:
+        names = [f"{FLEET}-{number}" for number in range(count)]
+        for name in names[1:]:
+            await self._start(name, FLEET)
+        return names
+
+    async def start_head(self, init: Body, now_s: int) -> None:
+        head = RemoteHead(self.link, HEADEND, init)
+        await head.join_at(now_s)
+        self.heads.append(head)
 
     async def say_farewell(self, part: str) -> None:
         if part == HEADEND:
             await self.read_ingest()
 
     async def kill(self, part: str) -> None:
-        if part == BROKER and self.broker is not None:
-            await self.broker.kill()
-            await asyncio.gather(*(fleet.wait_disconnected() for fleet in self.fleets))
-        elif part == HEADEND:
-            await self.supervisor.kill(HEADEND)
-            self.link.drop(HEADEND)
+        if part == BROKER:
+            await self._embedded_broker.kill()
+            await self._broker_died()
+        elif part == DATABASE:
+            await self._embedded_database.kill()
+            if not self.in_real_time:
+                # The head-end waits for it, and simulated time for the head-end.
+                await self._embedded_database.restart()
+        else:
+            member = self._member(part)
+            member.absent = True
+            await self._supervisor.kill(member.name)
+            self.link.drop(member.name)
 
-    async def bring_back(self, part: str, now_s: int) -> RemoteHead | None:
-        if part == BROKER and self.broker is not None:
-            await self.broker.restart()
-            return None
-        await self.start_part(HEADEND, HEADEND)
-        return await self.start_head(now_s, broker_may_be_away=True)
+    async def bring_back(self, part: str, now_s: int) -> None:
+        if part == BROKER:
+            await self._embedded_broker.restart()
+        elif part == DATABASE:
+            if self.in_real_time:
+                await self._embedded_database.restart()
+        else:
+            member = self._member(part)
+            await self._start(member.name, part)
+            member.absent = False
+            await member.join_at(now_s)
 
     async def await_broker(self, now_s: int) -> None:
-        """Return once an external broker serves. An embedded one is away only when the scenario says so.
+        """An embedded one is away only when the scenario says so.
 
         :raises UserError: it stays away for `BROKER_PATIENCE_S`.
         """
-        broker = self.external_broker
+        broker = self._externals.broker
         if broker is None:
             return
 
@@ -163,3 +248,32 @@ class Stage:
             )
 
         await await_broker(broker, patience_s=BROKER_PATIENCE_S, away=away)
+
+    @property
+    def _embedded_broker(self) -> EmbeddedBroker:
+        assert self._broker is not None
+        assert self._broker.embedded is not None, "kills of an external one are refused before the run"
+        return self._broker.embedded
+
+    @property
+    def _embedded_database(self) -> EmbeddedPostgres:
+        assert self._store is not None
+        assert self._store.embedded is not None, "kills of an external one are refused before the run"
+        return self._store.embedded
+
+    def _member(self, part: str) -> RemoteFleet | RemoteHead:
+        return self.heads[0] if part == HEADEND else self.fleets[0]
+
+    async def _start(self, name: str, kind: str) -> None:
+        await self._supervisor.start(
+            ProcessSpec(
+                name,
+                [sys.executable, "-m", self._modules[kind], "--name", name, "--link", self.link.address],
+                environment={
+                    TOKEN_VARIABLE: self._token,
+                    # The parts share the machine: threads of linear algebra would only wait for each other.
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "OMP_NUM_THREADS": "1",
+                },
+            )
+        )

@@ -31,6 +31,9 @@ class Database:
     schema: str
     version: str
     timescaledb: str | None
+    embedded: EmbeddedPostgres | None = None
+    seen_url: str | None = None
+    """Where the head-end connects, if that is another address than the lab's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ async def open_database(
     postgres = EmbeddedPostgres(work, supervisor)
     try:
         await postgres.start()
-        yield Database(postgres.url, SCHEMA, postgres.version, postgres.timescaledb)
+        yield Database(postgres.url, SCHEMA, postgres.version, postgres.timescaledb, postgres)
     finally:
         postgres.close()
 

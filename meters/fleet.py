@@ -109,6 +109,14 @@ class Fleet:
         for shard in self._shards:
             await shard.advance(now_s, frame)
 
+    async def replay(self, now_s: int, frame: WorldFrame) -> None:
+        """`advance` after a restart, when the memory may hold part of that grant, or later ones, already.
+
+        To be called for each frame since one that all meters surely had, that one included. Raises as `advance` does.
+        """
+        for shard in self._shards:
+            await shard.advance(max(now_s, shard.now_s), frame)
+
     async def settle(self) -> FleetSettled:
         """Returns when all that was sent has reached its receiver or is known to be lost, and pending connects and
         drops have concluded. `next_due` may be earlier than before: failed attempts set timers.

@@ -72,6 +72,11 @@ class Shard(ABC):
         return frozenset(self._row_of)
 
     @property
+    def now_s(self) -> int:
+        """The instant up to which the meters have lived; after a restart, where their memory ends."""
+        return self._now_s
+
+    @property
     def sockets(self) -> int:
         """How many it may have open at once."""
         return len(self._entries)

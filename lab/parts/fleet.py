@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grid.world import WorldFrame
 from lab.errors import SPACE_HINT, UserError
-from lab.link import Body, Handler
+from lab.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
 from meters.fleet import BrokerAddress, Fleet
@@ -26,6 +26,7 @@ class FleetPart:
         served: dict[str, Handler] = {
             "init": self.init,
             "advance": self.advance,
+            "replay": self.replay,
             "settle": self.settle,
             "await_fence": self.await_fence,
             "disturb": self.disturb,
@@ -38,7 +39,7 @@ class FleetPart:
     @property
     def fleet(self) -> Fleet:
         if self._fleet is None:
-            raise RuntimeError("the fleet part was called before init")
+            raise NotBegun
         return self._fleet
 
     async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
@@ -65,6 +66,11 @@ class FleetPart:
     async def advance(self, body: Body, blobs: Sequence[bytes]) -> Answer:
         await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
         return {"next_due_s": self.fleet.next_due()}, ()
+
+    async def replay(self, body: Body, blobs: Sequence[bytes]) -> Answer:
+        """What a fleet was told while nobody was there, once more to whoever has taken its memory over."""
+        await self.fleet.replay(body["now_s"], WorldFrame.from_bytes(blobs[0]))
+        return {}, ()
 
     async def settle(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
         settled = await self.fleet.settle()

@@ -15,7 +15,7 @@ from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
 from lab.errors import UserError
-from lab.link import Body, Handler
+from lab.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 
 GEOGRAPHY = "geography.json"
@@ -44,13 +44,13 @@ class GridPart:
     @property
     def feeder(self) -> Feeder:
         if self._feeder is None:
-            raise RuntimeError("the grid part was called before init")
+            raise NotBegun
         return self._feeder
 
     @property
     def simulation(self) -> GridSimulation:
         if self._simulation is None:
-            raise RuntimeError("the grid part was called before init")
+            raise NotBegun
         return self._simulation
 
     async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:

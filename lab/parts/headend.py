@@ -15,7 +15,7 @@ from headend.errors import HeadEndError
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
 from lab.errors import UserError
-from lab.link import Body, Handler
+from lab.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 
 Answer = tuple[Body, Sequence[bytes]]
@@ -41,7 +41,7 @@ class HeadPart:
     @property
     def head(self) -> HeadEnd:
         if self._head is None:
-            raise RuntimeError("the head-end part was called before init")
+            raise NotBegun
         return self._head
 
     async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.barrier import Barrier, FleetRound, GridStep, Head, HeadRound
+from lab.barrier import Barrier, FleetRound, GridStep, HeadRound
 from lab.conductor import conduct
 from lab.timeline import Action, Disturbance, actions
 
@@ -46,9 +46,8 @@ class Recorder:
     async def kill(self, part: str) -> None:
         self.log.append(("kill", part))
 
-    async def bring_back(self, part: str, now_s: int) -> Head | None:
+    async def bring_back(self, part: str, now_s: int) -> None:
         self.log.append(("return", part))
-        return ToyHead() if part == "headend" else None
 
     async def await_broker(self, now_s: int) -> None:
         self.log.append(("await broker", now_s))

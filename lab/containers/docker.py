@@ -1,0 +1,117 @@
+"""The command `docker`, asked and answered; its refusals in words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.errors import UserError
+
+PATIENCE_S = 900.0
+_TAIL_LINES = 12
+
+
+async def docker(
+    *arguments: str,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> str:
+    """What the command prints.
+
+    :raises UserError: it fails, with its own last words, or does not end within `patience_s`.
+    """
+    process = await asyncio.create_subprocess_exec(
+        program(),
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=directory,
+        env={**os.environ, **(environment or {})},
+        # Ctrl-C belongs to the lab: a command that is half done would leave it half a state.
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(patience_s):
+            out, words = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise UserError(f"`docker {_shown(arguments)}` did not end within {patience_s:.0f} s") from None
+    if process.returncode != 0:
+        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(words or out)], hint_for(words.decode()))
+    return out.decode()
+
+
+async def docker_json(*arguments: str, directory: Path | None = None) -> Any:
+    """Its answer, parsed."""
+    return json.loads(await docker(*arguments, directory=directory))
+
+
+def program() -> str:
+    """Where docker is. Raises UserError."""
+    found = shutil.which("docker")
+    if found is None:
+        raise UserError(
+            "the command `docker` was not found",
+            "Install Docker Engine and its Compose plugin, or leave out --compose: without it the lab needs neither.",
+        )
+    return found
+
+
+async def require_docker(*, swarm: bool = False) -> None:
+    """:raises UserError: no engine answers, or Compose is not there (or, for a stack, no swarm)."""
+    info = await docker_json("info", "--format", "{{json .}}")
+    faults = list(info.get("ServerErrors") or [])
+    if faults:
+        raise UserError([f"Docker: {fault}" for fault in faults], hint_for("\n".join(faults)))
+    if swarm:
+        if info.get("Swarm", {}).get("LocalNodeState") != "active":
+            raise UserError("this machine is in no swarm", "Start one: docker swarm init --advertise-addr 127.0.0.1")
+        return
+    try:
+        await docker("compose", "version")
+    except UserError as error:
+        raise UserError(
+            "Docker's plugin Compose v2 is not installed",
+            "Install docker-compose-plugin (Docker's packages) or docker-compose (Debian 13, Ubuntu 24.04: "
+            "docker-compose-v2).",
+        ) from error
+
+
+def hint_for(words: str) -> str | None:
+    """What to do about a refusal of docker's, where that is known."""
+    said = words.lower()
+    if "permission denied" in said and "docker.sock" in said:
+        return "Join the group docker (and log in again), or run this as root."
+    if "cannot connect to the docker daemon" in said or "is the docker daemon running" in said:
+        return "Start the Docker engine: systemctl start docker"
+    if "address already in use" in said or "port is already allocated" in said:
+        return "Another program has that port: choose another in compose/.env (AMILAB_…_PORT)."
+    if "pool overlaps with other one" in said or "address pools have been fully subnetted" in said:
+        return "Another network has these addresses: choose others in compose/.env (AMILAB_METERING_SUBNET)."
+    if "no space left on device" in said:
+        return "Free some space where Docker keeps its images and volumes: docker system df, docker system prune."
+    if "pull access denied" in said or "no such host" in said or "failed to resolve" in said or "i/o timeout" in said:
+        return (
+            "The registry cannot be reached from here. For a machine without internet use the variant that is built "
+            "from Debian's packages: amilab compose init --debian; see compose/README.md."
+        )
+    if "env file" in said or "is missing a value" in said or "required variable" in said:
+        return "Run `amilab compose init` first: it writes compose/.env, keys and passwords."
+    return None
+
+
+def _shown(arguments: Sequence[str]) -> str:
+    return " ".join(arguments[:6]) + (" …" if len(arguments) > 6 else "")
+
+
+def _last_words(words: bytes) -> list[str]:
+    lines = [line.strip() for line in words.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-_TAIL_LINES:] or ["(it said nothing)"]

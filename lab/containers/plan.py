@@ -1,0 +1,54 @@
+"""What is to be done in a run, written by whoever conducts it and read by every container: `plan/plan.json`.
+
+A container does not know which part it will be. It looks into the plan for parts of its kind and takes the first that
+nobody holds, so it makes no difference how many there are, which of them died, and who was started in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PLAN = "plan.json"
+LOCKS = "locks"
+ROOT = Path("/state")
+"""Where the shared directory is in a container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`link`: the lab link's address as containers see it; `parts`: the names of the parts by the kind that serves."""
+
+    run: str
+    link: str
+    token: str
+    parts: Mapping[str, Sequence[str]]
+
+
+def write_plan(directory: Path, plan: Plan) -> None:
+    """Publish the plan in one step, with a lock file for each part. Readable by the containers' group."""
+    locks = directory / LOCKS
+    locks.mkdir(exist_ok=True)
+    for name in (name for names in plan.parts.values() for name in names):
+        (locks / name).touch()
+    draft = directory / f".{PLAN}"
+    draft.touch(mode=0o640)
+    draft.write_text(json.dumps(asdict(plan)))
+    draft.chmod(0o644 if os.geteuid() != 0 else 0o640)
+    draft.replace(directory / PLAN)
+
+
+def read_plan(directory: Path) -> Plan | None:
+    """The plan, or None if there is none (yet)."""
+    try:
+        return Plan(**json.loads((directory / PLAN).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def withdraw_plan(directory: Path) -> None:
+    """The run is over: whoever still serves a part of it leaves it."""
+    (directory / PLAN).unlink(missing_ok=True)

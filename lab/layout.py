@@ -1,0 +1,57 @@
+"""Where the files lie that the lab and its parts share, and how a part calls them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+SHIPMENT = "shipment.csv"
+COMMAND_KEY = "command.key"
+NETWORK = "network.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Directories of one run. Parts on this machine call them as the lab does.
+
+    `supplies`: what meters and head-end are given (shipment file, network model); `secrets`: what the head-end alone is
+    given; `memory`: the meters' durable memories; `results`: where parts write what the verdict is made of.
+    """
+
+    supplies: Path
+    secrets: Path
+    memory: Path
+    results: Path
+
+    @property
+    def shipment(self) -> Path:
+        return self.supplies / SHIPMENT
+
+    @property
+    def command_key(self) -> Path:
+        return self.secrets / COMMAND_KEY
+
+    @property
+    def network(self) -> Path:
+        """The network model, where the grid writes it."""
+        return self.results / NETWORK
+
+    def seen(self, path: Path) -> str:
+        """How the parts call a file or directory of this run."""
+        return str(path)
+
+    def hand_out(self, path: Path) -> Path:
+        """Let the parts read a file that the lab or the grid has written; returns where they find it."""
+        return path
+
+    def hand_out_directory(self, path: Path) -> Path:
+        """Make a directory in which the parts may write."""
+        path.mkdir(exist_ok=True)
+        return path
+
+    def collect(self, directory: Path) -> None:
+        """Bring the results to the run's directory, if they are not there already."""
+        if self.results != directory:
+            shutil.copytree(self.results, directory, dirs_exist_ok=True)
+            shutil.rmtree(self.results)
