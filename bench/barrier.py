@@ -23,6 +23,7 @@ from lab.reaper import Reaper
 from lab.run import Run, RunRequest
 from lab.scenario import parse_scenario
 from lab.services.host import make_private_directory
+from lab.stage import LocalStage
 from lab.supervisor import Supervisor
 from lab.surroundings import check_externals
 from lab.timeline import Disturbance
@@ -86,7 +87,9 @@ async def measure(*, hours: int = 12, meters: int = 100) -> Result:
     with Reaper(str(out)) as reaper:
         work = make_private_directory(reaper)
         supervisor = Supervisor(out / "logs", reaper)
-        run = _TimedRun(request, progress, await check_externals(None, None), out, work, supervisor)
+        externals = await check_externals(None, None)
+        stage = LocalStage(supervisor, {}, externals, work, out)
+        run = _TimedRun(request, progress, externals, out, stage)
         watch = asyncio.create_task(supervisor.watch())
         try:
             await run.execute()

@@ -120,6 +120,10 @@ async def register(
     period that the devices are set to, by default their vendor's.
     """
     async with connection.transaction():
+        # Several processes of a head-end start at once with the same shipment.
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('amilab-register:' || current_schema, 0))"
+        )
         await connection.execute(
             "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, registered_at)"
             " SELECT s, v, u, g, a, to_timestamp(%s)"

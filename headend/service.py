@@ -25,8 +25,10 @@ from headend.outages.watch import OutageWatch
 from headend.record import Recorder, communication_states
 from headend.recovery import Ask, BackOff, Recovery
 from headend.registry import EndDevice, ShippedDevice, read_shipment, register
+from headend.roles import ROLES
 from headend.schedule import Cadence, Schedule
 from headend.settings import HeadEndSettings
+from headend.settled import settle_what_is_stored
 from headend.sparkplug.host import SparkplugHost
 from headend.sparkplug.intake import SparkplugIntake
 
@@ -48,10 +50,12 @@ class HeadEnd:
 
     def __init__(self, settings: HeadEndSettings, clock: Clock) -> None:
         self._settings = settings
+        self._role = ROLES[settings.role]
         self._clock = clock
         self.metrics = Metrics()
         self._database = Database(settings, self.metrics, prepare=writer.prepare)
         self._devices: list[EndDevice] = []
+        self._link: MqttLink | None = None
         self._host: SparkplugHost | None = None
         self._edges: SparkplugIntake | None = None
         self._back_off = BackOff(settings.reconnect_first_s, settings.reconnect_max_s)
@@ -82,7 +86,7 @@ class HeadEnd:
         except BaseException:
             await self._running.aclose()
             raise
-        logger().info("head-end started", devices=len(self._devices), broker=self._link.address)
+        logger().info("head-end started", devices=len(self._devices), role=settings.role)
 
     async def _start(self, shipment: Sequence[ShippedDevice], model: NetworkModel) -> None:
         settings = self._settings
@@ -93,19 +97,21 @@ class HeadEnd:
             self._devices = await register(
                 connection, shipment, now_s=self._clock.now(), interval_length_s=settings.interval_length_s
             )
-            return await self._rebuild(connection)
+            return await self._rebuild(connection) if self._role.follows else self._no_recovery()
 
         self._recovery = await self._database.run(load)
         self._outages = OutageWatch(settings, model, self._devices, self._database, self.metrics)
-        await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
+        if self._role.follows:
+            await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
         online = await self._database.run(communication_states)
         recorder = Recorder(self._recovery, self._outages, online)
         self._ingest = Ingest(settings, self._clock, recorder, self._outages, self._database, self.metrics)
-        self._link = self._direct_link(recorder)
+        if self._role.listens:
+            self._link = self._direct_link(recorder)
         self._poller = Poller(
             settings,
             self._clock,
-            self._devices,
+            self._devices if self._role.polls else [],
             self._database,
             self.metrics,
             on_rows=self._ingest.stored,
@@ -114,7 +120,7 @@ class HeadEnd:
         if self._poller.is_needed:
             await self._database.run(self._poller.rebuild)
             self._running.push_async_callback(self._poller.stop)
-        if any(device.driver.protocol == "sparkplug" for device in self._devices):
+        if self._role.follows and any(device.driver.protocol == "sparkplug" for device in self._devices):
             self._host, self._edges = self._sparkplug_host(recorder)
         if settings.metrics_port is not None:
             self._serve_metrics(settings.metrics_port)
@@ -130,7 +136,7 @@ class HeadEnd:
         intake = DirectIntake(self._settings, self._devices, recorder, on_fence=ingest.fence_read)
         link = MqttLink(
             self._settings,
-            Session(self._settings.client_id, (f"dt/{self._settings.group}/#",)),
+            Session(self._settings.client_id, self._role.filters(self._settings.group, self._settings.client_id)),
             on_message=lambda topic, payload, packet_id: ingest.receive(
                 intake.receive, topic, payload, link=link, packet_id=packet_id
             ),
@@ -191,20 +197,36 @@ class HeadEnd:
                     await self._ingest.flush()
             except TimeoutError:
                 logger().warning("stopped with messages not yet committed: the broker will send them again")
-        await self._link.disconnect()
+        if self._link is not None:
+            await self._link.disconnect()
         if self._host is not None:
             await self._host.disconnect()
 
     def _links(self) -> list[MqttLink]:
-        return [self._link] if self._host is None else [self._link, self._host.link]
+        hosts = None if self._host is None else self._host.link
+        return [link for link in (self._link, hosts) if link is not None]
 
     async def _connect(self) -> None:
         """Connect what is not connected. Raises BrokerUnavailable, BrokerRefused."""
-        if not self._link.connected:
+        if self._link is not None and not self._link.connected:
             await self._link.connect()
         if self._host is not None and self._edges is not None and not self._host.link.connected:
             await self._host.connect()
             self._edges.connected(self._clock.now())
+
+    def _no_recovery(self) -> Recovery:
+        """For who does not follow the schedules: nobody owes anything."""
+        return self._recovery_of(Schedule([None] * len(self._devices), [0.0] * len(self._devices), grace_s=0))
+
+    def _recovery_of(self, schedule: Schedule) -> Recovery:
+        settings = self._settings
+        return Recovery(
+            schedule,
+            [device.serial for device in self._devices],
+            back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
+            return_delay_s=settings.return_delay_s,
+            max_per_sweep=settings.recovery_max_per_sweep,
+        )
 
     async def _rebuild(self, connection: Connection) -> Recovery:
         """The schedules as the database knows them."""
@@ -232,13 +254,7 @@ class HeadEnd:
             cursor.itersize = 20_000
             async for meter_id, start_s, length_s in cursor:
                 schedule.settle(index_of[meter_id], start_s, length_s)  # type: ignore[index,arg-type]  # integers by the SQL above
-        recovery = Recovery(
-            schedule,
-            [device.serial for device in self._devices],
-            back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
-            return_delay_s=settings.return_delay_s,
-            max_per_sweep=settings.recovery_max_per_sweep,
-        )
+        recovery = self._recovery_of(schedule)
         states = await connection.execute("SELECT meter_id FROM device_state WHERE NOT online")
         recovery.restore(
             offline=[index_of[row[0]] for row in await states.fetchall()],  # type: ignore[index]  # integer by the schema
@@ -270,10 +286,14 @@ class HeadEnd:
     def next_due(self) -> float | None:
         """The next instant (epoch s) at which `advance` has something to do; it may be the present one."""
         now_s = self._clock.now()
-        # Without the link nothing can be asked; the sweep comes after it.
-        other_s = self._recovery.next_due_s(now_s) if self._connect_at_s is None else self._connect_at_s
-        edges_s = None if self._edges is None else self._edges.next_due_s()
-        wishes_s = (other_s, edges_s, self._poller.next_due_s(), self._outages.next_due_s(now_s))
+        wishes_s = [self._connect_at_s, self._poller.next_due_s()]
+        if self._role.follows:
+            wishes_s.append(self._outages.next_due_s(now_s))
+            if self._connect_at_s is None:
+                # Without the link nothing can be asked; the sweep comes after it.
+                wishes_s.append(self._recovery.next_due_s(now_s))
+        if self._edges is not None:
+            wishes_s.append(self._edges.next_due_s())
         due_s = [due_s for due_s in wishes_s if due_s is not None]
         return min(due_s, default=None)
 
@@ -285,16 +305,18 @@ class HeadEnd:
             self._edges.advance(now_s)
             self._ingest.recorded()
         self._poller.advance(now_s)
-        look_s = self._outages.next_due_s(now_s)
-        if look_s is not None and look_s <= now_s:
-            await self._outages.look(now_s)
+        if self._role.follows:
+            look_s = self._outages.next_due_s(now_s)
+            if look_s is not None and look_s <= now_s:
+                await self._outages.look(now_s)
         if self._connect_at_s is not None:
             if self._connect_at_s > now_s:
                 return
             await self._reconnect()
-        due_s = self._recovery.next_due_s(now_s)
-        if self._connect_at_s is None and due_s is not None and due_s <= now_s:
-            await self._sweep(now_s)
+        if self._role.follows and self._connect_at_s is None:
+            due_s = self._recovery.next_due_s(now_s)
+            if due_s is not None and due_s <= now_s:
+                await self._sweep(now_s)
         self._raise_failure()
 
     async def settle(self) -> Settled:
@@ -336,7 +358,7 @@ class HeadEnd:
             for edge in sorted(edges):
                 self._host.fence_edge(edge, token)
         payload = orjson.dumps({"fence": token})
-        if self._link.connected:
+        if self._link is not None and self._link.connected:
             for serial in names:
                 if serial not in edges:
                     self._link.publish(f"cmd/{self._settings.group}/{serial}", payload)
@@ -382,12 +404,14 @@ class HeadEnd:
         self._connect_at_s = None
         self._connect_attempts = 0
         self.metrics.reconnects.inc()
-        logger().warning("connected to the broker again", broker=self._link.address)
+        logger().warning("connected to the broker again", broker=self._settings.broker_host)
 
     async def _sweep(self, now_s: float) -> None:
         expired = self._recovery.expired(now_s)
         if expired:
             await commands.expire(self._database, expired, now_s=now_s)
+        if not self._role.sees_all:
+            await settle_what_is_stored(self._database, self._recovery.schedule, self._devices, now_s)
         asks = self._recovery.plan(now_s)
         if not asks:
             return
@@ -406,6 +430,7 @@ class HeadEnd:
             self._host.command(device.address, device.serial, command.envelope)
             self._commanded.append(device.address)
         else:
+            assert self._link is not None, "only who listens to meters commands them"
             self._link.publish(f"cmd/{device.group}/{device.serial}", command.envelope)
             self._commanded.append(device.serial)
 

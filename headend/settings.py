@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headend.roles import RoleName
+
 
 class HeadEndSettings(BaseSettings):
     """One head-end. Recovery and reconnecting run on the injected clock, batches and start-up on the wall clock."""
@@ -21,6 +23,9 @@ class HeadEndSettings(BaseSettings):
     broker_username: str | None = None
     broker_password: SecretStr | None = None
     client_id: str = Field(default="headend", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    # headend/roles.py. Beside `outages` and `poller` any number of `ingest`, each with a client id of its own; not on
+    # rumqttd, which has no shared subscriptions.
+    role: RoleName = "all"
     group: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$")
     # The name under which collectors know us as their primary host; None is the client id.
     sparkplug_host_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")

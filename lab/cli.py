@@ -10,14 +10,18 @@ from collections.abc import Coroutine
 from enum import StrEnum
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
+from lab.compose_cli import DIRECTORY as COMPOSE_DIRECTORY
+from lab.compose_cli import app as compose_app
+from lab.compose_cli import project_of
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
 from lab.progress import RunProgress
+from lab.refusal import refuse
 from lab.scenario import Scenario, anchored_feeder, bundled_scenarios, load_scenario, parse_duration
 
 T = TypeVar("T")
@@ -40,6 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+app.add_typer(compose_app, name="compose")
 
 
 @app.callback()
@@ -118,6 +125,9 @@ def run(
         typer.Option(help="How long your head-end has to connect before judging begins: 30s, 5min. Default 1min."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the meters' memory.")] = False,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="Run in the containers of compose/ instead of in processes.")
+    ] = False,
 ) -> None:
     """Run a scenario to its verdict.
 
@@ -140,10 +150,11 @@ def run(
             headend,
             stored,
             lead,
+            compose,
         )
         outcome = _until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
-        _refuse(error)
+        refuse(error)
     except PartFailed as error:
         Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
         sys.stderr.write(f"{error}\n")
@@ -172,6 +183,7 @@ def _request(
     headend: HeadEndChoice,
     stored: str | None,
     lead: str | None,
+    compose: bool,
 ) -> Any:
     # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
     from lab.external_headend import DEFAULT_LEAD_S, ExternalHeadEnd, faults_with_external_head_end
@@ -226,11 +238,20 @@ def _request(
         faults += [
             f"{option} is for --headend external" for option, value in (("--stored", stored), ("--lead", lead)) if value
         ]
+    project: Any = None
+    if compose:
+        given = {"--database-url": database_url, "--broker-url": broker_url, "--headend external": external}
+        faults += [f"{option} does not go with --compose" for option, value in given.items() if value]
+        try:
+            project = project_of(COMPOSE_DIRECTORY)
+        except UserError as error:
+            faults += error.faults
+            hint = error.hint or hint
     if faults:
         raise UserError(faults, hint)
     from lab.run import RunRequest
 
-    return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external)
+    return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external, project)
 
 
 def _with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
@@ -265,17 +286,6 @@ def _until_interrupted(work: Coroutine[Any, Any, T]) -> T:
         return await task
 
     return asyncio.run(main())
-
-
-def _refuse(error: UserError) -> NoReturn:
-    # Not folded: a line of a message is a line, also where it is searched for something.
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for fault in error.faults:
-        console.print("[bold red]✗[/] ", end="")
-        console.print(fault, markup=False)
-    if error.hint:
-        console.print(error.hint, markup=False, style="dim")
-    raise typer.Exit(error.exit_code)
 
 
 def _shown_path(path: Path) -> str:

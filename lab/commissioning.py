@@ -101,14 +101,20 @@ def commission(
     return Commissioned([meter for meter in meters if meter is not None], carriers)
 
 
-def processes(fleet: Commissioned, limit: int) -> list[list[int]]:
+def processes(fleet: Commissioned, limit: int, *, without: frozenset[int] = frozenset()) -> list[list[int]]:
     """The meters (rows) of each process of the fleet: at most `limit`, all of nearly one size.
 
-    The meters of a collector or gateway stay together.
+    The meters of a collector or gateway stay together, also if they are more than `limit`.
+
+    :param without: meters that are not to be in any, with all of their gateway's or collector's.
     """
-    carried = {row for rows in fleet.carriers.values() for row in rows}
-    bundles = [*fleet.carriers.values(), *([row] for row in range(len(fleet.meters)) if row not in carried)]
-    count = -(-len(fleet.meters) // limit)
+    carriers = [rows for rows in fleet.carriers.values() if rows[0] not in without]
+    carried = {row for rows in fleet.carriers.values() for row in rows} | without
+    bundles = [*carriers, *([row] for row in range(len(fleet.meters)) if row not in carried)]
+    if not bundles:
+        return []
+    limit = max(limit, *map(len, bundles))
+    count = -(-sum(map(len, bundles)) // limit)
     while True:
         shares: list[list[int]] = [[] for _ in range(count)]
         # The largest first, each to whoever has least: single meters level out what collectors leave.

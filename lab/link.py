@@ -13,6 +13,7 @@ import itertools
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from socket import gethostname
 from typing import Any
 
 import orjson
@@ -68,6 +69,7 @@ class LabLink:
         self._present: dict[str, asyncio.Event] = {}
         self._gone: set[str] = set()
         self._lives: dict[str, int] = {}
+        self._hosts: dict[str, str] = {}
         self._reader = asyncio.create_task(self._read(), name="link")
 
     async def wait_for(self, name: str) -> None:
@@ -77,6 +79,10 @@ class LabLink:
     def life(self, name: str) -> int:
         """How often a process has connected under this name. Another one after each hand-over."""
         return self._lives.get(name, 0)
+
+    def host(self, name: str) -> str:
+        """The host name of the process that connected last under this name: in a container, its id. Raises KeyError."""
+        return self._hosts[name]
 
     async def call(self, name: str, op: str, /, *blobs: bytes, **body: Any) -> Reply:
         """Ask part `name` to do `op` and wait for its answer."""
@@ -109,10 +115,11 @@ class LabLink:
             if part == name and not future.done():
                 future.set_exception(PartGone(name))
 
-    def _greeted(self, name: str) -> None:
+    def _greeted(self, name: str, host: str) -> None:
         # What the process before was asked, this one will not answer.
         self._fail_calls(name)
         self._lives[name] = self.life(name) + 1
+        self._hosts[name] = host
         self._gone.discard(name)
         self._present.setdefault(name, asyncio.Event()).set()
 
@@ -120,8 +127,8 @@ class LabLink:
         while True:
             name_bytes, head, *blobs = await self._socket.recv_multipart()
             if head == HELLO:
-                if blobs and hmac.compare_digest(blobs[0], self._token):
-                    self._greeted(name_bytes.decode())
+                if len(blobs) == 2 and hmac.compare_digest(blobs[0], self._token):
+                    self._greeted(name_bytes.decode(), blobs[1].decode())
                 continue
             message = orjson.loads(head)
             name, future = self._waiting.get(message["id"], ("", None))
@@ -156,7 +163,7 @@ async def serve_part(name: str, address: str, handlers: dict[str, Handler], *, t
     socket.setsockopt(zmq.LINGER, 1000)
     socket.connect(address)
     try:
-        await socket.send_multipart([HELLO, (token or os.environ[TOKEN_VARIABLE]).encode()])
+        await socket.send_multipart([HELLO, (token or os.environ[TOKEN_VARIABLE]).encode(), gethostname().encode()])
         while True:
             head, *blobs = await socket.recv_multipart()
             message = orjson.loads(head)

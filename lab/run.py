@@ -14,12 +14,14 @@ from pathlib import Path
 
 from lab.barrier import Barrier, BarrierStalled
 from lab.conductor import conduct
+from lab.containers.project import ComposeProject
+from lab.containers.stage import ContainerStage
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
 from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet_table import write_fleet_table
 from lab.headend_export import export_results
-from lab.link import Body
+from lab.link import Body, PartGone
 from lab.progress import RunProgress
 from lab.realtime import RealTime
 from lab.reaper import Reaper
@@ -65,6 +67,8 @@ class RunRequest:
     keep: bool = False
     external: ExternalHeadEnd | None = None
     """Somebody else's head-end, which is judged instead of ours."""
+    project: ComposeProject | None = None
+    """Where everything runs in containers instead of in processes of this machine."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Modules to run instead of lab/parts/*.py, by kind: how a test puts a saboteur in a part's place."""
 
@@ -108,7 +112,7 @@ async def _supervised(request: RunRequest, progress: RunProgress, externals: Ext
         require_free_space(directory, _LEAST_BYTES)
         work = make_private_directory(reaper)
         supervisor = Supervisor(directory / "logs", reaper)
-        lab = asyncio.create_task(Run(request, progress, externals, directory, work, supervisor).execute())
+        lab = asyncio.create_task(_on_a_stage(request, progress, externals, directory, work, supervisor))
         watch = asyncio.create_task(supervisor.watch())
         try:
             await asyncio.wait([lab, watch], return_when=asyncio.FIRST_COMPLETED)
@@ -131,6 +135,37 @@ async def _supervised(request: RunRequest, progress: RunProgress, externals: Ext
                 progress.console.print(f"kept: {work}", highlight=False, soft_wrap=True)
 
 
+async def _on_a_stage(
+    request: RunRequest,
+    progress: RunProgress,
+    externals: Externals,
+    directory: Path,
+    work: Path,
+    supervisor: Supervisor,
+) -> RunResult:
+    stage: Stage
+    if request.project is None:
+        stage = LocalStage(supervisor, request.parts, externals, work, directory)
+    else:
+        with progress.step("starting broker and database in containers"):
+            stage = await ContainerStage.create(request.project, directory.name)
+    lab = asyncio.create_task(Run(request, progress, externals, directory, stage).execute())
+    watch = asyncio.create_task(stage.watch())
+    try:
+        await asyncio.wait([lab, watch], return_when=asyncio.FIRST_COMPLETED)
+        if not lab.done():
+            await watch
+        return await lab
+    except PartGone as gone:
+        words = ["it died, or was replaced, and cannot be: what it knew is lost with it"]
+        raise PartFailed(str(gone), None, words) from gone
+    finally:
+        for task in (lab, watch):
+            task.cancel()
+        await asyncio.gather(lab, watch, return_exceptions=True)
+        await stage.save_logs(supervisor.log_directory)
+
+
 class Run:
     """The state of one run while it goes on."""
 
@@ -140,18 +175,15 @@ class Run:
         progress: RunProgress,
         externals: Externals,
         directory: Path,
-        work: Path,
-        supervisor: Supervisor,
+        stage: Stage,
     ) -> None:
         self.request = request
         self.externals = externals
         self.scenario = request.scenario
         self.progress = progress
         self.directory = directory
-        self.work = work
-        self.supervisor = supervisor
         self.vendors = Vendors(request.scenario.fleet)
-        self.stage: Stage = LocalStage(supervisor, request.parts, externals, work, directory)
+        self.stage = stage
         self.stage.news = progress.news
         self.stage.in_real_time = self.in_real_time
         # When the parts' time begins, and when the judged window does; at speed 1 the meters must be connected first.
@@ -177,7 +209,7 @@ class Run:
 
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.stage.link.close)
+            stack.push_async_callback(self.stage.close)
             try:
                 with self.progress.step("starting the database and loading the feeder"):
                     store, grid = await self._first_parts(stack)
@@ -200,7 +232,7 @@ class Run:
                 raise
             finally:
                 # Whoever writes must be gone before his schema goes.
-                await self.supervisor.stop_all()
+                await self.stage.stop()
             host = Host.here(
                 database=store.version,
                 timescaledb=store.timescaledb,
@@ -268,7 +300,7 @@ class Run:
         fleet = plan.fleet
         require_open_files(min(fleet.connections, stage.meters_per_fleet) + _OPEN_FILES_BESIDE_METERS)
         readings = len(fleet.meters) * (self.settled_s - self.start_s) // self.vendors.interval_length_s
-        for place in (self.directory, self.work):
+        for place in (self.directory, layout.memory):
             require_free_space(place, readings * _BYTES_PER_READING)
         disturbances = await choose_targets(
             self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=fleet
@@ -331,7 +363,7 @@ class Run:
         earliest_s = 0
         if self.request.external is not None:
             connection = self._connection(broker)
-            connect_file = ConnectFile(connection, private=self.work, results=self.directory)
+            connect_file = ConnectFile(connection, private=self.stage.layout.secrets, results=self.directory)
             stack.callback(connect_file.remove)
             connect_file.write()
             self.progress.notice("connect your head-end:", *connection.lines())

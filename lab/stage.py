@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from lab.barrier import Head
 from lab.commissioning import Commissioned, processes
@@ -42,6 +43,8 @@ class Stage(ABC):
     """
 
     meters_per_fleet: int = METERS_PER_FLEET
+    gateway_host: str | None = None
+    """Where Modbus gateways listen, if not at the host that their address names."""
 
     def __init__(self, link: LabLink, layout: Layout) -> None:
         self.link = link
@@ -77,32 +80,32 @@ class Stage(ABC):
     def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
         """Answers with the `host:port` of a further Modbus gateway, for as long as `ports` is open."""
 
-    def shares(self, fleet: Commissioned) -> list[list[int]]:
-        """The meters of each process of the fleet."""
-        return processes(fleet, self.meters_per_fleet)
+    def shares(self, fleet: Commissioned) -> dict[str, list[int]]:
+        """The meters of each process of the fleet, by its name, as entries of the shipment file."""
+        return {f"{FLEET}-{n}": share for n, share in enumerate(processes(fleet, self.meters_per_fleet))}
 
-    async def start_fleet(self, shares: Sequence[Sequence[int]], *, world_rows: Sequence[int], init: Body) -> None:
-        """A process for each of `shares`: the meters that it has, as entries of the shipment file.
+    async def start_fleet(self, shares: Mapping[str, Sequence[int]], *, world_rows: Sequence[int], init: Body) -> None:
+        """A process for each of `shares`.
 
-        :param world_rows: for each entry, its usage point's row in the physical frame.
+        :param world_rows: for each entry of the shipment file, its usage point's row in the physical frame.
         :param init: what else each is begun with.
         """
-        names = await self.fleet_parts(len(shares))
-        for name, share in zip(names, shares, strict=True):
+        await self.fleet_parts(list(shares))
+        for name, share in shares.items():
             body = {
                 **init,
                 "shipment": self.layout.seen(self.layout.shipment),
                 "entries": list(share),
                 "world_rows": [world_rows[entry] for entry in share],
+                "gateway_host": self.gateway_host,
                 "memory": self.layout.seen(self.layout.memory / f"{name}.sqlite"),
             }
-            fleet = RemoteFleet(self.link, name, body)
-            await fleet.join()
-            self.fleets.append(fleet)
+            self.fleets.append(RemoteFleet(self.link, name, body))
+        await asyncio.gather(*(fleet.join() for fleet in self.fleets))
 
     @abstractmethod
-    async def fleet_parts(self, count: int) -> list[str]:
-        """Start so many processes of meters; their names."""
+    async def fleet_parts(self, names: Sequence[str]) -> None:
+        """Start the processes of meters."""
 
     @abstractmethod
     async def start_head(self, init: Body, now_s: int) -> None:
@@ -139,6 +142,22 @@ class Stage(ABC):
     @abstractmethod
     async def await_broker(self, now_s: int) -> None:
         """Return once a broker serves that the scenario has not killed."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End the parts: nobody writes any more."""
+
+    @abstractmethod
+    async def watch(self) -> NoReturn:
+        """Raise PartFailed for a part that ends by itself, where the supervisor would not."""
+
+    @abstractmethod
+    async def save_logs(self, directory: Path) -> None:
+        """Bring what the parts said to `directory`, if it is not there already."""
+
+    async def close(self) -> None:
+        """No more calls."""
+        await self.link.close()
 
     async def _broker_died(self) -> None:
         await asyncio.gather(*(fleet.wait_disconnected() for fleet in self.fleets))
@@ -190,11 +209,9 @@ class LocalStage(Stage):
 
         return reserve
 
-    async def fleet_parts(self, count: int) -> list[str]:
-        names = [f"{FLEET}-{number}" for number in range(count)]
+    async def fleet_parts(self, names: Sequence[str]) -> None:
         for name in names[1:]:
             await self._start(name, FLEET)
-        return names
 
     async def start_head(self, init: Body, now_s: int) -> None:
         head = RemoteHead(self.link, HEADEND, init)
@@ -231,6 +248,17 @@ class LocalStage(Stage):
             await self._start(member.name, part)
             member.absent = False
             await member.join_at(now_s)
+
+    async def stop(self) -> None:
+        await self._supervisor.stop_all()
+
+    async def watch(self) -> NoReturn:
+        """The supervisor does."""
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async def save_logs(self, directory: Path) -> None:
+        """The supervisor has them write there."""
 
     async def await_broker(self, now_s: int) -> None:
         """An embedded one is away only when the scenario says so.

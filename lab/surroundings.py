@@ -99,7 +99,7 @@ async def open_database(
             if keep:
                 tell(f"kept: the schema {schema}")
             else:
-                await _drop_schema(external.url, schema, tell)
+                await drop_schema(external.url, schema, tell)
         return
     postgres = EmbeddedPostgres(work, supervisor)
     try:
@@ -141,7 +141,8 @@ async def open_broker(
         broker.close()
 
 
-async def _drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:
+async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:
+    """Drop it, or `tell` why that could not be done."""
     try:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as connection:
             await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))

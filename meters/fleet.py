@@ -42,9 +42,11 @@ class Fleet:
         start_s: int,
         interval_length_s: int | None = None,
         primary_host: str | None = None,
+        gateway_host: str | None = None,
     ) -> None:
         """`interval_length_s`: the capture period that the meters are set to, by default their profile's.
         `primary_host`: host id of the Sparkplug host application that collectors wait for; None: for nobody.
+        `gateway_host`: where Modbus gateways listen, by default at the host that their address names.
 
         Raises FleetError or ProfileError.
         """
@@ -69,6 +71,7 @@ class Fleet:
                 seed=seed,
                 start_s=start_s,
                 primary_host=primary_host,
+                gateway_host=gateway_host,
             )
             self._shards.append(_shard_class(profile)(setup))
 

@@ -41,7 +41,9 @@ class PolledShard(Shard):
         counting = self._facts.model_copy(update={"register_step_wh": self._facts.counting_step_wh})
         self._metrology = Metrology(self._keys, counting)
         lines = _lines(self._entries)
-        self._gateways = [Gateway(*place, units, self._read) for place, units in lines.items()]
+        self._gateways = [
+            Gateway(setup.gateway_host or host, port, units, self._read) for (host, port), units in lines.items()
+        ]
         self._rows_of = [np.array(list(units.values()), dtype=np.intp) for units in lines.values()]
         self._heads = np.array([rows[0] for rows in self._rows_of], dtype=np.intp)
         self._open_due_s = np.full(len(self._gateways), NEVER_S)

@@ -45,6 +45,8 @@ class ShardSetup:
     start_s: int
     primary_host: str | None = None
     """Host id of the Sparkplug host application whose STATE collectors obey; None: they wait for nobody."""
+    gateway_host: str | None = None
+    """Where Modbus gateways listen; None: at the host that their address names."""
 
 
 class Shard(ABC):

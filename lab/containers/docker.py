@@ -21,8 +21,9 @@ async def docker(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     patience_s: float = PATIENCE_S,
+    merge: bool = False,
 ) -> str:
-    """What the command prints.
+    """What the command prints; with `merge` also what it prints as errors.
 
     :raises UserError: it fails, with its own last words, or does not end within `patience_s`.
     """
@@ -31,7 +32,7 @@ async def docker(
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT if merge else asyncio.subprocess.PIPE,
         cwd=directory,
         env={**os.environ, **(environment or {})},
         # Ctrl-C belongs to the lab: a command that is half done would leave it half a state.
@@ -45,7 +46,8 @@ async def docker(
         await process.wait()
         raise UserError(f"`docker {_shown(arguments)}` did not end within {patience_s:.0f} s") from None
     if process.returncode != 0:
-        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(words or out)], hint_for(words.decode()))
+        said = words or out
+        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said.decode()))
     return out.decode()
 
 

@@ -7,8 +7,7 @@ nobody holds, so it makes no difference how many there are, which of them died, 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,16 +27,22 @@ class Plan:
     parts: Mapping[str, Sequence[str]]
 
 
-def write_plan(directory: Path, plan: Plan) -> None:
-    """Publish the plan in one step, with a lock file for each part. Readable by the containers' group."""
+def write_plan(directory: Path, plan: Plan, give: Callable[[Path], object]) -> None:
+    """Publish the plan in one step, with a lock file for each part.
+
+    :param give: makes a file or directory belong to whom the containers run as.
+    """
     locks = directory / LOCKS
-    locks.mkdir(exist_ok=True)
+    locks.mkdir(mode=0o750, exist_ok=True)
+    give(locks)
     for name in (name for names in plan.parts.values() for name in names):
-        (locks / name).touch()
+        (locks / name).touch(mode=0o640)
+        give(locks / name)
     draft = directory / f".{PLAN}"
+    draft.unlink(missing_ok=True)
     draft.touch(mode=0o640)
     draft.write_text(json.dumps(asdict(plan)))
-    draft.chmod(0o644 if os.geteuid() != 0 else 0o640)
+    give(draft)
     draft.replace(directory / PLAN)
 
 

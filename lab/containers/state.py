@@ -1,12 +1,12 @@
 """The directory that the lab shares with its containers, each part of it mounted only where it is needed.
 
-    plan/      who is to do what (read by all of ours)
-    supplies/  shipment file, network model, the CA's certificates (read by meters and head-end)
-    secrets/   the head-end's command key and certificate (read by the head-end)
-    devices/   each device's key and certificate (read by meters and gateways)
-    memory/    the meters' durable memories (written by meters and gateways)
-    results/   truth and journals (written by grid, meters and gateways)
-    broker/    the broker's configuration, key and certificate (read by the broker)
+plan/      who is to do what (read by all of ours)
+supplies/  shipment file, network model, the CA's certificates (read by meters and head-end)
+secrets/   the head-end's command key and certificate (read by the head-end)
+devices/   each device's key and certificate (read by meters and gateways)
+memory/    the meters' durable memories (written by meters and gateways)
+results/   truth and journals (written by grid, meters and gateways)
+broker/    the broker's configuration, key and certificate (read by the broker)
 """
 
 from __future__ import annotations

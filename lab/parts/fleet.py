@@ -56,6 +56,7 @@ class FleetPart:
             start_s=body["start_s"],
             interval_length_s=body["interval_length_s"],
             primary_host=body["primary_host"],
+            gateway_host=body.get("gateway_host"),
         )
         try:
             await self._fleet.start()

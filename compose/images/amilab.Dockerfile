@@ -1,0 +1,65 @@
+# The lab's own images: grid, meters, headend, lab (targets). Built from the root of the repository.
+# BASE has Python 3.13, or is Debian 13, from whose packages it then comes.
+ARG BASE=python:3.13-slim-trixie
+
+FROM ${BASE} AS python
+COPY compose/certificates/ /usr/local/share/ca-certificates/
+RUN set -eu; \
+    packages=; \
+    command -v python3 >/dev/null || packages="python3"; \
+    if ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then packages="$packages ca-certificates"; fi; \
+    if [ -n "$packages" ]; then \
+        apt-get update -qq; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null; \
+        rm -rf /var/lib/apt/lists/* /var/cache/apt/*; \
+    fi; \
+    if command -v update-ca-certificates >/dev/null; then update-ca-certificates >/dev/null; fi
+
+FROM python AS builder
+RUN set -eu; \
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then \
+        apt-get update -qq; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+    fi; \
+    python3 -m venv /opt/pip
+COPY requirements.lock compose/requirements/ /build/
+COPY compose/wheelhouse/ /wheelhouse/
+
+# A wheelhouse that was made beforehand (`amilab compose wheelhouse`) is taken instead of any registry.
+FROM builder AS packages
+ARG PART
+RUN set -eu; \
+    from=; \
+    if ls /wheelhouse/*.whl >/dev/null 2>&1; then from="--no-index --find-links /wheelhouse"; fi; \
+    if [ -f /etc/ssl/certs/ca-certificates.crt ]; then export PIP_CERT=/etc/ssl/certs/ca-certificates.crt; fi; \
+    python3 -m venv --without-pip /opt/venv; \
+    /opt/pip/bin/python -m pip --disable-pip-version-check --python /opt/venv/bin/python install --quiet --no-cache-dir \
+        $from --only-binary :all: --constraint /build/requirements.lock --requirement "/build/$PART.txt"; \
+    find /opt/venv -type d -name tests -path '*site-packages*' -prune -exec rm -rf {} +; \
+    /opt/venv/bin/python -m compileall -q /opt/venv || true
+
+FROM python AS part
+COPY --from=packages /opt/venv /opt/venv
+ENV PYTHONPATH=/opt/amilab PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 \
+    MPLCONFIGDIR=/tmp USER=amilab HOME=/tmp
+WORKDIR /opt/amilab
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD test $(( $(date +%s) - $(stat -c %Y /tmp/heartbeat) )) -lt 60
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.containers.member"]
+
+FROM part AS grid
+COPY grid/ grid/
+COPY lab/ lab/
+CMD ["grid"]
+
+FROM part AS meters
+COPY grid/__init__.py grid/world.py grid/
+COPY meters/ meters/
+COPY lab/ lab/
+CMD ["meters"]
+
+FROM part AS headend
+COPY headend/ headend/
+COPY lab/ lab/
+CMD ["outages"]

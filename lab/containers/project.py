@@ -1,0 +1,156 @@
+"""A Compose project on this machine: its services, containers and networks, by the command `docker`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.containers.docker import docker, docker_json
+from lab.containers.settings import ComposeSettings
+from lab.errors import UserError
+
+METERING = "metering"
+LAB = "lab"
+_READY_POLL_S = 0.3
+_READY_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """`id`: the short one, which is also its host name. `number`: within its service, from 1."""
+
+    id: str
+    name: str
+    service: str
+    number: int
+    state: str
+    health: str
+    exit_code: int | None
+
+
+class ComposeProject:
+    """The project of `directory`, whose .env says which files it is made of."""
+
+    def __init__(self, directory: Path, settings: ComposeSettings) -> None:
+        self.directory = directory
+        self.settings = settings
+
+    async def compose(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """`docker compose …` of this project. Raises UserError."""
+        return await docker(
+            "compose",
+            "--project-directory",
+            str(self.directory),
+            *arguments,
+            directory=self.directory,
+            environment=environment,
+        )
+
+    async def up(self, services: Sequence[str], scale: Mapping[str, int] | None = None) -> None:
+        """Start these services, and no others, with so many containers; what runs as it should is left running."""
+        scales = [part for name, count in (scale or {}).items() for part in ("--scale", f"{name}={count}")]
+        await self.compose("up", "--detach", "--no-build", "--no-deps", *scales, *services)
+
+    async def until_healthy(self, service: str) -> None:
+        """:raises UserError: it is not within three minutes, with its last words."""
+        try:
+            async with asyncio.timeout(_READY_S):
+                while not any(found.health == "healthy" for found in await self.containers(service)):
+                    await asyncio.sleep(_READY_POLL_S)
+        except TimeoutError:
+            words = (await self.compose("logs", "--no-log-prefix", "--tail", "8", service)).splitlines()
+            raise UserError(
+                [f"the service {service} has not become healthy within {_READY_S:.0f} s; it said:", *words],
+                "compose/README.md says what to do about an unhealthy container.",
+            ) from None
+
+    async def containers(self, service: str) -> list[Container]:
+        """The containers of a service by their numbers, dead ones too."""
+        listed = await docker(
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--filter",
+            f"label=com.docker.compose.project={self.settings.project}",
+            "--filter",
+            f"label=com.docker.compose.service={service}",
+            "--format",
+            '{{.ID}}\t{{.Names}}\t{{.Label "com.docker.compose.container-number"}}\t{{.State}}\t{{.Status}}',
+        )
+        found = []
+        for line in listed.splitlines():
+            identity, name, number, state, status = line.split("\t")
+            health = re.search(r"\((?:health: )?(\w+)\)", status)
+            code = re.match(r"(?:Exited|Restarting) \((\d+)\)", status)
+            found.append(
+                Container(
+                    identity[:12],
+                    name,
+                    service,
+                    int(number),
+                    state,
+                    health[1] if health and state == "running" else "",
+                    int(code[1]) if code else None,
+                )
+            )
+        return sorted(found, key=lambda container: container.number)
+
+    async def last_words(self, container: Container) -> list[str]:
+        """The last lines that a container wrote."""
+        return (await docker("logs", "--tail", "20", container.name, merge=True)).splitlines()
+
+    async def lab_address(self) -> str:
+        """This machine's address in the network of the lab link."""
+        return str(next(self.settings.lab_subnet.hosts()))
+
+    async def signal(self, container: str, number: str = "SIGKILL") -> None:
+        await docker("kill", "--signal", number, container)
+
+    async def start(self, *containers: str) -> None:
+        await docker("start", *containers)
+
+    async def pause(self, container: str) -> None:
+        await docker("pause", container)
+
+    async def unpause(self, container: str) -> None:
+        await docker("unpause", container)
+
+    async def unplug(self, container: str, network: str = METERING) -> Plug:
+        """Take a container off a network; what puts it back as it was."""
+        name = f"{self.settings.project}_{network}"
+        inspected = await docker_json("inspect", "--format", "{{json .NetworkSettings.Networks}}", container)
+        if name not in inspected:
+            raise UserError(f"{container} is not on the network {name}")
+        plug = Plug(container, name, inspected[name]["IPAddress"], tuple(inspected[name]["Aliases"] or ()))
+        await docker("network", "disconnect", "--force", name, container)
+        return plug
+
+    async def plug(self, plug: Plug) -> None:
+        """Put a container back, with the address and the names that it had."""
+        aliases = [part for alias in plug.aliases for part in ("--alias", alias)]
+        await docker("network", "connect", "--ip", plug.address, *aliases, plug.network, plug.container)
+
+    async def execute(self, service: str, *command: str) -> str:
+        """What a command prints in the first container of a service."""
+        return await self.compose("exec", "-T", service, *command)
+
+    async def logs(self, directory: Path) -> None:
+        """Write what each service said to a file of its own."""
+        names = (await self.compose("config", "--services")).split()
+        for name in names:
+            if await self.containers(name):
+                text = await self.compose("logs", "--no-color", "--timestamps", name)
+                (directory / f"{name}.log").write_text(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """How a container was on a network."""
+
+    container: str
+    network: str
+    address: str
+    aliases: tuple[str, ...]

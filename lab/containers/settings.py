@@ -1,0 +1,69 @@
+"""`compose/.env`: what `amilab compose init` wrote and the user may change. Docker Compose reads the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lab.errors import UserError
+
+ENV = ".env"
+INIT_HINT = "Run `amilab compose init` first: it writes compose/.env, keys and passwords."
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class ComposeSettings(BaseModel):
+    """The settings that the lab itself needs; images and memory limits are Docker's business only."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    project: str = Field(default="amilab", pattern=r"^[a-z0-9][a-z0-9_-]*$", alias="AMILAB_PROJECT")
+    uid: int = Field(ge=1, alias="AMILAB_UID")
+    gid: int = Field(ge=1, alias="AMILAB_GID")
+    meters_per_container: int = Field(default=500, ge=1, alias="METERS_PER_CONTAINER")
+    spare_meters: int = Field(default=1, ge=0, alias="AMILAB_SPARE_METERS")
+    ingest_workers: int = Field(default=1, ge=1, le=64, alias="AMILAB_INGEST_WORKERS")
+    link_port: Port = Field(default=7400, alias="AMILAB_LINK_PORT")
+    broker_port: Port = Field(default=8883, alias="AMILAB_BROKER_PORT")
+    database_port: Port = Field(default=5433, alias="AMILAB_DATABASE_PORT")
+    grafana_port: Port = Field(default=3000, alias="AMILAB_GRAFANA_PORT")
+    broker_address: IPv4Address = Field(default=IPv4Address("172.29.64.2"), alias="AMILAB_BROKER_ADDRESS")
+    metering_subnet: IPv4Network = Field(default=IPv4Network("172.29.64.0/18"), alias="AMILAB_METERING_SUBNET")
+    lab_subnet: IPv4Network = Field(default=IPv4Network("172.29.0.0/18"), alias="AMILAB_LAB_SUBNET")
+
+    @model_validator(mode="after")
+    def _addresses_fit(self) -> ComposeSettings:
+        if self.broker_address not in self.metering_subnet:
+            raise ValueError("AMILAB_BROKER_ADDRESS is not in AMILAB_METERING_SUBNET")
+        if self.metering_subnet.overlaps(self.lab_subnet):
+            raise ValueError("AMILAB_METERING_SUBNET and AMILAB_LAB_SUBNET overlap")
+        return self
+
+
+def read_settings(directory: Path) -> ComposeSettings:
+    """The settings in `directory`/.env.
+
+    :raises UserError: there is no such file, or listing everything that is wrong in it.
+    """
+    path = directory / ENV
+    if not path.is_file():
+        raise UserError(f"there is no {path}", INIT_HINT)
+    return parse_settings(dotenv_values(path), str(path))
+
+
+def parse_settings(values: Mapping[str, str | None], source: str) -> ComposeSettings:
+    """Raises UserError, listing every fault."""
+    try:
+        return ComposeSettings.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            name = str(fault["loc"][0]) if fault["loc"] else ""
+            said = "is missing" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{source}: {name + ' ' if name else ''}{said}")
+        raise UserError(faults, f"Correct {source}; compose/README.md lists every setting. {INIT_HINT}") from None

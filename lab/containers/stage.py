@@ -1,0 +1,223 @@
+"""The stage in containers: the lab on this machine conducts, and everything else runs in a Compose project."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+from lab.commissioning import Commissioned, processes
+from lab.containers.plan import Plan, withdraw_plan, write_plan
+from lab.containers.project import ComposeProject
+from lab.containers.state import PLAN, Owner, SharedLayout, make_state
+from lab.errors import PartFailed
+from lab.head_group import HeadGroup
+from lab.link import Body, LabLink, PartGone
+from lab.remote import RemoteFleet, RemoteHead
+from lab.services.external import check_database_url
+from lab.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, Stage
+from lab.surroundings import BrokerAccess, Database, drop_schema
+
+INGEST, POLLER, OUTAGES = "ingest", "poller", "outages"
+GATEWAYS = "gateways"
+METERS = "meters"
+FIRST_GATEWAY_PORT = 15_001
+BROKER_PORT = 8883
+_STOP_S = 15.0
+_LOOK_EVERY_S = 3.0
+SERVICES = {
+    GRID: "grid",
+    FLEET: "meters",
+    GATEWAYS: "gateways",
+    INGEST: "headend-ingest",
+    POLLER: "headend-poller",
+    OUTAGES: "headend-outages",
+    BROKER: "broker",
+    DATABASE: "database",
+}
+"""The service of each part. `headend` is all of its services."""
+
+
+class ContainerStage(Stage):
+    """Drives the containers of a Compose project. They take their parts by themselves (lab/containers/member.py)."""
+
+    gateway_host = "0.0.0.0"  # noqa: S104 - in a network of the project's own
+
+    def __init__(self, project: ComposeProject, run: str, link: LabLink, token: str) -> None:
+        settings = project.settings
+        owner = Owner(settings.uid, settings.gid)
+        root = project.directory / "state"
+        make_state(root, owner)
+        super().__init__(link, SharedLayout.of(root, owner, run))
+        self.project = project
+        self.meters_per_fleet = settings.meters_per_container
+        self._root = root
+        self._owner = owner
+        self._plan = Plan(run, link.address, token, {})
+        self._killed: dict[str, list[str]] = {}
+
+    @classmethod
+    async def create(cls, project: ComposeProject, run: str) -> ContainerStage:
+        """:raises UserError: the link's port is taken."""
+        token = secrets.token_hex(16)
+        # The project's networks must be there: one of their addresses is ours.
+        await project.up([SERVICES[BROKER], SERVICES[DATABASE]])
+        link = LabLink(token=token, host=await project.lab_address(), port=project.settings.link_port)
+        return cls(project, run, link, token)
+
+    @property
+    def head(self) -> HeadGroup:
+        return HeadGroup(self.heads[0], self.heads[1:])
+
+    async def begin(self, *, head_end: bool) -> None:
+        parts = {GRID: [GRID]}
+        scale = {SERVICES[GRID]: 1}
+        if head_end:
+            workers = self.project.settings.ingest_workers
+            parts |= {OUTAGES: [OUTAGES], POLLER: [POLLER], INGEST: [f"{INGEST}-{n}" for n in range(workers)]}
+            scale |= {SERVICES[INGEST]: workers, SERVICES[POLLER]: 1, SERVICES[OUTAGES]: 1}
+        # First the containers: one that is about to be replaced by a newer one must not take a part.
+        await self.project.up(list(scale), scale)
+        self._publish(parts)
+
+    @asynccontextmanager
+    async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
+        await self.project.until_healthy(SERVICES[DATABASE])
+        password = quote((self.project.directory / "secrets/database_password").read_text().strip(), safe="")
+        user = f"postgresql://amilab:{password}@"
+        port = self.project.settings.database_port
+        found = await check_database_url(f"{user}127.0.0.1:{port}/amilab?sslmode=disable")
+        try:
+            yield Database(
+                found.url,
+                schema,
+                found.version,
+                found.timescaledb,
+                seen_url=f"{user}{SERVICES[DATABASE]}:5432/amilab?sslmode=disable",
+            )
+        finally:
+            if keep:
+                self.news(f"kept: the schema {schema}")
+            else:
+                await drop_schema(found.url, schema, self.news)
+
+    @asynccontextmanager
+    async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
+        del group, fleet
+        await self.project.until_healthy(SERVICES[BROKER])
+        said = await self.project.execute(SERVICES[BROKER], "sh", "-c", "mosquitto -h | head -n 1")
+        version = " ".join(said.split()[::2])
+        yield BrokerAccess(SERVICES[BROKER], BROKER_PORT, None, None, version, embedded=None)
+
+    def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
+        del ports
+        numbers = iter(range(FIRST_GATEWAY_PORT, 65536))
+        return lambda: f"{SERVICES[GATEWAYS]}:{next(numbers)}"
+
+    def shares(self, fleet: Commissioned) -> dict[str, list[int]]:
+        polled = [row for row, meter in enumerate(fleet.meters) if meter.profile.protocol == "modbus"]
+        shares = processes(fleet, self.meters_per_fleet, without=frozenset(polled))
+        named = {f"{FLEET}-{number}": share for number, share in enumerate(shares)}
+        return named | ({GATEWAYS: polled} if polled else {})
+
+    async def fleet_parts(self, names: Sequence[str]) -> None:
+        fleets = [name for name in names if name != GATEWAYS]
+        parts = {METERS: fleets} | ({GATEWAYS: [GATEWAYS]} if GATEWAYS in names else {})
+        scale = {SERVICES[FLEET]: len(fleets) + self.project.settings.spare_meters if fleets else 0}
+        if GATEWAYS in names:
+            scale[SERVICES[GATEWAYS]] = 1
+        await self.project.up(list(scale), scale)
+        self._publish(parts)
+
+    async def start_head(self, init: Body, now_s: int) -> None:
+        settings = init["settings"]
+        names = [OUTAGES, POLLER, *self._plan.parts[INGEST]]
+        for name in names:
+            role = name.partition("-")[0]
+            client = settings["client_id"] if role == OUTAGES else f"{settings['client_id']}-{name}"
+            own = {**settings, "role": role, "client_id": client, "sparkplug_host_id": settings["client_id"]}
+            self.heads.append(RemoteHead(self.link, name, {**init, "settings": own}))
+        await asyncio.gather(*(head.join_at(now_s) for head in self.heads))
+
+    async def say_farewell(self, part: str) -> None:
+        await self.read_ingest([member for member in self._members(part) if isinstance(member, RemoteHead)])
+
+    async def kill(self, part: str) -> None:
+        """The containers of a part get SIGKILL from Docker, which does not restart what it was told to kill."""
+        members = self._members(part)
+        for member in members:
+            member.absent = True
+        if members:
+            containers = [self.link.host(member.name) for member in members]
+        else:
+            containers = [
+                found.id for found in await self.project.containers(SERVICES[part]) if found.state == "running"
+            ]
+        await asyncio.gather(*(self.project.signal(container) for container in containers))
+        for member in members:
+            self.link.drop(member.name)
+        if part == BROKER:
+            await self._broker_died()
+        if part == DATABASE and not self.in_real_time:
+            # The head-end waits for it, and simulated time for the head-end.
+            await self.project.start(*containers)
+        else:
+            self._killed[part] = containers
+
+    async def bring_back(self, part: str, now_s: int) -> None:
+        containers = self._killed.pop(part, [])
+        if containers:
+            await self.project.start(*containers)
+        if part in (BROKER, DATABASE):
+            await self.project.until_healthy(SERVICES[part])
+        for member in self._members(part):
+            member.absent = False
+            await (member.join_at(now_s) if isinstance(member, RemoteHead) else member.join())
+
+    async def await_broker(self, now_s: int) -> None:
+        """The project's broker is away only when the scenario says so."""
+
+    async def stop(self) -> None:
+        names = [member.name for member in (*self.fleets, *self.heads) if not member.absent]
+
+        async def told(name: str) -> None:
+            with contextlib.suppress(PartGone, TimeoutError):
+                async with asyncio.timeout(_STOP_S):
+                    await self.link.call(name, "stop")
+
+        await asyncio.gather(*(told(name) for name in [*names, GRID]))
+        withdraw_plan(self._root / PLAN)
+
+    async def save_logs(self, directory: Path) -> None:
+        await self.project.logs(directory)
+
+    async def watch(self) -> NoReturn:
+        """Raise PartFailed for a container that ends by itself again and again: Docker's restarts do not help it."""
+        while True:
+            for service in SERVICES.values():
+                for container in await self.project.containers(service):
+                    if container.state == "restarting":
+                        words = await self.project.last_words(container)
+                        raise PartFailed(container.name, container.exit_code, words)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def close(self) -> None:
+        withdraw_plan(self._root / PLAN)
+        await super().close()
+
+    def _members(self, part: str) -> Sequence[RemoteFleet | RemoteHead]:
+        """Who of the barrier a part is: nobody for broker and database."""
+        if part == HEADEND:
+            return self.heads
+        if part == FLEET:
+            return self.fleets[:1]
+        return [head for head in self.heads if head.name == part or head.name == f"{part}-0"]
+
+    def _publish(self, parts: Mapping[str, Sequence[str]]) -> None:
+        self._plan = Plan(self._plan.run, self._plan.link, self._plan.token, {**self._plan.parts, **parts})
+        write_plan(self._root / PLAN, self._plan, self._owner.take)
