@@ -7,10 +7,12 @@ from the buffer before it sees them (headend/transport.py). MQTT 3.1.1. Nothing 
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import paho.mqtt.client as paho
@@ -21,6 +23,7 @@ from headend.errors import BrokerRefused, BrokerUnavailable
 from headend.frames import MalformedFrame
 from headend.log import logger
 from headend.settings import HeadEndSettings
+from headend.tls import secured
 from headend.transport import BufferedSocket
 
 _PUBACK = struct.Struct(">BBH")
@@ -55,6 +58,7 @@ class Session:
     client_id: str
     filters: tuple[str, ...]
     clean: bool = False
+    certificate: Path | None = None
     will: Callable[[], Will] | None = None
 
 
@@ -132,6 +136,12 @@ class MqttLink:
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 await self._connect()
+        except ssl.SSLError as error:
+            self._close()
+            raise BrokerRefused(
+                f"TLS with the broker at {self.address} fails: {error.reason or error}; do the certificates of both "
+                "ends come from the authority that the other trusts, and are they valid today?"
+            ) from error
         except (TimeoutError, OSError) as error:
             self._close()
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
@@ -198,7 +208,10 @@ class MqttLink:
             else:
                 # Small packets (a fence, a command) must not wait for an ACK of the last one.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return sock
+                settings = self._settings
+                if settings.broker_ca is None:
+                    return sock
+                return await secured(sock, settings.broker_ca, self._session.certificate, settings.broker_host)
         raise failure or OSError("the host name has no address")
 
     def pause(self) -> None:

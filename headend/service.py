@@ -132,11 +132,15 @@ class HeadEnd:
         await self._first_connection()
 
     def _direct_link(self, recorder: Recorder) -> MqttLink:
-        ingest = self._ingest
-        intake = DirectIntake(self._settings, self._devices, recorder, on_fence=ingest.fence_read)
+        ingest, settings = self._ingest, self._settings
+        intake = DirectIntake(settings, self._devices, recorder, on_fence=ingest.fence_read)
         link = MqttLink(
-            self._settings,
-            Session(self._settings.client_id, self._role.filters(self._settings.group, self._settings.client_id)),
+            settings,
+            Session(
+                settings.client_id,
+                self._role.filters(settings.group, settings.client_id),
+                certificate=settings.broker_certificate,
+            ),
             on_message=lambda topic, payload, packet_id: ingest.receive(
                 intake.receive, topic, payload, link=link, packet_id=packet_id
             ),

@@ -22,6 +22,11 @@ class HeadEndSettings(BaseSettings):
     broker_port: int = Field(default=1883, ge=1, le=65535)
     broker_username: str | None = None
     broker_password: SecretStr | None = None
+    # Certificates of authorities in PEM; with it the broker is spoken to over TLS.
+    broker_ca: Path | None = None
+    # Our own key and certificate in one PEM; and those of the Sparkplug host's connection, if it has others.
+    broker_certificate: Path | None = None
+    broker_host_certificate: Path | None = None
     client_id: str = Field(default="headend", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     # headend/roles.py. Beside `outages` and `poller` any number of `ingest`, each with a client id of its own; not on
     # rumqttd, which has no shared subscriptions.

@@ -2,11 +2,12 @@
 
 paho reads a packet in three or more `recv` calls and passes a message through a dozen of its own: measured, that is
 most of the cost of receiving one. To paho this looks like a non-blocking socket that is never full and on which nobody
-publishes.
+publishes. Over TLS it is the same: the handshake is over when the socket gets here.
 """
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 
 from headend.frames import Publish, frame_extent, is_plain_publish, parse_publish
@@ -38,7 +39,10 @@ class BufferedSocket:
         """Take over what the kernel has. A closed or broken connection is told by the next `recv`."""
         try:
             data = self._sock.recv(_CHUNK)
-        except BlockingIOError:
+            while isinstance(self._sock, ssl.SSLSocket) and (held := self._sock.pending()):
+                # What TLS holds the kernel has no more: nobody would wake us for it.
+                data += self._sock.recv(held)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
             data = b""
@@ -126,7 +130,7 @@ class BufferedSocket:
             return
         try:
             sent = self._sock.send(self._out)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
         except OSError:
             # The reader sees the end of the stream; here it would only be told twice.

@@ -38,6 +38,11 @@ class Commissioned:
         }
 
     @property
+    def stations(self) -> list[str]:
+        """Whoever has a connection to the broker: meters by serial, and collectors."""
+        return [meter.serial for meter in self.meters if not meter.address] + list(self.collectors)
+
+    @property
     def connections(self) -> int:
         """To the broker, and of gateways."""
         return len(self.carriers) + sum(not meter.address for meter in self.meters)

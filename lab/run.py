@@ -29,7 +29,7 @@ from lab.report import LATENCIES, RunEvent, write_report
 from lab.run_directory import link_latest, new_run_directory
 from lab.run_record import write_record
 from lab.scenario import KillEvent, Scenario
-from lab.services.broker_config import head_end_client
+from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
 from lab.stage import BROKER, DATABASE, GRID, LocalStage, Stage
@@ -186,6 +186,7 @@ class Run:
         self.stage = stage
         self.stage.news = progress.news
         self.stage.in_real_time = self.in_real_time
+        self.stage.own_head_end = request.external is None
         # When the parts' time begins, and when the judged window does; at speed 1 the meters must be connected first.
         self.origin_s = int(time.time()) if self.in_real_time else self.scenario.start_s
         self.start_s = self.origin_s
@@ -319,6 +320,8 @@ class Run:
                 init={
                     "broker_host": broker.host,
                     "broker_port": broker.port,
+                    "broker_ca": None if broker.tls is None else layout.seen(broker.tls.ca),
+                    "identities": None if broker.tls is None else layout.seen(broker.tls.devices),
                     "seed": self.scenario.seed,
                     "start_s": self.origin_s,
                     "interval_length_s": self.vendors.interval_length_s,
@@ -342,6 +345,10 @@ class Run:
                 "network_model": layout.seen(network),
                 "interval_length_s": self.vendors.interval_length_s,
             }
+            if broker.tls is not None:
+                settings["broker_ca"] = layout.seen(broker.tls.ca)
+                settings["broker_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END}.pem")
+                settings["broker_host_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
             init = {"wall_clock": self.in_real_time, "settings": settings}
             starting.append(stage.start_head(init, self.start_s))
         await asyncio.gather(*starting)

@@ -50,6 +50,8 @@ class Stage(ABC):
         self.link = link
         self.layout = layout
         self.in_real_time = False
+        self.own_head_end = True
+        """Not somebody else's, which need not have TLS."""
         self.news: Callable[[str], None] = lambda _text: None
         self.fleets: list[RemoteFleet] = []
         self.heads: list[RemoteHead] = []
@@ -199,7 +201,9 @@ class LocalStage(Stage):
     @asynccontextmanager
     async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
         external = self._externals.broker
-        async with open_broker(external, self._work, self._supervisor, group=group, fleet=fleet) as self._broker:
+        async with open_broker(
+            external, self._work, self._supervisor, group=group, fleet=fleet, certificates=self.own_head_end
+        ) as self._broker:
             yield self._broker
 
     def new_gateway(self, ports: ExitStack) -> Callable[[], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,17 @@ from psycopg import sql
 
 from lab.commissioning import Commissioned
 from lab.errors import UserError
-from lab.services.broker import EmbeddedBroker
-from lab.services.broker_config import BrokerUser, collector_user, device_user, head_end_client, head_end_user
+from lab.pki import Authority
+from lab.services.broker import Certificates, EmbeddedBroker
+from lab.services.broker_config import (
+    HEAD_END,
+    HEAD_END_HOST,
+    BrokerUser,
+    collector_user,
+    device_user,
+    head_end_client,
+    head_end_user,
+)
 from lab.services.external import ExternalBroker, ExternalDatabase, check_broker_url, check_database_url
 from lab.services.postgres import EmbeddedPostgres
 from lab.supervisor import Supervisor
@@ -46,6 +55,22 @@ class BrokerAccess:
     password: str | None
     version: str
     embedded: EmbeddedBroker | None
+    tls: TlsPlaces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPlaces:
+    """`ca`: the trusted authorities; `devices` and `head_end`: directories of identities, `<name>.pem` each."""
+
+    ca: Path
+    devices: Path
+    head_end: Path
+
+    def issue(self, authority: Authority, stations: Iterable[str], head_ends: Iterable[str]) -> None:
+        """Give everybody a new identity."""
+        for directory, names in ((self.devices, stations), (self.head_end, head_ends)):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            authority.issue_all(names, directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +142,13 @@ async def open_broker(
     *,
     group: str,
     fleet: Commissioned,
+    certificates: bool,
 ) -> AsyncIterator[BrokerAccess]:
     """The `external` broker, or one of the run's own.
 
     That lets in the head-end, these meters and their collectors, and nobody else.
+
+    :param certificates: know them by these, if the run's own broker can.
     """
     if external is not None:
         yield BrokerAccess(
@@ -133,10 +161,17 @@ async def open_broker(
         *(device_user(group, m.serial, m.username, m.password) for m in fleet.meters if not m.address),
         *(collector_user(group, name, m[0].username, m[0].password) for name, m in fleet.collectors.items()),
     ]
-    broker = EmbeddedBroker(work, supervisor, users)
+    stations = fleet.stations
+    authority = Authority.create() if certificates else None
+    known = None if authority is None else Certificates(authority, len(stations))
+    broker = EmbeddedBroker(work, supervisor, users, certificates=known)
     try:
         await broker.start()
-        yield BrokerAccess(broker.host, broker.port, head.username, head.password, broker.version, broker)
+        tls = None
+        if authority is not None and broker.ca is not None:
+            tls = TlsPlaces(broker.ca, work / "identities", work / "headend")
+            await asyncio.to_thread(tls.issue, authority, stations, [HEAD_END, HEAD_END_HOST])
+        yield BrokerAccess(broker.host, broker.port, head.username, head.password, broker.version, broker, tls)
     finally:
         broker.close()
 

@@ -258,7 +258,7 @@ class CollectedShard(RecordingShard):
     def _connection(self, number: int, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> EdgeConnection:
         edge, entry = self._edges[number], self._entries[self._collectors.first[number]]
         filters = edge.filters if self._state_topic is None else (*edge.filters, (self._state_topic, 1))
-        login = Login(edge.client_id, entry.username, entry.password, filters, clean_session=True)
+        login = Login(edge.name, edge.client_id, entry.username, entry.password, filters, clean_session=True)
         return EdgeConnection(number, login, lambda: edge.node_death(self._now_s), hub, gate, limits)
 
     async def _open(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+
+from meters.tls import TlsFiles, secured
 
 _READ_BYTES = 65536
 _PACKET_ID = struct.Struct("!H")
@@ -77,9 +80,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """Who connects, and what it subscribes to: (filter, QoS) each."""
+class Route:
+    """The way to the broker: its resolved address and, for TLS, the files and the name that it must prove to have."""
 
+    family: int
+    address: Any
+    host: str
+    tls: TlsFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who connects, and what it subscribes to: (filter, QoS) each. `station` names its certificate, if there is one."""
+
+    station: str
     client_id: str
     username: str
     password: str
@@ -91,6 +105,12 @@ class _Client(mqtt.Client):
     """paho's client over a socket that is connected already, and with PUBACKs as lean as MQTT 3.1.1 has them."""
 
     prepared: socket.socket
+
+    def pending(self) -> bool:
+        """Whether TLS holds bytes that the kernel does not have any more, so that no reader would wake us for them."""
+        sock = self._sock
+        # After a half-close it has no TLS any more, and answers with zero.
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
     def _create_socket_connection(self) -> socket.socket:
         return self.prepared
@@ -193,24 +213,24 @@ class Connection:
             or (self.reachable and (self.in_flight > 0 or self._flushing))
         )
 
-    def connect(self, address: tuple[int, Any]) -> None:
-        """Start to connect and subscribe; the hub hears `joined` or `lost`. `address` is (family, socket address).
+    def connect(self, route: Route) -> None:
+        """Start to connect and subscribe; the hub hears `joined` or `lost`.
 
         Without effect while an attempt is under way. A drop that is under way is awaited first.
         """
         if self._connecting is not None or self.reachable:
             return
         self._aborted = False
-        self._connecting = self._loop.create_task(self._connect(address))
+        self._connecting = self._loop.create_task(self._connect(route))
         self._connecting.add_done_callback(self._connect_done)
         self._hub.changed(self.row)
 
-    async def _connect(self, address: tuple[int, Any]) -> None:
+    async def _connect(self, route: Route) -> None:
         joined = False
         async with self._gate:
             try:
                 async with asyncio.timeout(self._limits.connect_s):
-                    joined = await self._join(address)
+                    joined = await self._join(route)
             except (OSError, TimeoutError):
                 # Refused, unreachable or silent: all the same to a meter, which tries again later.
                 joined = False
@@ -228,22 +248,23 @@ class Connection:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._hub.failed(error)
 
-    async def _join(self, address: tuple[int, Any]) -> bool:
+    async def _join(self, route: Route) -> bool:
         await self._offline.wait()
         self.link = Link.CONNECTING
         if self._wiped or self._login.clean_session:
             self._client = self._new_client()
             self._wiped = False
             self.in_flight = 0
-        family, sockaddr = address
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(route.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.sock_connect(sock, sockaddr)
+            await self._loop.sock_connect(sock, route.address)
         except BaseException:
             sock.close()
             raise
+        if route.tls is not None:
+            sock = await secured(sock, route.tls, self._login.station, route.host, self._loop)
         if self._aborted:
             sock.close()
             return False
@@ -268,6 +289,7 @@ class Connection:
         self._loop.add_reader(self._sock, self._on_ready, self._client.loop_read)
         self._set_link(Link.ONLINE)
         self._enter(self._client.loop_write)
+        self._read_pending()
 
     def drop(self) -> None:
         """Leave without DISCONNECT. Not busy any more when the broker has closed its side, or a time limit is over."""
@@ -358,8 +380,13 @@ class Connection:
         """Called by the event loop, which would only log an error of ours."""
         try:
             self._enter(call)
+            self._read_pending()
         except Exception as error:
             self._hub.failed(error)
+
+    def _read_pending(self) -> None:
+        while self._client.pending() and self.link is not Link.MUTED and self.link is not Link.CLOSING:
+            self._enter(self._client.loop_read)
 
     def _stop_writing(self) -> None:
         if self._writing and self._sock is not None:

@@ -18,6 +18,7 @@ class Device(Connection):
         self.serial = entry.serial
         self.topics = {leaf: topic(entry.group, entry.serial, leaf) for leaf in ("ds", "ev", "st", "lp")}
         login = Login(
+            station=entry.serial,
             client_id=client_id(entry.group, entry.serial),
             username=entry.username,
             password=entry.password,

@@ -7,12 +7,13 @@ import socket
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from meters.connection import Connection, Hub, Limits
+from meters.connection import Connection, Hub, Limits, Route
 from meters.errors import FleetError
+from meters.tls import TlsFiles
 
 _KEEP_ALIVE_TICK_S = 5.0
 _LEAVE_LIMIT_S = 5.0
@@ -27,10 +28,11 @@ _log = structlog.get_logger("meters.network")
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where the broker listens."""
+    """Where the broker listens, and what it takes to talk TLS to it, which then knows devices by their certificates."""
 
     host: str
     port: int
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Network(Generic[C]):
         """Attempts that failed and connections that ended without the device's doing."""
         self._names = names
         self._broker = broker
-        self._address: tuple[int, Any] = (socket.AF_INET, None)
+        self._route = Route(socket.AF_INET, None, broker.host, broker.tls)
         self._owner = owner
         self._busy = _Roll()
         self._attached = _Roll()
@@ -121,11 +123,11 @@ class Network(Generic[C]):
             found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise FleetError(f"the broker's host {host!r} cannot be resolved: {error}") from error
-        self._address = (found[0][0], found[0][4])
+        self._route = Route(found[0][0], found[0][4], host, self._broker.tls)
         self._tick()
 
     def connect(self, row: int) -> None:
-        self.devices[row].connect(self._address)
+        self.devices[row].connect(self._route)
 
     def sent(self, row: int, count: int = 1, *, acknowledged: bool = True) -> None:
         """Note that the device publishes so many messages; those without an acknowledgement are flushed by `settle`."""

@@ -48,6 +48,7 @@ class SparkplugHost:
             f"{settings.client_id}-sparkplug",
             (f"{self._prefix}/#", self._state_topic),
             clean=True,
+            certificate=settings.broker_host_certificate or settings.broker_certificate,
             will=self._will,
         )
         self.link = MqttLink(

@@ -12,6 +12,7 @@ from lab.parts.process import run_part
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
 from meters.fleet import BrokerAddress, Fleet
 from meters.shipment import read_shipment
+from meters.tls import TlsFiles
 
 Answer = tuple[Body, Sequence[bytes]]
 
@@ -51,7 +52,7 @@ class FleetPart:
             meters=[entries[index] for index in body["entries"]],
             world_rows=body["world_rows"],
             memory_path=Path(body["memory"]),
-            broker=BrokerAddress(body["broker_host"], body["broker_port"]),
+            broker=BrokerAddress(body["broker_host"], body["broker_port"], _tls(body)),
             seed=body["seed"],
             start_s=body["start_s"],
             interval_length_s=body["interval_length_s"],
@@ -108,6 +109,11 @@ class FleetPart:
         if self._fleet is not None:
             await self._fleet.stop()
         return {}, ()
+
+
+def _tls(body: Body) -> TlsFiles | None:
+    ca, identities = body["broker_ca"], body["identities"]
+    return None if ca is None else TlsFiles(Path(ca), Path(identities))
 
 
 def _telling(handler: Handler) -> Handler:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,11 +16,20 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import UserError
+from lab.pki import Authority, write_identity
 from lab.services.broker_config import (
+    ACL,
+    AUTHORITIES,
+    HEAD_END,
+    HEAD_END_HOST,
+    PASSWORDS,
+    SERVER,
     BrokerUser,
+    MosquittoPlaces,
     mosquitto_acl,
     mosquitto_configuration,
     mosquitto_passwords,
+    mosquitto_patterns,
     rumqttd_configuration,
 )
 from lab.services.host import give_to, unprivileged_identity
@@ -79,8 +89,17 @@ def _find_iotcore() -> BrokerProgram | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Mosquitto lets in whoever has an identity of this authority, `clients` of them at once."""
+
+    authority: Authority
+    clients: int
+    head_ends: tuple[str, ...] = (HEAD_END, HEAD_END_HOST)
+
+
 class EmbeddedBroker:
-    """One broker on 127.0.0.1 that lets in the given users and nobody else."""
+    """One broker on 127.0.0.1 that lets in the given users, or who has a certificate, and nobody else."""
 
     def __init__(
         self,
@@ -88,7 +107,13 @@ class EmbeddedBroker:
         supervisor: Supervisor,
         users: Sequence[BrokerUser],
         program: BrokerProgram | None = None,
+        *,
+        certificates: Certificates | None = None,
+        log_denials: bool = False,
     ) -> None:
+        """:param certificates: instead of passwords, if the broker is mosquitto.
+        :param log_denials: have mosquitto say whom it denies what, beside all else that it does.
+        """
         self._directory = work_directory / "broker"
         self._supervisor = supervisor
         self._program = program or find_broker()
@@ -99,6 +124,8 @@ class EmbeddedBroker:
         self.kind = self._program.kind
         self.version = self._program.version
         self.enforces_topics = self._program.kind == "mosquitto"
+        self._log_denials = log_denials
+        self._certificates = certificates if self._program.kind == "mosquitto" else None
 
     @property
     def host(self) -> str:
@@ -125,25 +152,68 @@ class EmbeddedBroker:
     async def stop(self) -> None:
         await self._supervisor.stop(_NAME)
 
+    @property
+    def ca(self) -> Path | None:
+        """Where the certificates are that it is to be trusted by; None if it does not talk TLS."""
+        return None if self._certificates is None else self._directory / AUTHORITIES
+
+    def rotate(self, trusted: Sequence[Authority], issuer: Authority) -> None:
+        """Show a new certificate of `issuer`, and trust the identities of `trusted`, from the next connections on.
+
+        Connections that stand are not touched.
+        """
+        assert self._certificates is not None, "a broker without TLS has no certificates"
+        self._write_certificates(trusted, issuer)
+        # mosquitto reads its certificates again at SIGHUP (mosquitto.conf(5), "Reloading").
+        os.kill(self._supervisor.pid(_NAME), signal.SIGHUP)
+
     def close(self) -> None:
         """Give the port back."""
         self._reserved.close()
 
     def _configure_mosquitto(self) -> ProcessSpec:
         identity = unprivileged_identity()
-        files = {
-            "mosquitto.conf": mosquitto_configuration(self.port, self._directory, clients=len(self._users)),
-            "passwords": mosquitto_passwords(self._users),
-            "acl": mosquitto_acl(self._users),
-        }
+        places = MosquittoPlaces.below(self._directory, self.port)
+        certificates = self._certificates
+        if certificates is None:
+            files = {
+                "mosquitto.conf": mosquitto_configuration(
+                    places, clients=len(self._users), passwords=True, log_denials=self._log_denials
+                ),
+                PASSWORDS: mosquitto_passwords(self._users),
+                ACL: mosquitto_acl(self._users),
+            }
+        else:
+            files = {
+                "mosquitto.conf": mosquitto_configuration(
+                    places, clients=certificates.clients, log_denials=self._log_denials
+                ),
+                ACL: mosquitto_patterns(certificates.head_ends),
+            }
+            self._write_certificates([certificates.authority], certificates.authority)
         for name, text in files.items():
             path = self._directory / name
             path.touch(0o600)
             path.write_text(text)
             give_to(path, identity)
         give_to(self._directory, identity)
+        if certificates is not None:
+            # The devices' fleets read from it, too, and run as whoever the lab is.
+            self._directory.chmod(0o711)
         argv = [str(self._program.path), "-c", str(self._directory / "mosquitto.conf")]
         return ProcessSpec(_NAME, argv, directory=self._directory, identity=identity)
+
+    def _write_certificates(self, trusted: Sequence[Authority], issuer: Authority) -> None:
+        identity = unprivileged_identity()
+        authorities = self._directory / AUTHORITIES
+        draft = authorities.with_name(f".{AUTHORITIES}")
+        draft.write_bytes(b"".join(authority.pem for authority in trusted))
+        draft.chmod(0o644)
+        draft.replace(authorities)
+        pem = issuer.issue("broker", hosts=[self.host, "localhost"])
+        write_identity(self._directory / SERVER, pem, give=lambda path: give_to(path, identity))
+        self._probe_pem = self._directory / "probe.pem"
+        write_identity(self._probe_pem, issuer.issue(self._probe.username))
 
     def _configure_iotcore(self) -> ProcessSpec:
         # As the lab's own user: another could not read a virtual environment below a home directory.
@@ -159,8 +229,9 @@ class EmbeddedBroker:
 
     async def _answers(self) -> bool:
         user = self._probe
+        tls = None if self.ca is None else (self.ca, self._probe_pem)
         try:
-            answer = await probe(self.host, self.port, user.username, user.password, _PROBE_TIMEOUT_S)
+            answer = await probe(self.host, self.port, user.username, user.password, _PROBE_TIMEOUT_S, tls=tls)
         except (OSError, TimeoutError):
             return False
         return answer is ConnectAnswer.ACCEPTED

@@ -1,4 +1,8 @@
-"""Users of the embedded broker and the configuration of the two brokers that can serve them. Pure text; no I/O."""
+"""Whom the lab's broker lets in, and the configuration of the two that can serve. Pure text; no I/O. docs/broker.md.
+
+Mosquitto knows everybody by certificate. By passwords it knows them where somebody else's head-end is judged, which
+need not have TLS; rumqttd knows passwords only.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,19 @@ MAX_INFLIGHT = 20_000  # ample: more than the head-end takes in one batch
 _PASSWORD_ITERATIONS = 1
 _SALT_BYTES = 12
 _AUTOSAVE_CHANGES = 100
+_SPARE_CONNECTIONS = 200
+"""For the head-end, and for connections that the broker has not yet seen end."""
+
+AUTHORITIES, SERVER, ACL, PASSWORDS = "ca.pem", "server.pem", "acl", "passwords"
+"""Files beside mosquitto's configuration."""
+HEAD_END = "headend"
+HEAD_END_HOST = "headend-sparkplug"
+"""Identities of the head-end's connections."""
+
+
+def ingest_identity(number: int) -> str:
+    """The identity of an ingest worker."""
+    return f"headend-ingest-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +77,102 @@ def _state(group: str) -> str:
     return f"spBv1.0/STATE/{head_end_client(group)}"
 
 
-def mosquitto_configuration(port: int, directory: Path, *, clients: int) -> str:
-    """mosquitto.conf(5). `directory` holds the files `passwords` and `acl`, and takes the persistent state.
+@dataclass(frozen=True, slots=True)
+class MosquittoPlaces:
+    """Where mosquitto listens, where it finds its files, and where it keeps its state."""
 
-    No message is dropped for want of a place in a queue (`max_queued_messages 0`, `max_inflight_messages` far above a
-    batch): what bounds the queues is that each meter waits for its acknowledgements. The state is saved 100 changes
-    behind: at every change, intake with an absent subscriber falls from ten thousands to hundreds of messages a second,
-    and meters keep what they have sent anyway. Each save writes the sessions of all `clients`, so where they are many
-    it is an eighth of their number behind: 11,500 sessions every 100 changes took 0.15 ms of each message.
+    port: int
+    address: str
+    configuration: str
+    data: str
+    log: str = "stderr"
+
+    @classmethod
+    def below(cls, directory: Path, port: int) -> MosquittoPlaces:
+        """Everything in one directory, on loopback."""
+        return cls(port, "127.0.0.1", str(directory), str(directory))
+
+
+def mosquitto_configuration(
+    places: MosquittoPlaces, *, clients: int, passwords: bool = False, log_denials: bool = False
+) -> str:
+    """mosquitto.conf(5): TLS 1.2 or newer with certificates on both ends, one client per certificate, nobody else.
+
+    Who a client is, its certificate says: the common name is its user name *and* its client id, so nobody takes over
+    another's session. No message is dropped for want of a place in a queue (`max_queued_messages 0`,
+    `max_inflight_messages` far above a batch): what bounds the queues is that each meter waits for its
+    acknowledgements. The state is saved 100 changes behind: at every change, intake with an absent subscriber falls
+    from ten thousands to hundreds of messages a second, and meters keep what they have sent anyway. Each save writes
+    the sessions of all `clients`, so where they are many it is an eighth of their number behind: 11,500 sessions every
+    100 changes took 0.15 ms of each message.
+
+    :param passwords: without TLS, by user names and passwords.
+    :param log_denials: mosquitto says what it denies only beside everything else that it does, four lines a message.
     """
+    files = places.configuration
+    detail = "log_type subscribe\nlog_type debug\n" if log_denials else ""
+    known_by = f"password_file {files}/{PASSWORDS}" if passwords else _CERTIFICATES.format(files=files)
     return f"""\
-listener {port} 127.0.0.1
+listener {places.port} {places.address}
 allow_anonymous false
-password_file {directory}/passwords
-acl_file {directory}/acl
+{known_by}
+acl_file {files}/{ACL}
+max_connections {clients + _SPARE_CONNECTIONS}
+max_packet_size {MAX_PACKET_BYTES}
+max_inflight_messages {MAX_INFLIGHT}
+max_queued_messages 0
 persistence true
-persistence_location {directory}/
+persistence_location {places.data}/
 autosave_on_changes true
 autosave_interval {max(_AUTOSAVE_CHANGES, clients // 8)}
-max_queued_messages 0
-max_inflight_messages {MAX_INFLIGHT}
-max_packet_size {MAX_PACKET_BYTES}
 set_tcp_nodelay true
 sys_interval 0
-connection_messages false
-log_dest stderr
+connection_messages {"true" if log_denials else "false"}
+log_dest {places.log}
 log_type error
 log_type warning
-log_timestamp_format %Y-%m-%dT%H:%M:%S
+log_type notice
+{detail}log_timestamp_format %Y-%m-%dT%H:%M:%S
 """
+
+
+_CERTIFICATES = f"""\
+cafile {{files}}/{AUTHORITIES}
+certfile {{files}}/{SERVER}
+keyfile {{files}}/{SERVER}
+tls_version tlsv1.2
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true"""
+
+
+def mosquitto_patterns(head_ends: Iterable[str]) -> str:
+    """An access list by patterns, the same for every fleet: `%u` is the name in the client's certificate.
+
+    Whatever is not listed is refused. docs/wire-rl-dsp.md and docs/wire-sparkplug.md have the topics.
+
+    :param head_ends: the identities of the head-end's connections.
+    """
+    patterns = [f"write dt/+/%u/{leaf}" for leaf in ("ds", "ev", "st", "lp")]
+    patterns += ["read cmd/+/%u"]
+    patterns += [f"write spBv1.0/+/{kind}/%u" for kind in ("NBIRTH", "NDATA", "NDEATH")]
+    patterns += [f"write spBv1.0/+/{kind}/%u/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
+    patterns += ["read spBv1.0/+/NCMD/%u", "read spBv1.0/+/DCMD/%u/+", "read spBv1.0/STATE/+"]
+    lines = [f"pattern {pattern}" for pattern in patterns]
+    for name in head_ends:
+        lines += [f"user {_line_safe(name)}", *(f"topic {rule}" for rule in _HEAD_END)]
+    return "\n".join(lines) + "\n"
+
+
+_HEAD_END = (
+    "read dt/#",
+    "read spBv1.0/#",
+    "write cmd/#",
+    "write dt/+/_fence/#",
+    "write spBv1.0/+/NCMD/+",
+    "write spBv1.0/+/DCMD/+/+",
+    "write spBv1.0/STATE/+",
+)
 
 
 def mosquitto_passwords(users: Iterable[BrokerUser]) -> str:
@@ -107,7 +191,7 @@ def mosquitto_passwords(users: Iterable[BrokerUser]) -> str:
 
 
 def mosquitto_acl(users: Iterable[BrokerUser]) -> str:
-    """An access list of mosquitto: whatever is not listed is refused."""
+    """An access list for users by name: whatever is not listed is refused."""
     lines = []
     for user in users:
         lines.append(f"user {_line_safe(user.username)}")

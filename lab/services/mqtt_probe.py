@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import ssl
 import struct
 from enum import Enum
+from pathlib import Path
 
 _DISCONNECT = b"\xe0\x00"
 _KEEP_ALIVE_S = 10
@@ -55,10 +57,25 @@ def parse_connack(packet: bytes) -> ConnectAnswer:
     return ConnectAnswer(packet[3])
 
 
-async def probe(host: str, port: int, username: str | None, password: str | None, timeout_s: float) -> ConnectAnswer:
-    """Connect, say CONNECT, read the answer, leave. Raises OSError if there is no TCP connection, TimeoutError too."""
+async def probe(
+    host: str,
+    port: int,
+    username: str | None,
+    password: str | None,
+    timeout_s: float,
+    *,
+    tls: tuple[Path, Path] | None = None,
+) -> ConnectAnswer:
+    """Connect, say CONNECT, read the answer, leave. Raises OSError if there is no TCP connection, TimeoutError too.
+
+    :param tls: the trusted authorities, and our own key and certificate, each in PEM.
+    """
+    context = None
+    if tls is not None:
+        context = ssl.create_default_context(cafile=tls[0])
+        context.load_cert_chain(tls[1])
     async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         writer.write(connect_packet(f"amilab-probe-{secrets.token_hex(6)}", username, password))
         try:

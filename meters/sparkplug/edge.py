@@ -30,6 +30,7 @@ class Edge:
 
     def __init__(self, group: str, name: str, serials: Sequence[str], session: Session) -> None:
         self.session = session
+        self.name = name
         self.client_id = f"{group}-{name}"
         self._serials = serials
         self._node = f"{NAMESPACE}/{group}/%s/{name}"

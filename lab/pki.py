@@ -1,0 +1,174 @@
+"""The lab's own certificate authority: an identity for the broker, each device or collector, and the head-end.
+
+Keys are ECDSA on P-256 (NIST SP 800-57 part 1, table 2: 128 bits), certificates are X.509 version 3 (RFC 5280). The
+common name is the identity: the broker takes it as the user name. An identity is one PEM file, private key first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lab.errors import UserError
+
+AUTHORITY_VALID = timedelta(days=10 * 365)
+IDENTITY_VALID = timedelta(days=365)
+_BACKDATED = timedelta(hours=1)
+"""Clocks differ."""
+_PEM = serialization.Encoding.PEM
+_PLAIN = serialization.NoEncryption()
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A key that signs identities, and the certificate that those trust."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @classmethod
+    def create(cls, name: str = "amilab CA", *, valid: timedelta = AUTHORITY_VALID) -> Authority:
+        """A new one, which signs itself."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = _name(name)
+        certificate = (
+            _builder(subject, subject, key.public_key(), valid)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return cls(key, certificate)
+
+    @classmethod
+    def load(cls, path: Path) -> Authority:
+        """From the file that `save` wrote.
+
+        :raises UserError: it cannot be read, or holds something else.
+        """
+        try:
+            data = path.read_bytes()
+            key = serialization.load_pem_private_key(data, password=None)
+            certificate = x509.load_pem_x509_certificate(data)
+        except OSError as error:
+            raise UserError(f"cannot read the certificate authority {path}: {error.strerror}") from error
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} does not hold a certificate authority's key and certificate in PEM") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise UserError(f"key and certificate in {path} do not belong together")
+        return cls(key, certificate)
+
+    def save(self, path: Path) -> None:
+        """Key and certificate in one file, mode 0600."""
+        _write(path, _key_pem(self.key) + self.pem)
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate, for those who are to trust it."""
+        return self.certificate.public_bytes(_PEM)
+
+    def issue(
+        self,
+        name: str,
+        *,
+        hosts: Sequence[str] = (),
+        valid: timedelta = IDENTITY_VALID,
+        now: datetime | None = None,
+    ) -> bytes:
+        """The PEM of a new identity: of a client, or of a server that answers at `hosts` (names or IP addresses)."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        purpose = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+        builder = (
+            _builder(_name(name), self.certificate.subject, key.public_key(), valid, now)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+        )
+        if hosts:
+            names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
+        return _key_pem(key) + builder.sign(self.key, hashes.SHA256()).public_bytes(_PEM)
+
+    def issue_all(
+        self, names: Iterable[str], directory: Path, *, give: Callable[[Path], object] = lambda _path: None
+    ) -> None:
+        """An identity for each name as `directory`/<name>.pem, in one step each, so that a reader finds old or new.
+
+        :param give: makes each file belong to whom it is for.
+        """
+        for name in names:
+            write_identity(directory / f"{name}.pem", self.issue(name), give=give)
+
+
+def write_identity(path: Path, pem: bytes, *, give: Callable[[Path], object] = lambda _path: None) -> None:
+    """Write a PEM with a private key, mode 0600, in one step."""
+    draft = path.with_name(f".{path.name}")
+    _write(draft, pem)
+    give(draft)
+    draft.replace(path)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    valid: timedelta,
+    now: datetime | None = None,
+) -> x509.CertificateBuilder:
+    now = now or datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + valid)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, _PLAIN)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(data)
