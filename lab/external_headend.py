@@ -38,7 +38,7 @@ def faults_with_external_head_end(
     faults += [
         f"the event in line {event.line} kills the head-end, which is not amilab's to kill"
         for event in scenario.events
-        if isinstance(event, KillEvent) and event.part == "headend"
+        if isinstance(event, KillEvent) and event.part in ("headend", "ingest")
     ]
     return faults
 

@@ -135,11 +135,12 @@ class KillEvent(_Event):
     """A part gets SIGKILL and is started again `down_s` later.
 
     But for the database, at any speed but 1: without it no reading can be committed, so simulated time stands still
-    until it is back. Of a fleet in several processes, the first is killed.
+    until it is back. Of fleets or ingest workers in several processes, the first
+    is killed; where ingest is no process of its own, the whole head-end is.
     """
 
     kind: Literal["kill"]
-    part: Literal["headend", "broker", "database", "fleet"]
+    part: Literal["headend", "broker", "database", "fleet", "ingest"]
     down_s: DurationS = Field(alias="down")
 
     @property

@@ -30,6 +30,8 @@ HEADEND = "headend"
 BROKER = "broker"
 DATABASE = "database"
 FLEET = "fleet"
+INGEST = "ingest"
+"""One of the head-end's ingest workers, where it has any; else the head-end."""
 PART_MODULES = {GRID: "lab.parts.grid", FLEET: "lab.parts.fleet", HEADEND: "lab.parts.headend"}
 METERS_PER_FLEET = 10_000
 BROKER_PATIENCE_S = 60.0
@@ -223,7 +225,7 @@ class LocalStage(Stage):
         self.heads.append(head)
 
     async def say_farewell(self, part: str) -> None:
-        if part == HEADEND:
+        if part in (HEADEND, INGEST):
             await self.read_ingest()
 
     async def kill(self, part: str) -> None:
@@ -249,7 +251,7 @@ class LocalStage(Stage):
                 await self._embedded_database.restart()
         else:
             member = self._member(part)
-            await self._start(member.name, part)
+            await self._start(member.name, FLEET if part == FLEET else HEADEND)
             member.absent = False
             await member.join_at(now_s)
 
@@ -294,7 +296,7 @@ class LocalStage(Stage):
         return self._store.embedded
 
     def _member(self, part: str) -> RemoteFleet | RemoteHead:
-        return self.heads[0] if part == HEADEND else self.fleets[0]
+        return self.fleets[0] if part == FLEET else self.heads[0]
 
     async def _start(self, name: str, kind: str) -> None:
         await self._supervisor.start(

@@ -7,13 +7,31 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab.containers.settings import ENV
+from lab.containers.settings import ENV, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER, Owner, make_state
 from lab.errors import UserError
+from lab.pki import Authority
+from lab.services.broker_config import (
+    ACL,
+    AUTHORITIES,
+    HEAD_END,
+    HEAD_END_HOST,
+    SERVER,
+    MosquittoPlaces,
+    ingest_identity,
+    mosquitto_configuration,
+    mosquitto_patterns,
+)
 
 UNPRIVILEGED = 10_001
 """Whom our containers run as when root made the project; else as whoever made it."""
 PASSWORDS = ("database_password", "grafana_admin_password", "grafana_database_password")
+AUTHORITY = "ca.key"
+"""In secrets/: the certificate authority, key and certificate. It never leaves this machine."""
+MOST_CLIENTS = 20_000
+BROKER_HOSTS = ("broker", "localhost", "127.0.0.1")
+PLACES = MosquittoPlaces(8883, "0.0.0.0", "/mosquitto/config", "/mosquitto/data", "file /tmp/log")  # noqa: S104
+HEAD_ENDS = (HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in range(MOST_INGEST_WORKERS)))
 _PASSWORD_BYTES = 24
 
 
@@ -37,10 +55,15 @@ def init_project(directory: Path, *, debian: bool, force: bool) -> list[Path]:
         vault.chmod(0o700)
         # Mounted one by one into containers of other users; nobody here gets past the directory.
         missing = [vault / name for name in PASSWORDS if not (vault / name).exists()]
-        written += [_write(path, secrets.token_urlsafe(_PASSWORD_BYTES), 0o444) for path in missing]
+        written += [_write(path, secrets.token_urlsafe(_PASSWORD_BYTES).encode(), 0o444) for path in missing]
         if force or not (directory / ENV).exists():
-            written.append(_write(directory / ENV, env_text(owner, debian=debian), 0o600))
-        written += _prepare_broker(directory / "state" / BROKER)
+            written.append(_write(directory / ENV, env_text(owner, debian=debian).encode(), 0o600))
+        if not (vault / AUTHORITY).exists():
+            Authority.create().save(vault / AUTHORITY)
+            written.append(vault / AUTHORITY)
+        authority = Authority.load(vault / AUTHORITY)
+        if written or not (directory / "state" / BROKER / SERVER).exists():
+            written += broker_files(directory / "state" / BROKER, authority)
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
     return written
@@ -80,16 +103,20 @@ _DEFAULTS: Mapping[str, str] = {
 }
 
 
-def _prepare_broker(directory: Path) -> list[Path]:
-    path = directory / "mosquitto.conf"
-    text = "listener 8883 0.0.0.0\nallow_anonymous true\npersistence true\npersistence_location /mosquitto/data/\nmax_queued_messages 0\nmax_inflight_messages 20000\n"
-    directory.chmod(0o755)
-    return [_write(path, text, 0o444)]
+def broker_files(directory: Path, authority: Authority) -> list[Path]:
+    """Write what the broker is configured by, its own certificate included; nobody here gets past state/."""
+    files = {
+        "mosquitto.conf": mosquitto_configuration(PLACES, clients=MOST_CLIENTS, log_denials=True).encode(),
+        ACL: mosquitto_patterns(HEAD_ENDS).encode(),
+        AUTHORITIES: authority.pem,
+        SERVER: authority.issue("broker", hosts=BROKER_HOSTS),
+    }
+    return [_write(directory / name, content, 0o444) for name, content in files.items()]
 
 
-def _write(path: Path, text: str, mode: int) -> Path:
+def _write(path: Path, content: bytes, mode: int) -> Path:
     path.unlink(missing_ok=True)
     path.touch(0o600)
-    path.write_text(text)
+    path.write_bytes(content)
     path.chmod(mode)
     return path

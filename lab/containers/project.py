@@ -53,6 +53,12 @@ class ComposeProject:
         """Start these services, and no others, with so many containers; what runs as it should is left running."""
         scales = [part for name, count in (scale or {}).items() for part in ("--scale", f"{name}={count}")]
         await self.compose("up", "--detach", "--no-build", "--no-deps", *scales, *services)
+        # What failed again and again before, Docker leaves alone for up to a minute.
+        waiting = [
+            found.id for name in services for found in await self.containers(name) if found.state == "restarting"
+        ]
+        if waiting:
+            await docker("restart", "--time", "0", *waiting)
 
     async def until_healthy(self, service: str) -> None:
         """:raises UserError: it is not within three minutes, with its last words."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lab.errors import UserError
 
 ENV = ".env"
+MOST_INGEST_WORKERS = 64
 INIT_HINT = "Run `amilab compose init` first: it writes compose/.env, keys and passwords."
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -27,7 +28,7 @@ class ComposeSettings(BaseModel):
     gid: int = Field(ge=1, alias="AMILAB_GID")
     meters_per_container: int = Field(default=500, ge=1, alias="METERS_PER_CONTAINER")
     spare_meters: int = Field(default=1, ge=0, alias="AMILAB_SPARE_METERS")
-    ingest_workers: int = Field(default=1, ge=1, le=64, alias="AMILAB_INGEST_WORKERS")
+    ingest_workers: int = Field(default=1, ge=1, le=MOST_INGEST_WORKERS, alias="AMILAB_INGEST_WORKERS")
     link_port: Port = Field(default=7400, alias="AMILAB_LINK_PORT")
     broker_port: Port = Field(default=8883, alias="AMILAB_BROKER_PORT")
     database_port: Port = Field(default=5433, alias="AMILAB_DATABASE_PORT")

@@ -12,22 +12,28 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from lab.commissioning import Commissioned, processes
+from lab.containers.init import AUTHORITY
 from lab.containers.plan import Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
-from lab.containers.state import PLAN, Owner, SharedLayout, make_state
+from lab.containers.state import BROKER as BROKER_STATE
+from lab.containers.state import DEVICES, PLAN, SECRETS, SUPPLIES, Owner, SharedLayout, make_state
 from lab.errors import PartFailed
 from lab.head_group import HeadGroup
 from lab.link import Body, LabLink, PartGone
+from lab.pki import Authority
 from lab.remote import RemoteFleet, RemoteHead
+from lab.services.broker_config import AUTHORITIES, HEAD_END, HEAD_END_HOST, ingest_identity
 from lab.services.external import check_database_url
-from lab.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, Stage
-from lab.surroundings import BrokerAccess, Database, drop_schema
+from lab.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
+from lab.surroundings import BrokerAccess, Database, TlsPlaces, drop_schema
 
-INGEST, POLLER, OUTAGES = "ingest", "poller", "outages"
+POLLER, OUTAGES = "poller", "outages"
 GATEWAYS = "gateways"
 METERS = "meters"
 FIRST_GATEWAY_PORT = 15_001
 BROKER_PORT = 8883
+HOLD = "hold"
+"""A file beside the broker's configuration that keeps it from serving."""
 _STOP_S = 15.0
 _LOOK_EVERY_S = 3.0
 SERVICES = {
@@ -108,11 +114,12 @@ class ContainerStage(Stage):
 
     @asynccontextmanager
     async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
-        del group, fleet
+        del group
         await self.project.until_healthy(SERVICES[BROKER])
+        tls = await asyncio.to_thread(self._issue, fleet.stations)
         said = await self.project.execute(SERVICES[BROKER], "sh", "-c", "mosquitto -h | head -n 1")
         version = " ".join(said.split()[::2])
-        yield BrokerAccess(SERVICES[BROKER], BROKER_PORT, None, None, version, embedded=None)
+        yield BrokerAccess(SERVICES[BROKER], BROKER_PORT, None, None, version, embedded=None, tls=tls)
 
     def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
         del ports
@@ -141,6 +148,9 @@ class ContainerStage(Stage):
             role = name.partition("-")[0]
             client = settings["client_id"] if role == OUTAGES else f"{settings['client_id']}-{name}"
             own = {**settings, "role": role, "client_id": client, "sparkplug_host_id": settings["client_id"]}
+            if role == INGEST:
+                identity = ingest_identity(int(name.rpartition("-")[2]))
+                own["broker_certificate"] = self.layout.seen(self._root / SECRETS / f"{identity}.pem")
             self.heads.append(RemoteHead(self.link, name, {**init, "settings": own}))
         await asyncio.gather(*(head.join_at(now_s) for head in self.heads))
 
@@ -158,12 +168,16 @@ class ContainerStage(Stage):
             containers = [
                 found.id for found in await self.project.containers(SERVICES[part]) if found.state == "running"
             ]
+        if part == BROKER:
+            (self._root / BROKER_STATE / HOLD).touch()
         await asyncio.gather(*(self.project.signal(container) for container in containers))
         for member in members:
             self.link.drop(member.name)
         if part == BROKER:
             await self._broker_died()
-        if part == DATABASE and not self.in_real_time:
+            # Its machine stays: an address that nobody has is not refused, but waited for, seconds for each attempt.
+            await self.project.start(*containers)
+        elif part == DATABASE and not self.in_real_time:
             # The head-end waits for it, and simulated time for the head-end.
             await self.project.start(*containers)
         else:
@@ -173,6 +187,8 @@ class ContainerStage(Stage):
         containers = self._killed.pop(part, [])
         if containers:
             await self.project.start(*containers)
+        if part == BROKER:
+            self._release_broker()
         if part in (BROKER, DATABASE):
             await self.project.until_healthy(SERVICES[part])
         for member in self._members(part):
@@ -207,8 +223,26 @@ class ContainerStage(Stage):
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def close(self) -> None:
+        self._release_broker()
         withdraw_plan(self._root / PLAN)
         await super().close()
+
+    def _release_broker(self) -> None:
+        (self._root / BROKER_STATE / HOLD).unlink(missing_ok=True)
+
+    def _issue(self, stations: Sequence[str]) -> TlsPlaces:
+        """Give everybody an identity; those of an earlier run's devices are gone."""
+        authority = Authority.load(self.project.directory / "secrets" / AUTHORITY)
+        places = TlsPlaces(self._root / SUPPLIES / AUTHORITIES, self._root / DEVICES, self._root / SECRETS)
+        for old in (*places.devices.glob("*.pem"), *places.head_end.glob("*.pem")):
+            old.unlink()
+        places.ca.write_bytes(authority.pem)
+        self.layout.hand_out(places.ca)
+        authority.issue_all(stations, places.devices, give=self._owner.take)
+        workers = range(self.project.settings.ingest_workers)
+        head_ends = [HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in workers)]
+        authority.issue_all(head_ends, places.head_end, give=self._owner.take)
+        return places
 
     def _members(self, part: str) -> Sequence[RemoteFleet | RemoteHead]:
         """Who of the barrier a part is: nobody for broker and database."""

@@ -44,7 +44,8 @@ def make_state(root: Path, owner: Owner) -> None:
     for name in PARTS:
         directory = root / name
         directory.mkdir(exist_ok=True)
-        directory.chmod(0o750)
+        # The broker's container has a user of its own.
+        directory.chmod(0o755 if name == BROKER else 0o750)
         owner.take(directory)
 
 
@@ -74,7 +75,7 @@ class SharedLayout(Layout):
             # Only who writes results has them mounted.
             place = self.supplies / path.name
             shutil.copyfile(path, place)
-        place.chmod(0o400)
+        place.chmod(0o600)
         self.owner.take(place)
         return place
 
