@@ -40,7 +40,12 @@ class Database:
         delay_s = self._settings.database_retry_first_s
         while True:
             try:
-                await asyncio.to_thread(migrate, self._url, self._settings.database_schema)
+                await asyncio.to_thread(
+                    migrate,
+                    self._url,
+                    self._settings.database_schema,
+                    retention_days=self._settings.retention_days,
+                )
                 break
             except DatabaseUnavailable:
                 if loop.time() + delay_s > deadline_s:

@@ -13,7 +13,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
 from headend.errors import DatabaseError, DatabaseRefused, DatabaseUnavailable, SchemaTooNew
-from headend.log import logger
+from headend.timescale import Feature, set_up
 
 # Answers of a server that is there but does not want us: trying again changes nothing.
 # 28 invalid authorisation, 3D000 no such database, 42501 no right.
@@ -21,11 +21,6 @@ _REFUSED = re.compile(
     r"password authentication failed|no password supplied|no pg_hba.conf entry"
     r"|role .* does not exist|database .* does not exist|authentication failed|permission denied"
 )
-
-# A day of 1,500 quarter-hourly meters is 144,000 rows (~50 MB with the index), of 100,000 meters 9.6 million (~3 GB):
-# the chunk being written and its index stay in the memory of the machine that such a fleet would be given. Longer ones
-# would not, shorter ones only make planning slower.
-_CHUNK_INTERVAL = "1 day"
 
 
 def connection_info(database_url: str, schema: str) -> str:
@@ -62,8 +57,10 @@ def classify(error: psycopg.Error, database_url: str) -> DatabaseError:
     )
 
 
-def migrate(database_url: str, schema: str) -> None:
+def migrate(database_url: str, schema: str, *, retention_days: int | None = None) -> list[Feature]:
     """Create the schema if it is missing and apply what it lacks; blocking, safe to run from many processes at once.
+
+    Returns what TimescaleDB adds to it, or why not.
 
     Raises DatabaseUnavailable, DatabaseRefused, SchemaTooNew.
     """
@@ -85,7 +82,7 @@ def migrate(database_url: str, schema: str) -> None:
             if connection.execute("SELECT to_regnamespace(%s)", [schema]).fetchone() == (None,):
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
             _apply(info, schema)
-            _try_hypertable(connection)
+            return set_up(connection, retention_days=retention_days)
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         raise classify(error, database_url) from error
 
@@ -113,29 +110,3 @@ def _apply(info: str, schema: str) -> None:
             backend.apply_migrations(backend.to_apply(migrations))
     finally:
         backend.connection.close()
-
-
-def _try_hypertable(connection: psycopg.Connection) -> None:
-    """Make interval_reading a hypertable where the timescaledb extension can be had; note which in headend_feature."""
-    if connection.execute("SELECT FROM headend_feature WHERE name = 'timescaledb'").fetchone() is not None:
-        return
-    version: str | None = None
-    try:
-        with connection.transaction():
-            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-            connection.execute(
-                "SELECT create_hypertable('interval_reading', 'interval_start',"
-                " chunk_time_interval => %s::interval, if_not_exists => true, migrate_data => true)",
-                [_CHUNK_INTERVAL],
-            )
-            row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
-            version = row[0] if row else None
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
-        logger().info("plain PostgreSQL: no hypertable", why=str(error).splitlines()[0])
-    else:
-        logger().info("interval_reading is a hypertable", timescaledb=version)
-    connection.execute(
-        "INSERT INTO headend_feature (name, value) VALUES ('timescaledb', %s) ON CONFLICT DO NOTHING", [version]
-    )

@@ -18,6 +18,9 @@ class HeadEndSettings(BaseSettings):
     # Restricted so that it can stand unquoted in search_path.
     database_schema: str = Field(default="headend", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
 
+    # Interval readings that are older are dropped; None keeps them. Not shorter than meters may still be asked for.
+    retention_days: int | None = Field(default=None, ge=42)
+
     broker_host: str = "127.0.0.1"
     broker_port: int = Field(default=1883, ge=1, le=65535)
     broker_username: str | None = None

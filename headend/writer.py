@@ -99,6 +99,8 @@ _STAGE_TYPES = (
 )
 _VALUES = (*READING_COUNTERS, *READING_VOLTAGES)
 _KEY = ("meter_id", "interval_start", "interval_length_s")
+_CORRECTIONS = ("import_correction_wh", "export_correction_wh")
+"""Of a revision: its difference to the value that was current before (migration 0006)."""
 
 CREATE_STAGE = (
     "CREATE TEMPORARY TABLE stage_reading ("
@@ -122,11 +124,13 @@ def _value_sql(name: str, *, nullable: bool) -> str:
 # ruff: noqa: S608 - the statements are put together from the constants of this module alone
 
 
-def _insert_sql(source: str, revision: str, quality: str, *, nullable: bool) -> str:
+def _insert_sql(source: str, revision: str, quality: str, *, nullable: bool, corrects: bool = False) -> str:
     values = ", ".join(_value_sql(name, nullable=nullable) for name in _VALUES)
+    targets = (*_KEY, *_VALUES, *(_CORRECTIONS if corrects else ()))
+    corrections = "".join(f", s.{name}" for name in _CORRECTIONS) if corrects else ""
     return (
-        f"INSERT INTO interval_reading ({', '.join((*_KEY, *_VALUES))}, origin, device_time, received_at, committed_at,"
-        f" revision, quality) SELECT {', '.join(f's.{name}' for name in _KEY)}, {values}, s.origin,"
+        f"INSERT INTO interval_reading ({', '.join(targets)}, origin, device_time, received_at, committed_at,"
+        f" revision, quality) SELECT {', '.join(f's.{name}' for name in _KEY)}, {values}{corrections}, s.origin,"
         f" s.interval_start + s.interval_length_s * interval '1 second', s.received_at, to_timestamp(%s),"
         f" {revision}, {quality} FROM {source} s ON CONFLICT DO NOTHING"
     )
@@ -147,15 +151,25 @@ _SAME_VALUES = (
     f" ({', '.join(_value_sql(name, nullable=True) for name in _VALUES)})"
 )
 _KEY_LIST = ", ".join(_KEY)
+
+
+def _correction(name: str) -> str:
+    value = f"nullif(d.{name}, {ABSENT})"
+    before = f"lag({value}) OVER (PARTITION BY {_KEY_LIST} ORDER BY n)"
+    stored = f"SELECT r.{name} FROM interval_reading r WHERE {_same_key('d')} ORDER BY r.revision DESC LIMIT 1"
+    return f"{value} - coalesce({before}, ({stored}), 0) AS {name.replace('_wh', '_correction_wh')}"
+
+
 # Of several equal new values of one key the first counts; the rest are numbered in the order of arrival.
 _NEW_VALUES = (
     f"(SELECT d.*, (SELECT max(r.revision) FROM interval_reading r WHERE {_same_key('d')})"
-    f" + row_number() OVER (PARTITION BY {_KEY_LIST} ORDER BY n) AS next_revision"
+    f" + row_number() OVER (PARTITION BY {_KEY_LIST} ORDER BY n) AS next_revision,"
+    f" {_correction('import_wh')}, {_correction('export_wh')}"
     f" FROM (SELECT DISTINCT ON ({_KEY_LIST}, {', '.join(_VALUES)}) s.* FROM stage_reading s"
     f" WHERE NOT EXISTS (SELECT FROM interval_reading r WHERE {_same_key('s')} AND {_SAME_VALUES})"
     f" ORDER BY {_KEY_LIST}, {', '.join(_VALUES)}, n) d)"
 )
-_INSERT_REVISIONS = _insert_sql(_NEW_VALUES, "s.next_revision", "2", nullable=True)
+_INSERT_REVISIONS = _insert_sql(_NEW_VALUES, "s.next_revision", "2", nullable=True, corrects=True)
 
 
 # A batch may hold gasp and restore of one loss, and either more than once. What says nothing new is not pending.

@@ -64,7 +64,8 @@ class ComposeProject:
         """:raises UserError: it is not within three minutes, with its last words."""
         try:
             async with asyncio.timeout(_READY_S):
-                while not any(found.health == "healthy" for found in await self.containers(service)):
+                # Docker tells of health only who asks.
+                while not any(found.health == "healthy" for found in await self.containers(service)):  # noqa: ASYNC110
                     await asyncio.sleep(_READY_POLL_S)
         except TimeoutError:
             words = (await self.compose("logs", "--no-log-prefix", "--tail", "8", service)).splitlines()

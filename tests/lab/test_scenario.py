@@ -185,7 +185,7 @@ def test_every_fault_is_listed_with_its_line():
         (event(at="01:00:00", kind='"reboot"', select="{ meters = true }"), "'meters' must be a whole number"),
         (event(at="01:00:00", kind='"reboot"', select="5"), "write select = { meters = 60 }"),
         (event(at="01:00:00", kind='"reboot"', select="{ meters = 1 }", line="9"), "'line' is unknown"),
-        (event(at="01:00:00", kind='"kill"', part='"grid"', down='"1h"'), "'headend', 'broker', 'database', 'fleet' or 'ingest'"),
+        (event(at="01:00:00", kind='"kill"', part='"grid"', down='"1h"'), "'broker', 'database', 'fleet' or 'ingest'"),
         (event(at="01:00:00", kind='"kill"', part='"broker"', down='"0s"'), "longer than 0 s"),
         (event(at='"24:00"', kind='"kill"', part='"broker"', down='"1s"'), "begins at 24:00:00"),
         (event(at="01:00:00.5", kind='"kill"', part='"broker"', down='"1s"'), "not an offset"),
