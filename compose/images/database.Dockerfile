@@ -6,7 +6,7 @@ RUN apt-get update -qq \
     && printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.conf \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         postgresql-17 postgresql-17-timescaledb >/dev/null \
-    && rm -rf /var/lib/apt/lists/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && mkdir -p /docker-entrypoint-initdb.d /var/lib/postgresql/data \
     && chown postgres:postgres /var/lib/postgresql/data && chmod 700 /var/lib/postgresql/data && chmod 3777 /run/postgresql
 COPY --chmod=755 compose/images/database-entrypoint.sh /usr/local/bin/database-entrypoint

@@ -269,12 +269,13 @@ async def test_on_the_wall_clock_it_reconnects_by_itself(
 ) -> None:
     settings = shipment.settings(postgres.url(), schema, mosquitto.port, reconnect_first_s=0.1)
     head_end = HeadEnd(settings, WallClock())
-    running = asyncio.ensure_future(head_end.run_forever())
+    await head_end.start()
+    running = asyncio.ensure_future(head_end.run_timers())
     reconnects = "amilab_headend_reconnects_total"
-    await until(lambda: head_end.next_due() is not None if hasattr(head_end, "_link") else False, "the start")
     mosquitto.kill()
     mosquitto.start()
     await until(lambda: head_end.metrics.registry.get_sample_value(reconnects) == 1, "the reconnection")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    await head_end.stop()
