@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ from lab.containers.docker import docker, docker_json
 from lab.containers.settings import ComposeSettings
 from lab.errors import UserError
 
-METERING = "metering"
-LAB = "lab"
 _READY_POLL_S = 0.3
 _READY_S = 180.0
 
@@ -84,6 +83,9 @@ class ComposeProject:
             f"label=com.docker.compose.project={self.settings.project}",
             "--filter",
             f"label=com.docker.compose.service={service}",
+            "--filter",
+            # Compose labels the images that it builds as well, and so whatever else is run from them.
+            "label=com.docker.compose.oneoff=False",
             "--format",
             '{{.ID}}\t{{.Names}}\t{{.Label "com.docker.compose.container-number"}}\t{{.State}}\t{{.Status}}',
         )
@@ -125,20 +127,29 @@ class ComposeProject:
     async def unpause(self, container: str) -> None:
         await docker("unpause", container)
 
-    async def unplug(self, container: str, network: str = METERING) -> Plug:
-        """Take a container off a network; what puts it back as it was."""
+    async def plugged(self, container: str, network: str) -> Plug:
+        """How a container is on a network. Raises UserError: it is not."""
         name = f"{self.settings.project}_{network}"
         inspected = await docker_json("inspect", "--format", "{{json .NetworkSettings.Networks}}", container)
         if name not in inspected:
             raise UserError(f"{container} is not on the network {name}")
-        plug = Plug(container, name, inspected[name]["IPAddress"], tuple(inspected[name]["Aliases"] or ()))
-        await docker("network", "disconnect", "--force", name, container)
-        return plug
+        found = inspected[name]
+        return Plug(container, name, found["IPAddress"], found["IPPrefixLen"], tuple(found["Aliases"] or ()))
+
+    async def unplug(self, plug: Plug) -> None:
+        """Take a container off a network."""
+        await docker("network", "disconnect", "--force", plug.network, plug.container)
 
     async def plug(self, plug: Plug) -> None:
         """Put a container back, with the address and the names that it had."""
         aliases = [part for alias in plug.aliases for part in ("--alias", alias)]
         await docker("network", "connect", "--ip", plug.address, *aliases, plug.network, plug.container)
+
+    async def image(self, service: str) -> str:
+        """The name of the image of a service."""
+        config = json.loads(await self.compose("config", "--format", "json", service))
+        name: str = config["services"][service]["image"]
+        return name
 
     async def execute(self, service: str, *command: str) -> str:
         """What a command prints in the first container of a service."""
@@ -160,4 +171,5 @@ class Plug:
     container: str
     network: str
     address: str
+    prefix_length: int
     aliases: tuple[str, ...]

@@ -13,13 +13,16 @@ from urllib.parse import quote
 
 from lab.commissioning import Commissioned, processes
 from lab.containers.init import AUTHORITY
+from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
+from lab.containers.settings import MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import DEVICES, PLAN, SECRETS, SUPPLIES, Owner, SharedLayout, make_state
 from lab.errors import PartFailed
 from lab.head_group import HeadGroup
 from lab.link import Body, LabLink, PartGone
+from lab.network_fault import NetworkFault
 from lab.pki import Authority
 from lab.remote import RemoteFleet, RemoteHead
 from lab.services.broker_config import AUTHORITIES, HEAD_END, HEAD_END_HOST, ingest_identity
@@ -29,6 +32,8 @@ from lab.surroundings import BrokerAccess, Database, TlsPlaces, drop_schema
 
 POLLER, OUTAGES = "poller", "outages"
 GATEWAYS = "gateways"
+METERING, STORE = "metering", "store"
+"""Networks of the project."""
 METERS = "meters"
 FIRST_GATEWAY_PORT = 15_001
 BROKER_PORT = 8883
@@ -66,6 +71,7 @@ class ContainerStage(Stage):
         self._owner = owner
         self._plan = Plan(run, link.address, token, {})
         self._killed: dict[str, list[str]] = {}
+        self._impaired: list[asyncio.Task[None]] = []
 
     @classmethod
     async def create(cls, project: ComposeProject, run: str) -> ContainerStage:
@@ -84,7 +90,8 @@ class ContainerStage(Stage):
         parts = {GRID: [GRID]}
         scale = {SERVICES[GRID]: 1}
         if head_end:
-            workers = self.project.settings.ingest_workers
+            running = await self._running(SERVICES[INGEST])
+            workers = min(max(self.project.settings.ingest_workers, running), MOST_INGEST_WORKERS)
             parts |= {OUTAGES: [OUTAGES], POLLER: [POLLER], INGEST: [f"{INGEST}-{n}" for n in range(workers)]}
             scale |= {SERVICES[INGEST]: workers, SERVICES[POLLER]: 1, SERVICES[OUTAGES]: 1}
         # First the containers: one that is about to be replaced by a newer one must not take a part.
@@ -135,7 +142,8 @@ class ContainerStage(Stage):
     async def fleet_parts(self, names: Sequence[str]) -> None:
         fleets = [name for name in names if name != GATEWAYS]
         parts = {METERS: fleets} | ({GATEWAYS: [GATEWAYS]} if GATEWAYS in names else {})
-        scale = {SERVICES[FLEET]: len(fleets) + self.project.settings.spare_meters if fleets else 0}
+        needed = len(fleets) + self.project.settings.spare_meters if fleets else 0
+        scale = {SERVICES[FLEET]: max(needed, await self._running(SERVICES[FLEET]))}
         if GATEWAYS in names:
             scale[SERVICES[GATEWAYS]] = 1
         await self.project.up(list(scale), scale)
@@ -162,12 +170,7 @@ class ContainerStage(Stage):
         members = self._members(part)
         for member in members:
             member.absent = True
-        if members:
-            containers = [self.link.host(member.name) for member in members]
-        else:
-            containers = [
-                found.id for found in await self.project.containers(SERVICES[part]) if found.state == "running"
-            ]
+        containers = await self._containers(part)
         if part == BROKER:
             (self._root / BROKER_STATE / HOLD).touch()
         await asyncio.gather(*(self.project.signal(container) for container in containers))
@@ -194,6 +197,21 @@ class ContainerStage(Stage):
         for member in self._members(part):
             member.absent = False
             await (member.join_at(now_s) if isinstance(member, RemoteHead) else member.join())
+
+    async def impair(self, part: str, fault: NetworkFault) -> None:
+        network = STORE if part == DATABASE else METERING
+        undo = [await impose(self.project, name, network, fault) for name in await self._containers(part)]
+
+        async def end() -> None:
+            try:
+                await asyncio.sleep(fault.wall_s)
+            finally:
+                await asyncio.gather(*(one() for one in undo))
+
+        self._impaired.append(asyncio.create_task(end(), name=f"{fault.kind} of {part}"))
+
+    async def await_repairs(self) -> None:
+        await asyncio.gather(*self._impaired)
 
     async def await_broker(self, now_s: int) -> None:
         """The project's broker is away only when the scenario says so."""
@@ -223,6 +241,9 @@ class ContainerStage(Stage):
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def close(self) -> None:
+        for task in self._impaired:
+            task.cancel()
+        await asyncio.gather(*self._impaired, return_exceptions=True)
         self._release_broker()
         withdraw_plan(self._root / PLAN)
         await super().close()
@@ -239,10 +260,20 @@ class ContainerStage(Stage):
         places.ca.write_bytes(authority.pem)
         self.layout.hand_out(places.ca)
         authority.issue_all(stations, places.devices, give=self._owner.take)
-        workers = range(self.project.settings.ingest_workers)
+        workers = range(len(self._plan.parts.get(INGEST, ())))
         head_ends = [HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in workers)]
         authority.issue_all(head_ends, places.head_end, give=self._owner.take)
         return places
+
+    async def _running(self, service: str) -> int:
+        """With how many containers somebody has started a service: a run needs no fewer, and takes none away."""
+        return sum(found.state == "running" for found in await self.project.containers(service))
+
+    async def _containers(self, part: str) -> list[str]:
+        members = self._members(part)
+        if members:
+            return [self.link.host(member.name) for member in members]
+        return [found.id for found in await self.project.containers(SERVICES[part]) if found.state == "running"]
 
     def _members(self, part: str) -> Sequence[RemoteFleet | RemoteHead]:
         """Who of the barrier a part is: nobody for broker and database."""
