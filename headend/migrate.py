@@ -87,6 +87,32 @@ def migrate(database_url: str, schema: str, *, retention_days: int | None = None
         raise classify(error, database_url) from error
 
 
+def require_known_schema(database_url: str, schema: str) -> None:
+    """Whether this release knows everything that is in the schema, if it is there at all; blocking.
+
+    Raises DatabaseUnavailable, DatabaseRefused, SchemaTooNew.
+    """
+    info = connection_info(database_url, schema)
+    try:
+        with psycopg.connect(info, autocommit=True, connect_timeout=5) as connection:
+            if connection.execute("SELECT to_regclass(%s)", [f"{schema}._yoyo_migration"]).fetchone() == (None,):
+                return
+            applied = connection.execute("SELECT migration_id FROM _yoyo_migration").fetchall()
+    except psycopg.OperationalError as error:
+        raise classify(error, database_url) from error
+    with resources.as_file(resources.files("headend") / "migrations") as directory:
+        known = {migration.id for migration in read_migrations(quote(str(directory), safe="/ "))}
+    _refuse_newer({row[0] for row in applied} - known, schema)
+
+
+def _refuse_newer(unknown: set[str], schema: str) -> None:
+    if unknown:
+        raise SchemaTooNew(
+            f"schema {schema} was migrated by a newer release (unknown here: {', '.join(sorted(unknown))}); "
+            "install that release, or use another schema"
+        )
+
+
 def _apply(info: str, schema: str) -> None:
     # All as arguments: the fields of a URL cannot say "host is a directory" or "options".
     parameters = {key: str(value) for key, value in conninfo_to_dict(info).items() if value is not None}
@@ -101,12 +127,7 @@ def _apply(info: str, schema: str) -> None:
         with resources.as_file(resources.files("headend") / "migrations") as directory:
             migrations = read_migrations(quote(str(directory), safe="/ "))
             applied = backend.execute("SELECT migration_id FROM _yoyo_migration ORDER BY migration_id").fetchall()
-            ahead = sorted({row[0] for row in applied} - {migration.id for migration in migrations})
-            if ahead:
-                raise SchemaTooNew(
-                    f"schema {schema} was migrated by a newer release (unknown here: {', '.join(ahead)}); "
-                    "install that release, or use another schema"
-                )
+            _refuse_newer({row[0] for row in applied} - {migration.id for migration in migrations}, schema)
             backend.apply_migrations(backend.to_apply(migrations))
     finally:
         backend.connection.close()

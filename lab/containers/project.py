@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,16 @@ class ComposeProject:
                 )
             )
         return sorted(found, key=lambda container: container.number)
+
+    async def out_of_memory(self, since_s: float) -> list[str]:
+        """The containers in which the kernel had to kill something since then [epoch s], for want of memory."""
+        said = await docker(
+            "events",
+            *("--since", f"{since_s:.3f}", "--until", f"{time.time():.3f}"),
+            *("--filter", "event=oom", "--filter", f"label=com.docker.compose.project={self.settings.project}"),
+            *("--format", "{{.Actor.Attributes.name}}"),
+        )
+        return sorted(set(said.split()))
 
     async def last_words(self, container: Container) -> list[str]:
         """The last lines that a container wrote."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
+from headend.errors import SchemaTooNew
+from headend.migrate import require_known_schema
 from lab.commissioning import Commissioned, processes
+from lab.containers.broker_certificate import check_broker_certificate
 from lab.containers.init import AUTHORITY
 from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
@@ -19,7 +23,7 @@ from lab.containers.project import ComposeProject
 from lab.containers.settings import MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import DEVICES, PLAN, SECRETS, SUPPLIES, Owner, SharedLayout, make_state
-from lab.errors import PartFailed
+from lab.errors import PartFailed, UserError
 from lab.head_group import HeadGroup
 from lab.link import Body, LabLink, PartGone
 from lab.network_fault import NetworkFault
@@ -32,6 +36,7 @@ from lab.surroundings import BrokerAccess, Database, TlsPlaces, drop_schema
 
 POLLER, OUTAGES = "poller", "outages"
 GATEWAYS = "gateways"
+SCHEMA = "headend"
 METERING, STORE = "metering", "store"
 """Networks of the project."""
 METERS = "meters"
@@ -105,25 +110,35 @@ class ContainerStage(Stage):
         user = f"postgresql://amilab:{password}@"
         port = self.project.settings.database_port
         found = await check_database_url(f"{user}127.0.0.1:{port}/amilab?sslmode=disable")
+        # Always the same: dashboards show the run that is under way, and then the last one.
+        del schema, keep
         try:
-            yield Database(
-                found.url,
-                schema,
-                found.version,
-                found.timescaledb,
-                seen_url=f"{user}{SERVICES[DATABASE]}:5432/amilab?sslmode=disable",
-            )
-        finally:
-            if keep:
-                self.news(f"kept: the schema {schema}")
-            else:
-                await drop_schema(found.url, schema, self.news)
+            await asyncio.to_thread(require_known_schema, found.url, SCHEMA)
+        except SchemaTooNew as error:
+            raise UserError(
+                str(error),
+                "compose/README.md says how to upgrade; docker compose down --volumes forgets all.",
+            ) from error
+        await drop_schema(found.url, SCHEMA, self.news)
+        yield Database(
+            found.url,
+            SCHEMA,
+            found.version,
+            found.timescaledb,
+            seen_url=f"{user}{SERVICES[DATABASE]}:5432/amilab?sslmode=disable",
+        )
 
     @asynccontextmanager
     async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
         del group
         await self.project.until_healthy(SERVICES[BROKER])
         tls = await asyncio.to_thread(self._issue, fleet.stations)
+        await asyncio.to_thread(
+            check_broker_certificate,
+            self.project.settings.broker_port,
+            ca=tls.ca,
+            identity=tls.head_end / f"{HEAD_END}.pem",
+        )
         said = await self.project.execute(SERVICES[BROKER], "sh", "-c", "mosquitto -h | head -n 1")
         version = " ".join(said.split()[::2])
         yield BrokerAccess(SERVICES[BROKER], BROKER_PORT, None, None, version, embedded=None, tls=tls)
@@ -231,8 +246,18 @@ class ContainerStage(Stage):
         await self.project.logs(directory)
 
     async def watch(self) -> NoReturn:
-        """Raise PartFailed for a container that ends by itself again and again: Docker's restarts do not help it."""
+        """Raise PartFailed for a container that ends by itself again and again: Docker's restarts do not help it.
+
+        Raises UserError for one that needs more memory than it may have.
+        """
+        since_s = time.time()
         while True:
+            starved = await self.project.out_of_memory(since_s)
+            if starved:
+                raise UserError(
+                    [f"{name} ran out of the memory that it may use" for name in starved],
+                    "Give it more in compose/.env (AMILAB_…_MEMORY), or fewer meters (METERS_PER_CONTAINER).",
+                )
             for service in SERVICES.values():
                 for container in await self.project.containers(service):
                     if container.state == "restarting":

@@ -242,7 +242,10 @@ def test_syntax_errors_have_their_line():
 def test_an_unknown_name_lists_the_bundled_ones():
     with pytest.raises(UserError) as error:
         load_scenario("quickstrat")
-    assert error.value.hint == "Bundled scenarios: acceptance, bad-network, containers, quickstart. Did you mean 'quickstart'?"
+    assert (
+        error.value.hint
+        == "Bundled scenarios: acceptance, bad-network, containers, quickstart. Did you mean 'quickstart'?"
+    )
     assert bundled_scenarios() == ["acceptance", "bad-network", "containers", "quickstart"]
 
 
