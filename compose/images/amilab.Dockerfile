@@ -44,7 +44,7 @@ ENV PYTHONPATH=/opt/amilab PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OPENBLAS
     MPLCONFIGDIR=/tmp USER=amilab HOME=/tmp
 WORKDIR /opt/amilab
 USER 10001:10001
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD test $(( $(date +%s) - $(stat -c %Y /tmp/heartbeat) )) -lt 60
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.containers.member"]
 
