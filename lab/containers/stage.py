@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -240,6 +241,8 @@ class ContainerStage(Stage):
                 async with asyncio.timeout(_STOP_S):
                     await self.link.call(name, "stop")
 
+        # Whoever stands by must not take what is given back now.
+        write_plan(self._root / PLAN, replace(self._plan, parts={}), self._owner.take)
         await asyncio.gather(*(told(name) for name in [*names, GRID]))
         withdraw_plan(self._root / PLAN)
 
