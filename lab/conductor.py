@@ -34,6 +34,12 @@ class Stage(Protocol):
     async def bring_back(self, part: str, now_s: int) -> None:
         """Start a killed part; return once it is ready."""
 
+    async def rotate(self, what: str) -> None:
+        """Give everybody a new identity, and have everybody connect with it."""
+
+    async def retire(self) -> None:
+        """Trust nothing any more that is older than the last rotation."""
+
     async def await_broker(self, now_s: int) -> None:
         """Return once the broker serves, if it is not one that the scenario has killed."""
 
@@ -85,8 +91,8 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await barrier.quiesce()
         elif action.verb in ("open", "close"):
             await stage.switch(action.verb, action.target)
-    kills = [action.target for action in due if action.verb == "kill"]
-    await (_grant_and_kill(barrier, stage, kills, now_s, dice) if kills else barrier.grant(now_s))
+    meddling = [action for action in due if action.verb in ("kill", "rotate", "retire")]
+    await (_grant_and_meddle(barrier, stage, meddling, now_s, dice) if meddling else barrier.grant(now_s))
     disturbed = [action for action in due if action.stations]
     for action in disturbed:
         await stage.disturb(action.verb, action.stations)
@@ -94,14 +100,20 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
         await barrier.quiesce()
 
 
-async def _grant_and_kill(
-    barrier: Barrier, stage: Stage, parts: Sequence[str], now_s: int, dice: random.Random
+async def _grant_and_meddle(
+    barrier: Barrier, stage: Stage, actions: Sequence[Action], now_s: int, dice: random.Random
 ) -> None:
-    for part in parts:
+    kills = [action.target for action in actions if action.verb == "kill"]
+    for part in kills:
         await stage.say_farewell(part)
     grant = asyncio.create_task(barrier.grant(now_s))
-    for part in parts:
+    for part in kills:
         await asyncio.wait([grant], timeout=dice.uniform(0.0, KILL_WITHIN_S))
         await stage.kill(part)
+    for action in actions:
+        if action.verb == "rotate":
+            await stage.rotate(action.target)
+        elif action.verb == "retire":
+            await stage.retire()
     await grant
     await barrier.quiesce()

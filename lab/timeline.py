@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return"]
+Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return", "rotate", "retire"]
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something to do at the simulated instant `at_s` [epoch s].
 
-    `target` is a device of the grid (open, close), or a part (kill, return); `stations` are meters or collectors.
+    `target` is a device of the grid (open, close), a part (kill, return), or what gets new keys (rotate,
+    retire); `stations` are meters or collectors.
     """
 
     at_s: int
@@ -26,7 +27,7 @@ class Action:
 class Disturbance:
     """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
 
-    kind: Literal["outage", "uplink_loss", "reboot", "kill"]
+    kind: Literal["outage", "uplink_loss", "reboot", "kill", "rotate"]
     label: str
     from_s: int
     until_s: int
@@ -43,6 +44,7 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "uplink_loss": ("lose_uplink", "restore_uplink"),
     "reboot": ("reboot", None),
     "kill": ("kill", "return"),
+    "rotate": ("rotate", "retire"),
 }
 
 
