@@ -37,7 +37,7 @@ async def guarded(surroundings: Any, mosquitto: Any) -> GuardedBroker:
 
 async def test_nobody_gets_in_without_tls(guarded):
     await guarded.refuses(None)
-    await guarded.until_logged("OpenSSL Error", "SSL routines")
+    await guarded.until_logged("SSL routines")
     await guarded.serves_others()
 
 
@@ -72,7 +72,7 @@ async def test_certificates_that_are_not_trusted(guarded, whose, logged):
         "the broker's own": lambda: (guarded.surroundings.directory / DIRECTORY / SERVER).read_bytes(),
     }[whose]()
     await guarded.refuses(guarded.forged(pem))
-    await guarded.until_logged("OpenSSL Error", logged)
+    await guarded.until_logged(logged)
     await guarded.serves_others()
 
 
@@ -82,7 +82,7 @@ async def test_a_revoked_certificate(guarded):
     guarded.keyring.revoke(VILLAIN)
     await guarded.broker.reload()
     await guarded.refuses(stolen)
-    await guarded.until_logged("OpenSSL Error", "certificate verify failed")
+    await guarded.until_logged("certificate verify failed")
     await guarded.serves_others()
 
 
@@ -94,7 +94,7 @@ async def test_tls_older_than_1_2(guarded):
     # Else OpenSSL refuses on our side of the wire already.
     old.set_ciphers("ALL:@SECLEVEL=0")
     await guarded.refuses(old)
-    await guarded.until_logged("OpenSSL Error", "unsupported protocol")
+    await guarded.until_logged("unsupported protocol")
     await guarded.serves_others()
 
 
@@ -110,55 +110,57 @@ async def test_tls_1_2_is_enough(guarded):
 # With an identity of one's own.
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
-        f"dt/g1/{HONEST}/ds",
-        f"dt/g1/{VILLAIN}/ds/more",
-        f"dt/g1/{VILLAIN}",
-        "dt/g1/_fence/hes",
-        f"cmd/g1/{HONEST}",
-        f"cmd/g1/{VILLAIN}",
-        f"spBv1.0/g1/DDATA/{COLLECTOR}/{VILLAIN}",
-        f"spBv1.0/g1/NDEATH/{COLLECTOR}",
-        "spBv1.0/STATE/g1-headend",
-    ],
+ANOTHERS_TOPICS = (
+    f"dt/g1/{HONEST}/ds",
+    f"dt/g1/{VILLAIN}/ds/more",
+    f"dt/g1/{VILLAIN}",
+    "dt/g1/_fence/hes",
+    f"cmd/g1/{HONEST}",
+    f"cmd/g1/{VILLAIN}",
+    f"spBv1.0/g1/DDATA/{COLLECTOR}/{VILLAIN}",
+    f"spBv1.0/g1/NDEATH/{COLLECTOR}",
+    "spBv1.0/STATE/g1-headend",
+    "$SYS/broker/uptime",
+    "$share/ingest/dt",
 )
-async def test_publishing_as_another(guarded, topic):
+ANOTHERS_FILTERS = (
+    "#",
+    "+/#",
+    "+/g1/+",
+    "dt/#",
+    "cmd/#",
+    "cmd/g1/+",
+    f"cmd/g1/{HONEST}",
+    f"cmd/g1/{VILLAIN}/#",
+    "spBv1.0/#",
+    f"spBv1.0/g1/DCMD/{COLLECTOR}/+",
+    "$SYS/#",
+    "$share/mine/dt/#",
+    f"$share/mine/cmd/g1/{HONEST}",
+)
+
+
+async def test_publishing_as_another(guarded):
     assert await guarded.head.subscribe("spBv1.0/#") == 1
-    await _forge(await guarded.connect(VILLAIN), topic)
+    for topic in ANOTHERS_TOPICS:
+        await _forge(await guarded.connect(VILLAIN), topic)
+        if not topic.startswith("$"):
+            # Topics of its own mosquitto refuses to everybody, and without a word.
+            await guarded.until_logged(f"guard: {VILLAIN} may not publish to {topic}")
     # Its own readings still count.
     device = await guarded.connect(VILLAIN)
     device.publish(OWN, b"genuine")
     await device.all_acknowledged()
     await guarded.head.until_received(OWN, b"genuine")
     assert guarded.stolen() == [(OWN, b"genuine")]
-    await guarded.until_logged(f"guard: {VILLAIN} may not publish to {topic}")
     await guarded.serves_others()
 
 
-@pytest.mark.parametrize(
-    "topic_filter",
-    [
-        "#",
-        "+/#",
-        "+/g1/+",
-        "dt/#",
-        "cmd/#",
-        "cmd/g1/+",
-        f"cmd/g1/{HONEST}",
-        f"cmd/g1/{VILLAIN}/#",
-        "spBv1.0/#",
-        f"spBv1.0/g1/DCMD/{COLLECTOR}/+",
-        "$SYS/#",
-        "$share/mine/dt/#",
-        f"$share/mine/cmd/g1/{HONEST}",
-    ],
-)
-async def test_subscribing_to_what_is_another_s(guarded, topic_filter):
+async def test_subscribing_to_what_is_another_s(guarded):
     device = await guarded.connect(VILLAIN)
-    assert await device.subscribe(topic_filter) == 0x80
-    await guarded.until_logged(f"guard: {VILLAIN} may not subscribe to {topic_filter}")
+    for topic_filter in ANOTHERS_FILTERS:
+        assert await device.subscribe(topic_filter) == 0x80, topic_filter
+        await guarded.until_logged(f"guard: {VILLAIN} may not subscribe to {topic_filter}")
     assert await device.subscribe(f"cmd/g1/{VILLAIN}") == 1
     await guarded.serves_others()
     guarded.head.publish(f"cmd/g1/{VILLAIN}", b"yours")
@@ -232,7 +234,7 @@ async def test_messages_that_the_broker_would_have_to_keep(guarded):
     device = await guarded.connect(VILLAIN)
     device.publish(OWN, b"exactly once", qos=2)
     assert not await device.read_packet()
-    await guarded.until_logged("QoS", VILLAIN, "disconnect")
+    await guarded.until_logged("QoS", VILLAIN)
     await guarded.serves_others()
 
 
