@@ -12,8 +12,9 @@ from typing import Protocol
 from lab.barrier import Barrier
 from lab.timeline import Action
 
-KILL_WITHIN_S = 0.1
-"""A kill falls at a seeded moment of this much wall-clock time after its grant has begun, so it hits work under way."""
+MEDDLE_WITHIN_S = 0.1
+"""A kill or a rotation falls at a seeded moment of this much wall-clock time after its grant has begun, so it hits work
+under way."""
 
 
 class Stage(Protocol):
@@ -103,17 +104,17 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
 async def _grant_and_meddle(
     barrier: Barrier, stage: Stage, actions: Sequence[Action], now_s: int, dice: random.Random
 ) -> None:
-    kills = [action.target for action in actions if action.verb == "kill"]
-    for part in kills:
-        await stage.say_farewell(part)
-    grant = asyncio.create_task(barrier.grant(now_s))
-    for part in kills:
-        await asyncio.wait([grant], timeout=dice.uniform(0.0, KILL_WITHIN_S))
-        await stage.kill(part)
     for action in actions:
-        if action.verb == "rotate":
+        if action.verb == "kill":
+            await stage.say_farewell(action.target)
+    grant = asyncio.create_task(barrier.grant(now_s))
+    for action in actions:
+        await asyncio.wait([grant], timeout=dice.uniform(0.0, MEDDLE_WITHIN_S))
+        if action.verb == "kill":
+            await stage.kill(action.target)
+        elif action.verb == "rotate":
             await stage.rotate(action.target)
-        elif action.verb == "retire":
+        else:
             await stage.retire()
     await grant
     await barrier.quiesce()

@@ -14,8 +14,8 @@ from psycopg import sql
 
 from lab.commissioning import Commissioned
 from lab.errors import UserError
-from lab.keyring import KeyPlaces, Keyring, Receivers
-from lab.services.broker import DIRECTORY, Certificates, EmbeddedBroker
+from lab.keyring import Keyring
+from lab.services.broker import Certificates, EmbeddedBroker, keyring_below
 from lab.services.broker_config import (
     HEAD_END,
     HEAD_END_HOST,
@@ -27,8 +27,6 @@ from lab.services.broker_config import (
     head_end_user,
 )
 from lab.services.external import ExternalBroker, ExternalDatabase, check_broker_url, check_database_url
-from lab.services.host import give_to, unprivileged_identity
-from lab.services.ports import LOOPBACK
 from lab.services.postgres import EmbeddedPostgres
 from lab.supervisor import Supervisor
 
@@ -154,7 +152,7 @@ async def open_broker(
         *(collector_user(group, name, m[0].username, m[0].password) for name, m in fleet.collectors.items()),
     ]
     stations = fleet.stations
-    known = Certificates(_keyring(work), len(stations), rate=rate) if certificates else None
+    known = Certificates(keyring_below(work), len(stations), rate=rate) if certificates else None
     broker = EmbeddedBroker(work, supervisor, users, certificates=known)
     try:
         await broker.start()
@@ -167,16 +165,6 @@ async def open_broker(
         )
     finally:
         broker.close()
-
-
-def _keyring(work: Path) -> Keyring:
-    vault = work / "keys"
-    vault.mkdir(mode=0o700)
-    places = KeyPlaces(vault, work / DIRECTORY, work / "authorities.pem", work / "identities", work / "headend")
-    identity = unprivileged_identity()
-    return Keyring(
-        places, broker_hosts=[LOOPBACK, "localhost"], give=Receivers(broker=lambda path: give_to(path, identity))
-    )
 
 
 async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:

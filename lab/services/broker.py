@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import UserError
-from lab.keyring import Keyring
+from lab.keyring import KeyPlaces, Keyring, Receivers
 from lab.pki import write_file
 from lab.services.broker_config import (
     ACL,
@@ -37,7 +37,7 @@ from lab.services.broker_config import (
 from lab.services.broker_guard import build_guard
 from lab.services.host import give_to, unprivileged_identity
 from lab.services.mqtt_probe import ConnectAnswer, probe, until_shown
-from lab.services.ports import ReservedPort
+from lab.services.ports import LOOPBACK, ReservedPort
 from lab.supervisor import ProcessSpec, Supervisor
 
 CHOICE_VARIABLE = "AMILAB_BROKER"
@@ -97,13 +97,23 @@ def _find_iotcore() -> BrokerProgram | None:
 class Certificates:
     """Mosquitto lets in whoever has an identity from this keyring, `clients` of them at once.
 
-    The keyring's place for the broker is the broker's directory.
+    The keyring is one of `keyring_below`. Without `rate` there is no guard.
     """
 
     keyring: Keyring
     clients: int
     head_ends: tuple[str, ...] = (HEAD_END, HEAD_END_HOST)
-    rate: RateLimit = COMPRESSED_TIME
+    rate: RateLimit | None = COMPRESSED_TIME
+
+
+def keyring_below(work: Path) -> Keyring:
+    """A new keyring for the broker that is to be in this directory."""
+    vault = work / "keys"
+    vault.mkdir(mode=0o700)
+    places = KeyPlaces(vault, work / DIRECTORY, work / "authorities.pem", work / "identities", work / "headend")
+    identity = unprivileged_identity()
+    give = Receivers(broker=lambda path: give_to(path, identity))
+    return Keyring(places, broker_hosts=[LOOPBACK, "localhost"], give=give)
 
 
 class EmbeddedBroker:
@@ -202,7 +212,9 @@ class EmbeddedBroker:
         argv = [str(self._program.path), "-c", str(self._directory / "mosquitto.conf")]
         return ProcessSpec(_NAME, argv, directory=self._directory, identity=identity)
 
-    def _build_guard(self, rate: RateLimit) -> Guard | None:
+    def _build_guard(self, rate: RateLimit | None) -> Guard | None:
+        if rate is None:
+            return None
         library = self._directory / "guard.so"
         self.unguarded = build_guard(library)
         if self.unguarded is not None:

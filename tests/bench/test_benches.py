@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import barrier, grid, modbus
+from bench import barrier, broker, grid, modbus
 from bench.__main__ import main
 from bench.report import Result, Spread
 
@@ -22,13 +22,19 @@ async def barrier_result() -> Result:
     return await barrier.measure(hours=1, meters=5)
 
 
+async def broker_result() -> Result:
+    return await broker.measure(rounds=1, meters=2, batches=2, connects=4)
+
+
 async def modbus_result() -> Result:
     return await modbus.measure(rounds=1, gateways=2, boundaries=2)
 
 
-@pytest.mark.parametrize("bench", [grid_result, barrier_result, modbus_result], ids=["grid", "barrier", "modbus"])
+@pytest.mark.parametrize(
+    "bench", [grid_result, barrier_result, broker_result, modbus_result], ids=["grid", "barrier", "broker", "modbus"]
+)
 async def test_a_bench_gives_figures_and_ratios(bench: Callable[[], object]) -> None:
-    result = await bench()  # type: ignore[misc]  # one of the three above
+    result = await bench()  # type: ignore[misc]  # one of those above
     assert isinstance(result, Result)
     for spread in result.figures.values():
         assert 0 < spread.minimum <= spread.median <= spread.maximum
@@ -44,7 +50,7 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
-    assert "grid, barrier, modbus, ingest" in capsys.readouterr().err
+    assert "grid, barrier, broker, modbus, ingest" in capsys.readouterr().err
 
 
 def test_a_spread_shows_its_median_first() -> None:

@@ -49,6 +49,12 @@ class Recorder:
     async def bring_back(self, part: str, now_s: int) -> None:
         self.log.append(("return", part))
 
+    async def rotate(self, what: str) -> None:
+        self.log.append(("rotate", what))
+
+    async def retire(self) -> None:
+        self.log.append(("retire",))
+
     async def await_broker(self, now_s: int) -> None:
         self.log.append(("await broker", now_s))
         await asyncio.sleep(0.1)
@@ -100,6 +106,15 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
     # A device opens before the grid's grant of that instant, and a kill falls after it has begun.
     assert recorder.log.index(("open", "transformer T1")) < recorder.log.index(("grid", 100))
     assert recorder.log.index(("kill", "headend")) > recorder.log.index(("grid", 900))
+
+
+async def test_certificates_rotate_while_readings_flow() -> None:
+    planned = actions([Disturbance("rotate", "", 900, 1500, "authority"), Disturbance("kill", "", 900, 950, "broker")])
+    recorder = await conduct_recorded(planned, 1800)
+    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell")]
+    assert told == [("rotate", "authority"), ("kill", "broker"), ("return", "broker"), ("retire",)]
+    assert recorder.log.index(("rotate", "authority")) > recorder.log.index(("grid", 900))
+    assert recorder.log.index(("retire",)) > recorder.log.index(("grid", 1500))
 
 
 async def test_a_speed_limit_holds_back_and_changes_nothing_else() -> None:

@@ -15,11 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lab.keyring import KeyPlaces, Keyring, Receivers
+from lab.keyring import Keyring
 from lab.pki import Authority, write_file
-from lab.services.broker import DIRECTORY, BrokerProgram, Certificates, EmbeddedBroker
+from lab.services.broker import BrokerProgram, Certificates, EmbeddedBroker, keyring_below
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, RateLimit
-from lab.services.host import give_to, unprivileged_identity
 from tests.lab.services.conftest import Peer, Surroundings
 
 MODEST = RateLimit(messages_per_s=1, burst_messages=200, bytes_per_s=1, burst_bytes=200_000)
@@ -42,12 +41,8 @@ class GuardedBroker:
 
     @classmethod
     async def start(cls, surroundings: Surroundings, program: BrokerProgram, rate: RateLimit = MODEST) -> GuardedBroker:
-        work, identity = surroundings.directory, unprivileged_identity()
-        vault = work / "keys"
-        vault.mkdir()
-        places = KeyPlaces(vault, work / DIRECTORY, work / "authorities.pem", work / "identities", work / "headend")
-        give = Receivers(broker=lambda path: give_to(path, identity))
-        keyring = Keyring(places, broker_hosts=["127.0.0.1", "localhost"], give=give)
+        work = surroundings.directory
+        keyring = keyring_below(work)
         certificates = Certificates(keyring, len(STATIONS), rate=rate)
         broker = EmbeddedBroker(work, surroundings.supervisor, [], program, certificates=certificates)
         await broker.start()
