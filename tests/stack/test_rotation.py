@@ -92,8 +92,8 @@ def test_identities_alone_rotate(tmp_path: Path) -> None:
     assert found["old authority"] == "ACCEPTED"
     assert found["new identity"] == ["ACCEPTED"] * 40
     assert found["old identity"] == ["CLOSED"] * 40
-    # Everybody connected with it at once, not only at the end of a connection that broke.
-    assert all(count == 2 + 1 for name, count in connections(result).items() if name.startswith("AMI"))
+    # Everybody connected with it at once, not only when a connection broke; and then the hoarder did.
+    assert min(count for name, count in connections(result).items() if name.startswith("AMI")) == 2 + 1
 
 
 def test_a_rotation_without_certificates_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
