@@ -37,7 +37,7 @@ struct device {
 	double messages, bytes; /* left in the buckets */
 	double seen_s;
 	bool expelled; /* and its will has not been asked for yet */
-	char name[];
+	const char *name;
 };
 
 static mosquitto_plugin_id_t *self;
@@ -98,20 +98,21 @@ static bool is_device(const char *name)
 /* The device of this name, new ones with full buckets; NULL without memory. */
 static struct device *device_of(const char *name)
 {
-	struct device *device = malloc(sizeof(*device) + strlen(name) + 1);
-	struct device **found;
+	const struct device wanted = {.name = name};
+	struct device **found = tfind(&wanted, &devices, by_name);
+	struct device *device;
+	char *kept;
 
+	if(found) return *found;
+	device = malloc(sizeof(*device) + strlen(name) + 1);
 	if(!device) return NULL;
-	strcpy(device->name, name);
-	found = tsearch(device, &devices, by_name);
-	if(!found || *found != device){
+	kept = (char *)(device + 1);
+	strcpy(kept, name);
+	*device = (struct device){limits.burst_messages, limits.burst_bytes, now_s(), false, kept};
+	if(!tsearch(device, &devices, by_name)){
 		free(device);
-		return found ? *found : NULL;
+		return NULL;
 	}
-	device->messages = limits.burst_messages;
-	device->bytes = limits.burst_bytes;
-	device->seen_s = now_s();
-	device->expelled = false;
 	return device;
 }
 
