@@ -29,7 +29,8 @@ from lab.reaper import Reaper
 from lab.report import LATENCIES, RunEvent, write_report
 from lab.run_directory import link_latest, new_run_directory
 from lab.run_record import write_record
-from lab.scenario import KillEvent, NetworkEvent, Scenario
+from lab.scenario import KillEvent, NetworkEvent, RotateEvent, Scenario
+from lab.services.broker import find_broker
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
@@ -102,6 +103,7 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     """
     _refuse_kills_of_externals(request)
     await _check_network_faults(request)
+    _refuse_rotations_of_nothing(request)
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
@@ -315,6 +317,7 @@ class Run:
         for path in (layout.command_key, layout.shipment):
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
+        keys = None if broker.keyring is None else broker.keyring.places
         starting = [
             stage.start_fleet(
                 stage.shares(fleet),
@@ -322,8 +325,8 @@ class Run:
                 init={
                     "broker_host": broker.host,
                     "broker_port": broker.port,
-                    "broker_ca": None if broker.tls is None else layout.seen(broker.tls.ca),
-                    "identities": None if broker.tls is None else layout.seen(broker.tls.devices),
+                    "broker_ca": None if keys is None else layout.seen(keys.trust),
+                    "identities": None if keys is None else layout.seen(keys.devices),
                     "seed": self.scenario.seed,
                     "start_s": self.origin_s,
                     "interval_length_s": self.vendors.interval_length_s,
@@ -347,10 +350,10 @@ class Run:
                 "network_model": layout.seen(network),
                 "interval_length_s": self.vendors.interval_length_s,
             }
-            if broker.tls is not None:
-                settings["broker_ca"] = layout.seen(broker.tls.ca)
-                settings["broker_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END}.pem")
-                settings["broker_host_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
+            if keys is not None:
+                settings["broker_ca"] = layout.seen(keys.trust)
+                settings["broker_certificate"] = layout.seen(keys.head_end / f"{HEAD_END}.pem")
+                settings["broker_host_certificate"] = layout.seen(keys.head_end / f"{HEAD_END_HOST}.pem")
             init = {"wall_clock": self.in_real_time, "settings": settings}
             starting.append(stage.start_head(init, self.start_s))
         await asyncio.gather(*starting)
@@ -496,6 +499,23 @@ async def _check_network_faults(request: RunRequest) -> None:
     faults = [f"event in line {event.line} disturbs the network of the {event.part}" for event in events]
     if faults:
         raise UserError(faults, "Only containers have networks of their own: add --compose, or leave out the event.")
+
+
+def _refuse_rotations_of_nothing(request: RunRequest) -> None:
+    """Certificates are there where the run's own mosquitto serves the run's own head-end."""
+    rotations = [event for event in request.scenario.events if isinstance(event, RotateEvent)]
+    if not rotations:
+        return
+    if request.broker_url is not None:
+        why = "with --broker-url it is somebody else's broker that knows the meters: leave it out"
+    elif request.external is not None:
+        why = "somebody else's head-end is let in by password, and so is everybody"
+    elif request.project is None and find_broker().kind != "mosquitto":
+        why = "the broker of this run, rumqttd, knows passwords only: install mosquitto"
+    else:
+        return
+    faults = [f"event in line {event.line} rotates certificates, and there are none" for event in rotations]
+    raise UserError(faults, f"Leave out the event, or: {why}.")
 
 
 def _clock(time_s: float) -> str:

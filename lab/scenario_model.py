@@ -176,15 +176,29 @@ class NetworkEvent(_Event):
         return NetworkFault(self.fault, self.wall_s, self.loss or 0.0, self.delay_ms or 0)
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent
-EVENT_KINDS: dict[
-    str, type[OutageEvent] | type[UplinkLossEvent] | type[RebootEvent] | type[KillEvent] | type[NetworkEvent]
-] = {
+class RotateEvent(_Event):
+    """Everybody gets a new certificate and connects with it: of the same authority, or of a new one.
+
+    The old ones are accepted for `overlap_s` more, and then refused.
+    """
+
+    kind: Literal["rotate"]
+    what: Literal["identities", "authority"]
+    overlap_s: DurationS = Field(alias="overlap")
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.overlap_s
+
+
+Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | RotateEvent
+EVENT_KINDS: dict[str, type[Event]] = {
     "outage": OutageEvent,
     "uplink_loss": UplinkLossEvent,
     "reboot": RebootEvent,
     "kill": KillEvent,
     "network": NetworkEvent,
+    "rotate": RotateEvent,
 }
 
 

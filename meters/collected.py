@@ -131,6 +131,13 @@ class CollectedShard(RecordingShard):
             self._voices.ended(number)
         self._commit(rows)
 
+    def renew(self, stations: Collection[str]) -> None:
+        """The meters behind a collector have no identity of their own."""
+        _, numbers = self._addressed(stations)
+        for number in numbers.tolist():
+            if self._network.devices[number].link is Link.ONLINE:
+                self._leave(number)
+
     # What the network tells us, by number of the collector.
 
     def on_joined(self, number: int) -> None:
@@ -224,7 +231,7 @@ class CollectedShard(RecordingShard):
         self._state["uplink_close_due_s"][watched] = math.ceil(self._now_s + self._facts.unreachable_after_s)
 
     def _leave(self, number: int) -> None:
-        """The host is gone: say goodbye, and wait for it over a new connection."""
+        """Say goodbye, and come back over a new connection."""
         device = self._network.devices[number]
         self._voices.say_goodbye(number, self._now_s)
         self._voices.ended(number)

@@ -83,6 +83,9 @@ class PolledShard(Shard):
         self._state["up_at_s"][rows] = self._now_s + self._facts.reboot_s
         self._memory.commit(self._now_s, self._state, rows)
 
+    def renew(self, stations: Collection[str]) -> None:
+        """They know no broker."""
+
     def export_journal(self, directory: Path) -> None:
         write_polled_journal(
             self._memory,

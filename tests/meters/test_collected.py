@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,18 @@ async def test_a_collector_that_lost_its_uplink_makes_up_for_it(yard: Yard, ear:
     for row in range(COUNT):
         late = [interval.end_s for interval in ear.intervals(serial(row)) if interval.historical]
         assert late == ([START_S + 900 * number for number in range(1, 9)] if collector(row) == "COL1" else [])
+
+
+async def test_a_collector_that_renews_is_born_again_and_reports_on(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + HOUR - 300)
+    yard.fleet.renew(["COL1", *(serial(row) for row in range(COUNT))])
+    await yard.go(START_S + HOUR + SETTLED_S)
+    await ear.caught_up()
+    ear.assert_strict()
+    assert ear.kinds("COL0") == ["NBIRTH"]
+    # rumqttd publishes the will after an orderly end, too.
+    assert [kind for kind, _ in groupby(ear.kinds("COL1"))] == ["NBIRTH", "NDEATH", "NBIRTH"]
+    assert_reported(yard, ear, to_s=START_S + HOUR)
 
 
 async def test_an_uplink_that_is_back_in_time_keeps_its_session(yard: Yard, ear: SparkplugEar) -> None:
