@@ -31,6 +31,7 @@ from lab.scenario_model import (
     RebootEvent,
     Scenario,
     Table,
+    UpdateEvent,
     UplinkLossEvent,
 )
 from lab.scenario_times import clock, parse_duration, shown
@@ -45,6 +46,7 @@ __all__ = [
     "OutageEvent",
     "RebootEvent",
     "Scenario",
+    "UpdateEvent",
     "UplinkLossEvent",
     "anchored_feeder",
     "bundled_scenarios",

@@ -176,15 +176,33 @@ class NetworkEvent(_Event):
         return NetworkFault(self.fault, self.wall_s, self.loss or 0.0, self.delay_ms or 0)
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent
+class UpdateEvent(_Event):
+    """A rolling update: new processes (containers) take the place of a part's old ones, one after another.
+
+    In lockstep one goes at each grant from `at_s` on. Where ingest is no process of its own, the whole head-end is
+    replaced.
+    """
+
+    kind: Literal["update"]
+    part: Literal["fleet", "ingest"]
+
+
+Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | UpdateEvent
 EVENT_KINDS: dict[
-    str, type[OutageEvent] | type[UplinkLossEvent] | type[RebootEvent] | type[KillEvent] | type[NetworkEvent]
+    str,
+    type[OutageEvent]
+    | type[UplinkLossEvent]
+    | type[RebootEvent]
+    | type[KillEvent]
+    | type[NetworkEvent]
+    | type[UpdateEvent],
 ] = {
     "outage": OutageEvent,
     "uplink_loss": UplinkLossEvent,
     "reboot": RebootEvent,
     "kill": KillEvent,
     "network": NetworkEvent,
+    "update": UpdateEvent,
 }
 
 

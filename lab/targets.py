@@ -10,7 +10,16 @@ import numpy as np
 from lab.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.errors import UserError
 from lab.link import LabLink
-from lab.scenario import Event, KillEvent, NetworkEvent, OutageEvent, RebootEvent, Scenario, UplinkLossEvent
+from lab.scenario import (
+    Event,
+    KillEvent,
+    NetworkEvent,
+    OutageEvent,
+    RebootEvent,
+    Scenario,
+    UpdateEvent,
+    UplinkLossEvent,
+)
 from lab.timeline import Disturbance
 
 MOMENTARY_S = 300
@@ -106,6 +115,9 @@ async def choose_targets(
             fault = event.network_fault
             label = f"network: {event.part}, {fault.label}"
             chosen[index] = Disturbance("network", label, from_s, from_s, event.part, fault=fault)
+        elif isinstance(event, UpdateEvent):
+            label = f"rolling update: {event.part}"
+            chosen[index] = Disturbance("update", label, from_s, until_s, event.part)
     if faults:
         raise UserError(faults, "Change the events' `select`, or choose another feeder.")
     return [chosen[index] for index in sorted(chosen)]

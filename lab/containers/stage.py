@@ -228,6 +228,9 @@ class ContainerStage(Stage):
     async def await_repairs(self) -> None:
         await asyncio.gather(*self._impaired)
 
+    def replaced(self, part: str) -> AsyncIterator[str]:
+        return self.project.replaced(SERVICES[part])
+
     async def await_broker(self, now_s: int) -> None:
         """The project's broker is away only when the scenario says so."""
 
