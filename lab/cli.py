@@ -130,6 +130,9 @@ def run(
     compose: Annotated[
         bool, typer.Option("--compose", help="Run in the containers of compose/ instead of in processes.")
     ] = False,
+    swarm: Annotated[
+        bool, typer.Option("--swarm", help="Run in the same containers on the Docker Swarm of this machine.")
+    ] = False,
 ) -> None:
     """Run a scenario to its verdict.
 
@@ -153,6 +156,7 @@ def run(
             stored,
             lead,
             compose,
+            swarm,
         )
         outcome = _until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
@@ -186,6 +190,7 @@ def _request(
     stored: str | None,
     lead: str | None,
     compose: bool,
+    swarm: bool,
 ) -> Any:
     # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
     from lab.external_headend import DEFAULT_LEAD_S, ExternalHeadEnd, faults_with_external_head_end
@@ -241,11 +246,14 @@ def _request(
             f"{option} is for --headend external" for option, value in (("--stored", stored), ("--lead", lead)) if value
         ]
     project: Any = None
-    if compose:
+    if compose and swarm:
+        faults.append("--compose and --swarm exclude each other")
+    elif compose or swarm:
+        option = "--swarm" if swarm else "--compose"
         given = {"--database-url": database_url, "--broker-url": broker_url, "--headend external": external}
-        faults += [f"{option} does not go with --compose" for option, value in given.items() if value]
+        faults += [f"{other} does not go with {option}" for other, value in given.items() if value]
         try:
-            project = project_of(COMPOSE_DIRECTORY)
+            project = project_of(COMPOSE_DIRECTORY, swarm=swarm)
         except UserError as error:
             faults += error.faults
             hint = error.hint or hint

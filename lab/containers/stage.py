@@ -228,6 +228,9 @@ class ContainerStage(Stage):
     async def reload_broker(self) -> None:
         await reload_broker(self.project, self._keys)
 
+    def replaced(self, part: str) -> AsyncIterator[str]:
+        return self.project.replaced(SERVICES[part])
+
     async def await_broker(self, now_s: int) -> None:
         """The project's broker is away only when the scenario says so."""
 
