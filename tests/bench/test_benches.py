@@ -25,7 +25,7 @@ async def barrier_result() -> Result:
 
 
 async def broker_result() -> Result:
-    return await broker.measure(rounds=1, meters=2, batches=2, connects=4)
+    return await broker.measure(rounds=1, meters=4, batches=10, connects=50)
 
 
 async def modbus_result() -> Result:
