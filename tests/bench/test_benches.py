@@ -42,8 +42,10 @@ BENCHES = [grid_result, barrier_result, modbus_result, timescale_result]
 async def test_a_bench_gives_figures_and_ratios(bench: Callable[[], object]) -> None:
     result = await bench()  # type: ignore[misc]  # one of those above
     assert isinstance(result, Result)
-    for spread in result.figures.values():
-        assert 0 < spread.minimum <= spread.median <= spread.maximum
+    for name, spread in result.figures.items():
+        # Processor time comes in steps.
+        assert 0 <= spread.minimum <= spread.median <= spread.maximum
+        assert spread.minimum > 0 or name.endswith("processor")
         assert math.isfinite(spread.maximum)
     assert any(unit == "" for unit in result.units.values()), "at least one ratio"
     document = json.loads(json.dumps(result.to_json()))
