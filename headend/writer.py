@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 
 from headend.database import Connection
@@ -154,10 +155,10 @@ _KEY_LIST = ", ".join(_KEY)
 
 
 def _correction(name: str) -> str:
-    value = f"nullif(d.{name}, {ABSENT})"
-    before = f"lag({value}) OVER (PARTITION BY {_KEY_LIST} ORDER BY n)"
+    value = f"coalesce(nullif(d.{name}, {ABSENT}), 0)"
     stored = f"SELECT r.{name} FROM interval_reading r WHERE {_same_key('d')} ORDER BY r.revision DESC LIMIT 1"
-    return f"{value} - coalesce({before}, ({stored}), 0) AS {name.replace('_wh', '_correction_wh')}"
+    before = f"lag({value}, 1, coalesce(({stored}), 0)) OVER (PARTITION BY {_KEY_LIST} ORDER BY n)"
+    return f"{value} - {before} AS {name.replace('_wh', '_correction_wh')}"
 
 
 # Of several equal new values of one key the first counts; the rest are numbered in the order of arrival.
@@ -304,8 +305,7 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
 
 async def _write_readings(connection: Connection, batch: Batch, committed_s: float) -> Written:
     cursor = connection.cursor()
-    async with cursor.copy(_COPY) as copy:
-        await copy.write(copy_buffer(batch.counters, batch.voltages))
+    await _stage(cursor, batch)
     await cursor.execute(_INSERT_FIRST[batch.has_absent], [committed_s])
     inserted = cursor.rowcount
     if inserted == batch.rows:
@@ -315,6 +315,11 @@ async def _write_readings(connection: Connection, batch: Batch, committed_s: flo
     await cursor.execute(_INSERT_REVISIONS, [committed_s])
     revisions = cursor.rowcount
     return Written(inserted, revisions, batch.rows - inserted - revisions)
+
+
+async def _stage(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
+    async with cursor.copy(_COPY) as copy:
+        await copy.write(copy_buffer(batch.counters, batch.voltages))
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:

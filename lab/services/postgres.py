@@ -88,11 +88,20 @@ def _binaries_in(directory: Path, origin: Literal["system", "wheel"]) -> Postgre
 class EmbeddedPostgres:
     """One PostgreSQL cluster with one database, below the run's private directory."""
 
-    def __init__(self, work_directory: Path, supervisor: Supervisor, binaries: PostgresBinaries | None = None) -> None:
+    def __init__(
+        self,
+        work_directory: Path,
+        supervisor: Supervisor,
+        binaries: PostgresBinaries | None = None,
+        *,
+        load_timescaledb: bool = True,
+    ) -> None:
+        """:param load_timescaledb: if the server has it."""
         self._work = work_directory
         self._data = work_directory / "pgdata"
         self._supervisor = supervisor
         self._binaries = binaries or find_binaries()
+        self._load_timescaledb = load_timescaledb
         self._identity = unprivileged_identity()
         self._reserved = ReservedPort()
         self._password = secrets.token_urlsafe(24)
@@ -121,7 +130,7 @@ class EmbeddedPostgres:
                 connection, "SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb'"
             )
         self.version = f"PostgreSQL {full.split()[0]}"
-        self.timescaledb = offered[0]
+        self.timescaledb = offered[0] if self._load_timescaledb else None
         if self.timescaledb is not None:
             with (self._data / "postgresql.conf").open("a") as configuration:
                 configuration.write("shared_preload_libraries = 'timescaledb'\ntimescaledb.telemetry_level = off\n")
