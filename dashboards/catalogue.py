@@ -35,16 +35,16 @@ operations = Dashboard(
     (
         panel(
             "operations/reads", "stat", "Reads",
-            "Intervals that were due in the time range, and what became of them. Late: committed more than five minutes "
-            "after the meter's reporting instant. Estimated: split over missed polls. Intervals in which a meter was dark "
-            "are not due.",
+            "Intervals that were due in the time range, and what became of them. Late: committed more than five "
+            "minutes after the meter's reporting instant. Estimated: split over missed polls. Intervals in which a "
+            "meter was dark are not due.",
             number("expected"), number("received"), number("late"), number("estimated"), number("missing"),
             thresholds=NEUTRAL, span=16, height=5, links=(Link("By vendor", VENDORS),),
         ),
         panel(
             "operations/success_rate", "gauge", "On time",
-            "Reads that came by their deadline, of those that were due. Target: 98 % of a period (Ontario AMI functional "
-            "specification, 2007).",
+            "Reads that came by their deadline, of those that were due. Target: 98 % of a period (Ontario AMI "
+            "functional specification, 2007).",
             number("success_rate", "on time"),
             unit="percentunit", decimals=2, thresholds=at_least(0.95, READ_RATE), span=8, height=5, scale=(0.9, 1.0),
         ),
@@ -55,8 +55,8 @@ operations = Dashboard(
         ),
         panel(
             "operations/backlog", "timeseries", "Backlog",
-            "Intervals whose deadline has passed and that are neither stored nor known not to exist. It rises while meters "
-            "cannot be heard and falls while they are asked for what is missing.",
+            "Intervals whose deadline has passed and that are neither stored nor known not to exist. It rises while "
+            "meters cannot be heard and falls while they are asked for what is missing.",
             time(), number("overdue"), thresholds=at_most(1, 1000), stepped=True, scale=(0, None),
         ),
         panel(
@@ -66,7 +66,7 @@ operations = Dashboard(
         ),
         panel(
             "operations/receive_to_commit", "timeseries", "Receive to commit",
-            "From the head-end's socket to the commit, on the head-end's clock: 0 in lockstep, where simulated time waits.",
+            "From the head-end's socket to the commit, on the head-end's clock: 0 in lockstep, where time waits.",
             time(), number("p50", "median"), number("p95"), number("max"), unit="s", scale=(0, None),
             thresholds=at_most(1, 10),
         ),
@@ -115,9 +115,9 @@ outages = Dashboard(
         ),
         panel(
             "outages/indices", "stat", "Reliability",
-            "IEEE 1366 over the UTC days of the time range. SAIDI: minutes without supply of the average customer. SAIFI: "
-            "sustained interruptions (longer than five minutes) of the average customer. CAIDI: minutes of the average "
-            "interruption. MAIFI: momentary interruptions of the average customer.",
+            "IEEE 1366 over the UTC days of the time range. SAIDI: minutes without supply of the average customer. "
+            "SAIFI: sustained interruptions (longer than five minutes) of the average customer. CAIDI: minutes of the "
+            "average interruption. MAIFI: momentary interruptions of the average customer.",
             number("saidi_min", "SAIDI", "m"), number("saifi", "SAIFI"), number("caidi_min", "CAIDI", "m"),
             number("maifi", "MAIFI"), decimals=3, thresholds=NEUTRAL, span=16, height=5,
         ),
@@ -176,8 +176,8 @@ feeder = Dashboard(
         ),
         panel(
             "feeder/losses", "timeseries", "Delivered, metered and lost",
-            "By the hour: what the transformer delivered, what its customers' meters recorded, and the difference, which "
-            "is losses in lines and whatever nobody meters. Only hours of which every reading is there.",
+            "By the hour: what the transformer delivered, what its customers' meters recorded, and the difference, "
+            "which is losses in lines and whatever nobody meters. Only hours of which every reading is there.",
             time(), number("delivered"), number("metered"), number("lost"), unit="watth", scale=(0, None),
         ),
         panel(
@@ -188,8 +188,8 @@ feeder = Dashboard(
         ),
         panel(
             "feeder/losses_by_transformer", "table", "Losses by transformer",
-            "Over the hours of the time range of which every reading is there. Much more than its neighbours: an unmetered "
-            "load, or theft.",
+            "Over the hours of the time range of which every reading is there. Much more than its neighbours: an "
+            "unmetered load, or theft.",
             text("transformer"), number("meters"), number("hours"), number("delivered_wh", "delivered", "watth"),
             number("metered_wh", "metered", "watth"), number("lost_wh", "lost", "watth"),
             number("lost_percent", "lost of delivered", "percent"), decimals=2,
@@ -203,10 +203,11 @@ feeder = Dashboard(
         ),
         panel(
             "feeder/weakest", "table", "Weakest customers", "The twenty with the lowest voltage of the time range.",
-            text("usage_point", "usage point"), text("serial"), text("transformer"), number("lowest_v", "lowest", "volt"),
-            number("lowest_percent", "lowest of nominal", "percent"),
-            number("highest_percent", "highest of nominal", "percent"),
-            decimals=1, height=12, links=(FROM_ROW_TO_METER,),
+            text("usage_point", "usage point"), text("serial"), text("transformer"),
+            number("lowest_v", "lowest", "volt"),
+            number("lowest_percent", "lowest of nominal", "percent", judged=True),
+            number("highest_percent", "highest of nominal", "percent", judged=True),
+            decimals=1, thresholds=VOLTAGE_BAND, height=12, links=(FROM_ROW_TO_METER,),
         ),
     ),
     variables=(Variable("transformer", "Transformer", sql("variables/transformer")),),
@@ -221,10 +222,12 @@ vendors = Dashboard(
     (
         panel(
             "vendors/conformance", "table", "Conformance",
-            "Of the intervals that were due. On time: by the reporting instant that the profile names, and five minutes. "
-            "Recovered: only after being asked for. Revised: another value came for a stored interval.",
-            text("vendor"), number("meters"), number("expected"), number("on_time_percent", "on time", "percent"),
-            number("received_percent", "received", "percent"), number("estimated_percent", "estimated", "percent"),
+            "Of the intervals that were due. On time: by the reporting instant that the profile names, and five "
+            "minutes. Recovered: only after being asked for. Revised: another value came for a stored interval.",
+            text("vendor"), number("meters"), number("expected"),
+            number("on_time_percent", "on time", "percent", judged=True),
+            number("received_percent", "received", "percent", judged=True),
+            number("estimated_percent", "estimated", "percent"),
             number("recovered"), number("revised"), number("dead_letters", "dead letters"),
             decimals=2, span=24, thresholds=at_least(95, 98),
         ),
@@ -287,7 +290,7 @@ meter = Dashboard(
         ),
         panel(
             "meter/quality", "stat", "Quality",
-            "The intervals of the time range. Recovered: only after being asked for. Dark: the meter has no record of them.",
+            "The intervals of the time range. Recovered: only after being asked for. Dark: the meter has no record.",
             number("actual"), number("estimated"), number("revised"), number("recovered"), number("dark"),
             thresholds=NEUTRAL, span=8,
         ),
@@ -330,8 +333,8 @@ load_test = Dashboard(
         ),
         panel(
             "load-test/generator_lag", "timeseries", "Lag of the generator",
-            "How far the generator is behind its own schedule. Beyond its limit the run is invalid: the system may have "
-            "been fast.",
+            "How far the generator is behind its own schedule. Beyond its limit the run is invalid: the system may "
+            "have been fast.",
             *LINES, unit="ms", scale=(0, None),
         ),
         panel(

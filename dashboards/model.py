@@ -21,12 +21,16 @@ Level = Literal["good", "warning", "bad", "neutral"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that the SQL must return. `unit`: instead of the panel's; `title`: for people, by default the name."""
+    """A column that the SQL must return. `unit`: instead of the panel's; `title`: for people, by default the name.
+
+    `judged`: in a table, the panel's thresholds say how good it is.
+    """
 
     name: str
     type: ColumnType
     unit: str | None = None
     title: str | None = None
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

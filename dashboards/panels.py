@@ -3,7 +3,7 @@
 from importlib import resources
 from typing import Any
 
-from dashboards.model import Column, ColumnType, Kind, Mapping, Panel, Threshold
+from dashboards.model import Column, Kind, Mapping, Panel, Threshold
 
 
 def sql(place: str) -> str:
@@ -17,19 +17,15 @@ def panel(place: str, kind: Kind, title: str, description: str, *columns: Column
 
 
 def time(name: str = "time", title: str | None = None) -> Column:
-    return _column("time", name, None, title)
+    return Column(name, "time", None, title)
 
 
-def number(name: str, title: str | None = None, unit: str | None = None) -> Column:
-    return _column("number", name, unit, title)
+def number(name: str, title: str | None = None, unit: str | None = None, *, judged: bool = False) -> Column:
+    return Column(name, "number", unit, title, judged)
 
 
 def text(name: str, title: str | None = None) -> Column:
-    return _column("text", name, None, title)
-
-
-def _column(type_: ColumnType, name: str, unit: str | None, title: str | None) -> Column:
-    return Column(name, type_, unit, title)
+    return Column(name, "text", None, title)
 
 
 LINES = (time(), text("metric"), number("value"))

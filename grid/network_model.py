@@ -108,7 +108,12 @@ def write_network_model(path: Path, model: NetworkModel) -> None:
             for entry in model.devices
         ],
         "usage_points": [
-            {"id": point, "device": device_name(device), "nominal_voltage_v": round(voltage_v, 1), **_place(model, device)}
+            {
+                "id": point,
+                "device": device_name(device),
+                "nominal_voltage_v": round(voltage_v, 1),
+                **_place(model, device),
+            }
             for (point, device), voltage_v in zip(model.usage_points, model.nominal_voltage_v, strict=True)
         ],
     }

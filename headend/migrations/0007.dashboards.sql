@@ -49,6 +49,13 @@ CREATE TABLE load_test_sample (
 );
 CREATE INDEX load_test_sample_run ON load_test_sample (run, at);
 
+-- What a reading says of the network and of its own way, not of what was used: for those who are to see no household's
+-- figures. A view, since TimescaleDB takes no rights on single columns of a hypertable that it may compress.
+CREATE VIEW network_reading AS
+SELECT meter_id, interval_length_s, interval_start, device_time, received_at, committed_at, ingested_at,
+    voltage_l1_v, voltage_l2_v, voltage_l3_v, status, revision, quality, origin
+FROM interval_reading;
+
 -- What the meters below each transformer recorded; no household's own figures. Intervals of one length are one row.
 CREATE VIEW metered_energy AS
 SELECT

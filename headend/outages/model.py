@@ -58,10 +58,10 @@ class _File(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class NetworkModel:
-    """`kinds` and `parents` by device id; `feeding`: the device above each usage point. Consistent, without circles.
+    """`kinds` and `parents` by device id; `feeding`: the device above each usage point. Consistent, no circles.
 
-    The others where the file has them: `positions` of devices and `places` of usage points, `rated_kva` of transformers,
-    `nominal_voltage_v` of usage points, between line and neutral.
+    The others where the file has them: `positions` of devices and `places` of usage points, `rated_kva` of
+    transformers, `nominal_voltage_v` of usage points, between line and neutral.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)

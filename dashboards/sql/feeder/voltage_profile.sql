@@ -18,7 +18,7 @@ SELECT
     max(v.volts / p.nominal_v) * 100 AS highest
 FROM place p
 CROSS JOIN LATERAL (SELECT floor(p.distance_m / 50)::integer * 50 AS from_m) class
-JOIN interval_reading r ON r.meter_id = p.id
+JOIN network_reading r ON r.meter_id = p.id
 CROSS JOIN LATERAL (VALUES (r.voltage_l1_v), (r.voltage_l2_v), (r.voltage_l3_v)) AS v (volts)
 WHERE $__timeFilter(r.interval_start) AND v.volts > 0
 GROUP BY class.from_m

@@ -4,6 +4,7 @@ SELECT
     nullif(r.voltage_l1_v, 0) AS l1,
     nullif(r.voltage_l2_v, 0) AS l2,
     nullif(r.voltage_l3_v, 0) AS l3
-FROM stored_reading r
-WHERE r.usage_point = ${usage_point:sqlstring} AND $__timeFilter(r.interval_start)
+FROM interval_reading r
+JOIN end_device d ON d.id = r.meter_id
+WHERE d.usage_point = ${usage_point:sqlstring} AND $__timeFilter(r.interval_start) AND r.revision = 0
 ORDER BY 1

@@ -1,7 +1,7 @@
 -- Intervals of the range whose deadline has passed and that are neither stored nor known not to exist, at each instant.
 WITH reading AS (
     SELECT d.vendor_profile, r.interval_start, r.interval_length_s, r.received_at, r.committed_at
-    FROM interval_reading r
+    FROM network_reading r
     JOIN end_device d ON d.id = r.meter_id
     WHERE $__timeFilter(r.interval_start) AND r.revision = 0
 ), due AS (

@@ -4,7 +4,7 @@ SELECT
     percentile_cont(0.5) WITHIN GROUP (ORDER BY age.seconds) AS p50,
     percentile_cont(0.95) WITHIN GROUP (ORDER BY age.seconds) AS p95,
     max(age.seconds) AS max
-FROM interval_reading r
+FROM network_reading r
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM r.committed_at - r.interval_start)::float8 - r.interval_length_s AS seconds
 ) age

@@ -1,7 +1,7 @@
 -- What was due in the range, and what became of it. Known gaps are no reads: the meter was dark.
 WITH reading AS (
     SELECT d.vendor_profile, r.interval_start, r.interval_length_s, r.received_at, r.committed_at, r.quality
-    FROM interval_reading r
+    FROM network_reading r
     JOIN end_device d ON d.id = r.meter_id
     WHERE $__timeFilter(r.interval_start) AND r.revision = 0
 ), due AS (

@@ -1,7 +1,7 @@
 -- Reads that came by their deadline, of those that were due.
 WITH reading AS (
     SELECT d.vendor_profile, r.interval_start, r.interval_length_s, r.received_at, r.committed_at
-    FROM interval_reading r
+    FROM network_reading r
     JOIN end_device d ON d.id = r.meter_id
     WHERE $__timeFilter(r.interval_start) AND r.revision = 0 AND r.quality <> 1
 ), due AS (

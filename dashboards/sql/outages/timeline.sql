@@ -7,7 +7,7 @@ WITH found AS (
     FROM outage
     WHERE withdrawn_at IS NULL AND began_at <= $__timeTo()::timestamptz
         AND (ended_at IS NULL OR ended_at >= $__timeFrom()::timestamptz)
-    ORDER BY coalesce(ended_at, 'infinity') - began_at DESC
+    ORDER BY coalesce(ended_at, $__timeTo()::timestamptz) - began_at DESC
     LIMIT 30
 )
 SELECT "time", metric, max(value) AS value

@@ -2,7 +2,7 @@
 WITH reading AS (
     SELECT d.vendor_profile, r.interval_start, r.interval_length_s, r.received_at, r.committed_at, r.quality,
         r.revision, r.origin
-    FROM interval_reading r
+    FROM network_reading r
     JOIN end_device d ON d.id = r.meter_id
     WHERE $__timeFilter(r.interval_start)
 ), due AS (

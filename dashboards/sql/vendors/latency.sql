@@ -3,7 +3,7 @@ SELECT
     d.vendor_profile AS vendor,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY age.seconds) AS p50,
     percentile_cont(0.95) WITHIN GROUP (ORDER BY age.seconds) AS p95
-FROM interval_reading r
+FROM network_reading r
 JOIN end_device d ON d.id = r.meter_id
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM r.committed_at - r.interval_start)::float8 - r.interval_length_s AS seconds
