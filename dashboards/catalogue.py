@@ -4,6 +4,7 @@ from dashboards.model import Dashboard, Link, Variable
 from dashboards.panels import (
     LINES,
     NEUTRAL,
+    NONE,
     at_least,
     at_most,
     number,
@@ -111,7 +112,7 @@ outages = Dashboard(
         panel(
             "outages/open", "stat", "Now", "At the end of the time range, as the head-end knows it.",
             number("open_outages", "open outages"), number("customers_dark", "customers without supply"),
-            thresholds=at_most(1, 1), span=8, height=5,
+            thresholds=NONE, span=8, height=5,
         ),
         panel(
             "outages/indices", "stat", "Reliability",
@@ -130,7 +131,7 @@ outages = Dashboard(
         ),
         panel(
             "outages/timeline", "state", "Time line", "The devices whose opening explains what meters report.",
-            *LINES, mappings=states("closed", "open"), height=14, unit="none", thresholds=at_most(1, 1),
+            *LINES, mappings=states("closed", "open"), height=14, unit="none", thresholds=NONE,
         ),
         panel(
             "outages/customers_dark", "timeseries", "Customers without supply", "As far as the head-end knows today.",
@@ -282,7 +283,7 @@ meter = Dashboard(
         panel(
             "meter/states", "state", "Supply and communication",
             "Supply as the meter itself reports it; whether it can be reached, as the head-end sees it.",
-            *LINES, mappings=states("good", "lost"), unit="none", thresholds=at_most(1, 1), height=6,
+            *LINES, mappings=states("good", "lost"), unit="none", thresholds=NONE, height=6,
         ),
         panel(
             "meter/register", "timeseries", "Import register", "It rolls over where its digits end.",

@@ -14,8 +14,12 @@ from datetime import UTC, datetime
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _WIDTH = re.compile(r"(\d+)(ms|s|m|h|d|w)")
-_MACRO = re.compile(r"\$__(\w+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
-_VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
+_PART = re.compile(
+    r"\$\{(?P<variable>\w+)(?::(?P<form>\w+))?\}"
+    r"|\$__(?P<length>interval(?:_ms)?)\b"
+    r"|\$__(?P<macro>\w+)\((?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\)"
+    r"|(?P<unknown>\$__\w+)"
+)
 _SAFE = re.compile(r"[\w .:/+-]*")
 
 
@@ -37,12 +41,19 @@ def expand(
     letters, digits and a few signs that end no literal.
     """
     interval_s = seconds(interval)
-    text = _VARIABLE.sub(lambda found: _value(found, variables or {}), sql)
-    text = text.replace("$__interval_ms", str(round(interval_s * 1000))).replace("$__interval", interval)
-    text = _MACRO.sub(lambda found: _macro(found[1], found[2], _instant(from_time), _instant(to_time)), text)
-    if left := re.search(r"\$__\w+", text):
-        raise MacroError(f"{left[0]} is not known here, or lacks its arguments")
-    return text
+    begins, ends = _instant(from_time), _instant(to_time)
+
+    def part(found: re.Match[str]) -> str:
+        if found["variable"]:
+            return _value(found["variable"], found["form"], variables or {})
+        if found["length"]:
+            return interval if found["length"] == "interval" else str(round(interval_s * 1000))
+        if found["macro"]:
+            return _macro(found["macro"], _PART.sub(part, found["arguments"]), begins, ends)
+        raise MacroError(f"{found['unknown']} is not known here, or lacks its arguments")
+
+    # In one go: what a variable's value looks like is never looked at.
+    return _PART.sub(part, sql)
 
 
 def seconds(width: str) -> float:
@@ -64,8 +75,7 @@ def _instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _value(found: re.Match[str], variables: Mapping[str, str]) -> str:
-    name, form = found[1], found[2]
+def _value(name: str, form: str | None, variables: Mapping[str, str]) -> str:
     if name not in variables:
         raise MacroError(f"the variable {name} has no value")
     value = variables[name]

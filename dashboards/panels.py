@@ -37,6 +37,10 @@ def at_least(bad_below: float, good_from: float) -> tuple[Threshold, ...]:
     return Threshold(None, "bad"), Threshold(bad_below, "warning"), Threshold(good_from, "good")
 
 
+NONE = (Threshold(None, "good"), Threshold(1, "bad"))
+"""One is one too many."""
+
+
 def at_most(warning_from: float, bad_from: float) -> tuple[Threshold, ...]:
     """Less is better."""
     return Threshold(None, "good"), Threshold(warning_from, "warning"), Threshold(bad_from, "bad")

@@ -27,5 +27,9 @@ BEGIN
     -- Temporary tables fill the disk as others do. The owner of the database keeps the right.
     EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+    -- Large objects fill it, too, and before PostgreSQL 16 a transaction that is read-only makes them all the same.
+    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC;
+    END IF;
 END
 $role$;

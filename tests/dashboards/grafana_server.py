@@ -1,9 +1,12 @@
 """Grafana's HTTP API as far as it is documented for what amilab sends, over a real socket, with Grafana's memory.
 
-No package carries a Grafana. So this keeps to what its documentation says of each call: which fields a body must and may
-have (anything else is answered 400), which status a call answers and when, what Grafana adds to what it is given. Facts
-are from "HTTP API" of Grafana's documentation (dashboards, folders, data sources, annotations, alerting provisioning).
+No package carries a Grafana. So this keeps to what its documentation says of each call: which fields a body must and
+may have (anything else is answered 400), which status a call answers and when, what Grafana adds to what it is given.
+Facts are from "HTTP API" of Grafana's documentation (dashboards, folders, data sources, annotations, alerting
+provisioning).
 """
+
+# ruff: noqa: N815 - the fields have Grafana's names
 
 from __future__ import annotations
 
@@ -263,7 +266,8 @@ def _keep_source(grafana: FakeGrafana, wanted: Source, version: int) -> Answered
     kept = {key: value for key, value in dumped(wanted).items() if key != "secureJsonData"}
     fields = {**there["secureJsonFields"], **dict.fromkeys(wanted.secureJsonData, True)}
     grafana.sources[wanted.uid] = {**there, **kept, "secureJsonFields": fields, "version": version, "readOnly": False}
-    grafana.passwords |= {wanted.uid: value for value in wanted.secureJsonData.values()}
+    if password := wanted.secureJsonData.get("password"):
+        grafana.passwords[wanted.uid] = password
     return Answered(200, {"datasource": grafana.sources[wanted.uid], "name": wanted.name})
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from dashboards.alerts import RULES
 from dashboards.catalogue import DASHBOARDS
 from dashboards.model import Dashboard, Panel
 from tests.dashboards.conftest import CHOICES, Seeded, Table, role_of, unbounded
@@ -63,6 +64,25 @@ def test_every_variable_offers_choices_and_every_dashboard_knows_its_extent(
 def test_no_plan_reads_all_days(dashboard: Dashboard, seeded: Seeded) -> None:
     found = {panel.key: unbounded(panel.sql, seeded) for panel in dashboard.panels}
     assert {key: said for key, said in found.items() if said} == {}
+
+
+def test_every_alert_rule_answers_one_figure_without_reading_all_days(seeded: Seeded) -> None:
+    found = {}
+    for rule in RULES:
+        table = seeded.read(rule.sql, "amilab_dashboards")
+        assert table.columns == ["value"], rule.key
+        ((value,),) = table.rows
+        found[rule.key] = float(value)
+        assert unbounded(rule.sql, seeded) == [], rule.key
+    assert found == {
+        "no_reads": -3,
+        "late_reads": pytest.approx(8 / (36 * 95 + 24 * 80 - 4) * 100),
+        "dead_letters": 12,
+        "collectors_offline": 1,
+        "customers_dark": 1,
+        "voltage": 0,
+        "transformer_loading": 80,
+    }
 
 
 def figures(seeded: Seeded, uid: str, key: str) -> dict[str, float]:

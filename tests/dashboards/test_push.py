@@ -1,4 +1,4 @@
-"""`amilab dashboards push` against Grafana's API: what it sends, that a second push sends nothing, and what goes wrong."""
+"""`amilab dashboards push` against Grafana's API: what it sends, that a second one sends nothing, what goes wrong."""
 
 from __future__ import annotations
 
@@ -144,7 +144,9 @@ def test_without_a_database_the_data_sources_stay(grafana: FakeGrafana, url: str
 def test_passwords_are_sent_again_only_when_told(grafana: FakeGrafana, url: str) -> None:
     push(url)
     assert "0 sent" in push(url, database=DATABASE.replace("p%2F1", "new")).output
-    renewed = push(url, "--renew-passwords", "--households-password", "other", database=DATABASE.replace("p%2F1", "new"))
+    renewed = push(
+        url, "--renew-passwords", "--households-password", "other", database=DATABASE.replace("p%2F1", "new")
+    )
     assert "2 sent" in renewed.output
     assert grafana.passwords == {"amilab": "new", "amilab-households": "other"}
 
