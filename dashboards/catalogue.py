@@ -36,9 +36,9 @@ operations = Dashboard(
     (
         panel(
             "operations/reads", "stat", "Reads",
-            "Intervals that were due in the time range, and what became of them. Late: committed more than five "
-            "minutes after the meter's reporting instant. Estimated: split over missed polls. Intervals in which a "
-            "meter was dark are not due.",
+            "Intervals that were due in the time range, and what became of them. Late, as in a run's verdict: "
+            "committed later than the interval's end, the profile's reporting interval and five minutes. Estimated: "
+            "split over missed polls. Intervals in which a meter was dark are not due.",
             number("expected"), number("received"), number("late"), number("estimated"), number("missing"),
             thresholds=NEUTRAL, span=16, height=5, links=(Link("By vendor", VENDORS),),
         ),
@@ -223,8 +223,8 @@ vendors = Dashboard(
     (
         panel(
             "vendors/conformance", "table", "Conformance",
-            "Of the intervals that were due. On time: by the reporting instant that the profile names, and five "
-            "minutes. Recovered: only after being asked for. Revised: another value came for a stored interval.",
+            "Of the intervals that were due. On time: by the interval's end, the profile's reporting interval and "
+            "five minutes. Recovered: only after being asked for. Revised: another value came for a stored interval.",
             text("vendor"), number("meters"), number("expected"),
             number("on_time_percent", "on time", "percent", judged=True),
             number("received_percent", "received", "percent", judged=True),

@@ -71,31 +71,27 @@ JOIN network_usage_point u ON u.usage_point = d.usage_point
 WHERE u.transformer IS NOT NULL
 GROUP BY u.transformer, r.interval_start, r.interval_length_s;
 
--- How many intervals that begin in [begins, ends) are due at `at`, by vendor and instant: a meter owes each interval from
--- its registration on, and has to deliver it at its next reporting instant. deadline: five minutes after that.
+-- How many intervals that begin in [begins, ends) are due at `at`, by vendor and instant. A meter owes each interval from
+-- its registration on; one is late after its end, the reporting interval and five minutes, and due from then on.
 CREATE FUNCTION due_reading(begins timestamptz, ends timestamptz, at timestamptz)
 RETURNS TABLE (vendor_profile text, interval_start timestamptz, interval_length_s integer, deadline timestamptz,
     meters bigint)
 LANGUAGE sql STABLE AS $$
-    SELECT o.vendor_profile, to_timestamp(o.start_s), o.length_s, to_timestamp(o.reported_s + 300), o.meters
+    SELECT k.vendor_profile, to_timestamp(s.start_s), k.length_s, to_timestamp(s.start_s + k.late_after_s), k.meters
     FROM (
-        SELECT k.vendor_profile, k.length_s, k.meters, s.start_s,
-            ceil((s.start_s + k.length_s) / k.every_s) * k.every_s AS reported_s
-        FROM (
-            SELECT d.vendor_profile, coalesce(d.interval_length_s, 900) AS length_s,
-                coalesce(d.report_every_s, 900)::float8 AS every_s, extract(epoch FROM d.registered_at) AS from_s,
-                count(*) AS meters
-            FROM end_device d
-            GROUP BY 1, 2, 3, 4
-        ) k
-        CROSS JOIN LATERAL generate_series(
-            greatest(
-                ceil(extract(epoch FROM begins) / k.length_s) * k.length_s,
-                floor(k.from_s / k.length_s) * k.length_s
-            )::bigint,
-            least(extract(epoch FROM ends), extract(epoch FROM at))::bigint - 1,
-            k.length_s
-        ) AS s (start_s)
-    ) o
-    WHERE o.reported_s + 300 <= extract(epoch FROM at)
+        SELECT d.vendor_profile, coalesce(d.interval_length_s, 900) AS length_s,
+            coalesce(d.interval_length_s, 900) + coalesce(d.report_every_s, 900) + 300 AS late_after_s,
+            extract(epoch FROM d.registered_at) AS from_s, count(*) AS meters
+        FROM end_device d
+        GROUP BY 1, 2, 3, 4
+    ) k
+    CROSS JOIN LATERAL generate_series(
+        greatest(
+            ceil(extract(epoch FROM begins) / k.length_s) * k.length_s,
+            floor(k.from_s / k.length_s) * k.length_s
+        )::bigint,
+        least(extract(epoch FROM ends) - 1, extract(epoch FROM at) - k.late_after_s)::bigint,
+        k.length_s
+    ) AS s (start_s)
+    WHERE s.start_s + k.late_after_s <= extract(epoch FROM at)
 $$;
