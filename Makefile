@@ -3,12 +3,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
 
-.PHONY: help setup demo test check bench editions lock clean
+.PHONY: help setup demo test test-containers check bench editions lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then run the scenario 'quickstart' to its verdict (SCENARIO=…)"
 	@echo "make test    install, then run the tests"
+	@echo "make test-containers  install, then run the tests of the lab in containers (as root; minutes)"
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
 	@echo "make editions  fetch the two editions of TimescaleDB that tests and benches can run on"
@@ -28,6 +29,10 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-containers: $(VENV)/.dev
+	sh scripts/container-engine.sh
+	$(BIN)/python -m pytest -m containers tests/containers
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ COMPRESSION = "compression"
 AGGREGATES = "continuous aggregates"
 RETENTION = "retention"
 VIEWS = ("reading_hourly", "reading_daily")
+_NAMES = " and ".join(VIEWS)
 NOT_COMMUNITY = "only TimescaleDB's community edition (licence timescale) has it"
 
 Row = tuple[Any, ...]
@@ -44,7 +45,7 @@ def look(connection: psycopg.Connection) -> list[Feature]:
     for name, found in ((COMPRESSION, _compression(connection)), (AGGREGATES, _aggregates(connection))):
         features.append(Feature(name, found is not None, found or noted.get(name) or "it is not set up yet"))
     days = retention_days(connection)
-    kept = None if days is None else f"interval readings are dropped after {days} days; {' and '.join(VIEWS)} stay"
+    kept = None if days is None else f"interval readings are dropped after {days} days; {_NAMES} stay"
     return [*features, Feature(RETENTION, kept is not None, kept or _no_policy(noted))]
 
 
@@ -122,7 +123,7 @@ def _reasons(connection: psycopg.Connection) -> dict[str, str]:
 
 
 def _no_policy(noted: dict[str, str]) -> str:
-    return noted.get(RETENTION) or "everything is kept"
+    return noted.get(RETENTION) or "everything is kept (AMILAB_HEADEND_RETENTION_DAYS is not set)"
 
 
 def _hypertable(connection: psycopg.Connection) -> str | None:
@@ -132,7 +133,7 @@ def _hypertable(connection: psycopg.Connection) -> str | None:
         " JOIN timescaledb_information.dimensions d USING (hypertable_schema, hypertable_name)"
         " WHERE hypertable_schema = current_schema AND hypertable_name = 'interval_reading'",
     )
-    return f"interval_reading: {found[0][0]} chunks of {found[0][1]}" if found else None
+    return f"interval_reading: {_chunks(found[0][0])} of {found[0][1]}" if found else None
 
 
 def _compression(connection: psycopg.Connection) -> str | None:
@@ -145,14 +146,19 @@ def _compression(connection: psycopg.Connection) -> str | None:
         " pg_size_pretty(sum(after_compression_total_bytes)) FROM hypertable_compression_stats('interval_reading')",
     )[0]
     gain = f", {before} became {after}" if compressed else ""
-    (after_days,) = _rows(connection, "SELECT %s::jsonb->>'compress_after'", policy)[0]
-    return f"by meter after {after_days}: {compressed or 0} of {total or 0} chunks are{gain}"
+    (age,) = _rows(connection, "SELECT %s::jsonb->>'compress_after'", policy)[0]
+    return f"by meter, after {age}: {compressed or 0} of {_chunks(total or 0)}{gain}"
+
+
+def _chunks(count: int) -> str:
+    return f"{count} chunk" if count == 1 else f"{count} chunks"
 
 
 def _aggregates(connection: psycopg.Connection) -> str | None:
     found = _rows(
         connection,
-        "SELECT j.schedule_interval::text, min(s.last_successful_finish) FROM timescaledb_information.jobs j"
+        "SELECT extract(epoch FROM j.schedule_interval)::int / 60, min(s.last_successful_finish)"
+        " FROM timescaledb_information.jobs j"
         " JOIN timescaledb_information.continuous_aggregates c"
         " ON (j.hypertable_name, j.hypertable_schema) IN"
         " ((c.materialization_hypertable_name, c.materialization_hypertable_schema), (c.view_name, c.view_schema))"
@@ -166,7 +172,7 @@ def _aggregates(connection: psycopg.Connection) -> str | None:
         return None
     every, last = found[0]
     refreshed = "not refreshed yet" if last is None else f"last at {last:%F %T %Z}"
-    return f"{' and '.join(VIEWS)}, every {every}; {refreshed}"
+    return f"{_NAMES}, every {every} min; {refreshed}"
 
 
 def _job(connection: psycopg.Connection, procedure: str) -> str | None:

@@ -94,6 +94,7 @@ def migrate(database_url: str, schema: str, *, retention_days: int | None = None
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
             _apply(connection, schema)
             features = set_up(connection, retention_days=retention_days)
+            # After whatever was made, or made anew.
             connection.execute((resources.files("headend") / "grants.sql").read_bytes())
             return features
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:

@@ -64,7 +64,7 @@ def set_up(connection: psycopg.Connection, *, retention_days: int | None = None)
     if lacking or _try(connection, AGGREGATES, lambda found, before: _aggregates(found, before, retention_days)):
         _ordinary(connection)
     if not features.is_hypertable(connection):
-        _time_index(connection)
+        _bucket_indexes(connection)
     if retention_days is None:
         _try(connection, RETENTION, _keep_everything)
     elif lacking is None:
@@ -137,8 +137,8 @@ def _extension(connection: psycopg.Connection, _before: str | None) -> str:
 
 def _hypertable(connection: psycopg.Connection, _before: str | None) -> str:
     if not features.is_hypertable(connection):
-        connection.execute("DROP INDEX IF EXISTS interval_reading_start")
-        # The key's index and the chunks' bounds find everything: one by time alone would only cost.
+        # The key's index and the chunks' bounds find everything: others would only cost.
+        connection.execute("DROP INDEX IF EXISTS interval_reading_start, interval_reading_hour")
         connection.execute(
             "SELECT create_hypertable('interval_reading', 'interval_start', chunk_time_interval => %s::interval,"
             " create_default_indexes => false, migrate_data => true)",
@@ -203,12 +203,19 @@ def _ordinary(connection: psycopg.Connection) -> None:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM interval_reading GROUP BY 1, 2")
 
 
-def _time_index(connection: psycopg.Connection) -> None:
-    """Readings arrive in the order of time, so a few pages of summary find a day, or a bucket, among years."""
+def _bucket_indexes(connection: psycopg.Connection) -> None:
+    """What stands in for chunks where there are none.
+
+    Readings arrive in the order of time, so a few pages of summary find a day of all meters among years. Some meters'
+    hours are found by an index of 15 bytes a reading, four of which share an entry.
+    """
     buckets = "".join(f", ({_bin(width)})" for width in _WIDTHS.values())
     connection.execute(
         "CREATE INDEX IF NOT EXISTS interval_reading_start ON interval_reading"
         f" USING brin (interval_start{buckets}) WITH (pages_per_range = 32, autosummarize = on)"
+    )
+    connection.execute(
+        f"CREATE INDEX IF NOT EXISTS interval_reading_hour ON interval_reading (meter_id, ({_bin('1 hour')}))"
     )
 
 

@@ -8,13 +8,13 @@ import signal
 import sys
 from collections.abc import Coroutine
 from enum import StrEnum
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
+from lab import __version__
 from lab.compose_cli import DIRECTORY as COMPOSE_DIRECTORY
 from lab.compose_cli import app as compose_app
 from lab.compose_cli import project_of
@@ -61,7 +61,7 @@ def _main() -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(package_version("amilab"))
+    typer.echo(__version__)
 
 
 @app.command()

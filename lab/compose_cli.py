@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +17,7 @@ from lab.refusal import refusals_shown
 
 app = typer.Typer(help="The lab in containers: see compose/README.md.", no_args_is_help=True)
 
-REPOSITORY = Path(__file__).parents[1]
-DIRECTORY = REPOSITORY / "compose"
+DIRECTORY = Path(os.environ.get("AMILAB_COMPOSE_DIRECTORY") or Path(__file__).parents[1] / "compose")
 Directory = Annotated[Path, typer.Option(help="Where compose.yaml is.", file_okay=False)]
 
 
@@ -53,6 +53,33 @@ def wheelhouse(directory: Directory = DIRECTORY) -> None:
     console.print(
         f"[green]✓[/] {len(wheels)} wheels, {size_mib:,.0f} MiB in {os.path.relpath(directory / 'wheelhouse')}"
     )
+
+
+@app.command()
+def rotate(
+    directory: Directory = DIRECTORY,
+    authority: Annotated[bool, typer.Option("--authority", help="A new certificate authority, too.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Refuse what the last rotation has replaced.")] = False,
+) -> None:
+    """Give everybody new certificates; the old ones are accepted until --finish. See docs/broker.md."""
+    from lab.containers import keys
+
+    with refusals_shown():
+        if finish and authority:
+            raise UserError("--finish ends whatever rotation has begun", "Leave out --authority.")
+        count = asyncio.run(keys.rotate(project_of(directory), authority=authority, finish=finish))
+    said = "the old certificates are refused" if finish else f"{count} new identities; end the old ones with --finish"
+    Console(highlight=False).print(f"[green]✓[/] {said}")
+
+
+@app.command()
+def revoke(device: str, directory: Directory = DIRECTORY) -> None:
+    """Refuse a device's certificate from its next connection on."""
+    from lab.containers import keys
+
+    with refusals_shown():
+        asyncio.run(keys.revoke(project_of(directory), device))
+    Console(highlight=False).print(f"[green]✓[/] {device} is refused")
 
 
 def project_of(directory: Path) -> ComposeProject:

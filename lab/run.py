@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.barrier import Barrier, BarrierStalled
 from lab.conductor import conduct
+from lab.containers.network_faults import require_netem
 from lab.containers.project import ComposeProject
 from lab.containers.stage import ContainerStage
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
@@ -29,7 +30,8 @@ from lab.reaper import Reaper
 from lab.report import LATENCIES, RunEvent, write_report
 from lab.run_directory import link_latest, new_run_directory
 from lab.run_record import write_record
-from lab.scenario import KillEvent, Scenario
+from lab.scenario import KillEvent, NetworkEvent, RotateEvent, Scenario
+from lab.services.broker import find_broker
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
@@ -101,6 +103,8 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     :raises PartFailed: a process of the lab ended when it should not have.
     """
     _refuse_kills_of_externals(request)
+    await _check_network_faults(request)
+    _refuse_rotations_of_nothing(request)
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
@@ -314,6 +318,7 @@ class Run:
         for path in (layout.command_key, layout.shipment):
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
+        keys = None if broker.keyring is None else broker.keyring.places
         starting = [
             stage.start_fleet(
                 stage.shares(fleet),
@@ -321,8 +326,8 @@ class Run:
                 init={
                     "broker_host": broker.host,
                     "broker_port": broker.port,
-                    "broker_ca": None if broker.tls is None else layout.seen(broker.tls.ca),
-                    "identities": None if broker.tls is None else layout.seen(broker.tls.devices),
+                    "broker_ca": None if keys is None else layout.seen(keys.trust),
+                    "identities": None if keys is None else layout.seen(keys.devices),
                     "seed": self.scenario.seed,
                     "start_s": self.origin_s,
                     "interval_length_s": self.vendors.interval_length_s,
@@ -346,10 +351,10 @@ class Run:
                 "network_model": layout.seen(network),
                 "interval_length_s": self.vendors.interval_length_s,
             }
-            if broker.tls is not None:
-                settings["broker_ca"] = layout.seen(broker.tls.ca)
-                settings["broker_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END}.pem")
-                settings["broker_host_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
+            if keys is not None:
+                settings["broker_ca"] = layout.seen(keys.trust)
+                settings["broker_certificate"] = layout.seen(keys.head_end / f"{HEAD_END}.pem")
+                settings["broker_host_certificate"] = layout.seen(keys.head_end / f"{HEAD_END_HOST}.pem")
             init = {"wall_clock": self.in_real_time, "settings": settings}
             starting.append(stage.start_head(init, self.start_s))
         await asyncio.gather(*starting)
@@ -502,6 +507,34 @@ def _refuse_kills_of_externals(request: RunRequest) -> None:
         given = " and ".join(sorted({options[event.part] for event in kills}))
         hint = f"Only an embedded one can be killed: leave out {given}, or the event."
         raise UserError(faults, hint)
+
+
+async def _check_network_faults(request: RunRequest) -> None:
+    events = [event for event in request.scenario.events if isinstance(event, NetworkEvent)]
+    if request.project is not None:
+        if any(event.fault == "delay" for event in events):
+            await require_netem(request.project)
+        return
+    faults = [f"event in line {event.line} disturbs the network of the {event.part}" for event in events]
+    if faults:
+        raise UserError(faults, "Only containers have networks of their own: add --compose, or leave out the event.")
+
+
+def _refuse_rotations_of_nothing(request: RunRequest) -> None:
+    """Certificates are there where the run's own mosquitto serves the run's own head-end."""
+    rotations = [event for event in request.scenario.events if isinstance(event, RotateEvent)]
+    if not rotations:
+        return
+    if request.broker_url is not None:
+        why = "with --broker-url it is somebody else's broker that knows the meters: leave it out"
+    elif request.external is not None:
+        why = "somebody else's head-end is let in by password, and so is everybody"
+    elif request.project is None and find_broker().kind != "mosquitto":
+        why = "the broker of this run, rumqttd, knows passwords only: install mosquitto"
+    else:
+        return
+    faults = [f"event in line {event.line} rotates certificates, and there are none" for event in rotations]
+    raise UserError(faults, f"Leave out the event, or: {why}.")
 
 
 def _clock(time_s: float) -> str:

@@ -10,6 +10,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +27,10 @@ from lab.scenario_model import (
     FleetChoice,
     Head,
     KillEvent,
+    NetworkEvent,
     OutageEvent,
     RebootEvent,
+    RotateEvent,
     Scenario,
     Table,
     UplinkLossEvent,
@@ -40,8 +43,10 @@ __all__ = [
     "FeederChoice",
     "FleetChoice",
     "KillEvent",
+    "NetworkEvent",
     "OutageEvent",
     "RebootEvent",
+    "RotateEvent",
     "Scenario",
     "UplinkLossEvent",
     "anchored_feeder",
@@ -149,6 +154,7 @@ class _Reading:
         if head is not None:
             self._check_times(head, events, shortened=duration_s is not None)
         self._check_kills(events)
+        self._check_rotations(events)
         if head is None or feeder is None or fleet is None or self.faults:
             return None
         return Scenario(
@@ -255,6 +261,13 @@ class _Reading:
                 self.faults.append((kill.line, message + clock(before.ends_s)))
             if before is None or kill.ends_s > before.ends_s:
                 back[kill.part] = kill
+
+    def _check_rotations(self, events: list[Event]) -> None:
+        rotations = sorted((event for event in events if isinstance(event, RotateEvent)), key=lambda event: event.at_s)
+        for before, rotation in pairwise(rotations):
+            if rotation.at_s <= before.ends_s:
+                message = f"this rotation begins at {clock(rotation.at_s)}, when that of line {before.line} is not over"
+                self.faults.append((rotation.line, f"{message} (until {clock(before.ends_s)})"))
 
 
 _METERS = "select = { meters = 60 }"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ from psycopg import sql
 from dashboards.roles import show_schema
 from lab.commissioning import Commissioned
 from lab.errors import UserError
-from lab.pki import Authority
-from lab.services.broker import Certificates, EmbeddedBroker
+from lab.keyring import Keyring
+from lab.services.broker import Certificates, EmbeddedBroker, keyring_below
 from lab.services.broker_config import (
     HEAD_END,
     HEAD_END_HOST,
     BrokerUser,
+    RateLimit,
     collector_user,
     device_user,
     head_end_client,
@@ -56,22 +57,8 @@ class BrokerAccess:
     password: str | None
     version: str
     embedded: EmbeddedBroker | None
-    tls: TlsPlaces | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TlsPlaces:
-    """`ca`: the trusted authorities; `devices` and `head_end`: directories of identities, `<name>.pem` each."""
-
-    ca: Path
-    devices: Path
-    head_end: Path
-
-    def issue(self, authority: Authority, stations: Iterable[str], head_ends: Iterable[str]) -> None:
-        """Give everybody a new identity."""
-        for directory, names in ((self.devices, stations), (self.head_end, head_ends)):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            authority.issue_all(names, directory)
+    keyring: Keyring | None = None
+    """If it talks TLS: whom to trust, and everybody's identities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +131,15 @@ async def open_broker(
     group: str,
     fleet: Commissioned,
     certificates: bool,
+    rate: RateLimit,
+    tell: Callable[[str], None],
 ) -> AsyncIterator[BrokerAccess]:
     """The `external` broker, or one of the run's own.
 
     That lets in the head-end, these meters and their collectors, and nobody else.
 
     :param certificates: know them by these, if the run's own broker can.
+    :param rate: what a device may publish, where there are certificates.
     """
     if external is not None:
         yield BrokerAccess(
@@ -163,16 +153,17 @@ async def open_broker(
         *(collector_user(group, name, m[0].username, m[0].password) for name, m in fleet.collectors.items()),
     ]
     stations = fleet.stations
-    authority = Authority.create() if certificates else None
-    known = None if authority is None else Certificates(authority, len(stations))
+    known = Certificates(keyring_below(work), len(stations), rate=rate) if certificates else None
     broker = EmbeddedBroker(work, supervisor, users, certificates=known)
     try:
         await broker.start()
-        tls = None
-        if authority is not None and broker.ca is not None:
-            tls = TlsPlaces(broker.ca, work / "identities", work / "headend")
-            await asyncio.to_thread(tls.issue, authority, stations, [HEAD_END, HEAD_END_HOST])
-        yield BrokerAccess(broker.host, broker.port, head.username, head.password, broker.version, broker, tls)
+        if broker.unguarded is not None:
+            tell(f"the broker limits no rates: {broker.unguarded}")
+        if broker.keyring is not None:
+            await asyncio.to_thread(broker.keyring.issue, stations, [HEAD_END, HEAD_END_HOST])
+        yield BrokerAccess(
+            broker.host, broker.port, head.username, head.password, broker.version, broker, broker.keyring
+        )
     finally:
         broker.close()
 

@@ -13,6 +13,7 @@ from lab.scenario import (
     KillEvent,
     OutageEvent,
     RebootEvent,
+    RotateEvent,
     Scenario,
     UplinkLossEvent,
     bundled_scenarios,
@@ -49,6 +50,10 @@ def faults_of(text: str, **options: Any) -> list[str]:
 
 def event(**keys: object) -> str:
     return "[[event]]\n" + "".join(f"{name} = {value}\n" for name, value in keys.items())
+
+
+def network(**keys: object) -> str:
+    return event(**{"at": '"01:00:00"', "kind": '"network"', "part": '"fleet"', "wall": '"5s"', **keys})
 
 
 def test_quickstart_has_what_the_lab_promises():
@@ -115,6 +120,19 @@ def test_a_part_that_is_down_cannot_be_killed():
     assert len(read(HEAD + kills("01:00", "02:01") + kills("01:30", part="headend")).events) == 3
     (fault,) = faults_of(HEAD + kills("02:00", "01:00"))
     assert fault == "file.toml, line 11: the broker cannot be killed at 02:00:00: by line 16 it is down until 02:00:00"
+
+
+def test_rotations_come_one_after_the_other():
+    def rotations(*times: str) -> str:
+        return "".join(event(at=f'"{at}"', kind='"rotate"', what='"authority"', overlap='"1h"') for at in times)
+
+    first, second = read(HEAD + rotations("01:00", "02:01")).events
+    assert isinstance(first, RotateEvent)
+    assert (first.what, first.ends_s, second.at_s) == ("authority", 7_200, 7_260)
+    (fault,) = faults_of(HEAD + rotations("02:00", "01:00"))
+    assert fault == (
+        "file.toml, line 11: this rotation begins at 02:00:00, when that of line 16 is not over (until 02:00:00)"
+    )
 
 
 ALL_AT_ONCE = """\
@@ -186,7 +204,15 @@ def test_every_fault_is_listed_with_its_line():
         (event(at="01:00:00", kind='"reboot"', select="5"), "write select = { meters = 60 }"),
         (event(at="01:00:00", kind='"reboot"', select="{ meters = 1 }", line="9"), "'line' is unknown"),
         (event(at="01:00:00", kind='"kill"', part='"grid"', down='"1h"'), "'broker', 'database', 'fleet' or 'ingest'"),
+        (event(at="01:00:00", kind='"rotate"', what='"keys"', overlap='"1h"'), "'identities' or 'authority'"),
+        (event(at="01:00:00", kind='"rotate"', what='"authority"'), "'overlap' is missing"),
         (event(at="01:00:00", kind='"kill"', part='"broker"', down='"0s"'), "longer than 0 s"),
+        (network(fault='"loss"'), "fault needs 'loss'"),
+        (network(fault='"loss"', loss="1.5"), "'loss' is 1.5"),
+        (network(fault='"pause"', loss="0.5"), "fault is 'pause', which takes no 'loss'"),
+        (network(fault='"delay"'), "fault needs 'delay_ms'"),
+        (network(fault='"cut"'), "'disconnect', 'pause', 'loss' or 'delay'"),
+        (network(fault='"pause"', wall='"2min"'), "'wall' is"),
         (event(at='"24:00"', kind='"kill"', part='"broker"', down='"1s"'), "begins at 24:00:00"),
         (event(at="01:00:00.5", kind='"kill"', part='"broker"', down='"1s"'), "not an offset"),
     ],
@@ -232,8 +258,11 @@ def test_syntax_errors_have_their_line():
 def test_an_unknown_name_lists_the_bundled_ones():
     with pytest.raises(UserError) as error:
         load_scenario("quickstrat")
-    assert error.value.hint == "Bundled scenarios: acceptance, containers, quickstart. Did you mean 'quickstart'?"
-    assert bundled_scenarios() == ["acceptance", "quickstart"]
+    assert (
+        error.value.hint
+        == "Bundled scenarios: acceptance, bad-network, containers, quickstart. Did you mean 'quickstart'?"
+    )
+    assert bundled_scenarios() == ["acceptance", "bad-network", "containers", "quickstart"]
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -1,4 +1,4 @@
-"""One fixture, three databases."""
+"""One fixture, and the databases that the head-end is to run on."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.timescale.schema import Schema
-from tests.timescale.servers import EDITIONS, Server, run_server
+from tests.timescale.servers import SERVERS, Server, run_server
 
 _schemas = itertools.count(1)
 
 
-@pytest.fixture(scope="session", params=EDITIONS)
+@pytest.fixture(scope="session", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with run_server(request.param) as server:
         yield server

@@ -36,7 +36,7 @@ class Schema:
     def __init__(self, server: Server, name: str) -> None:
         self.server = server
         self.name = name
-        self._info = connection_info(server.url, name)
+        self.info = connection_info(server.url, name)
 
     @property
     def compresses(self) -> bool:
@@ -49,7 +49,7 @@ class Schema:
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         self.begin()
-        return psycopg.connect(self._info, autocommit=True)
+        return psycopg.connect(self.info, autocommit=True)
 
     def begin(self) -> None:
         if self.server.edition == "community":
@@ -86,7 +86,7 @@ class Schema:
         self.begin()
 
         async def work() -> Written:
-            async with await psycopg.AsyncConnection.connect(self._info, autocommit=True) as connection:
+            async with await psycopg.AsyncConnection.connect(self.info, autocommit=True) as connection:
                 await writer.prepare(connection)
                 async with connection.transaction():
                     return await writer.write(connection, batch, committed_s=value.start_s)

@@ -13,12 +13,14 @@ import pytest
 
 from bench.editions import APACHE_ROOT, Lacking, apache_binaries, pglite
 from lab.services.host import is_reachable_by_all
+from lab.services.postgres import find_binaries
 from tests.headend.services import Postgres
 
 LOADED = "shared_preload_libraries = 'timescaledb'\ntimescaledb.telemetry_level = off\n"
 
 Edition = Literal["plain", "apache", "community"]
-EDITIONS: tuple[Edition, ...] = ("plain", "apache", "community")
+SERVERS = ("system", "wheel", "apache", "community")
+"""The first two are plain PostgreSQL; without one of the system, both are the wheel's."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,19 @@ class Server:
 
 
 @contextmanager
-def run_server(edition: Edition) -> Iterator[Server]:
-    """Serve it until the end of the block."""
+def run_server(name: str) -> Iterator[Server]:
+    """Serve one of SERVERS until the end of the block."""
     with skipped_if_lacking():
-        if edition == "community":
+        if name == "community":
             with pglite() as url:
-                yield Server(edition, url)
-        elif edition == "apache":
+                yield Server("community", url)
+        elif name == "apache":
             with apache_cluster(LOADED) as postgres:
-                yield Server(edition, postgres.url())
+                yield Server("apache", postgres.url())
         else:
-            with _directory() as directory, _started(Postgres(directory / "cluster")) as postgres:
-                yield Server(edition, postgres.url())
+            binaries = find_binaries("wheel").directory if name == "wheel" else None
+            with _directory() as directory, _started(Postgres(directory / "cluster", binaries)) as postgres:
+                yield Server("plain", postgres.url())
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tests.timescale.servers import LOADED, apache_cluster, skipped_if_lacking
 DAY_S = 86_400
 START_S = 1_767_225_600  # 2026-01-01 00:00 UTC
 
+KEPT = "everything is kept (AMILAB_HEADEND_RETENTION_DAYS is not set)"
 ACTIVE = {
     "plain": set(),
     "apache": {"timescaledb", "hypertable"},
@@ -26,14 +27,14 @@ WHY_NOT = {
         "hypertable": "TimescaleDB is not there",
         "compression": "TimescaleDB is not there",
         "continuous aggregates": "TimescaleDB is not there",
-        "retention": "everything is kept",
+        "retention": KEPT,
     },
     "apache": {
         "compression": "only TimescaleDB's community edition (licence timescale) has it",
         "continuous aggregates": "only TimescaleDB's community edition (licence timescale) has it",
-        "retention": "everything is kept",
+        "retention": KEPT,
     },
-    "community": {"retention": "everything is kept"},
+    "community": {"retention": KEPT},
 }
 
 
@@ -58,17 +59,17 @@ def test_how_an_active_feature_is_set_up_is_told(schema: Schema) -> None:
     if schema.server.edition != "plain":
         assert found["hypertable"].detail == "interval_reading: 3 chunks of 1 day"
     if schema.compresses:
-        assert found["compression"].detail == "by meter after 41 days: 0 of 3 chunks are"
+        assert found["compression"].detail == "by meter, after 41 days: 0 of 3 chunks"
         schema.compress()
-        assert schema.migrate()["compression"].detail.startswith("by meter after 41 days: 3 of 3 chunks are, ")
-        assert "every 00:15:00" in found["continuous aggregates"].detail
+        assert schema.migrate()["compression"].detail.startswith("by meter, after 41 days: 3 of 3 chunks, ")
+        assert "every 15 min" in found["continuous aggregates"].detail
         assert found["retention"] == Feature(
             "retention", True, "interval readings are dropped after 60 days; reading_hourly and reading_daily stay"
         )
     else:
         assert not found["retention"].active
         assert "run `amilab db maintain --retention-days 60` daily" in found["retention"].detail
-    assert schema.migrate()["retention"] == Feature("retention", False, "everything is kept")
+    assert schema.migrate()["retention"] == Feature("retention", False, KEPT)
 
 
 COLUMNS = {
