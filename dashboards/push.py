@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import niquests
+import requests
 from grafana_client.api import GrafanaApi
-from grafana_client.client import GrafanaException, GrafanaServerError, GrafanaTimeoutError
+from grafana_client.client import GrafanaException, GrafanaServerError
 
 from dashboards.alert_json import rule_group
 from dashboards.alerts import GROUP
@@ -81,12 +81,12 @@ class Grafana:
 
     def check(self) -> str:
         """The version, if it is one that takes what we send, and lets us in."""
-        found = self._ask(self._api.client.GET, "/health")
+        found = self._ask(self._api.health.check)
         if not isinstance(found, dict) or "database" not in found:
             raise GrafanaRefused(f"{self._url} {_NO_GRAFANA}", _ADDRESS)
         # To strangers a Grafana may hide its version.
-        build = self._ask(self._api.health.check)
-        version = str(found.get("version") or (build or {}).get("version") or "")
+        settings = self._ask(self._api.client.GET, "/frontend/settings")
+        version = str(found.get("version") or settings.get("buildInfo", {}).get("version") or "")
         numbers = re.match(r"(\d+)\.(\d+)", version)
         if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
@@ -155,7 +155,7 @@ class Grafana:
         """Annotations for a run, which all dashboards show."""
         tag = f"run:{run}"
         found = self._ask(
-            self._api.annotations.find_annotations, tags=[TAG, quote(tag, safe="")], limit=_MOST_ANNOTATIONS
+            self._api.annotations.get_annotation, tags=[TAG, quote(tag, safe="")], limit=_MOST_ANNOTATIONS
         )
         there = {(mark["time"], mark.get("timeEnd") or mark["time"], mark["text"]) for mark in found}
         for mark in marks:
@@ -191,19 +191,17 @@ class Grafana:
             return call(*arguments, **named)
         except GrafanaException as error:
             raise self._refusal(error, what) from error
-        except niquests.exceptions.JSONDecodeError as error:
+        except requests.exceptions.JSONDecodeError as error:
             raise GrafanaRefused(f"{self._url} {_NO_GRAFANA}", _ADDRESS) from error
-        except (niquests.exceptions.RequestException, OSError) as error:
+        except requests.exceptions.Timeout as error:
+            raise GrafanaRefused(f"Grafana at {self._url} does not answer in time", "Is it overloaded?") from error
+        except requests.exceptions.RequestException as error:
             raise GrafanaRefused(f"no Grafana answers at {self._url}: {_first_line(error)}", _RUNNING) from error
 
     def _refusal(self, error: GrafanaException, what: str | None) -> GrafanaRefused:
         thing = f"{what}: " if what else ""
         said = error.response.get("message") if isinstance(error.response, dict) else str(error.response or error)
         status = error.status_code
-        if isinstance(error, GrafanaTimeoutError):
-            return GrafanaRefused(f"{thing}Grafana at {self._url} does not answer in time", "Is it overloaded?")
-        if not status:
-            return GrafanaRefused(f"no Grafana answers at {self._url}: {said}", _RUNNING)
         if status == _UNAUTHORISED:
             return GrafanaRefused(
                 f"Grafana at {self._url} does not know the token",

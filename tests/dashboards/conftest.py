@@ -14,7 +14,7 @@ from dashboards.model import Dashboard
 from dashboards.roles import create_roles
 from tests.dashboards.seed import DAYS, LAST_DAY, seed
 from tests.timescale.schema import Schema
-from tests.timescale.servers import EDITIONS, Server, run_server
+from tests.timescale.servers import SERVERS, Server, run_server
 
 CHOICES = {"transformer": "transformer:T1", "usage_point": "UP2", "run": "ramp-1"}
 
@@ -60,7 +60,7 @@ def role_of(dashboard: Dashboard) -> str:
     return "amilab_households" if dashboard.households else "amilab_dashboards"
 
 
-@pytest.fixture(scope="session", params=EDITIONS)
+@pytest.fixture(scope="session", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with run_server(request.param) as server:
         yield server
