@@ -27,7 +27,12 @@ from lab.services.broker_config import (
 
 UNPRIVILEGED = 10_001
 """Whom our containers run as when root made the project; else as whoever made it."""
-PASSWORDS = ("database_password", "grafana_admin_password", "grafana_database_password")
+PASSWORDS = (
+    "database_password",
+    "grafana_admin_password",
+    "grafana_database_password",
+    "grafana_households_password",
+)
 MOST_CLIENTS = 20_000
 GUARD = Guard("/usr/local/lib/amilab/guard.so", COMPRESSED_TIME)
 """In the broker's image."""
