@@ -88,11 +88,20 @@ def _binaries_in(directory: Path, origin: Literal["system", "wheel"]) -> Postgre
 class EmbeddedPostgres:
     """One PostgreSQL cluster with one database, below the run's private directory."""
 
-    def __init__(self, work_directory: Path, supervisor: Supervisor, binaries: PostgresBinaries | None = None) -> None:
+    def __init__(
+        self,
+        work_directory: Path,
+        supervisor: Supervisor,
+        binaries: PostgresBinaries | None = None,
+        *,
+        more_settings: str = "",
+    ) -> None:
+        """:param more_settings: lines of postgresql.conf beside those of `settings`."""
         self._work = work_directory
         self._data = work_directory / "pgdata"
         self._supervisor = supervisor
         self._binaries = binaries or find_binaries()
+        self._more_settings = more_settings
         self._identity = unprivileged_identity()
         self._reserved = ReservedPort()
         self._password = secrets.token_urlsafe(24)
@@ -169,7 +178,7 @@ class EmbeddedPostgres:
         )  # fmt: skip
         password_file.unlink()
         with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(settings(self.port))
+            configuration.write(settings(self.port) + self._more_settings)
         self._spec = ProcessSpec(
             name=_NAME,
             argv=[f"{programs}/postgres", "-D", str(self._data)],

@@ -1,0 +1,229 @@
+"""What a load test needs beside its generator: broker, database, head-end and gateways, without a grid.
+
+Devices are registered as those of a run are, and let in by the same certificates. What differs: gap recovery waits so
+long that it does nothing, since it would make up for what is to be counted as lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import psycopg
+from psycopg import sql
+
+from grid.world import WorldFrame
+from lab.commissioning import Commissioned, commission
+from lab.fleet_plan import Vendors
+from lab.link import Body
+from lab.loadtest.loads import Polled, polled, usage_points, write_network_model
+from lab.remote import RemoteHead
+from lab.scenario import FleetChoice
+from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
+from lab.services.external import ExternalBroker
+from lab.services.host import require_open_files
+from lab.shipment import write_command_key, write_shipment
+from lab.stage import BROKER, FLEET, HEADEND, LocalStage
+from lab.surroundings import BrokerAccess, Database, open_database
+from loadtests.plan import Broker, Reading
+
+COMMIT_TIMESTAMPS = "track_commit_timestamp = on\nmax_connections = 200\n"
+NO_RECOVERY_S = 30 * 86_400
+POSTGRES = "postgres"
+_GATEWAYS = f"{FLEET}-0"
+_SPARE_FILES = 400
+_NOMINAL_V = 230.0
+
+
+class LoadStage(LocalStage):
+    """The lab's stage with the parts that are under load."""
+
+    async def begin(self, *, head_end: bool = True) -> None:
+        assert head_end, "a load test without a head-end loads nothing"
+        await self._start(HEADEND, HEADEND)
+
+    @asynccontextmanager
+    async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
+        async with open_database(
+            self._externals.database,
+            self._work,
+            self._supervisor,
+            schema=schema,
+            keep=keep,
+            tell=self.news,
+            more_settings=COMMIT_TIMESTAMPS,
+        ) as store:
+            yield store
+
+    @property
+    def external_broker(self) -> ExternalBroker | None:
+        return self._externals.broker
+
+    def busy_s(self, name: str) -> float:
+        """Processor time of a process and of those below it, s; 0 if there is none."""
+        return busy_s_of(self._supervisor.pid(name)) if self._supervisor.is_running(name) else 0.0
+
+    async def start_gateways(self, gateways: Sequence[Polled], broker: BrokerAccess, seed: int) -> None:
+        """Meters behind gateways, which stand still at a load of nothing."""
+        entries = [meter for gateway in gateways for meter in gateway.meters]
+        await self._start(_GATEWAYS, FLEET)
+        now_s = int(time.time())
+        rows = {entry: row for row, entry in enumerate(entries)}
+        await self.start_fleet(
+            {_GATEWAYS: entries},
+            world_rows=[rows.get(entry, 0) for entry in range(max(entries) + 1)],
+            init={
+                "broker_host": broker.host,
+                "broker_port": broker.port,
+                "broker_ca": None,
+                "identities": None,
+                "seed": seed,
+                "start_s": now_s,
+                "interval_length_s": None,
+                "primary_host": None,
+            },
+        )
+        still = np.zeros((len(entries), 3))
+        frame = WorldFrame(0, now_s, np.ones(len(entries), dtype=bool), still, still, still, still, still + _NOMINAL_V)
+        await self.fleets[0].advance(now_s, frame.to_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Everything is up. `head` tells what it counted, and settles."""
+
+    fleet: Commissioned
+    group: str
+    interval_s: int
+    store: Database
+    broker: BrokerAccess
+    head: RemoteHead
+    stage: LoadStage
+    reader_url: str | None
+
+    @property
+    def plan_broker(self) -> Broker:
+        tls = self.broker.tls
+        return Broker(
+            self.broker.host,
+            self.broker.port,
+            None if tls is None else str(tls.ca),
+            None if tls is None else str(tls.devices),
+        )
+
+    def reading(self, pause_s: float) -> Reading | None:
+        return None if self.reader_url is None else Reading(self.reader_url, self.store.schema, pause_s)
+
+    def busy_s(self, generators: Sequence[str] = ()) -> dict[str, float]:
+        """Processor time so far, s, of the parts that are processes of this machine."""
+        parts = {
+            "head-end": [HEADEND],
+            "broker": [BROKER],
+            "database": [POSTGRES],
+            "gateways": [_GATEWAYS],
+            "generator": list(generators),
+        }
+        return {part: sum(self.stage.busy_s(name) for name in names) for part, names in parts.items()}
+
+
+@asynccontextmanager
+async def open_stand(
+    stage: LoadStage, choice: FleetChoice, *, meters: int, seed: int, group: str, keep: bool, readers: int
+) -> AsyncIterator[Stand]:
+    """Raises UserError: surroundings, or a fleet that cannot be made."""
+    vendors = Vendors(choice)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(stage.close)
+        await stage.begin()
+        store = await stack.enter_async_context(stage.open_store(schema=f"amilab_{group.lower()}", keep=keep))
+        ports = stack.enter_context(ExitStack())
+        points, places = usage_points(meters)
+        fleet = commission(
+            points, places, vendors.mix, group=group, seed=seed, new_gateway=stage.new_gateway(ports),
+            broker=stage.external_broker,
+        )  # fmt: skip
+        # The generator, too, has a connection for each.
+        require_open_files(fleet.connections + readers + _SPARE_FILES)
+        layout = stage.layout
+        write_network_model(layout.network, points, places)
+        key = write_command_key(layout.command_key)
+        write_shipment(layout.shipment, fleet.meters, group=group, command_public_key=key)
+        broker = await stack.enter_async_context(stage.open_broker(group, fleet))
+        try:
+            gateways = polled(fleet)
+            if gateways:
+                await stage.start_gateways(gateways, broker, seed)
+            await stage.start_head(
+                {"wall_clock": True, "settings": _settings(stage, store, broker, group, vendors.interval_length_s)},
+                int(time.time()),
+            )
+            url = await asyncio.to_thread(reader_role, store) if readers else None
+            yield Stand(fleet, group, vendors.interval_length_s, store, broker, stage.head, stage, url)
+        finally:
+            # Whoever writes must be gone before his schema goes.
+            await stage.stop()
+
+
+def _settings(stage: LoadStage, store: Database, broker: BrokerAccess, group: str, interval_s: int) -> Body:
+    layout = stage.layout
+    settings: Body = {
+        "database_url": store.url,
+        "database_schema": store.schema,
+        "broker_host": broker.host,
+        "broker_port": broker.port,
+        "broker_username": broker.username,
+        "broker_password": broker.password,
+        "client_id": head_end_client(group),
+        "group": group,
+        "shipment": str(layout.shipment),
+        "command_key": str(layout.command_key),
+        "network_model": str(layout.network),
+        "interval_length_s": interval_s,
+        "gap_grace_s": NO_RECOVERY_S,
+    }
+    if broker.tls is not None:
+        settings["broker_ca"] = str(broker.tls.ca)
+        settings["broker_certificate"] = str(broker.tls.head_end / f"{HEAD_END}.pem")
+        settings["broker_host_certificate"] = str(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
+    return settings
+
+
+def reader_role(store: Database) -> str:
+    """A role that may read this schema and nothing else, made anew; the URL with its password.
+
+    Where the user's own role may make none, as in somebody else's database, that one reads: in transactions that can
+    only read.
+    """
+    name, password = f"reader_{secrets.token_hex(4)}", secrets.token_urlsafe(18)
+    role, schema = sql.Identifier(name), sql.Identifier(store.schema)
+    with psycopg.connect(store.url) as connection:
+        may = connection.execute("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
+        if store.embedded is None or may.fetchone() != (True,):
+            return store.url
+        for statement in (
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)),
+            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
+            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, role),
+        ):
+            connection.execute(statement)
+    return psycopg.conninfo.make_conninfo(store.url, user=name, password=password)
+
+
+def busy_s_of(pid: int) -> float:
+    """Processor time of a process and of those below it, s; 0 if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        total = 0.0
+        for each in [process, *process.children(recursive=True)]:
+            times = each.cpu_times()
+            # Of children that have ended, too: PostgreSQL has a process for each connection.
+            total += times.user + times.system + (times.children_user + times.children_system if each == process else 0)
+    except psutil.Error:
+        return 0.0
+    return total
