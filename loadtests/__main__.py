@@ -7,6 +7,12 @@ from pathlib import Path
 
 from locust.main import main
 
-if __name__ == "__main__":
+
+def run() -> None:
+    """Does not return: Locust ends the process."""
     sys.argv[1:1] = ["--locustfile", str(Path(__file__).with_name("locustfile.py"))]
     main()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    run()

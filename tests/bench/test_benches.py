@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import barrier, grid, modbus
+from bench import barrier, grid, modbus, peer
 from bench.__main__ import main
 from bench.report import Result, Spread
 
@@ -26,7 +26,14 @@ async def modbus_result() -> Result:
     return await modbus.measure(rounds=1, gateways=2, boundaries=2)
 
 
-@pytest.mark.parametrize("bench", [grid_result, barrier_result, modbus_result], ids=["grid", "barrier", "modbus"])
+async def peer_result() -> Result:
+    return await peer.measure(rounds=1, count=200)
+
+
+BENCHES = {"grid": grid_result, "barrier": barrier_result, "modbus": modbus_result, "peer": peer_result}
+
+
+@pytest.mark.parametrize("bench", BENCHES.values(), ids=BENCHES)
 async def test_a_bench_gives_figures_and_ratios(bench: Callable[[], object]) -> None:
     result = await bench()  # type: ignore[misc]  # one of the three above
     assert isinstance(result, Result)
@@ -44,7 +51,7 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
-    assert "grid, barrier, modbus, ingest" in capsys.readouterr().err
+    assert "grid, barrier, modbus, peer, ingest" in capsys.readouterr().err
 
 
 def test_a_spread_shows_its_median_first() -> None:
