@@ -53,6 +53,8 @@ class ContainerStage(Stage):
     """Drives the containers of a Compose project. They take their parts by themselves (lab/containers/member.py)."""
 
     gateway_host = "0.0.0.0"  # noqa: S104 - in a network of the project's own
+    parts_beside: Sequence[str] = (GRID,)
+    """Those that are told to stop beside fleets and head-end."""
 
     def __init__(self, project: ComposeProject, run: str, link: LabLink, token: str) -> None:
         settings = project.settings
@@ -206,7 +208,7 @@ class ContainerStage(Stage):
                 async with asyncio.timeout(_STOP_S):
                     await self.link.call(name, "stop")
 
-        await asyncio.gather(*(told(name) for name in [*names, GRID]))
+        await asyncio.gather(*(told(name) for name in [*names, *self.parts_beside]))
         withdraw_plan(self._root / PLAN)
 
     async def save_logs(self, directory: Path) -> None:
