@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import barrier, grid, ingest, modbus, peer
+from bench import barrier, grid, ingest, modbus, peer, timescale
 from bench.report import Result
 
 BENCHES: dict[str, Callable[[], Result]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "barrier": lambda: uvloop.run(barrier.measure()),
     "modbus": lambda: asyncio.run(modbus.measure()),
     "peer": lambda: asyncio.run(peer.measure()),
+    "timescale": lambda: asyncio.run(timescale.measure()),
 }
 INGEST = "ingest"
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = [*BENCHES, INGEST]
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measurements, as ratios taken in one run.")
     parser.add_argument("bench", nargs="*", help=f"{', '.join(known)}; all by default")
-    parser.add_argument("--json", type=Path, help="write the figures of all but ingest to this file")
+    parser.add_argument("--json", type=Path, help="write the figures, but those of ingest, to this file")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.bench if name not in known]
     if unknown:

@@ -8,16 +8,17 @@ import signal
 import sys
 from collections.abc import Coroutine
 from enum import StrEnum
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
+from lab import __version__
 from lab.compose_cli import DIRECTORY as COMPOSE_DIRECTORY
 from lab.compose_cli import app as compose_app
 from lab.compose_cli import project_of
+from lab.db_cli import app as db_app
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
 from lab.loadtest_cli import loadtest
@@ -48,6 +49,7 @@ app = typer.Typer(
 
 
 app.add_typer(compose_app, name="compose")
+app.add_typer(db_app, name="db")
 app.command()(loadtest)
 
 
@@ -59,7 +61,7 @@ def _main() -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(package_version("amilab"))
+    typer.echo(__version__)
 
 
 @app.command()

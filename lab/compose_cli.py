@@ -16,8 +16,7 @@ from lab.refusal import refusals_shown
 
 app = typer.Typer(help="The lab in containers: see compose/README.md.", no_args_is_help=True)
 
-REPOSITORY = Path(__file__).parents[1]
-DIRECTORY = REPOSITORY / "compose"
+DIRECTORY = Path(os.environ.get("AMILAB_COMPOSE_DIRECTORY") or Path(__file__).parents[1] / "compose")
 Directory = Annotated[Path, typer.Option(help="Where compose.yaml is.", file_okay=False)]
 
 

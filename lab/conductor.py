@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lab.barrier import Barrier
+from lab.network_fault import NetworkFault
 from lab.timeline import Action
 
 KILL_WITHIN_S = 0.1
@@ -33,6 +34,12 @@ class Stage(Protocol):
 
     async def bring_back(self, part: str, now_s: int) -> None:
         """Start a killed part; return once it is ready."""
+
+    async def impair(self, part: str, fault: NetworkFault) -> None:
+        """Begin a fault; it ends by itself."""
+
+    async def await_repairs(self) -> None:
+        """Return when every fault has ended."""
 
     async def await_broker(self, now_s: int) -> None:
         """Return once the broker serves, if it is not one that the scenario has killed."""
@@ -69,6 +76,7 @@ async def conduct(
         await _step(barrier, stage, due, now_s, dice)
         progress(now_s)
         if now_s >= end_s:
+            await stage.await_repairs()
             return
         if barrier.out_of_touch:
             asked = time.monotonic()
@@ -85,6 +93,8 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await barrier.quiesce()
         elif action.verb in ("open", "close"):
             await stage.switch(action.verb, action.target)
+        elif action.fault is not None:
+            await stage.impair(action.target, action.fault)
     kills = [action.target for action in due if action.verb == "kill"]
     await (_grant_and_kill(barrier, stage, kills, now_s, dice) if kills else barrier.grant(now_s))
     disturbed = [action for action in due if action.stations]

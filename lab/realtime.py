@@ -71,6 +71,7 @@ class RealTime:
                     due.append(pending.popleft())
                 progress(await self._tell(due))
             await asyncio.gather(*self._returning.values())
+            await self._stage.await_repairs()
         finally:
             for task in self._returning.values():
                 task.cancel()
@@ -82,6 +83,8 @@ class RealTime:
         for action in due:
             if action.verb in ("open", "close"):
                 await self._stage.switch(action.verb, action.target)
+            elif action.fault is not None:
+                await self._stage.impair(action.target, action.fault)
         step = await self._grid.advance(now_s)
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
         self._next_s = now_s + 1

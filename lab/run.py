@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.barrier import Barrier, BarrierStalled
 from lab.conductor import conduct
+from lab.containers.network_faults import require_netem
 from lab.containers.project import ComposeProject
 from lab.containers.stage import ContainerStage
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
@@ -28,7 +29,7 @@ from lab.reaper import Reaper
 from lab.report import LATENCIES, RunEvent, write_report
 from lab.run_directory import link_latest, new_run_directory
 from lab.run_record import write_record
-from lab.scenario import KillEvent, Scenario
+from lab.scenario import KillEvent, NetworkEvent, Scenario
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
@@ -100,6 +101,7 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     :raises PartFailed: a process of the lab ended when it should not have.
     """
     _refuse_kills_of_externals(request)
+    await _check_network_faults(request)
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
@@ -483,6 +485,17 @@ def _refuse_kills_of_externals(request: RunRequest) -> None:
         given = " and ".join(sorted({options[event.part] for event in kills}))
         hint = f"Only an embedded one can be killed: leave out {given}, or the event."
         raise UserError(faults, hint)
+
+
+async def _check_network_faults(request: RunRequest) -> None:
+    events = [event for event in request.scenario.events if isinstance(event, NetworkEvent)]
+    if request.project is not None:
+        if any(event.fault == "delay" for event in events):
+            await require_netem(request.project)
+        return
+    faults = [f"event in line {event.line} disturbs the network of the {event.part}" for event in events]
+    if faults:
+        raise UserError(faults, "Only containers have networks of their own: add --compose, or leave out the event.")
 
 
 def _clock(time_s: float) -> str:

@@ -7,17 +7,19 @@ Times are whole seconds: an instant is an offset from the start (`at_s`) or epoc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from lab.fleet_presets import DEFAULT_PRESET, parse_preset
+from lab.network_fault import LONGEST_S, FaultKind, NetworkFault
 from lab.scenario_times import parse_duration, parse_instant, parse_interval, parse_offset
 
 DurationS = Annotated[int, BeforeValidator(parse_duration)]
 IntervalS = Annotated[int, BeforeValidator(parse_interval)]
 OffsetS = Annotated[int, BeforeValidator(parse_offset)]
 InstantS = Annotated[int, BeforeValidator(parse_instant)]
+Part = Literal["headend", "broker", "database", "fleet", "ingest"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -140,7 +142,7 @@ class KillEvent(_Event):
     """
 
     kind: Literal["kill"]
-    part: Literal["headend", "broker", "database", "fleet", "ingest"]
+    part: Part
     down_s: DurationS = Field(alias="down")
 
     @property
@@ -148,12 +150,41 @@ class KillEvent(_Event):
         return self.at_s + self.down_s
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent
-EVENT_KINDS: dict[str, type[OutageEvent] | type[UplinkLossEvent] | type[RebootEvent] | type[KillEvent]] = {
+class NetworkEvent(_Event):
+    """The containers of a part get a `NetworkFault`. `wall_s`: how long, on the wall clock.
+
+    Of fleets or ingest workers in several containers, the first is hit.
+    """
+
+    kind: Literal["network"]
+    part: Part
+    fault: FaultKind
+    wall_s: Annotated[DurationS, Field(le=LONGEST_S)] = Field(alias="wall")
+    loss: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    delay_ms: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _amount_fits(self) -> Self:
+        for fault, name, value in (("loss", "loss", self.loss), ("delay", "delay_ms", self.delay_ms)):
+            if (self.fault == fault) != (value is not None):
+                needs = "needs" if self.fault == fault else f"is {self.fault!r}, which takes no"
+                raise ValueError(f"fault {needs} {name!r}")
+        return self
+
+    @property
+    def network_fault(self) -> NetworkFault:
+        return NetworkFault(self.fault, self.wall_s, self.loss or 0.0, self.delay_ms or 0)
+
+
+Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent
+EVENT_KINDS: dict[
+    str, type[OutageEvent] | type[UplinkLossEvent] | type[RebootEvent] | type[KillEvent] | type[NetworkEvent]
+] = {
     "outage": OutageEvent,
     "uplink_loss": UplinkLossEvent,
     "reboot": RebootEvent,
     "kill": KillEvent,
+    "network": NetworkEvent,
 }
 
 

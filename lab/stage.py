@@ -17,6 +17,7 @@ from lab.commissioning import Commissioned, processes
 from lab.ingest_totals import IngestTotals
 from lab.layout import Layout
 from lab.link import TOKEN_VARIABLE, Body, LabLink
+from lab.network_fault import NetworkFault
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
 from lab.services.external import await_broker
@@ -144,6 +145,14 @@ class Stage(ABC):
         """Start a killed part; return once it is ready."""
 
     @abstractmethod
+    async def impair(self, part: str, fault: NetworkFault) -> None:
+        """Begin a fault of a part's network, which ends by itself."""
+
+    @abstractmethod
+    async def await_repairs(self) -> None:
+        """Return when every fault has ended."""
+
+    @abstractmethod
     async def await_broker(self, now_s: int) -> None:
         """Return once a broker serves that the scenario has not killed."""
 
@@ -254,6 +263,12 @@ class LocalStage(Stage):
             await self._start(member.name, FLEET if part == FLEET else HEADEND)
             member.absent = False
             await member.join_at(now_s)
+
+    async def impair(self, part: str, fault: NetworkFault) -> None:
+        raise AssertionError(f"{part}, {fault.label}: processes have no network of their own, refused before the run")
+
+    async def await_repairs(self) -> None:
+        """There is nothing to repair."""
 
     async def stop(self) -> None:
         await self._supervisor.stop_all()

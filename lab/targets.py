@@ -10,7 +10,7 @@ import numpy as np
 from lab.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.errors import UserError
 from lab.link import LabLink
-from lab.scenario import Event, KillEvent, OutageEvent, RebootEvent, Scenario, UplinkLossEvent
+from lab.scenario import Event, KillEvent, NetworkEvent, OutageEvent, RebootEvent, Scenario, UplinkLossEvent
 from lab.timeline import Disturbance
 
 MOMENTARY_S = 300
@@ -102,6 +102,10 @@ async def choose_targets(
         elif isinstance(event, KillEvent):
             label = f"SIGKILL: {event.part}, back after {event.down_s:,} s"
             chosen[index] = Disturbance("kill", label, from_s, from_s + event.down_s, event.part)
+        elif isinstance(event, NetworkEvent):
+            fault = event.network_fault
+            label = f"network: {event.part}, {fault.label}"
+            chosen[index] = Disturbance("network", label, from_s, from_s, event.part, fault=fault)
     if faults:
         raise UserError(faults, "Change the events' `select`, or choose another feeder.")
     return [chosen[index] for index in sorted(chosen)]

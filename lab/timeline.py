@@ -6,32 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return"]
+from lab.network_fault import NetworkFault
+
+Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return", "impair"]
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something to do at the simulated instant `at_s` [epoch s].
 
-    `target` is a device of the grid (open, close), or a part (kill, return); `stations` are meters or collectors.
+    `target` is a device of the grid (open, close), or a part (kill, return, impair); `stations` are meters or
+    collectors.
     """
 
     at_s: int
     verb: Verb
     target: str = ""
     stations: Sequence[str] = ()
+    fault: NetworkFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
     """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
 
-    kind: Literal["outage", "uplink_loss", "reboot", "kill"]
+    kind: Literal["outage", "uplink_loss", "reboot", "kill", "network"]
     label: str
     from_s: int
     until_s: int
     target: str = ""
     stations: Sequence[str] = ()
+    fault: NetworkFault | None = None
 
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
@@ -43,6 +48,7 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "uplink_loss": ("lose_uplink", "restore_uplink"),
     "reboot": ("reboot", None),
     "kill": ("kill", "return"),
+    "network": ("impair", None),
 }
 
 
@@ -52,7 +58,7 @@ def actions(disturbances: Sequence[Disturbance]) -> list[Action]:
     ended: list[Action] = []
     for disturbance in disturbances:
         first, last = _VERBS[disturbance.kind]
-        begun.append(Action(disturbance.from_s, first, disturbance.target, disturbance.stations))
+        begun.append(Action(disturbance.from_s, first, disturbance.target, disturbance.stations, disturbance.fault))
         if last is not None:
             ended.append(Action(disturbance.until_s, last, disturbance.target, disturbance.stations))
     return sorted([*ended, *begun], key=lambda action: action.at_s)

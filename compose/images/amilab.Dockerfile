@@ -1,4 +1,4 @@
-# The lab's own images: grid, meters, headend, locust (targets). Built from the root of the repository.
+# The lab's own images: grid, meters, headend, lab, locust (targets). Built from the root of the repository.
 # BASE has Python 3.13, or is Debian 13, from whose packages it then comes.
 ARG BASE=python:3.13-slim-trixie
 
@@ -45,7 +45,7 @@ ENV PYTHONPATH=/opt/amilab PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OPENBLAS
     MPLCONFIGDIR=/tmp USER=amilab HOME=/tmp
 WORKDIR /opt/amilab
 USER 10001:10001
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD test $(( $(date +%s) - $(stat -c %Y /tmp/heartbeat) )) -lt 60
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.containers.member"]
 
@@ -72,3 +72,21 @@ COPY loadtests/ loadtests/
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD test -n "$(find /state/loadtest/load/progress -name "$(hostname)-*" -mmin -1)"
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "loadtests"]
+
+# The command `amilab` for machines that have nothing but Docker (compose/amilab runs it), and the tools that disturb
+# other containers' networks.
+FROM part AS lab
+USER 0
+RUN set -eu; \
+    apt-get update -qq; \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        docker-cli docker-compose iptables iproute2 >/dev/null; \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+COPY grid/ grid/
+COPY meters/ meters/
+COPY headend/ headend/
+COPY lab/ lab/
+COPY loadtests/ loadtests/
+HEALTHCHECK NONE
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.cli"]
+CMD ["--help"]

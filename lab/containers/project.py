@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,6 @@ from lab.containers.docker import docker, docker_json
 from lab.containers.settings import ComposeSettings
 from lab.errors import UserError
 
-METERING = "metering"
-LAB = "lab"
 _READY_POLL_S = 0.3
 _READY_S = 180.0
 
@@ -52,7 +52,7 @@ class ComposeProject:
     async def up(self, services: Sequence[str], scale: Mapping[str, int] | None = None) -> None:
         """Start these services, and no others, with so many containers; what runs as it should is left running."""
         scales = [part for name, count in (scale or {}).items() for part in ("--scale", f"{name}={count}")]
-        await self.compose("up", "--detach", "--no-build", "--no-deps", *scales, *services)
+        await self.compose("up", "--detach", "--no-build", "--pull", "never", "--no-deps", *scales, *services)
         # What failed again and again before, Docker leaves alone for up to a minute.
         waiting = [
             found.id for name in services for found in await self.containers(name) if found.state == "restarting"
@@ -84,6 +84,9 @@ class ComposeProject:
             f"label=com.docker.compose.project={self.settings.project}",
             "--filter",
             f"label=com.docker.compose.service={service}",
+            "--filter",
+            # Compose labels the images that it builds as well, and so whatever else is run from them.
+            "label=com.docker.compose.oneoff=False",
             "--format",
             '{{.ID}}\t{{.Names}}\t{{.Label "com.docker.compose.container-number"}}\t{{.State}}\t{{.Status}}',
         )
@@ -105,6 +108,16 @@ class ComposeProject:
             )
         return sorted(found, key=lambda container: container.number)
 
+    async def out_of_memory(self, since_s: float) -> list[str]:
+        """The containers in which the kernel had to kill something since then [epoch s], for want of memory."""
+        said = await docker(
+            "events",
+            *("--since", f"{since_s:.3f}", "--until", f"{time.time():.3f}"),
+            *("--filter", "event=oom", "--filter", f"label=com.docker.compose.project={self.settings.project}"),
+            *("--format", "{{.Actor.Attributes.name}}"),
+        )
+        return sorted(set(said.split()))
+
     async def last_words(self, container: Container) -> list[str]:
         """The last lines that a container wrote."""
         return (await docker("logs", "--tail", "20", container.name, merge=True)).splitlines()
@@ -125,20 +138,29 @@ class ComposeProject:
     async def unpause(self, container: str) -> None:
         await docker("unpause", container)
 
-    async def unplug(self, container: str, network: str = METERING) -> Plug:
-        """Take a container off a network; what puts it back as it was."""
+    async def plugged(self, container: str, network: str) -> Plug:
+        """How a container is on a network. Raises UserError: it is not."""
         name = f"{self.settings.project}_{network}"
         inspected = await docker_json("inspect", "--format", "{{json .NetworkSettings.Networks}}", container)
         if name not in inspected:
             raise UserError(f"{container} is not on the network {name}")
-        plug = Plug(container, name, inspected[name]["IPAddress"], tuple(inspected[name]["Aliases"] or ()))
-        await docker("network", "disconnect", "--force", name, container)
-        return plug
+        found = inspected[name]
+        return Plug(container, name, found["IPAddress"], found["IPPrefixLen"], tuple(found["Aliases"] or ()))
+
+    async def unplug(self, plug: Plug) -> None:
+        """Take a container off a network."""
+        await docker("network", "disconnect", "--force", plug.network, plug.container)
 
     async def plug(self, plug: Plug) -> None:
         """Put a container back, with the address and the names that it had."""
         aliases = [part for alias in plug.aliases for part in ("--alias", alias)]
         await docker("network", "connect", "--ip", plug.address, *aliases, plug.network, plug.container)
+
+    async def image(self, service: str) -> str:
+        """The name of the image of a service."""
+        config = json.loads(await self.compose("config", "--format", "json", service))
+        name: str = config["services"][service]["image"]
+        return name
 
     async def execute(self, service: str, *command: str) -> str:
         """What a command prints in the first container of a service."""
@@ -160,4 +182,5 @@ class Plug:
     container: str
     network: str
     address: str
+    prefix_length: int
     aliases: tuple[str, ...]

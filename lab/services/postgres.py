@@ -94,13 +94,17 @@ class EmbeddedPostgres:
         supervisor: Supervisor,
         binaries: PostgresBinaries | None = None,
         *,
+        load_timescaledb: bool = True,
         more_settings: str = "",
     ) -> None:
-        """:param more_settings: lines of postgresql.conf beside those of `settings`."""
+        """:param load_timescaledb: if the server has it.
+        :param more_settings: lines of postgresql.conf beside those of `settings`.
+        """
         self._work = work_directory
         self._data = work_directory / "pgdata"
         self._supervisor = supervisor
         self._binaries = binaries or find_binaries()
+        self._load_timescaledb = load_timescaledb
         self._more_settings = more_settings
         self._identity = unprivileged_identity()
         self._reserved = ReservedPort()
@@ -130,7 +134,7 @@ class EmbeddedPostgres:
                 connection, "SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb'"
             )
         self.version = f"PostgreSQL {full.split()[0]}"
-        self.timescaledb = offered[0]
+        self.timescaledb = offered[0] if self._load_timescaledb else None
         if self.timescaledb is not None:
             with (self._data / "postgresql.conf").open("a") as configuration:
                 configuration.write("shared_preload_libraries = 'timescaledb'\ntimescaledb.telemetry_level = off\n")

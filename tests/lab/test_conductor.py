@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lab.barrier import Barrier, FleetRound, GridStep, HeadRound
 from lab.conductor import conduct
+from lab.network_fault import NetworkFault
 from lab.timeline import Action, Disturbance, actions
 
 
@@ -48,6 +49,12 @@ class Recorder:
 
     async def bring_back(self, part: str, now_s: int) -> None:
         self.log.append(("return", part))
+
+    async def impair(self, part: str, fault: NetworkFault) -> None:
+        self.log.append(("impair", part, fault))
+
+    async def await_repairs(self) -> None:
+        """They end at once."""
 
     async def await_broker(self, now_s: int) -> None:
         self.log.append(("await broker", now_s))
@@ -100,6 +107,12 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
     # A device opens before the grid's grant of that instant, and a kill falls after it has begun.
     assert recorder.log.index(("open", "transformer T1")) < recorder.log.index(("grid", 100))
     assert recorder.log.index(("kill", "headend")) > recorder.log.index(("grid", 900))
+
+
+async def test_a_network_fault_is_there_before_the_traffic_of_its_instant() -> None:
+    fault = NetworkFault("loss", 5, loss=0.2)
+    recorder = await conduct_recorded(actions([Disturbance("network", "", 900, 900, "ingest", fault=fault)]), 1800)
+    assert recorder.log.index(("impair", "ingest", fault)) < recorder.log.index(("grid", 900))
 
 
 async def test_a_speed_limit_holds_back_and_changes_nothing_else() -> None:

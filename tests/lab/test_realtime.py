@@ -9,6 +9,7 @@ import pytest
 
 from lab.barrier import FleetRound, GridStep
 from lab.errors import UserError
+from lab.network_fault import NetworkFault
 from lab.realtime import CONNECT_LIMIT_S, RealTime
 from lab.timeline import Action, Disturbance, actions
 
@@ -51,6 +52,12 @@ class Toy:
     async def disturb(self, verb: str, serials: Sequence[str]) -> None:
         self.log.append((verb, tuple(serials), self.now_s))
 
+    async def impair(self, part: str, fault: NetworkFault) -> None:
+        self.log.append(("impair", part, self.now_s))
+
+    async def await_repairs(self) -> None:
+        """They end at once."""
+
     async def say_farewell(self, part: str) -> None:
         self.log.append(("farewell", part))
 
@@ -74,6 +81,7 @@ async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_
             Disturbance("outage", "", 102, 104, "service 7"),
             Disturbance("uplink_loss", "", 103, 105, stations=["A"]),
             Disturbance("kill", "", 103, 105, "broker"),
+            Disturbance("network", "", 105, 105, "fleet", fault=NetworkFault("pause", 5)),
         ]
     )
     seen: list[int] = []
@@ -84,7 +92,8 @@ async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_
     assert [entry[1] for entry in toy.log if entry[0] == "fleet"] == [*range(100, 107)]
     assert seen == [*range(102, 107)]
     assert toy.log.index(("open", "service 7")) + 1 == toy.log.index(("grid", 102)), "dark from that second on"
-    assert [entry for entry in toy.log if entry[0] not in ("grid", "fleet", "open")] == [
+    assert toy.log.index(("impair", "fleet", 104)) < toy.log.index(("grid", 105))
+    assert [entry for entry in toy.log if entry[0] not in ("grid", "fleet", "open", "impair")] == [
         ("lose_uplink", ("A",), 103),
         ("farewell", "broker"),
         ("kill", "broker", 103),

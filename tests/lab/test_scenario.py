@@ -51,6 +51,10 @@ def event(**keys: object) -> str:
     return "[[event]]\n" + "".join(f"{name} = {value}\n" for name, value in keys.items())
 
 
+def network(**keys: object) -> str:
+    return event(**{"at": '"01:00:00"', "kind": '"network"', "part": '"fleet"', "wall": '"5s"', **keys})
+
+
 def test_quickstart_has_what_the_lab_promises():
     scenario = load_scenario("quickstart")
     assert (scenario.name, scenario.duration_s, scenario.settle_s) == ("quickstart", 86_400, 3_600)
@@ -187,6 +191,12 @@ def test_every_fault_is_listed_with_its_line():
         (event(at="01:00:00", kind='"reboot"', select="{ meters = 1 }", line="9"), "'line' is unknown"),
         (event(at="01:00:00", kind='"kill"', part='"grid"', down='"1h"'), "'broker', 'database', 'fleet' or 'ingest'"),
         (event(at="01:00:00", kind='"kill"', part='"broker"', down='"0s"'), "longer than 0 s"),
+        (network(fault='"loss"'), "fault needs 'loss'"),
+        (network(fault='"loss"', loss="1.5"), "'loss' is 1.5"),
+        (network(fault='"pause"', loss="0.5"), "fault is 'pause', which takes no 'loss'"),
+        (network(fault='"delay"'), "fault needs 'delay_ms'"),
+        (network(fault='"cut"'), "'disconnect', 'pause', 'loss' or 'delay'"),
+        (network(fault='"pause"', wall='"2min"'), "'wall' is"),
         (event(at='"24:00"', kind='"kill"', part='"broker"', down='"1s"'), "begins at 24:00:00"),
         (event(at="01:00:00.5", kind='"kill"', part='"broker"', down='"1s"'), "not an offset"),
     ],
@@ -232,8 +242,11 @@ def test_syntax_errors_have_their_line():
 def test_an_unknown_name_lists_the_bundled_ones():
     with pytest.raises(UserError) as error:
         load_scenario("quickstrat")
-    assert error.value.hint == "Bundled scenarios: acceptance, containers, quickstart. Did you mean 'quickstart'?"
-    assert bundled_scenarios() == ["acceptance", "quickstart"]
+    assert (
+        error.value.hint
+        == "Bundled scenarios: acceptance, bad-network, containers, quickstart. Did you mean 'quickstart'?"
+    )
+    assert bundled_scenarios() == ["acceptance", "bad-network", "containers", "quickstart"]
 
 
 def test_files_that_cannot_be_read(tmp_path):
