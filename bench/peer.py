@@ -1,4 +1,4 @@
-"""The head-end beside the plain writer that one would write first: paho, json, and psycopg's `execute` for each message.
+"""The head-end beside the writer that one would write first: paho, json, and psycopg's `execute` for each message.
 
 The same messages wait with the same broker, and go into tables of the same form in the same database
 (`python -m bench peer`). The plain writer commits each row before its message is acknowledged, as the head-end does its
@@ -48,7 +48,7 @@ _COLUMNS = {
     "voltage_l1_v": "32.7.0", "voltage_l2_v": "52.7.0", "voltage_l3_v": "72.7.0", "status": "96.10.1",
 }  # fmt: skip
 _INSERT = (
-    f"INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,"  # noqa: S608  # constants
+    "INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,"
     f" {', '.join(_COLUMNS)}, revision, quality, origin) VALUES (%s, %s, %s::timestamptz - %s * interval '1 second',"
     f" %s, now(), now(), {', '.join('%s' for _ in _COLUMNS)}, 0, 0, 0) ON CONFLICT DO NOTHING"
 )

@@ -93,7 +93,9 @@ def migrate(database_url: str, schema: str, *, retention_days: int | None = None
             if connection.execute("SELECT to_regnamespace(%s)", [schema]).fetchone() == (None,):
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
             _apply(connection, schema)
-            return set_up(connection, retention_days=retention_days)
+            features = set_up(connection, retention_days=retention_days)
+            connection.execute((resources.files("headend") / "grants.sql").read_bytes())
+            return features
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         raise classify(error, database_url) from error
 

@@ -21,6 +21,7 @@ from headend.metrics import Metrics
 from headend.modbus.poller import Poller
 from headend.mqtt import MqttLink, Session
 from headend.outages.model import NetworkModel, read_network_model
+from headend.outages.publish import publish_network
 from headend.outages.watch import OutageWatch
 from headend.record import Recorder, communication_states
 from headend.recovery import Ask, BackOff, Recovery
@@ -102,6 +103,8 @@ class HeadEnd:
         self._recovery = await self._database.run(load)
         self._outages = OutageWatch(settings, model, self._devices, self._database, self.metrics)
         if self._role.follows:
+            if settings.network_model is not None:
+                await self._database.run(lambda connection: publish_network(connection, model))
             await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
         online = await self._database.run(communication_states)
         recorder = Recorder(self._recovery, self._outages, online)

@@ -18,6 +18,7 @@ from lab import __version__
 from lab.compose_cli import DIRECTORY as COMPOSE_DIRECTORY
 from lab.compose_cli import app as compose_app
 from lab.compose_cli import project_of
+from lab.dashboards_cli import app as dashboards_app
 from lab.db_cli import app as db_app
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
@@ -50,6 +51,7 @@ app = typer.Typer(
 
 app.add_typer(compose_app, name="compose")
 app.add_typer(db_app, name="db")
+app.add_typer(dashboards_app, name="dashboards")
 app.command()(loadtest)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet_table import write_fleet_table
 from lab.headend_export import export_results
+from lab.historian import Historian
 from lab.link import Body, PartGone
 from lab.progress import RunProgress
 from lab.realtime import RealTime
@@ -36,9 +37,9 @@ from lab.shipment import write_command_key, write_shipment
 from lab.stage import BROKER, DATABASE, GRID, LocalStage, Stage
 from lab.stored_source import StoredSource
 from lab.supervisor import Supervisor
-from lab.surroundings import BrokerAccess, Database, Externals, check_externals
+from lab.surroundings import BrokerAccess, Database, Externals, check_externals, show_run
 from lab.targets import choose_targets
-from lab.timeline import Disturbance, actions
+from lab.timeline import Action, Disturbance, actions
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
 from lab.verdict.verdict import Verdict, judge_run
 
@@ -225,7 +226,7 @@ class Run:
                     disturbances = await self._begin_in_real_time(stack, real_time, plan, disturbances, broker)
                 began = time.monotonic()
                 with self.progress.simulated_time(self.start_s, self.settled_s):
-                    await self._live(disturbances, real_time)
+                    await self._live(disturbances, real_time, await self._begin_history(stack, store))
                 wall_s = time.monotonic() - began
                 with self.progress.step("collecting truth, journal and what was stored"):
                     rejected = await self._collect(store, plan)
@@ -405,20 +406,38 @@ class Run:
             interval_length_s=self.vendors.interval_length_s,
         )
 
-    async def _live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None) -> None:
+    async def _begin_history(self, stack: AsyncExitStack, store: Database | ExternalStore) -> Historian | None:
+        """What looks at our head-end's schema sees it from now on, and what SCADA measures with it."""
+        if not isinstance(store, Database):
+            return None
+        await asyncio.to_thread(show_run, store)
+        historian = Historian(self.stage.link, GRID, store.url, store.schema, start_s=self.origin_s)
+        stack.push_async_callback(historian.cancel)
+        return historian
+
+    async def _live(
+        self, disturbances: Sequence[Disturbance], real_time: RealTime | None, historian: Historian | None
+    ) -> None:
         told = {d.from_s: d for d in disturbances}
         planned = actions(disturbances)
         end_s = self.settled_s
 
         def at(now_s: int) -> None:
             self.progress.at(now_s)
+            if historian is not None:
+                historian.hear(now_s)
             for from_s in [instant for instant in told if instant <= now_s]:
                 self.progress.news(f"{datetime.fromtimestamp(from_s, UTC):%H:%M:%S} {told.pop(from_s).label}")
 
-        stage = self.stage
         if real_time is not None:
             await real_time.until(end_s, planned, progress=at)
-            return
+        else:
+            await self._in_lockstep(planned, at)
+        if historian is not None:
+            await historian.finish()
+
+    async def _in_lockstep(self, planned: Sequence[Action], at: Callable[[int], None]) -> None:
+        stage = self.stage
         barrier = Barrier(stage.grid, stage.fleets, stage.head)
         try:
             await conduct(
@@ -426,7 +445,7 @@ class Run:
                 stage,
                 planned,
                 start_s=self.start_s,
-                end_s=end_s,
+                end_s=self.settled_s,
                 seed=self.scenario.seed,
                 speed=self.request.speed,
                 progress=at,

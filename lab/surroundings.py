@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from dashboards.roles import show_schema
 from lab.commissioning import Commissioned
 from lab.errors import UserError
 from lab.pki import Authority
@@ -178,6 +179,15 @@ async def open_broker(
         yield BrokerAccess(broker.host, broker.port, head.username, head.password, broker.version, broker, tls)
     finally:
         broker.close()
+
+
+def show_run(store: Database) -> None:
+    """Let Grafana, or whoever else has dashboards' roles, see the schema of this run. Nothing to do without the roles.
+
+    :raises psycopg.OperationalError: the database is away.
+    """
+    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
+        show_schema(connection, store.schema)
 
 
 async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:

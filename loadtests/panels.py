@@ -1,30 +1,60 @@
-"""The SQL that readers of dashboards run, over the last day."""
+"""The SQL that readers of dashboards run: that of every panel that shows no single household, over the last day."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-# Until the catalogue of dashboards is merged, what its panels are about.
-_SQL = {
-    "operations / reads": (
-        "SELECT date_bin('15 minutes', received_at, 'epoch') AS time, count(*) FROM interval_reading"
-        " WHERE interval_start > now() - interval '1 day' GROUP BY 1 ORDER BY 1"
-    ),
-    "operations / dead letters": "SELECT reason, count(*) FROM dead_letter GROUP BY 1",
-    "outages / open": "SELECT * FROM outage_report WHERE status = 'open'",
-    "meter / last": "SELECT * FROM last_reading ORDER BY interval_start LIMIT 20",
-}
+from dashboards.catalogue import DASHBOARDS
+from dashboards.macros import expand, interval_for
+from dashboards.model import Dashboard
+
+SHOWN = timedelta(days=1)
+_POINTS = 300
+"""That a panel has room for."""
+
+Ask = Callable[[str], Sequence[tuple[object, ...]]]
+"""Runs a query and gives its rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """A panel with its variables chosen."""
+
     name: str
     sql: str
+    variables: tuple[tuple[str, str], ...] = ()
 
-    def text(self, _now_s: float) -> str:
-        """As it is to be run at this instant."""
-        return self.sql
+    def text(self, now_s: float) -> str:
+        """As Grafana would send it at this instant."""
+        now = datetime.fromtimestamp(now_s, UTC)
+        return expand(
+            self.sql,
+            from_time=now - SHOWN,
+            to_time=now,
+            interval=interval_for(now - SHOWN, now, _POINTS),
+            variables=dict(self.variables),
+        )
 
 
-def queries() -> list[Query]:
-    return [Query(name, sql) for name, sql in _SQL.items()]
+def queries(ask: Ask, reader: int) -> list[Query]:
+    """All panels, where each reader looks at a transformer of his own; without what there is nothing to choose for."""
+    found = []
+    for dashboard in DASHBOARDS:
+        if dashboard.households:
+            continue
+        chosen = _chosen(dashboard, ask, reader)
+        if chosen is not None:
+            found += [Query(panel.title, panel.sql, chosen) for panel in dashboard.panels]
+    return found
+
+
+def _chosen(dashboard: Dashboard, ask: Ask, reader: int) -> tuple[tuple[str, str], ...] | None:
+    chosen = []
+    for variable in dashboard.variables:
+        values = variable.options or [str(row[0]) for row in ask(variable.sql or "")]
+        if not values:
+            return None
+        chosen.append((variable.name, values[reader % len(values)]))
+    return tuple(chosen)

@@ -25,7 +25,12 @@ from lab.services.broker_config import (
 
 UNPRIVILEGED = 10_001
 """Whom our containers run as when root made the project; else as whoever made it."""
-PASSWORDS = ("database_password", "grafana_admin_password", "grafana_database_password")
+PASSWORDS = (
+    "database_password",
+    "grafana_admin_password",
+    "grafana_database_password",
+    "grafana_households_password",
+)
 AUTHORITY = "ca.key"
 """In secrets/: the certificate authority, key and certificate. It never leaves this machine."""
 MOST_CLIENTS = 20_000

@@ -15,6 +15,8 @@ from lab.verdict.context import Host
 from lab.verdict.criteria import Criterion, CriterionResult
 
 SCHEMA_VERSION = 1
+SYSTEM = ("head-end", "broker", "database")
+"""The parts that are under load."""
 _END_TO_END = "end-to-end rule: an acknowledged read is never lost, doubled or changed"
 _OBJECTIVE = "the load test's objectives"
 _COUNTS = "client, head-end and database count the same readings"
@@ -71,7 +73,7 @@ class GeneratorView:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Everything that a load test found. `busy_cores`: of processes, by what they are; `clock`: see lab.loadtest.stored."""
+    """Everything that a load test found. `busy_cores`: by part; `clock`: see lab/loadtest/stored.py."""
 
     shape: str
     meters: int

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lab.loadtest.judgement import LoadVerdict, Word, judge
+from lab.loadtest.judgement import SYSTEM, LoadVerdict, Word, judge
 from lab.loadtest.loads import reported_share
 from lab.loadtest.outputs import BANNERS, write_samples
 from lab.loadtest.page import REPORT, facts, render
@@ -29,7 +29,6 @@ from loadtests.shapes import Shape
 
 WARM_S = 5.0
 """Users connect at the beginning of a step; what they publish meanwhile is not asked how long it took."""
-SYSTEM = ("head-end", "broker", "database")
 EXIT_FOUND, EXIT_BELOW, EXIT_INVALID = 0, 1, 4
 
 
@@ -183,12 +182,13 @@ def write_knee(directory: Path, knee: Knee, samples: Sequence[Sample]) -> Path:
     document = json.dumps(knee.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     (directory / "knee.json").write_text(document + "\n", encoding="utf-8")
     write_samples(directory, samples)
+    measured = [step for step in knee.steps if math.isfinite(step.p95_ms)]
     plots = [
         XY(
             "latency", "Latency against throughput", "readings/s stored", "ms from publish to commit",
             (
-                Line("95 %", "l-headend", [(s.stored_per_s, s.p95_ms) for s in knee.steps if s.p95_ms == s.p95_ms], dots=True),
-                Line("50 %", "l-database", [(s.stored_per_s, s.p50_ms) for s in knee.steps if s.p50_ms == s.p50_ms], dots=True),
+                Line("95 %", "l-headend", [(s.stored_per_s, s.p95_ms) for s in measured], dots=True),
+                Line("50 %", "l-database", [(s.stored_per_s, s.p50_ms) for s in measured], dots=True),
             ),
             level=(knee.limit_ms, f"objective {knee.limit_ms:,g} ms"),
             height=320,
@@ -196,8 +196,8 @@ def write_knee(directory: Path, knee: Knee, samples: Sequence[Sample]) -> Path:
         XY(
             "cores", "Cores kept busy", "readings/s stored", "cores",
             tuple(
-                Line(part, f"l-{class_}", [(s.stored_per_s, s.busy_cores.get(part, 0.0)) for s in knee.steps], dots=True)
-                for part, class_ in (("head-end", "headend"), ("database", "database"), ("broker", "ack"))
+                Line(part, class_, [(s.stored_per_s, s.busy_cores.get(part, 0.0)) for s in knee.steps], dots=True)
+                for part, class_ in (("head-end", "l-headend"), ("database", "l-database"), ("broker", "l-ack"))
             ),
             height=320,
         ),

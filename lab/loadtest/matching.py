@@ -38,7 +38,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """`lost`: (meter, number) acknowledged and not stored. `latency_s`, `published_s`: of those published and stored."""
+    """`lost`: (meter, number) acknowledged and not stored. `published_s`, `committed_s`: of those that are stored."""
 
     published: int
     acknowledged: int

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lab.loadtest.judgement import LoadVerdict, Word
+from lab.loadtest.judgement import SYSTEM, LoadVerdict, Word
 from lab.loadtest.page import write_page
 from lab.loadtest.samples import Sample
 from lab.verdict.criteria import CriterionResult
@@ -50,7 +50,7 @@ def write_samples(directory: Path, samples: Sequence[Sample]) -> None:
 
 
 def figure(result: CriterionResult) -> str:
-    """A criterion's value; shares are cut, times rounded up: what missed its target must not look as if it had met it."""
+    """A criterion's value. Shares are cut, times rounded up: what missed its target must not look as if it met it."""
     if math.isnan(result.value):
         return "not measured"
     if result.id.endswith("_share"):
@@ -121,11 +121,11 @@ def summary(verdict: LoadVerdict, *, report: str) -> RenderableType:
             result.criterion.target_text,
         )  # fmt: skip
     counts = Text(
-        f"{found.published:,} published  {found.acknowledged:,} acknowledged  {measured.headend.rows:,} by the head-end  "
-        f"{found.stored:,} in the database  {len(found.lost):,} lost"
+        f"client {found.published:,} ({found.acknowledged:,} acknowledged)  head-end {measured.headend.rows:,}  "
+        f"database {found.stored:,}  lost {len(found.lost):,}"
     )
-    cores = ", ".join(f"{part} {share:.2f}" for part, share in measured.busy_cores.items() if share)
-    pace = Text(f"{measured.rows_per_s:,.0f} readings/s; cores busy: {cores}", style="dim")
+    cores = ", ".join(f"{part} {share:.2f}" for part, share in measured.busy_cores.items() if part in SYSTEM)
+    pace = Text(f"{measured.rows_per_s:,.0f} readings/s; cores: {cores}", style="dim")
     lines: list[RenderableType] = [banner, table, counts, pace, client_table(verdict)]
     lines.append(Text.from_markup(f"report: [bold]{escape(report)}[/bold]"))
     return Group(*lines)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 import psycopg
-from psycopg import sql
 
+from dashboards.roles import ROLES, create_roles
 from grid.world import WorldFrame
 from lab.commissioning import Commissioned, commission
 from lab.fleet_plan import Vendors
@@ -142,6 +142,7 @@ async def open_stand(
         stack.push_async_callback(stage.close)
         await stage.begin()
         store = await stack.enter_async_context(stage.open_store(schema=f"amilab_{group.lower()}", keep=keep))
+        url = await asyncio.to_thread(reader_url, store) if readers else None
         ports = stack.enter_context(ExitStack())
         points, places = usage_points(meters)
         fleet = commission(
@@ -163,7 +164,6 @@ async def open_stand(
                 {"wall_clock": True, "settings": _settings(stage, store, broker, group, vendors.interval_length_s)},
                 int(time.time()),
             )
-            url = await asyncio.to_thread(reader_role, store) if readers else None
             yield Stand(fleet, group, vendors.interval_length_s, store, broker, stage.head, stage, url)
         finally:
             # Whoever writes must be gone before his schema goes.
@@ -194,25 +194,17 @@ def _settings(stage: LoadStage, store: Database, broker: BrokerAccess, group: st
     return settings
 
 
-def reader_role(store: Database) -> str:
-    """A role that may read this schema and nothing else, made anew; the URL with its password.
+def reader_url(store: Database) -> str:
+    """Where dashboards are read, by a role that may only read; to be asked before the head-end gives it its rights.
 
-    Where the user's own role may make none, as in somebody else's database, that one reads: in transactions that can
-    only read.
+    In somebody else's database the user's own role reads, in transactions that can only read.
     """
-    name, password = f"reader_{secrets.token_hex(4)}", secrets.token_urlsafe(18)
-    role, schema = sql.Identifier(name), sql.Identifier(store.schema)
+    if store.embedded is None:
+        return store.url
+    password = secrets.token_urlsafe(18)
     with psycopg.connect(store.url) as connection:
-        may = connection.execute("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
-        if store.embedded is None or may.fetchone() != (True,):
-            return store.url
-        for statement in (
-            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)),
-            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
-            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, role),
-        ):
-            connection.execute(statement)
-    return psycopg.conninfo.make_conninfo(store.url, user=name, password=password)
+        create_roles(connection, password=password, households_password=secrets.token_urlsafe(18))
+    return psycopg.conninfo.make_conninfo(store.url, user=ROLES[0], password=password)
 
 
 def busy_s_of(pid: int) -> float:

@@ -26,7 +26,7 @@ _FOR_EVER_S = 3600.0
 
 
 class Scheduled(User):
-    """Open loop: a duty waits for its instant, never for the answer to another. `desk` is there before the first user."""
+    """Open loop: a duty waits for its instant, never for the answer to another. `desk` is set before all users."""
 
     abstract = True
     desk: Desk

@@ -19,11 +19,13 @@ class Reader(Scheduled):
         reading = self.desk.plan.reading
         assert reading is not None, "readers come with a place to read"
         self._reading = reading
-        self._queries = panels.queries()
         self._number = self.desk.leases.take([f"reader-{number}" for number in range(self.desk.plan.readers)])
         self._connection = psycopg.connect(
-            reading.url, autocommit=True, options=f"-c search_path={reading.schema} -c default_transaction_read_only=on"
+            reading.url,
+            autocommit=True,
+            options=f"-c search_path={reading.schema},public -c default_transaction_read_only=on",
         )
+        self._queries = panels.queries(self._rows, self._number)
 
     def duties(self, from_s: float) -> Iterator[Duty]:
         return duties.of_reader(self._number, self._reading.pause_s, self.desk.plan.rhythm, from_s)
@@ -33,11 +35,14 @@ class Reader(Scheduled):
         query = self._queries[(duty.first + self._number) % len(self._queries)]
         place = self.desk.enter(duty)
         try:
-            rows = self._connection.execute(query.text(time.time())).fetchall()
+            rows = self._rows(query.text(time.time()))
         except psycopg.Error as error:
             self.failed(query.name, error, NAMES[Kind.QUERY][0])
         else:
             self.done(duty, place, len(rows))
+
+    def _rows(self, query: str) -> list[tuple[object, ...]]:
+        return self._connection.execute(query.encode()).fetchall()
 
     def leave(self) -> None:
         if hasattr(self, "_number"):
