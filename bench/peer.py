@@ -47,6 +47,7 @@ _COLUMNS = {
     "import_power_w": "1.7.0", "export_power_w": "2.7.0",
     "voltage_l1_v": "32.7.0", "voltage_l2_v": "52.7.0", "voltage_l3_v": "72.7.0", "status": "96.10.1",
 }  # fmt: skip
+# ruff: noqa: S608 - the statement is put together from the constants above
 _INSERT = (
     "INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,"
     f" {', '.join(_COLUMNS)}, revision, quality, origin) VALUES (%s, %s, %s::timestamptz - %s * interval '1 second',"

@@ -56,6 +56,9 @@ def loadtest(
     database_url: Annotated[str | None, typer.Option(help="A PostgreSQL instead of an embedded one.")] = None,
     broker_url: Annotated[str | None, typer.Option(help="An MQTT broker instead of an embedded one.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database.")] = False,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="Run in the containers of compose/, Locust's master and workers too.")
+    ] = False,
 ) -> None:
     """Put a head-end under load by Locust, and judge it.
 
@@ -66,7 +69,7 @@ def loadtest(
     try:
         work = _work(
             console, shape, file, scenario, fleet, meters, period, seed, workers, web_port if web else None, out,
-            database_url, broker_url, keep,
+            database_url, broker_url, keep, compose,
         )  # fmt: skip
         code = _until_interrupted(work)
     except UserError as error:
@@ -96,8 +99,12 @@ def _work(
     database_url: str | None,
     broker_url: str | None,
     keep: bool,
+    compose: bool,
 ) -> Coroutine[Any, Any, int]:
     """What is to be run; it returns the exit code. Raises UserError with every fault."""
+    from lab.compose_cli import DIRECTORY as COMPOSE_DIRECTORY
+    from lab.compose_cli import project_of
+    from lab.containers.project import ComposeProject
     from lab.loadtest.settings import LoadTest, load_settings
     from lab.scenario import Scenario, load_scenario
 
@@ -127,6 +134,11 @@ def _work(
         faults.append(f"there is no shape {name!r}; there are {', '.join(sorted(settings.shapes))} and {FIND_KNEE}")
     if web_port is not None and name == FIND_KNEE:
         faults.append(f"--web does not go with {FIND_KNEE}, which starts Locust for each step")
+    project: ComposeProject | None = None
+    if compose:
+        given = {"--database-url": database_url, "--broker-url": broker_url}
+        faults += [f"{option} does not go with --compose" for option, value in given.items() if value]
+        project = tried(lambda: project_of(COMPOSE_DIRECTORY))
     if faults or settings is None or scenario is None:
         raise UserError(faults, "\n".join(dict.fromkeys(hints)) or "See `amilab loadtest --help`.")
     from lab.loadtest.knee import find_knee, knee_summary
@@ -146,6 +158,7 @@ def _work(
         database_url=database_url,
         broker_url=broker_url,
         keep=keep,
+        project=project,
     )
     progress = LoadProgress(console)
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -52,24 +53,62 @@ class Progress:
     lag_p95_s: float
 
 
-class Generator:
-    """One load by Locust. `module`: what is run, by default the package `loadtests`."""
+class Generator(ABC):
+    """One load by Locust. `names`: its processes, where the supervisor has them."""
+
+    def __init__(self, directory: Path, *, workers: int) -> None:
+        """:param directory: for the plan, and for what Locust's processes leave."""
+        self._directory = directory
+        self._workers = workers
+        self.names: list[str] = []
+
+    @abstractmethod
+    async def run(self, plan: Plan, *, web_port: int | None = None) -> None:
+        """Until the shape is over and all users are gone. Raises PartFailed."""
+
+    def progress(self) -> Progress | None:
+        """As the processes have said it last; None before the first has."""
+        lines = [line for path in (self._directory / PROGRESS).glob("*.jsonl") if (line := _last_line(path))]
+        if not lines:
+            return None
+        return Progress(
+            at_s=max(line["at_s"] for line in lines),
+            users=max(line["users"] for line in lines) if self._workers > 1 else lines[0]["users"],
+            sent=sum(line["sent"] for line in lines),
+            acknowledged=sum(line["acknowledged"] for line in lines),
+            failed=sum(line["failed"] for line in lines),
+            lag_p95_s=max(line["lag_p95_s"] for line in lines),
+        )
+
+    def ledger(self) -> tuple[pa.Table, int, int]:
+        """Everything that was sent, failures, and duties that were due and not begun."""
+        return read_ledgers(self._directory / LEDGERS)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The client's view."""
+        statistics = self._statistics()
+        return read_statistics(json.loads(statistics.read_text())) if statistics.exists() else ()
+
+    @abstractmethod
+    def _statistics(self) -> Path:
+        """Where Locust has written its own."""
+
+
+class ProcessGenerator(Generator):
+    """Processes of this machine. `module`: what is run, by default the package `loadtests`."""
 
     def __init__(
         self, supervisor: Supervisor, directory: Path, results: Path, *, workers: int = 1, module: str = MODULE
     ) -> None:
-        """:param directory: a new one, for the plan and what belongs to it.
+        """:param directory: a new one.
         :param results: where Locust's own report and statistics are put.
         """
+        super().__init__(directory, workers=workers)
         self._supervisor = supervisor
-        self._directory = directory
         self._results = results
-        self._workers = workers
         self._module = module
-        self.names: list[str] = []
 
     async def run(self, plan: Plan, *, web_port: int | None = None) -> None:
-        """Until the shape is over and all users are gone. Raises PartFailed."""
         self._directory.mkdir()
         path = plan.write(self._directory)
         shown = (
@@ -96,28 +135,8 @@ class Generator:
             if code != 0:
                 raise PartFailed(name, code, self._supervisor.log_tail(name))
 
-    def progress(self) -> Progress | None:
-        """As the processes have said it last; None before the first has."""
-        lines = [line for path in (self._directory / PROGRESS).glob("*.jsonl") if (line := _last_line(path))]
-        if not lines:
-            return None
-        return Progress(
-            at_s=max(line["at_s"] for line in lines),
-            users=max(line["users"] for line in lines) if self._workers > 1 else lines[0]["users"],
-            sent=sum(line["sent"] for line in lines),
-            acknowledged=sum(line["acknowledged"] for line in lines),
-            failed=sum(line["failed"] for line in lines),
-            lag_p95_s=max(line["lag_p95_s"] for line in lines),
-        )
-
-    def ledger(self) -> tuple[pa.Table, int, int]:
-        """Everything that was sent, failures, and duties that were due and not begun."""
-        return read_ledgers(self._directory / LEDGERS)
-
-    def operations(self) -> tuple[Operation, ...]:
-        """The client's view."""
-        statistics = self._results / f"{STATISTICS}.json"
-        return read_statistics(json.loads(statistics.read_text())) if statistics.exists() else ()
+    def _statistics(self) -> Path:
+        return self._results / f"{STATISTICS}.json"
 
     async def _start(self, name: str, plan: Path, arguments: Sequence[str]) -> None:
         self.names.append(name)

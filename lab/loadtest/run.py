@@ -9,14 +9,16 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
+from lab.containers.project import ComposeProject
 from lab.errors import PartFailed, full_disk_as_user_error
-from lab.loadtest.generator import MODULE, Generator, Progress, require_locust
+from lab.loadtest.container_generator import ContainerGenerator
+from lab.loadtest.generator import MODULE, Generator, ProcessGenerator, Progress, require_locust
 from lab.loadtest.judgement import HeadEndView, LoadVerdict, Measured, generator_view, judge
 from lab.loadtest.loads import make_plan
 from lab.loadtest.matching import Matched, match_events, match_intervals
@@ -24,7 +26,7 @@ from lab.loadtest.outputs import write_results
 from lab.loadtest.progress import LoadProgress
 from lab.loadtest.samples import Limit, Sample, Sampler
 from lab.loadtest.settings import LoadTest
-from lab.loadtest.stand import LoadStage, Stand, open_stand
+from lab.loadtest.stand import ContainerLoadStage, LoadStage, LocalLoadStage, Stand, open_stand
 from lab.loadtest.stored import read_stored
 from lab.reaper import Reaper
 from lab.run_directory import link_latest, new_directory
@@ -53,6 +55,8 @@ class LoadRequest:
     database_url: str | None = None
     broker_url: str | None = None
     keep: bool = False
+    project: ComposeProject | None = None
+    """Where everything runs in containers instead of in processes of this machine."""
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -102,23 +106,16 @@ class Bench:
             readers=load.readers,
         )
         first_s = plan.interval_start_s(plan.rhythm.oldest)
-        before = await stand.head.stats() or {"messages": 0, "rows": 0}
+        before = await stand.counted()
         self._loads += 1
-        generator = Generator(
-            self._supervisor,
-            self._work / f"load-{self._loads}",
-            self.directory,
-            workers=request.workers,
-            module=request.parts.get(GENERATOR_PART, MODULE),
-        )
+        generator = self._generator()
         sampler = Sampler(self.directory.name, stand, told, limits(request.settings))
         busy_s, began = stand.busy_s(), time.monotonic()
         async with _alongside(sampler.watch(generator)):
             await generator.run(plan, web_port=request.web_port)
-        busy = {part: stand.busy_s()[part] - since for part, since in busy_s.items() if part != GENERATOR_PART}
-        took_s = time.monotonic() - began
-        await stand.head.settle()
-        stats = await stand.head.stats() or before
+        after_s, took_s = stand.busy_s(), time.monotonic() - began
+        await stand.settle()
+        counted = await stand.counted()
         stored = await asyncio.to_thread(
             read_stored,
             stand.store.url,
@@ -146,14 +143,26 @@ class Bench:
             events=None if shape.storm is None else match_events(ledger, stored.events),
             operations=generator.operations(),
             headend=HeadEndView(
-                stats["messages"] - before["messages"],
-                stats["rows"] - before["rows"],
-                {name: float(value) for name, value in stats["receive_to_commit_ms"].items()},
+                counted.messages - before.messages,
+                counted.rows - before.rows,
+                asdict(counted.receive_to_commit_ms),
             ),
             dead_letters=stored.dead_letters,
             generator=generator_view(ledger, failed, unsent),
             clock=stored.clock,
-            busy_cores={part: seconds / took_s for part, seconds in busy.items()},
+            busy_cores={part: (after_s[part] - since_s) / took_s for part, since_s in busy_s.items()},
+        )
+
+    def _generator(self) -> Generator:
+        request, stage = self.request, self.stand.stage
+        if isinstance(stage, ContainerLoadStage):
+            return ContainerGenerator(stage, self.directory, workers=request.workers)
+        return ProcessGenerator(
+            self._supervisor,
+            self._work / f"load-{self._loads}",
+            self.directory,
+            workers=request.workers,
+            module=request.parts.get(GENERATOR_PART, MODULE),
         )
 
 
@@ -177,14 +186,19 @@ async def on_a_bench(
     request: LoadRequest, name: str, progress: LoadProgress, work: Callable[[Bench], Awaitable[T]]
 ) -> T:
     """Bring up what is needed, do `work`, and take everything down. Raises UserError, PartFailed."""
-    require_locust()
+    if request.project is None:
+        require_locust()
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         directory = new_directory(request.out, f"loadtest-{name}-{request.seed}")
         with Reaper(str(directory)) as reaper:
             private = make_private_directory(reaper)
             supervisor = Supervisor(directory / "logs", reaper)
-            stage = LoadStage(supervisor, request.parts, externals, private, directory)
+            stage: LoadStage
+            if request.project is None:
+                stage = LocalLoadStage(supervisor, request.parts, externals, private, directory)
+            else:
+                stage = await ContainerLoadStage.create(request.project, directory.name)
             group = (re.sub(r"[^A-Za-z0-9]", "", directory.name) + secrets.token_hex(3))[-GROUP_LENGTH:]
 
             async def lab() -> T:
@@ -204,16 +218,18 @@ async def on_a_bench(
                         return await work(Bench(request, stand, supervisor, private, directory))
 
             try:
-                return await _unless_a_part_fails(lab(), supervisor)
+                return await _unless_a_part_fails(lab(), supervisor, stage)
             finally:
+                await stage.save_logs(supervisor.log_directory)
                 await supervisor.stop_all()
                 if request.keep:
                     reaper.keep_directory(private)
                     progress.console.print(f"kept: {private}", highlight=False, soft_wrap=True)
 
 
-async def _unless_a_part_fails(lab: Awaitable[T], supervisor: Supervisor) -> T:
-    working, watching = asyncio.ensure_future(lab), asyncio.ensure_future(supervisor.watch())
+async def _unless_a_part_fails(lab: Awaitable[T], supervisor: Supervisor, stage: LoadStage) -> T:
+    working = asyncio.ensure_future(lab)
+    watching = asyncio.ensure_future(_first_failure(supervisor.watch(), stage.watch()))
     try:
         await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
         if watching.done() and not working.done():
@@ -233,6 +249,18 @@ async def _unless_a_part_fails(lab: Awaitable[T], supervisor: Supervisor) -> T:
 
 
 _NOTICE_S = 0.3
+
+
+async def _first_failure(*watches: Awaitable[NoReturn]) -> None:
+    """Raise what the first of them raises."""
+    tasks = [asyncio.ensure_future(watch) for watch in watches]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 @asynccontextmanager

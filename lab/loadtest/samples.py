@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -71,16 +71,15 @@ class Sampler:
             fresh.append(Sample(at_s, "client", "users", progress.users))
             fresh.append(Sample(at_s, "generator", "lag_ms", progress.lag_p95_s * 1000))
         fresh += [Sample(at_s, source, metric, value) for source, metric, value in self._limits]
-        stats = await self._stand.head.stats()
-        if stats is not None:
-            fresh += self._rate("head-end", "messages_per_s", at_s, stats["messages"])
-            fresh += self._rate("head-end", "rows_per_s", at_s, stats["rows"])
-            latencies = stats["receive_to_commit_ms"]
-            fresh += [Sample(at_s, "head-end", f"{name}_ms", latencies[name]) for name in ("p50", "p95", "p99")]
+        counted = await self._stand.counted()
+        fresh += self._rate("head-end", "messages_per_s", at_s, counted.messages)
+        fresh += self._rate("head-end", "rows_per_s", at_s, counted.rows)
+        latencies = asdict(counted.receive_to_commit_ms)
+        fresh += [Sample(at_s, "head-end", f"{name}_ms", latencies[name]) for name in ("p50", "p95", "p99")]
         row = await (await connection.execute(_ROWS)).fetchone()
         fresh += self._rate("database", "rows_per_s", at_s, float(row[0]) if row else 0.0)
         busy_s = self._stand.busy_s(generator.names)
-        for source in _WITH_PROCESSES:
+        for source in (known for known in _WITH_PROCESSES if known in busy_s):
             fresh += self._rate(source, "cpu_percent", at_s, 100 * busy_s[source])
         await _insert(connection, self._run, fresh)
         self.samples += fresh
