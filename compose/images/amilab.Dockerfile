@@ -67,6 +67,7 @@ CMD ["outages"]
 
 FROM part AS locust
 COPY meters/ meters/
+COPY dashboards/ dashboards/
 COPY loadtests/ loadtests/
 # What a process of Locust says each second (loadtests/ledger.py).
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
@@ -86,6 +87,7 @@ COPY grid/ grid/
 COPY meters/ meters/
 COPY headend/ headend/
 COPY lab/ lab/
+COPY dashboards/ dashboards/
 COPY loadtests/ loadtests/
 HEALTHCHECK NONE
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.cli"]
