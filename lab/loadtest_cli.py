@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -134,6 +135,8 @@ def _work(
         faults.append(f"there is no shape {name!r}; there are {', '.join(sorted(settings.shapes))} and {FIND_KNEE}")
     if web_port is not None and name == FIND_KNEE:
         faults.append(f"--web does not go with {FIND_KNEE}, which starts Locust for each step")
+    if web_port is not None and not compose and not _is_free(web_port):
+        faults.append(f"port {web_port} is taken; choose another with --web-port")
     project: ComposeProject | None = None
     if compose:
         given = {"--database-url": database_url, "--broker-url": broker_url}
@@ -181,6 +184,16 @@ def _until_interrupted(work: Coroutine[Any, Any, int]) -> int:
     from lab.cli import until_interrupted
 
     return until_interrupted(work)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _shown(path: Path) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
+import urllib.request
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -18,7 +21,10 @@ from lab.loadtest.progress import LoadProgress
 from lab.loadtest.run import LoadRequest, LoadResult, run_shape
 from lab.loadtest.settings import parse_settings
 from lab.scenario import FleetChoice
+from lab.services.ports import ReservedPort
 from lab.stage import HEADEND
+from tests.headend.services import Postgres
+from tests.stack.command import temporary_directory, wait_for
 from tests.stack.labs import amilab
 from tests.stack.sabotage.dropping_headend import is_victim
 
@@ -146,6 +152,62 @@ def test_steps_towards_the_knee_never_meet_each_others_intervals(tmp_path: Path)
     assert [step["offered_per_s"] for step in found["steps"]] == [40, 80]
     assert found["knee_per_s"] == 80
     assert (tmp_path / "latest" / "report.html").read_text().count("<svg") == 2
+
+
+def test_locusts_page_is_there_while_the_load_lasts(tmp_path: Path) -> None:
+    with ReservedPort() as reserved:
+        port = reserved.port
+    process = amilab(
+        "loadtest", "short", "--file", written(tmp_path, PATIENT), "--out", tmp_path, "--web", "--web-port", str(port)
+    )
+    shown: list[str] = []
+
+    def page() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                shown.append(answer.read().decode())
+        except OSError:
+            return process.poll() is not None
+        return True
+
+    wait_for(page, "Locust's page")
+    stdout, stderr = process.communicate(timeout=170)
+    assert process.returncode == 0, stdout + stderr
+    assert "Locust" in shown[0]
+
+
+def test_a_taken_port_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        code, _, stderr = command("plateau", "--web", "--web-port", port, "--out", tmp_path)
+    assert code == 2
+    assert f"port {port} is taken" in stderr
+
+
+def test_somebody_elses_database_keeps_samples_beside_the_readings(tmp_path: Path) -> None:
+    with temporary_directory() as directory:
+        directory.chmod(0o755)
+        server = Postgres(directory / "postgres")
+        server.start()
+        try:
+            arguments = ("--file", written(tmp_path, PATIENT), "--out", tmp_path, "--keep")
+            code, stdout, stderr = command("short", *arguments, "--database-url", server.url())
+            assert code == 0, stdout + stderr
+            verdict = verdict_in(tmp_path)
+            # It keeps no commit timestamps, and the verdict says so.
+            assert verdict["database"]["commit_instant"] == "insertion of the row"
+            with psycopg.connect(server.url()) as connection:
+                (schema,) = connection.execute(
+                    "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'amilab_%'"
+                ).fetchone()
+                connection.execute(f"SET search_path = {schema}")
+                (rows,) = connection.execute("SELECT count(*) FROM interval_reading").fetchone()
+                samples = connection.execute("SELECT DISTINCT run, source FROM load_test_sample").fetchall()
+        finally:
+            server.stop()
+    assert rows == verdict["client"]["published"]
+    assert {source for _, source in samples} == {"client", "head-end", "database", "generator"}
+    assert {run for run, _ in samples} == {(tmp_path / "latest").resolve().name}
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("plateau", "--fleet", "none"), ("find-knee", "--web")])
