@@ -92,11 +92,11 @@ class Measured:
 
     @property
     def rows_per_s(self) -> float:
-        """Committed, from the first publish to the last commit."""
+        """Committed, from the first publish to the last commit, of those whose latency counts."""
         matched = self.intervals
         if not len(matched.published_s):
             return 0.0
-        return matched.stored / max(float(matched.committed_s.max() - matched.published_s.min()), 1e-3)
+        return len(matched.published_s) / max(float(matched.committed_s.max() - matched.published_s.min()), 1e-3)
 
     @property
     def errors(self) -> int:
