@@ -181,7 +181,7 @@ class Collector(StationUser):
     def greet(self) -> None:
         """Births of the node and of all meters."""
         now_s = int(time.time())
-        self._send(self._edge.node_birth(now_s))
+        self._send(self._edge.node_birth(now_s, mains=True))
         for place in range(len(self.station.meters)):
             length_s = self.desk.plan.interval_s
             self._send(self._edge.birth(now_s, place, interval_length_s=length_s, boot=BOOT, last=None))
