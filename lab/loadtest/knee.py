@@ -150,7 +150,7 @@ async def _climb(bench: Bench, progress: LoadProgress) -> list[Step]:
         offered_per_s *= settings.knee.factor
     best = next((step for step in reversed(steps) if step.word is Word.PASSED), None)
     if best is not None and steps[-1].word is Word.FAILED:
-        bench.samples.append(Sample(time.time(), "head-end", "ceiling_rows_per_s", best.stored_per_s))
+        await bench.note(Sample(time.time(), "head-end", "ceiling_rows_per_s", best.stored_per_s))
     return steps
 
 

@@ -24,7 +24,7 @@ from lab.loadtest.loads import make_plan
 from lab.loadtest.matching import Matched, match_events, match_intervals
 from lab.loadtest.outputs import write_results
 from lab.loadtest.progress import LoadProgress
-from lab.loadtest.samples import Limit, Sample, Sampler
+from lab.loadtest.samples import Limit, Sample, Sampler, add_samples
 from lab.loadtest.settings import LoadTest
 from lab.loadtest.stand import ContainerLoadStage, LoadStage, LocalLoadStage, Stand, open_stand
 from lab.loadtest.stored import read_stored
@@ -128,8 +128,9 @@ class Bench:
         self._before_s = first_s
         ledger, failed, unsent = generator.ledger()
         intervals = match_intervals(ledger, stored.intervals)
-        await sampler.add(latency_samples(intervals))
-        self.samples += sampler.samples
+        latencies = latency_samples(intervals)
+        await add_samples(stand, self.directory.name, latencies)
+        self.samples += [*sampler.samples, *latencies]
         if warm_s and len(intervals.published_s):
             intervals = later_than(intervals, float(ledger["due_s"].to_numpy().min()) + warm_s)
         return Measured(
@@ -153,6 +154,11 @@ class Bench:
             # Locust's own start and end do not count: the system has nothing to do then.
             busy_cores={part: (after_s[part] - since_s) / shape.duration_s for part, since_s in busy_s.items()},
         )
+
+    async def note(self, sample: Sample) -> None:
+        """Keep one more, in the database too."""
+        await add_samples(self.stand, self.directory.name, [sample])
+        self.samples.append(sample)
 
     def _generator(self) -> Generator:
         request, stage = self.request, self.stand.stage

@@ -93,14 +93,14 @@ class Sampler:
         self._before[name] = (at_s, total)
         return [] if before is None else [Sample(at_s, source, metric, (total - before[1]) / (at_s - before[0]))]
 
-    async def add(self, samples: Sequence[Sample]) -> None:
-        """What is known afterwards only."""
-        store = self._stand.store
-        async with await psycopg.AsyncConnection.connect(
-            store.url, autocommit=True, options=f"-c search_path={store.schema}"
-        ) as connection:
-            await _insert(connection, self._run, samples)
-        self.samples += samples
+
+async def add_samples(stand: Stand, run: str, samples: Sequence[Sample]) -> None:
+    """Keep in the database what is known afterwards only."""
+    store = stand.store
+    async with await psycopg.AsyncConnection.connect(
+        store.url, autocommit=True, options=f"-c search_path={store.schema}"
+    ) as connection:
+        await _insert(connection, run, samples)
 
 
 async def _insert(connection: psycopg.AsyncConnection, run: str, samples: Sequence[Sample]) -> None:
