@@ -49,7 +49,7 @@ def wheelhouse(directory: Directory = DIRECTORY) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     with refusals_shown(), console.status("fetching wheels"):
-        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements.lock")
+        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements-loadtest.lock")
     size_mib = sum(wheel.stat().st_size for wheel in wheels) / 2**20
     console.print(
         f"[green]✓[/] {len(wheels)} wheels, {size_mib:,.0f} MiB in {os.path.relpath(directory / 'wheelhouse')}"
