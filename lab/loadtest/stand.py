@@ -155,12 +155,12 @@ class Stand:
 
     @property
     def plan_broker(self) -> Broker:
-        tls, seen = self.broker.tls, self.stage.layout.seen
+        keyring, seen = self.broker.keyring, self.stage.layout.seen
         return Broker(
             self.broker.host,
             self.broker.port,
-            None if tls is None else seen(tls.ca),
-            None if tls is None else seen(tls.devices),
+            None if keyring is None else seen(keyring.places.trust),
+            None if keyring is None else seen(keyring.places.devices),
         )
 
     def reading(self, pause_s: float) -> Reading | None:
@@ -172,7 +172,7 @@ class Stand:
         for head in self.stage.heads:
             stats = await head.stats()
             if stats is not None:
-                totals.add(stats)
+                totals.note(head.life, stats)
         return totals.facts()
 
     async def settle(self) -> None:
@@ -246,10 +246,11 @@ def _settings(
         "interval_length_s": interval_s,
         "gap_grace_s": NO_RECOVERY_S,
     }
-    if broker.tls is not None:
-        settings["broker_ca"] = seen(broker.tls.ca)
-        settings["broker_certificate"] = seen(broker.tls.head_end / f"{HEAD_END}.pem")
-        settings["broker_host_certificate"] = seen(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
+    if broker.keyring is not None:
+        places = broker.keyring.places
+        settings["broker_ca"] = seen(places.trust)
+        settings["broker_certificate"] = seen(places.head_end / f"{HEAD_END}.pem")
+        settings["broker_host_certificate"] = seen(places.head_end / f"{HEAD_END_HOST}.pem")
     return settings
 
 
