@@ -2,8 +2,9 @@
 
 Each meter is polled at each boundary of its interval grid. Gateways are polled side by side, the meters of one after
 the other; whoever did not answer is asked again a few times, and at the next boundary the old one is given up. So a
-gateway that is slow or dead delays nobody but itself, and a meter that swallows requests is asked last. Answers are committed as they come. What is known of each meter's
-registers is in the database, so a head-end that was down estimates over its own absence.
+gateway that is slow or dead delays nobody but itself, and a meter that swallows requests is asked last. Answers are
+committed as they come. What is known of each meter's registers is in the database, so a head-end that was down
+estimates over its own absence.
 """
 
 import asyncio
