@@ -39,6 +39,7 @@ class Batch:
     collectors: dict[tuple[str, str], tuple[bool, int | None, int | None, float | None, float]] = field(
         default_factory=dict
     )
+    collector_supplies: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
     dead_letters: list[tuple[uuid.UUID, float, str, bytes, str, str]] = field(default_factory=list)
     interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Batch:
             or self.states
             or self.communications
             or self.collectors
+            or self.collector_supplies
             or self.dead_letters
             or self.interruptions
             or self.gaps
@@ -275,6 +277,14 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
             " bdseq = coalesce(excluded.bdseq, k.bdseq), meters = coalesce(excluded.meters, k.meters),"
             " born_at = coalesce(excluded.born_at, k.born_at), changed_at = excluded.changed_at",
             _columns([(*key, *row) for key, row in batch.collectors.items()]),
+        )
+    if batch.collector_supplies:
+        # Said in the session whose birth is there, in this batch or before.
+        await connection.execute(
+            "UPDATE collector AS k SET mains = m, mains_since = to_timestamp(s)"
+            " FROM unnest(%s::text[], %s::text[], %s::bool[], %s::float8[]) AS c (g, e, m, s)"
+            " WHERE k.device_group = g AND k.edge_node = e AND k.mains IS DISTINCT FROM m",
+            _columns([(*key, *row) for key, row in batch.collector_supplies.items()]),
         )
     if batch.dead_letters:
         await connection.execute(

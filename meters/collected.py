@@ -210,6 +210,7 @@ class CollectedShard(RecordingShard):
         """The uplink is back, and the broker has not missed it."""
         if not self._edges[number].session.born:
             return
+        self._voices.tell_mains(number, self._now_s)
         rows = self._collectors.rows(number)
         readable = self._readable(rows)
         gone = rows[~readable & self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
@@ -297,7 +298,8 @@ class CollectedShard(RecordingShard):
 
     def _supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         super()._supply_changed(lost, back, now_s)
-        self._collectors.supply_changed(lost, back, now_s)
+        for number in self._collectors.supply_changed(lost, back, now_s).tolist():
+            self._voices.tell_mains(number, now_s)
 
     def _has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
         """A collector that runs keeps the time for its meters."""
