@@ -45,6 +45,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     feeder_map = None if plane is None else draw_map(plane, meters, history, numbered, start_s=clock.start_s)
     intake = None if verdict.context.ingest is None else verdict.context.ingest.receive_to_commit_ms
     reads, *physics = draw(figures, axis)
+    failed = [result for result in verdict.criteria if not result.passed]
 
     def witness(usage_points: Sequence[str]) -> Witness:
         return Witness(run_dir, usage_points, meters, history, numbered, dead_letters)
@@ -56,7 +57,9 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
         .render(
             verdict=verdict,
             context=verdict.context,
-            failed=[result for result in verdict.criteria if not result.passed],
+            failed=failed,
+            failed_reads=any(not result.id.startswith("outages.") for result in failed),
+            failed_outages=any(result.id.startswith("outages.") for result in failed),
             lead=lead(verdict),
             tiles=scorecard(verdict),
             facts=_facts(verdict),

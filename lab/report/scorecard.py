@@ -54,5 +54,6 @@ def _outages(detection: Detection | None) -> Tile:
     if detection is None:
         return Tile(label, "–", "not reported by the head-end")
     found, injected, false = len(detection.matches), len(detection.injected), len(detection.false)
-    tone = "good" if found == injected and not false else "bad"
-    return Tile(label, f"{found} of {injected}", f"sustained; {false:,} reported that never were", tone)
+    localised = sum(match.localised for match in detection.matches)
+    tone = "good" if localised == injected and not false else "bad"
+    return Tile(label, f"{found} of {injected}", f"{localised} at the right device; {false:,} false ones", tone)
