@@ -56,4 +56,4 @@ def _outages(detection: Detection | None) -> Tile:
     found, injected, false = len(detection.matches), len(detection.injected), len(detection.false)
     localised = sum(match.localised for match in detection.matches)
     tone = "good" if localised == injected and not false else "bad"
-    return Tile(label, f"{found} of {injected}", f"{localised} at the right device; {false:,} false ones", tone)
+    return Tile(label, f"{found} of {injected}", f"{localised} at the right device, {false:,} false", tone)

@@ -73,7 +73,7 @@ def section(page: str) -> str:
 
 def test_the_scorecard_says_what_was_found_and_where_to_look(page: str) -> None:
     top = page[page.index("<header") : page.index('id="h-criteria"')]
-    assert "outages found 1 of 1 0 at the right device; 1 false ones" in words(top)
+    assert "outages found 1 of 1 0 at the right device, 1 false" in words(top)
     assert '<a href="#h-outages">Which outages</a>' in top
     assert "Which reads" not in top
 
