@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
 
-.PHONY: help setup demo test test-containers check bench editions lock clean
+.PHONY: help setup setup-loadtest demo test test-containers check bench editions lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +13,7 @@ help:
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
 	@echo "make editions  fetch the two editions of TimescaleDB that tests and benches can run on"
-	@echo "make setup   install only"
+	@echo "make setup   install only; make setup-loadtest: with Locust, for amilab loadtest"
 	@echo "make lock    renew requirements*.lock from pyproject.toml"
 
 $(VENV)/.runtime: requirements.lock pyproject.toml scripts/setup.sh
@@ -22,7 +22,12 @@ $(VENV)/.runtime: requirements.lock pyproject.toml scripts/setup.sh
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@sh scripts/setup.sh "$(VENV)" requirements-dev.lock && touch $@
 
+$(VENV)/.loadtest: $(VENV)/.runtime requirements-loadtest.lock
+	@sh scripts/setup.sh "$(VENV)" requirements-loadtest.lock && touch $@
+
 setup: $(VENV)/.runtime
+
+setup-loadtest: $(VENV)/.loadtest
 
 demo: $(VENV)/.runtime
 	@$(BIN)/amilab run $(SCENARIO)

@@ -22,6 +22,7 @@ from lab.dashboards_cli import app as dashboards_app
 from lab.db_cli import app as db_app
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
+from lab.loadtest_cli import loadtest
 from lab.progress import RunProgress
 from lab.refusal import refuse
 from lab.scenario import Scenario, anchored_feeder, bundled_scenarios, load_scenario, parse_duration
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.add_typer(compose_app, name="compose")
 app.add_typer(db_app, name="db")
 app.add_typer(dashboards_app, name="dashboards")
+app.command()(loadtest)
 
 
 @app.callback()
@@ -132,6 +134,9 @@ def run(
     compose: Annotated[
         bool, typer.Option("--compose", help="Run in the containers of compose/ instead of in processes.")
     ] = False,
+    swarm: Annotated[
+        bool, typer.Option("--swarm", help="Run in the same containers on the Docker Swarm of this machine.")
+    ] = False,
 ) -> None:
     """Run a scenario to its verdict.
 
@@ -155,8 +160,9 @@ def run(
             stored,
             lead,
             compose,
+            swarm,
         )
-        outcome = _until_interrupted(_run(request, RunProgress(console)))
+        outcome = until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
         refuse(error)
     except PartFailed as error:
@@ -188,6 +194,7 @@ def _request(
     stored: str | None,
     lead: str | None,
     compose: bool,
+    swarm: bool,
 ) -> Any:
     # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
     from lab.external_headend import DEFAULT_LEAD_S, ExternalHeadEnd, faults_with_external_head_end
@@ -243,11 +250,14 @@ def _request(
             f"{option} is for --headend external" for option, value in (("--stored", stored), ("--lead", lead)) if value
         ]
     project: Any = None
-    if compose:
+    if compose and swarm:
+        faults.append("--compose and --swarm exclude each other")
+    elif compose or swarm:
+        option = "--swarm" if swarm else "--compose"
         given = {"--database-url": database_url, "--broker-url": broker_url, "--headend external": external}
-        faults += [f"{option} does not go with --compose" for option, value in given.items() if value]
+        faults += [f"{other} does not go with {option}" for other, value in given.items() if value]
         try:
-            project = project_of(COMPOSE_DIRECTORY)
+            project = project_of(COMPOSE_DIRECTORY, swarm=swarm)
         except UserError as error:
             faults += error.faults
             hint = error.hint or hint
@@ -279,7 +289,7 @@ async def _run(request: Any, progress: RunProgress) -> Any:
     return await run_lab(request, progress)
 
 
-def _until_interrupted(work: Coroutine[Any, Any, T]) -> T:
+def until_interrupted(work: Coroutine[Any, Any, T]) -> T:
     """Ctrl-C and SIGTERM end the run in order: the task is cancelled, and with it every process of the lab ends."""
 
     async def main() -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 from lab.containers.project import ComposeProject
-from lab.containers.settings import read_settings
+from lab.containers.settings import ComposeSettings, read_settings
 from lab.errors import UserError
 from lab.refusal import refusals_shown
 
@@ -48,7 +49,7 @@ def wheelhouse(directory: Directory = DIRECTORY) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     with refusals_shown(), console.status("fetching wheels"):
-        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements.lock")
+        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements-loadtest.lock")
     size_mib = sum(wheel.stat().st_size for wheel in wheels) / 2**20
     console.print(
         f"[green]✓[/] {len(wheels)} wheels, {size_mib:,.0f} MiB in {os.path.relpath(directory / 'wheelhouse')}"
@@ -82,8 +83,25 @@ def revoke(device: str, directory: Directory = DIRECTORY) -> None:
     Console(highlight=False).print(f"[green]✓[/] {device} is refused")
 
 
-def project_of(directory: Path) -> ComposeProject:
-    """The Compose project of a directory. Raises UserError."""
+@app.command()
+def stack(directory: Directory = DIRECTORY) -> None:
+    """Print the stack file of the same project: amilab compose stack | docker stack deploy -c - NAME"""
+    from lab.containers.swarm import SwarmProject
+
+    with refusals_shown():
+        document = asyncio.run(SwarmProject(directory, _settings(directory)).stack())
+    # JSON is YAML, too.
+    typer.echo(json.dumps(document, indent=2))
+
+
+def project_of(directory: Path, *, swarm: bool = False) -> ComposeProject:
+    """The Compose project of a directory, or the stack that is made of it. Raises UserError."""
+    from lab.containers.swarm import SwarmProject
+
+    return (SwarmProject if swarm else ComposeProject)(directory, _settings(directory))
+
+
+def _settings(directory: Path) -> ComposeSettings:
     if not (directory / "compose.yaml").is_file():
         raise UserError(f"{directory} has no compose.yaml", "Run this in a checkout of amilab's repository.")
-    return ComposeProject(directory, read_settings(directory))
+    return read_settings(directory)

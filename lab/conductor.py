@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from lab.barrier import Barrier
@@ -48,6 +48,9 @@ class Stage(Protocol):
     async def retire(self) -> None:
         """Trust nothing any more that is older than the last rotation."""
 
+    def update(self, part: str) -> AsyncIterator[str]:
+        """Give a part new processes, one after another: with each `anext`, another old one has gone."""
+
     async def await_broker(self, now_s: int) -> None:
         """Return once the broker serves, if it is not one that the scenario has killed."""
 
@@ -72,6 +75,7 @@ async def conduct(
     """
     pending = deque(actions)
     dice = random.Random(f"{seed} moments of kills")
+    updates: list[AsyncIterator[str]] = []
     began = time.monotonic()
     now_s = start_s
     while True:
@@ -80,6 +84,8 @@ async def conduct(
         due: list[Action] = []
         while pending and pending[0].at_s <= now_s:
             due.append(pending.popleft())
+        updates += [stage.update(action.target) for action in due if action.verb == "update"]
+        await _replace_another(updates, and_all_others=now_s >= end_s)
         await _step(barrier, stage, due, now_s, dice)
         progress(now_s)
         if now_s >= end_s:
@@ -91,6 +97,16 @@ async def conduct(
             began += time.monotonic() - asked
         instants = [barrier.next_due_s(), pending[0].at_s if pending else None, end_s]
         now_s = max(now_s, min(instant for instant in instants if instant is not None))
+
+
+async def _replace_another(updates: list[AsyncIterator[str]], *, and_all_others: bool) -> None:
+    """Of each rolling update, one process a grant: so each is taken over from while there is something to do."""
+    for update in list(updates):
+        while await anext(update, None) is not None:
+            if not and_all_others:
+                break
+        else:
+            updates.remove(update)
 
 
 async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: int, dice: random.Random) -> None:

@@ -101,10 +101,18 @@ class RealTime:
                 self._returning[action.target] = asyncio.create_task(
                     self._stage.bring_back(action.target, now_s), name=f"return of {action.target}"
                 )
+            elif action.verb == "update":
+                self._returning[action.target] = asyncio.create_task(
+                    self._update(action.target), name=f"update of {action.target}"
+                )
         for part, task in list(self._returning.items()):
             if task.done():
                 await self._returning.pop(part)
         return now_s
+
+    async def _update(self, part: str) -> None:
+        async for _gone in self._stage.update(part):
+            pass
 
     async def _kill(self, part: str) -> None:
         # Who is only just coming back must have arrived before he can be killed again.

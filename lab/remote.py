@@ -69,6 +69,11 @@ class _Member:
         self._now_s = now_s
         await self.join()
 
+    @property
+    def life(self) -> tuple[str, int | None]:
+        """Which of the processes of this name was begun last."""
+        return self.name, self._life
+
     async def unless_absent(self, work: Callable[[], Awaitable[T]], otherwise: T) -> T:
         """`work`, if it is there to do it until the end."""
         if self.absent:

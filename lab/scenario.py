@@ -33,6 +33,7 @@ from lab.scenario_model import (
     RotateEvent,
     Scenario,
     Table,
+    UpdateEvent,
     UplinkLossEvent,
 )
 from lab.scenario_times import clock, parse_duration, shown
@@ -48,6 +49,7 @@ __all__ = [
     "RebootEvent",
     "RotateEvent",
     "Scenario",
+    "UpdateEvent",
     "UplinkLossEvent",
     "anchored_feeder",
     "bundled_scenarios",

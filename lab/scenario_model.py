@@ -191,7 +191,18 @@ class RotateEvent(_Event):
         return self.at_s + self.overlap_s
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | RotateEvent
+class UpdateEvent(_Event):
+    """A rolling update: new processes (containers) take the place of a part's old ones, one after another.
+
+    In lockstep one goes at each grant from `at_s` on. Where ingest is no process of its own, the whole head-end is
+    replaced.
+    """
+
+    kind: Literal["update"]
+    part: Literal["fleet", "ingest"]
+
+
+Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | RotateEvent | UpdateEvent
 EVENT_KINDS: dict[str, type[Event]] = {
     "outage": OutageEvent,
     "uplink_loss": UplinkLossEvent,
@@ -199,6 +210,7 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "kill": KillEvent,
     "network": NetworkEvent,
     "rotate": RotateEvent,
+    "update": UpdateEvent,
 }
 
 

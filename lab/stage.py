@@ -157,11 +157,11 @@ class Stage(ABC):
         await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
 
     async def read_ingest(self, heads: Sequence[RemoteHead] | None = None) -> None:
-        """Add up what the head-end says of its life so far; to be called once for each life."""
+        """Note what the head-end says of its life so far, which ends with the process."""
         for head in self.heads if heads is None else heads:
             stats = await head.stats()
             if stats is not None:
-                self.ingest.add(stats)
+                self.ingest.note(head.life, stats)
 
     async def finish_fleets(self, directory: Path) -> None:
         await asyncio.gather(*(fleet.finish(self.layout.seen(directory)) for fleet in self.fleets))
@@ -177,6 +177,18 @@ class Stage(ABC):
     @abstractmethod
     async def bring_back(self, part: str, now_s: int) -> None:
         """Start a killed part; return once it is ready."""
+
+    async def update(self, part: str) -> AsyncIterator[str]:
+        """Give a part new processes, one after another: with each `anext`, another old one has gone."""
+        await self.read_ingest()
+        async for gone in self.replaced(part):
+            yield gone
+            # Where no barrier has asked for whoever took its place, this begins it.
+            await self.read_ingest()
+
+    @abstractmethod
+    def replaced(self, part: str) -> AsyncIterator[str]:
+        """End the processes of a part one after another, and answer with each when its successor is on its way."""
 
     @abstractmethod
     async def impair(self, part: str, fault: NetworkFault) -> None:
@@ -314,6 +326,13 @@ class LocalStage(Stage):
 
     async def await_repairs(self) -> None:
         """There is nothing to repair."""
+
+    async def replaced(self, part: str) -> AsyncIterator[str]:
+        for member in list(self.fleets if part == FLEET else self.heads):
+            if not member.absent:
+                await self._supervisor.stop(member.name)
+                await self._start(member.name, FLEET if part == FLEET else HEADEND)
+                yield member.name
 
     async def stop(self) -> None:
         await self._supervisor.stop_all()

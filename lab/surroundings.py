@@ -103,8 +103,12 @@ async def open_database(
     schema: str,
     keep: bool,
     tell: Callable[[str], None],
+    more_settings: str = "",
 ) -> AsyncIterator[Database]:
-    """A PostgreSQL of the run's own; or a schema of its own in the `external` one, dropped afterwards unless `keep`."""
+    """A PostgreSQL of the run's own; or a schema of its own in the `external` one, dropped afterwards unless `keep`.
+
+    :param more_settings: of one of the run's own.
+    """
     if external is not None:
         try:
             yield Database(external.url, schema, external.version, external.timescaledb)
@@ -114,7 +118,7 @@ async def open_database(
             else:
                 await drop_schema(external.url, schema, tell)
         return
-    postgres = EmbeddedPostgres(work, supervisor)
+    postgres = EmbeddedPostgres(work, supervisor, more_settings=more_settings)
     try:
         await postgres.start()
         yield Database(postgres.url, SCHEMA, postgres.version, postgres.timescaledb, postgres)

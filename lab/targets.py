@@ -18,6 +18,7 @@ from lab.scenario import (
     RebootEvent,
     RotateEvent,
     Scenario,
+    UpdateEvent,
     UplinkLossEvent,
 )
 from lab.timeline import Disturbance
@@ -118,6 +119,9 @@ async def choose_targets(
         elif isinstance(event, RotateEvent):
             label = f"rotation: new {event.what}, the old trusted for {event.overlap_s:,} s more"
             chosen[index] = Disturbance("rotate", label, from_s, until_s, event.what)
+        elif isinstance(event, UpdateEvent):
+            label = f"rolling update: {event.part}"
+            chosen[index] = Disturbance("update", label, from_s, until_s, event.part)
     if faults:
         raise UserError(faults, "Change the events' `select`, or choose another feeder.")
     return [chosen[index] for index in sorted(chosen)]

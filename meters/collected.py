@@ -252,7 +252,12 @@ class CollectedShard(RecordingShard):
         self._state_topic = None if host is None else state_topic(host)
         self._edges = make_edges(self._entries, collectors, has_host=host is not None)
         self._network = Network(
-            collectors.names, self._connection, self._setup.broker, self, keep_alive_s=self._facts.keep_alive_s
+            collectors.names,
+            self._connection,
+            self._setup.broker,
+            self,
+            keep_alive_s=self._facts.keep_alive_s,
+            resumed=kept is not None,
         )
         self._voices = Edges(self._edges, self._network, collectors, self._state, self._unreported, self._facts)
         offset_s = collectors.report_offset_s

@@ -15,7 +15,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal, Protocol
@@ -213,24 +213,24 @@ class Connection:
             or (self.reachable and (self.in_flight > 0 or self._flushing))
         )
 
-    def connect(self, route: Route) -> None:
-        """Start to connect and subscribe; the hub hears `joined` or `lost`.
+    def connect(self, find_broker: Callable[[], Awaitable[Route]]) -> None:
+        """Start to connect and subscribe; the hub hears `joined` or `lost`. `find_broker` may raise OSError.
 
         Without effect while an attempt is under way. A drop that is under way is awaited first.
         """
         if self._connecting is not None or self.reachable:
             return
         self._aborted = False
-        self._connecting = self._loop.create_task(self._connect(route))
+        self._connecting = self._loop.create_task(self._connect(find_broker))
         self._connecting.add_done_callback(self._connect_done)
         self._hub.changed(self.row)
 
-    async def _connect(self, route: Route) -> None:
+    async def _connect(self, find_broker: Callable[[], Awaitable[Route]]) -> None:
         joined = False
         async with self._gate:
             try:
                 async with asyncio.timeout(self._limits.connect_s):
-                    joined = await self._join(route)
+                    joined = await self._join(find_broker)
             except (OSError, TimeoutError):
                 # Refused, unreachable or silent: all the same to a meter, which tries again later.
                 joined = False
@@ -248,13 +248,14 @@ class Connection:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._hub.failed(error)
 
-    async def _join(self, route: Route) -> bool:
+    async def _join(self, find_broker: Callable[[], Awaitable[Route]]) -> bool:
         await self._offline.wait()
         self.link = Link.CONNECTING
         if self._wiped or self._login.clean_session:
             self._client = self._new_client()
             self._wiped = False
             self.in_flight = 0
+        route = await find_broker()
         sock = socket.socket(route.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)

@@ -124,6 +124,7 @@ class DirectShard(RecordingShard):
             self._setup.broker,
             self,
             keep_alive_s=self._facts.keep_alive_s,
+            resumed=kept is not None,
         )
         if kept is not None:
             # The sockets of the process before are closed.

@@ -90,8 +90,12 @@ class Network(Generic[C]):
         owner: Owner,
         *,
         keep_alive_s: int,
+        resumed: bool = False,
     ) -> None:
-        """`make` makes the connection of each row; `names` are those of the stations behind them."""
+        """`make` makes the connection of each row; `names` are those of the stations behind them.
+
+        `resumed`: the shard goes on from a memory, and its broker may be away just now.
+        """
         gate = asyncio.Semaphore(_CONNECTS_AT_ONCE)
         limits = Limits(keep_alive_s)
         self.devices = [make(row, self, gate, limits) for row in range(len(names))]
@@ -101,7 +105,8 @@ class Network(Generic[C]):
         """Attempts that failed and connections that ended without the device's doing."""
         self._names = names
         self._broker = broker
-        self._route = Route(socket.AF_INET, None, broker.host, broker.tls)
+        self._resumed = resumed
+        self._route: asyncio.Task[Route] | None = None
         self._owner = owner
         self._busy = _Roll()
         self._attached = _Roll()
@@ -117,17 +122,27 @@ class Network(Generic[C]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Resolve the broker's name. Raises FleetError."""
-        host, port = self._broker.host, self._broker.port
+        """Resolve the broker's name, unless it may be away. Raises FleetError."""
         try:
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            await self._find_broker()
         except OSError as error:
-            raise FleetError(f"the broker's host {host!r} cannot be resolved: {error}") from error
-        self._route = Route(found[0][0], found[0][4], host, self._broker.tls)
+            if not self._resumed:
+                raise FleetError(f"the broker's host {self._broker.host!r} cannot be resolved: {error}") from error
         self._tick()
 
     def connect(self, row: int) -> None:
-        self.devices[row].connect(self._route)
+        self.devices[row].connect(self._find_broker)
+
+    async def _find_broker(self) -> Route:
+        """The way to the broker, looked up once for all who ask until a connection is lost: it may have moved."""
+        if self._route is None:
+            self._route = self._loop.create_task(self._look_up())
+        return await asyncio.shield(self._route)
+
+    async def _look_up(self) -> Route:
+        host, port = self._broker.host, self._broker.port
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return Route(found[0][0], found[0][4], host, self._broker.tls)
 
     def sent(self, row: int, count: int = 1, *, acknowledged: bool = True) -> None:
         """Note that the device publishes so many messages; those without an acknowledgement are flushed by `settle`."""
@@ -211,6 +226,7 @@ class Network(Generic[C]):
 
     def lost(self, row: int) -> None:
         self.losses += 1
+        self._route = None
         if not self._stopping:
             self._owner.on_lost(row)
 

@@ -22,15 +22,18 @@ async def docker(
     environment: Mapping[str, str] | None = None,
     patience_s: float = PATIENCE_S,
     merge: bool = False,
+    given: str | None = None,
 ) -> str:
     """What the command prints; with `merge` also what it prints as errors.
+
+    :param given: what it reads from its standard input.
 
     :raises UserError: it fails, with its own last words, or does not end within `patience_s`.
     """
     process = await asyncio.create_subprocess_exec(
         program(),
         *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT if merge else asyncio.subprocess.PIPE,
         cwd=directory,
@@ -40,7 +43,7 @@ async def docker(
     )
     try:
         async with asyncio.timeout(patience_s):
-            out, words = await process.communicate()
+            out, words = await process.communicate(None if given is None else given.encode())
     except TimeoutError:
         process.kill()
         await process.wait()
@@ -62,21 +65,27 @@ def program() -> str:
     if found is None:
         raise UserError(
             "the command `docker` was not found",
-            "Install Docker Engine and its Compose plugin, or leave out --compose: without it the lab needs neither.",
+            "Install Docker Engine and its Compose plugin, or leave out --compose and --swarm: without them the lab "
+            "needs neither.",
         )
     return found
 
 
 async def require_docker(*, swarm: bool = False) -> None:
-    """:raises UserError: no engine answers, or Compose is not there (or, for a stack, no swarm)."""
+    """:raises UserError: no engine answers, or has no Compose (or, with `swarm`, no swarm that is managed here)."""
     info = await docker_json("info", "--format", "{{json .}}")
     faults = list(info.get("ServerErrors") or [])
     if faults:
         raise UserError([f"Docker: {fault}" for fault in faults], hint_for("\n".join(faults)))
     if swarm:
-        if info.get("Swarm", {}).get("LocalNodeState") != "active":
-            raise UserError("this machine is in no swarm", "Start one: docker swarm init --advertise-addr 127.0.0.1")
-        return
+        found = info.get("Swarm", {})
+        if found.get("LocalNodeState") != "active":
+            raise UserError(
+                "this machine is in no swarm",
+                "Start one (docker swarm init --advertise-addr 127.0.0.1) or join one; see compose/SWARM.md.",
+            )
+        if not found.get("ControlAvailable"):
+            raise UserError("this machine is no manager of its swarm", "Run this where `docker node ls` works.")
     try:
         await docker("compose", "version")
     except UserError as error:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,9 @@ class Container:
 
 class ComposeProject:
     """The project of `directory`, whose .env says which files it is made of."""
+
+    label = "com.docker.compose.project"
+    """By which its containers are known."""
 
     def __init__(self, directory: Path, settings: ComposeSettings) -> None:
         self.directory = directory
@@ -113,7 +116,7 @@ class ComposeProject:
         said = await docker(
             "events",
             *("--since", f"{since_s:.3f}", "--until", f"{time.time():.3f}"),
-            *("--filter", "event=oom", "--filter", f"label=com.docker.compose.project={self.settings.project}"),
+            *("--filter", "event=oom", "--filter", f"label={self.label}={self.settings.project}"),
             *("--format", "{{.Actor.Attributes.name}}"),
         )
         return sorted(set(said.split()))
@@ -161,6 +164,16 @@ class ComposeProject:
         config = json.loads(await self.compose("config", "--format", "json", service))
         name: str = config["services"][service]["image"]
         return name
+
+    async def replaced(self, service: str) -> AsyncIterator[str]:
+        """Replace a service's containers one after another; answers with each as soon as its successor is started."""
+        containers = await self.containers(service)
+        for old in [found.id for found in containers if found.state == "running"]:
+            await docker("stop", old)
+            await docker("rm", old)
+            scale = f"{service}={len(containers)}"
+            await self.compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, service)
+            yield old
 
     async def execute(self, service: str, *command: str) -> str:
         """What a command prints in the first container of a service."""

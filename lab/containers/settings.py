@@ -46,6 +46,7 @@ class ComposeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     project: str = Field(default="amilab", pattern=r"^[a-z0-9][a-z0-9_-]*$", alias="AMILAB_PROJECT")
+    compose_file: str = Field(default="compose.yaml", alias="COMPOSE_FILE")
     uid: int = Field(ge=1, alias="AMILAB_UID")
     gid: int = Field(ge=1, alias="AMILAB_GID")
     meters_per_container: int = Field(default=500, ge=1, alias="METERS_PER_CONTAINER")
@@ -70,6 +71,11 @@ class ComposeSettings(BaseModel):
                 f"{self.meters_per_container}: it takes about {needed_mib:,.0f} MiB"
             )
         return self
+
+    @property
+    def files(self) -> list[str]:
+        """What the project is made of, relative to its directory."""
+        return self.compose_file.split(":")
 
     @model_validator(mode="after")
     def _addresses_fit(self) -> ComposeSettings:

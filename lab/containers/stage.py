@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 from urllib.parse import quote
 
 from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
@@ -60,6 +60,8 @@ class ContainerStage(Stage):
     """Drives the containers of a Compose project. They take their parts by themselves (lab/containers/member.py)."""
 
     gateway_host = "0.0.0.0"  # noqa: S104 - in a network of the project's own
+    parts_beside: Sequence[str] = (GRID,)
+    """Those beside fleets and head-end."""
 
     def __init__(self, project: ComposeProject, run: str, link: LabLink, token: str) -> None:
         settings = project.settings
@@ -76,7 +78,7 @@ class ContainerStage(Stage):
         self._impaired: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def create(cls, project: ComposeProject, run: str) -> ContainerStage:
+    async def create(cls, project: ComposeProject, run: str) -> Self:
         """:raises UserError: the link's port is taken."""
         token = secrets.token_hex(16)
         # The project's networks must be there: one of their addresses is ours.
@@ -89,8 +91,8 @@ class ContainerStage(Stage):
         return HeadGroup(self.heads[0], self.heads[1:])
 
     async def begin(self, *, head_end: bool) -> None:
-        parts = {GRID: [GRID]}
-        scale = {SERVICES[GRID]: 1}
+        parts = {part: [part] for part in self.parts_beside}
+        scale = {SERVICES[part]: 1 for part in self.parts_beside}
         if head_end:
             running = await self._running(SERVICES[INGEST])
             workers = min(max(self.project.settings.ingest_workers, running), MOST_INGEST_WORKERS)
@@ -228,6 +230,9 @@ class ContainerStage(Stage):
     async def reload_broker(self) -> None:
         await reload_broker(self.project, self._keys)
 
+    def replaced(self, part: str) -> AsyncIterator[str]:
+        return self.project.replaced(SERVICES[part])
+
     async def await_broker(self, now_s: int) -> None:
         """The project's broker is away only when the scenario says so."""
 
@@ -241,7 +246,7 @@ class ContainerStage(Stage):
 
         # Whoever stands by must not take what is given back now.
         write_plan(self._root / PLAN, replace(self._plan, parts={}), self._owner.take)
-        await asyncio.gather(*(told(name) for name in [*names, GRID]))
+        await asyncio.gather(*(told(name) for name in [*names, *self.parts_beside]))
         withdraw_plan(self._root / PLAN)
 
     async def save_logs(self, directory: Path) -> None:

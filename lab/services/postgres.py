@@ -95,13 +95,17 @@ class EmbeddedPostgres:
         binaries: PostgresBinaries | None = None,
         *,
         load_timescaledb: bool = True,
+        more_settings: str = "",
     ) -> None:
-        """:param load_timescaledb: if the server has it."""
+        """:param load_timescaledb: if the server has it.
+        :param more_settings: lines of postgresql.conf beside those of `settings`.
+        """
         self._work = work_directory
         self._data = work_directory / "pgdata"
         self._supervisor = supervisor
         self._binaries = binaries or find_binaries()
         self._load_timescaledb = load_timescaledb
+        self._more_settings = more_settings
         self._identity = unprivileged_identity()
         self._reserved = ReservedPort()
         self._password = secrets.token_urlsafe(24)
@@ -178,7 +182,7 @@ class EmbeddedPostgres:
         )  # fmt: skip
         password_file.unlink()
         with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(settings(self.port))
+            configuration.write(settings(self.port) + self._more_settings)
         self._spec = ProcessSpec(
             name=_NAME,
             argv=[f"{programs}/postgres", "-D", str(self._data)],

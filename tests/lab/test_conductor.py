@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +61,12 @@ class Recorder:
 
     async def retire(self) -> None:
         self.log.append(("retire",))
+
+    async def update(self, part: str) -> AsyncIterator[str]:
+        for number in range(3):
+            self.log.append(("gone", f"{part}-{number}"))
+            yield f"{part}-{number}"
+        self.log.append(("updated", part))
 
     async def await_broker(self, now_s: int) -> None:
         self.log.append(("await broker", now_s))
@@ -128,6 +134,39 @@ async def test_certificates_rotate_while_readings_flow() -> None:
     assert told == [("rotate", "authority"), ("kill", "broker"), ("return", "broker"), ("retire",)]
     assert recorder.log.index(("rotate", "authority")) > recorder.log.index(("grid", 900))
     assert recorder.log.index(("retire",)) > recorder.log.index(("grid", 1500))
+
+
+async def test_one_process_of_a_rolling_update_goes_before_each_grant() -> None:
+    planned = actions([Disturbance("update", "", 900, 900, "fleet")])
+    recorder = await conduct_recorded(planned, 4500)
+    told = [entry for entry in recorder.log if entry[0] in ("grid", "gone", "updated")]
+    assert told == [
+        ("grid", 0),
+        ("gone", "fleet-0"),
+        ("grid", 900),
+        ("gone", "fleet-1"),
+        ("grid", 1800),
+        ("gone", "fleet-2"),
+        ("grid", 2700),
+        ("updated", "fleet"),
+        ("grid", 3600),
+        ("grid", 4500),
+    ]
+
+
+async def test_no_run_ends_in_the_middle_of_a_rolling_update() -> None:
+    planned = actions([Disturbance("update", "", 900, 900, "fleet"), Disturbance("update", "", 1800, 1800, "ingest")])
+    recorder = await conduct_recorded(planned, 1800)
+    told = [entry for entry in recorder.log if entry[0] in ("grid", "gone", "updated")]
+    assert told[:3] == [("grid", 0), ("gone", "fleet-0"), ("grid", 900)]
+    assert told[3:] == [
+        ("gone", "fleet-1"),
+        ("gone", "fleet-2"),
+        ("updated", "fleet"),
+        *(("gone", f"ingest-{number}") for number in range(3)),
+        ("updated", "ingest"),
+        ("grid", 1800),
+    ]
 
 
 async def test_a_speed_limit_holds_back_and_changes_nothing_else() -> None:

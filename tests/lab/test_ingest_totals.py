@@ -18,10 +18,11 @@ def life(messages: int, latency_s: float, busy_s: float) -> dict[str, object]:
     }
 
 
-def test_lives_add_up_and_percentiles_are_those_of_all_messages() -> None:
+def test_lives_add_up_once_and_percentiles_are_those_of_all_messages() -> None:
     totals = IngestTotals()
-    totals.add(life(900, 0.010, 1.0))
-    totals.add(life(100, 0.500, 3.0))
+    totals.note("first", life(500, 0.010, 0.5))
+    totals.note("first", life(900, 0.010, 1.0))
+    totals.note("second", life(100, 0.500, 3.0))
     facts = totals.facts()
     assert (facts.messages, facts.rows) == (1000, 500)
     assert facts.messages_per_s == 250.0
@@ -32,8 +33,8 @@ def test_lives_add_up_and_percentiles_are_those_of_all_messages() -> None:
 
 def test_the_histogram_of_all_lives_is_written_with_its_gaps(tmp_path: Path) -> None:
     totals = IngestTotals()
-    totals.add(life(900, 0.010, 1.0))
-    totals.add(life(100, 0.500, 3.0))
+    totals.note("first", life(900, 0.010, 1.0))
+    totals.note("second", life(100, 0.500, 3.0))
     totals.write_latencies(tmp_path / "latencies.json")
     bins = json.loads((tmp_path / "latencies.json").read_text())
     assert [count for count in bins["messages"] if count] == [900, 100]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -57,6 +57,12 @@ class Toy:
 
     async def await_repairs(self) -> None:
         """They end at once."""
+
+    async def update(self, part: str) -> AsyncIterator[str]:
+        for number in range(2):
+            yield f"{part}-{number}"
+            await self.came_back.wait()
+        self.log.append(("updated", part))
 
     async def say_farewell(self, part: str) -> None:
         self.log.append(("farewell", part))
@@ -128,6 +134,19 @@ async def test_a_part_is_killed_again_only_after_it_has_come_back() -> None:
     planned = actions([Disturbance("kill", "", 101, 102, "headend"), Disturbance("kill", "", 104, 105, "headend")])
     await real_time(toy, 100).until(106, planned)
     assert toy.log.index(("back", "headend")) < toy.log.index(("kill", "headend", 104))
+
+
+async def test_the_meters_go_on_through_a_rolling_update_which_is_over_at_the_end() -> None:
+    toy = Toy()
+    toy.comes_back_at_s = 104
+    planned = actions([Disturbance("update", "", 101, 101, "fleet"), Disturbance("kill", "", 105, 106, "fleet")])
+    await real_time(toy, 100).until(106, planned)
+    updated = toy.log.index(("updated", "fleet"))
+    assert toy.log.index(("fleet", 103)) < updated < toy.log.index(("kill", "fleet", 105))
+    toy = Toy()
+    toy.comes_back_at_s = 103
+    await real_time(toy, 100).until(103, planned[:1])
+    assert ("updated", "fleet") in toy.log
 
 
 async def test_a_head_end_that_does_not_come_back_ends_the_run() -> None:

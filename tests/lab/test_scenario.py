@@ -207,6 +207,8 @@ def test_every_fault_is_listed_with_its_line():
         (event(at="01:00:00", kind='"rotate"', what='"keys"', overlap='"1h"'), "'identities' or 'authority'"),
         (event(at="01:00:00", kind='"rotate"', what='"authority"'), "'overlap' is missing"),
         (event(at="01:00:00", kind='"kill"', part='"broker"', down='"0s"'), "longer than 0 s"),
+        (event(at="01:00:00", kind='"update"', part='"broker"'), "'fleet' or 'ingest'"),
+        (event(at="01:00:00", kind='"update"', part='"fleet"', down='"1h"'), "'down' is unknown"),
         (network(fault='"loss"'), "fault needs 'loss'"),
         (network(fault='"loss"', loss="1.5"), "'loss' is 1.5"),
         (network(fault='"pause"', loss="0.5"), "fault is 'pause', which takes no 'loss'"),
@@ -258,11 +260,9 @@ def test_syntax_errors_have_their_line():
 def test_an_unknown_name_lists_the_bundled_ones():
     with pytest.raises(UserError) as error:
         load_scenario("quickstrat")
-    assert (
-        error.value.hint
-        == "Bundled scenarios: acceptance, bad-network, containers, quickstart. Did you mean 'quickstart'?"
-    )
-    assert bundled_scenarios() == ["acceptance", "bad-network", "containers", "quickstart"]
+    bundled = ["acceptance", "bad-network", "containers", "quickstart", "rolling-update"]
+    assert bundled_scenarios() == bundled
+    assert error.value.hint == f"Bundled scenarios: {', '.join(bundled)}. Did you mean 'quickstart'?"
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -21,17 +21,18 @@ class Broker:
     ) -> None:
         self._from_wheel = from_wheel or MOSQUITTO is None
         self.port = _free_port()
+        self.address = "127.0.0.1"
         self._directory = directory
         self._configuration = configuration
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         if self._from_wheel or MOSQUITTO is None:
-            command = [sys.executable, "-m", "iotcore", "--port", str(self.port), "--listen", "127.0.0.1"]
+            command = [sys.executable, "-m", "iotcore", "--port", str(self.port), "--listen", self.address]
         else:
             file = self._directory / "mosquitto.conf"
             file.write_text(
-                f"listener {self.port} 127.0.0.1\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+                f"listener {self.port} {self.address}\nmax_inflight_messages 0\nmax_queued_messages 0\n"
                 f"log_dest none\n{self._configuration}"
             )
             command = [MOSQUITTO, "-c", str(file)]
@@ -39,7 +40,7 @@ class Broker:
         deadline = time.monotonic() + 30
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.address, self.port), timeout=1).close()
                 return
             except OSError:
                 assert self._process.poll() is None, "the broker ended at once"

@@ -86,12 +86,14 @@ def uneven_power_w(count: int) -> np.ndarray:
     return power_w
 
 
-def make_fleet(entries: Sequence[ShipmentEntry], port: int, memory: Path, seed: int = 7) -> Fleet:
+def make_fleet(
+    entries: Sequence[ShipmentEntry], port: int, memory: Path, seed: int = 7, host: str = "127.0.0.1"
+) -> Fleet:
     return Fleet(
         meters=entries,
         world_rows=range(len(entries)),
         memory_path=memory,
-        broker=BrokerAddress("127.0.0.1", port),
+        broker=BrokerAddress(host, port),
         seed=seed,
         start_s=START_S,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import resource
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,51 @@ async def test_a_broker_that_is_not_there_is_tried_again_and_again(tmp_path: Pat
     assert (await fleet.settle()).connected == 3
     await fleet.stop()
     broker.kill()
+
+
+async def test_a_broker_that_comes_back_at_another_address_is_found_by_its_name(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker(tmp_path)
+    request.addfinalizer(broker.kill)
+    addresses = {"broker": "127.0.0.1"}
+    resolve = socket.getaddrinfo
+
+    def by_name(host: str, *rest: object, **more: object) -> object:
+        if host == "broker" and host not in addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(addresses.get(host, host), *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    broker.start()
+    memory, world = tmp_path / "shard.db", World(uneven_power_w(3))
+    fleet = make_fleet(shipment(3, "t1"), broker.port, memory, host="broker")
+    await fleet.start()
+    await grant(fleet, START_S + 100, {START_S: world.frame(START_S)})
+    assert (await fleet.settle()).connected == 3
+    broker.kill()
+    await fleet.wait_disconnected()
+    del addresses["broker"]
+    await grant(fleet, START_S + 200)
+    assert (await fleet.settle()).connected == 0
+    broker.address = addresses["broker"] = "127.0.0.2"
+    broker.start()
+    await grant(fleet, START_S + 300)
+    assert (await fleet.settle()).connected == 3
+    await fleet.stop()
+
+    # Who takes such a fleet's memory over while the broker is away has no reason to give up.
+    broker.kill()
+    del addresses["broker"]
+    second = make_fleet(shipment(3, "t1"), broker.port, memory, host="broker")
+    await second.start()
+    await second.replay(START_S + 310, world.frame(START_S))
+    assert (await second.settle()).connected == 0
+    addresses["broker"] = broker.address
+    broker.start()
+    await grant(second, START_S + 500)
+    assert (await second.settle()).connected == 3
+    await second.stop()
 
 
 async def test_a_host_that_does_not_exist(tmp_path: Path) -> None:
