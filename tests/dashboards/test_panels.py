@@ -72,6 +72,19 @@ def test_no_plan_reads_all_days(dashboard: Dashboard, seeded: Seeded) -> None:
     assert {key: said for key, said in found.items() if said} == {}
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM network_reading",
+        "SELECT max(committed_at) FROM network_reading WHERE committed_at <= $__timeTo()",
+        "SELECT count(*) FROM network_reading WHERE meter_id = 3",
+        "SELECT sum(energy_wh) FROM metered_energy WHERE transformer = 'transformer:T1'",
+    ],
+)
+def test_a_query_that_grows_with_the_database_is_found_out(seeded: Seeded, sql: str) -> None:
+    assert unbounded(sql, seeded) != []
+
+
 def test_every_alert_rule_answers_one_figure_without_reading_all_days(seeded: Seeded) -> None:
     found = {}
     for rule in RULES:
