@@ -319,7 +319,7 @@ load_test = Dashboard(
         ),
         panel(
             "load-test/of_ceiling", "gauge", "Highest throughput of the ceiling",
-            "Messages that the head-end committed, of what the broker alone can deliver.",
+            "What head-end or database reached, of the nearest ceiling that the test knows, in messages or in rows.",
             number("of_ceiling", "of the ceiling"), unit="percent", decimals=0, span=8, height=10, scale=(0, 100),
             thresholds=NEUTRAL,
         ),

@@ -282,6 +282,9 @@ def _timeseries(panel: Panel) -> Any:
         .tooltip(common.VizTooltipOptions().mode(words.TooltipDisplayMode.MULTI).sort(words.SortOrder.NONE))
         .color_scheme(_by(_BY_SERIES))
     )
+    if any(column.name == "metric" for column in panel.columns):
+        # Each metric has instants of its own; between them is no gap.
+        builder = builder.span_nulls(True)
     if panel.stacked:
         builder = builder.stacking(common.StackingConfig().mode(words.StackingMode.NORMAL).group("A"))
     if panel.stepped:

@@ -11,7 +11,8 @@ timeseries    `time`, and a numeric column for each line; or `time`, `metric`, `
 bar           the first column is the bar's label, each other column a bar.
 table         as it is.
 map           `latitude`, `longitude`, `name`, `value` (which colours the point), and more to read.
-state         `time`, `metric` (the row), `value`: holds until the metric's next row; `mappings` has its words.
+state         `time`, `metric` (the row), `value`: holds until the next instant, at which every metric has a row again;
+              `mappings` has its words.
 """
 
 ColumnType = Literal["time", "number", "text"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
@@ -40,6 +41,9 @@ def faults(panel: Panel, table: Table) -> list[str]:
     if panel.kind in ("timeseries", "state"):
         times = [row[0] for row in table.rows]
         found += ["not in the order of time"] if times != sorted(times) else []
+    if panel.kind == "state":
+        metrics = Counter(row[1] for row in table.rows)
+        found += [f"not every metric has a row at every instant: {metrics}"] if len({*metrics.values()}) > 1 else []
     return found
 
 
@@ -66,6 +70,19 @@ def test_every_variable_offers_choices_and_every_dashboard_knows_its_extent(
 def test_no_plan_reads_all_days(dashboard: Dashboard, seeded: Seeded) -> None:
     found = {panel.key: unbounded(panel.sql, seeded) for panel in dashboard.panels}
     assert {key: said for key, said in found.items() if said} == {}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM network_reading",
+        "SELECT max(committed_at) FROM network_reading WHERE committed_at <= $__timeTo()",
+        "SELECT count(*) FROM network_reading WHERE meter_id = 3",
+        "SELECT sum(energy_wh) FROM metered_energy WHERE transformer = 'transformer:T1'",
+    ],
+)
+def test_a_query_that_grows_with_the_database_is_found_out(seeded: Seeded, sql: str) -> None:
+    assert unbounded(sql, seeded) != []
 
 
 def test_every_alert_rule_answers_one_figure_without_reading_all_days(seeded: Seeded) -> None:
@@ -107,6 +124,18 @@ def test_backlog_rises_and_is_worked_off(seeded: Seeded) -> None:
     overdue = [int(row[1]) for row in seeded.read(panel.sql, "amilab_dashboards").rows]
     assert max(overdue) >= 8
     assert overdue[-1] == 4, "the four intervals of meter 7 never came"
+
+
+def test_states_change_when_supply_and_communication_do(seeded: Seeded) -> None:
+    panel = next(panel for panel in DASHBOARDS[4].panels if panel.key == "states")
+    rows = [(f"{row[0]:%H:%M}", row[1], row[2]) for row in seeded.read(panel.sql, "amilab_households").rows]
+    # Meter 2 was dark from noon to one, and could be reached all the time.
+    assert [row for row in rows if row[1] == "supply"] == [
+        ("00:00", "supply", 0),
+        ("12:00", "supply", 1),
+        ("13:00", "supply", 0),
+    ]
+    assert {row[2] for row in rows if row[1] == "communication"} == {0}
 
 
 def test_reliability_is_that_of_the_days_in_range(seeded: Seeded) -> None:

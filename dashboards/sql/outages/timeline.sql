@@ -1,4 +1,5 @@
--- The devices of the longest outages of the range: 1 out, 0 back. A range without outages has one row that says so.
+-- The devices of the longest outages of the range, each at every instant at which any of them changes: 1 out, 0 back. A
+-- range without outages has one row that says so.
 WITH found AS (
     SELECT
         coalesce(device, 'outage ' || id) AS metric,
@@ -9,16 +10,20 @@ WITH found AS (
         AND (ended_at IS NULL OR ended_at >= $__timeFrom()::timestamptz)
     ORDER BY coalesce(ended_at, $__timeTo()::timestamptz) - began_at DESC
     LIMIT 30
+), instant AS (
+    SELECT $__timeFrom()::timestamptz AS at
+    UNION
+    SELECT from_at FROM found
+    UNION
+    SELECT ended_at FROM found WHERE ended_at <= $__timeTo()::timestamptz
 )
-SELECT "time", metric, max(value) AS value
-FROM (
-    SELECT $__timeFrom()::timestamptz AS "time", metric, 0 AS value FROM found
-    UNION ALL
-    SELECT from_at, metric, 1 FROM found
-    UNION ALL
-    SELECT ended_at, metric, 0 FROM found WHERE ended_at <= $__timeTo()::timestamptz
-    UNION ALL
-    SELECT $__timeFrom()::timestamptz, 'no outage', 0 WHERE NOT EXISTS (SELECT FROM found)
-) state
+SELECT
+    i.at AS "time",
+    f.metric,
+    max((f.from_at <= i.at AND (f.ended_at IS NULL OR f.ended_at > i.at))::integer) AS value
+FROM instant i
+CROSS JOIN found f
 GROUP BY 1, 2
+UNION ALL
+SELECT $__timeFrom()::timestamptz, 'no outage', 0 WHERE NOT EXISTS (SELECT FROM found)
 ORDER BY 1, 2

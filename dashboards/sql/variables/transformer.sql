@@ -1,4 +1,7 @@
-SELECT d.id
-FROM network_device d
-WHERE d.kind = 'transformer' AND EXISTS (SELECT FROM network_usage_point u WHERE u.transformer = d.id)
-ORDER BY 1
+-- The one with the most meters first.
+SELECT u.transformer
+FROM network_usage_point u
+JOIN end_device d USING (usage_point)
+WHERE u.transformer IS NOT NULL
+GROUP BY 1
+ORDER BY count(*) DESC, 1
