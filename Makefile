@@ -3,15 +3,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup setup-loadtest demo test test-containers check bench editions lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then run the scenario 'quickstart' to its verdict (SCENARIO=…)"
 	@echo "make test    install, then run the tests"
+	@echo "make test-containers  install, then run the tests of the lab in containers (as root; minutes)"
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
-	@echo "make setup   install only"
+	@echo "make editions  fetch the two editions of TimescaleDB that tests and benches can run on"
+	@echo "make setup   install only; make setup-loadtest: with Locust, for amilab loadtest"
 	@echo "make lock    renew requirements*.lock from pyproject.toml"
 
 $(VENV)/.runtime: requirements.lock pyproject.toml scripts/setup.sh
@@ -20,13 +22,22 @@ $(VENV)/.runtime: requirements.lock pyproject.toml scripts/setup.sh
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@sh scripts/setup.sh "$(VENV)" requirements-dev.lock && touch $@
 
+$(VENV)/.loadtest: $(VENV)/.runtime requirements-loadtest.lock
+	@sh scripts/setup.sh "$(VENV)" requirements-loadtest.lock && touch $@
+
 setup: $(VENV)/.runtime
+
+setup-loadtest: $(VENV)/.loadtest
 
 demo: $(VENV)/.runtime
 	@$(BIN)/amilab run $(SCENARIO)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-containers: $(VENV)/.dev
+	sh scripts/container-engine.sh
+	$(BIN)/python -m pytest -m containers tests/containers
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -37,8 +48,12 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
+editions:
+	sh scripts/timescale-apache.sh
+	npm ci --prefix tests/timescale --no-fund --no-audit
+
 lock:
 	sh scripts/lock.sh
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) runs build tests/timescale/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

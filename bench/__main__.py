@@ -9,13 +9,16 @@ from pathlib import Path
 
 import uvloop
 
-from bench import barrier, grid, ingest, modbus
+from bench import barrier, broker, grid, ingest, modbus, peer, timescale
 from bench.report import Result
 
 BENCHES: dict[str, Callable[[], Result]] = {
     "grid": grid.measure,
     "barrier": lambda: uvloop.run(barrier.measure()),
+    "broker": lambda: asyncio.run(broker.measure()),
     "modbus": lambda: asyncio.run(modbus.measure()),
+    "peer": lambda: asyncio.run(peer.measure()),
+    "timescale": lambda: asyncio.run(timescale.measure()),
 }
 INGEST = "ingest"
 
@@ -25,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = [*BENCHES, INGEST]
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measurements, as ratios taken in one run.")
     parser.add_argument("bench", nargs="*", help=f"{', '.join(known)}; all by default")
-    parser.add_argument("--json", type=Path, help="write the figures of grid, barrier and modbus to this file")
+    parser.add_argument("--json", type=Path, help="write the figures of all but ingest to this file")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.bench if name not in known]
     if unknown:

@@ -51,6 +51,7 @@ from lab.services.broker_config import BrokerUser
 from lab.services.host import give_to, make_private_directory, unprivileged_identity
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
+from lab.shipment import COLUMNS
 from lab.supervisor import ProcessSpec, Supervisor
 
 GROUP = "bench"
@@ -232,12 +233,10 @@ def shipment(directory: Path) -> tuple[Path, Path]:
     key_path.write_bytes(key.private_bytes_raw())
     with path.open("w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(
-            ["serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key"]
-        )
+        lines.writerow(COLUMNS)
         for number in range(METERS):
             lines.writerow(
-                [f"AMI{number:08d}", "rl-dsp", f"U{number}", GROUP, "u", "p", CommandSigner(key).public_key()]
+                [f"AMI{number:08d}", "rl-dsp", f"U{number}", GROUP, "u", "p", CommandSigner(key).public_key(), ""]
             )
     return path, key_path
 

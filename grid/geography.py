@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grid.feeder import LOW_VOLTAGE_KV, Feeder
+from grid.feeder import LOW_VOLTAGE_KV, Device, Feeder
 
 SCHEMA_VERSION = 1
 Position = tuple[float, float]
@@ -44,6 +44,32 @@ def write_geography(path: Path, feeder: Feeder) -> bool:
     }
     path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
     return True
+
+
+def device_positions(feeder: Feeder) -> dict[Device, Position]:
+    """Where transformers (their low-voltage busbar), lines (their middle) and services (the usage point) are.
+
+    A section is an area and has no position.
+    """
+    net = feeder.net
+    buses = {bus: position for bus, geo in _geo(net.bus).items() if (position := _point(geo)) is not None}
+    low_voltage_bus, courses = net.trafo["lv_bus"], _geo(net.line)
+    found = {
+        Device("service", point.id): (point.longitude, point.latitude)
+        for point in feeder.usage_points
+        if point.longitude is not None and point.latitude is not None
+    }
+    for name, index in feeder.transformers.items():
+        if (bus := int(low_voltage_bus.at[index])) in buses:
+            found[Device("transformer", name)] = buses[bus]
+    for name, index in feeder.lines.items():
+        course = _course(courses.get(index))
+        ends = [buses[bus] for bus in (net.line.at[index, "from_bus"], net.line.at[index, "to_bus"]) if bus in buses]
+        if course:
+            found[Device("line", name)] = course[len(course) // 2]
+        elif len(ends) == 2:
+            found[Device("line", name)] = ((ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2)
+    return found
 
 
 def _lines(net: Any, buses: Mapping[int, Position]) -> dict[str, list[list[Position]]]:

@@ -9,12 +9,13 @@ form of the file.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
+from grid.geography import Position, device_positions
 
 SCHEMA_VERSION = 1
 
@@ -29,11 +30,18 @@ class ModelDevice:
 
 @dataclass(frozen=True, slots=True)
 class NetworkModel:
-    """`devices`: parents before children. `usage_points`: (id, the device that feeds it), in the feeder's order."""
+    """`devices`: parents before children. `usage_points`: (id, the device that feeds it), in the feeder's order.
+
+    `positions`: of the devices that have one, the services of usage points among them; WGS 84 degrees. `rated_kva`: of
+    transformers. `nominal_voltage_v`: between line and neutral, in the order of `usage_points`.
+    """
 
     feeder: str
     devices: tuple[ModelDevice, ...]
     usage_points: tuple[tuple[str, Device], ...]
+    nominal_voltage_v: tuple[float, ...]
+    positions: dict[Device, Position] = field(default_factory=dict)
+    rated_kva: dict[Device, float] = field(default_factory=dict)
 
 
 def device_name(device: Device) -> str:
@@ -71,7 +79,17 @@ def network_model(feeder: Feeder) -> NetworkModel:
             above = device
         feeding.append((point.id, Device("service", point.id)))
     devices = tuple(ModelDevice(device, parent) for device, parent in parents.items())
-    return NetworkModel(feeder.name, devices, tuple(feeding))
+    rated_mva = feeder.net.trafo["sn_mva"] * feeder.net.trafo["parallel"]
+    return NetworkModel(
+        feeder.name,
+        devices,
+        tuple(feeding),
+        tuple(feeder.nominal_voltage_v.tolist()),
+        positions=device_positions(feeder),
+        rated_kva={
+            Device("transformer", name): float(rated_mva.at[index]) * 1e3 for name, index in feeder.transformers.items()
+        },
+    )
 
 
 def write_network_model(path: Path, model: NetworkModel) -> None:
@@ -84,12 +102,27 @@ def write_network_model(path: Path, model: NetworkModel) -> None:
                 "id": device_name(entry.device),
                 "kind": entry.device.kind,
                 "parent": None if entry.parent is None else device_name(entry.parent),
+                **_place(model, entry.device),
+                **({"rated_kva": model.rated_kva[entry.device]} if entry.device in model.rated_kva else {}),
             }
             for entry in model.devices
         ],
-        "usage_points": [{"id": point, "device": device_name(device)} for point, device in model.usage_points],
+        "usage_points": [
+            {
+                "id": point,
+                "device": device_name(device),
+                "nominal_voltage_v": round(voltage_v, 1),
+                **_place(model, device),
+            }
+            for (point, device), voltage_v in zip(model.usage_points, model.nominal_voltage_v, strict=True)
+        ],
     }
     path.write_text(json.dumps(document, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _place(model: NetworkModel, device: Device) -> dict[str, Position]:
+    position = model.positions.get(device)
+    return {} if position is None else {"position": position}
 
 
 def _electrical_depth(feeder: Feeder) -> dict[Device, float]:

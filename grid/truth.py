@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from grid.feeder import Device, Feeder
+from grid.measurements import TransformerInterval, TransformerSample, intervals
 from grid.network import Solution
 from grid.outages import Outage, OutageLog, write_outages
 from grid.world import SECONDS_PER_HOUR, WorldFrame
@@ -57,6 +58,14 @@ class TruthRecorder:
     def outages(self) -> tuple[Outage, ...]:
         """Interruptions by device so far, in the order of their beginning."""
         return self._outages.outages
+
+    def transformer_intervals(self, *, from_s: int, until_s: int, length_s: int) -> list[TransformerInterval]:
+        """What the transformers measured in the whole intervals of [from_s, until_s), which has been simulated."""
+        samples = [
+            TransformerSample(s.time_s, s.transformer_w - s.transformer_losses_w, s.loading_percent)
+            for s in self._samples
+        ]
+        return intervals(samples, from_s=from_s, until_s=until_s, length_s=length_s)
 
     def record(
         self, frame: WorldFrame, solution: Solution, connected: NDArray[np.bool_], opened: frozenset[Device]

@@ -47,3 +47,11 @@ class DatabaseRefused(DatabaseError):  # noqa: N818 - names the answer of the se
 
 class SchemaTooNew(DatabaseError):  # noqa: N818 - names the state of the schema
     """The database was migrated by a newer release than this one."""
+
+
+class SchemaTooOld(DatabaseError):  # noqa: N818 - names the state of the schema
+    """The database lacks migrations of this release."""
+
+
+class SchemaMissing(DatabaseError):  # noqa: N818 - names the state of the schema
+    """The database has no schema of a head-end by this name."""

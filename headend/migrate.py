@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from urllib.parse import quote
 
@@ -11,9 +13,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
+from yoyo.migrations import MigrationList
 
-from headend.errors import DatabaseError, DatabaseRefused, DatabaseUnavailable, SchemaTooNew
-from headend.timescale import Feature, set_up
+from headend.errors import (
+    DatabaseError,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    SchemaMissing,
+    SchemaTooNew,
+    SchemaTooOld,
+)
+from headend.features import Feature
+from headend.timescale import set_up
 
 # Answers of a server that is there but does not want us: trying again changes nothing.
 # 28 invalid authorisation, 3D000 no such database, 42501 no right.
@@ -81,53 +92,80 @@ def migrate(database_url: str, schema: str, *, retention_days: int | None = None
             # Asked first: IF NOT EXISTS wants the right to create schemas even where there is nothing to create.
             if connection.execute("SELECT to_regnamespace(%s)", [schema]).fetchone() == (None,):
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-            _apply(info, schema)
-            return set_up(connection, retention_days=retention_days)
+            _apply(connection, schema)
+            features = set_up(connection, retention_days=retention_days)
+            # After whatever was made, or made anew.
+            connection.execute((resources.files("headend") / "grants.sql").read_bytes())
+            return features
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         raise classify(error, database_url) from error
 
 
-def require_known_schema(database_url: str, schema: str) -> None:
-    """Whether this release knows everything that is in the schema, if it is there at all; blocking.
+@contextmanager
+def open_schema(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
+    """A connection to a schema that is of this release, in autocommit.
 
-    Raises DatabaseUnavailable, DatabaseRefused, SchemaTooNew.
+    Raises DatabaseUnavailable, DatabaseRefused, SchemaMissing, SchemaTooNew, SchemaTooOld.
     """
-    info = connection_info(database_url, schema)
     try:
-        with psycopg.connect(info, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(connection_info(database_url, schema), autocommit=True, connect_timeout=5) as connection:
             if connection.execute("SELECT to_regclass(%s)", [f"{schema}._yoyo_migration"]).fetchone() == (None,):
-                return
-            applied = connection.execute("SELECT migration_id FROM _yoyo_migration").fetchall()
-    except psycopg.OperationalError as error:
+                raise SchemaMissing(
+                    f"there is no head-end's schema {schema} ({describe(database_url)}); is the name right? A head-end "
+                    "makes it when it starts"
+                )
+            with _migrations() as migrations:
+                known = [migration.id for migration in migrations]
+            if lacking := sorted(set(known) - _refuse_newer(connection, schema, known)):
+                raise SchemaTooOld(
+                    f"schema {schema} is of an older release (it lacks {', '.join(lacking)}); start this release's "
+                    "head-end once, which brings it up to date"
+                )
+            yield connection
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         raise classify(error, database_url) from error
+
+
+class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
+    """Does everything on one connection that is there already, in autocommit: the one that holds the lock."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._given = connection
+        super().__init__(DatabaseURI("postgresql+psycopg", None, None, None, None, "", {}), "_yoyo_migration")
+
+    def connect(self, _uri: DatabaseURI) -> psycopg.Connection:
+        return self._given
+
+    def copy(self) -> "_Backend":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """The connection is not ours to close."""
+
+
+def _apply(connection: psycopg.Connection, schema: str) -> None:
+    backend = _Backend(connection)
+    backend.init_database()
+    # We hold the advisory lock: whatever is in yoyo's own lock table was left by a process that was killed.
+    backend.break_lock()
+    backend.ensure_internal_schema_updated()
+    with _migrations() as migrations:
+        _refuse_newer(connection, schema, [migration.id for migration in migrations])
+        backend.apply_migrations(backend.to_apply(migrations))
+
+
+@contextmanager
+def _migrations() -> Iterator[MigrationList]:
     with resources.as_file(resources.files("headend") / "migrations") as directory:
-        known = {migration.id for migration in read_migrations(quote(str(directory), safe="/ "))}
-    _refuse_newer({row[0] for row in applied} - known, schema)
+        yield read_migrations(quote(str(directory), safe="/ "))
 
 
-def _refuse_newer(unknown: set[str], schema: str) -> None:
-    if unknown:
+def _refuse_newer(connection: psycopg.Connection, schema: str, known: list[str]) -> set[str]:
+    """The migrations that were applied. Raises SchemaTooNew."""
+    applied = {row[0] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")}
+    if ahead := sorted(applied - set(known)):
         raise SchemaTooNew(
-            f"schema {schema} was migrated by a newer release (unknown here: {', '.join(sorted(unknown))}); "
+            f"schema {schema} was migrated by a newer release (unknown here: {', '.join(ahead)}); "
             "install that release, or use another schema"
         )
-
-
-def _apply(info: str, schema: str) -> None:
-    # All as arguments: the fields of a URL cannot say "host is a directory" or "options".
-    parameters = {key: str(value) for key, value in conninfo_to_dict(info).items() if value is not None}
-    database = parameters.pop("dbname", None)
-    uri = DatabaseURI("postgresql+psycopg", None, None, None, None, database, parameters)
-    backend = PostgresqlPsycopgBackend(uri, "_yoyo_migration")
-    try:
-        backend.init_database()
-        # We hold the advisory lock: whatever is in yoyo's own lock table was left by a process that was killed.
-        backend.break_lock()
-        backend.ensure_internal_schema_updated()
-        with resources.as_file(resources.files("headend") / "migrations") as directory:
-            migrations = read_migrations(quote(str(directory), safe="/ "))
-            applied = backend.execute("SELECT migration_id FROM _yoyo_migration ORDER BY migration_id").fetchall()
-            _refuse_newer({row[0] for row in applied} - {migration.id for migration in migrations}, schema)
-            backend.apply_migrations(backend.to_apply(migrations))
-    finally:
-        backend.connection.close()
+    return applied

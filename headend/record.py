@@ -133,6 +133,10 @@ class Recorder:
             bdseq, meters, born_s = (earlier[1] if bdseq is None else bdseq), earlier[2], earlier[3]
         self.batch.collectors[device_group, edge_node] = (online, bdseq, meters, born_s, now_s)
 
+    def collector_supply(self, device_group: str, edge_node: str, now_s: float, *, mains: bool) -> None:
+        """A collector says whether it has supply, or runs on its battery."""
+        self.batch.collector_supplies[device_group, edge_node] = (mains, now_s)
+
 
 async def communication_states(connection: Connection) -> dict[int, bool]:
     """The last known state of communication, by meter id."""

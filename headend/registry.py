@@ -119,17 +119,20 @@ async def register(
     `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture
     period that the devices are set to, by default their vendor's.
     """
+    shipped = [_at_interval(driver_for(device.vendor_profile), interval_length_s) for device in shipment]
     async with connection.transaction():
         # Several processes of a head-end start at once with the same shipment.
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('amilab-register:' || current_schema, 0))"
         )
         await connection.execute(
-            "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, registered_at)"
-            " SELECT s, v, u, g, a, to_timestamp(%s)"
-            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS shipped (s, v, u, g, a)"
+            "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
+            " report_every_s, registered_at) SELECT s, v, u, g, a, i, r, to_timestamp(%s)"
+            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[])"
+            " AS shipped (s, v, u, g, a, i, r)"
             " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
-            " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address",
+            " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
+            " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s",
             [
                 now_s,
                 [device.serial for device in shipment],
@@ -137,6 +140,8 @@ async def register(
                 [device.usage_point for device in shipment],
                 [device.group for device in shipment],
                 [device.address for device in shipment],
+                [driver.interval_length_s for driver in shipped],
+                [driver.report_every_s for driver in shipped],
             ],
         )
         cursor = await connection.execute(

@@ -21,6 +21,7 @@ from headend.metrics import Metrics
 from headend.modbus.poller import Poller
 from headend.mqtt import MqttLink, Session
 from headend.outages.model import NetworkModel, read_network_model
+from headend.outages.publish import publish_network
 from headend.outages.watch import OutageWatch
 from headend.record import Recorder, communication_states
 from headend.recovery import Ask, BackOff, Recovery
@@ -64,6 +65,7 @@ class HeadEnd:
         self._commanded: list[str] = []
         self._received_before = 0
         self._fence_count = 0
+        self._renewing = False
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
         self._running = contextlib.AsyncExitStack()
@@ -102,6 +104,8 @@ class HeadEnd:
         self._recovery = await self._database.run(load)
         self._outages = OutageWatch(settings, model, self._devices, self._database, self.metrics)
         if self._role.follows:
+            if settings.network_model is not None:
+                await self._database.run(lambda connection: publish_network(connection, model))
             await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
         online = await self._database.run(communication_states)
         recorder = Recorder(self._recovery, self._outages, online)
@@ -290,7 +294,7 @@ class HeadEnd:
     def next_due(self) -> float | None:
         """The next instant (epoch s) at which `advance` has something to do; it may be the present one."""
         now_s = self._clock.now()
-        wishes_s = [self._connect_at_s, self._poller.next_due_s()]
+        wishes_s = [self._connect_at_s, self._poller.next_due_s(), now_s if self._renewing else None]
         if self._role.follows:
             wishes_s.append(self._outages.next_due_s(now_s))
             if self._connect_at_s is None:
@@ -305,6 +309,8 @@ class HeadEnd:
         """Do what is due at the clock's instant: ask edge nodes and meters, look for outages, reconnect, sweep."""
         self._raise_failure()
         now_s = self._clock.now()
+        if self._renewing:
+            await self._connect_anew()
         if self._edges is not None:
             self._edges.advance(now_s)
             self._ingest.recorded()
@@ -372,6 +378,11 @@ class HeadEnd:
         """messages, rows, busy_s and receive_to_commit_ms {p50, p95, p99, max} of this life."""
         return self._ingest.stats()
 
+    def renew(self) -> None:
+        """Our certificate has changed, or whom we trust: connect anew at the next `advance`."""
+        self._renewing = True
+        self._wake.set()
+
     async def stop(self) -> None:
         """Commit and acknowledge what was received, leave broker and database. Bounded by `stop_timeout_s`."""
         await self._running.aclose()
@@ -409,6 +420,19 @@ class HeadEnd:
         self._connect_attempts = 0
         self.metrics.reconnects.inc()
         logger().warning("connected to the broker again", broker=self._settings.broker_host)
+
+    async def _connect_anew(self) -> None:
+        """What was not committed was not acknowledged: the broker sends it again."""
+        self._renewing = False
+        if not any(link.connected for link in self._links()):
+            return
+        if self._link is not None:
+            await self._link.disconnect()
+            self._lost(self._link)
+        if self._host is not None:
+            await self._host.disconnect()
+            self._lost(self._host.link)
+        await self._reconnect()
 
     async def _sweep(self, now_s: float) -> None:
         expired = self._recovery.expired(now_s)

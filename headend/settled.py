@@ -9,10 +9,12 @@ from headend.schedule import Schedule
 
 _FIND = (
     "SELECT r.meter_id, extract(epoch FROM r.interval_start)::int8, r.interval_length_s"
-    " FROM unnest(%s::int[], %s::float8[], %s::int[]) AS w (meter, start_s, length_s)"
+    " FROM unnest(%(meters)s::int[], %(starts)s::float8[], %(lengths)s::int[]) AS w (meter, start_s, length_s)"
     " JOIN interval_reading r ON r.meter_id = w.meter AND r.interval_start = to_timestamp(w.start_s)"
     " AND r.interval_length_s = w.length_s AND r.revision = 0"
+    " AND r.interval_start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s)"
 )
+"""The bounds are constants to the planner, which then opens the chunks of these days alone."""
 
 
 async def settle_what_is_stored(
@@ -37,8 +39,16 @@ async def settle_what_is_stored(
     if not meters:
         return
 
+    wanted = {
+        "meters": meters,
+        "starts": starts_s,
+        "lengths": lengths_s,
+        "first": min(starts_s),
+        "last": max(starts_s),
+    }
+
     async def find(connection: Connection) -> list[tuple[object, ...]]:
-        return await (await connection.execute(_FIND, [meters, starts_s, lengths_s])).fetchall()
+        return await (await connection.execute(_FIND, wanted)).fetchall()
 
     index_of = {device.id: device.index for device in devices}
     for meter_id, start_s, length_s in await database.run(find):

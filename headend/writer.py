@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 
 from headend.database import Connection
@@ -39,6 +40,7 @@ class Batch:
     collectors: dict[tuple[str, str], tuple[bool, int | None, int | None, float | None, float]] = field(
         default_factory=dict
     )
+    collector_supplies: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
     dead_letters: list[tuple[uuid.UUID, float, str, bytes, str, str]] = field(default_factory=list)
     interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Batch:
             or self.states
             or self.communications
             or self.collectors
+            or self.collector_supplies
             or self.dead_letters
             or self.interruptions
             or self.gaps
@@ -131,8 +134,8 @@ def _insert_sql(source: str, revision: str, quality: str, *, nullable: bool, cor
     return (
         f"INSERT INTO interval_reading ({', '.join(targets)}, origin, device_time, received_at, committed_at,"
         f" revision, quality) SELECT {', '.join(f's.{name}' for name in _KEY)}, {values}{corrections}, s.origin,"
-        f" s.interval_start + s.interval_length_s * interval '1 second', s.received_at, to_timestamp(%s),"
-        f" {revision}, {quality} FROM {source} s ON CONFLICT DO NOTHING"
+        f" s.interval_start + s.interval_length_s * interval '1 second', s.received_at,"
+        f" to_timestamp(%(committed)s), {revision}, {quality} FROM {source} s ON CONFLICT DO NOTHING"
     )
 
 
@@ -143,7 +146,9 @@ _INSERT_FIRST = {
 
 
 def _same_key(staged: str) -> str:
-    return " AND ".join(f"r.{name} = {staged}.{name}" for name in _KEY)
+    """With the batch's bounds as constants: so the planner opens the chunks of these days alone."""
+    bounds = "r.interval_start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s)"
+    return " AND ".join([*(f"r.{name} = {staged}.{name}" for name in _KEY), bounds])
 
 
 _SAME_VALUES = (
@@ -154,10 +159,10 @@ _KEY_LIST = ", ".join(_KEY)
 
 
 def _correction(name: str) -> str:
-    value = f"nullif(d.{name}, {ABSENT})"
-    before = f"lag({value}) OVER (PARTITION BY {_KEY_LIST} ORDER BY n)"
+    value = f"coalesce(nullif(d.{name}, {ABSENT}), 0)"
     stored = f"SELECT r.{name} FROM interval_reading r WHERE {_same_key('d')} ORDER BY r.revision DESC LIMIT 1"
-    return f"{value} - coalesce({before}, ({stored}), 0) AS {name.replace('_wh', '_correction_wh')}"
+    before = f"lag({value}, 1, coalesce(({stored}), 0)) OVER (PARTITION BY {_KEY_LIST} ORDER BY n)"
+    return f"{value} - {before} AS {name.replace('_wh', '_correction_wh')}"
 
 
 # Of several equal new values of one key the first counts; the rest are numbered in the order of arrival.
@@ -276,6 +281,14 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
             " born_at = coalesce(excluded.born_at, k.born_at), changed_at = excluded.changed_at",
             _columns([(*key, *row) for key, row in batch.collectors.items()]),
         )
+    if batch.collector_supplies:
+        # Said in the session whose birth is there, in this batch or before.
+        await connection.execute(
+            "UPDATE collector AS k SET mains = m, mains_since = to_timestamp(s)"
+            " FROM unnest(%s::text[], %s::text[], %s::bool[], %s::float8[]) AS c (g, e, m, s)"
+            " WHERE k.device_group = g AND k.edge_node = e AND k.mains IS DISTINCT FROM m",
+            _columns([(*key, *row) for key, row in batch.collector_supplies.items()]),
+        )
     if batch.dead_letters:
         await connection.execute(
             "INSERT INTO dead_letter (id, received_at, topic, payload, reason, detail)"
@@ -304,17 +317,23 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
 
 async def _write_readings(connection: Connection, batch: Batch, committed_s: float) -> Written:
     cursor = connection.cursor()
-    async with cursor.copy(_COPY) as copy:
-        await copy.write(copy_buffer(batch.counters, batch.voltages))
-    await cursor.execute(_INSERT_FIRST[batch.has_absent], [committed_s])
+    await _stage(cursor, batch)
+    await cursor.execute(_INSERT_FIRST[batch.has_absent], {"committed": committed_s})
     inserted = cursor.rowcount
     if inserted == batch.rows:
         return Written(inserted, 0, 0)
     # Two writers must not take the same revision number. First rows need no lock: their key guards them.
     await cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('amilab-revision:' || current_schema, 0))")
-    await cursor.execute(_INSERT_REVISIONS, [committed_s])
+    starts_s = np.frombuffer(batch.counters, dtype=np.int64)[1::_ROW_WIDTH]
+    bounds = {"first": int(starts_s.min()), "last": int(starts_s.max())}
+    await cursor.execute(_INSERT_REVISIONS, {"committed": committed_s, **bounds})
     revisions = cursor.rowcount
     return Written(inserted, revisions, batch.rows - inserted - revisions)
+
+
+async def _stage(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
+    async with cursor.copy(_COPY) as copy:
+        await copy.write(copy_buffer(batch.counters, batch.voltages))
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:

@@ -18,8 +18,11 @@ from lab import __version__
 from lab.compose_cli import DIRECTORY as COMPOSE_DIRECTORY
 from lab.compose_cli import app as compose_app
 from lab.compose_cli import project_of
+from lab.dashboards_cli import app as dashboards_app
+from lab.db_cli import app as db_app
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
+from lab.loadtest_cli import loadtest
 from lab.progress import RunProgress
 from lab.refusal import refuse
 from lab.scenario import Scenario, anchored_feeder, bundled_scenarios, load_scenario, parse_duration
@@ -47,6 +50,9 @@ app = typer.Typer(
 
 
 app.add_typer(compose_app, name="compose")
+app.add_typer(db_app, name="db")
+app.add_typer(dashboards_app, name="dashboards")
+app.command()(loadtest)
 
 
 @app.callback()
@@ -156,7 +162,7 @@ def run(
             compose,
             swarm,
         )
-        outcome = _until_interrupted(_run(request, RunProgress(console)))
+        outcome = until_interrupted(_run(request, RunProgress(console)))
     except UserError as error:
         refuse(error)
     except PartFailed as error:
@@ -283,7 +289,7 @@ async def _run(request: Any, progress: RunProgress) -> Any:
     return await run_lab(request, progress)
 
 
-def _until_interrupted(work: Coroutine[Any, Any, T]) -> T:
+def until_interrupted(work: Coroutine[Any, Any, T]) -> T:
     """Ctrl-C and SIGTERM end the run in order: the task is cancelled, and with it every process of the lab ends."""
 
     async def main() -> T:

@@ -49,11 +49,38 @@ def wheelhouse(directory: Directory = DIRECTORY) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     with refusals_shown(), console.status("fetching wheels"):
-        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements.lock")
+        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements-loadtest.lock")
     size_mib = sum(wheel.stat().st_size for wheel in wheels) / 2**20
     console.print(
         f"[green]✓[/] {len(wheels)} wheels, {size_mib:,.0f} MiB in {os.path.relpath(directory / 'wheelhouse')}"
     )
+
+
+@app.command()
+def rotate(
+    directory: Directory = DIRECTORY,
+    authority: Annotated[bool, typer.Option("--authority", help="A new certificate authority, too.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Refuse what the last rotation has replaced.")] = False,
+) -> None:
+    """Give everybody new certificates; the old ones are accepted until --finish. See docs/broker.md."""
+    from lab.containers import keys
+
+    with refusals_shown():
+        if finish and authority:
+            raise UserError("--finish ends whatever rotation has begun", "Leave out --authority.")
+        count = asyncio.run(keys.rotate(project_of(directory), authority=authority, finish=finish))
+    said = "the old certificates are refused" if finish else f"{count} new identities; end the old ones with --finish"
+    Console(highlight=False).print(f"[green]✓[/] {said}")
+
+
+@app.command()
+def revoke(device: str, directory: Directory = DIRECTORY) -> None:
+    """Refuse a device's certificate from its next connection on."""
+    from lab.containers import keys
+
+    with refusals_shown():
+        asyncio.run(keys.revoke(project_of(directory), device))
+    Console(highlight=False).print(f"[green]✓[/] {device} is refused")
 
 
 @app.command()

@@ -13,8 +13,9 @@ from lab.barrier import Barrier
 from lab.network_fault import NetworkFault
 from lab.timeline import Action
 
-KILL_WITHIN_S = 0.1
-"""A kill falls at a seeded moment of this much wall-clock time after its grant has begun, so it hits work under way."""
+MEDDLE_WITHIN_S = 0.1
+"""A kill or a rotation falls at a seeded moment of this much wall-clock time after its grant has begun, so it hits work
+under way."""
 
 
 class Stage(Protocol):
@@ -40,6 +41,12 @@ class Stage(Protocol):
 
     async def await_repairs(self) -> None:
         """Return when every fault has ended."""
+
+    async def rotate(self, what: str) -> None:
+        """Give everybody a new identity, and have everybody connect with it."""
+
+    async def retire(self) -> None:
+        """Trust nothing any more that is older than the last rotation."""
 
     def update(self, part: str) -> AsyncIterator[str]:
         """Give a part new processes, one after another: with each `anext`, another old one has gone."""
@@ -111,8 +118,8 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await stage.switch(action.verb, action.target)
         elif action.fault is not None:
             await stage.impair(action.target, action.fault)
-    kills = [action.target for action in due if action.verb == "kill"]
-    await (_grant_and_kill(barrier, stage, kills, now_s, dice) if kills else barrier.grant(now_s))
+    meddling = [action for action in due if action.verb in ("kill", "rotate", "retire")]
+    await (_grant_and_meddle(barrier, stage, meddling, now_s, dice) if meddling else barrier.grant(now_s))
     disturbed = [action for action in due if action.stations]
     for action in disturbed:
         await stage.disturb(action.verb, action.stations)
@@ -120,14 +127,20 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
         await barrier.quiesce()
 
 
-async def _grant_and_kill(
-    barrier: Barrier, stage: Stage, parts: Sequence[str], now_s: int, dice: random.Random
+async def _grant_and_meddle(
+    barrier: Barrier, stage: Stage, actions: Sequence[Action], now_s: int, dice: random.Random
 ) -> None:
-    for part in parts:
-        await stage.say_farewell(part)
+    for action in actions:
+        if action.verb == "kill":
+            await stage.say_farewell(action.target)
     grant = asyncio.create_task(barrier.grant(now_s))
-    for part in parts:
-        await asyncio.wait([grant], timeout=dice.uniform(0.0, KILL_WITHIN_S))
-        await stage.kill(part)
+    for action in actions:
+        await asyncio.wait([grant], timeout=dice.uniform(0.0, MEDDLE_WITHIN_S))
+        if action.verb == "kill":
+            await stage.kill(action.target)
+        elif action.verb == "rotate":
+            await stage.rotate(action.target)
+        else:
+            await stage.retire()
     await grant
     await barrier.quiesce()

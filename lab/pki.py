@@ -7,6 +7,7 @@ common name is the identity: the broker takes it as the user name. An identity i
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,10 +36,13 @@ class Authority:
     certificate: x509.Certificate
 
     @classmethod
-    def create(cls, name: str = "amilab CA", *, valid: timedelta = AUTHORITY_VALID) -> Authority:
-        """A new one, which signs itself."""
+    def create(cls, name: str | None = None, *, valid: timedelta = AUTHORITY_VALID) -> Authority:
+        """A new one, which signs itself.
+
+        :param name: one that no other has, by default: revocation lists are looked up by it.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(name)
+        subject = _name(name or f"amilab CA {secrets.token_hex(4)}")
         certificate = (
             _builder(subject, subject, key.public_key(), valid)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -101,21 +105,34 @@ class Authority:
             builder = builder.add_extension(names, critical=False)
         return _key_pem(key) + builder.sign(self.key, hashes.SHA256()).public_bytes(_PEM)
 
-    def issue_all(
-        self, names: Iterable[str], directory: Path, *, give: Callable[[Path], object] = lambda _path: None
-    ) -> None:
-        """An identity for each name as `directory`/<name>.pem, in one step each, so that a reader finds old or new.
+    def revocations(self, serials: Iterable[int]) -> bytes:
+        """The PEM of a list of certificates that are not to be trusted any more (RFC 5280, section 5).
 
-        :param give: makes each file belong to whom it is for.
+        It does not expire before we do: who withdraws trust writes a new one.
         """
-        for name in names:
-            write_identity(directory / f"{name}.pem", self.issue(name), give=give)
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now - _BACKDATED)
+            .next_update(self.certificate.not_valid_after_utc)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+        for serial in serials:
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(_PEM)
 
 
-def write_identity(path: Path, pem: bytes, *, give: Callable[[Path], object] = lambda _path: None) -> None:
-    """Write a PEM with a private key, mode 0600, in one step."""
-    draft = path.with_name(f".{path.name}")
-    _write(draft, pem)
+def serial_of(pem: bytes) -> int:
+    """The serial number of the first certificate."""
+    return x509.load_pem_x509_certificate(pem).serial_number
+
+
+def write_file(path: Path, data: bytes, *, give: Callable[[Path], object] = lambda _path: None) -> None:
+    """Write it in one step, so that a reader finds old or new; mode 0600 unless `give` makes it somebody else's."""
+    draft = path.with_name(f".{path.name}.new")
+    _write(draft, data)
     give(draft)
     draft.replace(path)
 

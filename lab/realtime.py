@@ -93,6 +93,10 @@ class RealTime:
                 await self._stage.disturb(action.verb, action.stations)
             elif action.verb == "kill":
                 await self._kill(action.target)
+            elif action.verb == "rotate":
+                await self._stage.rotate(action.target)
+            elif action.verb == "retire":
+                await self._stage.retire()
             elif action.verb == "return":
                 self._returning[action.target] = asyncio.create_task(
                     self._stage.bring_back(action.target, now_s), name=f"return of {action.target}"

@@ -181,6 +181,10 @@ class RemoteHead(_Member):
 
         return await self.unless_absent(fenced, False)
 
+    async def renew(self) -> None:
+        """Let it connect to the broker anew: its certificate has changed."""
+        await self.unless_absent(lambda: self.call("renew"), None)
+
     async def stats(self) -> Body | None:
         """What it says of its life so far; None if it is absent."""
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet_table import write_fleet_table
 from lab.headend_export import export_results
+from lab.historian import Historian
 from lab.link import Body, PartGone
 from lab.progress import RunProgress
 from lab.realtime import RealTime
@@ -29,16 +30,17 @@ from lab.reaper import Reaper
 from lab.report import LATENCIES, RunEvent, write_report
 from lab.run_directory import link_latest, new_run_directory
 from lab.run_record import write_record
-from lab.scenario import KillEvent, NetworkEvent, Scenario
+from lab.scenario import KillEvent, NetworkEvent, RotateEvent, Scenario
+from lab.services.broker import find_broker
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.services.host import make_private_directory, require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
 from lab.stage import BROKER, DATABASE, GRID, LocalStage, Stage
 from lab.stored_source import StoredSource
 from lab.supervisor import Supervisor
-from lab.surroundings import BrokerAccess, Database, Externals, check_externals
+from lab.surroundings import BrokerAccess, Database, Externals, check_externals, show_run
 from lab.targets import choose_targets
-from lab.timeline import Disturbance, actions
+from lab.timeline import Action, Disturbance, actions
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
 from lab.verdict.verdict import Verdict, judge_run
 
@@ -102,6 +104,7 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     """
     _refuse_kills_of_externals(request)
     await _check_network_faults(request)
+    _refuse_rotations_of_nothing(request)
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
@@ -225,7 +228,7 @@ class Run:
                     disturbances = await self._begin_in_real_time(stack, real_time, plan, disturbances, broker)
                 began = time.monotonic()
                 with self.progress.simulated_time(self.start_s, self.settled_s):
-                    await self._live(disturbances, real_time)
+                    await self._live(disturbances, real_time, await self._begin_history(stack, store))
                 wall_s = time.monotonic() - began
                 with self.progress.step("collecting truth, journal and what was stored"):
                     rejected = await self._collect(store, plan)
@@ -315,6 +318,7 @@ class Run:
         for path in (layout.command_key, layout.shipment):
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
+        keys = None if broker.keyring is None else broker.keyring.places
         starting = [
             stage.start_fleet(
                 stage.shares(fleet),
@@ -322,8 +326,8 @@ class Run:
                 init={
                     "broker_host": broker.host,
                     "broker_port": broker.port,
-                    "broker_ca": None if broker.tls is None else layout.seen(broker.tls.ca),
-                    "identities": None if broker.tls is None else layout.seen(broker.tls.devices),
+                    "broker_ca": None if keys is None else layout.seen(keys.trust),
+                    "identities": None if keys is None else layout.seen(keys.devices),
                     "seed": self.scenario.seed,
                     "start_s": self.origin_s,
                     "interval_length_s": self.vendors.interval_length_s,
@@ -347,10 +351,10 @@ class Run:
                 "network_model": layout.seen(network),
                 "interval_length_s": self.vendors.interval_length_s,
             }
-            if broker.tls is not None:
-                settings["broker_ca"] = layout.seen(broker.tls.ca)
-                settings["broker_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END}.pem")
-                settings["broker_host_certificate"] = layout.seen(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
+            if keys is not None:
+                settings["broker_ca"] = layout.seen(keys.trust)
+                settings["broker_certificate"] = layout.seen(keys.head_end / f"{HEAD_END}.pem")
+                settings["broker_host_certificate"] = layout.seen(keys.head_end / f"{HEAD_END_HOST}.pem")
             init = {"wall_clock": self.in_real_time, "settings": settings}
             starting.append(stage.start_head(init, self.start_s))
         await asyncio.gather(*starting)
@@ -405,20 +409,38 @@ class Run:
             interval_length_s=self.vendors.interval_length_s,
         )
 
-    async def _live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None) -> None:
+    async def _begin_history(self, stack: AsyncExitStack, store: Database | ExternalStore) -> Historian | None:
+        """What looks at our head-end's schema sees it from now on, and what SCADA measures with it."""
+        if not isinstance(store, Database):
+            return None
+        await asyncio.to_thread(show_run, store)
+        historian = Historian(self.stage.link, GRID, store.url, store.schema, start_s=self.origin_s)
+        stack.push_async_callback(historian.cancel)
+        return historian
+
+    async def _live(
+        self, disturbances: Sequence[Disturbance], real_time: RealTime | None, historian: Historian | None
+    ) -> None:
         told = {d.from_s: d for d in disturbances}
         planned = actions(disturbances)
         end_s = self.settled_s
 
         def at(now_s: int) -> None:
             self.progress.at(now_s)
+            if historian is not None:
+                historian.hear(now_s)
             for from_s in [instant for instant in told if instant <= now_s]:
                 self.progress.news(f"{datetime.fromtimestamp(from_s, UTC):%H:%M:%S} {told.pop(from_s).label}")
 
-        stage = self.stage
         if real_time is not None:
             await real_time.until(end_s, planned, progress=at)
-            return
+        else:
+            await self._in_lockstep(planned, at)
+        if historian is not None:
+            await historian.finish()
+
+    async def _in_lockstep(self, planned: Sequence[Action], at: Callable[[int], None]) -> None:
+        stage = self.stage
         barrier = Barrier(stage.grid, stage.fleets, stage.head)
         try:
             await conduct(
@@ -426,7 +448,7 @@ class Run:
                 stage,
                 planned,
                 start_s=self.start_s,
-                end_s=end_s,
+                end_s=self.settled_s,
                 seed=self.scenario.seed,
                 speed=self.request.speed,
                 progress=at,
@@ -496,6 +518,23 @@ async def _check_network_faults(request: RunRequest) -> None:
     faults = [f"event in line {event.line} disturbs the network of the {event.part}" for event in events]
     if faults:
         raise UserError(faults, "Only containers have networks of their own: add --compose, or leave out the event.")
+
+
+def _refuse_rotations_of_nothing(request: RunRequest) -> None:
+    """Certificates are there where the run's own mosquitto serves the run's own head-end."""
+    rotations = [event for event in request.scenario.events if isinstance(event, RotateEvent)]
+    if not rotations:
+        return
+    if request.broker_url is not None:
+        why = "with --broker-url it is somebody else's broker that knows the meters: leave it out"
+    elif request.external is not None:
+        why = "somebody else's head-end is let in by password, and so is everybody"
+    elif request.project is None and find_broker().kind != "mosquitto":
+        why = "the broker of this run, rumqttd, knows passwords only: install mosquitto"
+    else:
+        return
+    faults = [f"event in line {event.line} rotates certificates, and there are none" for event in rotations]
+    raise UserError(faults, f"Leave out the event, or: {why}.")
 
 
 def _clock(time_s: float) -> str:

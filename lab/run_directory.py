@@ -14,7 +14,12 @@ def new_run_directory(out: Path, scenario: Scenario) -> Path:
 
     :raises UserError: it cannot be made.
     """
-    stem = f"{scenario.name}-{scenario.seed}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return new_directory(out, f"{scenario.name}-{scenario.seed}")
+
+
+def new_directory(out: Path, name: str) -> Path:
+    """A new directory below `out` that begins with `name` and has the time in its own. Raises UserError likewise."""
+    stem = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):

@@ -10,6 +10,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from lab.scenario_model import (
     NetworkEvent,
     OutageEvent,
     RebootEvent,
+    RotateEvent,
     Scenario,
     Table,
     UpdateEvent,
@@ -45,6 +47,7 @@ __all__ = [
     "NetworkEvent",
     "OutageEvent",
     "RebootEvent",
+    "RotateEvent",
     "Scenario",
     "UpdateEvent",
     "UplinkLossEvent",
@@ -153,6 +156,7 @@ class _Reading:
         if head is not None:
             self._check_times(head, events, shortened=duration_s is not None)
         self._check_kills(events)
+        self._check_rotations(events)
         if head is None or feeder is None or fleet is None or self.faults:
             return None
         return Scenario(
@@ -259,6 +263,13 @@ class _Reading:
                 self.faults.append((kill.line, message + clock(before.ends_s)))
             if before is None or kill.ends_s > before.ends_s:
                 back[kill.part] = kill
+
+    def _check_rotations(self, events: list[Event]) -> None:
+        rotations = sorted((event for event in events if isinstance(event, RotateEvent)), key=lambda event: event.at_s)
+        for before, rotation in pairwise(rotations):
+            if rotation.at_s <= before.ends_s:
+                message = f"this rotation begins at {clock(rotation.at_s)}, when that of line {before.line} is not over"
+                self.faults.append((rotation.line, f"{message} (until {clock(before.ends_s)})"))
 
 
 _METERS = "select = { meters = 60 }"

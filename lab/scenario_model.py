@@ -176,6 +176,21 @@ class NetworkEvent(_Event):
         return NetworkFault(self.fault, self.wall_s, self.loss or 0.0, self.delay_ms or 0)
 
 
+class RotateEvent(_Event):
+    """Everybody gets a new certificate and connects with it: of the same authority, or of a new one.
+
+    The old ones are accepted for `overlap_s` more, and then refused.
+    """
+
+    kind: Literal["rotate"]
+    what: Literal["identities", "authority"]
+    overlap_s: DurationS = Field(alias="overlap")
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.overlap_s
+
+
 class UpdateEvent(_Event):
     """A rolling update: new processes (containers) take the place of a part's old ones, one after another.
 
@@ -187,21 +202,14 @@ class UpdateEvent(_Event):
     part: Literal["fleet", "ingest"]
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | UpdateEvent
-EVENT_KINDS: dict[
-    str,
-    type[OutageEvent]
-    | type[UplinkLossEvent]
-    | type[RebootEvent]
-    | type[KillEvent]
-    | type[NetworkEvent]
-    | type[UpdateEvent],
-] = {
+Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | RotateEvent | UpdateEvent
+EVENT_KINDS: dict[str, type[Event]] = {
     "outage": OutageEvent,
     "uplink_loss": UplinkLossEvent,
     "reboot": RebootEvent,
     "kill": KillEvent,
     "network": NetworkEvent,
+    "rotate": RotateEvent,
     "update": UpdateEvent,
 }
 

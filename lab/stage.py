@@ -15,11 +15,13 @@ from typing import NoReturn
 from lab.barrier import Head
 from lab.commissioning import Commissioned, processes
 from lab.ingest_totals import IngestTotals
+from lab.keyring import Keyring
 from lab.layout import Layout
 from lab.link import TOKEN_VARIABLE, Body, LabLink
 from lab.network_fault import NetworkFault
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
+from lab.services.broker_config import COMPRESSED_TIME, REAL_TIME
 from lab.services.external import await_broker
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
@@ -58,6 +60,8 @@ class Stage(ABC):
         self.news: Callable[[str], None] = lambda _text: None
         self.fleets: list[RemoteFleet] = []
         self.heads: list[RemoteHead] = []
+        self.keyring: Keyring | None = None
+        """Everybody's keys, once the broker is there, if it knows its clients by certificate."""
         self.ingest = IngestTotals()
 
     @property
@@ -118,6 +122,36 @@ class Stage(ABC):
 
     async def switch(self, verb: str, device: str) -> None:
         await self.link.call(GRID, verb, device=device)
+
+    async def rotate(self, what: str) -> None:
+        """Give everybody a new identity, and have everybody connect with it.
+
+        What was before is trusted until `retire`.
+
+        :param what: "identities", or "authority" if a new one is to issue them.
+        """
+        keyring = self._keys
+        await asyncio.to_thread(keyring.begin, authority=what == "authority")
+        await self.reload_broker()
+        await asyncio.to_thread(keyring.reissue)
+        await asyncio.gather(
+            *(fleet.disturb("renew", sorted(fleet.stations)) for fleet in self.fleets),
+            *(head.renew() for head in self.heads),
+        )
+
+    async def retire(self) -> None:
+        """Trust nothing any more that is older than the last rotation."""
+        await asyncio.to_thread(self._keys.finish)
+        await self.reload_broker()
+
+    @abstractmethod
+    async def reload_broker(self) -> None:
+        """Have the broker read its certificates again; return when it has."""
+
+    @property
+    def _keys(self) -> Keyring:
+        assert self.keyring is not None, "rotations without certificates are refused before the run"
+        return self.keyring
 
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
         await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
@@ -225,9 +259,20 @@ class LocalStage(Stage):
     async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
         external = self._externals.broker
         async with open_broker(
-            external, self._work, self._supervisor, group=group, fleet=fleet, certificates=self.own_head_end
+            external,
+            self._work,
+            self._supervisor,
+            group=group,
+            fleet=fleet,
+            certificates=self.own_head_end,
+            rate=REAL_TIME if self.in_real_time else COMPRESSED_TIME,
+            tell=self.news,
         ) as self._broker:
+            self.keyring = self._broker.keyring
             yield self._broker
+
+    async def reload_broker(self) -> None:
+        await self._embedded_broker.reload()
 
     def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
         def reserve() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,16 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from dashboards.roles import show_schema
 from lab.commissioning import Commissioned
 from lab.errors import UserError
-from lab.pki import Authority
-from lab.services.broker import Certificates, EmbeddedBroker
+from lab.keyring import Keyring
+from lab.services.broker import Certificates, EmbeddedBroker, keyring_below
 from lab.services.broker_config import (
     HEAD_END,
     HEAD_END_HOST,
     BrokerUser,
+    RateLimit,
     collector_user,
     device_user,
     head_end_client,
@@ -55,22 +57,8 @@ class BrokerAccess:
     password: str | None
     version: str
     embedded: EmbeddedBroker | None
-    tls: TlsPlaces | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TlsPlaces:
-    """`ca`: the trusted authorities; `devices` and `head_end`: directories of identities, `<name>.pem` each."""
-
-    ca: Path
-    devices: Path
-    head_end: Path
-
-    def issue(self, authority: Authority, stations: Iterable[str], head_ends: Iterable[str]) -> None:
-        """Give everybody a new identity."""
-        for directory, names in ((self.devices, stations), (self.head_end, head_ends)):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            authority.issue_all(names, directory)
+    keyring: Keyring | None = None
+    """If it talks TLS: whom to trust, and everybody's identities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +103,12 @@ async def open_database(
     schema: str,
     keep: bool,
     tell: Callable[[str], None],
+    more_settings: str = "",
 ) -> AsyncIterator[Database]:
-    """A PostgreSQL of the run's own; or a schema of its own in the `external` one, dropped afterwards unless `keep`."""
+    """A PostgreSQL of the run's own; or a schema of its own in the `external` one, dropped afterwards unless `keep`.
+
+    :param more_settings: of one of the run's own.
+    """
     if external is not None:
         try:
             yield Database(external.url, schema, external.version, external.timescaledb)
@@ -126,7 +118,7 @@ async def open_database(
             else:
                 await drop_schema(external.url, schema, tell)
         return
-    postgres = EmbeddedPostgres(work, supervisor)
+    postgres = EmbeddedPostgres(work, supervisor, more_settings=more_settings)
     try:
         await postgres.start()
         yield Database(postgres.url, SCHEMA, postgres.version, postgres.timescaledb, postgres)
@@ -143,12 +135,15 @@ async def open_broker(
     group: str,
     fleet: Commissioned,
     certificates: bool,
+    rate: RateLimit,
+    tell: Callable[[str], None],
 ) -> AsyncIterator[BrokerAccess]:
     """The `external` broker, or one of the run's own.
 
     That lets in the head-end, these meters and their collectors, and nobody else.
 
     :param certificates: know them by these, if the run's own broker can.
+    :param rate: what a device may publish, where there are certificates.
     """
     if external is not None:
         yield BrokerAccess(
@@ -162,18 +157,28 @@ async def open_broker(
         *(collector_user(group, name, m[0].username, m[0].password) for name, m in fleet.collectors.items()),
     ]
     stations = fleet.stations
-    authority = Authority.create() if certificates else None
-    known = None if authority is None else Certificates(authority, len(stations))
+    known = Certificates(keyring_below(work), len(stations), rate=rate) if certificates else None
     broker = EmbeddedBroker(work, supervisor, users, certificates=known)
     try:
         await broker.start()
-        tls = None
-        if authority is not None and broker.ca is not None:
-            tls = TlsPlaces(broker.ca, work / "identities", work / "headend")
-            await asyncio.to_thread(tls.issue, authority, stations, [HEAD_END, HEAD_END_HOST])
-        yield BrokerAccess(broker.host, broker.port, head.username, head.password, broker.version, broker, tls)
+        if broker.unguarded is not None:
+            tell(f"the broker limits no rates: {broker.unguarded}")
+        if broker.keyring is not None:
+            await asyncio.to_thread(broker.keyring.issue, stations, [HEAD_END, HEAD_END_HOST])
+        yield BrokerAccess(
+            broker.host, broker.port, head.username, head.password, broker.version, broker, broker.keyring
+        )
     finally:
         broker.close()
+
+
+def show_run(store: Database) -> None:
+    """Let Grafana, or whoever else has dashboards' roles, see the schema of this run. Nothing to do without the roles.
+
+    :raises psycopg.OperationalError: the database is away.
+    """
+    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
+        show_schema(connection, store.schema)
 
 
 async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:

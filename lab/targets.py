@@ -16,6 +16,7 @@ from lab.scenario import (
     NetworkEvent,
     OutageEvent,
     RebootEvent,
+    RotateEvent,
     Scenario,
     UpdateEvent,
     UplinkLossEvent,
@@ -115,6 +116,9 @@ async def choose_targets(
             fault = event.network_fault
             label = f"network: {event.part}, {fault.label}"
             chosen[index] = Disturbance("network", label, from_s, from_s, event.part, fault=fault)
+        elif isinstance(event, RotateEvent):
+            label = f"rotation: new {event.what}, the old trusted for {event.overlap_s:,} s more"
+            chosen[index] = Disturbance("rotate", label, from_s, until_s, event.what)
         elif isinstance(event, UpdateEvent):
             label = f"rolling update: {event.part}"
             chosen[index] = Disturbance("update", label, from_s, until_s, event.part)

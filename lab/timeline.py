@@ -8,15 +8,17 @@ from typing import Literal
 
 from lab.network_fault import NetworkFault
 
-Verb = Literal["open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return", "impair", "update"]
+Verb = Literal[
+    "open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return", "impair", "rotate", "retire", "update"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something to do at the simulated instant `at_s` [epoch s].
 
-    `target` is a device of the grid (open, close), or a part (kill, return, impair, update); `stations` are meters or
-    collectors.
+    `target` is a device of the grid (open, close), a part (kill, return, impair, update), or what gets new keys
+    (rotate, retire); `stations` are meters or collectors.
     """
 
     at_s: int
@@ -30,7 +32,7 @@ class Action:
 class Disturbance:
     """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
 
-    kind: Literal["outage", "uplink_loss", "reboot", "kill", "network", "update"]
+    kind: Literal["outage", "uplink_loss", "reboot", "kill", "network", "rotate", "update"]
     label: str
     from_s: int
     until_s: int
@@ -49,6 +51,7 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "reboot": ("reboot", None),
     "kill": ("kill", "return"),
     "network": ("impair", None),
+    "rotate": ("rotate", "retire"),
     "update": ("update", None),
 }
 

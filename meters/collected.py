@@ -131,6 +131,13 @@ class CollectedShard(RecordingShard):
             self._voices.ended(number)
         self._commit(rows)
 
+    def renew(self, stations: Collection[str]) -> None:
+        """The meters behind a collector have no identity of their own."""
+        _, numbers = self._addressed(stations)
+        for number in numbers.tolist():
+            if self._network.devices[number].link is Link.ONLINE:
+                self._leave(number)
+
     # What the network tells us, by number of the collector.
 
     def on_joined(self, number: int) -> None:
@@ -210,6 +217,7 @@ class CollectedShard(RecordingShard):
         """The uplink is back, and the broker has not missed it."""
         if not self._edges[number].session.born:
             return
+        self._voices.tell_mains(number, self._now_s)
         rows = self._collectors.rows(number)
         readable = self._readable(rows)
         gone = rows[~readable & self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
@@ -223,7 +231,7 @@ class CollectedShard(RecordingShard):
         self._state["uplink_close_due_s"][watched] = math.ceil(self._now_s + self._facts.unreachable_after_s)
 
     def _leave(self, number: int) -> None:
-        """The host is gone: say goodbye, and wait for it over a new connection."""
+        """Say goodbye, and come back over a new connection."""
         device = self._network.devices[number]
         self._voices.say_goodbye(number, self._now_s)
         self._voices.ended(number)
@@ -302,7 +310,8 @@ class CollectedShard(RecordingShard):
 
     def _supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         super()._supply_changed(lost, back, now_s)
-        self._collectors.supply_changed(lost, back, now_s)
+        for number in self._collectors.supply_changed(lost, back, now_s).tolist():
+            self._voices.tell_mains(number, now_s)
 
     def _has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
         """A collector that runs keeps the time for its meters."""

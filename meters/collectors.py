@@ -21,7 +21,10 @@ from meters.state import NEVER_S, Rows, ShardState
 
 COLLECTOR_STATE = np.dtype(
     [
+        # It runs, on supply or battery.
         ("powered", "?"),
+        # It has supply.
+        ("mains", "?"),
         ("battery_due_s", "<f8"),
         ("boot_due_s", "<f8"),
         ("uplink_lost_at_s", "<f8"),
@@ -81,11 +84,13 @@ class Collectors:
 
     def begin(self, energised: NDArray[np.bool_]) -> None:
         """Supply of the meters (n,) at the start: as if it had been so for long."""
-        self.state["powered"] = energised[self.first]
+        self.state["powered"] = self.state["mains"] = energised[self.first]
 
-    def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
-        """Supply of these meters is lost, or back."""
+    def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> Rows:
+        """Supply of these meters is lost, or back. Returns the collectors whose own it is."""
         without, again = (np.flatnonzero(np.isin(self.first, rows)) for rows in (lost, back))
+        self.state["mains"][without] = False
+        self.state["mains"][again] = True
         on_battery = without[self.state["powered"][without]]
         self.state["battery_due_s"][on_battery] = math.ceil(now_s + self._facts.collector_battery_s)
         # In a start the battery has nothing to give yet.
@@ -93,6 +98,7 @@ class Collectors:
         self.state["battery_due_s"][again] = NEVER_S
         dead = again[~self.state["powered"][again]]
         self.state["boot_due_s"][dead] = np.ceil(now_s + self._boot_delay_s(dead, now_s))
+        return np.concatenate([without, again])
 
     def reboot(self, numbers: Rows, now_s: int) -> Rows:
         """Restart those of these that run; returns which."""

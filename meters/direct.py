@@ -86,6 +86,13 @@ class DirectShard(RecordingShard):
             self._network.devices[row].forget()
         self._commit(rows)
 
+    def renew(self, stations: Collection[str]) -> None:
+        """They come back at a moment of their back-off, as after a failure: not all at once."""
+        for row in self._rows(stations).tolist():
+            if self._network.devices[row].link is Link.ONLINE:
+                self._network.devices[row].leave()
+                self._backoff.failed(row, self._now_s)
+
     # What the network tells us.
 
     def on_joined(self, row: int) -> None:

@@ -69,6 +69,7 @@ class Edges:
         self._interval_length_s = facts.interval_length_s
         self._boots = field(state, "boots")
         self._boot_told = np.zeros(len(state), dtype=np.int64)
+        self._mains_told = np.zeros(len(edges), dtype=bool)
 
     def speaks(self, number: int) -> bool:
         """Whether the collector is born and connected."""
@@ -93,7 +94,8 @@ class Edges:
     def be_born(self, number: int, readable: Rows, now_s: int) -> None:
         """NBIRTH, and a DBIRTH for each of these meters, which are all that the collector reaches."""
         self.born[self._collectors.rows(number)] = False
-        messages = [self._edges[number].node_birth(now_s)]
+        self._mains_told[number] = mains = self._has_mains(number)
+        messages = [self._edges[number].node_birth(now_s, mains=mains)]
         self.send(number, messages + self._births(number, readable, now_s))
 
     def present(self, number: int, rows: Rows, now_s: int) -> None:
@@ -103,6 +105,13 @@ class Edges:
             self._boot_told[row] = self._boots[row]
             messages.append(self._edges[number].boot(now_s, self.place(row), int(self._boots[row])))
         self.send(number, messages)
+
+    def tell_mains(self, number: int, now_s: int) -> None:
+        """NDATA, if the collector has lost its supply, or has it back, since it last said so."""
+        mains = self._has_mains(number)
+        if self._mains_told[number] != mains and self.speaks(number):
+            self._mains_told[number] = mains
+            self.send(number, [self._edges[number].node_data(now_s, mains=mains)])
 
     def declare_dead(self, rows: Rows, now_s: int) -> None:
         """DDEATH of those of these meters that are born."""
@@ -131,6 +140,9 @@ class Edges:
         """The connection is gone, and all births with it."""
         self._edges[number].session.ended()
         self.born[self._collectors.rows(number)] = False
+
+    def _has_mains(self, number: int) -> bool:
+        return bool(self._collectors.state["mains"][number])
 
     def _births(self, number: int, rows: Rows, now_s: int) -> list[Message]:
         last = self._unreported.last(rows)

@@ -158,6 +158,11 @@ class Fleet:
         for shard, own in self._addressed(stations):
             shard.reboot(own)
 
+    def renew(self, stations: Collection[str]) -> None:
+        """Their identities have changed: whoever is connected leaves in order, and comes back with the new one."""
+        for shard, own in self._addressed(stations):
+            shard.renew(own)
+
     def export_journal(self, directory: Path) -> None:
         """Write `<stem>-<profile>.parquet` and `<stem>-<profile>_events.parquet` for each vendor profile."""
         for shard in self._shards:

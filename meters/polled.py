@@ -83,6 +83,9 @@ class PolledShard(Shard):
         self._state["up_at_s"][rows] = self._now_s + self._facts.reboot_s
         self._memory.commit(self._now_s, self._state, rows)
 
+    def renew(self, stations: Collection[str]) -> None:
+        """They know no broker."""
+
     def export_journal(self, directory: Path) -> None:
         write_polled_journal(
             self._memory,
@@ -197,7 +200,8 @@ class PolledShard(Shard):
     def _keep_poll(self, row: int) -> None:
         assert self._physics is not None
         now_s = self._now_s
-        energies_wh = [shown_wh(energy_wh) for energy_wh in self._energies_wh(row).tolist()]
+        roll_over_wh = self._facts.register_roll_over_wh
+        energies_wh = [shown_wh(energy_wh, roll_over_wh) for energy_wh in self._energies_wh(row).tolist()]
         power_w = round(float(np.float32(self._physics.frame.active_power_w[row].sum() * self._metrology.gain(row))))
         decivolts = [round(float(np.float32(volts)) * 10) for volts in self._physics.frame.voltage_v[row].tolist()]
         self._state["window_start_s"][row] = now_s

@@ -178,6 +178,10 @@ class Shard(ABC):
     def reboot(self, stations: Collection[str]) -> None:
         """Restart communication processors that run on supply."""
 
+    @abstractmethod
+    def renew(self, stations: Collection[str]) -> None:
+        """Let those that are connected leave in order, and connect anew."""
+
     # What a subclass adds.
 
     @abstractmethod

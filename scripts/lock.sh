@@ -1,5 +1,6 @@
 #!/bin/sh
-# Resolve pyproject.toml afresh and write requirements.lock (to run) and requirements-dev.lock (to test).
+# Resolve pyproject.toml afresh and write requirements.lock (to run), requirements-loadtest.lock (to run load tests, too)
+# and requirements-dev.lock (to test).
 # Lock files pin versions and name no registry, so that they serve behind any mirror.
 set -eu
 work=$(mktemp -d)
@@ -16,4 +17,5 @@ resolve() {
 }
 
 resolve "." run requirements.lock
-resolve ".[dev]" dev requirements-dev.lock
+resolve ".[dev,loadtest]" dev requirements-dev.lock
+resolve ".[loadtest]" loadtest requirements-loadtest.lock

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Run once, when the cluster is made: the role that dashboards read with. Tables of any schema made by the head-end's
-# role are readable for it, and nothing is writable.
+# Run once, when the cluster is made: the extension, and the two roles that dashboards read with (dashboards/role.sql).
+# What they may read is said by the head-end, whenever it makes a schema (headend/grants.sql).
 set -eu
-password=$(cat /run/secrets/grafana_database_password)
-psql --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --set=password="$password" <<'SQL'
+export AMILAB_SECRETS="${AMILAB_SECRETS:-/run/secrets}" AMILAB_ROLE_SQL="${AMILAB_ROLE_SQL:-/etc/amilab/role.sql}"
+psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
 CREATE EXTENSION IF NOT EXISTS timescaledb;
-CREATE ROLE dashboards LOGIN PASSWORD :'password' CONNECTION LIMIT 20;
-ALTER ROLE dashboards SET default_transaction_read_only = on;
-ALTER ROLE dashboards SET statement_timeout = '15s';
-ALTER ROLE dashboards SET search_path = headend, public;
-ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO dashboards;
-ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO dashboards;
+\set dashboards `cat "$AMILAB_SECRETS/grafana_database_password"`
+\set households `cat "$AMILAB_SECRETS/grafana_households_password"`
+SELECT set_config('amilab.dashboards_password', :'dashboards', false),
+    set_config('amilab.households_password', :'households', false) \g /dev/null
+\set role_sql `echo "$AMILAB_ROLE_SQL"`
+\i :role_sql
 SQL

@@ -1,4 +1,4 @@
-# The lab's own images: grid, meters, headend, lab (targets). Built from the root of the repository.
+# The lab's own images: grid, meters, headend, lab, locust (targets). Built from the root of the repository.
 # BASE has Python 3.13, or is Debian 13, from whose packages it then comes.
 ARG BASE=python:3.13-slim-trixie
 
@@ -22,19 +22,20 @@ RUN set -eu; \
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
     fi; \
     python3 -m venv /opt/pip
-COPY requirements.lock compose/requirements/ /build/
+COPY requirements.lock requirements-loadtest.lock compose/requirements/ /build/
 COPY compose/wheelhouse/ /wheelhouse/
 
 # A wheelhouse that was made beforehand (`amilab compose wheelhouse`) is taken instead of any registry.
 FROM builder AS packages
 ARG PART
+ARG LOCK=requirements.lock
 RUN set -eu; \
     from=; \
     if ls /wheelhouse/*.whl >/dev/null 2>&1; then from="--no-index --find-links /wheelhouse"; fi; \
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then export PIP_CERT=/etc/ssl/certs/ca-certificates.crt; fi; \
     python3 -m venv --without-pip /opt/venv; \
     /opt/pip/bin/python -m pip --disable-pip-version-check --python /opt/venv/bin/python install --quiet --no-cache-dir \
-        $from --only-binary :all: --constraint /build/requirements.lock --requirement "/build/$PART.txt"; \
+        $from --only-binary :all: --constraint "/build/$LOCK" --requirement "/build/$PART.txt"; \
     find /opt/venv -type d -name tests -path '*site-packages*' -prune -exec rm -rf {} +; \
     /opt/venv/bin/python -m compileall -q /opt/venv || true
 
@@ -44,7 +45,7 @@ ENV PYTHONPATH=/opt/amilab PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OPENBLAS
     MPLCONFIGDIR=/tmp USER=amilab HOME=/tmp
 WORKDIR /opt/amilab
 USER 10001:10001
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD test $(( $(date +%s) - $(stat -c %Y /tmp/heartbeat) )) -lt 60
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.containers.member"]
 
@@ -64,6 +65,15 @@ COPY headend/ headend/
 COPY lab/ lab/
 CMD ["outages"]
 
+FROM part AS locust
+COPY meters/ meters/
+COPY dashboards/ dashboards/
+COPY loadtests/ loadtests/
+# What a process of Locust says each second (loadtests/ledger.py).
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD test -n "$(find /state/loadtest/load/progress -name "$(hostname)-*" -mmin -1)"
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "loadtests"]
+
 # The command `amilab` for machines that have nothing but Docker (compose/amilab runs it), and the tools that disturb
 # other containers' networks.
 FROM part AS lab
@@ -77,6 +87,8 @@ COPY grid/ grid/
 COPY meters/ meters/
 COPY headend/ headend/
 COPY lab/ lab/
+COPY dashboards/ dashboards/
+COPY loadtests/ loadtests/
 HEALTHCHECK NONE
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.cli"]
 CMD ["--help"]

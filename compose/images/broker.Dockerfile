@@ -1,9 +1,32 @@
-# Mosquitto from Debian's packages, laid out like the official image.
-FROM debian:trixie-slim
+# Mosquitto and its guard (lab/services/broker_guard.c). BASE is the official image, or Debian 13, whose package is then
+# laid out like it.
+ARG BASE=eclipse-mosquitto:2.0.22
+
+FROM ${BASE} AS broker
+USER root
 COPY compose/certificates/ /usr/local/share/ca-certificates/
-RUN apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto netcat-openbsd >/dev/null \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
-    && mkdir -p /mosquitto/config /mosquitto/data && chown mosquitto /mosquitto/data
+RUN set -eu; \
+    if command -v apt-get >/dev/null; then \
+        apt-get update -qq; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto netcat-openbsd >/dev/null; \
+        rm -rf /var/lib/apt/lists/* /var/cache/apt/*; \
+        mkdir -p /mosquitto/config /mosquitto/data; \
+        chown mosquitto /mosquitto/data; \
+    fi
+
+FROM broker AS builder
+COPY lab/services/broker_guard.c /build/
+RUN set -eu; \
+    if command -v apt-get >/dev/null; then \
+        apt-get update -qq; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            gcc libc6-dev mosquitto-dev libmosquitto-dev >/dev/null; \
+    else \
+        apk add --quiet --no-cache gcc musl-dev mosquitto-dev; \
+    fi; \
+    gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -o /build/guard.so /build/broker_guard.c
+
+FROM broker
+COPY --from=builder /build/guard.so /usr/local/lib/amilab/guard.so
 USER mosquitto
 CMD ["mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]

@@ -1,14 +1,17 @@
--- Sums over readings that stay right whatever comes late or is revised.
+-- Sums over readings that stay right whatever comes late or is revised; and why a feature of the database is not used.
 
--- Of a revision: by how much the value differs from the one that was current before. So a sum over all rows of
--- coalesce(import_correction_wh, import_wh) counts each interval once, with its latest value, and is a plain sum, as
--- continuous aggregates need. Null in first rows, where it takes no space.
+ALTER TABLE headend_feature ADD COLUMN reason text;
+
+-- Of a revision: by how much the value differs from the one that was current before, so that a sum over all rows of
+-- coalesce(import_correction_wh, import_wh) counts each interval once, with its latest value. Continuous aggregates take
+-- plain sums only, and a row that is never changed can be added beside a compressed one. Null in first rows, where it
+-- takes no space.
 ALTER TABLE interval_reading ADD COLUMN import_correction_wh bigint;
 ALTER TABLE interval_reading ADD COLUMN export_correction_wh bigint;
 
 UPDATE interval_reading r SET
     import_correction_wh = r.import_wh - before.import_wh,
-    export_correction_wh = r.export_wh - before.export_wh
+    export_correction_wh = coalesce(r.export_wh, 0) - coalesce(before.export_wh, 0)
 FROM interval_reading before
 WHERE r.revision > 0
   AND before.meter_id = r.meter_id
@@ -29,40 +32,64 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) r;
 
--- The intervals of a UTC day that are neither stored nor known not to exist, by the length that each meter has on that
--- day; a meter that has none at all is expected to have those of length_s. Only meters that are short of some are looked
--- at one by one.
+-- The intervals of a UTC day that is over which are neither stored nor known not to exist, by the shortest length that
+-- each meter has on that day; a meter that has none at all is expected to have those of length_s. Only meters that are
+-- short of some are looked at one by one. The day's rows are counted without looking at their revision, which lies behind
+-- all values of a row; revisions are then taken off by their own small index. Bounds are written out wherever they are
+-- used: so they are constants to the planner, which opens the chunks of that day alone.
 CREATE FUNCTION missing_reading(day date, length_s integer DEFAULT 900)
 RETURNS TABLE (meter_id integer, serial text, interval_start timestamptz, interval_length_s integer)
-LANGUAGE sql STABLE AS $$
-    WITH bounds AS (
-        SELECT day::timestamp AT TIME ZONE 'UTC' AS begins, (day + 1)::timestamp AT TIME ZONE 'UTC' AS ends
-    ), counted AS (
-        SELECT r.meter_id, r.interval_length_s, count(*) AS present
-        FROM interval_reading r, bounds b
-        WHERE r.interval_start >= b.begins AND r.interval_start < b.ends AND r.revision = 0
-        GROUP BY 1, 2
-    ), short AS (
-        SELECT d.id, d.serial, coalesce(c.interval_length_s, length_s) AS interval_length_s,
-            greatest(b.begins, d.registered_at) AS begins, b.ends
-        FROM bounds b
-        CROSS JOIN end_device d
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    WITH counted AS (
+        SELECT c.meter_id, min(c.length_s) AS length_s, sum(c.covered_s) AS covered_s
+        FROM (
+            SELECT r.meter_id, r.interval_length_s AS length_s, r.interval_length_s AS covered_s
+            FROM interval_reading r
+            WHERE r.interval_start >= day::timestamp AT TIME ZONE 'UTC'
+              AND r.interval_start < (day + 1)::timestamp AT TIME ZONE 'UTC'
+            UNION ALL
+            SELECT r.meter_id, r.interval_length_s, -r.interval_length_s
+            FROM interval_reading r
+            WHERE r.interval_start >= day::timestamp AT TIME ZONE 'UTC'
+              AND r.interval_start < (day + 1)::timestamp AT TIME ZONE 'UTC'
+              AND r.revision > 0
+        ) c
+        GROUP BY c.meter_id
+    ), expected AS (
+        SELECT d.id, d.serial, c.covered_s, coalesce(c.length_s, missing_reading.length_s) AS length_s,
+            extract(epoch FROM greatest(day::timestamp AT TIME ZONE 'UTC', d.registered_at)) AS from_s,
+            extract(epoch FROM (day + 1)::timestamp AT TIME ZONE 'UTC') AS to_s
+        FROM end_device d
         LEFT JOIN counted c ON c.meter_id = d.id
-        WHERE d.registered_at < b.ends
-          AND coalesce(c.present, 0) < 86400 / coalesce(c.interval_length_s, length_s)
+    ), short AS (
+        SELECT id, serial, length_s, to_timestamp(ceil(from_s / length_s) * length_s) AS begins
+        FROM expected
+        WHERE coalesce(covered_s, 0) < to_s - ceil(from_s / length_s) * length_s
     )
-    SELECT s.id, s.serial, g.at, s.interval_length_s
+    SELECT s.id, s.serial, g.at, s.length_s
     FROM short s
+    CROSS JOIN LATERAL (
+        SELECT r.begins AS until,
+            coalesce(max(r.ends) OVER (ORDER BY r.begins ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), s.begins)
+                AS since
+        FROM (
+            SELECT k.interval_start AS begins, k.interval_start + make_interval(secs => k.interval_length_s) AS ends
+            FROM interval_reading k
+            WHERE k.meter_id = s.id
+              AND k.interval_start >= day::timestamp AT TIME ZONE 'UTC'
+              AND k.interval_start < (day + 1)::timestamp AT TIME ZONE 'UTC'
+            UNION ALL
+            SELECT x.interval_start, x.interval_start + make_interval(secs => x.interval_length_s)
+            FROM interval_gap x
+            WHERE x.meter_id = s.id
+              AND x.interval_start >= day::timestamp AT TIME ZONE 'UTC'
+              AND x.interval_start < (day + 1)::timestamp AT TIME ZONE 'UTC'
+            UNION ALL
+            SELECT (day + 1)::timestamp AT TIME ZONE 'UTC', NULL
+        ) r
+    ) hole
     CROSS JOIN LATERAL generate_series(
-        to_timestamp(ceil(extract(epoch FROM s.begins) / s.interval_length_s) * s.interval_length_s),
-        s.ends - interval '1 second',
-        make_interval(secs => s.interval_length_s)
-    ) AS g (at)
-    WHERE NOT EXISTS (
-        SELECT FROM interval_reading r
-        WHERE r.meter_id = s.id AND r.interval_start = g.at AND r.interval_length_s = s.interval_length_s
-    ) AND NOT EXISTS (
-        SELECT FROM interval_gap x
-        WHERE x.meter_id = s.id AND x.interval_start = g.at AND x.interval_length_s = s.interval_length_s
-    )
+        hole.since, hole.until - interval '1 second', make_interval(secs => s.length_s)
+    ) g (at)
+    WHERE hole.since < hole.until
 $$;

@@ -26,6 +26,13 @@ class Answer:
     raw: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The request to a meter got no answer at all, so that nobody behind it was asked."""
+
+    device: EndDevice
+
+
 class GatewayLink:
     """The connection to `place`, `host:port`. Nothing but programming errors is raised."""
 
@@ -35,7 +42,7 @@ class GatewayLink:
         self._timeout_s = timeout_s
         self._client: AsyncModbusTcpClient | None = None
 
-    async def poll(self, devices: Sequence[EndDevice], over: Callable[[], bool]) -> AsyncIterator[Answer]:
+    async def poll(self, devices: Sequence[EndDevice], over: Callable[[], bool]) -> AsyncIterator[Answer | Silence]:
         """The answers of those that answer, one after the other; ends early once `over()`.
 
         A gateway that is away, or falls silent, is left alone until it is polled again.
@@ -52,6 +59,7 @@ class GatewayLink:
                 response = await client.read_input_registers(FIRST_REGISTER, count=REGISTERS, device_id=unit)
             except ModbusException:
                 self.close()
+                yield Silence(device)
                 return
             if response.isError():
                 # The meter behind the gateway does not answer; the others may.

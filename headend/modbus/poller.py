@@ -2,8 +2,9 @@
 
 Each meter is polled at each boundary of its interval grid. Gateways are polled side by side, the meters of one after
 the other; whoever did not answer is asked again a few times, and at the next boundary the old one is given up. So a
-gateway that is slow or dead delays nobody but itself. Answers are committed as they come. What is known of each meter's
-registers is in the database, so a head-end that was down estimates over its own absence.
+gateway that is slow or dead delays nobody but itself, and a meter that swallows requests is asked last. Answers are
+committed as they come. What is known of each meter's registers is in the database, so a head-end that was down
+estimates over its own absence.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from headend.log import logger
 from headend.metrics import Metrics
 from headend.modbus import store
 from headend.modbus.estimation import Known, RegisterBackwards, intervals_between
-from headend.modbus.gateway import Answer, GatewayLink
+from headend.modbus.gateway import Answer, GatewayLink, Silence
 from headend.modbus.sdm630 import ROLL_OVER_WH
 from headend.record import communication_states
 from headend.registry import EndDevice
@@ -38,6 +39,12 @@ class _Gateway:
     silent_rounds: int = 0
     heard: bool = False
     task: asyncio.Task[None] | None = None
+
+    def ask_last(self, device: EndDevice) -> None:
+        """From now on: whoever keeps the line waiting must not keep others from being asked."""
+        for queue in (self.devices, self.waiting):
+            queue.remove(device)
+            queue.append(device)
 
 
 class _Round:
@@ -168,6 +175,9 @@ class Poller:
         async for answer in gateway.link.poll(asked, lambda: current.over):
             if current.over:
                 return
+            if isinstance(answer, Silence):
+                gateway.ask_last(answer.device)
+                continue
             gateway.heard = True
             self._take(answer, gateway, current)
         self._metrics.polls.labels("unanswered").inc(len(gateway.waiting))

@@ -21,6 +21,12 @@ _SHOWN_FAULTS = 50
 NOBODY = -1
 
 Name = Annotated[str, Field(min_length=1, max_length=500)]
+Position = tuple[
+    Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)],
+    Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)],
+]
+"""Longitude and latitude, WGS 84 degrees."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -32,11 +38,16 @@ class _Device(_Strict):
     id: Name
     kind: Name
     parent: Name | None
+    # In JSON there are no tuples: a strict one would refuse an array.
+    position: Annotated[Position, Field(strict=False)] | None = None
+    rated_kva: Positive | None = None
 
 
 class _UsagePoint(_Strict):
     id: Name
     device: Name
+    position: Annotated[Position, Field(strict=False)] | None = None
+    nominal_voltage_v: Positive | None = None
 
 
 class _File(_Strict):
@@ -47,11 +58,26 @@ class _File(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class NetworkModel:
-    """`kinds` and `parents` by device id; `feeding`: the device above each usage point. Consistent, without circles."""
+    """`kinds` and `parents` by device id; `feeding`: the device above each usage point. Consistent, no circles.
+
+    The others where the file has them: `positions` of devices and `places` of usage points, `rated_kva` of
+    transformers, `nominal_voltage_v` of usage points, between line and neutral.
+    """
 
     kinds: dict[str, str] = field(default_factory=dict)
     parents: dict[str, str | None] = field(default_factory=dict)
     feeding: dict[str, str] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    places: dict[str, Position] = field(default_factory=dict)
+    rated_kva: dict[str, float] = field(default_factory=dict)
+    nominal_voltage_v: dict[str, float] = field(default_factory=dict)
+
+    def transformer_of(self, usage_point: str) -> str | None:
+        """The nearest transformer above it; None where there is none."""
+        at = self.feeding.get(usage_point)
+        while at is not None and self.kinds[at] != "transformer":
+            at = self.parents[at]
+        return at
 
 
 def read_network_model(path: Path) -> NetworkModel:
@@ -84,7 +110,16 @@ def read_network_model(path: Path) -> NetworkModel:
     faults += _circles(parents)
     if faults:
         raise _refuse(path, faults)
-    return NetworkModel(kinds, parents, {point.id: point.device for point in file.usage_points})
+    devices, points = file.devices, file.usage_points
+    return NetworkModel(
+        kinds,
+        parents,
+        {point.id: point.device for point in points},
+        positions={device.id: device.position for device in devices if device.position is not None},
+        places={point.id: point.position for point in points if point.position is not None},
+        rated_kva={device.id: device.rated_kva for device in devices if device.rated_kva is not None},
+        nominal_voltage_v={p.id: p.nominal_voltage_v for p in points if p.nominal_voltage_v is not None},
+    )
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -1,7 +1,7 @@
 """Meters behind collectors: from Sparkplug topics and payloads to records (docs/wire-sparkplug.md)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from headend import writer
 from headend.drivers import DecodeError, DeviceReport
@@ -19,6 +19,7 @@ CENSUS_AFTER_S = 10.0
 #: A collector that has not come by then, after we came ourselves, is not there.
 ABSENT_AFTER_S = 300.0
 _METERS = "Properties/Meters"
+_MAINS = "Power/Mains"
 _MAX_METERS = 2**31 - 1
 
 
@@ -129,8 +130,9 @@ class SparkplugIntake:
             if kind == "NBIRTH":
                 self._node_birth(session, edge, message, now_s)
             elif kind == "NDATA":
-                session.named(message, session.node_data(message))
+                values = session.named(message, session.node_data(message))
                 self._births_complete(session, edge, now_s)
+                self._node_supply(edge, ((value.name, value.value) for value in values), now_s)
             elif kind == "NDEATH":
                 death = session.node_death(message)
                 if death is not None:
@@ -171,6 +173,13 @@ class SparkplugIntake:
         if type(meters) is not int or meters > _MAX_METERS:
             meters = None
         self._recorder.collector(self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
+        self._node_supply(edge, ((metric.name, metric.raw) for metric in message.metrics), now_s)
+
+    def _node_supply(self, edge: str, values: Iterable[tuple[str, object]], now_s: float) -> None:
+        """Whether a collector has supply is news of the collector: of their own, meters speak themselves."""
+        for name, value in values:
+            if name == _MAINS and isinstance(value, bool):
+                self._recorder.collector_supply(self._group, edge, now_s, mains=value)
 
     def _device_birth(
         self, session: EdgeSession, device: EndDevice, message: Payload, definitions: Definitions, now_s: float

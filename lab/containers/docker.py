@@ -109,8 +109,8 @@ def hint_for(words: str) -> str | None:
         return "Another network has these addresses: choose others in compose/.env (AMILAB_METERING_SUBNET)."
     if "no space left on device" in said:
         return "Free some space where Docker keeps its images and volumes: docker system df, docker system prune."
-    if "no such image: amilab/" in said or "pull access denied for amilab/" in said:
-        return "The images are not built yet: docker compose build (in compose/)."
+    if "no such image" in said:
+        return "The images are not there yet: docker compose build; docker compose pull --ignore-buildable"
     if "pull access denied" in said or "no such host" in said or "failed to resolve" in said or "i/o timeout" in said:
         return (
             "The registry cannot be reached from here. For a machine without internet use the variant that is built "

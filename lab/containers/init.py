@@ -7,16 +7,18 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.containers.keys import project_keyring
 from lab.containers.settings import ENV, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER, Owner, make_state
 from lab.errors import UserError
-from lab.pki import Authority
+from lab.keyring import AUTHORITY
 from lab.services.broker_config import (
     ACL,
-    AUTHORITIES,
+    COMPRESSED_TIME,
     HEAD_END,
     HEAD_END_HOST,
     SERVER,
+    Guard,
     MosquittoPlaces,
     ingest_identity,
     mosquitto_configuration,
@@ -25,11 +27,15 @@ from lab.services.broker_config import (
 
 UNPRIVILEGED = 10_001
 """Whom our containers run as when root made the project; else as whoever made it."""
-PASSWORDS = ("database_password", "grafana_admin_password", "grafana_database_password")
-AUTHORITY = "ca.key"
-"""In secrets/: the certificate authority, key and certificate. It never leaves this machine."""
+PASSWORDS = (
+    "database_password",
+    "grafana_admin_password",
+    "grafana_database_password",
+    "grafana_households_password",
+)
 MOST_CLIENTS = 20_000
-BROKER_HOSTS = ("broker", "localhost", "127.0.0.1")
+GUARD = Guard("/usr/local/lib/amilab/guard.so", COMPRESSED_TIME)
+"""In the broker's image."""
 PLACES = MosquittoPlaces(8883, "0.0.0.0", "/mosquitto/config", "/mosquitto/data", "file /tmp/log")  # noqa: S104
 HEAD_ENDS = (HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in range(MOST_INGEST_WORKERS)))
 _PASSWORD_BYTES = 24
@@ -59,11 +65,11 @@ def init_project(directory: Path, *, debian: bool, force: bool) -> list[Path]:
         if force or not (directory / ENV).exists():
             written.append(_write(directory / ENV, env_text(owner, debian=debian).encode(), 0o600))
         if not (vault / AUTHORITY).exists():
-            Authority.create().save(vault / AUTHORITY)
             written.append(vault / AUTHORITY)
-        authority = Authority.load(vault / AUTHORITY)
+        keyring = project_keyring(directory, owner)
         if written or not (directory / "state" / BROKER / SERVER).exists():
-            written += broker_files(directory / "state" / BROKER, authority)
+            keyring.write_trust()
+            written += [keyring.places.broker / SERVER, *broker_files(keyring.places.broker)]
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
     return written
@@ -103,13 +109,11 @@ _DEFAULTS: Mapping[str, str] = {
 }
 
 
-def broker_files(directory: Path, authority: Authority) -> list[Path]:
-    """Write what the broker is configured by, its own certificate included; nobody here gets past state/."""
+def broker_files(directory: Path) -> list[Path]:
+    """Write what the broker is configured by, beside its keys; nobody here gets past state/."""
     files = {
-        "mosquitto.conf": mosquitto_configuration(PLACES, clients=MOST_CLIENTS, log_denials=True).encode(),
+        "mosquitto.conf": mosquitto_configuration(PLACES, clients=MOST_CLIENTS, guard=GUARD).encode(),
         ACL: mosquitto_patterns(HEAD_ENDS).encode(),
-        AUTHORITIES: authority.pem,
-        SERVER: authority.issue("broker", hosts=BROKER_HOSTS),
     }
     return [_write(directory / name, content, 0o444) for name, content in files.items()]
 

@@ -23,7 +23,7 @@ from lab.link import Handler, serve_part
 
 HEARTBEAT = Path("/tmp/heartbeat")  # noqa: S108 - the container's own tmpfs
 HEARTBEAT_EVERY_S = 5.0
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 0.5
 KINDS = {
     "grid": "lab.parts.grid:GridPart",
     "meters": "lab.parts.fleet:FleetPart",

@@ -55,7 +55,7 @@ class ComposeProject:
     async def up(self, services: Sequence[str], scale: Mapping[str, int] | None = None) -> None:
         """Start these services, and no others, with so many containers; what runs as it should is left running."""
         scales = [part for name, count in (scale or {}).items() for part in ("--scale", f"{name}={count}")]
-        await self.compose("up", "--detach", "--no-build", "--no-deps", *scales, *services)
+        await self.compose("up", "--detach", "--no-build", "--pull", "never", "--no-deps", *scales, *services)
         # What failed again and again before, Docker leaves alone for up to a minute.
         waiting = [
             found.id for name in services for found in await self.containers(name) if found.state == "restarting"

@@ -8,31 +8,30 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 from urllib.parse import quote
 
-from headend.errors import SchemaTooNew
-from headend.migrate import require_known_schema
+from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
+from headend.migrate import open_schema
 from lab.commissioning import Commissioned, processes
-from lab.containers.broker_certificate import check_broker_certificate
-from lab.containers.init import AUTHORITY
+from lab.containers.keys import HOLD, project_keyring, reload_broker
 from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
 from lab.containers.settings import MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
-from lab.containers.state import DEVICES, PLAN, SECRETS, SUPPLIES, Owner, SharedLayout, make_state
+from lab.containers.state import PLAN, SECRETS, Owner, SharedLayout, make_state
 from lab.errors import PartFailed, UserError
 from lab.head_group import HeadGroup
 from lab.link import Body, LabLink, PartGone
 from lab.network_fault import NetworkFault
-from lab.pki import Authority
 from lab.remote import RemoteFleet, RemoteHead
-from lab.services.broker_config import AUTHORITIES, HEAD_END, HEAD_END_HOST, ingest_identity
+from lab.services.broker_config import HEAD_END, HEAD_END_HOST, ingest_identity
 from lab.services.external import check_database_url
 from lab.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
-from lab.surroundings import BrokerAccess, Database, TlsPlaces, drop_schema
+from lab.surroundings import BrokerAccess, Database, drop_schema
 
 POLLER, OUTAGES = "poller", "outages"
 GATEWAYS = "gateways"
@@ -42,8 +41,6 @@ METERING, STORE = "metering", "store"
 METERS = "meters"
 FIRST_GATEWAY_PORT = 15_001
 BROKER_PORT = 8883
-HOLD = "hold"
-"""A file beside the broker's configuration that keeps it from serving."""
 _STOP_S = 15.0
 _LOOK_EVERY_S = 3.0
 SERVICES = {
@@ -63,6 +60,8 @@ class ContainerStage(Stage):
     """Drives the containers of a Compose project. They take their parts by themselves (lab/containers/member.py)."""
 
     gateway_host = "0.0.0.0"  # noqa: S104 - in a network of the project's own
+    parts_beside: Sequence[str] = (GRID,)
+    """Those beside fleets and head-end."""
 
     def __init__(self, project: ComposeProject, run: str, link: LabLink, token: str) -> None:
         settings = project.settings
@@ -79,7 +78,7 @@ class ContainerStage(Stage):
         self._impaired: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def create(cls, project: ComposeProject, run: str) -> ContainerStage:
+    async def create(cls, project: ComposeProject, run: str) -> Self:
         """:raises UserError: the link's port is taken."""
         token = secrets.token_hex(16)
         # The project's networks must be there: one of their addresses is ours.
@@ -92,8 +91,8 @@ class ContainerStage(Stage):
         return HeadGroup(self.heads[0], self.heads[1:])
 
     async def begin(self, *, head_end: bool) -> None:
-        parts = {GRID: [GRID]}
-        scale = {SERVICES[GRID]: 1}
+        parts = {part: [part] for part in self.parts_beside}
+        scale = {SERVICES[part]: 1 for part in self.parts_beside}
         if head_end:
             running = await self._running(SERVICES[INGEST])
             workers = min(max(self.project.settings.ingest_workers, running), MOST_INGEST_WORKERS)
@@ -113,7 +112,8 @@ class ContainerStage(Stage):
         # Always the same: dashboards show the run that is under way, and then the last one.
         del schema, keep
         try:
-            await asyncio.to_thread(require_known_schema, found.url, SCHEMA)
+            with contextlib.suppress(SchemaMissing, SchemaTooOld), open_schema(found.url, SCHEMA):
+                pass
         except SchemaTooNew as error:
             raise UserError(
                 str(error),
@@ -132,16 +132,15 @@ class ContainerStage(Stage):
     async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
         del group
         await self.project.until_healthy(SERVICES[BROKER])
-        tls = await asyncio.to_thread(self._issue, fleet.stations)
-        await asyncio.to_thread(
-            check_broker_certificate,
-            self.project.settings.broker_port,
-            ca=tls.ca,
-            identity=tls.head_end / f"{HEAD_END}.pem",
-        )
+        keyring = self.keyring = project_keyring(self.project.directory, self._owner)
+        workers = range(len(self._plan.parts.get(INGEST, ())))
+        head_ends = [HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in workers)]
+        await asyncio.to_thread(keyring.write_trust)
+        await self.reload_broker()
+        await asyncio.to_thread(keyring.issue, fleet.stations, head_ends)
         said = await self.project.execute(SERVICES[BROKER], "sh", "-c", "mosquitto -h | head -n 1")
         version = " ".join(said.split()[::2])
-        yield BrokerAccess(SERVICES[BROKER], BROKER_PORT, None, None, version, embedded=None, tls=tls)
+        yield BrokerAccess(SERVICES[BROKER], BROKER_PORT, None, None, version, embedded=None, keyring=keyring)
 
     def new_gateway(self, ports: ExitStack) -> Callable[[], str]:
         del ports
@@ -228,6 +227,9 @@ class ContainerStage(Stage):
     async def await_repairs(self) -> None:
         await asyncio.gather(*self._impaired)
 
+    async def reload_broker(self) -> None:
+        await reload_broker(self.project, self._keys)
+
     def replaced(self, part: str) -> AsyncIterator[str]:
         return self.project.replaced(SERVICES[part])
 
@@ -242,7 +244,9 @@ class ContainerStage(Stage):
                 async with asyncio.timeout(_STOP_S):
                     await self.link.call(name, "stop")
 
-        await asyncio.gather(*(told(name) for name in [*names, GRID]))
+        # Whoever stands by must not take what is given back now.
+        write_plan(self._root / PLAN, replace(self._plan, parts={}), self._owner.take)
+        await asyncio.gather(*(told(name) for name in [*names, *self.parts_beside]))
         withdraw_plan(self._root / PLAN)
 
     async def save_logs(self, directory: Path) -> None:
@@ -278,20 +282,6 @@ class ContainerStage(Stage):
 
     def _release_broker(self) -> None:
         (self._root / BROKER_STATE / HOLD).unlink(missing_ok=True)
-
-    def _issue(self, stations: Sequence[str]) -> TlsPlaces:
-        """Give everybody an identity; those of an earlier run's devices are gone."""
-        authority = Authority.load(self.project.directory / "secrets" / AUTHORITY)
-        places = TlsPlaces(self._root / SUPPLIES / AUTHORITIES, self._root / DEVICES, self._root / SECRETS)
-        for old in (*places.devices.glob("*.pem"), *places.head_end.glob("*.pem")):
-            old.unlink()
-        places.ca.write_bytes(authority.pem)
-        self.layout.hand_out(places.ca)
-        authority.issue_all(stations, places.devices, give=self._owner.take)
-        workers = range(len(self._plan.parts.get(INGEST, ())))
-        head_ends = [HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in workers)]
-        authority.issue_all(head_ends, places.head_end, give=self._owner.take)
-        return places
 
     async def _running(self, service: str) -> int:
         """With how many containers somebody has started a service: a run needs no fewer, and takes none away."""

@@ -6,6 +6,7 @@ secrets/   the head-end's command key and certificate (read by the head-end)
 devices/   each device's key and certificate (read by meters and gateways)
 memory/    the meters' durable memories (written by meters and gateways)
 results/   truth and journals (written by grid, meters and gateways)
+loadtest/  the plan of a load test, and what its generator leaves (written by Locust's processes)
 broker/    the broker's configuration, key and certificate (read by the broker)
 """
 
@@ -19,8 +20,8 @@ from pathlib import Path
 from lab.containers.plan import ROOT
 from lab.layout import Layout
 
-PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER = PARTS = (
-    "plan", "supplies", "secrets", "devices", "memory", "results", "broker",
+PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER, LOADTEST = PARTS = (
+    "plan", "supplies", "secrets", "devices", "memory", "results", "broker", "loadtest",
 )  # fmt: skip
 
 

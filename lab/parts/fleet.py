@@ -88,11 +88,12 @@ class FleetPart:
         return {}, ()
 
     async def disturb(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        """Scenario events that act on meters: ``lose_uplink``, ``restore_uplink``, ``reboot``."""
+        """Scenario events that act on meters: ``lose_uplink``, ``restore_uplink``, ``reboot``; and ``renew``."""
         act = {
             "lose_uplink": self.fleet.lose_uplink,
             "restore_uplink": self.fleet.restore_uplink,
             "reboot": self.fleet.reboot,
+            "renew": self.fleet.renew,
         }[body["action"]]
         act(body["stations"])
         return {}, ()

@@ -34,6 +34,7 @@ class HeadPart:
             "advance": self.advance,
             "settle": self.settle,
             "fence_devices": self.fence_devices,
+            "renew": self.renew,
             "stats": self.stats,
             "stop": self.stop,
         }
@@ -87,6 +88,10 @@ class HeadPart:
 
     async def fence_devices(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         await self.head.fence_devices(body["stations"], body["token"])
+        return {}, ()
+
+    async def renew(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.head.renew()
         return {}, ()
 
     async def stats(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -24,22 +23,13 @@ from lab.report.latency import draw_latencies
 from lab.report.meters import read_meters
 from lab.report.outages import describe
 from lab.report.plane import read_plane
+from lab.report.scorecard import lead, scorecard
 from lab.report.states import read_history
 from lab.report.supply import draw_supply
 from lab.report.svg import instant, kind_class
 from lab.report.vendors import vendor_rows
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One figure of the scorecard; `tone`: good, bad, or nothing of both."""
-
-    label: str
-    value: str
-    hint: str
-    tone: str = ""
 
 
 def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) -> Path:
@@ -55,6 +45,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     feeder_map = None if plane is None else draw_map(plane, meters, history, numbered, start_s=clock.start_s)
     intake = None if verdict.context.ingest is None else verdict.context.ingest.receive_to_commit_ms
     reads, *physics = draw(figures, axis)
+    failed = [result for result in verdict.criteria if not result.passed]
 
     def witness(usage_points: Sequence[str]) -> Witness:
         return Witness(run_dir, usage_points, meters, history, numbered, dead_letters)
@@ -66,9 +57,11 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
         .render(
             verdict=verdict,
             context=verdict.context,
-            reads=verdict.comparison.reads,
-            failed=[result for result in verdict.criteria if not result.passed],
-            tiles=_tiles(verdict),
+            failed=failed,
+            failed_reads=any(not result.id.startswith("outages.") for result in failed),
+            failed_outages=any(result.id.startswith("outages.") for result in failed),
+            lead=lead(verdict),
+            tiles=scorecard(verdict),
             facts=_facts(verdict),
             feeder_map=feeder_map,
             map_data=None if feeder_map is None else _json(feeder_map.data),
@@ -125,27 +118,6 @@ def _length(seconds: float) -> str:
     minutes, secs = divmod(rest, 60)
     parts = [f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (secs, "s")) if n]
     return " ".join(parts) or "0 s"
-
-
-def _tiles(verdict: Verdict) -> list[Tile]:
-    reads = verdict.comparison.reads
-
-    def zero(label: str, count: int, hint: str) -> Tile:
-        return Tile(label, f"{count:,}", hint, "bad" if count else "good")
-
-    share = f"{reads.stored / reads.expected:.3%} of expected" if reads.expected else "nothing was expected"
-    late = "–" if reads.late is None else f"{reads.late:,}"
-    rejected = verdict.context.rejected_frames
-    return [
-        Tile("expected", f"{reads.expected:,}", "meter-intervals with supply"),
-        Tile("stored", f"{reads.stored:,}", share),
-        zero("lost", reads.lost, "neither stored nor estimated"),
-        zero("altered", reads.altered, "not what the meter recorded"),
-        zero("duplicates", reads.duplicate_rows, "rows beyond the first"),
-        Tile("recovered", f"{reads.recovered:,}", "obtained by asking again"),
-        Tile("late", late, "stored after their deadline"),
-        Tile("rejected frames", "–" if rejected is None else f"{rejected:,}", "kept as dead letters"),
-    ]
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:

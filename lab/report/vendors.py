@@ -35,8 +35,12 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class VendorRow:
-    """Counts of reads as in the verdict. `faults`: what this vendor's meters have against them; `discrepancy_share`:
-    of all findings of the run, those at this vendor's meters."""
+    """Counts of reads as in the verdict.
+
+    `faults`: what this vendor's meters have against them. `remarks`: where they fall short of what the whole fleet is
+    asked for, which may be the doing of others: a killed head-end polls nobody. `discrepancy_share`: of all findings of
+    the run, those at this vendor's meters.
+    """
 
     vendor: str
     protocol: str
@@ -57,10 +61,13 @@ class VendorRow:
     dead_letters: int | None
     discrepancy_share: Share
     faults: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     @property
-    def right(self) -> bool:
-        return not self.faults
+    def standing(self) -> str:
+        if self.faults:
+            return "at fault"
+        return "below target" if self.remarks else "in order"
 
 
 def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: DeadLetters | None) -> list[VendorRow]:
@@ -97,8 +104,7 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
             )
             if count
         ]
-        if on_time.of and on_time.count / on_time.of < least:
-            faults.append(f"{on_time.text} on time")
+        short = on_time.of and on_time.count / on_time.of < least
         protocol = ", ".join(sorted({p for p, v in zip(meters.protocols, meters.vendors, strict=True) if v == vendor}))
         rows.append(
             VendorRow(
@@ -124,6 +130,7 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
                 dead_letters=None if buried is None else buried.get(vendor, 0),
                 discrepancy_share=Share(sum(kinds.values()), len(verdict.comparison.discrepancies)),
                 faults=tuple(faults),
+                remarks=(f"{on_time.text} on time, target {least * 100:g} %",) if short else (),
             )
         )
     return rows

@@ -16,28 +16,32 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import UserError
-from lab.pki import Authority, write_identity
+from lab.keyring import KeyPlaces, Keyring, Receivers
+from lab.pki import write_file
 from lab.services.broker_config import (
     ACL,
-    AUTHORITIES,
+    COMPRESSED_TIME,
     HEAD_END,
     HEAD_END_HOST,
     PASSWORDS,
-    SERVER,
     BrokerUser,
+    Guard,
     MosquittoPlaces,
+    RateLimit,
     mosquitto_acl,
     mosquitto_configuration,
     mosquitto_passwords,
     mosquitto_patterns,
     rumqttd_configuration,
 )
+from lab.services.broker_guard import build_guard
 from lab.services.host import give_to, unprivileged_identity
-from lab.services.mqtt_probe import ConnectAnswer, probe
-from lab.services.ports import ReservedPort
+from lab.services.mqtt_probe import ConnectAnswer, probe, until_shown
+from lab.services.ports import LOOPBACK, ReservedPort
 from lab.supervisor import ProcessSpec, Supervisor
 
 CHOICE_VARIABLE = "AMILAB_BROKER"
+DIRECTORY = "broker"
 _NAME = "broker"
 _PROBE_TIMEOUT_S = 5.0
 
@@ -91,11 +95,25 @@ def _find_iotcore() -> BrokerProgram | None:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Mosquitto lets in whoever has an identity of this authority, `clients` of them at once."""
+    """Mosquitto lets in whoever has an identity from this keyring, `clients` of them at once.
 
-    authority: Authority
+    The keyring is one of `keyring_below`. Without `rate` there is no guard.
+    """
+
+    keyring: Keyring
     clients: int
     head_ends: tuple[str, ...] = (HEAD_END, HEAD_END_HOST)
+    rate: RateLimit | None = COMPRESSED_TIME
+
+
+def keyring_below(work: Path) -> Keyring:
+    """A new keyring for the broker that is to be in this directory."""
+    vault = work / "keys"
+    vault.mkdir(mode=0o700)
+    places = KeyPlaces(vault, work / DIRECTORY, work / "authorities.pem", work / "identities", work / "headend")
+    identity = unprivileged_identity()
+    give = Receivers(broker=lambda path: give_to(path, identity))
+    return Keyring(places, broker_hosts=[LOOPBACK, "localhost"], give=give)
 
 
 class EmbeddedBroker:
@@ -109,12 +127,9 @@ class EmbeddedBroker:
         program: BrokerProgram | None = None,
         *,
         certificates: Certificates | None = None,
-        log_denials: bool = False,
     ) -> None:
-        """:param certificates: instead of passwords, if the broker is mosquitto.
-        :param log_denials: have mosquitto say whom it denies what, beside all else that it does.
-        """
-        self._directory = work_directory / "broker"
+        """:param certificates: instead of passwords, if the broker is mosquitto."""
+        self._directory = work_directory / DIRECTORY
         self._supervisor = supervisor
         self._program = program or find_broker()
         self._reserved = ReservedPort()
@@ -124,8 +139,9 @@ class EmbeddedBroker:
         self.kind = self._program.kind
         self.version = self._program.version
         self.enforces_topics = self._program.kind == "mosquitto"
-        self._log_denials = log_denials
         self._certificates = certificates if self._program.kind == "mosquitto" else None
+        self.unguarded: str | None = None
+        """Why the guard cannot be built, where it should be."""
 
     @property
     def host(self) -> str:
@@ -153,19 +169,20 @@ class EmbeddedBroker:
         await self._supervisor.stop(_NAME)
 
     @property
-    def ca(self) -> Path | None:
-        """Where the certificates are that it is to be trusted by; None if it does not talk TLS."""
-        return None if self._certificates is None else self._directory / AUTHORITIES
+    def keyring(self) -> Keyring | None:
+        """Of a broker that knows its clients by certificate."""
+        return None if self._certificates is None else self._certificates.keyring
 
-    def rotate(self, trusted: Sequence[Authority], issuer: Authority) -> None:
-        """Show a new certificate of `issuer`, and trust the identities of `trusted`, from the next connections on.
+    async def reload(self) -> None:
+        """Have it read certificates, authorities and revocations again; returns when it has.
 
-        Connections that stand are not touched.
+        Connections that stand are not touched. If it does not serve, it reads them when it does again.
         """
-        assert self._certificates is not None, "a broker without TLS has no certificates"
-        self._write_certificates(trusted, issuer)
-        # mosquitto reads its certificates again at SIGHUP (mosquitto.conf(5), "Reloading").
-        os.kill(self._supervisor.pid(_NAME), signal.SIGHUP)
+        assert self.keyring is not None, "a broker without TLS has no certificates"
+        tls = self._credentials(self.keyring)
+        if self._supervisor.is_running(_NAME):
+            os.kill(self._supervisor.pid(_NAME), signal.SIGHUP)
+            await until_shown(self.keyring.server_serial, self.host, self.port, tls)
 
     def close(self) -> None:
         """Give the port back."""
@@ -175,45 +192,38 @@ class EmbeddedBroker:
         identity = unprivileged_identity()
         places = MosquittoPlaces.below(self._directory, self.port)
         certificates = self._certificates
+        # The keyring gives the broker its files, and may need to look where they are.
+        give_to(self._directory, identity)
         if certificates is None:
             files = {
-                "mosquitto.conf": mosquitto_configuration(
-                    places, clients=len(self._users), passwords=True, log_denials=self._log_denials
-                ),
+                "mosquitto.conf": mosquitto_configuration(places, clients=len(self._users), passwords=True),
                 PASSWORDS: mosquitto_passwords(self._users),
                 ACL: mosquitto_acl(self._users),
             }
         else:
+            certificates.keyring.write_trust()
+            guard = self._build_guard(certificates.rate)
             files = {
-                "mosquitto.conf": mosquitto_configuration(
-                    places, clients=certificates.clients, log_denials=self._log_denials
-                ),
+                "mosquitto.conf": mosquitto_configuration(places, clients=certificates.clients, guard=guard),
                 ACL: mosquitto_patterns(certificates.head_ends),
             }
-            self._write_certificates([certificates.authority], certificates.authority)
         for name, text in files.items():
-            path = self._directory / name
-            path.touch(0o600)
-            path.write_text(text)
-            give_to(path, identity)
-        give_to(self._directory, identity)
-        if certificates is not None:
-            # The devices' fleets read from it, too, and run as whoever the lab is.
-            self._directory.chmod(0o711)
+            write_file(self._directory / name, text.encode(), give=lambda path: give_to(path, identity))
         argv = [str(self._program.path), "-c", str(self._directory / "mosquitto.conf")]
         return ProcessSpec(_NAME, argv, directory=self._directory, identity=identity)
 
-    def _write_certificates(self, trusted: Sequence[Authority], issuer: Authority) -> None:
-        identity = unprivileged_identity()
-        authorities = self._directory / AUTHORITIES
-        draft = authorities.with_name(f".{AUTHORITIES}")
-        draft.write_bytes(b"".join(authority.pem for authority in trusted))
-        draft.chmod(0o644)
-        draft.replace(authorities)
-        pem = issuer.issue("broker", hosts=[self.host, "localhost"])
-        write_identity(self._directory / SERVER, pem, give=lambda path: give_to(path, identity))
-        self._probe_pem = self._directory / "probe.pem"
-        write_identity(self._probe_pem, issuer.issue(self._probe.username))
+    def _build_guard(self, rate: RateLimit | None) -> Guard | None:
+        if rate is None:
+            return None
+        library = self._directory / "guard.so"
+        self.unguarded = build_guard(library)
+        if self.unguarded is not None:
+            return None
+        give_to(library, unprivileged_identity())
+        return Guard(str(library), rate)
+
+    def _credentials(self, keyring: Keyring) -> tuple[Path, Path]:
+        return keyring.places.trust, keyring.probe(self._probe.username)
 
     def _configure_iotcore(self) -> ProcessSpec:
         # As the lab's own user: another could not read a virtual environment below a home directory.
@@ -229,7 +239,7 @@ class EmbeddedBroker:
 
     async def _answers(self) -> bool:
         user = self._probe
-        tls = None if self.ca is None else (self.ca, self._probe_pem)
+        tls = None if self.keyring is None else self._credentials(self.keyring)
         try:
             answer = await probe(self.host, self.port, user.username, user.password, _PROBE_TIMEOUT_S, tls=tls)
         except (OSError, TimeoutError):

@@ -10,10 +10,11 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-MAX_PACKET_BYTES = 256 * 1024
+MAX_PACKET_BYTES = 32 * 1024
+"""A part of a load profile is at most 16,000 bytes (docs/wire-rl-dsp.md), a collector's message some 4,000."""
 MAX_INFLIGHT = 20_000  # ample: more than the head-end takes in one batch
 _PASSWORD_ITERATIONS = 1
 _SALT_BYTES = 12
@@ -21,7 +22,7 @@ _AUTOSAVE_CHANGES = 100
 _SPARE_CONNECTIONS = 200
 """For the head-end, and for connections that the broker has not yet seen end."""
 
-AUTHORITIES, SERVER, ACL, PASSWORDS = "ca.pem", "server.pem", "acl", "passwords"
+AUTHORITIES, REVOKED, SERVER, ACL, PASSWORDS = "ca.pem", "crl.pem", "server.pem", "acl", "passwords"
 """Files beside mosquitto's configuration."""
 HEAD_END = "headend"
 HEAD_END_HOST = "headend-sparkplug"
@@ -93,32 +94,56 @@ class MosquittoPlaces:
         return cls(port, "127.0.0.1", str(directory), str(directory))
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What a device may publish (and subscribe to): per second on average, and at once after it was silent."""
+
+    messages_per_s: int
+    burst_messages: int
+    bytes_per_s: int
+    burst_bytes: int
+
+
+REAL_TIME = RateLimit(20, 10_000, 100_000, 40_000_000)
+"""A collector of 200 meters may tell a week at once: 6 messages of 4,000 bytes for each meter, and its births."""
+COMPRESSED_TIME = RateLimit(2_000, 50_000, 8_000_000, 200_000_000)
+"""Where a day passes in 30 s, a collector sends up to 400 messages and 1 MB in a second of the broker's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The plugin lab/services/broker_guard.c: where it is, and what it allows."""
+
+    library: str
+    rate: RateLimit
+
+
 def mosquitto_configuration(
-    places: MosquittoPlaces, *, clients: int, passwords: bool = False, log_denials: bool = False
+    places: MosquittoPlaces, *, clients: int, passwords: bool = False, guard: Guard | None = None
 ) -> str:
     """mosquitto.conf(5): TLS 1.2 or newer with certificates on both ends, one client per certificate, nobody else.
 
     Who a client is, its certificate says: the common name is its user name *and* its client id, so nobody takes over
     another's session. No message is dropped for want of a place in a queue (`max_queued_messages 0`,
     `max_inflight_messages` far above a batch): what bounds the queues is that each meter waits for its
-    acknowledgements. The state is saved 100 changes behind: at every change, intake with an absent subscriber falls
-    from ten thousands to hundreds of messages a second, and meters keep what they have sent anyway. Each save writes
-    the sessions of all `clients`, so where they are many it is an eighth of their number behind: 11,500 sessions every
-    100 changes took 0.15 ms of each message.
+    acknowledgements, and the guard. QoS 2, whose messages would be kept for their sender, is refused. The state is
+    saved 100 changes behind: at every change, intake with an absent subscriber falls from ten thousands to hundreds of
+    messages a second, and meters keep what they have sent anyway. Each save writes the sessions of all `clients`, so
+    where they are many it is an eighth of their number behind: 11,500 sessions every 100 changes took 0.15 ms of each
+    message.
 
     :param passwords: without TLS, by user names and passwords.
-    :param log_denials: mosquitto says what it denies only beside everything else that it does, four lines a message.
+    :param guard: not with passwords.
     """
     files = places.configuration
-    detail = "log_type subscribe\nlog_type debug\n" if log_denials else ""
     known_by = f"password_file {files}/{PASSWORDS}" if passwords else _CERTIFICATES.format(files=files)
     return f"""\
 listener {places.port} {places.address}
-allow_anonymous false
-{known_by}
-acl_file {files}/{ACL}
 max_connections {clients + _SPARE_CONNECTIONS}
-max_packet_size {MAX_PACKET_BYTES}
+{known_by}
+allow_anonymous false
+acl_file {files}/{ACL}
+{_guard_lines(guard, files)}max_packet_size {MAX_PACKET_BYTES}
 max_inflight_messages {MAX_INFLIGHT}
 max_queued_messages 0
 persistence true
@@ -127,23 +152,33 @@ autosave_on_changes true
 autosave_interval {max(_AUTOSAVE_CHANGES, clients // 8)}
 set_tcp_nodelay true
 sys_interval 0
-connection_messages {"true" if log_denials else "false"}
+connection_messages {"false" if passwords else "true"}
 log_dest {places.log}
 log_type error
 log_type warning
 log_type notice
-{detail}log_timestamp_format %Y-%m-%dT%H:%M:%S
+log_timestamp_format %Y-%m-%dT%H:%M:%S
 """
 
 
+# With `crlfile` mosquitto makes its TLS anew at SIGHUP, authorities included; without, it would keep those.
 _CERTIFICATES = f"""\
 cafile {{files}}/{AUTHORITIES}
+crlfile {{files}}/{REVOKED}
 certfile {{files}}/{SERVER}
 keyfile {{files}}/{SERVER}
 tls_version tlsv1.2
 require_certificate true
 use_identity_as_username true
-use_username_as_clientid true"""
+use_username_as_clientid true
+max_qos 1"""
+
+
+def _guard_lines(guard: Guard | None, files: str) -> str:
+    if guard is None:
+        return ""
+    options = {"acl_file": f"{files}/{ACL}", **asdict(guard.rate)}
+    return f"plugin {guard.library}\n" + "".join(f"plugin_opt_{name} {value}\n" for name, value in options.items())
 
 
 def mosquitto_patterns(head_ends: Iterable[str]) -> str:

@@ -81,6 +81,11 @@ async def check_database_url(url: str) -> ExternalDatabase:
     return ExternalDatabase(url, f"PostgreSQL {version.split()[0]}", timescaledb)
 
 
+def check_database_url_shape(url: str) -> None:
+    """See whether it is `postgresql://user:password@host:port/database`. Raises UserError."""
+    _split(url, "--database-url", ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+
+
 async def check_stored_url(url: str) -> str:
     """Connect to `postgresql://user:password@host:port/database`, to read; returns its version. Raises UserError."""
     shape = "postgresql://user:password@host:5432/database?query=SELECT%20…"

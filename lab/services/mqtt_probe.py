@@ -14,8 +14,12 @@ import struct
 from enum import Enum
 from pathlib import Path
 
+from cryptography import x509
+
 _DISCONNECT = b"\xe0\x00"
 _KEEP_ALIVE_S = 10
+_SHOWN_WITHIN_S = 30.0
+_ASK_AGAIN_S = 0.05
 
 
 class ConnectAnswer(Enum):
@@ -94,6 +98,26 @@ async def probe(
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+
+async def until_shown(serial: int, host: str, port: int, tls: tuple[Path, Path]) -> None:
+    """Return when the server there shows the certificate of this serial number.
+
+    Raises OSError, TimeoutError if it does not within half a minute.
+
+    :param tls: as for `probe`.
+    """
+    context = ssl.create_default_context(cafile=tls[0])
+    context.load_cert_chain(tls[1])
+    async with asyncio.timeout(_SHOWN_WITHIN_S):
+        while True:
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.close()
+            if x509.load_der_x509_certificate(shown).serial_number == serial:
+                return
+            # Nothing tells of it.
+            await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _text(value: str) -> bytes:

@@ -88,11 +88,24 @@ def _binaries_in(directory: Path, origin: Literal["system", "wheel"]) -> Postgre
 class EmbeddedPostgres:
     """One PostgreSQL cluster with one database, below the run's private directory."""
 
-    def __init__(self, work_directory: Path, supervisor: Supervisor, binaries: PostgresBinaries | None = None) -> None:
+    def __init__(
+        self,
+        work_directory: Path,
+        supervisor: Supervisor,
+        binaries: PostgresBinaries | None = None,
+        *,
+        load_timescaledb: bool = True,
+        more_settings: str = "",
+    ) -> None:
+        """:param load_timescaledb: if the server has it.
+        :param more_settings: lines of postgresql.conf beside those of `settings`.
+        """
         self._work = work_directory
         self._data = work_directory / "pgdata"
         self._supervisor = supervisor
         self._binaries = binaries or find_binaries()
+        self._load_timescaledb = load_timescaledb
+        self._more_settings = more_settings
         self._identity = unprivileged_identity()
         self._reserved = ReservedPort()
         self._password = secrets.token_urlsafe(24)
@@ -121,7 +134,7 @@ class EmbeddedPostgres:
                 connection, "SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb'"
             )
         self.version = f"PostgreSQL {full.split()[0]}"
-        self.timescaledb = offered[0]
+        self.timescaledb = offered[0] if self._load_timescaledb else None
         if self.timescaledb is not None:
             with (self._data / "postgresql.conf").open("a") as configuration:
                 configuration.write("shared_preload_libraries = 'timescaledb'\ntimescaledb.telemetry_level = off\n")
@@ -169,7 +182,7 @@ class EmbeddedPostgres:
         )  # fmt: skip
         password_file.unlink()
         with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(settings(self.port))
+            configuration.write(settings(self.port) + self._more_settings)
         self._spec = ProcessSpec(
             name=_NAME,
             argv=[f"{programs}/postgres", "-D", str(self._data)],

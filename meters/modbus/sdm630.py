@@ -42,9 +42,12 @@ def registers_of(values: Mapping[str, float]) -> list[int]:
     return registers
 
 
-def shown_wh(energy_wh: int) -> int:
-    """What a reader makes of an energy register, in whole Wh: the wire has float32 kWh."""
-    return round(float(np.float32(energy_wh / 1000)) * 1000)
+def shown_wh(energy_wh: int, roll_over_wh: int) -> int:
+    """What a reader makes of an energy register, in whole Wh: the wire has float32 kWh.
+
+    That rounds the last Wh before the roll-over up to what a reader takes for 0.
+    """
+    return round(float(np.float32(energy_wh / 1000)) * 1000) % roll_over_wh
 
 
 def reads_energy(address: int, count: int) -> bool:

@@ -62,10 +62,18 @@ class Edge:
         """NDEATH, also the will of the connection that is about to be made."""
         return self._node % "NDEATH", payload.encode_death(now_s, self.session.bd_seq)
 
-    def node_birth(self, now_s: int) -> Message:
+    def node_birth(self, now_s: int, *, mains: bool) -> Message:
         """NBIRTH: a DBIRTH for each reachable meter is to follow."""
         self.session.be_born()
-        return self._node % "NBIRTH", payload.encode_node_birth(now_s, self.session.bd_seq, len(self._serials))
+        encoded = payload.encode_node_birth(
+            now_s, self.session.bd_seq, len(self._serials), mains=mains, mains_alias=self._mains_alias
+        )
+        return self._node % "NBIRTH", encoded
+
+    def node_data(self, now_s: int, *, mains: bool) -> Message:
+        """NDATA: whether the collector has supply."""
+        encoded = payload.encode_node_data(now_s, self.session.next_seq(), mains=mains, mains_alias=self._mains_alias)
+        return self._node % "NDATA", encoded
 
     def birth(self, now_s: int, place: int, *, interval_length_s: int, boot: int, last: Closed | None) -> Message:
         """DBIRTH."""
@@ -112,6 +120,11 @@ class Edge:
 
     def _topic(self, kind: str, place: int) -> str:
         return f"{self._node % kind}/{self._serials[place]}"
+
+    @property
+    def _mains_alias(self) -> int:
+        """Behind those of all meters."""
+        return self._first_alias(len(self._serials))
 
     def _first_alias(self, place: int) -> int:
         return 1 + place * len(DEVICE_METRICS)

@@ -20,6 +20,8 @@ BD_SEQ = "bdSeq"
 REBIRTH = "Node Control/Rebirth"
 FENCE = "Node Control/Fence"
 COMMAND = "Device Control/Command"
+MAINS = "Power/Mains"
+"""Whether a collector has supply; without, it runs on its battery."""
 
 INTERVALS_PER_MESSAGE = 128
 """Each takes at most 440 bytes, so that a message stays below 60 kB."""
@@ -108,7 +110,7 @@ def encode_death(now_s: int, bd_seq: int) -> bytes:
     return _bytes(payload)
 
 
-def encode_node_birth(now_s: int, bd_seq: int, meters: int) -> bytes:
+def encode_node_birth(now_s: int, bd_seq: int, meters: int, *, mains: bool, mains_alias: int) -> bytes:
     """NBIRTH: its `seq` is 0."""
     payload = Payload(timestamp=now_s * _MS, seq=0)
     for spec, value in (
@@ -118,6 +120,14 @@ def encode_node_birth(now_s: int, bd_seq: int, meters: int) -> bytes:
         (MetricSpec("Properties/Meters", DataType.UINT32), meters),
     ):
         _declare(payload, spec, now_s, value)
+    _declare(payload, MetricSpec(MAINS, DataType.BOOLEAN), now_s, mains).alias = mains_alias
+    return _bytes(payload)
+
+
+def encode_node_data(now_s: int, seq: int, *, mains: bool, mains_alias: int) -> bytes:
+    """NDATA: the collector has lost its supply, or has it back."""
+    payload = Payload(timestamp=now_s * _MS, seq=seq)
+    payload.metrics.add(alias=mains_alias, timestamp=now_s * _MS, boolean_value=mains)
     return _bytes(payload)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import barrier, grid, modbus
+from bench import barrier, broker, editions, grid, modbus, peer, timescale
 from bench.__main__ import main
+from bench.readings import Volume
 from bench.report import Result, Spread
+from tests.timescale.servers import skipped_if_lacking
 
 
 async def grid_result() -> Result:
@@ -22,16 +24,36 @@ async def barrier_result() -> Result:
     return await barrier.measure(hours=1, meters=5)
 
 
+async def broker_result() -> Result:
+    return await broker.measure(rounds=1, meters=4, batches=10, connects=50)
+
+
 async def modbus_result() -> Result:
     return await modbus.measure(rounds=1, gateways=2, boundaries=2)
 
 
-@pytest.mark.parametrize("bench", [grid_result, barrier_result, modbus_result], ids=["grid", "barrier", "modbus"])
+async def peer_result() -> Result:
+    return await peer.measure(rounds=1, count=200)
+
+
+async def timescale_result() -> Result:
+    few = Volume(meters=20, days=2)
+    with skipped_if_lacking():
+        editions.apache_binaries()
+    return await timescale.measure(few, rounds=1, batches=1, queries=2, compressed=few, note=lambda _: None)
+
+
+BENCHES = [grid_result, barrier_result, broker_result, modbus_result, peer_result, timescale_result]
+
+
+@pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.__name__)
 async def test_a_bench_gives_figures_and_ratios(bench: Callable[[], object]) -> None:
-    result = await bench()  # type: ignore[misc]  # one of the three above
+    result = await bench()  # type: ignore[misc]  # one of those above
     assert isinstance(result, Result)
-    for spread in result.figures.values():
-        assert 0 < spread.minimum <= spread.median <= spread.maximum
+    for name, spread in result.figures.items():
+        # Processor time comes in steps.
+        assert 0 <= spread.minimum <= spread.median <= spread.maximum
+        assert spread.minimum > 0 or name.endswith("processor")
         assert math.isfinite(spread.maximum)
     assert any(unit == "" for unit in result.units.values()), "at least one ratio"
     document = json.loads(json.dumps(result.to_json()))
@@ -44,7 +66,21 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
-    assert "grid, barrier, modbus, ingest" in capsys.readouterr().err
+    assert "grid, barrier, broker, modbus, peer, timescale, ingest" in capsys.readouterr().err
+
+
+async def test_without_the_editions_plain_postgresql_is_measured_and_the_rest_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(editions, "APACHE_ROOT", tmp_path)
+    monkeypatch.setattr(editions, "PGLITE", tmp_path)
+    said: list[str] = []
+    few = Volume(meters=2, days=1)
+    result = await timescale.measure(few, rounds=1, batches=1, queries=2, note=said.append)
+    assert "a meter's month, PostgreSQL" in result.figures
+    assert not any("hypertable" in name or "PGlite" in name for name in result.figures)
+    assert any("scripts/timescale-apache.sh" in line for line in said)
+    assert any("npm ci" in line for line in said)
 
 
 def test_a_spread_shows_its_median_first() -> None:

@@ -1,52 +1,109 @@
-"""The Compose project of this checkout, for real: built, started, and taken down with all that it leaves.
+"""The Compose project for real, in a copy of this checkout: built, started, and taken down with all that it leaves.
 
-These tests need a Docker engine and take minutes, so a plain `pytest` leaves them out (`-m containers`); `.ci/run` runs
-them.
+These tests need a Docker engine with Compose v2 and the image debian:trixie-slim (scripts/container-engine.sh), and
+take minutes, so a plain `pytest` leaves them out (`-m containers`); `.ci/run` runs them.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-COMPOSE = REPOSITORY / "compose"
+WHEELS = REPOSITORY / "build" / "wheelhouse"
+"""Kept between test sessions."""
+SETTINGS = {
+    "AMILAB_PROJECT": "amilab-test",
+    "AMILAB_IMAGES": "amilab-test",
+    "AMILAB_LINK_PORT": "17400",
+    "AMILAB_BROKER_PORT": "18883",
+    "AMILAB_DATABASE_PORT": "15433",
+    "AMILAB_LAB_SUBNET": "172.27.0.0/18",
+    "AMILAB_METERING_SUBNET": "172.27.64.0/18",
+    "AMILAB_BROKER_ADDRESS": "172.27.64.2",
+}
 
 
-def amilab(*arguments: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
-    """The command, as a user would give it in the checkout."""
-    return subprocess.run(
-        [sys.executable, "-m", "lab.cli", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project of the air-gapped variant beside whatever else runs on this machine."""
 
+    root: Path
 
-def compose(*arguments: str, timeout_s: float = 900) -> str:
-    """`docker compose …` of the project; its output. Fails the test if it fails."""
-    answer = subprocess.run(
-        ["docker", "compose", *arguments], cwd=COMPOSE, capture_output=True, text=True, timeout=timeout_s, check=False
-    )
-    assert answer.returncode == 0, answer.stderr[-4000:]
-    return answer.stdout
+    @property
+    def directory(self) -> Path:
+        return self.root / "compose"
+
+    def amilab(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, timeout_s: float = 900
+    ) -> subprocess.CompletedProcess[str]:
+        """The command, as a user would give it in the checkout."""
+        return subprocess.run(
+            [sys.executable, "-m", "lab.cli", *arguments],
+            cwd=self.root,
+            env={**os.environ, "AMILAB_COMPOSE_DIRECTORY": str(self.directory), **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def compose(self, *arguments: str, timeout_s: float = 900) -> str:
+        """`docker compose …`; its output. Fails the test if it fails."""
+        answer = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr[-4000:]
+        return answer.stdout
 
 
 @pytest.fixture(scope="session")
-def project() -> Iterator[Path]:
-    """The directory compose/ with a project of the air-gapped variant that is built and may be started."""
-    made = amilab("compose", "init", "--debian", "--force")
-    assert made.returncode == 0, made.stderr
-    made = amilab("compose", "wheelhouse")
-    assert made.returncode == 0, made.stderr
-    compose("build", "--quiet")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Built, and not started."""
+    made = Project(tmp_path_factory.mktemp("checkout"))
+    _copy_checkout(made.root)
+    _succeed(made.amilab("compose", "init", "--debian"))
+    env = made.directory / ".env"
+    kept = [line for line in env.read_text().splitlines() if line.partition("=")[0] not in SETTINGS]
+    env.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in SETTINGS.items())]) + "\n")
+    wheelhouse = made.directory / "wheelhouse"
+    for wheel in WHEELS.glob("*.whl"):
+        shutil.copy2(wheel, wheelhouse)
+    _succeed(made.amilab("compose", "wheelhouse"))
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    for wheel in wheelhouse.glob("*.whl"):
+        shutil.copy2(wheel, WHEELS)
+    made.compose("--profile", "lab", "build", "--quiet")
     try:
-        yield COMPOSE
+        yield made
     finally:
-        compose("down", "--volumes", "--timeout", "2", "--remove-orphans")
+        made.compose("--profile", "lab", "down", "--volumes", "--timeout", "2", "--remove-orphans")
+
+
+def _copy_checkout(root: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().split("\0")[:-1]:
+        if (REPOSITORY / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, root / name)
+
+
+def _succeed(answer: subprocess.CompletedProcess[str]) -> None:
+    assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]

@@ -56,3 +56,14 @@ def test_parents_come_before_their_children(schutterwald: Feeder) -> None:
     for entry in network_model(schutterwald).devices:
         assert entry.parent in seen
         seen.add(entry.device)
+
+
+def test_the_file_says_where_things_are_and_what_they_are_rated(schutterwald: Feeder, tmp_path: Path) -> None:
+    write_network_model(tmp_path / "network.json", network_model(schutterwald))
+    document = json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))
+    for device in document["devices"]:
+        assert ("rated_kva" in device) == (device["kind"] == "transformer")
+        assert ("position" in device) == (device["kind"] != "section")
+    for written, point in zip(document["usage_points"], schutterwald.usage_points, strict=True):
+        assert written["position"] == [point.longitude, point.latitude]
+        assert written["nominal_voltage_v"] == 230.9

@@ -14,12 +14,17 @@ REGISTERS = 76
 
 
 class Line:
-    """Units with imported energy in kWh (`energies`); None answers with exception 0x0B. Counts requests by unit."""
+    """Units with imported energy in kWh (`energies`); None answers with exception 0x0B. Lists the units asked.
+
+    Those `held` keep their answers until `released`.
+    """
 
     def __init__(self, port: int, units: int) -> None:
         self.port = port
         self.energies: dict[int, float | None] = dict.fromkeys(range(1, units + 1), 1.0)
         self.asked: list[int] = []
+        self.held: set[int] = set()
+        self.released = asyncio.Event()
         self._server: ModbusTcpServer | None = None
 
     async def open(self) -> None:
@@ -43,6 +48,8 @@ class Line:
         self, unit: int, _function: int, _start: int, _address: int, _count: int, registers: list[int], _set: object
     ) -> ExcCodes | None:
         self.asked.append(unit)
+        if unit in self.held:
+            await self.released.wait()
         energy = self.energies[unit]
         if energy is None:
             return ExcCodes.GATEWAY_NO_RESPONSE

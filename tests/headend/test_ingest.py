@@ -204,6 +204,20 @@ async def test_messages_of_qos_0_are_stored_without_an_answer(
     assert database.value("SELECT count(*) FROM stored_reading") == 2
 
 
+async def test_what_comes_while_it_connects_anew_is_stored(
+    head_end: HeadEnd, publisher: Publisher, database: Reader
+) -> None:
+    publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S))
+    head_end.renew()
+    assert head_end.next_due() == START_S + 60, "at once"
+    publisher.send(topic(1, "ds"), reading(1, START_S + LENGTH_S))
+    await head_end.advance()
+    publisher.send(topic(2, "ds"), reading(2, START_S + LENGTH_S))
+    assert (await head_end.settle()).connected
+    assert head_end.metrics.registry.get_sample_value("amilab_headend_reconnects_total") == 1
+    assert database.value("SELECT count(*) FROM stored_reading") == 3
+
+
 async def test_fences_reach_the_devices(head_end: HeadEnd, mosquitto: Mosquitto) -> None:
     meter = Publisher(mosquitto.port, "meter", subscribe=f"cmd/{GROUP}/{serial(0)}")
     await head_end.fence_devices([serial(0), serial(1)], "now")

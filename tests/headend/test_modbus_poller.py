@@ -19,6 +19,8 @@ pytest_plugins = ["tests.headend.fixtures"]
 
 NORTH, SOUTH = 2, 1
 """Meters of the two gateways, before the one meter of RL-DSP."""
+PATIENT_S = 300.0
+"""A poller that waits so long for an answer waits for longer than any test lasts."""
 
 
 @pytest.fixture
@@ -62,12 +64,16 @@ def shipment(tmp_path: Path, ports: tuple[int, int]) -> Shipment:
 @pytest.fixture
 def make(
     postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, clock: ManualClock
-) -> Callable[[], HeadEnd]:
-    return lambda: HeadEnd(shipment.settings(postgres.url(), schema, mosquitto.port, poll_timeout_s=0.5), clock)
+) -> Callable[..., HeadEnd]:
+    def make(poll_timeout_s: float = 0.5) -> HeadEnd:
+        settings = shipment.settings(postgres.url(), schema, mosquitto.port, poll_timeout_s=poll_timeout_s)
+        return HeadEnd(settings, clock)
+
+    return make
 
 
 @pytest.fixture
-async def head_end(make: Callable[[], HeadEnd], north: Line, south: Line) -> AsyncIterator[HeadEnd]:
+async def head_end(make: Callable[..., HeadEnd], north: Line, south: Line) -> AsyncIterator[HeadEnd]:
     head_end = make()
     await head_end.start()
     yield head_end
@@ -162,24 +168,57 @@ async def test_a_gateway_that_is_away_delays_nobody(
 
 
 async def test_a_gateway_that_never_answers_delays_nobody(
-    make: Callable[[], HeadEnd], clock: ManualClock, ports: tuple[int, int], south: Line, database: Reader
+    make: Callable[..., HeadEnd], clock: ManualClock, ports: tuple[int, int], south: Line, database: Reader
 ) -> None:
     silent = SilentLine(ports[0])
     await silent.open()
-    head_end = make()
+    head_end = make(PATIENT_S)
     await head_end.start()
     await head_end.advance()
     await asyncio.wait_for(silent.asked.wait(), 10)
-    # It still keeps us waiting when the other's registers are committed already.
     polled = asyncio.create_task(head_end.settle())
     await until(lambda: database.value("SELECT count(*) FROM register_reading") == SOUTH, "the other gateway's poll")
-    await polled
+    assert not polled.done(), "the first one keeps us waiting still"
+    polled.cancel()
     await head_end.stop()
     silent.close()
 
 
+async def test_a_slow_gateway_delays_nobody(
+    make: Callable[..., HeadEnd], clock: ManualClock, north: Line, south: Line, intervals: Intervals, database: Reader
+) -> None:
+    north.held = {1}
+    head_end = make(PATIENT_S)
+    await head_end.start()
+    await head_end.advance()
+    await until(lambda: database.value("SELECT count(*) FROM register_reading") == SOUTH, "the other gateway's poll")
+    clock.set(START_S + LENGTH_S)
+    await head_end.advance()
+    await until(lambda: intervals(NORTH) == [(0, 0, "actual")], "the other gateway's poll of the next boundary")
+    assert north.asked == [1], "the first one has not yet answered that of the boundary before"
+    north.released.set()
+    await head_end.settle()
+    assert north.asked == [1, 1, 2], "what comes a boundary too late counts for neither"
+    assert intervals(0) == []
+    await head_end.stop()
+
+
+async def test_a_meter_that_swallows_requests_is_asked_last(
+    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals
+) -> None:
+    north.held = {1}
+    await live(head_end, clock, START_S + 10)
+    assert north.asked == [1, 2, 1], "the others five seconds later, before it"
+    await live(head_end, clock, START_S + 60)
+    north.asked.clear()
+    await live(head_end, clock, START_S + LENGTH_S)
+    assert north.asked == [2, 1], "and at the next boundary too"
+    assert intervals(1) == [(0, 0, "actual")]
+    north.released.set()
+
+
 async def test_a_head_end_that_was_down_estimates_over_its_own_absence(
-    make: Callable[[], HeadEnd], clock: ManualClock, north: Line, south: Line, intervals: Intervals
+    make: Callable[..., HeadEnd], clock: ManualClock, north: Line, south: Line, intervals: Intervals
 ) -> None:
     first = make()
     await first.start()

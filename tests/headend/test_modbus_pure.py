@@ -59,6 +59,10 @@ def test_energies_and_power_are_read_from_their_addresses(import_kwh: float, exp
     assert found.voltages_v == (231.4, 230.0, 0.0)
 
 
+def test_an_energy_that_is_rounded_up_to_the_roll_over_is_nothing() -> None:
+    assert decode(block(r0x48=100_000.0)).import_wh == 0
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -159,6 +159,23 @@ async def test_comings_and_goings_are_kept_where_they_change(
     assert database.rows("SELECT online, boot FROM device_state ORDER BY meter_id") == [(False, 3), (True, 3)]
 
 
+async def test_a_collector_on_its_battery_says_nothing_of_its_meters(
+    head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, database: Reader
+) -> None:
+    edge.birth(MESH, PLC)
+    await head_end.settle()
+    supply = "SELECT online, mains, extract(epoch FROM mains_since)::int8 FROM collector"
+    assert database.rows(supply) == [(True, True, START_S + 60)]
+    for at_s, mains in ((120, False), (150, False), (180, True)):
+        clock.set(START_S + at_s)
+        edge.supply(mains)
+        await head_end.settle()
+        assert database.rows(supply) == [(True, mains, START_S + (at_s if at_s != 150 else 120))]
+    assert edge.commands == []
+    assert communication(database) == [(MESH, START_S + 60, True), (PLC, START_S + 60, True)]
+    assert database.value("SELECT count(*) FROM interruption") == 0
+
+
 @on_both_brokers
 async def test_the_broker_says_that_a_collector_is_gone(
     head_end: HeadEnd, broker: Broker, clock: ManualClock, database: Reader

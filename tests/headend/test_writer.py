@@ -52,7 +52,8 @@ def write(info: str, batches: list[Batch]) -> list[Written]:
 def batch_of(rows: list[tuple[int, int, int | None]]) -> Batch:
     batch = Batch()
     for meter, slot, energy in rows:
-        counters = (0, ABSENT if energy is None else energy, 1, *[0] * 10)
+        reported = ABSENT if energy is None else energy
+        counters = (0, reported, 0 if energy is None else energy, reported, *[0] * 9)
         voltages = (230.0, float("nan") if energy is None else 1.0, 230.0)
         batch.add_reading(meter, START_S + slot * 900, 900, START_S * 10**6, writer.REPORTED, counters, voltages)
         batch.has_absent |= energy is None
@@ -79,13 +80,20 @@ def test_each_value_of_an_interval_is_one_revision_in_the_order_of_arrival(
             " quality FROM interval_reading ORDER BY meter_id, interval_start, revision",
             [START_S],
         ).fetchall()
-        current = connection.execute("SELECT count(*) FROM stored_reading").fetchone()
+        current = connection.execute(
+            "SELECT count(*), coalesce(sum(import_wh), 0), coalesce(sum(export_wh), 0) FROM stored_reading"
+        ).fetchone()
+        summed = connection.execute(
+            "SELECT coalesce(sum(import_wh), 0), coalesce(sum(export_wh), 0) FROM reading_hourly"
+        ).fetchone()
     assert stored == [
         (meter, slot, energy, None if energy is None else 1.0, 0 if revision == 0 else 2)
         for (meter, slot), known in sorted(model.items())
         for revision, energy in enumerate(known)
     ]
-    assert current == (len(model),)
+    assert current is not None
+    assert current[0] == len(model)
+    assert summed == current[1:], "a plain sum counts the latest value of each interval"
     assert sum(batch.inserted + batch.revisions + batch.duplicates for batch in written) == sum(map(len, batches))
     assert sum(batch.inserted for batch in written) == len(model)
 

@@ -52,6 +52,10 @@ class Collected:
         await grant(self.fleet, until_s, {time_s: self._world.frame(time_s) for time_s in frames_s}, extra=extra)
         self._now_s = until_s
 
+    async def switch(self, row: int, *, energised: bool) -> None:
+        """At the present instant a meter loses its supply or gets it back; the collector hangs on that of row 0."""
+        await grant(self.fleet, self._now_s, {self._now_s: self._world.frame(self._now_s, **{f"m{row}": energised})})
+
     def journal(self) -> list[dict[str, Any]]:
         """One row per interval that a meter recorded."""
         self.fleet.export_journal(self._directory / "journal")

@@ -125,6 +125,21 @@ async def test_its_rebirth_command_brings_all_births_again(host: Peer, collected
     await host.until(lambda lines: len(seen(lines, "DDATA")) == 2 * COUNT, "data after the rebirth")
 
 
+async def test_it_sees_that_a_collector_runs_on_its_battery(host: Peer, collected: Collected) -> None:
+    await collected.go(START_S + 60)
+    await host.until(lambda lines: len(seen(lines, "DBIRTH")) == COUNT, "births")
+    assert values(seen(host.lines, "NBIRTH")[0])["Power/Mains"] is True
+    await collected.switch(0, energised=False)
+    await collected.go(START_S + 75)
+    await collected.switch(0, energised=True)
+    await collected.go(START_S + 90)
+    await host.until(lambda lines: len(seen(lines, "NDATA")) == 2, "data of the collector")
+    assert [(line["edge"], line["device"], values(line)) for line in seen(host.lines, "NDATA")] == [
+        (COLLECTOR, None, {"Power/Mains": False}),
+        (COLLECTOR, None, {"Power/Mains": True}),
+    ]
+
+
 async def test_it_sees_a_meter_and_a_collector_die_and_come_back(host: Peer, collected: Collected) -> None:
     await collected.go(START_S + 60)
     await host.until(lambda lines: len(seen(lines, "DBIRTH")) == COUNT, "births")

@@ -227,6 +227,29 @@ async def test_a_birth_repeats_the_last_interval_that_was_reported(
         assert birth.named(name).timestamp_ms == (START_S + REPORT_EVERY_S) * 1000
 
 
+async def test_a_collector_on_its_battery_says_so_in_ndata(
+    collected: Callable[..., Collected], listener: Listener, tap: WireTap
+) -> None:
+    some = collected()
+    await some.fleet.start()
+    await some.go(START_S + 60)
+    await some.switch(0, energised=False)
+    await some.go(START_S + 75)
+    await some.switch(0, energised=True)
+    await some.go(START_S + 300)
+    edge = Edge(some, listener, tap)
+    await edge.checked()
+    (birth,) = listener.of("NBIRTH")
+    mains = birth.spb.named("Power/Mains")
+    assert mains.value is True
+    told = [(message.spb.timestamp_ms, message.spb.metrics) for message in listener.of("NDATA")]
+    assert [(time_ms, metric.alias, metric.value) for time_ms, (metric,) in told] == [
+        ((START_S + 60) * 1000, mains.alias, False),
+        ((START_S + 75) * 1000, mains.alias, True),
+    ]
+    assert listener.of("NDEATH", "DDEATH") == []
+
+
 async def test_a_meter_out_of_reach_is_dead_until_it_is_born_again(
     collected: Callable[..., Collected], listener: Listener, tap: WireTap
 ) -> None:

@@ -56,6 +56,12 @@ class Recorder:
     async def await_repairs(self) -> None:
         """They end at once."""
 
+    async def rotate(self, what: str) -> None:
+        self.log.append(("rotate", what))
+
+    async def retire(self) -> None:
+        self.log.append(("retire",))
+
     async def update(self, part: str) -> AsyncIterator[str]:
         for number in range(3):
             self.log.append(("gone", f"{part}-{number}"))
@@ -119,6 +125,15 @@ async def test_a_network_fault_is_there_before_the_traffic_of_its_instant() -> N
     fault = NetworkFault("loss", 5, loss=0.2)
     recorder = await conduct_recorded(actions([Disturbance("network", "", 900, 900, "ingest", fault=fault)]), 1800)
     assert recorder.log.index(("impair", "ingest", fault)) < recorder.log.index(("grid", 900))
+
+
+async def test_certificates_rotate_while_readings_flow() -> None:
+    planned = actions([Disturbance("rotate", "", 900, 1500, "authority"), Disturbance("kill", "", 900, 950, "broker")])
+    recorder = await conduct_recorded(planned, 1800)
+    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell")]
+    assert told == [("rotate", "authority"), ("kill", "broker"), ("return", "broker"), ("retire",)]
+    assert recorder.log.index(("rotate", "authority")) > recorder.log.index(("grid", 900))
+    assert recorder.log.index(("retire",)) > recorder.log.index(("grid", 1500))
 
 
 async def test_one_process_of_a_rolling_update_goes_before_each_grant() -> None:

@@ -70,6 +70,12 @@ class Toy:
     async def kill(self, part: str) -> None:
         self.log.append(("kill", part, self.now_s))
 
+    async def rotate(self, what: str) -> None:
+        self.log.append(("rotate", what, self.now_s))
+
+    async def retire(self) -> None:
+        self.log.append(("retire", self.now_s))
+
     async def bring_back(self, part: str, now_s: int) -> None:
         self.log.append(("starting", part, now_s))
         await self.came_back.wait()
@@ -88,6 +94,7 @@ async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_
             Disturbance("uplink_loss", "", 103, 105, stations=["A"]),
             Disturbance("kill", "", 103, 105, "broker"),
             Disturbance("network", "", 105, 105, "fleet", fault=NetworkFault("pause", 5)),
+            Disturbance("rotate", "", 104, 106, "identities"),
         ]
     )
     seen: list[int] = []
@@ -104,9 +111,11 @@ async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_
         ("farewell", "broker"),
         ("kill", "broker", 103),
         ("close", "service 7"),
+        ("rotate", "identities", 104),
         ("restore_uplink", ("A",), 105),
         ("starting", "broker", 105),
         ("back", "broker"),
+        ("retire", 106),
     ]
 
 

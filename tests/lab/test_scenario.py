@@ -13,6 +13,7 @@ from lab.scenario import (
     KillEvent,
     OutageEvent,
     RebootEvent,
+    RotateEvent,
     Scenario,
     UplinkLossEvent,
     bundled_scenarios,
@@ -121,6 +122,19 @@ def test_a_part_that_is_down_cannot_be_killed():
     assert fault == "file.toml, line 11: the broker cannot be killed at 02:00:00: by line 16 it is down until 02:00:00"
 
 
+def test_rotations_come_one_after_the_other():
+    def rotations(*times: str) -> str:
+        return "".join(event(at=f'"{at}"', kind='"rotate"', what='"authority"', overlap='"1h"') for at in times)
+
+    first, second = read(HEAD + rotations("01:00", "02:01")).events
+    assert isinstance(first, RotateEvent)
+    assert (first.what, first.ends_s, second.at_s) == ("authority", 7_200, 7_260)
+    (fault,) = faults_of(HEAD + rotations("02:00", "01:00"))
+    assert fault == (
+        "file.toml, line 11: this rotation begins at 02:00:00, when that of line 16 is not over (until 02:00:00)"
+    )
+
+
 ALL_AT_ONCE = """\
 [scenario]
 nam = "x"
@@ -190,6 +204,8 @@ def test_every_fault_is_listed_with_its_line():
         (event(at="01:00:00", kind='"reboot"', select="5"), "write select = { meters = 60 }"),
         (event(at="01:00:00", kind='"reboot"', select="{ meters = 1 }", line="9"), "'line' is unknown"),
         (event(at="01:00:00", kind='"kill"', part='"grid"', down='"1h"'), "'broker', 'database', 'fleet' or 'ingest'"),
+        (event(at="01:00:00", kind='"rotate"', what='"keys"', overlap='"1h"'), "'identities' or 'authority'"),
+        (event(at="01:00:00", kind='"rotate"', what='"authority"'), "'overlap' is missing"),
         (event(at="01:00:00", kind='"kill"', part='"broker"', down='"0s"'), "longer than 0 s"),
         (event(at="01:00:00", kind='"update"', part='"broker"'), "'fleet' or 'ingest'"),
         (event(at="01:00:00", kind='"update"', part='"fleet"', down='"1h"'), "'down' is unknown"),

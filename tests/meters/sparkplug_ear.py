@@ -116,6 +116,19 @@ class SparkplugEar:
         """What an edge node said of itself, or of one meter."""
         return [message.kind for message in self.heard if (message.edge, message.serial) == (edge, serial)]
 
+    def mains(self, edge: str) -> list[tuple[int, object]]:
+        """What a collector said of its own supply in NDATA, by the alias of its NBIRTH: [(when, value)]."""
+        alias, told = None, []
+        for message in self.heard:
+            if message.edge == edge and message.kind == "NBIRTH":
+                alias = message.payload.by_name()["Power/Mains"].alias
+            elif message.edge == edge and message.kind == "NDATA":
+                (metric,) = message.payload.metrics
+                assert (metric.name, metric.alias) == (None, alias)
+                assert metric.timestamp_ms is not None
+                told.append((metric.timestamp_ms // 1000, metric.value))
+        return told
+
     def data(self, serial: str) -> list[dict[str, Metric]]:
         """DDATA of a meter, by the names that its last DBIRTH gave to the aliases; without those of intervals."""
         return [
@@ -179,6 +192,8 @@ class SparkplugEar:
             assert edge in born, f"{message.kind} before the birth of {edge}"
             seq[edge] = (seq[edge] + 1) % 256
             assert message.payload.seq == seq[edge]
+            if message.kind == "NDATA":
+                continue
             assert message.serial is not None
             if message.kind == "DBIRTH":
                 born[edge].add(message.serial)

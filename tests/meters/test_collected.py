@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,18 @@ async def test_a_collector_that_lost_its_uplink_makes_up_for_it(yard: Yard, ear:
         assert late == ([START_S + 900 * number for number in range(1, 9)] if collector(row) == "COL1" else [])
 
 
+async def test_a_collector_that_renews_is_born_again_and_reports_on(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + HOUR - 300)
+    yard.fleet.renew(["COL1", *(serial(row) for row in range(COUNT))])
+    await yard.go(START_S + HOUR + SETTLED_S)
+    await ear.caught_up()
+    ear.assert_strict()
+    assert ear.kinds("COL0") == ["NBIRTH"]
+    # rumqttd publishes the will after an orderly end, too.
+    assert [kind for kind, _ in groupby(ear.kinds("COL1"))] == ["NBIRTH", "NDEATH", "NBIRTH"]
+    assert_reported(yard, ear, to_s=START_S + HOUR)
+
+
 async def test_an_uplink_that_is_back_in_time_keeps_its_session(yard: Yard, ear: SparkplugEar) -> None:
     await yard.go(START_S + HOUR - 5)
     yard.fleet.lose_uplink(["COL1"])
@@ -295,7 +308,7 @@ async def test_an_outage_is_told_by_the_meter_and_a_death_says_nothing_of_supply
         assert (code, historical) == ("last_gasp", False)
         assert abs(instant(detail["down_at"]) - down_s) <= 1
     # The collectors run on from their batteries.
-    assert ear.kinds("COL0") == ear.kinds("COL1") == ["NBIRTH"]
+    assert ear.kinds("COL0") == ear.kinds("COL1") == ["NBIRTH", "NDATA"]
     for row in range(COUNT):
         assert [kind for kind in ear.kinds(collector(row), serial(row)) if kind != "DDATA"] == ["DBIRTH", "DDEATH"]
     up_s = down_s + HOUR + 600
@@ -349,6 +362,31 @@ async def test_events_that_could_not_be_told_follow_but_no_stale_last_gasp(yard:
     ]  # fmt: skip
 
 
+async def test_a_collector_says_that_it_runs_on_its_battery(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 1200)
+    # Meter 1 is the first of COL1: the collector hangs on its supply. Meter 3 is behind it, too.
+    await yard.go(START_S + 1300, m1=False, m3=False)
+    await yard.go(START_S + 1400, m1=True)
+    await ear.caught_up()
+    assert [ear.kinds(edge) for edge in ("COL0", "COL1")] == [["NBIRTH"], ["NBIRTH", "NDATA", "NDATA"]]
+    assert ear.mains("COL1") == [(START_S + 1200, False), (START_S + 1300, True)]
+    # What it could not say while nobody heard it, it says when it is heard again, once.
+    yard.fleet.lose_uplink(["COL1"])
+    await yard.go(START_S + 1450, m1=False)
+    yard.fleet.restore_uplink(["COL1"])
+    await yard.go(START_S + 1500, m1=True)
+    await yard.go(START_S + 1550, m1=False)
+    ear.command("COL1", "Node Control/Rebirth", True)
+    ear.command("COL1", "Node Control/Fence", "f1")
+    await yard.fleet.await_fence("f1", ["COL1"])
+    await ear.caught_up()
+    ear.assert_strict()
+    assert ear.mains("COL1")[2:] == [(START_S + 1450, False), (START_S + 1450, True), (START_S + 1500, False)]
+    assert ear.kinds("COL1") == ["NBIRTH", *["NDATA"] * 5, "NBIRTH"]
+    births = [heard.payload.by_name()["Power/Mains"].value for heard in ear.heard if heard.kind == "NBIRTH"]
+    assert births == [True, True, False]
+
+
 async def test_a_collector_dies_with_its_battery_and_is_back_with_the_supply(yard: Yard, ear: SparkplugEar) -> None:
     battery_s = 8 * HOUR
     await yard.go(START_S + 1200)
@@ -357,16 +395,16 @@ async def test_a_collector_dies_with_its_battery_and_is_back_with_the_supply(yar
     dead_s = START_S + 1200 + battery_s
     await grant(yard.fleet, dead_s + 89, frames)
     await ear.caught_up()
-    assert ear.kinds("COL1") == ["NBIRTH"]
+    assert ear.kinds("COL1") == ["NBIRTH", "NDATA"]
     await grant(yard.fleet, dead_s + 90)
     await ear.caught_up()
-    assert ear.kinds("COL1") == ["NBIRTH", "NDEATH"]
+    assert ear.kinds("COL1") == ["NBIRTH", "NDATA", "NDEATH"]
     assert ear.kinds("COL0") == ["NBIRTH"]
     back_s = dead_s + 3 * HOUR
     await grant(yard.fleet, back_s + 100, {back_s: yard.world.frame(back_s, m1=True)})
     await ear.caught_up()
     ear.assert_strict()
-    assert ear.kinds("COL1") == ["NBIRTH", "NDEATH", "NBIRTH"]
+    assert ear.kinds("COL1") == ["NBIRTH", "NDATA", "NDEATH", "NBIRTH"]
     assert_reported(yard, ear, to_s=back_s - back_s % HOUR)
 
 

@@ -259,6 +259,22 @@ async def test_a_reboot_drops_the_connection_at_once_and_says_so_afterwards(yard
     assert sum(row["serial"] == serial(6) for row in yard.journal()) == 3
 
 
+async def test_who_renews_leaves_in_order_and_is_back_before_the_next_reading(yard: Yard, ear: Ear) -> None:
+    await yard.go(START_S + 1780)
+    yard.fleet.lose_uplink([serial(3)])
+    yard.fleet.renew([serial(2), serial(3)])
+    assert (await yard.fleet.settle()).connected == COUNT - 2
+    await yard.go(START_S + 1800)
+    yard.fleet.restore_uplink([serial(3)])
+    await yard.go(START_S + 1900)
+    await ear.caught_up()
+    # In order: nobody hears a will. Who is offline has nothing to leave.
+    assert ear.states(serial(2)) == ["online", "online"]
+    assert ear.states(serial(3)) == ["online"]
+    assert [row["ts"] - START_S for row in readings(ear, serial(2))] == [900, 1800]
+    assert ear.events(serial(2)) == []
+
+
 async def test_a_killed_broker_loses_no_record_and_meters_find_their_way_back(
     yard: Yard, ear: Ear, broker: Broker
 ) -> None:

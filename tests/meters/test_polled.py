@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTcpClient
 
@@ -28,6 +28,7 @@ UNITS = 4
 POWER_W = (300.0, 400.0, 500.0)
 VOLTAGE_V = (231.27, 229.04, 230.0)
 FACTS = load_profile("sdm630").facts
+ROLL_OVER_WH = FACTS.register_roll_over_wh
 assert isinstance(FACTS, PolledFacts)
 
 
@@ -132,9 +133,19 @@ def test_each_value_stands_at_its_address_and_the_rest_is_zero(values: dict[str,
     assert all(data[2 * at : 2 * at + 4] == bytes(4) for at in range(0, REGISTERS, 2) if at not in used)
 
 
-@given(st.integers(0, 99_999_999))
+@given(st.integers(0, ROLL_OVER_WH - 1))
+@example(ROLL_OVER_WH - 1)
 def test_a_reader_sees_the_energy_within_a_step_of_the_wire(energy_wh: int) -> None:
-    assert abs(shown_wh(energy_wh) - energy_wh) <= FACTS.register_step_wh / 2
+    shown = shown_wh(energy_wh, ROLL_OVER_WH)
+    assert 0 <= shown < ROLL_OVER_WH
+    off_wh = abs(shown - energy_wh)
+    assert min(off_wh, ROLL_OVER_WH - off_wh) <= FACTS.register_step_wh / 2
+
+
+def test_just_before_the_roll_over_the_wire_says_what_a_reader_takes_for_nothing() -> None:
+    registers = registers_of({"import_kwh": (ROLL_OVER_WH - 1) / 1000})
+    assert struct.unpack(">f", struct.pack(">2H", *registers[0x48:0x4A])) == (100_000.0,)
+    assert [shown_wh(ROLL_OVER_WH - off_wh, ROLL_OVER_WH) for off_wh in (8, 1)] == [ROLL_OVER_WH - 8, 0]
 
 
 def test_a_poll_is_a_read_of_both_energies() -> None:

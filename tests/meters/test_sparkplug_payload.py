@@ -72,15 +72,17 @@ def test_the_longest_message_stays_below_its_limit() -> None:
 
 @given(st.integers(0, 255), st.integers(1, 5000))
 def test_node_birth_and_death_carry_one_session_number(bd_seq: int, meters: int) -> None:
-    birth = read(payload.encode_node_birth(NOW_S, bd_seq, meters))
+    birth = read(payload.encode_node_birth(NOW_S, bd_seq, meters, mains=False, mains_alias=99))
     assert birth.seq == 0
     assert {(m.name, m.datatype, m.value) for m in birth.metrics} == {
         ("bdSeq", UINT64, bd_seq),
         ("Node Control/Rebirth", BOOLEAN, False),
         ("Node Control/Fence", STRING, ""),
         ("Properties/Meters", UINT32, meters),
+        ("Power/Mains", BOOLEAN, False),
     }
-    assert all(m.alias is None and m.timestamp_ms == NOW_S * 1000 for m in birth.metrics)
+    assert all(m.timestamp_ms == NOW_S * 1000 for m in birth.metrics)
+    assert [(m.name, m.alias) for m in birth.metrics if m.alias is not None] == [("Power/Mains", 99)]
     death = read(payload.encode_death(NOW_S, bd_seq))
     assert death.seq is None
     assert [(m.name, m.value) for m in death.metrics] == [("bdSeq", bd_seq)]

@@ -39,7 +39,7 @@ def test_will_and_births_of_a_connection_have_the_same_session_number() -> None:
         topic, will = one.node_death(NOW_S)
         assert topic == "spBv1.0/g1/NDEATH/COL1"
         for _ in range(2):
-            topic, birth = one.node_birth(NOW_S)
+            topic, birth = one.node_birth(NOW_S, mains=True)
             assert topic == "spBv1.0/g1/NBIRTH/COL1"
             assert read(birth).by_name()["bdSeq"].value == read(will).by_name()["bdSeq"].value == expected
         one.session.connecting()
@@ -49,7 +49,7 @@ def test_will_and_births_of_a_connection_have_the_same_session_number() -> None:
 def test_seq_counts_from_each_node_birth_modulo_256(messages: int) -> None:
     one = edge()
     for _ in range(2):
-        assert read(one.node_birth(NOW_S)[1]).seq == 0
+        assert read(one.node_birth(NOW_S, mains=True)[1]).seq == 0
         found = [read(one.death(NOW_S, number % 2)[1]).seq for number in range(messages)]
         assert found == [number % 256 for number in range(1, messages + 1)]
 
@@ -59,12 +59,17 @@ def test_all_of_a_collectors_messages_share_one_seq_and_no_alias() -> None:
     event = Event(0, 1, "reboot", NOW_S, float(NOW_S), "{}")
     births = [one.birth(NOW_S, place, interval_length_s=900, boot=1, last=None) for place in (0, 1)]
     data = [one.event(NOW_S, 1, event, historical=False), one.boot(NOW_S, 0, 2), one.death(NOW_S, 1)]
+    data.append(one.node_data(NOW_S, mains=False))
     assert [topic.split("/", 2)[2] for topic, _ in (*births, *data)] == [
         "DBIRTH/COL1/AMI0", "DBIRTH/COL1/AMI1", "DDATA/COL1/AMI1", "DDATA/COL1/AMI0", "DDEATH/COL1/AMI1",
+        "NDATA/COL1",
     ]  # fmt: skip
-    assert [read(payload).seq for _, payload in (*births, *data)] == [1, 2, 3, 4, 5]
-    aliases = [metric.alias for _, payload in births for metric in read(payload).metrics]
+    assert [read(payload).seq for _, payload in (*births, *data)] == [1, 2, 3, 4, 5, 6]
+    births.append(one.node_birth(NOW_S, mains=True))
+    aliases = [metric.alias for _, payload in births for metric in read(payload).metrics if metric.alias]
     assert len(set(aliases)) == len(aliases)
+    mains = read(births[-1][1]).by_name()["Power/Mains"]
+    assert (mains.value, [(m.alias, m.value) for m in read(data[-1][1]).metrics]) == (True, [(mains.alias, False)])
     boots = [metric.alias for metric in read(data[1][1]).metrics]
     assert boots == [read(births[0][1]).by_name()["Meter/Boot"].alias]
 

@@ -164,6 +164,12 @@ def mail_server() -> Iterator[int]:
         server.shutdown()
 
 
+def test_network_faults_without_networks(tmp_path: Path) -> None:
+    said = refusal("bad-network", "--out", tmp_path)
+    assert said.count("disturbs the network of the fleet") == 2
+    assert "add --compose" in said
+
+
 def test_services_that_are_not_there(tmp_path: Path) -> None:
     with ReservedPort() as first, ReservedPort() as second:
         said = refusal(

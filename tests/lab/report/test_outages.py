@@ -45,7 +45,7 @@ def row(
 
 
 @pytest.fixture(scope="module")
-def section(tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Truth: 12 customers dark from 01:00 to 03:00, 4 for 40 s. It finds the first, and one that never was."""
     run = make_run(20, 24, darks=(Dark(0, 12, 4, 12),))
     run_dir = run.write(tmp_path_factory.mktemp("report") / "run")
@@ -57,10 +57,25 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> str:
         "usage_points": [{"id": f"UP{n:05d}", "device": "transformer:T03"} for n in range(12)],
     }
     (run_dir / "network.json").write_text(json.dumps(network))
-    page = write_report(run_dir, judge_run(run_dir, run.context()), ()).read_text()
+    return write_report(run_dir, judge_run(run_dir, run.context()), ()).read_text()
+
+
+def words(html: str) -> str:
     parser = Text()
-    parser.feed(page[page.index('id="h-outages"') : page.index("<footer>")])
+    parser.feed(html)
     return re.sub(r"\s+", " ", " ".join(parser.words))
+
+
+@pytest.fixture(scope="module")
+def section(page: str) -> str:
+    return words(page[page.index('id="h-outages"') : page.index("<footer>")])
+
+
+def test_the_scorecard_says_what_was_found_and_where_to_look(page: str) -> None:
+    top = page[page.index("<header") : page.index('id="h-criteria"')]
+    assert "outages found 1 of 1 0 at the right device, 1 false" in words(top)
+    assert '<a href="#h-outages">Which outages</a>' in top
+    assert "Which reads" not in top
 
 
 def test_both_sides_of_an_outage(section: str) -> None:

@@ -121,6 +121,8 @@ def test_drawings_are_well_formed_and_described(village: dict[str, Path], outcom
 def test_a_passed_run_says_so_and_has_the_figures(village: dict[str, Path]) -> None:
     text = words(village["passed"])
     assert "✓ Passed" in text
+    assert "estimated 0 over missed polls" in text
+    assert "outages found – not reported by the head-end" in text
     assert "143,605 of 143,605" in text  # 1,506 × 96 less 112 × 8 and 25 × 3 dark intervals
     assert "Failed" not in text
     assert "EN 50160 +10 %: 253 V" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import struct
 import uuid
 from collections.abc import AsyncIterator
@@ -52,9 +53,16 @@ class Peer:
 
     @classmethod
     async def connect(
-        cls, port: int, client_id: str, username: str, password: str, will: tuple[str, bytes] | None = None
+        cls,
+        port: int,
+        client_id: str,
+        username: str | None,
+        password: str | None,
+        will: tuple[str, bytes] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Peer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        """Raises OSError or asyncio.IncompleteReadError if it is not let in."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
         packet = connect_packet(client_id, username, password)
         if will is not None:
             # The will stands between client id and user name; QoS 1: flags 0x04 (will) and 0x08.
@@ -67,18 +75,23 @@ class Peer:
         assert await reader.readexactly(4) in (b"\x20\x02\x00\x00", b"\x20\x02\x01\x00")
         return cls(reader, writer)
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1) -> None:
         self._identifier = self._identifier % 65_535 + 1
         self._sent += 1
-        self.writer.write(_packet(0x32, _text(topic.encode()) + struct.pack(">H", self._identifier) + payload))
+        self.writer.write(
+            _packet(0x30 | qos << 1 | retain, _text(topic.encode()) + struct.pack(">H", self._identifier) + payload)
+        )
 
     async def subscribe(self, topic_filter: str) -> int:
         """The granted QoS, or 0x80 for a refusal."""
-        self._identifier = self._identifier % 65_535 + 1
-        self.writer.write(_packet(0x82, struct.pack(">H", self._identifier) + _text(topic_filter.encode()) + b"\x01"))
+        self.subscribe_unheard(topic_filter)
         while not self.subscribed:
             assert await self.read_packet()
         return self.subscribed.pop()
+
+    def subscribe_unheard(self, topic_filter: str) -> None:
+        self._identifier = self._identifier % 65_535 + 1
+        self.writer.write(_packet(0x82, struct.pack(">H", self._identifier) + _text(topic_filter.encode()) + b"\x01"))
 
     async def all_acknowledged(self) -> None:
         while self.acknowledged < self._sent:

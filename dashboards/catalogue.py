@@ -1,0 +1,357 @@
+"""The dashboards. What a figure means is said in its panel's description; how it is found, in its SQL file."""
+
+from dashboards.model import Dashboard, Link, Variable
+from dashboards.panels import (
+    LINES,
+    NEUTRAL,
+    NONE,
+    at_least,
+    at_most,
+    number,
+    panel,
+    sql,
+    states,
+    text,
+    time,
+    within,
+)
+
+OPERATIONS, OUTAGES, FEEDER = "amilab-operations", "amilab-outages", "amilab-feeder"
+VENDORS, METER, LOAD_TEST = "amilab-vendors", "amilab-meter", "amilab-load-test"
+FROM_ROW_TO_METER = Link("Open the meter", METER, "usage_point", "usage_point")
+FROM_MAP_TO_METER = Link("Open the meter", METER, "usage_point", "name")
+FROM_ROW_TO_TRANSFORMER = Link("Open the transformer", FEEDER, "transformer", "transformer")
+# EN 50160: within ±10 % of the nominal voltage; a warning from ±8 % on.
+VOLTAGE_BAND = within(90, 92, 108, 110)
+VOLTAGE_SCALE = (85.0, 115.0)
+# Ontario AMI functional specification (2007): 98 % of the reads of a period.
+READ_RATE = 0.98
+OBSERVED = sql("extent/observed")
+
+operations = Dashboard(
+    OPERATIONS,
+    "operations",
+    "Operations",
+    "Are the reads there, and does the head-end keep up?",
+    (
+        panel(
+            "operations/reads", "stat", "Reads",
+            "Intervals that were due in the time range, and what became of them. Late, as in a run's verdict: "
+            "committed later than the interval's end, the profile's reporting interval and five minutes. Estimated: "
+            "split over missed polls. Intervals in which a meter was dark are not due.",
+            number("expected"), number("received"), number("late"), number("estimated"), number("missing"),
+            thresholds=NEUTRAL, span=16, height=5, links=(Link("By vendor", VENDORS),),
+        ),
+        panel(
+            "operations/success_rate", "gauge", "On time",
+            "Reads that came by their deadline, of those that were due. Target: 98 % of a period (Ontario AMI "
+            "functional specification, 2007).",
+            number("success_rate", "on time"),
+            unit="percentunit", decimals=2, thresholds=at_least(0.95, READ_RATE), span=8, height=5, scale=(0.9, 1.0),
+        ),
+        panel(
+            "operations/reads_over_time", "timeseries", "Reads over time",
+            "By the beginning of the interval that was measured, whenever it came.",
+            time(), number("expected"), number("received"), number("late"),
+        ),
+        panel(
+            "operations/backlog", "timeseries", "Backlog",
+            "Intervals whose deadline has passed and that are neither stored nor known not to exist. It rises while "
+            "meters cannot be heard and falls while they are asked for what is missing.",
+            time(), number("overdue"), thresholds=at_most(1, 1000), stepped=True, scale=(0, None),
+        ),
+        panel(
+            "operations/latency", "timeseries", "Age at commit",
+            "From the end of an interval to its commit. Meters that report in blocks are late by design.",
+            time(), number("p50", "median"), number("p95"), number("max"), unit="s", scale=(0, None),
+        ),
+        panel(
+            "operations/receive_to_commit", "timeseries", "Receive to commit",
+            "From the head-end's socket to the commit, on the head-end's clock: 0 in lockstep, where time waits.",
+            time(), number("p50", "median"), number("p95"), number("max"), unit="s", scale=(0, None),
+            thresholds=at_most(1, 10),
+        ),
+        panel(
+            "operations/requests", "timeseries", "Load profiles asked for",
+            "Requests to meters for intervals that are missing, by when they were issued and what became of them.",
+            time(), number("answered"), number("expired"), number("refused"), number("open"), stacked=True,
+            scale=(0, None),
+        ),
+        panel(
+            "operations/dead_letters", "timeseries", "Dead letters",
+            "Messages that could not be decoded. They are kept as they came, with the reason.",
+            time(), number("dead_letters", "dead letters"), thresholds=at_most(1, 100), scale=(0, None),
+        ),
+        panel(
+            "operations/dead_letter_reasons", "table", "Dead letters by reason", "Of the time range.",
+            text("reason"), number("dead_letters", "dead letters"), time("last_at", "last"), span=8,
+        ),
+        panel(
+            "operations/reachable", "stat", "Communication",
+            "The last known state of meters with a connection, and of collectors. It says nothing of supply.",
+            number("reachable"), number("unreachable"), number("collectors_online", "collectors online"),
+            number("collectors_offline", "collectors offline"), thresholds=NEUTRAL, span=8,
+            links=(Link("On the map", OUTAGES),),
+        ),
+        panel(
+            "operations/work", "stat", "Under way",
+            "Requests without an answer yet, reports of interruptions that no outage explains yet, outages that last.",
+            number("open_requests", "open requests"), number("unexplained_reports", "unexplained reports"),
+            number("open_outages", "open outages"), thresholds=NEUTRAL, span=8, links=(Link("Outages", OUTAGES),),
+        ),
+    ),
+    extent_sql=OBSERVED,
+)  # fmt: skip
+
+outages = Dashboard(
+    OUTAGES,
+    "outages",
+    "Outages",
+    "Who is without supply, since when, and which device is it?",
+    (
+        panel(
+            "outages/open", "stat", "Now", "At the end of the time range, as the head-end knows it.",
+            number("open_outages", "open outages"), number("customers_dark", "customers without supply"),
+            thresholds=NONE, span=8, height=5,
+        ),
+        panel(
+            "outages/indices", "stat", "Reliability",
+            "IEEE 1366 over the UTC days of the time range. SAIDI: minutes without supply of the average customer. "
+            "SAIFI: sustained interruptions (longer than five minutes) of the average customer. CAIDI: minutes of the "
+            "average interruption. MAIFI: momentary interruptions of the average customer.",
+            number("saidi_min", "SAIDI", "m"), number("saifi", "SAIFI"), number("caidi_min", "CAIDI", "m"),
+            number("maifi", "MAIFI"), decimals=3, thresholds=NEUTRAL, span=16, height=5,
+        ),
+        panel(
+            "outages/map", "map", "Customers",
+            "At the end of the time range. A meter that cannot be reached need not be dark.",
+            number("latitude"), number("longitude"), text("name", "usage point"), number("value", "state"),
+            text("transformer"), mappings=states("supplied", "unreachable", "dark"), height=14, unit="none",
+            thresholds=at_most(1, 2), links=(FROM_MAP_TO_METER, FROM_ROW_TO_TRANSFORMER),
+        ),
+        panel(
+            "outages/timeline", "state", "Time line", "The devices whose opening explains what meters report.",
+            *LINES, mappings=states("closed", "open"), height=14, unit="none", thresholds=NONE,
+        ),
+        panel(
+            "outages/customers_dark", "timeseries", "Customers without supply", "As far as the head-end knows today.",
+            time(), number("customers"), stepped=True, scale=(0, None),
+        ),
+        panel(
+            "outages/saidi_by_day", "bar", "SAIDI by day", "Interruptions count for the UTC day on which they began.",
+            text("day"), number("saidi_min", "SAIDI"), unit="m", decimals=2, scale=(0, None),
+        ),
+        panel(
+            "outages/outages", "table", "Outages",
+            "Open ones first. Customers of whom neither a last gasp nor a restore came are inferred from the device.",
+            text("status"), text("device"), time("began_at", "began"), time("ended_at", "ended"), number("customers"),
+            number("last_gasps", "last gasps"), number("restores"), number("detected_after_s", "detected after", "s"),
+            span=24, height=10,
+        ),
+    ),
+    extent_sql=OBSERVED,
+)  # fmt: skip
+
+feeder = Dashboard(
+    FEEDER,
+    "feeder",
+    "Feeder",
+    "Is voltage within its band, are transformers loaded, and what is lost on the way?",
+    (
+        panel(
+            "feeder/voltage_range", "timeseries", "Voltage at the transformer's customers",
+            "Of nominal, each phase by itself. EN 50160: ±10 %.",
+            time(), number("lowest"), number("mean"), number("highest"), unit="percent", decimals=1,
+            thresholds=VOLTAGE_BAND, scale=VOLTAGE_SCALE,
+        ),
+        panel(
+            "feeder/voltage_profile", "bar", "Voltage profile",
+            "Of nominal, by the straight line from the transformer to the customer.",
+            text("distance"), number("lowest"), number("mean"), number("highest"), unit="percent", decimals=1,
+            thresholds=VOLTAGE_BAND, scale=VOLTAGE_SCALE,
+        ),
+        panel(
+            "feeder/transformer_loading", "timeseries", "Loading of the transformer",
+            "Of its rated current, as SCADA measures it; the highest of each interval.",
+            time(), number("loading"), unit="percent", decimals=0, thresholds=at_most(80, 100), scale=(0, None),
+        ),
+        panel(
+            "feeder/losses", "timeseries", "Delivered, metered and lost",
+            "By the hour: what the transformer delivered, what its customers' meters recorded, and the difference, "
+            "which is losses in lines and whatever nobody meters. Only hours of which every reading is there.",
+            time(), number("delivered"), number("metered"), number("lost"), unit="watth", scale=(0, None),
+        ),
+        panel(
+            "feeder/loading_by_transformer", "bar", "Loading of all transformers",
+            "Of rated current, over the time range.",
+            text("transformer"), number("highest"), number("mean"), unit="percent", decimals=0,
+            thresholds=at_most(80, 100), scale=(0, None), links=(FROM_ROW_TO_TRANSFORMER,),
+        ),
+        panel(
+            "feeder/losses_by_transformer", "table", "Losses by transformer",
+            "Over the hours of the time range of which every reading is there. Much more than its neighbours: an "
+            "unmetered load, or theft.",
+            text("transformer"), number("meters"), number("hours"), number("delivered_wh", "delivered", "watth"),
+            number("metered_wh", "metered", "watth"), number("lost_wh", "lost", "watth"),
+            number("lost_percent", "lost of delivered", "percent"), decimals=2,
+            links=(FROM_ROW_TO_TRANSFORMER,),
+        ),
+        panel(
+            "feeder/voltage_map", "map", "Lowest voltage at each customer", "Of nominal, over the time range.",
+            number("latitude"), number("longitude"), text("name", "usage point"), number("value", "lowest voltage"),
+            text("transformer"), unit="percent", decimals=1, thresholds=VOLTAGE_BAND, height=12,
+            links=(FROM_MAP_TO_METER,),
+        ),
+        panel(
+            "feeder/weakest", "table", "Weakest customers", "The twenty with the lowest voltage of the time range.",
+            text("usage_point", "usage point"), text("serial"), text("transformer"),
+            number("lowest_v", "lowest", "volt"),
+            number("lowest_percent", "lowest of nominal", "percent", judged=True),
+            number("highest_percent", "highest of nominal", "percent", judged=True),
+            decimals=1, thresholds=VOLTAGE_BAND, height=12, links=(FROM_ROW_TO_METER,),
+        ),
+    ),
+    variables=(Variable("transformer", "Transformer", sql("variables/transformer")),),
+    extent_sql=OBSERVED,
+)  # fmt: skip
+
+vendors = Dashboard(
+    VENDORS,
+    "vendors",
+    "Vendors",
+    "Which meters do what their profile promises?",
+    (
+        panel(
+            "vendors/conformance", "table", "Conformance",
+            "Of the intervals that were due. On time: by the interval's end, the profile's reporting interval and "
+            "five minutes. Recovered: only after being asked for. Revised: another value came for a stored interval.",
+            text("vendor"), number("meters"), number("expected"),
+            number("on_time_percent", "on time", "percent", judged=True),
+            number("received_percent", "received", "percent", judged=True),
+            number("estimated_percent", "estimated", "percent"),
+            number("recovered"), number("revised"), number("dead_letters", "dead letters"),
+            decimals=2, span=24, thresholds=at_least(95, 98),
+        ),
+        panel(
+            "vendors/error_rate", "timeseries", "Error rate",
+            "Due intervals that did not come by their deadline. Dark meters count here: their vendor is not to blame.",
+            *LINES, unit="percent", decimals=1, thresholds=at_most(2, 5), scale=(0, None),
+        ),
+        panel(
+            "vendors/latency", "bar", "Age at commit", "From the end of an interval to its commit.",
+            text("vendor"), number("p50", "median"), number("p95"), unit="s", scale=(0, None),
+        ),
+        panel(
+            "vendors/requests", "bar", "Requests", "Load profiles asked for, by what became of it.",
+            text("vendor"), number("answered"), number("expired"), number("refused"), number("open"), stacked=True,
+        ),
+        panel(
+            "vendors/reachable", "bar", "Reachable", "Meters whose last known state is that they can be reached.",
+            text("vendor"), number("reachable_percent", "reachable"), unit="percent", decimals=1, scale=(0, 100),
+            thresholds=at_least(95, 98),
+        ),
+        panel(
+            "vendors/events", "table", "Events", "What meters reported in the time range, by code.",
+            text("vendor"), text("code"), number("events"), number("meters"), time("last_at", "last"), span=24,
+        ),
+    ),
+    extent_sql=OBSERVED,
+)  # fmt: skip
+
+meter = Dashboard(
+    METER,
+    "meter",
+    "Meter",
+    "One usage point: what it used, how it was supplied, and what its meter said.",
+    (
+        panel(
+            "meter/facts", "table", "The meter", "As it is registered, and its newest reading.",
+            text("usage_point", "usage point"), text("serial"), text("vendor"), text("transformer"),
+            number("interval_length_s", "interval", "s"), number("report_every_s", "reports every", "s"),
+            time("last_interval", "last interval"), number("import_register_wh", "import register", "watth"),
+            text("communication"), span=24, height=4, links=(FROM_ROW_TO_TRANSFORMER,),
+        ),
+        panel(
+            "meter/energy", "timeseries", "Energy by interval", "With the latest value of each interval.",
+            time(), number("import"), number("export"), unit="watth", scale=(0, None),
+        ),
+        panel(
+            "meter/voltage", "timeseries", "Voltage",
+            "Between line and neutral, at the end of each interval. EN 50160: ±10 %.",
+            time(), number("l1", "L1"), number("l2", "L2"), number("l3", "L3"), unit="volt", decimals=1,
+        ),
+        panel(
+            "meter/states", "state", "Supply and communication",
+            "Supply as the meter itself reports it; whether it can be reached, as the head-end sees it.",
+            *LINES, mappings=states("good", "lost"), unit="none", thresholds=NONE, height=6,
+        ),
+        panel(
+            "meter/register", "timeseries", "Import register", "It rolls over where its digits end.",
+            time(), number("import"), unit="watth", height=6,
+        ),
+        panel(
+            "meter/quality", "stat", "Quality",
+            "The intervals of the time range. Recovered: only after being asked for. Dark: the meter has no record.",
+            number("actual"), number("estimated"), number("revised"), number("recovered"), number("dark"),
+            thresholds=NEUTRAL, span=8,
+        ),
+        panel(
+            "meter/events", "table", "Event log", "As received in the time range, newest first.",
+            time("received_at", "received"), time("device_time", "meter's clock"), number("sequence"), text("code"),
+            text("detail"), span=16,
+        ),
+    ),
+    variables=(Variable("usage_point", "Usage point", sql("variables/usage_point")),),
+    extent_sql=OBSERVED,
+    households=True,
+)  # fmt: skip
+
+load_test = Dashboard(
+    LOAD_TEST,
+    "load-test",
+    "Load test",
+    "Where does it bend? Throughput against ceilings, by client, head-end and database.",
+    (
+        panel(
+            "load-test/throughput", "timeseries", "Throughput against ceilings",
+            "What was offered, what each side counted, and what the same machine can do at most.",
+            *LINES, unit="none", decimals=0, span=16, height=10, scale=(0, None),
+        ),
+        panel(
+            "load-test/of_ceiling", "gauge", "Highest throughput of the ceiling",
+            "Messages that the head-end committed, of what the broker alone can deliver.",
+            number("of_ceiling", "of the ceiling"), unit="percent", decimals=0, span=8, height=10, scale=(0, 100),
+            thresholds=NEUTRAL,
+        ),
+        panel(
+            "load-test/latency", "timeseries", "Latency",
+            "As the client sees it, from publish to acknowledgement, and as the head-end does, from receive to commit.",
+            *LINES, unit="ms", scale=(0, None),
+        ),
+        panel(
+            "load-test/users", "timeseries", "Users, errors and messages under way", "By who measured it.",
+            *LINES, scale=(0, None),
+        ),
+        panel(
+            "load-test/generator_lag", "timeseries", "Lag of the generator",
+            "How far the generator is behind its own schedule. Beyond its limit the run is invalid: the system may "
+            "have been fast.",
+            *LINES, unit="ms", scale=(0, None),
+        ),
+        panel(
+            "load-test/processors", "timeseries", "Processor time", "100 % is one core.",
+            *LINES, unit="percent", decimals=0, scale=(0, None),
+        ),
+        panel(
+            "load-test/summary", "table", "Figures", "Over the whole run.",
+            text("source"), text("metric"), number("lowest"), number("mean"), number("highest"), number("samples"),
+            decimals=2, span=24,
+        ),
+    ),
+    variables=(Variable("run", "Run", sql("variables/run")),),
+    extent_sql=sql("extent/load-test"),
+    time_from="now-1h",
+    refresh="10s",
+)  # fmt: skip
+
+DASHBOARDS = (operations, outages, feeder, vendors, meter, load_test)

@@ -1,0 +1,1 @@
+SELECT count(*) AS value FROM dead_letter WHERE $__timeFilter(received_at)

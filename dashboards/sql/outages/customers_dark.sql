@@ -1,0 +1,20 @@
+WITH share AS (
+    SELECT
+        greatest(p.dark_from, $__timeFrom()::timestamptz) AS from_at,
+        least(coalesce(p.dark_to, $__timeTo()::timestamptz), $__timeTo()::timestamptz) AS to_at
+    FROM outage_usage_point p
+    JOIN outage o ON o.id = p.outage_id
+    WHERE o.withdrawn_at IS NULL AND p.dark_from <= $__timeTo()::timestamptz
+        AND (p.dark_to IS NULL OR p.dark_to >= $__timeFrom()::timestamptz)
+), change AS (
+    SELECT from_at AS at, count(*) AS by FROM share GROUP BY 1
+    UNION ALL
+    SELECT to_at, -count(*) FROM share WHERE to_at < $__timeTo()::timestamptz GROUP BY 1
+    UNION ALL
+    SELECT $__timeFrom()::timestamptz, 0
+    UNION ALL
+    SELECT $__timeTo()::timestamptz, 0
+), summed AS (
+    SELECT at, sum(by) AS by FROM change GROUP BY at
+)
+SELECT at AS "time", sum(by) OVER (ORDER BY at) AS customers FROM summed ORDER BY at

@@ -1,0 +1,1 @@
+SELECT usage_point FROM end_device ORDER BY 1

@@ -1,0 +1,1 @@
+"""Load tests: a head-end, its broker and its database under a load that is known beforehand, and a verdict on them."""

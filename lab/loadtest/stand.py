@@ -1,0 +1,280 @@
+"""What a load test needs beside its generator: broker, database, head-end and gateways, without a grid.
+
+Devices are registered as those of a run are, and let in by the same certificates. What differs: gap recovery waits so
+long that it does nothing, since it would make up for what is to be counted as lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import psycopg
+
+from dashboards.roles import ROLES, create_roles
+from grid.world import WorldFrame
+from lab.commissioning import Commissioned, commission
+from lab.containers.stage import GATEWAYS, ContainerStage
+from lab.fleet_plan import Vendors
+from lab.ingest_totals import IngestTotals
+from lab.link import Body
+from lab.loadtest.loads import Polled, polled, usage_points, write_network_model
+from lab.scenario import FleetChoice
+from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
+from lab.services.external import ExternalBroker
+from lab.services.host import require_open_files
+from lab.shipment import write_command_key, write_shipment
+from lab.stage import BROKER, FLEET, HEADEND, LocalStage, Stage
+from lab.supervisor import Supervisor
+from lab.surroundings import BrokerAccess, Database, Externals, open_database
+from lab.verdict.context import IngestFacts
+from loadtests.plan import Broker, Reading
+
+COMMIT_TIMESTAMPS = "track_commit_timestamp = on\nmax_connections = 200\n"
+NO_RECOVERY_S = 30 * 86_400
+POSTGRES = "postgres"
+_SPARE_FILES = 400
+_NOMINAL_V = 230.0
+
+
+class LoadStage(Stage):
+    """A stage with the parts that are under load, and without a grid. `gateways_part`: the process of polled meters."""
+
+    gateways_part: str
+    external_broker: ExternalBroker | None = None
+
+    async def gateway_process(self) -> None:
+        """Start it, if the fleet's processes are not started by their plan."""
+
+    def busy_s(self, generators: Sequence[str]) -> dict[str, float]:
+        """Processor time so far, s, of parts and generators; nothing where that is not known."""
+        del generators
+        return {}
+
+
+class LocalLoadStage(LoadStage, LocalStage):
+    """Processes of this machine."""
+
+    gateways_part = f"{FLEET}-0"
+
+    def __init__(
+        self, supervisor: Supervisor, modules: Mapping[str, str], externals: Externals, work: Path, directory: Path
+    ) -> None:
+        super().__init__(supervisor, modules, externals, work, directory)
+        self.external_broker = externals.broker
+
+    async def begin(self, *, head_end: bool) -> None:
+        assert head_end, "a load test without a head-end loads nothing"
+        await self._start(HEADEND, HEADEND)
+
+    @asynccontextmanager
+    async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
+        async with open_database(
+            self._externals.database,
+            self._work,
+            self._supervisor,
+            schema=schema,
+            keep=keep,
+            tell=self.news,
+            more_settings=COMMIT_TIMESTAMPS,
+        ) as store:
+            yield store
+
+    async def gateway_process(self) -> None:
+        await self._start(self.gateways_part, FLEET)
+
+    def busy_s(self, generators: Sequence[str]) -> dict[str, float]:
+        parts = {
+            "head-end": [HEADEND],
+            "broker": [BROKER],
+            "database": [POSTGRES],
+            "gateways": [self.gateways_part],
+            "generator": generators,
+        }
+        running = self._supervisor.is_running
+        return {
+            part: sum(busy_s_of(self._supervisor.pid(name)) for name in names if running(name))
+            for part, names in parts.items()
+        }
+
+
+class ContainerLoadStage(LoadStage, ContainerStage):
+    """Containers of a Compose project."""
+
+    gateways_part = GATEWAYS
+    parts_beside = ()
+
+    def take(self, path: Path) -> None:
+        """Make a file or directory that of whom the containers run as."""
+        self._owner.take(path)
+
+
+async def start_gateways(stage: LoadStage, gateways: Sequence[Polled], broker: BrokerAccess, seed: int) -> None:
+    """Meters behind gateways, which stand still at a load of nothing."""
+    entries = [meter for gateway in gateways for meter in gateway.meters]
+    await stage.gateway_process()
+    now_s = int(time.time())
+    rows = {entry: row for row, entry in enumerate(entries)}
+    await stage.start_fleet(
+        {stage.gateways_part: entries},
+        world_rows=[rows.get(entry, 0) for entry in range(max(entries) + 1)],
+        init={
+            "broker_host": broker.host,
+            "broker_port": broker.port,
+            "broker_ca": None,
+            "identities": None,
+            "seed": seed,
+            "start_s": now_s,
+            "interval_length_s": None,
+            "primary_host": None,
+        },
+    )
+    still = np.zeros((len(entries), 3))
+    frame = WorldFrame(0, now_s, np.ones(len(entries), dtype=bool), still, still, still, still, still + _NOMINAL_V)
+    await stage.fleets[0].advance(now_s, frame.to_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Everything is up."""
+
+    fleet: Commissioned
+    group: str
+    interval_s: int
+    store: Database
+    broker: BrokerAccess
+    stage: LoadStage
+    reader_url: str | None
+
+    @property
+    def plan_broker(self) -> Broker:
+        tls, seen = self.broker.tls, self.stage.layout.seen
+        return Broker(
+            self.broker.host,
+            self.broker.port,
+            None if tls is None else seen(tls.ca),
+            None if tls is None else seen(tls.devices),
+        )
+
+    def reading(self, pause_s: float) -> Reading | None:
+        return None if self.reader_url is None else Reading(self.reader_url, self.store.schema, pause_s)
+
+    async def counted(self) -> IngestFacts:
+        """What the head-end has counted since it was started, in all its processes."""
+        totals = IngestTotals()
+        for head in self.stage.heads:
+            stats = await head.stats()
+            if stats is not None:
+                totals.add(stats)
+        return totals.facts()
+
+    async def settle(self) -> None:
+        """Return when everything that the broker has is committed."""
+        await self.stage.head.settle()
+
+    def busy_s(self, generators: Sequence[str] = ()) -> dict[str, float]:
+        return self.stage.busy_s(generators)
+
+
+@asynccontextmanager
+async def open_stand(
+    stage: LoadStage, choice: FleetChoice, *, meters: int, seed: int, group: str, keep: bool, readers: int
+) -> AsyncIterator[Stand]:
+    """Raises UserError: surroundings, or a fleet that cannot be made."""
+    vendors = Vendors(choice)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(stage.close)
+        await stage.begin(head_end=True)
+        store = await stack.enter_async_context(stage.open_store(schema=f"amilab_{group.lower()}", keep=keep))
+        url = await asyncio.to_thread(reader_url, store) if readers else None
+        ports = stack.enter_context(ExitStack())
+        points, places = usage_points(meters)
+        fleet = commission(
+            points, places, vendors.mix, group=group, seed=seed, new_gateway=stage.new_gateway(ports),
+            broker=stage.external_broker,
+        )  # fmt: skip
+        # The generator, too, has a connection for each.
+        require_open_files(fleet.connections + readers + _SPARE_FILES)
+        layout = stage.layout
+        write_network_model(layout.network, points, places)
+        network = layout.hand_out(layout.network)
+        key = write_command_key(layout.command_key)
+        write_shipment(layout.shipment, fleet.meters, group=group, command_public_key=key)
+        for path in (layout.command_key, layout.shipment):
+            layout.hand_out(path)
+        broker = await stack.enter_async_context(stage.open_broker(group, fleet))
+        try:
+            gateways = polled(fleet)
+            if gateways:
+                await start_gateways(stage, gateways, broker, seed)
+            await stage.start_head(
+                {
+                    "wall_clock": True,
+                    "settings": _settings(stage, store, broker, group, network, vendors.interval_length_s),
+                },
+                int(time.time()),
+            )
+            yield Stand(fleet, group, vendors.interval_length_s, store, broker, stage, url)
+        finally:
+            # Whoever writes must be gone before his schema goes.
+            await stage.stop()
+
+
+def _settings(
+    stage: LoadStage, store: Database, broker: BrokerAccess, group: str, network: Path, interval_s: int
+) -> Body:
+    layout, seen = stage.layout, stage.layout.seen
+    settings: Body = {
+        "database_url": store.seen_url or store.url,
+        "database_schema": store.schema,
+        "broker_host": broker.host,
+        "broker_port": broker.port,
+        "broker_username": broker.username,
+        "broker_password": broker.password,
+        "client_id": head_end_client(group),
+        "group": group,
+        "shipment": seen(layout.shipment),
+        "command_key": seen(layout.command_key),
+        "network_model": seen(network),
+        "interval_length_s": interval_s,
+        "gap_grace_s": NO_RECOVERY_S,
+    }
+    if broker.tls is not None:
+        settings["broker_ca"] = seen(broker.tls.ca)
+        settings["broker_certificate"] = seen(broker.tls.head_end / f"{HEAD_END}.pem")
+        settings["broker_host_certificate"] = seen(broker.tls.head_end / f"{HEAD_END_HOST}.pem")
+    return settings
+
+
+def reader_url(store: Database) -> str:
+    """Where dashboards are read, by a role that may only read; to be asked before the head-end gives it its rights.
+
+    In somebody else's database the user's own role reads, in transactions that can only read.
+    """
+    if store.embedded is None:
+        return store.seen_url or store.url
+    password = secrets.token_urlsafe(18)
+    with psycopg.connect(store.url) as connection:
+        create_roles(connection, password=password, households_password=secrets.token_urlsafe(18))
+    return psycopg.conninfo.make_conninfo(store.url, user=ROLES[0], password=password)
+
+
+def busy_s_of(pid: int) -> float:
+    """Processor time of a process and of those below it, s; 0 if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        total = 0.0
+        for each in [process, *process.children(recursive=True)]:
+            times = each.cpu_times()
+            # Of children that have ended, too: PostgreSQL has a process for each connection.
+            total += times.user + times.system + (times.children_user + times.children_system if each == process else 0)
+    except psutil.Error:
+        return 0.0
+    return total

@@ -1,0 +1,1 @@
+"""Who makes load: meters, collectors, Modbus masters, readers of dashboards."""

@@ -1,0 +1,250 @@
+"""Users with a connection to the broker: meters by themselves (docs/wire-rl-dsp.md), and collectors of meters
+(docs/wire-sparkplug.md)."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import gevent
+import gevent.event
+import orjson
+
+from loadtests import duties, readings
+from loadtests.connection import Connection
+from loadtests.duties import GASP, Duty, Kind
+from loadtests.plan import Station
+from loadtests.users.base import Scheduled
+from meters import rl_dsp
+from meters.memory import Event
+from meters.rl_dsp import EventCode
+from meters.sparkplug import payload
+from meters.sparkplug.edge import Edge, Message
+from meters.sparkplug.payload import INTERVALS_PER_MESSAGE, REBIRTH, Closed
+from meters.sparkplug.session import FIRST_BD_SEQ_AFTER, Session
+
+DRAIN_S = 20.0
+"""For so long a user that stops waits for what is not acknowledged yet."""
+FLUSH_EVERY_S = 1.0
+BOOT = 1
+
+
+class StationUser(Scheduled):
+    """What both have in common: an identity, a connection, and messages under way."""
+
+    abstract = True
+
+    def join(self) -> None:
+        stations = self.stations()
+        place = self.desk.leases.take([station.name for station in stations])
+        self.station = stations[place]
+        self._under_way: dict[int, tuple[Duty, int, int]] = {}
+        self._none_under_way = gevent.event.Event()
+        self._none_under_way.set()
+        self.connection = self.connect(place)
+        self.connection.open()
+        self.greet()
+
+    def leave(self) -> None:
+        if not hasattr(self, "station"):
+            return
+        if hasattr(self, "connection"):
+            self.drain()
+            self.connection.close()
+        self.desk.leases.give_back(self.station.name)
+
+    def drain(self) -> None:
+        """Wait for what is under way, not for ever."""
+        self._none_under_way.wait(DRAIN_S)
+
+    def publish(self, duty: Duty, place: int, topic: str, data: bytes) -> None:
+        """QoS 1."""
+        self._none_under_way.clear()
+        mid = self.connection.publish(topic, data, 1)
+        self._under_way[mid] = (duty, place, len(data))
+
+    def acknowledged(self, mid: int) -> None:
+        found = self._under_way.pop(mid, None)
+        if found is not None:
+            self.done(*found)
+        if not self._under_way:
+            self._none_under_way.set()
+
+    def lost(self) -> None:
+        self.failed("connection", ConnectionError("the broker closed the connection"))
+        self._none_under_way.set()
+        self._next = None
+
+    def event_of(self, duty: Duty) -> Event:
+        """The event of a duty, at the meter's clock, which is right."""
+        storm = self.desk.plan.shape.storm
+        assert storm is not None, "events are those of a storm"
+        down_s = int(self.desk.start_s + storm.at_s)
+        detail = {"down_at": rl_dsp.timestamp(down_s)}
+        code = EventCode.LAST_GASP
+        if duty.first != GASP:
+            detail["up_at"] = rl_dsp.timestamp(int(down_s + storm.dark_s))
+            code = EventCode.POWER_RESTORE
+        now_s = time.time()
+        return Event(duty.meter, duty.first, code, int(now_s), now_s, orjson.dumps(detail).decode())
+
+    @abstractmethod
+    def stations(self) -> Sequence[Station]: ...
+
+    @abstractmethod
+    def connect(self, number: int) -> Connection: ...
+
+    @abstractmethod
+    def greet(self) -> None:
+        """Say that it is there."""
+
+
+class Meter(StationUser):
+    """An `rl-dsp` meter: a reading for each interval, at QoS 1."""
+
+    def stations(self) -> Sequence[Station]:
+        return self.desk.plan.meters
+
+    def connect(self, number: int) -> Connection:
+        group, serial = self.desk.plan.group, self.station.name
+        return Connection(
+            rl_dsp.client_id(group, serial),
+            self.station,
+            self.desk.plan.broker,
+            number=number,
+            will=(rl_dsp.topic(group, serial, "st"), rl_dsp.WILL),
+            filters=((rl_dsp.command_topic(group, serial), 1),),
+            clean=False,
+            on_acknowledged=self.acknowledged,
+            on_message=lambda _topic, _payload: None,
+            on_lost=self.lost,
+        )
+
+    def greet(self) -> None:
+        self.connection.publish(self._topic("st"), rl_dsp.encode_online(int(time.time()), BOOT), 1)
+
+    def duties(self, from_s: float) -> Iterator[Duty]:
+        return duties.of_meter(self._meter, self.desk.plan.rhythm, from_s)
+
+    def do(self, duty: Duty) -> None:
+        place = self.desk.enter(duty)
+        if duty.kind is Kind.EVENT:
+            event = self.event_of(duty)
+            data = rl_dsp.encode_event(event.device_time_s, event.sequence, event.code, orjson.loads(event.detail))
+            self.publish(duty, place, self._topic("ev"), data)
+            return
+        end_s = self.desk.plan.interval_start_s(duty.first) + self.desk.plan.interval_s
+        data = rl_dsp.encode_reading(end_s, readings.row(duty.meter, duty.first))
+        self.publish(duty, place, self._topic("ds"), data)
+
+    @property
+    def _meter(self) -> int:
+        return self.station.meters[0]
+
+    def _topic(self, leaf: str) -> str:
+        return rl_dsp.topic(self.desk.plan.group, self.station.name, leaf)
+
+
+class Collector(StationUser):
+    """A Sparkplug edge node: births, then blocks of intervals at QoS 0, as the specification wants it.
+
+    Those have no acknowledgement. Each second the collector makes the broker say that it has what was sent before.
+    """
+
+    def stations(self) -> Sequence[Station]:
+        return self.desk.plan.collectors
+
+    def connect(self, number: int) -> Connection:
+        plan = self.desk.plan
+        self._session = Session(FIRST_BD_SEQ_AFTER, has_host=False)
+        self._edge = Edge(plan.group, self.station.name, [plan.serials[m] for m in self.station.meters], self._session)
+        self._place_of = {meter: place for place, meter in enumerate(self.station.meters)}
+        self._unflushed: list[tuple[Duty, int, int]] = []
+        self._flush: gevent.event.Event | None = None
+        self._flush_at_s = 0.0
+        self._session.connecting()
+        return Connection(
+            self._edge.client_id,
+            self.station,
+            plan.broker,
+            # Beside the meters.
+            number=len(plan.meters) + number,
+            will=self._edge.node_death(int(time.time())),
+            filters=self._edge.filters,
+            clean=True,
+            on_acknowledged=self.acknowledged,
+            on_message=self._heard,
+            on_lost=self.lost,
+        )
+
+    def greet(self) -> None:
+        """Births of the node and of all meters."""
+        now_s = int(time.time())
+        self._send(self._edge.node_birth(now_s, mains=True))
+        for place in range(len(self.station.meters)):
+            length_s = self.desk.plan.interval_s
+            self._send(self._edge.birth(now_s, place, interval_length_s=length_s, boot=BOOT, last=None))
+
+    def duties(self, from_s: float) -> Iterator[Duty]:
+        return duties.of_collector(list(self.station.meters), self.desk.plan.rhythm, from_s)
+
+    def do(self, duty: Duty) -> None:
+        entry = self.desk.enter(duty)
+        now_s, place = int(time.time()), self._place_of[duty.meter]
+        if duty.kind is Kind.EVENT:
+            messages = [self._edge.event(now_s, place, self.event_of(duty), historical=False)]
+        else:
+            assert duty.count <= INTERVALS_PER_MESSAGE, "an entry of the ledger is one message"
+            messages = list(
+                self._edge.intervals(now_s, place, self._closed(duty), historical=duty.kind is Kind.BACKLOG)
+            )
+        for topic, data in messages:
+            self.connection.publish(topic, data, 0)
+            self._unflushed.append((duty, entry, len(data)))
+        if self.desk.now_s() >= self._flush_at_s:
+            self._flush_at_s = self.desk.now_s() + FLUSH_EVERY_S
+            self._ask()
+
+    def drain(self) -> None:
+        self._ask()
+        super().drain()
+        # Of QoS 1, and published by itself before the edge node leaves.
+        topic, data = self._edge.node_death(int(time.time()))
+        self.connection.publish(topic, data, 1)
+
+    def _ask(self) -> None:
+        """Once the broker answers, it has all that was sent so far."""
+        sent, self._unflushed = self._unflushed, []
+        if not sent:
+            return
+        self._none_under_way.clear()
+        gevent.spawn(self._await, self.connection.flush(), sent)
+
+    def _await(self, flushed: gevent.event.Event, sent: list[tuple[Duty, int, int]]) -> None:
+        if flushed.wait(DRAIN_S):
+            for each in sent:
+                self.done(*each)
+        self._none_under_way.set()
+
+    def _closed(self, duty: Duty) -> list[Closed]:
+        plan = self.desk.plan
+        return [
+            Closed(plan.interval_start_s(number) + plan.interval_s, readings.row(duty.meter, number))
+            for number in range(duty.first, duty.first + duty.count)
+        ]
+
+    def _heard(self, topic: str, data: bytes) -> None:
+        if not self._edge.may_rebirth(topic):
+            return
+        try:
+            written = payload.decode_command(data)
+        except ValueError:
+            return
+        if any(metric.name == REBIRTH and metric.value is True for metric in written):
+            # Not in paho's callback: births are many, and would wait for it.
+            gevent.spawn(self.greet)
+
+    def _send(self, message: Message) -> None:
+        topic, data = message
+        self.connection.publish(topic, data, 0)

@@ -1,0 +1,139 @@
+"""Every panel's SQL on every database, by the role that it is meant for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+
+from dashboards.alerts import RULES
+from dashboards.catalogue import DASHBOARDS
+from dashboards.model import Dashboard, Panel
+from tests.dashboards.conftest import CHOICES, Seeded, Table, role_of, unbounded
+from tests.dashboards.seed import BEGINS, ENDS, METERS
+
+# Just after midnight those are due that began 35 minutes ago, or four hours and twenty minutes.
+DUE = (30 + 6) * 94 + 24 * 79
+BY_DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.key)
+TYPES: dict[str, tuple[type, ...]] = {
+    "time": (datetime, int, float, Decimal),
+    "number": (int, float, Decimal),
+    "text": (str,),
+}
+
+
+def faults(panel: Panel, table: Table) -> list[str]:
+    names = [column.name for column in panel.columns]
+    if table.columns != names:
+        return [f"columns {table.columns} instead of {names}"]
+    if not table.rows:
+        return ["no rows"]
+    found = []
+    for place, column in enumerate(panel.columns):
+        values = [row[place] for row in table.rows if row[place] is not None]
+        if not values:
+            found.append(f"{column.name} is always null")
+        found += [f"{column.name} is {value!r}" for value in values[:1] if not isinstance(value, TYPES[column.type])]
+    if panel.kind in ("stat", "gauge") and len(table.rows) != 1:
+        found.append(f"{len(table.rows)} rows for figures")
+    if panel.kind in ("timeseries", "state"):
+        times = [row[0] for row in table.rows]
+        found += ["not in the order of time"] if times != sorted(times) else []
+    return found
+
+
+@BY_DASHBOARD
+def test_every_panel_answers_with_the_columns_that_it_needs(dashboard: Dashboard, seeded: Seeded) -> None:
+    found = {panel.key: faults(panel, seeded.read(panel.sql, role_of(dashboard))) for panel in dashboard.panels}
+    assert {key: said for key, said in found.items() if said} == {}
+
+
+@BY_DASHBOARD
+def test_every_variable_offers_choices_and_every_dashboard_knows_its_extent(
+    dashboard: Dashboard, seeded: Seeded
+) -> None:
+    for variable in dashboard.variables:
+        assert variable.sql is not None
+        assert (CHOICES[variable.name],) in seeded.read(variable.sql, role_of(dashboard)).rows
+    extent = seeded.read(dashboard.extent_sql, role_of(dashboard))
+    assert extent.columns == ["begins", "ends"]
+    ((begins, ends),) = extent.rows
+    assert BEGINS <= begins < ends <= ENDS
+
+
+@BY_DASHBOARD
+def test_no_plan_reads_all_days(dashboard: Dashboard, seeded: Seeded) -> None:
+    found = {panel.key: unbounded(panel.sql, seeded) for panel in dashboard.panels}
+    assert {key: said for key, said in found.items() if said} == {}
+
+
+def test_every_alert_rule_answers_one_figure_without_reading_all_days(seeded: Seeded) -> None:
+    found = {}
+    for rule in RULES:
+        table = seeded.read(rule.sql, "amilab_dashboards")
+        assert table.columns == ["value"], rule.key
+        ((value,),) = table.rows
+        found[rule.key] = float(value)
+        assert unbounded(rule.sql, seeded) == [], rule.key
+    assert found == {
+        "no_reads": -3,
+        "late_reads": pytest.approx(12 / (DUE - 4) * 100),
+        "dead_letters": 12,
+        "collectors_offline": 1,
+        "customers_dark": 1,
+        "voltage": 0,
+        "transformer_loading": 80,
+    }
+
+
+def figures(seeded: Seeded, uid: str, key: str) -> dict[str, float]:
+    dashboard = next(dashboard for dashboard in DASHBOARDS if dashboard.uid == uid)
+    panel = next(panel for panel in dashboard.panels if panel.key == key)
+    table = seeded.read(panel.sql, role_of(dashboard))
+    return {name: float(value) for name, value in zip(table.columns, table.rows[0], strict=True)}
+
+
+def test_reads_are_counted_as_they_came(seeded: Seeded) -> None:
+    reads = figures(seeded, "amilab-operations", "reads")
+    due = DUE
+    assert reads == {"expected": due - 4, "received": due - 12, "late": 4, "estimated": 4, "missing": 4}
+    rate = figures(seeded, "amilab-operations", "success_rate")["success_rate"]
+    assert rate == pytest.approx((due - 12 - 4) / (due - 4))
+
+
+def test_backlog_rises_and_is_worked_off(seeded: Seeded) -> None:
+    panel = next(panel for panel in DASHBOARDS[0].panels if panel.key == "backlog")
+    overdue = [int(row[1]) for row in seeded.read(panel.sql, "amilab_dashboards").rows]
+    assert max(overdue) >= 8
+    assert overdue[-1] == 4, "the four intervals of meter 7 never came"
+
+
+def test_reliability_is_that_of_the_days_in_range(seeded: Seeded) -> None:
+    indices = figures(seeded, "amilab-outages", "indices")
+    assert indices["saidi_min"] == pytest.approx(10 * 60 / METERS)
+    assert indices["maifi"] == 0
+    assert figures(seeded, "amilab-outages", "open") == {"open_outages": 1, "customers_dark": 1}
+
+
+def test_losses_are_what_was_delivered_and_not_metered(seeded: Seeded) -> None:
+    panel = next(panel for panel in DASHBOARDS[2].panels if panel.key == "losses_by_transformer")
+    rows = {row[0]: row for row in seeded.read(panel.sql, "amilab_dashboards").rows}
+    # Meters 7 and 9, below T2, lack the readings of an hour, which is left out.
+    assert {name: (row[1], row[2]) for name, row in rows.items()} == {
+        "transformer:T1": (30, 24),
+        "transformer:T2": (30, 23),
+    }
+    for _, _, _, delivered, metered, lost, percent in rows.values():
+        assert lost == pytest.approx(delivered - metered)
+        assert percent == pytest.approx(lost / delivered * 100)
+
+
+def test_a_range_without_anything_still_says_so(seeded: Seeded) -> None:
+    """Panels that list what went wrong have a row that says that nothing did."""
+    for dashboard in DASHBOARDS:
+        for panel in dashboard.panels:
+            if "NOT EXISTS (SELECT FROM" in panel.sql:
+                with seeded.schema.connect() as connection:
+                    sql = seeded.expanded(panel.sql).replace("2026-01-", "2020-01-")
+                    assert len(connection.execute(sql.encode()).fetchall()) == 1, panel.key

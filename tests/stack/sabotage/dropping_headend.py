@@ -1,0 +1,23 @@
+"""A head-end that acknowledges everything, and forgets what every third meter reports."""
+
+from headend.drivers import Reading
+from headend.record import Recorder
+from headend.registry import EndDevice
+from lab.parts.headend import HeadPart
+from lab.parts.process import run_part
+
+record = Recorder.reading
+
+
+def is_victim(serial: str) -> bool:
+    return int(serial.removeprefix("AMI")) % 3 == 0
+
+
+def forget(self: Recorder, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> None:
+    if not is_victim(device.serial):
+        record(self, device, reading, length_s, origin, now_s)
+
+
+if __name__ == "__main__":
+    Recorder.reading = forget  # type: ignore[method-assign] # that is the sabotage
+    run_part("sabotage", lambda _name: HeadPart().handlers())

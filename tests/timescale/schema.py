@@ -1,0 +1,133 @@
+"""A head-end's schema on one of the servers, read, written by the head-end's own writer, and maintained."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from bench.editions import begin_pglite
+from headend import writer
+from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
+from headend.features import Feature
+from headend.migrate import connection_info, migrate
+from headend.writer import Batch, Written
+from tests.timescale.servers import Server
+
+LENGTH_S = 900
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a meter says of one interval. `export_wh` None: nothing."""
+
+    meter: int
+    start_s: int
+    import_wh: int
+    export_wh: int | None = 0
+    length_s: int = LENGTH_S
+
+
+class Schema:
+    """One connection at a time, and none between two calls."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = name
+        self.info = connection_info(server.url, name)
+
+    @property
+    def compresses(self) -> bool:
+        return self.server.edition == "community"
+
+    def migrate(self, *, retention_days: int | None = None) -> dict[str, Feature]:
+        self.begin()
+        found = migrate(self.server.url, self.name, retention_days=retention_days)
+        return {feature.name: feature for feature in found}
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        self.begin()
+        return psycopg.connect(self.info, autocommit=True)
+
+    def begin(self) -> None:
+        if self.server.edition == "community":
+            begin_pglite(self.server.url, self.name)
+
+    def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
+            return connection.execute(query, arguments).fetchall()
+
+    def run(self, statement: str, *arguments: object) -> None:
+        with self.connect() as connection:
+            connection.execute(statement, arguments)
+
+    def drop(self) -> None:
+        self.run(f"DROP SCHEMA {self.name} CASCADE")
+
+    def write(self, *values: Value) -> Written:
+        """One batch through the head-end's writer."""
+        batch = Batch()
+        for value in values:
+            export_wh = ABSENT if value.export_wh is None else value.export_wh
+            counters = (0, 0, value.import_wh, export_wh, *[0] * (len(READING_COUNTERS) - 4))
+            batch.add_reading(
+                value.meter,
+                value.start_s,
+                value.length_s,
+                value.start_s * 10**6,
+                writer.REPORTED,
+                counters,
+                (230.0,) * 3,
+            )
+            batch.has_absent |= value.export_wh is None
+
+        self.begin()
+
+        async def work() -> Written:
+            async with await psycopg.AsyncConnection.connect(self.info, autocommit=True) as connection:
+                await writer.prepare(connection)
+                async with connection.transaction():
+                    return await writer.write(connection, batch, committed_s=value.start_s)
+
+        if self.server.edition != "community":
+            return asyncio.run(work())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(writer, "_stage", _stage_by_insert)
+            return asyncio.run(work())
+
+    def compress(self) -> int:
+        """Compress every chunk, where that can be done; returns how many there are."""
+        if not self.compresses:
+            return 0
+        return len(
+            self.rows("SELECT compress_chunk(c, if_not_compressed => true) FROM show_chunks('interval_reading') c")
+        )
+
+    def run_policy(self, procedure: str) -> None:
+        """What the server's background jobs do, where it has them: nobody runs them in PGlite."""
+        jobs = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = %s ORDER BY job_id"
+        for (job,) in self.rows(jobs, procedure):
+            self.run(f"CALL run_job({job})")
+
+    def refresh(self) -> None:
+        """Bring continuous aggregates up to date by their own policies."""
+        if self.compresses:
+            self.run_policy("policy_refresh_continuous_aggregate")
+
+
+async def _stage_by_insert(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
+    """COPY FROM STDIN crashes PGlite."""
+    width, volts = 5 + len(READING_COUNTERS), len(READING_VOLTAGES)
+    places = "%s, %s, %s, to_timestamp(%s), to_timestamp(%s / 1000000.0), %s" + ", %s" * (width - 5 + volts)
+    names = ["n", "meter_id", "interval_length_s", "interval_start", "received_at", "origin"]
+    rows: list[Sequence[object]] = []
+    for n in range(batch.rows):
+        meter, start_s, length_s, received_us, origin, *counters = batch.counters[n * width : (n + 1) * width]
+        voltages = batch.voltages[n * volts : (n + 1) * volts]
+        rows.append((n, meter, length_s, start_s, received_us, origin, *counters, *voltages))
+    await cursor.executemany(
+        f"INSERT INTO stage_reading ({', '.join([*names, *READING_COUNTERS, *READING_VOLTAGES])}) VALUES ({places})",
+        rows,
+    )
