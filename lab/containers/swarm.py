@@ -57,18 +57,25 @@ class SwarmProject(ComposeProject):
         await require_docker(swarm=True)
         replicas = await self._replicas()
         wanted = replicas | {name: max(count, replicas.get(name, 0)) for name, count in (scale or {}).items()}
-        document = json.dumps(await self.stack(wanted))
+        stack = await self.stack(wanted)
         if self._past is None:
             self._past = {task.id for name in replicas for task in await self._tasks(name) if not task.wanted}
         # Images come from this machine's build or from a registry that the nodes reach; the tag is what counts.
         await docker(
-            "stack", "deploy", "--resolve-image", "never", "--compose-file", "-", self.settings.project, given=document
+            "stack",
+            "deploy",
+            "--resolve-image",
+            "never",
+            "--compose-file",
+            "-",
+            self.settings.project,
+            given=json.dumps(stack),
         )
         deployed = await self._replicas()
         for service in services:
             try:
                 async with asyncio.timeout(_PLACED_S):
-                    await self._until_placed(service, deployed[service])
+                    await self._until_placed(service, deployed[service], stack["services"][service]["deploy"])
             except TimeoutError:
                 raise UserError(f"Swarm has not placed the service {service} within {_PLACED_S:.0f} s") from None
 
@@ -200,7 +207,7 @@ class SwarmProject(ComposeProject):
                 raise
             return latest_first(found)
 
-    async def _until_placed(self, service: str, replicas: int) -> None:
+    async def _until_placed(self, service: str, replicas: int, deploy: Mapping[str, Any]) -> None:
         """Return when every task has a node, and Swarm is through with updates."""
         nowhere_s = math.inf
         while True:
@@ -213,8 +220,8 @@ class SwarmProject(ComposeProject):
             if time.monotonic() > nowhere_s + _SCHEDULED_S:
                 raise UserError(
                     [f"Swarm has no node for the service {service}: {reason}" for reason in reasons],
-                    "Label a node for it, for instance: docker node update --label-add amilab.meters=true NODE; "
-                    "compose/SWARM.md lists the labels.",
+                    f"It wants a node with {_constraints(deploy)}; label one, for instance: docker node update "
+                    "--label-add amilab.meters=true NODE. See compose/SWARM.md.",
                 )
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -243,3 +250,7 @@ class SwarmProject(ComposeProject):
 
     def _name(self, service: str) -> str:
         return f"{self.settings.project}_{service}"
+
+
+def _constraints(deploy: Mapping[str, Any]) -> str:
+    return " and ".join(deploy.get("placement", {}).get("constraints", ())) or "what it needs"

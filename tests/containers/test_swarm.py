@@ -96,7 +96,7 @@ def test_a_part_waits_for_a_node_with_its_label(project: Project, node: str, tmp
         ran = project.amilab("run", "rolling-update", "--swarm", "--out", str(tmp_path), environment=SIZES)
         assert ran.returncode == 2, ran.stdout[-3000:] + ran.stderr[-3000:]
         assert "no node for the service headend-ingest: no suitable node" in ran.stderr
-        assert "--label-add" in ran.stderr
+        assert "It wants a node with node.labels.amilab.headend == true" in ran.stderr
         assert all(line.startswith("Pending") for line in running_of("headend-ingest"))
         assert any(line.startswith("Running") for line in running_of("meters")), "others are where they were"
     finally:
