@@ -21,6 +21,7 @@ from lab.db_cli import app as db_app
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
 from lab.interruption import EXIT_INTERRUPTED, until_interrupted
+from lab.live_cli import exercise_app, inject_app, up
 from lab.loadtest_cli import loadtest
 from lab.progress import RunProgress
 from lab.refusal import refuse
@@ -46,6 +47,9 @@ app = typer.Typer(
 
 
 app.add_typer(compose_app, name="compose")
+app.command()(up)
+app.add_typer(inject_app, name="inject")
+app.add_typer(exercise_app, name="exercise")
 app.add_typer(db_app, name="db")
 app.add_typer(dashboards_app, name="dashboards")
 app.command()(loadtest)
