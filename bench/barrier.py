@@ -20,7 +20,8 @@ from lab.barrier import Barrier
 from lab.progress import RunProgress
 from lab.realtime import RealTime
 from lab.reaper import Reaper
-from lab.run import Run, RunRequest
+from lab.run import Run
+from lab.run_request import RunRequest
 from lab.scenario import parse_scenario
 from lab.services.host import make_private_directory
 from lab.stage import LocalStage

@@ -17,7 +17,16 @@ Position = tuple[float, float]
 
 
 def write_geography(path: Path, feeder: Feeder) -> bool:
-    """Write positions as JSON, UTF-8, each as [longitude, latitude]; False, and no file, where no usage point has one.
+    """Write the document of `geography` as JSON, UTF-8; False, and no file, where there is none."""
+    document = geography(feeder)
+    if document is None:
+        return False
+    path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
+    return True
+
+
+def geography(feeder: Feeder) -> dict[str, Any] | None:
+    """Positions, each as [longitude, latitude]; None where no usage point has one.
 
     `lines` are courses of at least two positions; a line without a course of its own is drawn from bus to bus.
     """
@@ -29,9 +38,9 @@ def write_geography(path: Path, feeder: Feeder) -> bool:
         if point.longitude is not None and point.latitude is not None
     }
     if not points:
-        return False
+        return None
     low_voltage_bus, rated_mva = net.trafo["lv_bus"], net.trafo["sn_mva"]
-    document = {
+    return {
         "schema": SCHEMA_VERSION,
         "feeder": feeder.name,
         "usage_points": points,
@@ -42,8 +51,6 @@ def write_geography(path: Path, feeder: Feeder) -> bool:
         },
         "lines": _lines(net, buses),
     }
-    path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
-    return True
 
 
 def device_positions(feeder: Feeder) -> dict[Device, Position]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,12 +20,13 @@ from lab.dashboards_cli import app as dashboards_app
 from lab.db_cli import app as db_app
 from lab.errors import PartFailed, UserError
 from lab.fleet_presets import PRESETS, parse_preset
+from lab.interruption import EXIT_INTERRUPTED, until_interrupted
+from lab.live_cli import exercise_app, inject_app, up
 from lab.loadtest_cli import loadtest
 from lab.progress import RunProgress
 from lab.refusal import refuse
-from lab.scenario import Scenario, anchored_feeder, bundled_scenarios, load_scenario, parse_duration
-
-T = TypeVar("T")
+from lab.scenario import bundled_scenarios, load_scenario, parse_duration
+from lab.scenario_choices import with_choices
 
 
 class HeadEndChoice(StrEnum):
@@ -36,8 +35,6 @@ class HeadEndChoice(StrEnum):
     AMILAB = "amilab"
     EXTERNAL = "external"
 
-
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="amilab",
@@ -50,6 +47,9 @@ app = typer.Typer(
 
 
 app.add_typer(compose_app, name="compose")
+app.command()(up)
+app.add_typer(inject_app, name="inject")
+app.add_typer(exercise_app, name="exercise")
 app.add_typer(db_app, name="db")
 app.add_typer(dashboards_app, name="dashboards")
 app.command()(loadtest)
@@ -229,7 +229,7 @@ def _request(
         scenario = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
-    scenario = _with_choices(scenario, feeder, fleet, meters)
+    scenario = with_choices(scenario, feeder, fleet, meters)
     hint = "See `amilab run --help`."
     external: ExternalHeadEnd | None = None
     if headend is HeadEndChoice.EXTERNAL:
@@ -263,43 +263,15 @@ def _request(
             hint = error.hint or hint
     if faults:
         raise UserError(faults, hint)
-    from lab.run import RunRequest
+    from lab.run_request import RunRequest
 
     return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external, project)
-
-
-def _with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
-    """The scenario with the feeder and the meters that the command line names; files are seen from here."""
-    changes: dict[str, object] = {}
-    fleet_changes: dict[str, object] = {}
-    if fleet is not None:
-        fleet_changes |= {"preset": fleet, "profile": None}
-    if feeder is not None:
-        changes["feeder"] = scenario.feeder.model_copy(update={"name": anchored_feeder(feeder, Path.cwd())})
-    if meters is not None:
-        fleet_changes["meters"] = meters
-    if fleet_changes:
-        changes["fleet"] = scenario.fleet.model_copy(update=fleet_changes)
-    return scenario.model_copy(update=changes)
 
 
 async def _run(request: Any, progress: RunProgress) -> Any:
     from lab.run import run as run_lab
 
     return await run_lab(request, progress)
-
-
-def until_interrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Ctrl-C and SIGTERM end the run in order: the task is cancelled, and with it every process of the lab ends."""
-
-    async def main() -> T:
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel)
-        return await task
-
-    return asyncio.run(main())
 
 
 def _shown_path(path: Path) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from lab.barrier import Barrier
 from lab.network_fault import NetworkFault
+from lab.pace import Agenda, Pace
 from lab.timeline import Action
 
 MEDDLE_WITHIN_S = 0.1
@@ -58,45 +58,46 @@ class Stage(Protocol):
 async def conduct(
     barrier: Barrier,
     stage: Stage,
-    actions: Sequence[Action],
+    agenda: Agenda,
+    pace: Pace,
     *,
     start_s: int,
-    end_s: int,
     seed: int,
-    speed: float | None = None,
-    progress: Callable[[int], None] = lambda _now_s: None,
+    progress: Callable[[int], Awaitable[None]],
 ) -> None:
-    """Run from `start_s` to `end_s` [epoch s], both granted.
+    """Run from `start_s` [epoch s] to the agenda's end, both granted. Agenda and pace may change on the way.
+
+    `progress` is told each instant when it is over, and time waits for it.
 
     Simulated time stands still while a broker is away that nobody killed on purpose: a minute of its absence would
     else be a day of the meters'.
-
-    :param speed: simulated seconds per wall-clock second at most; None for as fast as the work takes.
     """
-    pending = deque(actions)
     dice = random.Random(f"{seed} moments of kills")
     updates: list[AsyncIterator[str]] = []
-    began = time.monotonic()
     now_s = start_s
     while True:
-        if speed is not None:
-            await asyncio.sleep(max(0.0, began + (now_s - start_s) / speed - time.monotonic()))
-        due: list[Action] = []
-        while pending and pending[0].at_s <= now_s:
-            due.append(pending.popleft())
+        due = agenda.take(now_s)
+        over = agenda.end_s is not None and now_s >= agenda.end_s
         updates += [stage.update(action.target) for action in due if action.verb == "update"]
-        await _replace_another(updates, and_all_others=now_s >= end_s)
+        await _replace_another(updates, and_all_others=over)
         await _step(barrier, stage, due, now_s, dice)
-        progress(now_s)
-        if now_s >= end_s:
+        await progress(now_s)
+        if over:
             await stage.await_repairs()
             return
         if barrier.out_of_touch:
             asked = time.monotonic()
             await stage.await_broker(now_s)
-            began += time.monotonic() - asked
-        instants = [barrier.next_due_s(), pending[0].at_s if pending else None, end_s]
-        now_s = max(now_s, min(instant for instant in instants if instant is not None))
+            pace.excuse(time.monotonic() - asked)
+        now_s = await _next_instant(barrier, agenda, pace, now_s)
+
+
+async def _next_instant(barrier: Barrier, agenda: Agenda, pace: Pace, now_s: int) -> int:
+    while True:
+        instants = [instant for instant in (barrier.next_due_s(), agenda.next_s()) if instant is not None]
+        next_s = max(now_s, min(instants))
+        if await pace.reach(next_s):
+            return next_s
 
 
 async def _replace_another(updates: list[AsyncIterator[str]], *, and_all_others: bool) -> None:

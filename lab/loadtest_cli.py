@@ -181,7 +181,7 @@ def _work(
 
 
 def _until_interrupted(work: Coroutine[Any, Any, int]) -> int:
-    from lab.cli import until_interrupted
+    from lab.interruption import until_interrupted
 
     return until_interrupted(work)
 

@@ -6,94 +6,42 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.barrier import Barrier, BarrierStalled
+from lab.companion import Scene
 from lab.conductor import conduct
-from lab.containers.network_faults import require_netem
-from lab.containers.project import ComposeProject
 from lab.containers.stage import ContainerStage
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
-from lab.external_headend import ConnectFile, Connection, ExternalHeadEnd
-from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
-from lab.fleet_table import write_fleet_table
-from lab.headend_export import export_results
+from lab.external_headend import ConnectFile, Connection
+from lab.fleet_plan import FleetPlan, Vendors
 from lab.historian import Historian
-from lab.link import Body, PartGone
+from lab.judging import Judging, judge_and_report
+from lab.link import PartGone
+from lab.pace import Agenda, Pace
 from lab.progress import RunProgress
 from lab.realtime import RealTime
 from lab.reaper import Reaper
-from lab.report import LATENCIES, RunEvent, write_report
+from lab.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
 from lab.run_directory import link_latest, new_run_directory
-from lab.run_record import write_record
-from lab.scenario import KillEvent, NetworkEvent, RotateEvent, Scenario
-from lab.services.broker import find_broker
-from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
-from lab.services.host import make_private_directory, require_free_space, require_open_files
-from lab.shipment import write_command_key, write_shipment
-from lab.stage import BROKER, DATABASE, GRID, LocalStage, Stage
-from lab.stored_source import StoredSource
+from lab.run_request import RunRequest, RunResult
+from lab.services.host import make_private_directory, require_free_space
+from lab.set_up import SetUp
+from lab.stage import GRID, LocalStage, Stage
 from lab.supervisor import Supervisor
 from lab.surroundings import BrokerAccess, Database, Externals, check_externals, show_run
-from lab.targets import choose_targets
-from lab.timeline import Action, Disturbance, actions
-from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
-from lab.verdict.verdict import Verdict, judge_run
+from lab.timeline import Disturbance, actions
+from lab.verdict.context import ClockFacts
+from lab.watched_grid import WatchedGrid
 
-REAL_TIME = 1.0
-_BYTES_PER_READING = 400
-"""On the disk, in the meters' memory and in the results together; measured at 250 to 330."""
 _LEAST_BYTES = 16 << 20
 """Of any run's results: the truth of a whole feeder, a report, logs."""
 _NOTICE_S = 0.3
-_OPEN_FILES_BESIDE_METERS = 200
 GROUP_LENGTH = 48
 """Short enough for the names of schemas (63) and of the head-end's client (64) that it is a part of."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What `amilab run` was asked for. `speed`: None as fast as possible, 1 the wall clock without a barrier.
-
-    :raises ValueError: an external head-end at another speed than 1.
-    """
-
-    scenario: Scenario
-    out: Path
-    speed: float | None = None
-    database_url: str | None = None
-    broker_url: str | None = None
-    keep: bool = False
-    external: ExternalHeadEnd | None = None
-    """Somebody else's head-end, which is judged instead of ours."""
-    project: ComposeProject | None = None
-    """Where everything runs in containers instead of in processes of this machine."""
-    parts: Mapping[str, str] = field(default_factory=dict)
-    """Modules to run instead of lab/parts/*.py, by kind: how a test puts a saboteur in a part's place."""
-
-    def __post_init__(self) -> None:
-        if self.external is not None and self.speed != REAL_TIME:
-            raise ValueError("an external head-end lives on the wall clock: speed must be 1")
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalStore:
-    """Where somebody else's head-end stores; `version` is what the verdict calls it."""
-
-    source: StoredSource
-    version: str
-    timescaledb: None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    verdict: Verdict
-    directory: Path
-    report: Path
 
 
 async def run(request: RunRequest, progress: RunProgress) -> RunResult:
@@ -102,9 +50,9 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     :raises UserError: input or surroundings that the user can put right.
     :raises PartFailed: a process of the lab ended when it should not have.
     """
-    _refuse_kills_of_externals(request)
-    await _check_network_faults(request)
-    _refuse_rotations_of_nothing(request)
+    refuse_kills_of_externals(request)
+    await check_network_faults(request)
+    refuse_rotations_of_nothing(request)
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
@@ -190,23 +138,21 @@ class Run:
         self.vendors = Vendors(request.scenario.fleet)
         self.stage = stage
         self.stage.news = progress.news
-        self.stage.in_real_time = self.in_real_time
+        self.stage.in_real_time = request.in_real_time
         self.stage.own_head_end = request.external is None
         # When the parts' time begins, and when the judged window does; at speed 1 the meters must be connected first.
-        self.origin_s = int(time.time()) if self.in_real_time else self.scenario.start_s
+        self.origin_s = int(time.time()) if request.in_real_time else self.scenario.start_s
         self.start_s = self.origin_s
+        self.duration_s = self.scenario.duration_s
+        self.historian: Historian | None = None
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
         # Random too, since two runs with different --out may begin in the same second.
         self.group = (re.sub(r"[^A-Za-z0-9]", "", directory.name) + secrets.token_hex(3))[-GROUP_LENGTH:]
 
     @property
-    def in_real_time(self) -> bool:
-        return self.request.speed == REAL_TIME
-
-    @property
     def end_s(self) -> int:
         """When the judged window ends; settling comes after it."""
-        return self.start_s + self.scenario.duration_s
+        return self.start_s + self.duration_s
 
     @property
     def settled_s(self) -> int:
@@ -217,21 +163,23 @@ class Run:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.stage.close)
             try:
-                with self.progress.step("starting the database and loading the feeder"):
-                    store, grid = await self._first_parts(stack)
-                count = self.scenario.fleet.meters or len(grid["usage_points"])
-                with self.progress.step(f"commissioning {count:,} meters"):
-                    plan, disturbances, broker = await self._commission(stack, grid, store)
+                plan, disturbances, broker, judging = await self._set_up(stack)
                 real_time: RealTime | None = None
-                if self.in_real_time:
+                if self.request.in_real_time:
                     real_time = RealTime(self.stage.grid, self.stage.fleets, self.stage, start_s=self.origin_s)
                     disturbances = await self._begin_in_real_time(stack, real_time, plan, disturbances, broker)
                 began = time.monotonic()
-                with self.progress.simulated_time(self.start_s, self.settled_s):
-                    await self._live(disturbances, real_time, await self._begin_history(stack, store))
+                await self._begin_history(stack, judging)
+                if self.request.companion is not None:
+                    disturbances = await self._live_in_company(disturbances, judging)
+                else:
+                    with self.progress.simulated_time(self.start_s, self.settled_s):
+                        await self._live(disturbances, real_time)
+                if self.historian is not None:
+                    await self.historian.finish()
                 wall_s = time.monotonic() - began
                 with self.progress.step("collecting truth, journal and what was stored"):
-                    rejected = await self._collect(store, plan)
+                    rejected = await judging.collect_at_end(self.directory, start_s=self.start_s, end_s=self.end_s)
             except Exception:
                 # It may have failed because a part is dead. The supervisor is about to notice, and knows more.
                 await asyncio.sleep(_NOTICE_S)
@@ -239,126 +187,33 @@ class Run:
             finally:
                 # Whoever writes must be gone before his schema goes.
                 await self.stage.stop()
-            host = Host.here(
-                database=store.version,
-                timescaledb=store.timescaledb,
-                broker=broker.version,
-            )
         with self.progress.step("judging"):
-            context = RunContext(
-                scenario=self.scenario.name,
-                seed=self.scenario.seed,
-                host=host,
-                feeder=FeederFacts(grid["name"], grid["buses"], len(grid["usage_points"]), grid["transformers"]),
-                clock=ClockFacts(self.start_s, self.scenario.duration_s, wall_s),
-                ingest=self.stage.ingest.facts() if self.request.external is None else None,
-                rejected_frames=rejected,
-                collectors=len(plan.fleet.collectors),
-                headend=OWN if self.request.external is None else EXTERNAL,
-            )
-            verdict = judge_run(self.directory, context, targets=self.scenario.criteria)
-            events = [_run_event(d) for d in disturbances]
-            write_record(self.directory, context, events, self.scenario.criteria)
-            report = write_report(self.directory, verdict, events)
+            context = judging.context(ClockFacts(self.start_s, self.duration_s, wall_s), rejected)
+            verdict, report = judge_and_report(self.directory, context, disturbances, self.scenario.criteria)
             link_latest(self.directory)
         return RunResult(verdict, self.directory, report)
 
-    async def _first_parts(self, stack: AsyncExitStack) -> tuple[Database | ExternalStore, Body]:
-        """Database, grid and the other processes at once: loading the feeder takes longest."""
-        await self.stage.begin(head_end=self.request.external is None)
-        loading = asyncio.create_task(self._load_feeder())
-        try:
-            return await self._open_store(stack), await loading
-        finally:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
-
-    async def _open_store(self, stack: AsyncExitStack) -> Database | ExternalStore:
-        if self.request.external is not None:
-            version, notice = await self.request.external.stored.check()
-            if notice is not None:
-                self.progress.notice(notice)
-            return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {version}")
-        return await stack.enter_async_context(
-            self.stage.open_store(schema=f"amilab_{self.group.lower()}", keep=self.request.keep)
-        )
-
-    async def _load_feeder(self) -> Body:
-        await self.stage.link.wait_for(GRID)
-        reply = await self.stage.link.call(
-            GRID, "init", feeder=self.scenario.feeder.name, seed=self.scenario.seed, start_s=self.origin_s
-        )
-        return reply.body
-
-    async def _commission(
-        self, stack: AsyncExitStack, grid: Body, store: Database | ExternalStore
-    ) -> tuple[FleetPlan, list[Disturbance], BrokerAccess]:
-        ports = stack.enter_context(ExitStack())
-        stage, layout = self.stage, self.stage.layout
-        plan = plan_fleet(
-            self.scenario,
+    async def _set_up(self, stack: AsyncExitStack) -> tuple[FleetPlan, list[Disturbance], BrokerAccess, Judging]:
+        setting_up = SetUp(
+            self.request,
+            self.progress,
+            self.stage,
             self.vendors,
-            grid,
-            group=self.group,
-            broker=self.externals.broker,
-            new_gateway=stage.new_gateway(ports),
+            self.externals,
+            self.directory,
+            self.group,
+            self.origin_s,
+            self.start_s,
+            self.settled_s,
         )
-        fleet = plan.fleet
-        require_open_files(min(fleet.connections, stage.meters_per_fleet) + _OPEN_FILES_BESIDE_METERS)
-        readings = len(fleet.meters) * (self.settled_s - self.start_s) // self.vendors.interval_length_s
-        for place in (self.directory, layout.memory):
-            require_free_space(place, readings * _BYTES_PER_READING)
-        disturbances = await choose_targets(
-            self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=fleet
-        )
-        await stage.link.call(GRID, "write_network", path=layout.seen(layout.network))
-        network = layout.hand_out(layout.network)
-        public_key = write_command_key(layout.command_key)
-        write_shipment(layout.shipment, fleet.meters, group=self.group, command_public_key=public_key)
-        for path in (layout.command_key, layout.shipment):
-            layout.hand_out(path)
-        broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
-        keys = None if broker.keyring is None else broker.keyring.places
-        starting = [
-            stage.start_fleet(
-                stage.shares(fleet),
-                world_rows=plan.rows,
-                init={
-                    "broker_host": broker.host,
-                    "broker_port": broker.port,
-                    "broker_ca": None if keys is None else layout.seen(keys.trust),
-                    "identities": None if keys is None else layout.seen(keys.devices),
-                    "seed": self.scenario.seed,
-                    "start_s": self.origin_s,
-                    "interval_length_s": self.vendors.interval_length_s,
-                    # Somebody else's head-end need not be a Sparkplug host.
-                    "primary_host": head_end_client(self.group) if isinstance(store, Database) else None,
-                },
-            )
-        ]
-        if isinstance(store, Database):
-            settings = {
-                "database_url": store.seen_url or store.url,
-                "database_schema": store.schema,
-                "broker_host": broker.host,
-                "broker_port": broker.port,
-                "broker_username": broker.username,
-                "broker_password": broker.password,
-                "client_id": head_end_client(self.group),
-                "group": self.group,
-                "shipment": layout.seen(layout.shipment),
-                "command_key": layout.seen(layout.command_key),
-                "network_model": layout.seen(network),
-                "interval_length_s": self.vendors.interval_length_s,
-            }
-            if keys is not None:
-                settings["broker_ca"] = layout.seen(keys.trust)
-                settings["broker_certificate"] = layout.seen(keys.head_end / f"{HEAD_END}.pem")
-                settings["broker_host_certificate"] = layout.seen(keys.head_end / f"{HEAD_END_HOST}.pem")
-            init = {"wall_clock": self.in_real_time, "settings": settings}
-            starting.append(stage.start_head(init, self.start_s))
-        await asyncio.gather(*starting)
-        return plan, disturbances, broker
+        with self.progress.step("starting the database and loading the feeder"):
+            store, grid = await setting_up.first_parts(stack)
+        count = self.scenario.fleet.meters or len(grid["usage_points"])
+        with self.progress.step(f"commissioning {count:,} meters"):
+            plan, disturbances, broker = await setting_up.commission(stack, grid, store)
+        length_s = self.vendors.interval_length_s
+        judging = Judging(self.scenario, self.stage, plan, grid, store, broker.version, length_s)
+        return plan, disturbances, broker, judging
 
     async def _begin_in_real_time(
         self,
@@ -409,78 +264,85 @@ class Run:
             interval_length_s=self.vendors.interval_length_s,
         )
 
-    async def _begin_history(self, stack: AsyncExitStack, store: Database | ExternalStore) -> Historian | None:
+    async def _begin_history(self, stack: AsyncExitStack, judging: Judging) -> None:
         """What looks at our head-end's schema sees it from now on, and what SCADA measures with it."""
-        if not isinstance(store, Database):
-            return None
-        await asyncio.to_thread(show_run, store)
-        historian = Historian(self.stage.link, GRID, store.url, store.schema, start_s=self.origin_s)
-        stack.push_async_callback(historian.cancel)
-        return historian
+        store = judging.store
+        if isinstance(store, Database):
+            await asyncio.to_thread(show_run, store)
+            self.historian = Historian(self.stage.link, GRID, store.url, store.schema, start_s=self.origin_s)
+            stack.push_async_callback(self.historian.cancel)
 
-    async def _live(
-        self, disturbances: Sequence[Disturbance], real_time: RealTime | None, historian: Historian | None
-    ) -> None:
-        told = {d.from_s: d for d in disturbances}
+    def _heard(self, now_s: int) -> None:
+        if self.historian is not None:
+            self.historian.hear(now_s)
+
+    async def _live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None) -> None:
+        untold = sorted(disturbances, key=lambda disturbance: -disturbance.from_s)
         planned = actions(disturbances)
         end_s = self.settled_s
 
         def at(now_s: int) -> None:
             self.progress.at(now_s)
-            if historian is not None:
-                historian.hear(now_s)
-            for from_s in [instant for instant in told if instant <= now_s]:
-                self.progress.news(f"{datetime.fromtimestamp(from_s, UTC):%H:%M:%S} {told.pop(from_s).label}")
+            self._heard(now_s)
+            while untold and untold[-1].from_s <= now_s:
+                told = untold.pop()
+                self.progress.news(f"{datetime.fromtimestamp(told.from_s, UTC):%H:%M:%S} {told.label}")
 
         if real_time is not None:
             await real_time.until(end_s, planned, progress=at)
-        else:
-            await self._in_lockstep(planned, at)
-        if historian is not None:
-            await historian.finish()
+            return
 
-    async def _in_lockstep(self, planned: Sequence[Action], at: Callable[[int], None]) -> None:
+        async def over(now_s: int) -> None:
+            at(now_s)
+
         stage = self.stage
         barrier = Barrier(stage.grid, stage.fleets, stage.head)
+        agenda, pace = Agenda(planned, end_s=end_s), Pace(self.start_s, self.request.speed)
+        await self._conduct(barrier, agenda, pace, over)
+
+    async def _live_in_company(self, disturbances: Sequence[Disturbance], judging: Judging) -> list[Disturbance]:
+        """Live until the companion ends it; returns what disturbed the lab until then, and keeps when that was."""
+        companion, stage, store = self.request.companion, self.stage, judging.store
+        assert companion is not None
+        assert isinstance(store, Database), "a companion comes with our own head-end"
+        scene = Scene(
+            self.scenario,
+            stage,
+            self.vendors,
+            store,
+            self.externals.broker is None,
+            tuple(disturbances),
+            judging,
+            self.directory,
+            self.start_s,
+        )
+        barrier = Barrier(WatchedGrid(stage.grid, companion.frame), stage.fleets, stage.head)
+
+        async def over(now_s: int) -> None:
+            self._heard(now_s)
+            await companion.at(now_s)
+
+        async with companion.attend(scene):
+            await self._conduct(barrier, companion.agenda, companion.pace, over)
+        lived = companion.lived()
+        self.duration_s = lived.end_s - self.start_s
+        return list(lived.disturbances)
+
+    async def _conduct(
+        self, barrier: Barrier, agenda: Agenda, pace: Pace, progress: Callable[[int], Awaitable[None]]
+    ) -> None:
         try:
             await conduct(
                 barrier,
-                stage,
-                planned,
+                self.stage,
+                agenda,
+                pace,
                 start_s=self.start_s,
-                end_s=self.settled_s,
                 seed=self.scenario.seed,
-                speed=self.request.speed,
-                progress=at,
+                progress=progress,
             )
         except BarrierStalled as error:
             raise await self._explained(error) from error
-
-    async def _collect(self, store: Database | ExternalStore, plan: FleetPlan) -> int | None:
-        """Write the three tables and the fleet's description; returns how many frames were rejected, if known."""
-        stage, directory = self.stage, self.directory
-        if isinstance(store, Database):
-            await stage.read_ingest()
-            stage.ingest.write_latencies(directory / LATENCIES)
-        results = stage.layout.results
-        journal = stage.layout.hand_out_directory(results / "journal")
-        await asyncio.gather(
-            stage.link.call(
-                GRID,
-                "finish",
-                directory=stage.layout.seen(results),
-                interval_length_s=self.vendors.interval_length_s,
-                until_s=self.end_s,
-            ),
-            stage.finish_fleets(journal),
-        )
-        stage.layout.collect(directory)
-        write_fleet_table(directory / "meters.parquet", plan.fleet, plan.places)
-        path = directory / "stored.parquet"
-        if isinstance(store, Database):
-            return await asyncio.to_thread(export_results, store, path, self.start_s, self.end_s)
-        await asyncio.to_thread(store.source.fetch, path, start_s=self.start_s, end_s=self.end_s)
-        return None
 
     async def _explained(self, stalled: BarrierStalled) -> UserError:
         try:
@@ -492,55 +354,5 @@ class Run:
         )
 
 
-def _refuse_kills_of_externals(request: RunRequest) -> None:
-    options = {
-        part: option
-        for part, option, value in (
-            (BROKER, "--broker-url", request.broker_url),
-            (DATABASE, "--database-url", request.database_url),
-        )
-        if value is not None
-    }
-    kills = [event for event in request.scenario.events if isinstance(event, KillEvent) and event.part in options]
-    faults = [f"event in line {event.line} kills the {event.part}" for event in kills]
-    if faults:
-        given = " and ".join(sorted({options[event.part] for event in kills}))
-        hint = f"Only an embedded one can be killed: leave out {given}, or the event."
-        raise UserError(faults, hint)
-
-
-async def _check_network_faults(request: RunRequest) -> None:
-    events = [event for event in request.scenario.events if isinstance(event, NetworkEvent)]
-    if request.project is not None:
-        if any(event.fault == "delay" for event in events):
-            await require_netem(request.project)
-        return
-    faults = [f"event in line {event.line} disturbs the network of the {event.part}" for event in events]
-    if faults:
-        raise UserError(faults, "Only containers have networks of their own: add --compose, or leave out the event.")
-
-
-def _refuse_rotations_of_nothing(request: RunRequest) -> None:
-    """Certificates are there where the run's own mosquitto serves the run's own head-end."""
-    rotations = [event for event in request.scenario.events if isinstance(event, RotateEvent)]
-    if not rotations:
-        return
-    if request.broker_url is not None:
-        why = "with --broker-url it is somebody else's broker that knows the meters: leave it out"
-    elif request.external is not None:
-        why = "somebody else's head-end is let in by password, and so is everybody"
-    elif request.project is None and find_broker().kind != "mosquitto":
-        why = "the broker of this run, rumqttd, knows passwords only: install mosquitto"
-    else:
-        return
-    faults = [f"event in line {event.line} rotates certificates, and there are none" for event in rotations]
-    raise UserError(faults, f"Leave out the event, or: {why}.")
-
-
 def _clock(time_s: float) -> str:
     return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _run_event(disturbance: Disturbance) -> RunEvent:
-    until_s = disturbance.until_s if disturbance.until_s > disturbance.from_s else None
-    return RunEvent(disturbance.from_s, disturbance.kind, disturbance.label, until_s)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from dashboards.roles import show_schema
+from dashboards.roles import create_roles, show_schema
 from lab.commissioning import Commissioned
 from lab.errors import UserError
 from lab.keyring import Keyring
@@ -170,6 +170,15 @@ async def open_broker(
         )
     finally:
         broker.close()
+
+
+def make_roles(store: Database) -> None:
+    """Dashboards' roles in a database of ours, to be taken on; nobody can log in with them.
+
+    :raises psycopg.OperationalError: the database is away.
+    """
+    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
+        create_roles(connection, password=secrets.token_hex(16), households_password=secrets.token_hex(16))
 
 
 def show_run(store: Database) -> None:

@@ -56,13 +56,28 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
 }
 
 
+ENDINGS = frozenset(verb for _, verb in _VERBS.values() if verb is not None)
+
+
+def order(action: Action) -> tuple[int, bool]:
+    """To sort by: at one instant, what ends comes before what begins."""
+    return action.at_s, action.verb not in ENDINGS
+
+
+def beginning(disturbance: Disturbance) -> Action:
+    """What the lab does when it begins."""
+    verb, _ = _VERBS[disturbance.kind]
+    return Action(disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault)
+
+
+def ending(disturbance: Disturbance) -> Action | None:
+    """What the lab does when it is over; None for what is over at once."""
+    _, verb = _VERBS[disturbance.kind]
+    return None if verb is None else Action(disturbance.until_s, verb, disturbance.target, disturbance.stations)
+
+
 def actions(disturbances: Sequence[Disturbance]) -> list[Action]:
-    """All actions in the order of time; at one instant, what ends comes before what begins."""
-    begun: list[Action] = []
-    ended: list[Action] = []
-    for disturbance in disturbances:
-        first, last = _VERBS[disturbance.kind]
-        begun.append(Action(disturbance.from_s, first, disturbance.target, disturbance.stations, disturbance.fault))
-        if last is not None:
-            ended.append(Action(disturbance.until_s, last, disturbance.target, disturbance.stations))
-    return sorted([*ended, *begun], key=lambda action: action.at_s)
+    """All actions in their `order`."""
+    begun = [beginning(disturbance) for disturbance in disturbances]
+    ended = [action for disturbance in disturbances if (action := ending(disturbance)) is not None]
+    return sorted([*ended, *begun], key=order)

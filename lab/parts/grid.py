@@ -9,7 +9,7 @@ import numpy as np
 
 from grid.demand import Demand
 from grid.feeder import Device, Feeder, FeederError, load_feeder
-from grid.geography import write_geography
+from grid.geography import geography, write_geography
 from grid.network_model import device_name, network_model, write_network_model
 from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
@@ -35,6 +35,7 @@ class GridPart:
             "init": self.init,
             "select": self.select,
             "write_network": self.write_network,
+            "describe": self.describe,
             "open": self.open,
             "close": self.close,
             "advance": self.advance,
@@ -94,6 +95,11 @@ class GridPart:
         """The network model, for whoever detects outages and for the verdict on it."""
         write_network_model(Path(body["path"]), network_model(self.feeder))
         return {}, ()
+
+    async def describe(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        """For maps: where everything is, and the voltage that each usage point should have."""
+        nominal_v = self.feeder.nominal_voltage_v.tolist()
+        return {"geography": geography(self.feeder), "nominal_voltage_v": nominal_v}, ()
 
     async def open(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         self.simulation.open(self._devices[body["device"]])

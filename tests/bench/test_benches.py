@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench import barrier, broker, editions, grid, modbus, peer, timescale
+from bench import barrier, broker, editions, grid, modbus, page, peer, timescale
 from bench.__main__ import main
 from bench.readings import Volume
 from bench.report import Result, Spread
+from tests.stack.browser import CHROMIUM
 from tests.timescale.servers import skipped_if_lacking
 
 
@@ -32,6 +35,12 @@ async def modbus_result() -> Result:
     return await modbus.measure(rounds=1, gateways=2, boundaries=2)
 
 
+async def page_result() -> Result:
+    if CHROMIUM is None and "CI" not in os.environ:
+        pytest.skip("no chromium here")
+    return await asyncio.to_thread(page.measure, rounds=1, seconds=0.5, meters=100)
+
+
 async def peer_result() -> Result:
     return await peer.measure(rounds=1, count=200)
 
@@ -43,7 +52,15 @@ async def timescale_result() -> Result:
     return await timescale.measure(few, rounds=1, batches=1, queries=2, compressed=few, note=lambda _: None)
 
 
-BENCHES = [grid_result, barrier_result, broker_result, modbus_result, peer_result, timescale_result]
+BENCHES = [
+    grid_result,
+    barrier_result,
+    broker_result,
+    modbus_result,
+    page_result,
+    peer_result,
+    timescale_result,
+]
 
 
 @pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.__name__)
@@ -66,6 +83,7 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
+    assert "grid, barrier, modbus, page, timescale, ingest" in capsys.readouterr().err
     assert "grid, barrier, broker, modbus, peer, timescale, ingest" in capsys.readouterr().err
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lab.barrier import Barrier, FleetRound, GridStep, HeadRound
 from lab.conductor import conduct
 from lab.network_fault import NetworkFault
+from lab.pace import Agenda, Pace
 from lab.timeline import Action, Disturbance, actions
 
 
@@ -88,7 +89,11 @@ async def conduct_recorded(
 ) -> Recorder:
     recorder = Recorder(broker_away_at_s)
     barrier = Barrier(recorder, [recorder], ToyHead())
-    await conduct(barrier, recorder, planned, start_s=0, end_s=end_s, seed=1, speed=speed)
+
+    async def over(_now_s: int) -> None: ...
+
+    agenda, pace = Agenda(planned, end_s=end_s), Pace(0, speed)
+    await conduct(barrier, recorder, agenda, pace, start_s=0, seed=1, progress=over)
     return recorder
 
 

@@ -142,10 +142,10 @@ def temporary_directory() -> Iterator[Path]:
 
 @contextmanager
 def running(
-    scenario: Path | str, *arguments: str | Path, out: Path, temporary: Path, **environment: str
+    scenario: Path | str, *arguments: str | Path, out: Path, temporary: Path, verb: str = "run", **environment: str
 ) -> Iterator[Command]:
-    """Start `amilab run`; at the end it is stopped, if it is not over, and its reaper clears up."""
-    process = amilab("run", scenario, "--out", out, *arguments, TMPDIR=str(temporary), **environment)
+    """Start `amilab run`, or `amilab up`; at the end it is stopped, if it is not over, and its reaper clears up."""
+    process = amilab(verb, scenario, "--out", out, *arguments, TMPDIR=str(temporary), **environment)
     command = Command(process, out, temporary)
     try:
         yield command

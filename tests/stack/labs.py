@@ -16,7 +16,8 @@ from rich.console import Console
 
 from lab.progress import RunProgress
 from lab.reaper import MARK_VARIABLE
-from lab.run import RunRequest, RunResult, run
+from lab.run import run
+from lab.run_request import RunRequest, RunResult
 from lab.scenario import parse_scenario
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -1,0 +1,100 @@
+"""What one may ask of a living lab: the bodies of the page's requests, which the command line sends too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LONGEST_S = 7 * 86_400
+LengthS = Annotated[int, Field(ge=1, le=LONGEST_S)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+DEFAULT_CUSTOMERS = (10, 200)
+DEFAULT_DOWN_S = 60
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Fault(_Asked):
+    """Open a device: the one of this `id`, or one drawn by its number of `customers`. For ever, or for `for_s`."""
+
+    kind: Literal["fault"] = "fault"
+    device: Literal["transformer", "section", "line", "service"] = "transformer"
+    id: Name | None = None
+    customers: tuple[Count, Count] | None = None
+    for_s: LengthS | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.id is not None and self.customers is not None:
+            raise ValueError("name a device or say how many customers it has, not both")
+        if self.customers is not None and self.customers[0] > self.customers[1]:
+            raise ValueError("customers are given from the least to the most")
+        return self
+
+    @property
+    def select(self) -> dict[str, object]:
+        """As `grid.selectors.select` has it."""
+        if self.id is not None:
+            return {"id": self.id}
+        return {"customers": list(self.customers or DEFAULT_CUSTOMERS)}
+
+
+class _OfStations(_Asked):
+    """`stations` by name, or so many `meters` or `collectors`, drawn; a collector if nothing is given."""
+
+    stations: tuple[Name, ...] = ()
+    meters: Count | None = None
+    collectors: Count | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if sum((bool(self.stations), self.meters is not None, self.collectors is not None)) > 1:
+            raise ValueError("give stations, or a number of meters, or of collectors")
+        return self
+
+
+class CommsLoss(_OfStations):
+    """Cut the uplink of meters or collectors. For ever, or for `for_s`."""
+
+    kind: Literal["comms-loss"] = "comms-loss"
+    for_s: LengthS | None = None
+
+
+class Reboot(_OfStations):
+    """Restart communication processors."""
+
+    kind: Literal["reboot"] = "reboot"
+
+
+class Kill(_Asked):
+    """SIGKILL a part, and start it again after `down_s`."""
+
+    kind: Literal["kill"] = "kill"
+    part: Literal["headend", "broker", "database", "fleet"]
+    down_s: LengthS = DEFAULT_DOWN_S
+
+
+class Restore(_Asked):
+    """End one disturbance, by its number, or all that are active."""
+
+    kind: Literal["restore"] = "restore"
+    number: Count | None = None
+
+
+Injection = Annotated[Fault | CommsLoss | Reboot | Kill | Restore, Field(discriminator="kind")]
+
+
+class SpeedWanted(_Asked):
+    """Simulated seconds per second of wall clock; 0 to stand still, None for as fast as the work takes."""
+
+    speed: Annotated[float, Field(ge=0, le=1e6)] | None
+
+
+class Answers(_Asked):
+    """What a trainee says, by the question's key."""
+
+    answers: dict[Name, Annotated[str, Field(max_length=200)]]

@@ -1,0 +1,341 @@
+"""A living lab as the page and the command line see it: it goes with a run as its companion."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from lab.companion import Lived, Scene
+from lab.errors import UserError
+from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
+from lab.live.exercise_files import load_exercise
+from lab.live.feed import Event, Feed, Secret
+from lab.live.headend_view import HeadEndView
+from lab.live.incidents import Incident, Incidents
+from lab.live.injection import Injector
+from lab.live.map_state import MapState
+from lab.live.panels import Panels
+from lab.live.reader import Reader, ReadError, may_take_roles
+from lab.live.scene import map_scene
+from lab.live.so_far import SoFar, described
+from lab.live.training import Training, Truth, clock
+from lab.pace import Agenda, Pace
+from lab.stage import GRID
+from lab.verdict.network import read_network
+
+LOOK_EVERY_S = 0.5
+"""Wall clock: the head-end's database is looked into no more often."""
+Serve = Callable[["Session"], contextlib.AbstractAsyncContextManager[None]]
+Tell = Callable[[str], None]
+
+
+class Session:
+    """Everything that the page shows and does. Use as a run's companion; the rest once `living`."""
+
+    def __init__(
+        self, *, speed: float | None, history_s: int, duration_s: int | None, serve: Serve, tell: Tell
+    ) -> None:
+        """:param speed: simulated seconds per second of wall clock, once `history_s` have been lived through.
+        :param duration_s: how long to live, for ever if not given.
+        :param serve: serves the page while the lab lives.
+        :param tell: what happens, for the terminal.
+        """
+        self._speed, self._duration_s = speed, duration_s
+        self._history_s: int | None = history_s
+        self._serve, self._tell = serve, tell
+        self.feed = Feed()
+        self.agenda = Agenda()
+        self.pace = Pace(0)
+        self.incidents = Incidents(self.agenda)
+        self.training: Training | None = None
+        self.debrief: dict[str, Any] | None = None
+        self.completed_s = 0
+        self.lagging = ""
+        self._end_s: int | None = None
+        self._held: list[Incident] = []
+        self._looked = asyncio.Event()
+        self._scene: Scene | None = None
+
+    # What the run asks of its companion.
+
+    @asynccontextmanager
+    async def attend(self, scene: Scene) -> AsyncIterator[None]:
+        self._scene = scene
+        self.pace = Pace(scene.start_s)
+        self.completed_s, self._told_s = scene.start_s, scene.start_s - 1
+        for disturbance in scene.disturbances:
+            self.incidents.add(disturbance, "scenario")
+        network = read_network(scene.stage.layout.network)
+        description = (await scene.stage.link.call(GRID, "describe")).body
+        self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
+        self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v)
+        self.injector = Injector(scene, network, self.incidents)
+        self._reach = network.reach(self.map.usage_points)
+        reader = Reader(scene.store, roles=await may_take_roles(scene.store))
+        self.panels = Panels(reader)
+        self.so_far = SoFar(scene)
+        self._view = HeadEndView(reader, self.map_state, self.feed)
+        self._looking = asyncio.create_task(self._look(), name="look at the head-end")
+        try:
+            async with self._serve(self):
+                yield
+        finally:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+            await self.so_far.stop()
+
+    def frame(self, frame: bytes) -> None:
+        self.map_state.see_frame(frame)
+
+    async def at(self, now_s: int) -> None:
+        self._tell_of_incidents(self._told_s, now_s)
+        self.completed_s = self._told_s = now_s
+        if self._history_s is not None and now_s >= self.scene.start_s + self._history_s and not self.stopping:
+            self._history_s = None
+            self.pace.set(self._speed)
+        if self._duration_s is not None and now_s >= self.scene.start_s + self._duration_s:
+            self.stop()
+        # While an exercise goes on, nobody is to learn from the verdict what was done to the lab.
+        if self.training is None and not self.stopping:
+            await self.so_far.consider(now_s)
+        self._looked.set()
+        if self._looking.done():
+            # It never ends by itself: whatever it has raised is to be seen.
+            self._looking.result()
+        self.feed.wake()
+
+    def lived(self) -> Lived:
+        assert self._end_s is not None
+        return Lived(self._end_s, tuple(self.incidents.disturbances()))
+
+    # What goes on.
+
+    @property
+    def scene(self) -> Scene:
+        assert self._scene is not None, "the lab does not live yet"
+        return self._scene
+
+    @property
+    def living(self) -> bool:
+        return self._scene is not None
+
+    @property
+    def stopping(self) -> bool:
+        return self._end_s is not None
+
+    @property
+    def hidden(self) -> Collection[Secret]:
+        """What must not be shown, because an exercise goes on."""
+        return () if self.training is None else self.training.hides
+
+    def now_s(self) -> float:
+        return self.pace.now_s()
+
+    def state(self) -> dict[str, Any]:
+        """What changes from moment to moment, but for events and the map."""
+        now_s = self.now_s()
+        hidden = self.hidden
+        judged = self.so_far.latest
+        phase = "stopping" if self.stopping else "catching up" if self._history_s is not None else "living"
+        return {
+            "now_s": now_s,
+            "completed_s": self.completed_s,
+            "speed": self.pace.speed,
+            "phase": phase,
+            "lagging": self.lagging,
+            "map": self.map_state.version,
+            "counts": self.map_state.counts(hidden),
+            "hidden": sorted(hidden),
+            "incidents": [] if "truth" in hidden else [_incident(each) for each in self.incidents.active(now_s)],
+            "verdict": None if judged is None or "truth" in hidden else described(judged, self.scene.start_s),
+            "judging": self.so_far.busy,
+            "judged_next_s": None if judged is not None else self.scene.start_s,
+            "verdict_fault": self.so_far.fault,
+            "exercise": None if self.training is None else self.training.posed(),
+            "debrief": self.debrief,
+        }
+
+    def events(self, after: int) -> list[Event]:
+        return self.feed.after(after, self.hidden)
+
+    # What one can do.
+
+    def set_speed(self, speed: float | None) -> None:
+        """:raises UserError: the lab is stopping."""
+        self._refuse_when_stopping()
+        self._history_s = None
+        self.pace.set(speed)
+        words = "as fast as it can" if speed is None else "paused" if speed == 0 else f"{speed:g} × real time"
+        self.feed.tell(int(self.now_s()), "lab", f"speed: {words}")
+
+    def judge_now(self) -> None:
+        """Judge what there is, at the next instant. :raises UserError: there is nothing yet, or an exercise goes on."""
+        self._refuse_when_stopping()
+        if self.training is not None:
+            raise UserError("the verdict is hidden while an exercise goes on")
+        if self.so_far.window_end_s(self.completed_s) == self.scene.start_s:
+            raise UserError("nothing can be judged yet", "Meters that report in blocks must have reported first.")
+        self.so_far.ask()
+
+    async def inject(self, wanted: Fault | CommsLoss | Reboot | Kill | Restore) -> list[Incident]:
+        """:raises UserError: it cannot be done, or an exercise goes on."""
+        self._refuse_when_stopping()
+        if self.training is not None:
+            raise UserError("an exercise goes on, and the lab is the trainer's", "Finish it: `amilab exercise stop`.")
+        found = await self.injector.inject(wanted, self._soon_s())
+        self.pace.look_again()
+        return found
+
+    async def begin_exercise(self, name: str) -> dict[str, Any]:
+        """Returns what is posed. :raises UserError: there is none of this name, or one goes on already."""
+        self._refuse_when_stopping()
+        exercise = load_exercise(name)
+        if self.training is not None:
+            raise UserError(
+                f"the exercise {self.training.exercise.name} goes on", "Answer it, or end it: `amilab exercise stop`."
+            )
+        begun_s = self._soon_s()
+        if active := self.incidents.active(begun_s):
+            raise UserError(
+                [f"the lab is disturbed: {each.disturbance.label}" for each in active],
+                "An exercise begins with nothing wrong: `amilab inject restore`, or wait.",
+            )
+        # Whatever else happened now would spoil the answers.
+        self._held = self.incidents.hold(begun_s)
+        made: dict[str, Incident] = {}
+        try:
+            for each in exercise.disturb:
+                (made[each.name],) = await self.injector.inject(each.wanted, begun_s + each.after_s, "exercise")
+        except UserError:
+            for incident in made.values():
+                self.incidents.cancel(incident.number)
+            self._let_come(begun_s)
+            raise
+        self.training = Training(exercise, begun_s, made, self._truth(made))
+        self.debrief = None
+        self.pace.look_again()
+        self.feed.tell(int(self.now_s()), "lab", f"exercise begun: {exercise.title}")
+        return self.training.posed()
+
+    def answer(self, answers: Mapping[str, str]) -> dict[str, Any]:
+        """Score the answers, end the exercise, and return its debrief. :raises UserError: no exercise goes on."""
+        training = self._under_way()
+        self.debrief = training.debrief(answers, int(self.now_s()), self.feed.after(0))
+        self._end_exercise(training)
+        score = f"{self.debrief['earned']:g} of {self.debrief['points']} points"
+        self.feed.tell(int(self.now_s()), "lab", f"exercise answered: {score}", "good")
+        return self.debrief
+
+    def end_exercise(self) -> None:
+        """Without answers. :raises UserError: no exercise goes on."""
+        self._end_exercise(self._under_way())
+        self.feed.tell(int(self.now_s()), "lab", "exercise ended without answers")
+
+    def stop(self) -> bool:
+        """Come to an end: everything is restored, all that was measured is waited for. False if that cannot be."""
+        if not self.living or self.stopping:
+            return False
+        if self.training is not None:
+            self.end_exercise()
+        now_s, start_s = max(self._soon_s(), self.completed_s + 1), self.scene.start_s
+        length_s = self.scene.vendors.interval_length_s
+        self._end_s = max(-(-now_s // length_s) * length_s, start_s + length_s)
+        for incident in self.incidents.wind_up(self.completed_s, self._end_s):
+            self._tell(f"restored at the end: {incident.disturbance.label}")
+        self.agenda.end_s = self.scene.vendors.settled_s(self._end_s, self.scene.scenario.settle_s)
+        self._tell(f"judged up to {clock(self._end_s)}; living on to {clock(self.agenda.end_s)} to let meters report")
+        self.pace.set(None)
+        self.feed.tell(int(self.now_s()), "lab", "the lab comes to its end")
+        return True
+
+    def _soon_s(self) -> int:
+        """The next whole second that has not been granted."""
+        return max(int(self.now_s()), self.pace.reached_s) + 1
+
+    def _truth(self, made: Mapping[str, Incident]) -> Truth:
+        devices, collectors, numbers = {}, {}, {}
+        behind = self.scene.judging.plan.fleet.collectors
+        for name, incident in made.items():
+            disturbance = incident.disturbance
+            if disturbance.kind == "outage":
+                devices[name] = disturbance.target.replace(" ", ":", 1)
+                numbers[name] = len(self.injector.customers_of(devices[name]))
+            else:
+                collectors[name] = disturbance.stations[0]
+                numbers[name] = sum(len(behind.get(station, ())) or 1 for station in disturbance.stations)
+        return Truth(devices, collectors, numbers, self._reach)
+
+    def _under_way(self) -> Training:
+        if self.training is None:
+            raise UserError("no exercise goes on", "Begin one: `amilab exercise start NAME`.")
+        return self.training
+
+    def _end_exercise(self, training: Training) -> None:
+        self.training = None
+        soon_s = self._soon_s()
+        for incident in training.incidents.values():
+            now = self.incidents.get(incident.number)
+            if now is not None and now.active(soon_s):
+                self.incidents.end(incident.number, soon_s)
+            elif now is not None and now.disturbance.from_s >= soon_s:
+                self.incidents.cancel(incident.number)
+        self._let_come(soon_s)
+        self.pace.look_again()
+        self.feed.wake()
+
+    def _let_come(self, soon_s: int) -> None:
+        """What was held back, as far as its time has not passed."""
+        for held in self._held:
+            if held.disturbance.from_s >= soon_s:
+                self.incidents.add(held.disturbance, held.origin, open_ended=held.open_ended)
+            else:
+                self.feed.tell(soon_s, "lab", f"left out because of the exercise: {held.disturbance.label}")
+        self._held = []
+
+    def _refuse_when_stopping(self) -> None:
+        if self.stopping:
+            raise UserError("the lab is coming to its end", "Start another one: `amilab up`.")
+
+    def _tell_of_incidents(self, from_s: int, until_s: int) -> None:
+        for incident in self.incidents.begun(from_s, until_s):
+            self._tell_of(incident, incident.disturbance.from_s, "", "warning")
+        for incident in self.incidents.over(from_s, until_s):
+            self._tell_of(incident, incident.disturbance.until_s, "over: ", "good")
+
+    def _tell_of(self, incident: Incident, at_s: int, before: str, tone: Any) -> None:
+        text = before + incident.disturbance.label
+        self.feed.tell(at_s, "lab", text, tone, reveals="truth")
+        if self.training is None:
+            self._tell(f"{clock(at_s)} {text}")
+
+    async def _look(self) -> None:
+        """Again and again, while there is something new and somebody to see it."""
+        while True:
+            await self._looked.wait()
+            self._looked.clear()
+            try:
+                await self._view.look(self.completed_s)
+                self.lagging = ""
+            except ReadError as error:
+                # The scenario may have killed it, or somebody who injects.
+                self.lagging = f"the head-end's database does not answer: {error}"
+                self._looked.set()
+            self.feed.wake()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    disturbance = incident.disturbance
+    return {
+        "number": incident.number,
+        "kind": disturbance.kind,
+        "label": disturbance.label,
+        "from_s": disturbance.from_s,
+        "until_s": None if incident.open_ended else disturbance.until_s,
+        "origin": incident.origin,
+        "target": disturbance.target,
+        "stations": list(disturbance.stations)[:1000],
+    }

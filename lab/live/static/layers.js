@@ -1,0 +1,56 @@
+// What the map's colours mean. Bits of lab/live/map_state.py.
+export const DARK = 1, GASPED = 2, OUT = 4, ONLINE = 8, OFFLINE = 16;
+const UNIT = 1e-4;
+
+// Shape and size tell the same as colour.
+const SUPPLY = [
+  { key: "supplied", words: "supplied", colour: "supplied", shape: "dot" },
+  { key: "dark", words: "dark, and the head-end knows", colour: "dark", shape: "square", grow: 1.35, least: 2.6, order: 3 },
+  { key: "unknown", words: "dark, not known yet", colour: "dark", shape: "diamond", grow: 1.35, least: 3, hollow: true, order: 4 },
+  { key: "phantom", words: "said to be dark, but supplied", colour: "phantom", shape: "cross", grow: 1.4, least: 3, order: 5 },
+];
+const REPORTED = [
+  { key: "supplied", words: "nothing reported", colour: "supplied", shape: "dot" },
+  { key: "dark", words: "in an outage that was found", colour: "dark", shape: "square", grow: 1.35, least: 2.6, order: 3 },
+  { key: "gasped", words: "last gasp heard", colour: "dark", shape: "diamond", grow: 1.35, least: 3, hollow: true, order: 4 },
+];
+const COMMUNICATION = [
+  { key: "online", words: "can be reached", colour: "online", shape: "dot" },
+  { key: "offline", words: "cannot be reached", colour: "offline", shape: "triangle", grow: 1.5, least: 3, order: 3 },
+  { key: "unheard", words: "not heard of yet", colour: "unheard", shape: "dot", order: 1 },
+];
+const BOUNDS = [0.9, 0.93, 0.96, 0.98, 1.02, 1.04, 1.07, 1.1];
+const VOLTAGE = [
+  ...["below 90 %", "90–93 %", "93–96 %", "96–98 %", "98–102 %", "102–104 %", "104–107 %", "107–110 %", "above 110 %"].map((words, at) => ({
+    key: `v${at}`, words, colour: `v${at}`, shape: at === 0 || at === 8 ? "diamond" : "dot", grow: at === 0 || at === 8 ? 1.4 : 1, order: Math.abs(at - 4) })),
+  { key: "dark", words: "no supply", colour: "ink", shape: "square", grow: 1.2, least: 2.4, hollow: true, order: 6 },
+  { key: "unknown", words: "not known", colour: "unheard", shape: "dot" },
+];
+
+function supply(flags) {
+  const known = flags & (OUT | GASPED);
+  return flags & DARK ? (known ? 1 : 2) : (known ? 3 : 0);
+}
+const reported = (flags) => flags & OUT ? 1 : flags & GASPED ? 2 : 0;
+const communication = (flags) => flags & ONLINE ? 0 : flags & OFFLINE ? 1 : 2;
+function voltage(flags, tenths) {
+  if (flags & DARK) return 9;
+  if (!tenths) return 10;
+  const pu = tenths * UNIT;
+  let at = 0;
+  while (at < BOUNDS.length && pu >= BOUNDS[at]) at++;
+  return at;
+}
+
+export function layer(name, hidden) {
+  if (name === "communication") return { styles: COMMUNICATION, of: communication };
+  if (name === "voltage") return { styles: VOLTAGE, of: voltage };
+  return hidden.includes("truth") ? { styles: REPORTED, of: reported } : { styles: SUPPLY, of: supply };
+}
+
+export const volts = (tenths) => tenths ? `${(tenths * UNIT * 100).toFixed(1)} % of nominal` : "not known";
+export const affected = (flags) => flags & (DARK | GASPED | OUT | OFFLINE);
+export function inWords(flags, hidden) {
+  const supplied = layer("supply", hidden);
+  return `${supplied.styles[supplied.of(flags)].words}; ${COMMUNICATION[communication(flags)].words}`;
+}

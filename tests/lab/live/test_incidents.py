@@ -1,0 +1,77 @@
+"""What disturbs a lab, and the agenda that follows from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.live.incidents import Incidents
+from lab.pace import Agenda
+from lab.timeline import Action, Disturbance
+
+FAULT = Disturbance("outage", "fault: transformer T1", 100, 100, "transformer T1")
+LOSS = Disturbance("uplink_loss", "uplink loss: COL1", 50, 400, stations=("COL1",))
+
+
+@pytest.fixture
+def agenda() -> Agenda:
+    return Agenda()
+
+
+@pytest.fixture
+def incidents(agenda: Agenda) -> Incidents:
+    return Incidents(agenda)
+
+
+def test_what_has_no_end_lasts_until_it_is_ended(agenda: Agenda, incidents: Incidents) -> None:
+    fault = incidents.add(FAULT, "injected", open_ended=True)
+    assert agenda.take(10_000) == [Action(100, "open", "transformer T1")]
+    assert not incidents.active(99)
+    assert incidents.active(10_000) == [fault]
+    incidents.end(fault.number, 10_500)
+    assert agenda.take(20_000) == [Action(10_500, "close", "transformer T1")]
+    assert incidents.active(10_500) == []
+    assert [each.number for each in incidents.over(10_000, 10_500)] == [fault.number]
+
+
+def test_what_is_ended_early_does_not_end_again(agenda: Agenda, incidents: Incidents) -> None:
+    loss = incidents.add(LOSS, "scenario")
+    agenda.take(60)
+    incidents.end(loss.number, 70)
+    assert agenda.take(10_000) == [Action(70, "restore_uplink", "", ("COL1",))]
+    assert incidents.disturbances()[0].until_s == 70
+
+
+def test_what_has_not_begun_can_be_cancelled(agenda: Agenda, incidents: Incidents) -> None:
+    loss = incidents.add(LOSS, "exercise")
+    incidents.cancel(loss.number)
+    assert agenda.take(10_000) == []
+    assert incidents.disturbances() == []
+    assert incidents.add(FAULT, "injected").number == loss.number + 1, "numbers are never given twice"
+
+
+def test_what_is_held_comes_only_if_it_is_added_again(agenda: Agenda, incidents: Incidents) -> None:
+    incidents.add(LOSS, "scenario")
+    active = incidents.add(FAULT, "injected", open_ended=True)
+    agenda.take(60)
+    later = incidents.add(Disturbance("kill", "SIGKILL: broker", 500, 560, "broker"), "scenario")
+    assert incidents.hold(120) == [later]
+    assert incidents.active(120) == [incidents.get(1), active]
+    assert [action.verb for action in agenda.take(10_000)] == ["open", "restore_uplink"]
+    incidents.add(later.disturbance, later.origin)
+    assert [action.verb for action in agenda.take(10_000)] == ["kill", "return"]
+
+
+def test_at_the_end_nothing_begins_any_more_and_everything_is_restored(agenda: Agenda, incidents: Incidents) -> None:
+    loss = incidents.add(LOSS, "scenario")
+    incidents.add(FAULT, "scenario", open_ended=True)
+    agenda.take(60)
+    assert incidents.wind_up(60, 90) == [incidents.get(loss.number)]
+    assert agenda.take(10_000) == [Action(90, "restore_uplink", "", ("COL1",))]
+    assert [(each.kind, each.from_s, each.until_s) for each in incidents.disturbances()] == [("uplink_loss", 50, 90)]
+
+
+def test_what_is_over_by_then_keeps_its_own_end(agenda: Agenda, incidents: Incidents) -> None:
+    incidents.add(LOSS, "scenario")
+    agenda.take(60)
+    assert incidents.wind_up(60, 900) == []
+    assert agenda.take(10_000) == [Action(400, "restore_uplink", "", ("COL1",))]

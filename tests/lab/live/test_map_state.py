@@ -1,0 +1,65 @@
+"""What the map is told of each meter, and what it is not told during an exercise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grid.world import WorldFrame
+from lab.live.map_state import DARK, GASPED, OFFLINE, ONLINE, OUT, MapState
+
+SERIALS = ("A", "B", "C")
+ROWS = (4, 0, 2)
+"""Of the meters' usage points in the frame, which has more than these."""
+
+
+def frame(dark: tuple[int, ...] = (), voltage_v: float = 230.0) -> bytes:
+    energised = np.ones(5, dtype=bool)
+    energised[list(dark)] = False
+    voltages = np.where(energised[:, np.newaxis], np.array([[voltage_v, 0.0, 0.0]]), 0.0)
+    zero = np.zeros((5, 3))
+    return WorldFrame(1, 900, energised, zero, zero, zero, zero, voltages).to_bytes()
+
+
+@pytest.fixture
+def state() -> MapState:
+    return MapState(SERIALS, ROWS, np.full(3, 230.0))
+
+
+def decoded(data: bytes) -> tuple[list[int], list[float]]:
+    flags = np.frombuffer(data, dtype=np.uint8, count=3)
+    voltage = np.frombuffer(data, dtype="<u2", offset=4)
+    return flags.tolist(), (voltage / 1e4).tolist()
+
+
+def test_flags_and_voltages_are_those_of_the_meters_usage_points(state: MapState) -> None:
+    state.see_frame(frame(dark=(0,), voltage_v=219.5))
+    flags, voltage = decoded(state.encoded())
+    assert flags == [0, DARK, 0]
+    assert voltage == pytest.approx([219.5 / 230, 0.0, 219.5 / 230], abs=1e-4)
+
+
+def test_what_the_head_end_says_is_added(state: MapState) -> None:
+    state.see_frame(frame(dark=(0,)))
+    state.see_headend([(ONLINE, ["A"]), (OFFLINE, ["B", "C"]), (GASPED, ["B"]), (OUT, ["B"]), (OUT, ["unknown"])])
+    assert decoded(state.encoded())[0] == [ONLINE, DARK | OFFLINE | GASPED | OUT, OFFLINE]
+    assert state.counts() == {"meters": 3, "dark": 1, "gasped": 1, "out": 1, "online": 1, "offline": 2}
+
+
+def test_nothing_true_is_told_while_the_truth_is_hidden(state: MapState) -> None:
+    state.see_frame(frame(dark=(0,)))
+    state.see_headend([(GASPED, ["B"]), (OUT, ["B"])])
+    flags, voltage = decoded(state.encoded(("truth",)))
+    assert flags == [0, GASPED | OUT, 0]
+    assert voltage == [0.0, 0.0, 0.0]
+    assert decoded(state.encoded(("truth", "outages")))[0] == [0, GASPED, 0]
+    assert state.counts(("truth", "outages"))["out"] == 0
+
+
+def test_the_version_changes_with_what_is_seen_and_only_then(state: MapState) -> None:
+    state.see_headend([(ONLINE, ["A"])])
+    version = state.version
+    state.see_headend([(ONLINE, ["A"])])
+    assert state.version == version
+    state.see_frame(frame())
+    assert state.version > version

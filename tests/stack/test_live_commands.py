@@ -1,0 +1,244 @@
+"""`amilab up`, `inject` and `exercise` as a user has them: one sees it happen, and the verdict comes at the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.stack.labs import amilab, scenario_text
+from tests.stack.live import LiveLab, live_lab
+
+FAST = 120.0
+METERS = 60
+MIXED = 'preset = "bakeoff"'
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[LiveLab]:
+    with live_lab(scenario_text(meters=METERS, duration="1h", fleet=MIXED)) as lab:
+        lab.speed(FAST)
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def _undisturbed(lab: LiveLab) -> Iterator[None]:
+    """Each test leaves the lab as it was."""
+    yield
+    if lab.state()["exercise"]:
+        lab.client.post("exercises/stop", {})
+    if lab.state()["incidents"]:
+        lab.client.post("inject", {"kind": "restore"})
+    lab.until("incidents", [])
+    lab.until_counted("dark", 0)
+    lab.until_counted("gasped", 0)
+    lab.until_counted("offline", 0)
+
+
+def biggest_transformer(lab: LiveLab) -> tuple[str, int]:
+    """That with most meters, and how many."""
+    scene = lab.client.get("scene")
+    by_number = scene["transformer"]
+    number = max(set(by_number), key=by_number.count)
+    return scene["transformers"][number]["name"], by_number.count(number)
+
+
+def test_a_fault_darkens_its_customers_and_the_head_end_finds_it(lab: LiveLab) -> None:
+    name, meters = biggest_transformer(lab)
+    injected = lab.amilab("inject", "fault", "transformer", name)
+    assert injected.returncode == 0, injected.stderr
+    assert f"fault: transformer {name}" in injected.stdout
+    number = injected.stdout.split()[0]
+    lab.until_counted("dark", meters)
+    lab.until_counted("out", meters)
+    lab.until_told(f"found: transformer {name}")
+    assert [each["number"] for each in lab.state()["incidents"]] == [int(number)]
+    restored = lab.amilab("inject", "restore", number)
+    assert f"over: fault: transformer {name}" in restored.stdout
+    lab.until_counted("dark", 0)
+    lab.until_told(f"is over: transformer {name}")
+
+
+def test_a_fault_may_end_by_itself(lab: LiveLab) -> None:
+    name, meters = biggest_transformer(lab)
+    lab.amilab("inject", "fault", "transformer", name, "--for", "10min")
+    lab.until_counted("dark", meters)
+    lab.until_counted("dark", 0)
+    lab.until("incidents", [])
+
+
+def test_a_collector_that_is_cut_off_silences_its_meters_and_darkens_nobody(lab: LiveLab) -> None:
+    (collector,) = lab.client.get("scene")["collectors"]
+    lost = lab.amilab("inject", "comms-loss", "--collectors", "1")
+    assert f"uplink loss: collector {collector['name']}, {len(collector['meters'])} meters" in lost.stdout
+    lab.until_counted("offline", len(collector["meters"]))
+    assert lab.state()["counts"]["dark"] == 0
+    lab.until_told(f"collector {collector['name']} is gone")
+    assert lab.amilab("inject", "restore").returncode == 0
+    lab.until_counted("offline", 0)
+
+
+def test_meters_reboot_and_parts_are_killed(lab: LiveLab) -> None:
+    serial = lab.client.get("scene")["serials"][0]
+    assert f"reboot: {serial}" in lab.amilab("inject", "reboot", serial).stdout
+    lab.until_told(f"reboot: {serial}")
+    head = lab.command.part("headend")
+    assert head is not None
+    assert "SIGKILL: headend" in lab.amilab("inject", "kill", "headend", "--down", "2min").stdout
+    lab.until_told("over: SIGKILL: headend")
+    back = lab.command.part("headend")
+    assert back is not None
+    assert back.pid != head.pid
+
+
+@pytest.mark.parametrize(
+    ("words", "faults"),
+    [
+        (("inject", "fault", "transformer", "nowhere"), ["has no transformer 'nowhere'"]),
+        (("inject", "fault", "toaster"), ["'transformer', 'section', 'line' or 'service'"]),
+        (("inject", "fault", "--customers", "many"), ["it must be a range"]),
+        (("inject", "comms-loss", "AMI99999999", "COL9999"), ["called AMI99999999", "called COL9999"]),
+        (("inject", "comms-loss", "--meters", "1000000"), ["1,000,000 meters are wanted"]),
+        (("inject", "restore", "999"), ["disturbance 999 is not active; active is: nothing"]),
+        (
+            (
+                "inject",
+                "restore",
+            ),
+            ["nothing is disturbed"],
+        ),
+        (("exercise", "start", "knitting"), ["there is no exercise 'knitting'"]),
+        (("exercise", "answer", "device"), ["'device' is no KEY=ANSWER"]),
+        (("exercise", "show"), ["no exercise goes on"]),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_reason(lab: LiveLab, words: tuple[str, ...], faults: list[str]) -> None:
+    refused = lab.amilab(*words)
+    assert refused.returncode == 2
+    for fault in faults:
+        assert fault in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert lab.state()["incidents"] == []
+
+
+def test_an_exercise_hides_the_truth_and_is_scored_in_the_terminal(lab: LiveLab) -> None:
+    begun = lab.amilab("exercise", "start", "which-collector-died")
+    assert "Which collector died?" in begun.stdout
+    hidden = lab.state()
+    assert hidden["hidden"] == ["collectors", "truth"]
+    assert (hidden["incidents"], hidden["verdict"], hidden["counts"]["dark"]) == ([], None, 0)
+    (collector,) = lab.client.get("scene")["collectors"]
+    lab.until_counted("offline", len(collector["meters"]))
+    assert not [event for event in lab.events() if "uplink loss" in event or "collector COL" in event]
+    refused = lab.amilab("inject", "restore")
+    assert "the lab is the trainer's" in refused.stderr
+    assert "Which collector is it?" in lab.amilab("exercise", "show").stdout
+    scored = lab.amilab(
+        "exercise",
+        "answer",
+        f"collector={collector['name'].lower()}",
+        f"meters={len(collector['meters'])}",
+        "readings=they are lost",
+    )
+    assert "7 of 10 points" in scored.stdout, scored.stdout + scored.stderr
+    assert f"what happened: uplink loss: collector {collector['name']}" in scored.stdout
+    lab.until("hidden", [])
+    lab.until_told("over: uplink loss: collector")
+    lab.until_counted("offline", 0)
+
+
+def test_an_exercise_begins_with_nothing_wrong_and_keeps_everything_else_away(lab: LiveLab) -> None:
+    serial = lab.client.get("scene")["serials"][0]
+    lab.amilab("inject", "comms-loss", serial)
+    lab.until_told(f"uplink loss: {serial}")
+    refused = lab.amilab("exercise", "start", "phantom-outage")
+    assert f"the lab is disturbed: uplink loss: {serial}" in refused.stderr
+    lab.amilab("inject", "restore")
+    lab.until("incidents", [])
+    assert lab.amilab("exercise", "start", "phantom-outage").returncode == 0
+    assert "an exercise goes on" in lab.amilab("inject", "fault").stderr
+
+
+def test_find_the_fault_hides_what_the_head_end_concludes(lab: LiveLab) -> None:
+    lab.amilab("exercise", "start", "find-the-fault")
+    # Collected meters, polled ones and direct ones are behind any section with so many customers.
+    lab.until("hidden", ["outages", "truth"])
+    refused = httpx.get(
+        f"{lab.url.partition('/?')[0]}/api/dashboards/amilab-outages/panels/outages",
+        headers={"X-Amilab-Token": lab.url.partition("token=")[2]},
+    )
+    assert refused.status_code == 403
+    assert "hidden while the exercise goes on" in refused.json()["faults"][0]
+    lab.speed(None)
+    lab.until_told("last gasp")
+    lab.speed(FAST)
+    assert not [event for event in lab.events() if "found:" in event and "exercise" in event]
+    assert lab.state()["counts"]["out"] == 0
+    assert lab.amilab("exercise", "stop").returncode == 0
+    lab.until("hidden", [])
+
+
+def test_ctrl_c_restores_lets_meters_report_and_prints_the_verdict() -> None:
+    with live_lab(scenario_text(meters=30, duration="1h")) as lab:
+        name, _ = biggest_transformer(lab)
+        lab.amilab("inject", "fault", "transformer", name)
+        lab.speed(FAST)
+        lab.until_told(f"found: transformer {name}")
+        ports = lab.command.ports()
+        lab.command.process.send_signal(signal.SIGINT)
+        assert lab.command.end() == 0, lab.command.stdout + lab.command.stderr
+        assert f"restored at the end: fault: transformer {name}" in lab.command.stdout
+        assert "PASSED" in lab.command.stdout
+        assert lab.command.left_behind(ports) == []
+        verdict = json.loads((lab.command.directory / "verdict.json").read_text())
+        assert verdict["outages"]["injected"] + verdict["outages"]["momentary_injected"] == 1
+        assert not (lab.command.directory / "live.json").exists()
+        assert not (lab.command.directory / "so-far").exists()
+        assert f"fault: transformer {name}" in (lab.command.directory / "run.json").read_text()
+
+
+def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    with live_lab(scenario_text(meters=30, duration="1h", settle="6h")) as lab:
+        ports = lab.command.ports()
+        lab.command.process.send_signal(signal.SIGINT)
+        lab.command.until_printed("living on to")
+        lab.command.process.send_signal(signal.SIGINT)
+        assert lab.command.end() in (130, 0), "it may have been over just before"
+        assert lab.command.left_behind(ports) == []
+        assert "Traceback" not in lab.command.stderr
+
+
+def test_the_verdict_so_far(tmp_path: Path) -> None:
+    with live_lab(scenario_text(meters=30, duration="1h", settle="15min"), history="3h") as lab:
+        lab.speed(FAST)
+        lab.until("judging", False)
+        verdict = lab.state()["verdict"]
+        assert verdict["passed"]
+        assert verdict["until_s"] <= lab.state()["now_s"] - 900, "only what has had its chance to be stored"
+        assert verdict["expected"] == verdict["stored"] > 0
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = amilab("up", "--port", str(port), "--speed", "-1", "--out", tmp_path)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "--speed is -1" in told
+        process = amilab("up", "--port", str(port), "--out", tmp_path)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_lab_commands_say_how_to_start_one(tmp_path: Path) -> None:
+    process = amilab("inject", "fault", "--run", tmp_path)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "amilab up" in told
