@@ -1,0 +1,48 @@
+"""What is said of an engine that a stack cannot be deployed on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.containers.docker import docker, require_docker
+from lab.errors import UserError
+
+
+def engine(directory: Path, monkeypatch: pytest.MonkeyPatch, **info: Any) -> None:
+    """A command `docker` that answers to everything with this, and echoes what it is given."""
+    command = directory / "docker"
+    command.write_text(f"#!/bin/sh\necho '{json.dumps(info)}'\ncat\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+
+
+@pytest.mark.parametrize(
+    ("swarm", "saying", "hint"),
+    [
+        ({"LocalNodeState": "inactive", "ControlAvailable": False}, "is in no swarm", "docker swarm init"),
+        ({"LocalNodeState": "active", "ControlAvailable": False}, "is no manager of its swarm", "docker node ls"),
+    ],
+)
+async def test_a_stack_needs_a_swarm_that_is_managed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swarm: dict[str, Any], saying: str, hint: str
+) -> None:
+    engine(tmp_path, monkeypatch, Swarm=swarm)
+    await require_docker()
+    with pytest.raises(UserError, match=saying) as refused:
+        await require_docker(swarm=True)
+    assert refused.value.hint is not None
+    assert hint in refused.value.hint
+
+
+async def test_a_manager_is_all_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine(tmp_path, monkeypatch, Swarm={"LocalNodeState": "active", "ControlAvailable": True})
+    await require_docker(swarm=True)
+
+
+async def test_a_command_reads_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine(tmp_path, monkeypatch)
+    assert await docker("stack", "deploy", given="the stack") == "{}\nthe stack"
