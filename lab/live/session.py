@@ -98,8 +98,10 @@ class Session:
             self.pace.set(self._speed)
         if self._duration_s is not None and now_s >= self.scene.start_s + self._duration_s:
             self.stop()
-        # While an exercise goes on, nobody is to learn from the verdict what was done to the lab.
-        if self.training is None and not self.stopping:
+        # While an exercise goes on, nobody is to learn from the verdict what was done to the lab. Parts that are dead
+        # cannot say what they know.
+        killed = any(each.disturbance.kind == "kill" for each in self.incidents.active(now_s))
+        if self.training is None and not self.stopping and not killed:
             await self.so_far.consider(now_s)
         self._looked.set()
         if self._looking.done():

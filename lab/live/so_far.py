@@ -77,7 +77,12 @@ class SoFar:
         if self._asked or (new_s >= AGAIN_AFTER_S and time.monotonic() >= self._rest_until):
             self._asked = False
             began = time.monotonic()
-            rejected = await self._collect(end_s)
+            try:
+                rejected = await self._collect(end_s)
+            except UserError as error:
+                # The database may be away for a while.
+                self._pause(began, error)
+                return
             self._task = asyncio.create_task(self._judge(end_s, rejected, began), name="verdict so far")
 
     async def stop(self) -> None:
@@ -100,9 +105,13 @@ class SoFar:
         try:
             verdict = await asyncio.to_thread(judge_run, self._directory, context, targets=scene.scenario.criteria)
         except UserError as error:
-            self.fault = "; ".join(error.faults)
+            self._pause(began, error)
         else:
-            self.latest, self.fault = Judged(end_s, verdict), ""
+            self.latest = Judged(end_s, verdict)
+            self._pause(began)
+
+    def _pause(self, began: float, error: UserError | None = None) -> None:
+        self.fault = "" if error is None else "; ".join(error.faults)
         self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
 
 

@@ -96,6 +96,15 @@ def test_meters_reboot_and_parts_are_killed(lab: LiveLab) -> None:
     assert back.pid != head.pid
 
 
+@pytest.mark.parametrize("part", ["fleet", "database", "broker"])
+def test_whatever_is_killed_comes_back_and_the_verdict_waits_for_it(lab: LiveLab, part: str) -> None:
+    lab.amilab("inject", "kill", part, "--down", "3min")
+    lab.until_told(f"over: SIGKILL: {part}")
+    lab.until("incidents", [])
+    assert "is dead already" not in lab.amilab("inject", "kill", part, "--down", "1min").stderr
+    lab.until("incidents", [])
+
+
 @pytest.mark.parametrize(
     ("words", "faults"),
     [
