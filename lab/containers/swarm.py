@@ -72,12 +72,16 @@ class SwarmProject(ComposeProject):
             given=json.dumps(stack),
         )
         deployed = await self._replicas()
-        for service in services:
-            try:
-                async with asyncio.timeout(_PLACED_S):
-                    await self._until_placed(service, deployed[service], stack["services"][service]["deploy"])
-            except TimeoutError:
-                raise UserError(f"Swarm has not placed the service {service} within {_PLACED_S:.0f} s") from None
+        answers = await asyncio.gather(
+            *(self._until_placed(name, deployed[name], stack["services"][name]["deploy"]) for name in services),
+            return_exceptions=True,
+        )
+        refusals = [answer for answer in answers if isinstance(answer, UserError)]
+        for answer in answers:
+            if answer is not None and answer not in refusals:
+                raise answer
+        if refusals:
+            raise UserError([fault for refusal in refusals for fault in refusal.faults], refusals[0].hint)
 
     async def until_healthy(self, service: str) -> None:
         """:raises UserError: it fails again and again, or is not healthy within three minutes."""
@@ -209,21 +213,30 @@ class SwarmProject(ComposeProject):
 
     async def _until_placed(self, service: str, replicas: int, deploy: Mapping[str, Any]) -> None:
         """Return when every task has a node, and Swarm is through with updates."""
+        until_s = time.monotonic() + _PLACED_S
         nowhere_s = math.inf
-        while True:
+        tried_again = False
+        while time.monotonic() < until_s:
             tasks = await self._tasks(service)
             self._refuse_broken(service, tasks)
-            if placed(tasks, replicas) and await self._update_state(service) != "updating":
+            updating = await self._update_state(service) == "updating"
+            if placed(tasks, replicas) and not updating:
                 return
-            reasons = without_a_node(tasks)
+            reasons = without_a_node(tasks, updating=updating)
             nowhere_s = min(nowhere_s, time.monotonic()) if reasons else math.inf
-            if time.monotonic() > nowhere_s + _SCHEDULED_S:
+            if time.monotonic() > nowhere_s + _SCHEDULED_S and not tried_again:
+                # Swarm does not come back to tasks that were waiting for a node when their service was changed.
+                await docker("service", "update", "--force", "--detach", "--quiet", self._name(service))
+                nowhere_s, tried_again = math.inf, True
+            elif time.monotonic() > nowhere_s + _SCHEDULED_S:
+                wants = " and ".join(deploy.get("placement", {}).get("constraints", ())) or "any node"
                 raise UserError(
-                    [f"Swarm has no node for the service {service}: {reason}" for reason in reasons],
-                    f"It wants a node with {_constraints(deploy)}; label one, for instance: docker node update "
-                    "--label-add amilab.meters=true NODE. See compose/SWARM.md.",
+                    [f"Swarm has no node for the service {service}, which wants {wants}: {why}" for why in reasons],
+                    "Label one, for instance: docker node update --label-add amilab.meters=true NODE. "
+                    "See compose/SWARM.md.",
                 )
             await asyncio.sleep(_LOOK_EVERY_S)
+        raise UserError(f"Swarm has not placed the service {service} within {_PLACED_S:.0f} s")
 
     def _refuse_broken(self, service: str, tasks: Sequence[Task]) -> None:
         failures = broken(tasks, ignored=self._ignored).values()
@@ -250,7 +263,3 @@ class SwarmProject(ComposeProject):
 
     def _name(self, service: str) -> str:
         return f"{self.settings.project}_{service}"
-
-
-def _constraints(deploy: Mapping[str, Any]) -> str:
-    return " and ".join(deploy.get("placement", {}).get("constraints", ())) or "what it needs"

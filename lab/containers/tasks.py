@@ -52,10 +52,15 @@ def latest_first(found: Sequence[Mapping[str, Any]]) -> list[Task]:
     return sorted((Task.of(task) for task in found), key=lambda task: task.created, reverse=True)
 
 
-def without_a_node(tasks: Sequence[Task]) -> list[str]:
-    """Why Swarm finds no node for tasks that are to run; those whose predecessor is still leaving only have to wait."""
+def without_a_node(tasks: Sequence[Task], *, updating: bool = False) -> list[str]:
+    """Why Swarm finds no node for tasks that are to run; those whose predecessor is still leaving only have to wait.
+
+    :param tasks: the latest first.
+    :param updating: then only the latest task counts: Swarm has yet to come to the others.
+    """
     leaving = {task.slot for task in tasks if not task.wanted and task.state not in _OVER}
-    waiting = [task for task in tasks if task.wanted and task.state == "pending" and task.slot not in leaving]
+    wanted = [task for task in (tasks[:1] if updating else tasks) if task.wanted]
+    waiting = [task for task in wanted if task.state == "pending" and task.slot not in leaving]
     return sorted({task.error for task in waiting if task.error})
 
 

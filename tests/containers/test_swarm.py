@@ -95,22 +95,24 @@ def test_a_part_waits_for_a_node_with_its_label(project: Project, node: str, tmp
     try:
         ran = project.amilab("run", "rolling-update", "--swarm", "--out", str(tmp_path), environment=SIZES)
         assert ran.returncode == 2, ran.stdout[-3000:] + ran.stderr[-3000:]
-        assert "no node for the service headend-ingest: no suitable node" in ran.stderr
-        assert "It wants a node with node.labels.amilab.headend == true" in ran.stderr
-        assert all(line.startswith("Pending") for line in running_of("headend-ingest"))
-        assert any(line.startswith("Running") for line in running_of("meters")), "others are where they were"
+        for service in ("headend-ingest", "headend-poller", "headend-outages"):
+            wants = (
+                f"no node for the service {service}, which wants node.labels.amilab.headend == true: no suitable node"
+            )
+            assert wants in ran.stderr
+        assert "docker node update --label-add" in ran.stderr
+        assert set(running_of("headend-ingest")) == {"Pending"}
+        assert "Running" in running_of("meters"), "others are where they were"
     finally:
         docker("node", "update", "--label-add=amilab.headend=true", node)
-    until(
-        lambda: [line.split()[0] for line in running_of("headend-ingest")] == ["Running"] * WORKERS,
-        "the head-end to run where its label is",
-    )
+    for service, replicas in (("headend-ingest", WORKERS), ("headend-poller", 1)):
+        until(lambda s=service, n=replicas: running_of(s) == ["Running"] * n, f"{service} to run where its label is")
 
 
 def running_of(service: str) -> list[str]:
     """The states of the tasks that are to run."""
     found = tasks(service, "{{.DesiredState}} {{.CurrentState}}")
-    return [line.removeprefix("Running ") for line in found if line.startswith("Running ")]
+    return [line.split()[1] for line in found if line.startswith("Running ")]
 
 
 def test_the_stack_file_is_what_docker_takes(project: Project, node: str) -> None:

@@ -60,6 +60,14 @@ def test_who_waits_for_a_predecessor_to_leave_misses_nothing() -> None:
     assert without_a_node([new, task("other", "running", slot=2)]) == [new.error]
 
 
+def test_during_an_update_only_the_latest_task_tells() -> None:
+    waiting = task("waiting", "pending", wanted=True, error=NO_NODE)
+    newer = task("newer", "starting", slot=2, wanted=True)
+    assert without_a_node([newer, waiting]) == [NO_NODE]
+    assert without_a_node([newer, waiting], updating=True) == []
+    assert without_a_node([waiting, newer], updating=True) == [NO_NODE]
+
+
 def test_broken_is_who_ends_again_and_again_and_is_not_back() -> None:
     now = task("now", "starting", wanted=True)
     first, second = task("1", "failed", container="c1"), task("2", "rejected", error="no such image", container="c2")
