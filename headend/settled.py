@@ -14,7 +14,7 @@ _FIND = (
     " AND r.interval_length_s = w.length_s AND r.revision = 0"
     " AND r.interval_start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s)"
 )
-"""The bounds are constants to the planner, which then opens the chunks of these days alone."""
+"""The bounds are constants to the planner, if it plans anew each time: it opens the chunks of these days alone."""
 
 
 async def settle_what_is_stored(
@@ -48,7 +48,7 @@ async def settle_what_is_stored(
     }
 
     async def find(connection: Connection) -> list[tuple[object, ...]]:
-        return await (await connection.execute(_FIND, wanted)).fetchall()
+        return await (await connection.execute(_FIND, wanted, prepare=False)).fetchall()
 
     index_of = {device.id: device.index for device in devices}
     for meter_id, start_s, length_s in await database.run(find):

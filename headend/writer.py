@@ -326,7 +326,8 @@ async def _write_readings(connection: Connection, batch: Batch, committed_s: flo
     await cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('amilab-revision:' || current_schema, 0))")
     starts_s = np.frombuffer(batch.counters, dtype=np.int64)[1::_ROW_WIDTH]
     bounds = {"first": int(starts_s.min()), "last": int(starts_s.max())}
-    await cursor.execute(_INSERT_REVISIONS, {"committed": committed_s, **bounds})
+    # Not prepared: a plan that is kept knows no bounds.
+    await cursor.execute(_INSERT_REVISIONS, {"committed": committed_s, **bounds}, prepare=False)
     revisions = cursor.rowcount
     return Written(inserted, revisions, batch.rows - inserted - revisions)
 

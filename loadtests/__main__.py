@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from locust.main import main
 
 def run() -> None:
     """Does not return: Locust ends the process."""
+    # A connection is a file: as many as the system lets us have.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     sys.argv[1:1] = ["--locustfile", str(Path(__file__).with_name("locustfile.py"))]
     main()  # type: ignore[no-untyped-call]
 
