@@ -81,7 +81,7 @@ USER 0
 RUN set -eu; \
     apt-get update -qq; \
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        docker-cli docker-compose iptables iproute2 >/dev/null; \
+        ca-certificates docker-cli docker-compose iptables iproute2 >/dev/null; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY grid/ grid/
 COPY meters/ meters/
@@ -89,6 +89,9 @@ COPY headend/ headend/
 COPY lab/ lab/
 COPY dashboards/ dashboards/
 COPY loadtests/ loadtests/
+# For `amilab compose wheelhouse`.
+COPY --from=builder /opt/pip/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip
+ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 HEALTHCHECK NONE
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.cli"]
 CMD ["--help"]
