@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +16,13 @@ from lab.compose_cli import app as compose_app
 from lab.compose_cli import project_of
 from lab.dashboards_cli import app as dashboards_app
 from lab.db_cli import app as db_app
-from lab.errors import PartFailed, UserError
+from lab.errors import UserError
 from lab.fleet_presets import PRESETS, parse_preset
-from lab.interruption import EXIT_INTERRUPTED, until_interrupted
+from lab.interruption import until_interrupted
 from lab.live_cli import exercise_app, inject_app, up
 from lab.loadtest_cli import loadtest
 from lab.progress import RunProgress
-from lab.refusal import refuse
+from lab.refusal import failures_shown
 from lab.scenario import bundled_scenarios, load_scenario, parse_duration
 from lab.scenario_choices import with_choices
 
@@ -143,7 +141,7 @@ def run(
     Exit code 0: every criterion passed. 1: one failed. 2: bad input or surroundings. 3: a part of the lab crashed.
     """
     console = Console(stderr=False, soft_wrap=False)
-    try:
+    with failures_shown():
         request = _request(
             scenario,
             seed,
@@ -163,15 +161,6 @@ def run(
             swarm,
         )
         outcome = until_interrupted(_run(request, RunProgress(console)))
-    except UserError as error:
-        refuse(error)
-    except PartFailed as error:
-        Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(error.exit_code) from error
-    except asyncio.CancelledError:
-        Console(stderr=True).print("interrupted; nothing was left running")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
     from lab.verdict.summary import summary
 
     console.print(summary(outcome.verdict, report=_shown_path(outcome.report)))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab.errors import PartFailed, UserError
+from lab.errors import UserError
 from lab.fleet_presets import parse_preset
-from lab.interruption import EXIT_INTERRUPTED, until_interrupted
+from lab.interruption import until_interrupted
 from lab.progress import RunProgress
-from lab.refusal import refusals_shown, refuse
+from lab.refusal import failures_shown, refusals_shown
 from lab.scenario import load_scenario, parse_duration
 from lab.scenario_choices import with_choices
 
@@ -70,7 +68,7 @@ def up(
     Ctrl-C ends it: all that was measured is waited for, then the verdict is printed. Exit codes as of `amilab run`.
     """
     console = Console(soft_wrap=False)
-    try:
+    with failures_shown():
         request, session = _set_up(
             scenario, speed, history, duration, port, host, browser, seed, feeder, fleet, meters, out,
             database_url, broker_url, keep, console,
@@ -78,15 +76,6 @@ def up(
         from lab.run import run
 
         outcome = until_interrupted(run(request, RunProgress(console)), rather=session.stop)
-    except UserError as error:
-        refuse(error)
-    except PartFailed as error:
-        Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(error.exit_code) from error
-    except asyncio.CancelledError:
-        Console(stderr=True).print("interrupted; nothing was left running")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
     from lab.verdict.summary import summary
 
     console.print(summary(outcome.verdict, report=str(outcome.report)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lab.errors import PartFailed, UserError
+from lab.errors import UserError
 from lab.fleet_presets import PRESETS, parse_preset
-from lab.refusal import refuse
+from lab.interruption import until_interrupted
+from lab.refusal import failures_shown
 
-EXIT_INTERRUPTED = 130
 MOST_WORKERS = 256
 FIND_KNEE = "find-knee"
 WEB_PORT = 8089
@@ -67,21 +65,12 @@ def loadtest(
     the generator could not keep its own schedule.
     """
     console = Console(soft_wrap=False)
-    try:
+    with failures_shown():
         work = _work(
             console, shape, file, scenario, fleet, meters, period, seed, workers, web_port if web else None, out,
             database_url, broker_url, keep, compose,
         )  # fmt: skip
-        code = _until_interrupted(work)
-    except UserError as error:
-        refuse(error)
-    except PartFailed as error:
-        Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(error.exit_code) from error
-    except asyncio.CancelledError:
-        Console(stderr=True).print("interrupted; nothing was left running")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        code = until_interrupted(work)
     raise typer.Exit(code)
 
 
@@ -178,12 +167,6 @@ def _work(
         return found.knee.exit_status
 
     return knee_work() if name == FIND_KNEE else shape_work()
-
-
-def _until_interrupted(work: Coroutine[Any, Any, int]) -> int:
-    from lab.interruption import until_interrupted
-
-    return until_interrupted(work)
 
 
 def _is_free(port: int) -> bool:

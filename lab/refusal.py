@@ -1,7 +1,9 @@
-"""How a refusal looks in the terminal."""
+"""How refusals and failures look in the terminal."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -9,7 +11,8 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from lab.errors import UserError
+from lab.errors import PartFailed, UserError
+from lab.interruption import EXIT_INTERRUPTED
 
 
 @contextmanager
@@ -19,6 +22,21 @@ def refusals_shown() -> Iterator[None]:
         yield
     except UserError as error:
         refuse(error)
+
+
+@contextmanager
+def failures_shown() -> Iterator[None]:
+    """Around a lab that runs: also a part that failed, with its last words, and an interruption; each has its code."""
+    try:
+        with refusals_shown():
+            yield
+    except PartFailed as error:
+        Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(error.exit_code) from error
+    except asyncio.CancelledError:
+        Console(stderr=True).print("interrupted; nothing was left running")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def refuse(error: UserError) -> NoReturn:
