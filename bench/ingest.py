@@ -320,6 +320,23 @@ async def open_broker(work: Path, supervisor: Supervisor) -> AsyncIterator[Broke
         yield Broker(reserved.port, program.version, user)
 
 
+def head_end_settings(database_url: str, broker: Broker, shipped: Path, key: Path) -> HeadEndSettings:
+    """Of a head-end for the devices of `shipment`."""
+    return HeadEndSettings.model_validate(
+        {
+            "database_url": database_url,
+            "broker_port": broker.port,
+            "broker_username": broker.user.username,
+            "broker_password": broker.user.password,
+            "group": GROUP,
+            "shipment": shipped,
+            "command_key": key,
+            # The readings of the bench are old; nobody is there to be asked for others.
+            "recovery_horizon_s": 1,
+        }
+    )
+
+
 async def measure(rounds: int, count: int, note: Callable[[str], None]) -> dict[str, object]:
     """All four, `rounds` times after a round that is thrown away; medians."""
     logs = Path(tempfile.mkdtemp(prefix="amilab-bench-logs-"))
@@ -333,19 +350,7 @@ async def measure(rounds: int, count: int, note: Callable[[str], None]) -> dict[
             await postgres.start()
             async with open_broker(work, supervisor) as broker:
                 shipped, key = shipment(logs)
-                settings = HeadEndSettings.model_validate(
-                    {
-                        "database_url": postgres.url,
-                        "broker_port": broker.port,
-                        "broker_username": broker.user.username,
-                        "broker_password": broker.user.password,
-                        "group": GROUP,
-                        "shipment": shipped,
-                        "command_key": key,
-                        # The readings of the bench are old; nobody is there to be asked for others.
-                        "recovery_horizon_s": 1,
-                    }
-                )
+                settings = head_end_settings(postgres.url, broker, shipped, key)
                 await asyncio.to_thread(migrate, postgres.url, "bench_copy")
                 info = connection_info(postgres.url, "bench_copy")
                 for number in range(rounds + 1):

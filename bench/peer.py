@@ -20,18 +20,17 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.ingest import (
     FILTER,
-    GROUP,
     LENGTH_S,
     Broker,
     forget_session,
     head_end_rate,
+    head_end_settings,
     open_broker,
     prefill,
     shipment,
 )
 from bench.report import Result, Spread
 from headend.migrate import connection_info, migrate
-from headend.settings import HeadEndSettings
 from lab.reaper import Reaper
 from lab.services.host import make_private_directory
 from lab.services.postgres import EmbeddedPostgres
@@ -126,18 +125,7 @@ async def measure(*, rounds: int = 3, count: int = 5_000) -> Result:
             await postgres.start()
             async with open_broker(work, supervisor) as broker:
                 shipped, key = shipment(logs)
-                settings = HeadEndSettings.model_validate(
-                    {
-                        "database_url": postgres.url,
-                        "broker_port": broker.port,
-                        "broker_username": broker.user.username,
-                        "broker_password": broker.user.password,
-                        "group": GROUP,
-                        "shipment": shipped,
-                        "command_key": key,
-                        "recovery_horizon_s": 1,
-                    }
-                )
+                settings = head_end_settings(postgres.url, broker, shipped, key)
                 await asyncio.to_thread(migrate, postgres.url, SCHEMA)
                 for number in range(rounds + 1):
                     plain = await plain_rate(broker, postgres.url, number * count, count)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
+from lab.headend_settings import headend_settings
 from lab.link import Body
 from lab.progress import RunProgress
 from lab.run_request import ExternalStore, RunRequest
 from lab.scenario import Scenario
-from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
+from lab.services.broker_config import head_end_client
 from lab.services.host import require_free_space, require_open_files
 from lab.shipment import write_command_key, write_shipment
 from lab.stage import GRID, Stage
@@ -126,24 +127,14 @@ class SetUp:
             )
         ]
         if isinstance(store, Database):
-            settings = {
-                "database_url": store.seen_url or store.url,
-                "database_schema": store.schema,
-                "broker_host": broker.host,
-                "broker_port": broker.port,
-                "broker_username": broker.username,
-                "broker_password": broker.password,
-                "client_id": head_end_client(self.group),
-                "group": self.group,
-                "shipment": layout.seen(layout.shipment),
-                "command_key": layout.seen(layout.command_key),
-                "network_model": layout.seen(network),
-                "interval_length_s": self.vendors.interval_length_s,
-            }
-            if keys is not None:
-                settings["broker_ca"] = layout.seen(keys.trust)
-                settings["broker_certificate"] = layout.seen(keys.head_end / f"{HEAD_END}.pem")
-                settings["broker_host_certificate"] = layout.seen(keys.head_end / f"{HEAD_END_HOST}.pem")
+            settings = headend_settings(
+                store,
+                broker,
+                layout,
+                group=self.group,
+                network=network,
+                interval_length_s=self.vendors.interval_length_s,
+            )
             init = {"wall_clock": self.request.in_real_time, "settings": settings}
             starting.append(stage.start_head(init, self.start_s))
         await asyncio.gather(*starting)

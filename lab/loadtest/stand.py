@@ -23,11 +23,10 @@ from grid.world import WorldFrame
 from lab.commissioning import Commissioned, commission
 from lab.containers.stage import GATEWAYS, ContainerStage
 from lab.fleet_plan import Vendors
+from lab.headend_settings import headend_settings
 from lab.ingest_totals import IngestTotals
-from lab.link import Body
 from lab.loadtest.loads import Polled, polled, usage_points, write_network_model
 from lab.scenario import FleetChoice
-from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.services.external import ExternalBroker
 from lab.services.host import require_open_files
 from lab.shipment import write_command_key, write_shipment
@@ -217,7 +216,17 @@ async def open_stand(
             await stage.start_head(
                 {
                     "wall_clock": True,
-                    "settings": _settings(stage, store, broker, group, network, vendors.interval_length_s),
+                    "settings": {
+                        **headend_settings(
+                            store,
+                            broker,
+                            layout,
+                            group=group,
+                            network=network,
+                            interval_length_s=vendors.interval_length_s,
+                        ),
+                        "gap_grace_s": NO_RECOVERY_S,
+                    },
                 },
                 int(time.time()),
             )
@@ -225,33 +234,6 @@ async def open_stand(
         finally:
             # Whoever writes must be gone before his schema goes.
             await stage.stop()
-
-
-def _settings(
-    stage: LoadStage, store: Database, broker: BrokerAccess, group: str, network: Path, interval_s: int
-) -> Body:
-    layout, seen = stage.layout, stage.layout.seen
-    settings: Body = {
-        "database_url": store.seen_url or store.url,
-        "database_schema": store.schema,
-        "broker_host": broker.host,
-        "broker_port": broker.port,
-        "broker_username": broker.username,
-        "broker_password": broker.password,
-        "client_id": head_end_client(group),
-        "group": group,
-        "shipment": seen(layout.shipment),
-        "command_key": seen(layout.command_key),
-        "network_model": seen(network),
-        "interval_length_s": interval_s,
-        "gap_grace_s": NO_RECOVERY_S,
-    }
-    if broker.keyring is not None:
-        places = broker.keyring.places
-        settings["broker_ca"] = seen(places.trust)
-        settings["broker_certificate"] = seen(places.head_end / f"{HEAD_END}.pem")
-        settings["broker_host_certificate"] = seen(places.head_end / f"{HEAD_END_HOST}.pem")
-    return settings
 
 
 def reader_url(store: Database) -> str:
