@@ -2,6 +2,7 @@
 
 `dead_letters.parquet`: received_at, topic, reason, detail, payload_bytes, payload_head (the first 64 bytes).
 `communication.parquet`: serial, usage_point, at, online: each change of a meter's communication state.
+`polls.parquet`: serial, outcome, exception_code, polls, first_at, last_at: what became of polls.
 `events.parquet`: serial, sequence, code, device_time, received_at, committed_at of every end-device event.
 """
 
@@ -23,6 +24,7 @@ from lab.verdict.tables import DETECTED_FILE, TableError
 DEAD_LETTERS_FILE = "dead_letters.parquet"
 EVENTS_FILE = "events.parquet"
 COMMUNICATION_FILE = "communication.parquet"
+POLLS_FILE = "polls.parquet"
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
 
@@ -50,6 +52,16 @@ EVENTS = pa.schema(
 COMMUNICATION = pa.schema(
     [("serial", pa.string()), ("usage_point", pa.string()), ("at", _TIME), ("online", pa.bool_())]
 )
+POLLS = pa.schema(
+    [
+        ("serial", pa.string()),
+        ("outcome", pa.string()),
+        ("exception_code", pa.int16()),
+        ("polls", pa.int64()),
+        ("first_at", _TIME),
+        ("last_at", _TIME),
+    ]
+)
 _DEAD_LETTER_QUERY = sql.SQL(
     "SELECT received_at, topic, reason, detail, length(payload), substring(payload FROM 1 FOR 64)"
     " FROM {schema}.dead_letter ORDER BY received_at, id LIMIT {most}"
@@ -63,15 +75,20 @@ _EVENT_QUERY = sql.SQL(
 _COMMUNICATION_QUERY = sql.SQL(
     "SELECT serial, usage_point, at, online FROM {schema}.communication_history ORDER BY at, serial"
 )
+_POLL_QUERY = sql.SQL(
+    "SELECT d.serial, o.outcome, o.exception_code, count(*), min(o.boundary), max(o.boundary)"
+    " FROM {schema}.poll_outcome o JOIN {schema}.end_device d ON d.id = o.meter_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+)
 
 
 def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: str, directory: Path) -> None:
-    """Write the three files to `directory`. Raises psycopg.Error."""
+    """Write the four files to `directory`. Raises psycopg.Error."""
     place = sql.Identifier(schema)
     for query, form, name in (
         (_DEAD_LETTER_QUERY.format(schema=place, most=DEAD_LETTERS_AT_MOST), DEAD_LETTERS, DEAD_LETTERS_FILE),
         (_EVENT_QUERY.format(schema=place), EVENTS, EVENTS_FILE),
         (_COMMUNICATION_QUERY.format(schema=place), COMMUNICATION, COMMUNICATION_FILE),
+        (_POLL_QUERY.format(schema=place), POLLS, POLLS_FILE),
     ):
         rows = connection.execute(query).fetchall()
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in form]

@@ -18,7 +18,7 @@ from headend.log import logger
 from headend.metrics import Metrics
 from headend.modbus import store
 from headend.modbus.estimation import Known, RegisterBackwards, intervals_between
-from headend.modbus.gateway import Answer, GatewayLink, Silence
+from headend.modbus.gateway import NO_ANSWER, NOT_ASKED, Answer, GatewayLink, Refusal, Silence, Unusable
 from headend.modbus.sdm630 import ROLL_OVER_WH
 from headend.record import communication_states
 from headend.registry import EndDevice
@@ -31,14 +31,28 @@ GIVEN_UP_AFTER = 3
 """A gateway that was silent at so many boundaries is tried once at each, without repetition."""
 
 
+#: What came of a meter that did not show its registers.
+Failure = Unusable | Refusal | Silence
+
+
 @dataclass(slots=True)
 class _Gateway:
     link: GatewayLink
     devices: list[EndDevice]
     waiting: list[EndDevice] = field(default_factory=list)
+    #: What came of those who wait, by meter id, and who was reached all the same.
+    failures: dict[int, Failure] = field(default_factory=dict)
+    reached: set[int] = field(default_factory=set)
+    noted: bool = False
     silent_rounds: int = 0
     heard: bool = False
     task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """A boundary: everybody is asked."""
+        self.waiting = list(self.devices)
+        self.failures, self.reached = {}, set()
+        self.noted = self.heard = False
 
     def ask_last(self, device: EndDevice) -> None:
         """From now on: whoever keeps the line waiting must not keep others from being asked."""
@@ -90,6 +104,8 @@ class Poller:
         self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
         self._known: dict[int, Known] = {}
         self._online: dict[int, bool] = {}
+        #: How the last poll of a meter failed, where it did.
+        self._failing: dict[int, str] = {}
         self._batch = store.PollBatch()
         self._writer: asyncio.Task[None] | None = None
 
@@ -106,6 +122,7 @@ class Poller:
         }
         states = await communication_states(connection)
         self._online = {meter: online for meter, online in states.items() if meter in polled}
+        self._failing = await store.last_failures(connection)
 
     def next_due_s(self) -> float | None:
         """The next instant at which `advance` has something to do."""
@@ -125,8 +142,7 @@ class Poller:
                 if now_s - boundary_s <= NEAR_S:
                     self._rounds[length_s] = current = _Round(length_s, boundary_s)
                     for gateway in gateways:
-                        gateway.waiting = list(gateway.devices)
-                        gateway.heard = False
+                        gateway.begin()
                         self._launch(gateway, current)
             found = self._rounds.get(length_s)
             if found is not None and found.retries and found.retries[0] <= now_s:
@@ -175,21 +191,61 @@ class Poller:
         async for answer in gateway.link.poll(asked, lambda: current.over):
             if current.over:
                 return
-            if isinstance(answer, Silence):
-                gateway.ask_last(answer.device)
+            if isinstance(answer, Answer):
+                gateway.heard = True
+                self._take(answer, gateway, current)
+            else:
+                gateway.heard |= isinstance(answer, Unusable)
+                self._failed(answer, gateway)
+        if not current.over and not (current.retries and self._repeats(gateway)):
+            self._note_failures(gateway, current)
+
+    def _failed(self, failure: Failure, gateway: _Gateway) -> None:
+        """A poll failed, this time; it may be repeated."""
+        device = failure.device
+        gateway.failures[device.id] = failure
+        self._metrics.polls.labels(_outcome_of(failure)).inc()
+        if isinstance(failure, Silence):
+            if failure.outcome == NO_ANSWER:
+                gateway.ask_last(device)
+            return
+        if isinstance(failure, Unusable) or failure.is_meters_own:
+            gateway.reached.add(device.id)
+            self._communication(device, self._clock.now(), online=True)
+
+    def _note_failures(self, gateway: _Gateway, current: _Round) -> None:
+        """What came of those who have not shown their registers at this boundary, once nothing more is asked."""
+        if gateway.noted:
+            return
+        gateway.noted = True
+        now_s = self._clock.now()
+        for device in gateway.waiting:
+            failure = gateway.failures.get(device.id)
+            if failure is None:
+                failure = Silence(device, NO_ANSWER if device is gateway.link.asking else NOT_ASKED)
+            outcome = _outcome_of(failure)
+            code = failure.code if isinstance(failure, Refusal) else None
+            self._batch.failures.append((device.id, current.boundary_s, outcome, code, now_s))
+            if self._failing.get(device.id) == outcome:
                 continue
-            gateway.heard = True
-            self._take(answer, gateway, current)
-        self._metrics.polls.labels("unanswered").inc(len(gateway.waiting))
+            # Once for as long as it lasts: whoever is asked each quarter-hour says the same each quarter-hour.
+            self._failing[device.id] = outcome
+            if isinstance(failure, Unusable):
+                self._bury(device, failure.raw, outcome, failure.fault.detail, now_s)
+            elif isinstance(failure, Refusal) and failure.is_lasting:
+                named = outcome.replace("_", " ")
+                logger().warning("a meter refuses to be read", serial=device.serial, exception=named)
+                detail = f"exception {failure.code} ({named}): is it a meter of profile {device.driver.vendor_profile}?"
+                self._bury(device, failure.raw, outcome, detail, now_s)
+        if gateway.waiting:
+            self._write_soon()
 
     def _take(self, answer: Answer, gateway: _Gateway, current: _Round) -> None:
         now_s = self._clock.now()
         device = answer.device
-        if answer.registers is None:
-            assert answer.fault is not None
-            self._bury(device, answer.raw, answer.fault.reason, answer.fault.detail, now_s)
-            return
         gateway.waiting.remove(device)
+        gateway.failures.pop(device.id, None)
+        self._failing.pop(device.id, None)
         self._metrics.polls.labels("answered").inc()
         self._communication(device, now_s, online=True)
         registers = answer.registers
@@ -217,8 +273,10 @@ class Poller:
         ended.over = True
         for gateway in self._gateways[length_s]:
             gateway.silent_rounds = 0 if gateway.heard else gateway.silent_rounds + 1
+            self._note_failures(gateway, ended)
             for device in gateway.waiting:
-                self._communication(device, now_s, online=False)
+                if device.id not in gateway.reached:
+                    self._communication(device, now_s, online=False)
 
     def _communication(self, device: EndDevice, now_s: float, *, online: bool) -> None:
         if self._online.get(device.id) != online:
@@ -227,7 +285,8 @@ class Poller:
             self._write_soon()
 
     def _bury(self, device: EndDevice, raw: bytes, reason: str, detail: str, now_s: float) -> None:
-        self._batch.dead_letters.append((now_s, f"modbus/{device.address}", raw, reason, f"{device.serial}: {detail}"))
+        topic = f"modbus/{device.address}/{device.serial}"
+        self._batch.dead_letters.append((now_s, topic, raw, reason, f"{device.serial}: {detail}"))
         self._metrics.dead_letters.labels(reason).inc()
         self._write_soon()
 
@@ -252,6 +311,10 @@ class Poller:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._on_failure(error)
+
+
+def _outcome_of(failure: Failure) -> str:
+    return failure.fault.reason if isinstance(failure, Unusable) else failure.outcome
 
 
 def _ceiling(now_s: float, length_s: int) -> int:

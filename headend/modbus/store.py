@@ -21,11 +21,13 @@ class PollBatch:
     intervals: list[tuple[int, int, float, Share, Registers | None]] = field(default_factory=list)
     #: meter id, instant, whether it answers
     communications: list[tuple[int, float, bool]] = field(default_factory=list)
+    #: meter id, boundary, outcome, code of the exception if it was one, instant
+    failures: list[tuple[int, int, str, int | None, float]] = field(default_factory=list)
     #: instant, topic, block as it came, reason, detail
     dead_letters: list[tuple[float, str, bytes, str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.registers or self.intervals or self.communications or self.dead_letters)
+        return bool(self.registers or self.intervals or self.communications or self.failures or self.dead_letters)
 
 
 async def write(connection: Connection, batch: PollBatch, *, committed_s: float) -> int:
@@ -76,6 +78,14 @@ async def write(connection: Connection, batch: PollBatch, *, committed_s: float)
             " ON CONFLICT (meter_id) DO UPDATE SET online = excluded.online, received_at = excluded.received_at",
             columns,
         )
+    if batch.failures:
+        await connection.execute(
+            "INSERT INTO poll_failure (meter_id, boundary, outcome, exception_code, noted_at)"
+            " SELECT m, to_timestamp(b), o, c, to_timestamp(n)"
+            " FROM unnest(%s::int[], %s::float8[], %s::text[], %s::int2[], %s::float8[]) AS f (m, b, o, c, n)"
+            " ON CONFLICT DO NOTHING",
+            _columns(list(batch.failures)),
+        )
     if batch.dead_letters:
         await connection.execute(
             "INSERT INTO dead_letter (id, received_at, topic, payload, reason, detail)"
@@ -97,6 +107,16 @@ async def last_registers(connection: Connection) -> dict[int, Known]:
         int(str(meter)): Known(int(str(boundary_s)), int(str(import_wh)), int(str(export_wh)))
         for meter, boundary_s, import_wh, export_wh in await cursor.fetchall()
     }
+
+
+async def last_failures(connection: Connection) -> dict[int, str]:
+    """The outcome of the latest poll of each meter that failed, by meter id; none where that one was answered."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT ON (meter_id) meter_id, outcome FROM poll_failure f WHERE NOT EXISTS (SELECT"
+        " FROM register_reading r WHERE r.meter_id = f.meter_id AND r.boundary >= f.boundary)"
+        " ORDER BY meter_id, boundary DESC"
+    )
+    return {int(str(meter)): str(outcome) for meter, outcome in await cursor.fetchall()}
 
 
 def _interval_row(meter: int, length_s: int, at_s: float, share: Share, end: Registers | None) -> tuple[object, ...]:

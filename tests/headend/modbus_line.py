@@ -16,7 +16,7 @@ REGISTERS = 76
 class Line:
     """Units with imported energy in kWh (`energies`); None answers with exception 0x0B. Lists the units asked.
 
-    Those `held` keep their answers until `released`.
+    Those `held` keep their answers until `released`; those in `exceptions` answer with that one.
     """
 
     def __init__(self, port: int, units: int) -> None:
@@ -24,6 +24,7 @@ class Line:
         self.energies: dict[int, float | None] = dict.fromkeys(range(1, units + 1), 1.0)
         self.asked: list[int] = []
         self.held: set[int] = set()
+        self.exceptions: dict[int, ExcCodes] = {}
         self.released = asyncio.Event()
         self._server: ModbusTcpServer | None = None
 
@@ -50,6 +51,8 @@ class Line:
         self.asked.append(unit)
         if unit in self.held:
             await self.released.wait()
+        if unit in self.exceptions:
+            return self.exceptions[unit]
         energy = self.energies[unit]
         if energy is None:
             return ExcCodes.GATEWAY_NO_RESPONSE

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pymodbus.constants import ExcCodes
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
@@ -246,7 +247,66 @@ async def test_what_no_meter_shows_is_kept_raw_and_counts_as_missed(
     await live(head_end, clock, START_S + 2 * LENGTH_S)
     assert intervals(0) == [(0, 2, "estimated"), (900, 2, "estimated")]
     topics = database.rows("SELECT DISTINCT topic, reason, length(payload) FROM dead_letter")
-    assert topics == [(f"modbus/127.0.0.1:{north.port}/1", "bad_value", 152)]
+    assert topics == [(f"modbus/127.0.0.1:{north.port}/1/{serial(0)}", "bad_value", 152)]
+    assert database.value("SELECT count(*) FROM dead_letter") == 1, "however often it was asked in that minute"
+
+
+def outcomes(database: Reader, meter: int) -> list[tuple[object, ...]]:
+    return database.rows(
+        "SELECT o.outcome, o.exception_code, count(*) FROM poll_outcome o JOIN end_device d ON d.id = o.meter_id"
+        " WHERE d.serial = %s GROUP BY 1, 2 ORDER BY 3 DESC, 1",
+        serial(meter),
+    )
+
+
+async def test_a_meter_with_another_register_map_is_told_from_a_dead_one(
+    head_end: HeadEnd, clock: ManualClock, north: Line, database: Reader
+) -> None:
+    north.exceptions[1] = ExcCodes.ILLEGAL_ADDRESS
+    north.energies[2] = None
+    await live(head_end, clock, START_S + 4 * LENGTH_S + 60)
+    assert outcomes(database, 0) == [("illegal_data_address", 2, 5)], "each boundary once, with all repetitions"
+    assert outcomes(database, 1) == [("gateway_target_failed", 11, 5)]
+    assert outcomes(database, 2) == [("answered", None, 5)]
+    online = database.rows("SELECT d.serial, s.online FROM device_state s JOIN end_device d ON d.id = s.meter_id")
+    assert dict(online)[serial(0)] is True, "it answers"
+    assert dict(online)[serial(1)] is False
+    letters = database.rows("SELECT topic, reason, payload, detail FROM dead_letter")
+    assert [letter[:3] for letter in letters] == [
+        (f"modbus/127.0.0.1:{north.port}/1/{serial(0)}", "illegal_data_address", b"\x84\x02")
+    ], "once for as long as it lasts, and none for who cannot be reached"
+    assert "profile sdm630" in str(letters[0][3])
+
+
+async def test_a_refusal_is_told_again_when_it_comes_back_or_is_another_one(
+    head_end: HeadEnd, clock: ManualClock, north: Line, database: Reader, make: Callable[..., HeadEnd]
+) -> None:
+    said = (ExcCodes.DEVICE_FAILURE, ExcCodes.DEVICE_FAILURE, None, ExcCodes.DEVICE_FAILURE, ExcCodes.ILLEGAL_FUNCTION)
+    for boundary, exception in enumerate(said):
+        north.exceptions = {} if exception is None else {1: exception}
+        await live(head_end, clock, START_S + boundary * LENGTH_S + 60)
+    await head_end.stop()
+    again = make()
+    await again.start()
+    await live(again, clock, START_S + len(said) * LENGTH_S + 60)
+    await again.stop()
+    letters = database.rows("SELECT reason FROM dead_letter ORDER BY received_at")
+    assert letters == [("device_failure",), ("device_failure",), ("illegal_function",)], "also over a restart"
+    assert outcomes(database, 0) == [
+        ("device_failure", 4, 3), ("illegal_function", 1, 2), ("answered", None, 1)
+    ]  # fmt: skip
+
+
+async def test_who_was_not_reached_is_told_apart_by_how(
+    head_end: HeadEnd, clock: ManualClock, north: Line, south: Line, database: Reader
+) -> None:
+    south.close()
+    north.held = {1}
+    await live(head_end, clock, START_S + 60)
+    assert outcomes(database, 0) == [("no_answer", None, 1)]
+    assert outcomes(database, 1) == [("answered", None, 1)], "it was asked before, the second time"
+    assert outcomes(database, 2) == [("no_connection", None, 1)]
+    north.released.set()
 
 
 async def test_a_meter_that_was_replaced_begins_anew(
