@@ -22,6 +22,8 @@ from lab.errors import UserError
 
 AUTHORITY_VALID = timedelta(days=10 * 365)
 IDENTITY_VALID = timedelta(days=365)
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2, both ends: authenticated encryption and a fresh key (RFC 9325). TLS 1.3 has nothing else."""
 _BACKDATED = timedelta(hours=1)
 """Clocks differ."""
 _PEM = serialization.Encoding.PEM

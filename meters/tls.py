@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: authenticated encryption and a fresh key (RFC 9325). TLS 1.3 has nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -30,6 +33,7 @@ async def secured(
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(CIPHERS)
         context.load_verify_locations(files.ca)
         context.load_cert_chain(files.identities / f"{station}.pem")
         secure = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.pki import CIPHERS
+
 MAX_PACKET_BYTES = 32 * 1024
 """A part of a load profile is at most 16,000 bytes (docs/wire-rl-dsp.md), a collector's message some 4,000."""
 MAX_INFLIGHT = 20_000  # ample: more than the head-end takes in one batch
@@ -121,7 +123,7 @@ class Guard:
 def mosquitto_configuration(
     places: MosquittoPlaces, *, clients: int, passwords: bool = False, guard: Guard | None = None
 ) -> str:
-    """mosquitto.conf(5): TLS 1.2 or newer with certificates on both ends, one client per certificate, nobody else.
+    """mosquitto.conf(5): TLS 1.2 or newer, certificates on both ends, one client per certificate, nobody else.
 
     Who a client is, its certificate says: the common name is its user name *and* its client id, so nobody takes over
     another's session. No message is dropped for want of a place in a queue (`max_queued_messages 0`,
@@ -168,6 +170,7 @@ crlfile {{files}}/{REVOKED}
 certfile {{files}}/{SERVER}
 keyfile {{files}}/{SERVER}
 tls_version tlsv1.2
+ciphers {CIPHERS}
 require_certificate true
 use_identity_as_username true
 use_username_as_clientid true

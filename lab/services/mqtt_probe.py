@@ -16,6 +16,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from lab.pki import CIPHERS
+
 _DISCONNECT = b"\xe0\x00"
 _KEEP_ALIVE_S = 10
 _SHOWN_WITHIN_S = 30.0
@@ -76,8 +78,7 @@ async def probe(
     """
     context = None
     if tls is not None:
-        context = ssl.create_default_context(cafile=tls[0])
-        context.load_cert_chain(tls[1])
+        context = _context(*tls)
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
@@ -107,8 +108,7 @@ async def until_shown(serial: int, host: str, port: int, tls: tuple[Path, Path])
 
     :param tls: as for `probe`.
     """
-    context = ssl.create_default_context(cafile=tls[0])
-    context.load_cert_chain(tls[1])
+    context = _context(*tls)
     async with asyncio.timeout(_SHOWN_WITHIN_S):
         while True:
             # What it has shown before need not have been anybody's whom we trust.
@@ -120,6 +120,13 @@ async def until_shown(serial: int, host: str, port: int, tls: tuple[Path, Path])
                     return
             # Nothing tells of it.
             await asyncio.sleep(_ASK_AGAIN_S)
+
+
+def _context(authorities: Path, identity: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authorities)
+    context.set_ciphers(CIPHERS)
+    context.load_cert_chain(identity)
+    return context
 
 
 def _text(value: str) -> bytes:
