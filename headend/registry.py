@@ -9,6 +9,8 @@ import psycopg
 
 from headend.drivers import Driver, driver_for, known_profiles
 from headend.errors import ShipmentError
+from headend.log import logger
+from headend.modbus.address import EXPECTED, GatewayAddress, parse_address
 
 _COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
@@ -28,7 +30,8 @@ class ShippedDevice:
     usage_point: str
     group: str
     address: str = ""
-    """Its collector, or `host:port/unit` behind a Modbus gateway; empty for a meter with a connection of its own."""
+    """Its collector, or `host:port/unit` behind a Modbus gateway; empty for a meter with a connection of its own, and
+    for a polled one that was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,21 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
         raise ShipmentError(f"{path}, line 1: the header lacks {', '.join(absent)}")
     devices: list[ShippedDevice] = []
     seen: dict[str, int] = {}
+    units: dict[GatewayAddress, int] = {}
     faults: list[str] = []
     for row in reader:
         found = _faults_of(row, seen, command_public_key)
+        address = row["address"]
+        unit = parse_address(address) if address and _is_polled(row["vendor_profile"]) else None
+        if unit is not None:
+            address = str(unit)
+            if (first := units.setdefault(unit, reader.line_num)) != reader.line_num:
+                found.append(f"unit {unit.unit} of {unit.place} was already on line {first}")
         faults += [f"line {reader.line_num}: {fault}" for fault in found]
         if not found:
             seen[row["serial"]] = reader.line_num
             devices.append(
-                ShippedDevice(row["serial"], row["vendor_profile"], row["usage_point"], row["group"], row["address"])
+                ShippedDevice(row["serial"], row["vendor_profile"], row["usage_point"], row["group"], address)
             )
     if faults:
         raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
@@ -93,10 +103,13 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
         faults += _address_faults(driver_for(profile), row["address"])
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
-    polled = profile in known_profiles() and driver_for(profile).is_polled
-    if not polled and command_public_key is not None and row["command_public_key"] != command_public_key:
+    if not _is_polled(profile) and command_public_key is not None and row["command_public_key"] != command_public_key:
         faults.append("command_public_key does not belong to this head-end's command key")
     return faults
+
+
+def _is_polled(profile: str) -> bool:
+    return profile in known_profiles() and driver_for(profile).is_polled
 
 
 def _address_faults(driver: Driver, address: str) -> list[str]:
@@ -104,6 +117,8 @@ def _address_faults(driver: Driver, address: str) -> list[str]:
         return [f"address {address!r} is not the name of a collector"]
     if driver.protocol == "mqtt" and address:
         return [f"address {address!r}: a meter of profile {driver.vendor_profile} has a connection of its own"]
+    if driver.is_polled and parse_address(address) is None:
+        return [f"address {address!r} is not {EXPECTED}"]
     return []
 
 
@@ -115,6 +130,10 @@ async def register(
     interval_length_s: int | None = None,
 ) -> list[EndDevice]:
     """Upsert the shipment and return all registered devices, also those of earlier shipments.
+
+    A polled meter of an earlier shipment whose unit is another meter's now was replaced by that one: its address is
+    taken from it, and it is polled no more. Raises ShipmentError for what the database holds and this release cannot
+    use.
 
     `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture
     period that the devices are set to, by default their vendor's.
@@ -144,6 +163,13 @@ async def register(
                 [driver.report_every_s for driver in shipped],
             ],
         )
+        polled = [device for device in shipment if _is_polled(device.vendor_profile)]
+        replaced = await connection.execute(
+            "UPDATE end_device SET address = '' WHERE address = ANY(%s) AND serial <> ALL(%s) RETURNING serial",
+            [[device.address for device in polled], [device.serial for device in polled]],
+        )
+        for (serial,) in await replaced.fetchall():
+            logger().warning("a meter was replaced by another one at its address: it is polled no more", serial=serial)
         cursor = await connection.execute(
             "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
             " address FROM end_device ORDER BY id"
@@ -154,6 +180,14 @@ async def register(
         raise ShipmentError(
             f"the database holds devices of vendor profiles without a driver here: {', '.join(unknown)}; "
             "install the release that has them"
+        )
+    nowhere = [
+        f"{row[1]} ({row[6]!r})" for row in rows if row[6] and _is_polled(row[2]) and parse_address(row[6]) is None
+    ]
+    if nowhere:
+        raise ShipmentError(
+            f"the database holds polled meters whose address is not {EXPECTED}: {', '.join(nowhere)}; "
+            "put them into the shipment file with the right one"
         )
     drivers = {row[2]: _at_interval(driver_for(row[2]), interval_length_s) for row in rows}
     return [

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from meters.errors import FleetError, MemoryFailedError
 from meters.memory import Kept
 from meters.metrology import Metrology
+from meters.modbus.address import EXPECTED, split_address
 from meters.modbus.gateway import Gateway
 from meters.modbus.polls import write_polled_journal
 from meters.modbus.sdm630 import reads_energy, registers_of, shown_wh
@@ -220,15 +221,15 @@ def _lines(entries: tuple[ShipmentEntry, ...]) -> dict[tuple[str, int], dict[int
     lines: dict[tuple[str, int], dict[int, int]] = {}
     faults = []
     for row, entry in enumerate(entries):
-        place, _, unit = entry.address.partition("/")
-        host, _, port = place.rpartition(":")
-        if not host or not port.isdigit() or not unit.isdigit() or not 1 <= int(unit) <= 247:
-            faults.append(f"{entry.serial}: address {entry.address!r} is not host:port/unit with a unit from 1 to 247")
+        found = split_address(entry.address)
+        if found is None:
+            faults.append(f"{entry.serial}: address {entry.address!r} is not {EXPECTED}")
             continue
-        units = lines.setdefault((host, int(port)), {})
-        if int(unit) in units:
-            faults.append(f"{entry.serial}: unit {unit} of {place} is already taken")
-        units[int(unit)] = row
+        host, port, unit = found
+        units = lines.setdefault((host, port), {})
+        if unit in units:
+            faults.append(f"{entry.serial}: unit {unit} of {host}:{port} is already taken")
+        units[unit] = row
     if faults:
         raise FleetError("; ".join(faults))
     return lines

@@ -12,9 +12,12 @@ import binascii
 import csv
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from meters.errors import ShipmentError
+from meters.modbus.address import EXPECTED, split_address
+from meters.profile import known_profiles, load_profile
 
 COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
@@ -52,10 +55,14 @@ def read_shipment(path: Path) -> list[ShipmentEntry]:
     faults: list[str] = []
     entries: list[ShipmentEntry] = []
     line_of: dict[str, int] = {}
+    line_of_unit: dict[tuple[str, int, int], int] = {}
     for line, row in enumerate(rows[1:], start=2):
         entry, wrong = _parse_row(row)
         if entry is not None and entry.serial in line_of:
             wrong.append(f"serial {entry.serial} is already on line {line_of[entry.serial]}")
+        unit = split_address(entry.address) if entry is not None and _is_polled(entry.vendor_profile) else None
+        if unit is not None and (first := line_of_unit.setdefault(unit, line)) != line:
+            wrong.append(f"unit {unit[2]} of {unit[0]}:{unit[1]} is already on line {first}")
         if wrong or entry is None:
             faults.append(f"line {line}: {', '.join(wrong)}")
             continue
@@ -81,6 +88,8 @@ def _parse_row(row: list[str]) -> tuple[ShipmentEntry | None, list[str]]:
         for name in ("serial", "group")
         if fields[name] and not _IDENTIFIER.fullmatch(fields[name])
     ]
+    if _is_polled(fields["vendor_profile"]) and split_address(fields["address"]) is None:
+        wrong.append(f"address {fields['address']!r} is not {EXPECTED}")
     key = b""
     if fields["command_public_key"]:
         try:
@@ -92,3 +101,9 @@ def _parse_row(row: list[str]) -> tuple[ShipmentEntry | None, list[str]]:
     if wrong:
         return None, wrong
     return ShipmentEntry(**{**fields, "command_public_key": key}), []  # type: ignore[arg-type]  # the one bytes field
+
+
+@cache
+def _is_polled(profile: str) -> bool:
+    # One that is not known is refused where meters are made of it.
+    return profile in known_profiles() and load_profile(profile).protocol == "modbus"

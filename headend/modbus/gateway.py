@@ -10,6 +10,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse
 
 from headend.drivers import DecodeError
+from headend.modbus.address import GatewayAddress, parse_address
 from headend.modbus.sdm630 import FIRST_REGISTER, REGISTERS, Registers, decode
 from headend.registry import EndDevice
 
@@ -85,12 +86,18 @@ class Silence:
     outcome: str
 
 
-class GatewayLink:
-    """The connection to `place`, `host:port`. Nothing but programming errors is raised."""
+def address_of(device: EndDevice) -> GatewayAddress:
+    """Where a polled meter is reached; the registry has seen to it that it is somewhere."""
+    address = parse_address(device.address)
+    assert address is not None
+    return address
 
-    def __init__(self, place: str, *, timeout_s: float) -> None:
-        self.place = place
-        self._host, _, self._port = place.rpartition(":")
+
+class GatewayLink:
+    """The connection to the gateway at host:port. Nothing but programming errors is raised."""
+
+    def __init__(self, host: str, port: int, *, timeout_s: float) -> None:
+        self._host, self._port = host, port
         self._timeout_s = timeout_s
         self._client: AsyncModbusTcpClient | None = None
         #: Whose answer is being waited for.
@@ -110,7 +117,7 @@ class GatewayLink:
         for number, device in enumerate(devices):
             if over():
                 return
-            unit = int(device.address.rpartition("/")[2])
+            unit = address_of(device).unit
             client = self._client
             assert client is not None
             self.asking = device
@@ -147,7 +154,7 @@ class GatewayLink:
             return True
         self.close()
         client = AsyncModbusTcpClient(
-            self._host, port=int(self._port), timeout=self._timeout_s, retries=0, reconnect_delay=0
+            self._host, port=self._port, timeout=self._timeout_s, retries=0, reconnect_delay=0
         )
         if not await client.connect():
             client.close()

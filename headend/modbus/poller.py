@@ -18,7 +18,7 @@ from headend.log import logger
 from headend.metrics import Metrics
 from headend.modbus import store
 from headend.modbus.estimation import Known, RegisterBackwards, intervals_between
-from headend.modbus.gateway import NO_ANSWER, NOT_ASKED, Answer, GatewayLink, Refusal, Silence, Unusable
+from headend.modbus.gateway import NO_ANSWER, NOT_ASKED, Answer, GatewayLink, Refusal, Silence, Unusable, address_of
 from headend.modbus.sdm630 import ROLL_OVER_WH
 from headend.record import communication_states
 from headend.registry import EndDevice
@@ -90,14 +90,15 @@ class Poller:
         self._metrics = metrics
         self._on_rows = on_rows
         self._on_failure = on_failure
-        by_place: defaultdict[tuple[int, str], list[EndDevice]] = defaultdict(list)
+        by_place: defaultdict[tuple[int, str, int], list[EndDevice]] = defaultdict(list)
         for device in devices:
-            if device.driver.is_polled:
-                place = device.address.rpartition("/")[0]
-                by_place[device.driver.interval_length_s, place].append(device)
+            # One that was replaced is nowhere.
+            if device.driver.is_polled and device.address:
+                address = address_of(device)
+                by_place[device.driver.interval_length_s, address.host, address.port].append(device)
         self._gateways: defaultdict[int, list[_Gateway]] = defaultdict(list)
-        for (length_s, place), members in by_place.items():
-            link = GatewayLink(place, timeout_s=settings.poll_timeout_s)
+        for (length_s, host, port), members in by_place.items():
+            link = GatewayLink(host, port, timeout_s=settings.poll_timeout_s)
             self._gateways[length_s].append(_Gateway(link, members))
         self._rounds: dict[int, _Round] = {}
         # The boundary at this very instant counts.

@@ -5,6 +5,7 @@ import base64
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -32,7 +33,7 @@ from headend.errors import (
     ShipmentError,
 )
 from headend.migrate import connection_info, migrate
-from headend.registry import read_shipment
+from headend.registry import ShippedDevice, read_shipment, register
 from headend.service import HeadEnd
 from tests.headend.fleet import HEADER, START_S, Shipment, opened, serial
 from tests.headend.reader import Reader
@@ -177,6 +178,67 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
         "line 10: address 'COL0001': a meter of profile rl-dsp has a connection of its own",
     ):
         assert part in message
+
+
+WRONG_ADDRESSES = (
+    *("", "10.0.0.1:502", "10.0.0.1/1", "10.0.0.1:502/0", "10.0.0.1:502/248", "10.0.0.1:502/300", "10.0.0.1:502/x"),
+    *("10.0.0.1:0/1", "10.0.0.1:65536/1", "10.0.0.1:²/1", ":502/1", "::1:502/1", "[gw]:502/1", "gw:502/1 "),
+)
+
+
+def polled_lines(addresses: Sequence[str]) -> list[str]:
+    return [f"AMI{number},sdm630,UP{number},g,u,p,k,{address}" for number, address in enumerate(addresses)]
+
+
+def test_every_address_that_is_no_polled_meters_is_listed(tmp_path: Path) -> None:
+    file = tmp_path / "shipment.csv"
+    lines = polled_lines((*WRONG_ADDRESSES, "gw:502/1", "GW:502/01", "[::1]:502/1", "[0::1]:502/1", "gw:502/247"))
+    file.write_text("\n".join([",".join(HEADER), *lines]))
+    with pytest.raises(ShipmentError) as error:
+        read_shipment(file)
+    _, *said = str(error.value).splitlines()
+    assert [line.strip() for line in said] == [
+        *(
+            f"line {number}: address {address!r} is not host:port/unit with a port from 1 to 65535 and a unit from 1 to"
+            " 247"
+            for number, address in enumerate(WRONG_ADDRESSES, start=2)
+        ),
+        "line 17: unit 1 of gw:502 was already on line 16",
+        "line 19: unit 1 of [::1]:502 was already on line 18",
+    ]
+
+
+def test_a_wrong_address_ends_the_program_with_2(tmp_path: Path) -> None:
+    shipment = Shipment(tmp_path)
+    shipment.path.write_text("\n".join([",".join(HEADER), *polled_lines(["10.0.0.1:502"])]))
+    run = run_module(
+        AMILAB_HEADEND_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
+        AMILAB_HEADEND_GROUP="test",
+        AMILAB_HEADEND_SHIPMENT=str(shipment.path),
+        AMILAB_HEADEND_COMMAND_KEY=str(shipment.key_path),
+    )
+    assert run.returncode == 2
+    assert "line 2: address '10.0.0.1:502' is not host:port/unit" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+async def test_a_polled_meter_that_was_replaced_at_its_address_is_polled_no_more(
+    postgres: Postgres, schema: str
+) -> None:
+    await asyncio.to_thread(migrate, postgres.url(), schema)
+    info = connection_info(postgres.url(), schema)
+    async with await psycopg.AsyncConnection.connect(info, autocommit=True) as connection:
+        before = [ShippedDevice(f"OLD{n}", "sdm630", f"UP{n}", "g", f"gw:502/{n}") for n in (1, 2)]
+        await register(connection, before, now_s=START_S)
+        devices = await register(
+            connection, [ShippedDevice("NEW1", "sdm630", "UP1", "g", "gw:502/1")], now_s=START_S + 60
+        )
+        assert {device.serial: device.address for device in devices} == {
+            "OLD1": "", "OLD2": "gw:502/2", "NEW1": "gw:502/1"
+        }  # fmt: skip
+        await connection.execute("UPDATE end_device SET address = 'gw:502' WHERE serial = 'OLD2'")
+        with pytest.raises(ShipmentError, match=r"OLD2 \('gw:502'\)"):
+            await register(connection, before[:1], now_s=START_S + 120)
 
 
 @pytest.mark.parametrize(

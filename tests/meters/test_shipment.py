@@ -49,6 +49,36 @@ def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "h",
+        "h:502",
+        "h/1",
+        "h:502/",
+        ":502/1",
+        "h:0/1",
+        "h:65536/1",
+        "h:502/0",
+        "h:502/248",
+        "h:502/x",
+        "h:²/1",
+        "::1:502/1",
+    ],
+)
+def test_an_address_that_is_no_meters_is_refused(tmp_path: Path, address: str) -> None:
+    line = f"AMI1,sdm630,UP1,run1,,,{KEY},{address}"
+    with pytest.raises(ShipmentError, match=r"line 2: .*is not host:port/unit with a port from 1 to 65535"):
+        read_shipment(write(tmp_path / "shipment.csv", HEADER, line))
+
+
+def test_two_meters_at_one_unit_are_refused(tmp_path: Path) -> None:
+    lines = [f"AMI{number},sdm630,UP{number},run1,,,{KEY},{host}:502/1" for number, host in enumerate(("gw", "GW"))]
+    with pytest.raises(ShipmentError, match="line 3: unit 1 of gw:502 is already on line 2"):
+        read_shipment(write(tmp_path / "shipment.csv", HEADER, *lines))
+
+
+@pytest.mark.parametrize(
     ("lines", "message"),
     [((), "the header must be"), (("serial",), "the header must be"), ((HEADER,), "lists no meter")],
 )
