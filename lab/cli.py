@@ -25,6 +25,7 @@ from lab.progress import RunProgress
 from lab.refusal import failures_shown
 from lab.scenario import bundled_scenarios, load_scenario, parse_duration
 from lab.scenario_choices import with_choices
+from lab.secret_option import AT_FILE, BROKER_URL, DATABASE_URL, STORED, disclosed
 
 
 class HeadEndChoice(StrEnum):
@@ -104,11 +105,17 @@ def run(
     out: Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)] = Path("runs"),
     database_url: Annotated[
         str | None,
-        typer.Option(help="Store in this PostgreSQL, in a schema of the run's own, instead of an embedded one."),
+        typer.Option(
+            help=f"Store in this PostgreSQL, in a schema of the run's own, instead of an embedded one. {AT_FILE}",
+            envvar=DATABASE_URL,
+        ),
     ] = None,
     broker_url: Annotated[
         str | None,
-        typer.Option(help="Use this MQTT broker, mqtt://user:password@host:port, instead of an embedded one."),
+        typer.Option(
+            help=f"Use this MQTT broker, mqtt://user:password@host:port, instead of an embedded one. {AT_FILE}",
+            envvar=BROKER_URL,
+        ),
     ] = None,
     headend: Annotated[
         HeadEndChoice,
@@ -121,7 +128,8 @@ def run(
         str | None,
         typer.Option(
             help="Where your head-end keeps its readings: postgresql://…?query=… (default: the relation "
-            "stored_reading), a .csv or a .parquet file."
+            f"stored_reading), a .csv or a .parquet file. {AT_FILE}",
+            envvar=STORED,
         ),
     ] = None,
     lead: Annotated[
@@ -213,13 +221,20 @@ def _request(
             faults.append(f"--fleet: {error}")
     if out.exists() and not out.is_dir():
         faults.append(f"--out is {out}, which is a file; it must be a directory")
+    hint = "See `amilab run --help`."
+    try:
+        database_url = disclosed("--database-url", database_url)
+        broker_url = disclosed("--broker-url", broker_url)
+        stored = disclosed("--stored", stored)
+    except UserError as error:
+        faults += error.faults
+        hint = error.hint or hint
     try:
         known = [criterion.id for criterion in CRITERIA]
         scenario = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
     scenario = with_choices(scenario, feeder, fleet, meters)
-    hint = "See `amilab run --help`."
     external: ExternalHeadEnd | None = None
     if headend is HeadEndChoice.EXTERNAL:
         real_time = speed_factor == 1.0

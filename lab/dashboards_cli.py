@@ -11,6 +11,13 @@ from rich.console import Console
 
 from lab.errors import UserError
 from lab.refusal import refusals_shown
+from lab.secret_option import (
+    AT_FILE,
+    DASHBOARDS_DATABASE_URL,
+    GRAFANA_TOKEN,
+    HOUSEHOLDS_PASSWORD,
+    disclosed,
+)
 
 if TYPE_CHECKING:
     from dashboards.push import Mark
@@ -49,19 +56,19 @@ def build(
 def push(
     url: Annotated[str, typer.Option(help="Of the Grafana.", envvar="GRAFANA_URL")] = "http://127.0.0.1:3000",
     token: Annotated[
-        str | None, typer.Option(help="Of a service account with the role Admin.", envvar="GRAFANA_TOKEN")
+        str | None, typer.Option(help=f"Of a service account with the role Admin. {AT_FILE}", envvar=GRAFANA_TOKEN)
     ] = None,
     database_url: Annotated[
         str | None,
         typer.Option(
             help="Where Grafana finds the database: postgresql://amilab_dashboards:PASSWORD@host:port/database. "
-            "Without it the data sources are left as they are.",
-            envvar="AMILAB_DASHBOARDS_DATABASE_URL",
+            f"Without it the data sources are left as they are. {AT_FILE}",
+            envvar=DASHBOARDS_DATABASE_URL,
         ),
     ] = None,
     households_password: Annotated[
         str | None,
-        typer.Option(help="Of the role amilab_households, if another.", envvar="AMILAB_HOUSEHOLDS_PASSWORD"),
+        typer.Option(help=f"Of the role amilab_households, if another. {AT_FILE}", envvar=HOUSEHOLDS_PASSWORD),
     ] = None,
     renew_passwords: Annotated[
         bool, typer.Option("--renew-passwords", help="Send the passwords even where nothing else has changed.")
@@ -76,6 +83,9 @@ def push(
 
     console = Console(highlight=False, soft_wrap=True)
     with refusals_shown():
+        token = disclosed("--token", token)
+        database_url = disclosed("--database-url", database_url)
+        households_password = disclosed("--households-password", households_password)
         if not token:
             raise UserError(
                 "no token for Grafana was given",

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lab.errors import UserError
 from lab.refusal import refusals_shown
+from lab.secret_option import AT_FILE, DATABASE_URL, HEADEND_DATABASE_URL, disclosed
 
 if TYPE_CHECKING:
     import psycopg
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The head-end's database: see docs/database.md.", no_args_is_help=True)
 
 DatabaseUrl = Annotated[
-    str, typer.Option(help="postgresql://user:password@host:5432/database", envvar="AMILAB_HEADEND_DATABASE_URL")
+    str,
+    typer.Option(
+        help=f"postgresql://user:password@host:5432/database. {AT_FILE}", envvar=[HEADEND_DATABASE_URL, DATABASE_URL]
+    ),
 ]
 SchemaName = Annotated[str, typer.Option(help="The head-end's schema.", envvar="AMILAB_HEADEND_DATABASE_SCHEMA")]
 _LEAST_DAYS = 42  # as HeadEndSettings.retention_days
@@ -33,11 +37,13 @@ def status(database_url: DatabaseUrl, schema: SchemaName = "headend") -> None:
     from headend.features import look, size
     from headend.migrate import describe
 
-    with refusals_shown(), _opened(database_url, schema) as connection:
-        found, taken = look(connection), size(connection)
-        version = connection.info.parameter_status("server_version") or "?"
+    with refusals_shown():
+        url = _url(database_url)
+        with _opened(url, schema) as connection:
+            found, taken = look(connection), size(connection)
+            version = connection.info.parameter_status("server_version") or "?"
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"schema {schema} of {describe(database_url)}: PostgreSQL {version.split()[0]}", markup=False)
+    console.print(f"schema {schema} of {describe(url)}: PostgreSQL {version.split()[0]}", markup=False)
     console.print(f"interval_reading takes {taken} with its indexes")
     table = Table.grid(padding=(0, 2))
     for feature in found:
@@ -63,7 +69,7 @@ def maintain(
     from headend.features import retention_days as policy_days
     from headend.timescale import drop_older
 
-    with refusals_shown(), _opened(database_url, schema) as connection:
+    with refusals_shown(), _opened(_url(database_url), schema) as connection:
         console = Console(highlight=False, soft_wrap=True)
         by_policy = policy_days(connection)
         if by_policy is not None:
@@ -81,13 +87,20 @@ def maintain(
     )
 
 
+def _url(given: str) -> str:
+    """Raises UserError."""
+    from lab.services.external import check_database_url_shape
+
+    url = disclosed("--database-url", given) or ""
+    check_database_url_shape(url)
+    return url
+
+
 @contextmanager
 def _opened(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
     from headend.errors import DatabaseError
     from headend.migrate import open_schema
-    from lab.services.external import check_database_url_shape
 
-    check_database_url_shape(database_url)
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
         raise UserError(f"--schema is {schema!r}", "Small letters, digits and '_', as the head-end has it.")
     try:

@@ -19,6 +19,7 @@ from lab.progress import RunProgress
 from lab.refusal import failures_shown, refusals_shown
 from lab.scenario import load_scenario, parse_duration
 from lab.scenario_choices import with_choices
+from lab.secret_option import BROKER_URL, DATABASE_URL, disclosed
 
 DEFAULT_PORT = 8790
 DEFAULT_HISTORY = "5h"
@@ -59,8 +60,8 @@ def up(
     fleet: Annotated[str | None, typer.Option(help="Instead of the scenario's, as for `amilab run`.")] = None,
     meters: Annotated[int | None, typer.Option(help="Meter only so many usage points.", min=1)] = None,
     out: Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)] = RUNS,
-    database_url: Annotated[str | None, typer.Option(help="As for `amilab run`.")] = None,
-    broker_url: Annotated[str | None, typer.Option(help="As for `amilab run`.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="As for `amilab run`.", envvar=DATABASE_URL)] = None,
+    broker_url: Annotated[str | None, typer.Option(help="As for `amilab run`.", envvar=BROKER_URL)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the meters' memory.")] = False,
 ) -> None:
     """Keep a lab running, with a page to look at it, disturb it and train on it.
@@ -126,12 +127,19 @@ def _set_up(
             faults.append(f"--fleet: {error}")
     if out.exists() and not out.is_dir():
         faults.append(f"--out is {out}, which is a file; it must be a directory")
+    hint = "See `amilab up --help`."
+    try:
+        database_url = disclosed("--database-url", database_url)
+        broker_url = disclosed("--broker-url", broker_url)
+    except UserError as error:
+        faults += error.faults
+        hint = error.hint or hint
     try:
         loaded = load_scenario(name, seed=seed, known_criteria=[criterion.id for criterion in CRITERIA])
     except UserError as error:
         raise UserError([*faults, *error.faults], error.hint) from error
     if faults:
-        raise UserError(faults, "See `amilab up --help`.")
+        raise UserError(faults, hint)
     from lab.live.server import PageServer, listen
     from lab.live.session import Session
     from lab.run_request import RunRequest

@@ -15,6 +15,7 @@ from lab.errors import UserError
 from lab.fleet_presets import PRESETS, parse_preset
 from lab.interruption import until_interrupted
 from lab.refusal import failures_shown
+from lab.secret_option import BROKER_URL, DATABASE_URL, disclosed
 
 MOST_WORKERS = 256
 FIND_KNEE = "find-knee"
@@ -52,8 +53,8 @@ def loadtest(
     web: Annotated[bool, typer.Option("--web", help="Show Locust's own web page meanwhile.")] = False,
     web_port: Annotated[int, typer.Option(help="Where, on 127.0.0.1.", min=1, max=65_535)] = WEB_PORT,
     out: Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)] = Path("runs"),
-    database_url: Annotated[str | None, typer.Option(help="A PostgreSQL instead of an embedded one.")] = None,
-    broker_url: Annotated[str | None, typer.Option(help="An MQTT broker instead of an embedded one.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="As for `amilab run`.", envvar=DATABASE_URL)] = None,
+    broker_url: Annotated[str | None, typer.Option(help="As for `amilab run`.", envvar=BROKER_URL)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database.")] = False,
     compose: Annotated[
         bool, typer.Option("--compose", help="Run in the containers of compose/, Locust's master and workers too.")
@@ -109,6 +110,8 @@ def _work(
             hints.extend([error.hint] if error.hint else [])
             return None
 
+    database_url = tried(lambda: disclosed("--database-url", database_url))
+    broker_url = tried(lambda: disclosed("--broker-url", broker_url))
     settings: LoadTest | None = tried(lambda: load_settings(file))
     scenario: Scenario | None = tried(lambda: load_scenario(scenario_name))
     if fleet is not None:

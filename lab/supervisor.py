@@ -22,11 +22,13 @@ from typing import Any, NoReturn
 
 from lab.errors import PartFailed
 from lab.reaper import MARK_VARIABLE, ProcessId, Reaper, all_processes, descendants, is_alive, send_signal, status_of
+from lab.secret_option import VARIABLES
 
 LOG_TAIL_LINES = 20
 _TREE_GONE_S = 10.0
 _POLL_S = 0.005
 _READY_POLL_S = 0.02
+_FOR_OTHERS = frozenset({"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Identity:
 class ProcessSpec:
     """How a process is started and stopped.
 
-    `environment` is added to the lab's own. `stop_signals` are sent one after the other, `grace_s` apart; SIGKILL
+    `environment` is added to what it inherits. `stop_signals` are sent one after the other, `grace_s` apart; SIGKILL
     follows by itself. `quit_first`: the reaper sends SIGQUIT before SIGKILL (PostgreSQL then ends its own backends).
     """
 
@@ -190,7 +192,7 @@ class Supervisor:
         raise await self._failures.get()
 
     def _spawn(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **spec.environment, MARK_VARIABLE: self._reaper.mark}
+        environment = {**inherited(spec.identity), **spec.environment, MARK_VARIABLE: self._reaper.mark}
         with self.log_path(spec.name).open("ab") as log:
             try:
                 return subprocess.Popen(
@@ -226,6 +228,17 @@ class Supervisor:
         if not running.expected:
             self._failures.put_nowait(PartFailed(name, returncode, self.log_tail(name)))
         running.ended.set_result(returncode)
+
+
+def inherited(identity: Identity | None) -> dict[str, str]:
+    """What a process gets of the lab's environment.
+
+    Nobody gets addresses with passwords that were given to the lab itself, and another user nothing but what programs
+    need to run: each process of that user can read it.
+    """
+    if identity is not None:
+        return {name: value for name, value in os.environ.items() if name in _FOR_OTHERS}
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
 
 
 def _kill_rest(leader: ProcessId, below: set[ProcessId]) -> None:

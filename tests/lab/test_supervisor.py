@@ -19,7 +19,7 @@ import pytest
 
 from lab.errors import EXIT_PART_FAILED, PartFailed
 from lab.reaper import Estate, ProcessId, Reaper, carries_mark, is_alive, status_of
-from lab.supervisor import ProcessSpec, Supervisor
+from lab.supervisor import Identity, ProcessSpec, Supervisor
 
 DEADLINE_S = 30
 
@@ -344,3 +344,20 @@ def test_a_lab_leaves_nothing_behind(tmp_path, end):
             socket.create_connection(("127.0.0.1", port), timeout=5)
     lab.stdin.close()
     lab.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "other_user", [False, pytest.param(True, marks=pytest.mark.skipif(os.geteuid() != 0, reason="root"))]
+)
+async def test_addresses_that_the_lab_was_given_are_not_handed_on(supervisor, monkeypatch, other_user):
+    monkeypatch.setenv("AMILAB_DATABASE_URL", "postgresql://me:secret@db/lab")
+    monkeypatch.setenv("GRAFANA_TOKEN", "secret")
+    monkeypatch.setenv("SOMETHING_ELSE", "shown")
+    nobody = Identity(65534, 65534) if other_user else None
+    program = ["/usr/bin/env"]
+    await supervisor.run(ProcessSpec("part", program, environment={"GIVEN": "yes"}, identity=nobody))
+    seen = dict(line.partition("=")[::2] for line in supervisor.log_tail("part", 10_000))
+    assert "secret" not in " ".join(seen.values())
+    assert seen["GIVEN"] == "yes"
+    assert ("SOMETHING_ELSE" in seen) is not other_user
+    assert "PATH" in seen
