@@ -61,7 +61,7 @@ class Database:
         """Commit `work` in one transaction, however long the database is away, and return its result.
 
         `work` may be run again after a commit whose answer was lost, so it must be idempotent. Errors that another try
-        cannot cure (bad SQL, violated constraints) are raised.
+        cannot cure are raised: bad SQL, and data that the database refuses (`refuses_data`).
         """
         async with self._lock:
             delay_s = self._settings.database_retry_first_s
@@ -73,6 +73,8 @@ class Database:
                     async with self._connection.transaction():
                         result = await work(self._connection)
                 except _PASSING as error:
+                    if refuses_data(error):
+                        raise
                     if not failed:
                         logger().error(_ADVICE.get(error.sqlstate or "", _LOST), error=" ".join(str(error).split()))
                     failed = True
@@ -103,6 +105,18 @@ class Database:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+
+def refuses_data(error: Exception) -> bool:
+    """Whether a database that is there does not take what it was given, and will not take it at another try either.
+
+    By the class of SQLSTATE: 22 data exception, 23 a constraint, 54 a limit of the server (a row too large for an
+    index, say), which psycopg counts among the troubles of the connection. Some data do not even get on the way.
+    """
+    if isinstance(error, psycopg.Error):
+        state = error.sqlstate
+        return isinstance(error, psycopg.DataError | psycopg.IntegrityError) or (state or "")[:2] == "54"
+    return isinstance(error, UnicodeEncodeError)
 
 
 # A read-only server is one that has just become, or not yet ceased to be, a standby.

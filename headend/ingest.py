@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from headend import writer
 from headend.clock import Clock
-from headend.database import Connection, Database
+from headend.commit import commit
+from headend.database import Database
 from headend.drivers import DecodeError
 from headend.metrics import LatencyHistogram, Metrics
 from headend.mqtt import MqttLink
@@ -41,6 +42,11 @@ class _Pending:
 
     def __bool__(self) -> bool:
         return bool(self.messages or self.batch)
+
+    @property
+    def size(self) -> int:
+        """Messages, or rows if these are more: one message may come to many."""
+        return max(self.messages, self.batch.size)
 
 
 class Ingest:
@@ -142,10 +148,10 @@ class Ingest:
         self._chunk_messages = 0
         self._idle.clear()
         self._wake.set()
-        if pending.fences or pending.messages >= self._settings.batch_max_rows:
+        if pending.fences or pending.size >= self._settings.batch_max_rows:
             self._hurry.set()
         if (
-            pending.messages >= self._settings.pending_max_messages
+            pending.size >= self._settings.pending_max_messages
             or pending.size_bytes >= self._settings.pending_max_bytes
         ):
             self._throttled = True
@@ -207,7 +213,8 @@ class Ingest:
         while True:
             seen = self._open.messages
             left_s = deadline_s - loop.time()
-            if self._urgent or self._open.fences or seen >= self._settings.batch_max_rows or left_s <= 0:
+            full = self._open.size >= self._settings.batch_max_rows
+            if self._urgent or self._open.fences or full or left_s <= 0:
                 return
             self._hurry.clear()
             try:
@@ -222,11 +229,7 @@ class Ingest:
         self._metrics.pending.set(pending.messages)
         written = writer.Written(0, 0, 0)
         if pending.batch:
-
-            async def work(connection: Connection) -> writer.Written:
-                return await writer.write(connection, pending.batch, committed_s=self._clock.now())
-
-            written = await self._database.run(work)
+            written = await commit(self._database, pending.batch, self._clock)
             if pending.batch.interruptions:
                 self._outages.reported(self._clock.now())
         for link, packet_ids in pending.owed.items():
@@ -264,6 +267,12 @@ class Ingest:
         metrics.pending.set(self._open.messages)
         for reason, count in pending.dead.items():
             metrics.dead_letters.labels(reason).inc(count)
+        for (_, reason, _), dropped in pending.batch.dropped.items():
+            metrics.dropped.labels(reason).inc(dropped.copies)
+        if written.too_many:
+            metrics.dropped.labels("too_many_revisions").inc(written.too_many)
+        if written.refused:
+            metrics.dead_letters.labels("refused_by_database").inc(written.refused)
 
     def _bury(self, topic: str, payload: bytes, error: DecodeError, now_s: float) -> None:
         limit = self._settings.payload_max_bytes

@@ -4,81 +4,25 @@ An identical row is nothing new, whatever its revision: at-least-once delivery r
 for a stored interval becomes its next revision.
 """
 
-import uuid
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from headend import side_rows
+from headend.batch import RECOVERED, REPORTED, ROW_HEAD, ROW_WIDTH, Batch
 from headend.database import Connection
 from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
 
-# A row of `Batch.counters`: these five, then READING_COUNTERS.
-_ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
-_ROW_WIDTH = len(_ROW_HEAD) + len(READING_COUNTERS)
-REPORTED, RECOVERED = 0, 1
+__all__ = ["RECOVERED", "REPORTED", "Batch", "Written", "clear", "copy_buffer", "prepare", "write"]
+
+MOST_REVISIONS = 32
+"""Of one interval, after its first value. What a meter says of it beyond is only counted, until it repeats itself."""
 
 # Epoch of PostgreSQL's binary timestamps, 2000-01-01, as Unix µs.
 _POSTGRES_EPOCH_US = 946_684_800_000_000
-
-
-@dataclass(slots=True)
-class Batch:
-    """What was received and is not yet committed. Hot values lie flat: no object per reading."""
-
-    # Quoted: array takes no subscript at run time before Python 3.12.
-    counters: "array[int]" = field(default_factory=lambda: array("q"))
-    voltages: "array[float]" = field(default_factory=lambda: array("d"))
-    has_absent: bool = False
-    others: list[tuple[int, float, int, str, float, float]] = field(default_factory=list)
-    events: list[tuple[int, int, str, float, str, float]] = field(default_factory=list)
-    states: dict[int, tuple[int, bool, int | None, float | None, float]] = field(default_factory=dict)
-    communications: dict[tuple[int, float], bool] = field(default_factory=dict)
-    collectors: dict[tuple[str, str], tuple[bool, int | None, int | None, float | None, float]] = field(
-        default_factory=dict
-    )
-    collector_supplies: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
-    dead_letters: list[tuple[uuid.UUID, float, str, bytes, str, str]] = field(default_factory=list)
-    interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
-    gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
-    finished_commands: list[tuple[str, str, str | None, float]] = field(default_factory=list)
-
-    def add_reading(
-        self,
-        meter_id: int,
-        start_s: int,
-        length_s: int,
-        received_us: int,
-        origin: int,
-        counters: tuple[int, ...],
-        voltages: tuple[float, ...],
-    ) -> None:
-        """Append one row; `counters` and `voltages` are decoded, so they fit."""
-        self.counters.extend((meter_id, start_s, length_s, received_us, origin, *counters))
-        self.voltages.extend(voltages)
-
-    @property
-    def rows(self) -> int:
-        """Interval rows."""
-        return len(self.counters) // _ROW_WIDTH
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.counters
-            or self.others
-            or self.events
-            or self.states
-            or self.communications
-            or self.collectors
-            or self.collector_supplies
-            or self.dead_letters
-            or self.interruptions
-            or self.gaps
-            or self.finished_commands
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +32,13 @@ class Written:
     inserted: int
     revisions: int
     duplicates: int
+    too_many: int = 0
+    """Further values of intervals that have MOST_REVISIONS."""
+    refused: int = 0
+    """Rows that the database does not take (headend/commit.py)."""
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 _STAGE_TYPES = (
@@ -105,22 +56,25 @@ _KEY = ("meter_id", "interval_start", "interval_length_s")
 _CORRECTIONS = ("import_correction_wh", "export_correction_wh")
 """Of a revision: its difference to the value that was current before (migration 0006)."""
 
+_REVISION_TYPES = {"revision": "integer", **dict.fromkeys(_CORRECTIONS, "bigint")}
 CREATE_STAGE = (
     "CREATE TEMPORARY TABLE stage_reading ("
     + ", ".join(f"{name} {sql_type} NOT NULL" for name, _, sql_type in _STAGE_TYPES)
+    + ") ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE stage_revision (LIKE stage_reading, "
+    + ", ".join(f"{name} {sql_type}" for name, sql_type in _REVISION_TYPES.items())
     + ") ON COMMIT DELETE ROWS"
 )
 _COPY = f"COPY stage_reading ({', '.join(name for name, _, _ in _STAGE_TYPES)}) FROM STDIN (FORMAT binary)"
 
 
-def _value_sql(name: str, *, nullable: bool) -> str:
+def _value_sql(name: str, *, nullable: bool, staged: str = "s") -> str:
     """The staged value as interval_reading has it; sentinels are looked for only in a batch that has some."""
     if not nullable:
-        value = f"s.{name}"
+        value = f"{staged}.{name}"
     elif name in READING_COUNTERS:
-        value = f"nullif(s.{name}, {ABSENT})"
+        value = f"nullif({staged}.{name}, {ABSENT})"
     else:
-        value = f"nullif(s.{name}, 'NaN')"
+        value = f"nullif({staged}.{name}, 'NaN')"
     return f"{value}::integer" if name == "status" else value
 
 
@@ -153,43 +107,46 @@ def _same_key(staged: str) -> str:
 
 _SAME_VALUES = (
     f"({', '.join(f'r.{name}' for name in _VALUES)}) IS NOT DISTINCT FROM"
-    f" ({', '.join(_value_sql(name, nullable=True) for name in _VALUES)})"
+    f" ({', '.join(_value_sql(name, nullable=True, staged='d') for name in _VALUES)})"
 )
 _KEY_LIST = ", ".join(_KEY)
 
 
 def _correction(name: str) -> str:
     value = f"coalesce(nullif(d.{name}, {ABSENT}), 0)"
-    stored = f"SELECT r.{name} FROM interval_reading r WHERE {_same_key('d')} ORDER BY r.revision DESC LIMIT 1"
-    before = f"lag({value}, 1, coalesce(({stored}), 0)) OVER (PARTITION BY {_KEY_LIST} ORDER BY n)"
-    return f"{value} - {before} AS {name.replace('_wh', '_correction_wh')}"
+    return f"{value} - lag({value}, 1, coalesce(k.{name}, 0)) OVER (PARTITION BY {_key_of('d')} ORDER BY d.n)"
 
 
-# Of several equal new values of one key the first counts; the rest are numbered in the order of arrival.
-_NEW_VALUES = (
-    f"(SELECT d.*, (SELECT max(r.revision) FROM interval_reading r WHERE {_same_key('d')})"
-    f" + row_number() OVER (PARTITION BY {_KEY_LIST} ORDER BY n) AS next_revision,"
+def _key_of(row: str) -> str:
+    return ", ".join(f"{row}.{name}" for name in _KEY)
+
+
+# New values of known intervals, numbered in the order of arrival; of several equal ones the first counts. They are
+# collected before any is inserted: a statement that looks for what it has just written itself visits all of that anew
+# for each row.
+_STAGE_REVISIONS = (
+    f"WITH d AS MATERIALIZED (SELECT DISTINCT ON ({_KEY_LIST}, {', '.join(_VALUES)}) * FROM stage_reading"
+    f" ORDER BY {_KEY_LIST}, {', '.join(_VALUES)}, n),"
+    f" k AS MATERIALIZED (SELECT {_key_of('w')}, r.* FROM (SELECT DISTINCT {_KEY_LIST} FROM d) w"
+    " CROSS JOIN LATERAL (SELECT r.revision, r.import_wh, r.export_wh FROM interval_reading r"
+    f" WHERE {_same_key('w')} ORDER BY r.revision DESC LIMIT 1) r)"
+    " INSERT INTO stage_revision SELECT d.*,"
+    f" k.revision + row_number() OVER (PARTITION BY {_key_of('d')} ORDER BY d.n),"
     f" {_correction('import_wh')}, {_correction('export_wh')}"
-    f" FROM (SELECT DISTINCT ON ({_KEY_LIST}, {', '.join(_VALUES)}) s.* FROM stage_reading s"
-    f" WHERE NOT EXISTS (SELECT FROM interval_reading r WHERE {_same_key('s')} AND {_SAME_VALUES})"
-    f" ORDER BY {_KEY_LIST}, {', '.join(_VALUES)}, n) d)"
+    f" FROM d JOIN k USING ({_KEY_LIST})"
+    f" WHERE NOT EXISTS (SELECT FROM interval_reading r WHERE {_same_key('d')} AND {_SAME_VALUES})"
 )
-_INSERT_REVISIONS = _insert_sql(_NEW_VALUES, "s.next_revision", "2", nullable=True, corrects=True)
-
-
-# A batch may hold gasp and restore of one loss, and either more than once. What says nothing new is not pending.
-_LATEST = {
-    "up_at": "greatest(i.up_at, excluded.up_at)",
-    "gasp_received_at": "least(i.gasp_received_at, excluded.gasp_received_at)",
-    "restore_received_at": "least(i.restore_received_at, excluded.restore_received_at)",
-}
-_INSERT_INTERRUPTIONS = (
-    f"INSERT INTO interruption AS i (meter_id, down_at, {', '.join(_LATEST)})"
-    " SELECT m, to_timestamp(d), to_timestamp(max(u)), to_timestamp(min(g)), to_timestamp(min(r))"
-    " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::float8[], %s::float8[]) AS e (m, d, u, g, r)"
-    " GROUP BY m, d ON CONFLICT (meter_id, down_at) DO UPDATE SET pending = true, "
-    + ", ".join(f"{name} = {latest}" for name, latest in _LATEST.items())
-    + f" WHERE ({', '.join(f'i.{name}' for name in _LATEST)}) IS DISTINCT FROM ({', '.join(_LATEST.values())})"
+_INSERT_REVISIONS = _insert_sql(
+    f"(SELECT * FROM stage_revision WHERE revision <= {MOST_REVISIONS} ORDER BY n)",
+    "s.revision",
+    "2",
+    nullable=True,
+    corrects=True,
+)
+_FIND_TOO_MANY = (
+    "SELECT e.serial, e.device_group, min(to_char(s.interval_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),"
+    " count(*) FROM stage_revision s JOIN end_device e ON e.id = s.meter_id"
+    f" WHERE s.revision > {MOST_REVISIONS} GROUP BY e.serial, e.device_group"
 )
 
 
@@ -208,7 +165,7 @@ _COPY_TRAILER = b"\xff\xff"
 
 def copy_buffer(counters: "array[int]", voltages: "array[float]") -> bytes:
     """The whole binary COPY stream of a batch's rows."""
-    values: NDArray[np.int64] = np.frombuffer(counters, dtype=np.int64).reshape(-1, _ROW_WIDTH)
+    values: NDArray[np.int64] = np.frombuffer(counters, dtype=np.int64).reshape(-1, ROW_WIDTH)
     volts: NDArray[np.float64] = np.frombuffer(voltages, dtype=np.float64).reshape(-1, len(READING_VOLTAGES))
     rows = np.empty(len(values), dtype=_COPY_DTYPE)
     rows["fields"] = len(_STAGE_TYPES)
@@ -220,7 +177,7 @@ def copy_buffer(counters: "array[int]", voltages: "array[float]") -> bytes:
     rows["interval_length_s"] = values[:, 2]
     rows["received_at"] = values[:, 3] - _POSTGRES_EPOCH_US
     rows["origin"] = values[:, 4]
-    for column, name in enumerate(READING_COUNTERS, start=len(_ROW_HEAD)):
+    for column, name in enumerate(READING_COUNTERS, start=len(ROW_HEAD)):
         rows[name] = values[:, column]
     for column, name in enumerate(READING_VOLTAGES):
         rows[name] = volts[:, column]
@@ -232,86 +189,15 @@ async def prepare(connection: Connection) -> None:
     await connection.execute(CREATE_STAGE)
 
 
+async def clear(connection: Connection) -> None:
+    """Between two batches of one transaction."""
+    await connection.execute("TRUNCATE stage_reading, stage_revision")
+
+
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> Written:
     """Write a batch inside the caller's transaction; `committed_s`: the head-end's clock. Idempotent."""
     written = await _write_readings(connection, batch, committed_s) if batch.counters else Written(0, 0, 0)
-    if batch.others:
-        await connection.execute(
-            "INSERT INTO other_reading (meter_id, interval_start, interval_length_s, reading_type, value, received_at)"
-            " SELECT m, to_timestamp(s), l, t, v, to_timestamp(r)"
-            " FROM unnest(%s::int[], %s::float8[], %s::int[], %s::text[], %s::float8[], %s::float8[])"
-            " AS o (m, s, l, t, v, r) ON CONFLICT DO NOTHING",
-            _columns(batch.others),
-        )
-    if batch.events:
-        await connection.execute(
-            "INSERT INTO end_device_event (meter_id, sequence, code, device_time, detail, received_at, committed_at)"
-            " SELECT m, n, c, to_timestamp(t), d::jsonb, to_timestamp(r), to_timestamp(%s)"
-            " FROM unnest(%s::int[], %s::int8[], %s::text[], %s::float8[], %s::text[], %s::float8[])"
-            " AS e (m, n, c, t, d, r) ON CONFLICT DO NOTHING",
-            [committed_s, *_columns(batch.events)],
-        )
-    if batch.interruptions:
-        await connection.execute(_INSERT_INTERRUPTIONS, _columns(batch.interruptions))
-    if batch.states:
-        await connection.execute(
-            "INSERT INTO device_state (meter_id, online, boot, device_time, received_at)"
-            " SELECT m, o, b, to_timestamp(t), to_timestamp(r)"
-            " FROM unnest(%s::int[], %s::bool[], %s::int[], %s::float8[], %s::float8[]) AS s (m, o, b, t, r)"
-            " ON CONFLICT (meter_id) DO UPDATE SET online = excluded.online,"
-            " boot = coalesce(excluded.boot, device_state.boot),"
-            " device_time = coalesce(excluded.device_time, device_state.device_time),"
-            " received_at = excluded.received_at",
-            _columns(list(batch.states.values())),
-        )
-    if batch.communications:
-        await connection.execute(
-            "INSERT INTO device_communication (meter_id, at, online) SELECT m, to_timestamp(a), o"
-            " FROM unnest(%s::int[], %s::float8[], %s::bool[]) AS c (m, a, o)"
-            " ON CONFLICT (meter_id, at) DO UPDATE SET online = excluded.online",
-            _columns([(*key, online) for key, online in batch.communications.items()]),
-        )
-    if batch.collectors:
-        await connection.execute(
-            "INSERT INTO collector AS k (device_group, edge_node, online, bdseq, meters, born_at, changed_at)"
-            " SELECT g, e, o, b, m, to_timestamp(t), to_timestamp(c)"
-            " FROM unnest(%s::text[], %s::text[], %s::bool[], %s::int8[], %s::int[], %s::float8[], %s::float8[])"
-            " AS c (g, e, o, b, m, t, c) ON CONFLICT (device_group, edge_node) DO UPDATE SET online = excluded.online,"
-            " bdseq = coalesce(excluded.bdseq, k.bdseq), meters = coalesce(excluded.meters, k.meters),"
-            " born_at = coalesce(excluded.born_at, k.born_at), changed_at = excluded.changed_at",
-            _columns([(*key, *row) for key, row in batch.collectors.items()]),
-        )
-    if batch.collector_supplies:
-        # Said in the session whose birth is there, in this batch or before.
-        await connection.execute(
-            "UPDATE collector AS k SET mains = m, mains_since = to_timestamp(s)"
-            " FROM unnest(%s::text[], %s::text[], %s::bool[], %s::float8[]) AS c (g, e, m, s)"
-            " WHERE k.device_group = g AND k.edge_node = e AND k.mains IS DISTINCT FROM m",
-            _columns([(*key, *row) for key, row in batch.collector_supplies.items()]),
-        )
-    if batch.dead_letters:
-        await connection.execute(
-            "INSERT INTO dead_letter (id, received_at, topic, payload, reason, detail)"
-            " SELECT i, to_timestamp(r), t, p, w, d"
-            " FROM unnest(%s::uuid[], %s::float8[], %s::text[], %s::bytea[], %s::text[], %s::text[])"
-            " AS l (i, r, t, p, w, d) ON CONFLICT DO NOTHING",
-            _columns(batch.dead_letters),
-        )
-    if batch.gaps:
-        await connection.execute(
-            "INSERT INTO interval_gap (meter_id, interval_start, interval_length_s, reason, command_id, noted_at)"
-            " SELECT m, to_timestamp(s), l, w, c, to_timestamp(n)"
-            " FROM unnest(%s::int[], %s::float8[], %s::int[], %s::text[], %s::text[], %s::float8[])"
-            " AS g (m, s, l, w, c, n) ON CONFLICT DO NOTHING",
-            _columns(batch.gaps),
-        )
-    if batch.finished_commands:
-        await connection.execute(
-            "UPDATE command SET status = f.status, reason = f.reason, finished_at = to_timestamp(f.at)"
-            " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::float8[]) AS f (id, status, reason, at)"
-            " WHERE command.id = f.id",
-            _columns(batch.finished_commands),
-        )
+    await side_rows.write(connection, batch, committed_s=committed_s)
     return written
 
 
@@ -324,18 +210,34 @@ async def _write_readings(connection: Connection, batch: Batch, committed_s: flo
         return Written(inserted, 0, 0)
     # Two writers must not take the same revision number. First rows need no lock: their key guards them.
     await cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('amilab-revision:' || current_schema, 0))")
-    starts_s = np.frombuffer(batch.counters, dtype=np.int64)[1::_ROW_WIDTH]
+    starts_s = np.frombuffer(batch.counters, dtype=np.int64)[1::ROW_WIDTH]
     bounds = {"first": int(starts_s.min()), "last": int(starts_s.max())}
     # Not prepared: a plan that is kept knows no bounds.
-    await cursor.execute(_INSERT_REVISIONS, {"committed": committed_s, **bounds}, prepare=False)
-    revisions = cursor.rowcount
-    return Written(inserted, revisions, batch.rows - inserted - revisions)
+    await cursor.execute(_STAGE_REVISIONS, bounds, prepare=False)
+    new = cursor.rowcount
+    revisions = 0
+    if new:
+        await cursor.execute(_INSERT_REVISIONS, {"committed": committed_s})
+        revisions = cursor.rowcount
+    if new > revisions:
+        await _tell_too_many(cursor, committed_s)
+    return Written(inserted, revisions, batch.rows - inserted - new, new - revisions)
+
+
+async def _tell_too_many(cursor: psycopg.AsyncCursor[tuple[object, ...]], committed_s: float) -> None:
+    told = Batch()
+    for serial, group, start, count in await (await cursor.execute(_FIND_TOO_MANY)).fetchall():
+        told.drop(
+            f"interval/{group}/{serial}",
+            "too_many_revisions",
+            committed_s,
+            b"",
+            f"more than {MOST_REVISIONS} revisions of one interval, that of {start} UTC for one",
+            copies=int(str(count)),
+        )
+    await side_rows.write(cursor.connection, told, committed_s=committed_s)
 
 
 async def _stage(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
     async with cursor.copy(_COPY) as copy:
         await copy.write(copy_buffer(batch.counters, batch.voltages))
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -62,8 +62,10 @@ class SetUp:
 
     async def _open_store(self, stack: AsyncExitStack) -> Database | ExternalStore:
         if self.request.external is not None:
-            assert self.externals.stored is not None, "looked at with the other things of the user's"
-            return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {self.externals.stored.version}")
+            version, notice = await self.request.external.stored.check()
+            if notice is not None:
+                self.progress.notice(notice)
+            return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {version}")
         store = await stack.enter_async_context(
             self.stage.open_store(schema=f"amilab_{self.group.lower()}", keep=self.request.keep)
         )

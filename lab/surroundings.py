@@ -14,7 +14,6 @@ from psycopg import sql
 
 from dashboards.roles import create_roles, show_schema
 from lab.commissioning import Commissioned
-from lab.database_session import session
 from lab.errors import UserError
 from lab.keyring import Keyring
 from lab.services.broker import Certificates, EmbeddedBroker, keyring_below
@@ -30,7 +29,6 @@ from lab.services.broker_config import (
 )
 from lab.services.external import ExternalBroker, ExternalDatabase, check_broker_url, check_database_url
 from lab.services.postgres import EmbeddedPostgres
-from lab.stored_source import LookedAt, StoredSource
 from lab.supervisor import Supervisor
 
 SCHEMA = "amilab"
@@ -69,14 +67,10 @@ class Externals:
 
     database: ExternalDatabase | None
     broker: ExternalBroker | None
-    stored: LookedAt | None = None
-    """Where somebody else's head-end stores."""
 
 
-async def check_externals(
-    database_url: str | None, broker_url: str | None, stored: StoredSource | None = None
-) -> Externals:
-    """Look at all of them before anything is started. Raises UserError with the faults of all."""
+async def check_externals(database_url: str | None, broker_url: str | None) -> Externals:
+    """Look at both before anything is started. Raises UserError with the faults of both."""
 
     async def nothing() -> None:
         return None
@@ -84,7 +78,6 @@ async def check_externals(
     found = await asyncio.gather(
         nothing() if database_url is None else check_database_url(database_url),
         nothing() if broker_url is None else check_broker_url(broker_url),
-        nothing() if stored is None else stored.check(),
         return_exceptions=True,
     )
     refusals = [one for one in found if isinstance(one, UserError)]
@@ -93,14 +86,12 @@ async def check_externals(
             [fault for refusal in refusals for fault in refusal.faults],
             "\n".join(dict.fromkeys(refusal.hint for refusal in refusals if refusal.hint)),
         )
-    database, broker, looked_at = found
+    database, broker = found
     if isinstance(database, BaseException):
         raise database
     if isinstance(broker, BaseException):
         raise broker
-    if isinstance(looked_at, BaseException):
-        raise looked_at
-    return Externals(database, broker, looked_at)
+    return Externals(database, broker)
 
 
 @asynccontextmanager
@@ -186,7 +177,7 @@ def make_roles(store: Database) -> None:
 
     :raises psycopg.OperationalError: the database is away.
     """
-    with psycopg.connect(session(store.url), autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
         create_roles(connection, password=secrets.token_hex(16), households_password=secrets.token_hex(16))
 
 
@@ -195,16 +186,14 @@ def show_run(store: Database) -> None:
 
     :raises psycopg.OperationalError: the database is away.
     """
-    with psycopg.connect(session(store.url), autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
         show_schema(connection, store.schema)
 
 
 async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:
     """Drop it, or `tell` why that could not be done."""
     try:
-        async with await psycopg.AsyncConnection.connect(
-            session(url), autocommit=True, connect_timeout=5
-        ) as connection:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as connection:
             await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
     except psycopg.OperationalError:
         tell(f"the database is away, so the schema {schema} could not be dropped: drop it when it is back")

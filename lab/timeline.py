@@ -26,8 +26,6 @@ class Action:
     target: str = ""
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
-    races: bool = False
-    """A kill whose moment within its instant is the wall clock's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,6 @@ class Disturbance:
     target: str = ""
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
-    races: bool = False
 
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
@@ -70,9 +67,7 @@ def order(action: Action) -> tuple[int, bool]:
 def beginning(disturbance: Disturbance) -> Action:
     """What the lab does when it begins."""
     verb, _ = _VERBS[disturbance.kind]
-    return Action(
-        disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault, disturbance.races
-    )
+    return Action(disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault)
 
 
 def ending(disturbance: Disturbance) -> Action | None:

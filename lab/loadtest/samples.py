@@ -12,7 +12,6 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from lab.database_session import session
 from lab.loadtest.generator import Generator, Progress
 from lab.loadtest.stand import Stand
 
@@ -54,7 +53,7 @@ class Sampler:
         self._before.clear()
         store = self._stand.store
         async with await psycopg.AsyncConnection.connect(
-            session(store.url, schema=store.schema), autocommit=True
+            store.url, autocommit=True, options=f"-c search_path={store.schema}"
         ) as connection:
             while True:
                 await self._sample(generator, connection)
@@ -99,7 +98,7 @@ async def add_samples(stand: Stand, run: str, samples: Sequence[Sample]) -> None
     """Keep in the database what is known afterwards only."""
     store = stand.store
     async with await psycopg.AsyncConnection.connect(
-        session(store.url, schema=store.schema), autocommit=True
+        store.url, autocommit=True, options=f"-c search_path={store.schema}"
     ) as connection:
         await _insert(connection, run, samples)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import psycopg
 import pytest
@@ -96,6 +97,42 @@ def test_each_value_of_an_interval_is_one_revision_in_the_order_of_arrival(
     assert summed == current[1:], "a plain sum counts the latest value of each interval"
     assert sum(batch.inserted + batch.revisions + batch.duplicates for batch in written) == sum(map(len, batches))
     assert sum(batch.inserted for batch in written) == len(model)
+
+
+def index_entries_read(info: str, batch: Batch) -> int:
+    """How many entries of the key's index the server looked at while it wrote the batch."""
+    read = (
+        "SELECT coalesce(sum(idx_tup_read), 0)::int8 FROM pg_stat_user_indexes"
+        " WHERE schemaname = %s AND relname = 'interval_reading'"
+    )
+    with psycopg.connect(info, autocommit=True) as connection:
+
+        def total() -> int:
+            connection.execute("SELECT pg_stat_clear_snapshot()")
+            row = connection.execute(read, [SCHEMA]).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        write(info, [Batch()])
+        before = total()
+        write(info, [batch])
+        # The writer's connection reports when it closes.
+        while (after := total()) == before:
+            time.sleep(0.01)
+        return after - before
+
+
+def test_many_values_of_one_interval_cost_in_proportion(url: str) -> None:
+    some, twice = (index_entries_read(url, batch_of([(1, 0, value) for value in range(n)])) for n in (400, 800))
+    assert twice < 3 * some
+
+
+def test_the_values_of_an_interval_are_capped(url: str) -> None:
+    most = writer.MOST_REVISIONS
+    assert write(url, [batch_of([(1, 0, value) for value in range(most + 3)])]) == [Written(1, most, 0, too_many=2)]
+    later = batch_of([(1, 0, most + 1), (1, 0, 0), (1, 0, most), (2, 0, 1)])
+    first = batch_of([(1, 0, value) for value in range(most + 1)])
+    assert write(url, [first, later]) == [Written(1, most, 0), Written(1, 0, 2, too_many=1)]
 
 
 details = st.recursive(

@@ -1,0 +1,148 @@
+"""What was received and is not yet committed, in the shape in which it is written."""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from headend.drivers import READING_COUNTERS
+
+#: A row of `Batch.counters`: these five, then READING_COUNTERS.
+ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
+ROW_WIDTH = len(ROW_HEAD) + len(READING_COUNTERS)
+VOLTAGES = 3
+REPORTED, RECOVERED = 0, 1
+
+# In the order in which they are written; of interval rows, `counters` stands for `voltages` too.
+_KINDS = (
+    "counters",
+    "implausible",
+    "others",
+    "events",
+    "interruptions",
+    "states",
+    "communications",
+    "collectors",
+    "collector_supplies",
+    "dead_letters",
+    "dropped",
+    "gaps",
+    "finished_commands",
+)
+
+
+@dataclass(slots=True)
+class Dropped:
+    """What is only counted: how often, and the first of it."""
+
+    copies: int
+    first_s: float
+    payload: bytes
+    detail: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Hot values lie flat: no object per reading. Times are epoch s, those in `counters` as their names say."""
+
+    # Quoted: array takes no subscript at run time before Python 3.12.
+    counters: "array[int]" = field(default_factory=lambda: array("q"))
+    voltages: "array[float]" = field(default_factory=lambda: array("d"))
+    has_absent: bool = False
+    #: meter, start, length, reason, channels as JSON, origin, received
+    implausible: list[tuple[int, float, int, str, str, int, float]] = field(default_factory=list)
+    #: meter, start, length, reading type, value, received
+    others: list[tuple[int, float, int, str, float, float]] = field(default_factory=list)
+    #: meter, sequence, code, device time, detail as JSON, received
+    events: list[tuple[int, int, str, float, str, float]] = field(default_factory=list)
+    states: dict[int, tuple[int, bool, int | None, float | None, float]] = field(default_factory=dict)
+    communications: dict[tuple[int, float], bool] = field(default_factory=dict)
+    collectors: dict[tuple[str, str], tuple[bool, int | None, int | None, float | None, float]] = field(
+        default_factory=dict
+    )
+    collector_supplies: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
+    #: id, received, topic, payload, reason, detail
+    dead_letters: list[tuple[UUID, float, str, bytes, str, str]] = field(default_factory=list)
+    #: by topic, reason, and the number of the hour
+    dropped: dict[tuple[str, str, int], Dropped] = field(default_factory=dict)
+    interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
+    gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
+    finished_commands: list[tuple[str, str, str | None, float]] = field(default_factory=list)
+
+    def add_reading(
+        self,
+        meter_id: int,
+        start_s: int,
+        length_s: int,
+        received_us: int,
+        origin: int,
+        counters: tuple[int, ...],
+        voltages: tuple[float, ...],
+    ) -> None:
+        """Append one row; `counters` and `voltages` are decoded, so they fit."""
+        self.counters.extend((meter_id, start_s, length_s, received_us, origin, *counters))
+        self.voltages.extend(voltages)
+
+    def drop(self, topic: str, reason: str, now_s: float, payload: bytes, detail: str, *, copies: int = 1) -> None:
+        """Count what is not kept. `topic` and `payload` of the first in each hour are."""
+        key = (topic, reason, int(now_s // 3600))
+        known = self.dropped.get(key)
+        if known is None:
+            self.dropped[key] = Dropped(copies, now_s, payload, detail)
+        else:
+            known.copies += copies
+
+    @property
+    def rows(self) -> int:
+        """Interval rows."""
+        return len(self.counters) // ROW_WIDTH
+
+    @property
+    def size(self) -> int:
+        """Rows of every kind."""
+        return self.rows + sum(len(found) for name, found in self._filled() if name != "counters")
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self._filled())
+
+    def parts(self) -> list["Batch"]:
+        """Smaller batches that one after the other are this one; none if it is a single row."""
+        filled = list(self._filled())
+        if len(filled) > 1:
+            return [self._only(name, found) for name, found in filled]
+        name, found = filled[0]
+        if name == "counters":
+            middle = self.rows // 2
+            cuts = (slice(0, middle), slice(middle, None))
+            return [self._readings(cut) for cut in cuts] if middle else []
+        middle = len(found) // 2
+        if not middle:
+            return []
+        if isinstance(found, dict):
+            items = found.items()
+            return [self._only(name, dict(islice(items, middle))), self._only(name, dict(islice(items, middle, None)))]
+        return [self._only(name, found[:middle]), self._only(name, found[middle:])]
+
+    def single(self) -> tuple[str, int | None, object]:
+        """The one row of a batch without `parts`: its kind, its meter, and itself."""
+        ((name, found),) = self._filled()
+        if name == "counters":
+            return "readings", self.counters[0], (*self.counters, *self.voltages)
+        row = next(iter(found.items())) if isinstance(found, dict) else found[0]
+        first = row[0][0] if isinstance(row[0], tuple) else row[0]
+        return name, first if isinstance(first, int) else None, row
+
+    def _filled(self) -> Iterator[tuple[str, Any]]:
+        return ((name, found) for name in _KINDS if (found := getattr(self, name)))
+
+    def _only(self, name: str, found: Sequence[object] | Mapping[object, object]) -> "Batch":
+        batch = Batch(**{name: found})  # type: ignore[arg-type]  # of the kind that it was taken from
+        return replace(batch, voltages=self.voltages, has_absent=self.has_absent) if name == "counters" else batch
+
+    def _readings(self, cut: slice) -> "Batch":
+        def rows(width: int) -> slice:
+            return slice(cut.start * width, None if cut.stop is None else cut.stop * width)
+
+        return Batch(self.counters[rows(ROW_WIDTH)], self.voltages[rows(VOLTAGES)], self.has_absent)
