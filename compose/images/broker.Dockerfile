@@ -1,4 +1,4 @@
-# Mosquitto and its guard (lab/services/broker_guard.c). BASE is the official image, or Debian 13, whose package is then
+# Mosquitto and its guard (lab/services/broker_guard.c, broker_door.c). BASE is the official image, or Debian 13, whose package is then
 # laid out like it.
 ARG BASE=eclipse-mosquitto:2.0.22
 
@@ -15,7 +15,7 @@ RUN set -eu; \
     fi
 
 FROM broker AS builder
-COPY lab/services/broker_guard.c /build/
+COPY lab/services/broker_guard.c lab/services/broker_door.c lab/services/broker_guard.h /build/
 RUN set -eu; \
     if command -v apt-get >/dev/null; then \
         apt-get update -qq; \
@@ -24,9 +24,10 @@ RUN set -eu; \
     else \
         apk add --quiet --no-cache gcc musl-dev mosquitto-dev; \
     fi; \
-    gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -o /build/guard.so /build/broker_guard.c
+    gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -o /build/guard.so \
+        /build/broker_guard.c /build/broker_door.c -lmosquitto
 
 FROM broker
 COPY --from=builder /build/guard.so /usr/local/lib/amilab/guard.so
 USER mosquitto
-CMD ["mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]
+CMD ["env", "LD_PRELOAD=/usr/local/lib/amilab/guard.so", "mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]

@@ -15,6 +15,7 @@ from lab.keyring import AUTHORITY
 from lab.services.broker_config import (
     ACL,
     COMPRESSED_TIME,
+    CONTAINERS,
     HEAD_END,
     HEAD_END_HOST,
     SERVER,
@@ -34,7 +35,7 @@ PASSWORDS = (
     "grafana_households_password",
 )
 MOST_CLIENTS = 20_000
-GUARD = Guard("/usr/local/lib/amilab/guard.so", COMPRESSED_TIME)
+GUARD = Guard("/usr/local/lib/amilab/guard.so", COMPRESSED_TIME, CONTAINERS)
 """In the broker's image."""
 PLACES = MosquittoPlaces(8883, "0.0.0.0", "/mosquitto/config", "/mosquitto/data", "file /tmp/log")  # noqa: S104
 HEAD_ENDS = (HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in range(MOST_INGEST_WORKERS)))

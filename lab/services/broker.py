@@ -24,6 +24,7 @@ from lab.services.broker_config import (
     HEAD_END,
     HEAD_END_HOST,
     PASSWORDS,
+    AddressLimit,
     BrokerUser,
     Guard,
     MosquittoPlaces,
@@ -97,13 +98,15 @@ def _find_iotcore() -> BrokerProgram | None:
 class Certificates:
     """Mosquitto lets in whoever has an identity from this keyring, `clients` of them at once.
 
-    The keyring is one of `keyring_below`. Without `rate` there is no guard.
+    The keyring is one of `keyring_below`. Without `rate` there is no guard. `address`: limits for each source address,
+    none by default, since on loopback everybody has as many as he likes, and a whole fleet may have only one.
     """
 
     keyring: Keyring
     clients: int
     head_ends: tuple[str, ...] = (HEAD_END, HEAD_END_HOST)
     rate: RateLimit | None = COMPRESSED_TIME
+    address: AddressLimit | None = None
 
 
 def keyring_below(work: Path) -> Keyring:
@@ -192,6 +195,7 @@ class EmbeddedBroker:
         identity = unprivileged_identity()
         places = MosquittoPlaces.below(self._directory, self.port)
         certificates = self._certificates
+        guard = None
         # The keyring gives the broker its files, and may need to look where they are.
         give_to(self._directory, identity)
         if certificates is None:
@@ -202,7 +206,7 @@ class EmbeddedBroker:
             }
         else:
             certificates.keyring.write_trust()
-            guard = self._build_guard(certificates.rate)
+            guard = self._build_guard(certificates)
             files = {
                 "mosquitto.conf": mosquitto_configuration(places, clients=certificates.clients, guard=guard),
                 ACL: mosquitto_patterns(certificates.head_ends),
@@ -210,17 +214,18 @@ class EmbeddedBroker:
         for name, text in files.items():
             write_file(self._directory / name, text.encode(), give=lambda path: give_to(path, identity))
         argv = [str(self._program.path), "-c", str(self._directory / "mosquitto.conf")]
-        return ProcessSpec(_NAME, argv, directory=self._directory, identity=identity)
+        preloaded = {"LD_PRELOAD": guard.library} if guard is not None and guard.address is not None else {}
+        return ProcessSpec(_NAME, argv, environment=preloaded, directory=self._directory, identity=identity)
 
-    def _build_guard(self, rate: RateLimit | None) -> Guard | None:
-        if rate is None:
+    def _build_guard(self, certificates: Certificates) -> Guard | None:
+        if certificates.rate is None:
             return None
         library = self._directory / "guard.so"
         self.unguarded = build_guard(library)
         if self.unguarded is not None:
             return None
         give_to(library, unprivileged_identity())
-        return Guard(str(library), rate)
+        return Guard(str(library), certificates.rate, certificates.address)
 
     def _credentials(self, keyring: Keyring) -> tuple[Path, Path]:
         return keyring.places.trust, keyring.probe(self._probe.username)

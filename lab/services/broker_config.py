@@ -113,11 +113,33 @@ COMPRESSED_TIME = RateLimit(2_000, 50_000, 8_000_000, 200_000_000)
 
 
 @dataclass(frozen=True, slots=True)
+class AddressLimit:
+    """What comes from one source address: connections at once, attempts at them, and those that fail.
+
+    A connection fails that ends before its client is known by a certificate.
+    """
+
+    connections: int
+    attempts_per_s: int
+    burst_attempts: int
+    failures_per_s: int
+    burst_failures: int
+
+
+CONTAINERS = AddressLimit(10_000, 200, 20_000, 10, 2_000)
+"""A fleet's container has up to 10,000 meters, who may all lose the broker in the middle of a handshake."""
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
-    """The plugin lab/services/broker_guard.c: where it is, and what it allows."""
+    """The plugin lab/services/broker_guard.c: where it is, and what it allows.
+
+    Without `address` nothing is limited by address. With it the broker is started with `LD_PRELOAD=<library>`.
+    """
 
     library: str
     rate: RateLimit
+    address: AddressLimit | None = None
 
 
 def mosquitto_configuration(
@@ -180,7 +202,9 @@ max_qos 1"""
 def _guard_lines(guard: Guard | None, files: str) -> str:
     if guard is None:
         return ""
-    options = {"acl_file": f"{files}/{ACL}", **asdict(guard.rate)}
+    options = {"acl_file": f"{files}/{ACL}", "packet_bytes": MAX_PACKET_BYTES, **asdict(guard.rate)}
+    if guard.address is not None:
+        options |= {f"address_{name}": value for name, value in asdict(guard.address).items()}
     return f"plugin {guard.library}\n" + "".join(f"plugin_opt_{name} {value}\n" for name, value in options.items())
 
 

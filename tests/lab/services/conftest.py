@@ -41,15 +41,17 @@ async def surroundings() -> AsyncIterator[Surroundings]:
 
 @dataclass
 class Peer:
-    """An MQTT 3.1.1 client without comfort: no reconnects, packets in the order in which they came."""
+    """An MQTT client without comfort: no reconnects, packets in the order in which they came. 3.1.1, or 5 to send."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     acknowledged: int = 0
     received: list[tuple[str, bytes]] = field(default_factory=list)
     subscribed: list[int] = field(default_factory=list)
+    unsubscribed: int = 0
     _sent: int = 0
     _identifier: int = 0
+    _version: int = 4
 
     @classmethod
     async def connect(
@@ -60,27 +62,42 @@ class Peer:
         password: str | None,
         will: tuple[str, bytes] | None = None,
         tls: ssl.SSLContext | None = None,
+        *,
+        source: str | None = None,
+        version: int = 4,
+        will_properties: bytes = b"",
     ) -> Peer:
-        """Raises OSError or asyncio.IncompleteReadError if it is not let in."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+        """Raises OSError or asyncio.IncompleteReadError if it is not let in.
+
+        :param source: our own address.
+        :param version: the protocol's, 4 (3.1.1) or 5.
+        """
+        local = None if source is None else (source, 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, local_addr=local)
         packet = connect_packet(client_id, username, password)
+        body = bytearray(packet[2 if packet[1] < 128 else 3 :])
+        body[6] = version
+        body[10:10] = b"\0" * (version == 5)
         if will is not None:
             # The will stands between client id and user name; QoS 1: flags 0x04 (will) and 0x08.
-            body = bytearray(packet[2 if packet[1] < 128 else 3 :])
             body[7] |= 0x0C
-            at = 12 + len(client_id)
-            body[at:at] = _text(will[0].encode()) + _text(will[1])
-            packet = _packet(0x10, bytes(body))
-        writer.write(packet)
-        assert await reader.readexactly(4) in (b"\x20\x02\x00\x00", b"\x20\x02\x01\x00")
-        return cls(reader, writer)
+            at = 12 + len(client_id) + (version == 5)
+            properties = _counted(will_properties) if version == 5 else b""
+            body[at:at] = properties + _text(will[0].encode()) + _text(will[1])
+        writer.write(_packet(0x10, bytes(body)))
+        header = await reader.readexactly(2)
+        answer = await reader.readexactly(header[1])
+        assert header[0] == 0x20
+        assert answer[1] == 0
+        return cls(reader, writer, _version=version)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1) -> None:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, properties: bytes = b""
+    ) -> None:
         self._identifier = self._identifier % 65_535 + 1
         self._sent += 1
-        self.writer.write(
-            _packet(0x30 | qos << 1 | retain, _text(topic.encode()) + struct.pack(">H", self._identifier) + payload)
-        )
+        head = _text(topic.encode()) + struct.pack(">H", self._identifier)
+        self.writer.write(_packet(0x30 | qos << 1 | retain, head + self._properties(properties) + payload))
 
     async def subscribe(self, topic_filter: str) -> int:
         """The granted QoS, or 0x80 for a refusal."""
@@ -89,9 +106,18 @@ class Peer:
             assert await self.read_packet()
         return self.subscribed.pop()
 
-    def subscribe_unheard(self, topic_filter: str) -> None:
+    def subscribe_unheard(self, topic_filter: str, *, properties: bytes = b"") -> None:
         self._identifier = self._identifier % 65_535 + 1
-        self.writer.write(_packet(0x82, struct.pack(">H", self._identifier) + _text(topic_filter.encode()) + b"\x01"))
+        head = struct.pack(">H", self._identifier) + self._properties(properties)
+        self.writer.write(_packet(0x82, head + _text(topic_filter.encode()) + b"\x01"))
+
+    def unsubscribe_unheard(self, topic_filter: str) -> None:
+        self._identifier = self._identifier % 65_535 + 1
+        head = struct.pack(">H", self._identifier) + self._properties(b"")
+        self.writer.write(_packet(0xA2, head + _text(topic_filter.encode())))
+
+    def _properties(self, properties: bytes) -> bytes:
+        return _counted(properties) if self._version == 5 else b""
 
     async def all_acknowledged(self) -> None:
         while self.acknowledged < self._sent:
@@ -126,7 +152,9 @@ class Peer:
             case 0x40:
                 self.acknowledged += 1
             case 0x90:
-                self.subscribed.append(body[2])
+                self.subscribed.append(body[-1])
+            case 0xB0:
+                self.unsubscribed += 1
         return True
 
     async def close(self) -> None:
@@ -159,14 +187,36 @@ def peer() -> type[Peer]:
     return Peer
 
 
+def user_property(name: bytes, value: bytes) -> bytes:
+    """MQTT 5, 2.2.2.2; so are `content_type` and its like below."""
+    return b"\x26" + _text(name) + _text(value)
+
+
+def content_type(value: bytes) -> bytes:
+    return b"\x03" + _text(value)
+
+
+def response_topic(value: bytes) -> bytes:
+    return b"\x08" + _text(value)
+
+
+def correlation_data(value: bytes) -> bytes:
+    return b"\x09" + _text(value)
+
+
 def _packet(kind: int, body: bytes) -> bytes:
+    return bytes([kind]) + _counted(body)
+
+
+def _counted(body: bytes) -> bytes:
+    """After its own length, as a variable byte integer."""
     length = bytearray()
     rest = len(body)
     while True:
         rest, digit = divmod(rest, 128)
         length.append(digit | (0x80 if rest else 0))
         if not rest:
-            return bytes([kind]) + bytes(length) + body
+            return bytes(length) + body
 
 
 def _text(value: bytes) -> bytes:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lab.keyring import Keyring
 from lab.pki import Authority, write_file
 from lab.services.broker import BrokerProgram, Certificates, EmbeddedBroker, keyring_below
-from lab.services.broker_config import HEAD_END, HEAD_END_HOST, RateLimit
+from lab.services.broker_config import HEAD_END, HEAD_END_HOST, AddressLimit, RateLimit
 from tests.lab.services.conftest import Peer, Surroundings
 
 MODEST = RateLimit(messages_per_s=1, burst_messages=200, bytes_per_s=1, burst_bytes=200_000)
@@ -40,10 +40,16 @@ class GuardedBroker:
     _made: int = 0
 
     @classmethod
-    async def start(cls, surroundings: Surroundings, program: BrokerProgram, rate: RateLimit = MODEST) -> GuardedBroker:
+    async def start(
+        cls,
+        surroundings: Surroundings,
+        program: BrokerProgram,
+        rate: RateLimit = MODEST,
+        address: AddressLimit | None = None,
+    ) -> GuardedBroker:
         work = surroundings.directory
         keyring = keyring_below(work)
-        certificates = Certificates(keyring, len(STATIONS), rate=rate)
+        certificates = Certificates(keyring, len(STATIONS), rate=rate, address=address)
         broker = EmbeddedBroker(work, surroundings.supervisor, [], program, certificates=certificates)
         await broker.start()
         if broker.unguarded is not None:
@@ -83,10 +89,10 @@ class GuardedBroker:
             self.broker.port, client_id, None, None, tls=tls or self.showing(self.pem(name)), **how
         )
 
-    async def refuses(self, tls: ssl.SSLContext | None) -> None:
+    async def refuses(self, tls: ssl.SSLContext | None, *, source: str | None = None) -> None:
         """Fails if the broker lets somebody in who connects so (None: without TLS)."""
         with pytest.raises((OSError, asyncio.IncompleteReadError)):
-            await Peer.connect(self.broker.port, VILLAIN, VILLAIN, "guessed", tls=tls)
+            await Peer.connect(self.broker.port, VILLAIN, VILLAIN, "guessed", tls=tls, source=source)
 
     async def serves_others(self) -> None:
         """Fails if the honest meter's connection does not stand, or a reading or a command of its does not arrive."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from lab.pki import Authority
 from lab.services.broker import DIRECTORY
 from lab.services.broker_config import MAX_PACKET_BYTES, SERVER
-from tests.lab.services.conftest import Peer
+from tests.lab.services.conftest import Peer, content_type, correlation_data, response_topic, user_property
 from tests.lab.services.guarded import (
     COLLECTOR,
     HONEST,
@@ -261,6 +262,92 @@ async def test_a_flood_goes_on_over_new_connections(guarded):
         await _flood(again, b"x", MODEST.burst_messages)
         assert again.acknowledged < MODEST.burst_messages
         await guarded.serves_others()
+
+
+async def test_nothing_passes_after_an_expulsion(guarded):
+    """Its will may; without one, nothing that it says when it is back."""
+    reading = b"x" * 20_000
+    await _flood(await guarded.connect(VILLAIN), reading, 2 * MODEST.burst_bytes // len(reading))
+    await guarded.serves_others()
+    arrived = len(guarded.stolen())
+    for _ in range(3):
+        again = await guarded.connect(VILLAIN)
+        again.publish(OWN, reading)
+        assert not await again.read_packet(), "it was let pass"
+    await guarded.serves_others()
+    assert len(guarded.stolen()) == arrived
+
+
+async def test_wills_are_no_way_round_the_limits(guarded):
+    """One passes for nothing, so that everybody hears; not one for each expulsion."""
+    gone = (f"dt/g1/{VILLAIN}/st", b"gone" * 5_000)
+    for _ in range(5):
+        await _flood(await guarded.connect(VILLAIN, will=gone), b"x" * 20_000, MODEST.burst_bytes // 10_000)
+    await guarded.serves_others()
+    assert guarded.stolen().count(gone) == 1
+
+
+@pytest.mark.parametrize("make", [partial(user_property, b"x"), content_type, response_topic, correlation_data])
+async def test_a_flood_in_the_properties_of_mqtt_5(guarded, make):
+    large = make(b"x" * 20_000)
+    device = await guarded.connect(VILLAIN, version=5)
+    for number in range(MODEST.burst_messages // 2):
+        device.publish(OWN, str(number).encode(), properties=large)
+    while await device.read_packet():
+        assert device.acknowledged < MODEST.burst_messages // 2, "all of it was taken"
+    await guarded.until_logged(f"guard: {VILLAIN} exceeds")
+    await guarded.serves_others()
+    assert len(guarded.stolen()) <= MODEST.burst_bytes // 20_000
+
+
+async def test_small_properties_are_let_pass(guarded):
+    device = await guarded.connect(VILLAIN, version=5)
+    for _ in range(MODEST.burst_messages // 2):
+        device.publish(OWN, b"x", properties=user_property(b"unit", b"Wh"))
+    await device.all_acknowledged()
+    await guarded.serves_others()
+
+
+async def test_a_flood_in_the_properties_of_wills(guarded):
+    """Mosquitto shows them to nobody, so each counts as the largest packet."""
+    large = user_property(b"x", b"x" * 20_000)
+    gone = (f"dt/g1/{VILLAIN}/st", b"gone")
+    for _ in range(20):
+        device = await guarded.connect(VILLAIN, version=5, will=gone, will_properties=large)
+        device.writer.transport.abort()
+    # One that passes in its turn: what came before has been looked at.
+    await guarded.until_logged(f"guard: {VILLAIN} exceeds")
+    await guarded.serves_others()
+    assert len(guarded.stolen()) <= MODEST.burst_bytes // MAX_PACKET_BYTES + 1
+
+
+async def test_a_flood_in_the_properties_of_subscriptions(guarded):
+    device = await guarded.connect(VILLAIN, version=5)
+    for _ in range(20):
+        device.subscribe_unheard(f"cmd/g1/{VILLAIN}", properties=user_property(b"x", b"x" * 20_000))
+    while await device.read_packet():
+        assert len(device.subscribed) < 20, "all of it was taken"
+    await guarded.until_logged(f"guard: {VILLAIN} exceeds")
+    await guarded.serves_others()
+
+
+async def test_a_flood_in_the_properties_of_what_is_refused(guarded):
+    for _ in range(20):
+        device = await guarded.connect(VILLAIN, version=5)
+        device.publish(f"dt/g1/{HONEST}/ds", b"", properties=user_property(b"x", b"x" * 20_000))
+        await device.read_packet()
+    await guarded.until_logged(f"guard: {VILLAIN} exceeds")
+    await guarded.serves_others()
+
+
+async def test_a_flood_of_unsubscriptions(guarded):
+    device = await guarded.connect(VILLAIN)
+    for _ in range(2 * MODEST.burst_messages):
+        device.unsubscribe_unheard(f"cmd/g1/{VILLAIN}")
+    while await device.read_packet():
+        assert device.unsubscribed < 2 * MODEST.burst_messages, "all of it was taken"
+    await guarded.until_logged(f"guard: {VILLAIN} exceeds")
+    await guarded.serves_others()
 
 
 async def test_a_flood_of_subscriptions(guarded):

@@ -1,0 +1,33 @@
+/* What the guard's two halves have in common: broker_guard.c (devices) and broker_door.c (addresses). */
+#ifndef AMILAB_BROKER_GUARD_H
+#define AMILAB_BROKER_GUARD_H
+
+#include <stdbool.h>
+
+/* Preloaded, it shares a name space with the broker. */
+#pragma GCC visibility push(hidden)
+
+/* A token bucket: `level` is what is left in it. */
+static inline double refilled(double level, double per_s, double burst, double passed_s)
+{
+	level += per_s * passed_s;
+	return level < burst ? level : burst;
+}
+
+double now_s(void);
+
+/* Of each source address. With `connections` 0 there is no limit. */
+struct door_limits {
+	double connections, attempts_per_s, burst_attempts, failures_per_s, burst_failures;
+};
+extern struct door_limits door_limits;
+
+/* Whether the door is where the broker goes in and out: only if this library is preloaded. */
+bool door_in_place(void);
+/* A connection from there is about to end that has said who it is. */
+void door_known(const char *address);
+void door_forget_all(void);
+
+#pragma GCC visibility pop
+
+#endif
