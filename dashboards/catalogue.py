@@ -7,6 +7,7 @@ from dashboards.panels import (
     NONE,
     at_least,
     at_most,
+    count,
     number,
     panel,
     sql,
@@ -36,16 +37,16 @@ operations = Dashboard(
     (
         panel(
             "operations/reads", "stat", "Reads",
-            "Intervals that were due in the time range, and what became of them. Late, as in a run's verdict: "
-            "committed later than the interval's end, the profile's reporting interval and five minutes. Estimated: "
-            "split over missed polls. Intervals in which a meter was dark are not due.",
+            "Intervals of the time range that are owed, and what became of them. Late: committed later than the "
+            "interval's end, the profile's reporting interval and five minutes. Estimated: split over missed polls. "
+            "What a meter could not measure or deliver, since it was known to be dark, it does not owe.",
             number("expected"), number("received"), number("late"), number("estimated"), number("missing"),
-            thresholds=NEUTRAL, span=16, height=5, links=(Link("By vendor", VENDORS),),
+            decimals=0, thresholds=NEUTRAL, span=16, height=5, links=(Link("By vendor", VENDORS),),
         ),
         panel(
             "operations/success_rate", "gauge", "On time",
-            "Reads that came by their deadline, of those that were due. Target: 98 % of a period (Ontario AMI "
-            "functional specification, 2007).",
+            "Reads that came by their deadline, of those that are owed. Target: 98 % of a period (Ontario AMI "
+            "functional specification, 2007). The verdict of a run judges against the truth, which no head-end knows.",
             number("success_rate", "on time"),
             unit="percentunit", decimals=2, thresholds=at_least(0.95, READ_RATE), span=8, height=5, scale=(0.9, 1.0),
         ),
@@ -56,9 +57,9 @@ operations = Dashboard(
         ),
         panel(
             "operations/backlog", "timeseries", "Backlog",
-            "Intervals whose deadline has passed and that are neither stored nor known not to exist. It rises while "
-            "meters cannot be heard and falls while they are asked for what is missing.",
-            time(), number("overdue"), thresholds=at_most(1, 1000), stepped=True, scale=(0, None),
+            "Intervals whose deadline has passed and that are not stored, without those of meters that are known to be "
+            "dark. It rises while meters cannot be heard and falls while they are asked for what is missing.",
+            time(), number("overdue"), decimals=0, thresholds=at_most(1, 1000), stepped=True, scale=(0, None),
         ),
         panel(
             "operations/latency", "timeseries", "Age at commit",
@@ -223,18 +224,25 @@ vendors = Dashboard(
     (
         panel(
             "vendors/conformance", "table", "Conformance",
-            "Of the intervals that were due. On time: by the interval's end, the profile's reporting interval and "
-            "five minutes. Recovered: only after being asked for. Revised: another value came for a stored interval.",
-            text("vendor"), number("meters"), number("expected"),
+            "Of the intervals that are owed. On time, as on the dashboard Operations: by the interval's end, the "
+            "profile's reporting interval and five minutes, or later by as long as the meter was known to be dark. "
+            "Dark: not owed for that reason. No record: not owed, since the meter itself says that it has none. "
+            "Recovered: only after being asked for. Revised: another value came for a stored interval. Polls refused: "
+            "answered with an exception of the meter's own, or with what cannot be, as with a wrong register map; "
+            "unanswered: by nobody, or by its gateway alone.",
+            text("vendor"), count("meters"), count("expected"),
             number("on_time_percent", "on time", "percent", judged=True),
             number("received_percent", "received", "percent", judged=True),
             number("estimated_percent", "estimated", "percent"),
-            number("recovered"), number("revised"), number("dead_letters", "dead letters"),
+            count("missing"), count("dark"), count("no_record", "no record"), count("recovered"), count("revised"),
+            count("polls_refused", "polls refused"), count("polls_unanswered", "polls unanswered"),
+            count("dead_letters", "dead letters"),
             decimals=2, span=24, thresholds=at_least(95, 98),
         ),
         panel(
             "vendors/error_rate", "timeseries", "Error rate",
-            "Due intervals that did not come by their deadline. Dark meters count here: their vendor is not to blame.",
+            "Of the intervals that are owed, those that did not come by their deadline. What a meter could not "
+            "deliver, since it was known to be dark, is nobody's fault and does not count.",
             *LINES, unit="percent", decimals=1, thresholds=at_most(2, 5), scale=(0, None),
         ),
         panel(

@@ -206,8 +206,13 @@ def _properties(panel: Panel, column: Column) -> list[model.DynamicConfigValue]:
         found["displayName"] = column.title
     if column.unit is not None:
         found["unit"] = column.unit
+    if column.decimals is not None:
+        found["decimals"] = column.decimals
     if column.judged:
         found["custom.cellOptions"] = {"type": "color-text"}
+    elif panel.kind == "table" and panel.thresholds and column.type == "number":
+        # Else the panel's limits would be this column's, too.
+        found["thresholds"] = {"mode": "absolute", "steps": [{"value": None, "color": COLOURS["neutral"]}]}
     if links := [_link(link) for link in panel.links if link.column == column.name]:
         found["links"] = [json.loads(json.dumps(link.build(), cls=JSONEncoder)) for link in links]
     return [model.DynamicConfigValue(id_val=key, value=value) for key, value in found.items()]

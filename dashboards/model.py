@@ -22,9 +22,10 @@ Level = Literal["good", "warning", "bad", "neutral"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that the SQL must return. `unit`: instead of the panel's; `title`: for people, by default the name.
+    """A column that the SQL must return. `unit`, `decimals`: instead of the panel's; `title`: for people, by default
+    the name.
 
-    `judged`: in a table, the panel's thresholds say how good it is.
+    `judged`: in a table, the panel's thresholds say how good it is; what is not has no colour.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Column:
     unit: str | None = None
     title: str | None = None
     judged: bool = False
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

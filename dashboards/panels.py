@@ -24,6 +24,11 @@ def number(name: str, title: str | None = None, unit: str | None = None, *, judg
     return Column(name, "number", unit, title, judged)
 
 
+def count(name: str, title: str | None = None) -> Column:
+    """Of things: a whole number."""
+    return Column(name, "number", "none", title, decimals=0)
+
+
 def text(name: str, title: str | None = None) -> Column:
     return Column(name, "text", None, title)
 

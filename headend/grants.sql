@@ -15,7 +15,8 @@ BEGIN
         headend_feature, device_state, device_communication, collector, communication_history, interval_gap,
         end_device_event, interruption, outage, outage_usage_point, detected_outage, outage_report,
         customer_interruption, reliability_indices, network_device, network_usage_point, transformer_measurement,
-        load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome
+        load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome, reading_duty, dark_customer,
+        known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage
     TO amilab_dashboards;
     GRANT SELECT (id, serial, vendor_profile, usage_point, device_group, address, registered_at, interval_length_s,
         report_every_s) ON end_device TO amilab_dashboards;

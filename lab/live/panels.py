@@ -21,7 +21,7 @@ LEAST = timedelta(minutes=15)
 POINTS = 300
 """About so many along a panel's time axis."""
 _REVEALING: dict[Secret, re.Pattern[str]] = {
-    "outages": re.compile(r"\b(outage|detected_outage|outage_report|outage_usage_point)\b"),
+    "outages": re.compile(r"\b(outage|detected_outage|outage_report|outage_usage_point|dark_customer)\b"),
     "collectors": re.compile(r"\bcollector\b"),
 }
 """Relations from which one reads what an exercise hides."""

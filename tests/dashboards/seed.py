@@ -1,7 +1,8 @@
 """Ten days of a small utility, made by SQL alone, so that every edition of the database can hold it.
 
 30 meters that report each quarter of an hour, 24 that report blocks of four hours, 6 that are polled; two transformers;
-late, lost, estimated and revised intervals; a sustained, a momentary and an open outage on the last two days.
+late, lost, estimated and revised intervals; a sustained, a momentary and an open outage on the last two days, in which
+some meters could not measure, or not deliver.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -33,14 +34,16 @@ SELECT 'UP' || n, 'service:UP' || n, CASE WHEN n % 2 = 0 THEN 'transformer:T1' E
     7.88 + n * 0.0001, 48.46 + n * 0.0001, 230.9
 FROM generate_series(1, 60) n;
 
--- Meter 7 says nothing on the last day from noon to 13:00; of meter 55 that hour is estimated.
+-- On the last day from noon to 13:00 meter 7 says nothing, meter 9 has no record, meters 10 and 12 are dark, meter 21
+-- is late, and meter 55 estimated. Meters 10 and 12 bring 11:45, which they could not before, at 13:10 and at 13:30.
+-- Meter 4 is dark from 22:00 on. Meter 56 refuses one poll, its gateway does not reach it for another.
 INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,
     import_register_wh, export_register_wh, import_wh, export_wh, voltage_l1_v, voltage_l2_v, voltage_l3_v, status,
     revision, quality, origin)
 SELECT d.id, 900, slot.at, slot.at + interval '15 minutes', told.at, told.at + interval '40 milliseconds',
     1000 * d.id + 100 * slot.number, 0, 100 + d.id % 7, 0, 231 - d.id / 10.0, 230,
     CASE WHEN d.id % 3 = 0 THEN 0 ELSE 229 END,
-    0, 0, CASE WHEN d.id = 55 AND hidden.is THEN 1 ELSE 0 END, CASE WHEN d.id = 8 AND hidden.is THEN 1 ELSE 0 END
+    0, 0, CASE WHEN d.id = 55 AND hidden.is THEN 1 ELSE 0 END, CASE WHEN d.id = 21 AND hidden.is THEN 1 ELSE 0 END
 FROM (
     SELECT TIMESTAMPTZ '2026-01-01 00:00Z' + number * interval '15 minutes' AS at, number
     FROM generate_series(0, 10 * 96 - 1) number
@@ -51,9 +54,14 @@ CROSS JOIN LATERAL (
 ) hidden
 CROSS JOIN LATERAL (
     SELECT to_timestamp(ceil((extract(epoch FROM slot.at) + 900) / d.report_every_s) * d.report_every_s)
-        + CASE WHEN d.id = 8 AND hidden.is THEN interval '40 minutes' ELSE interval '3 seconds' END AS at
+        + CASE
+            WHEN d.id = 21 AND hidden.is THEN interval '40 minutes'
+            WHEN d.id = 10 AND slot.at = TIMESTAMPTZ '2026-01-10 11:45Z' THEN interval '70 minutes'
+            WHEN d.id = 12 AND slot.at = TIMESTAMPTZ '2026-01-10 11:45Z' THEN interval '90 minutes'
+            ELSE interval '3 seconds'
+        END AS at
 ) told
-WHERE NOT (d.id IN (7, 9) AND hidden.is)
+WHERE NOT (d.id IN (7, 9, 10, 12) AND hidden.is) AND NOT (d.id = 4 AND slot.at >= TIMESTAMPTZ '2026-01-10 22:00Z')
 ORDER BY slot.at, d.id;
 
 INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,
@@ -65,6 +73,19 @@ FROM interval_reading WHERE meter_id = 3 AND interval_start = '2026-01-10 06:00Z
 INSERT INTO interval_gap
 SELECT 9, at, 900, 'no_record', 'c', TIMESTAMPTZ '2026-01-10 13:30Z'
 FROM generate_series(TIMESTAMPTZ '2026-01-10 12:00Z', '2026-01-10 12:45Z', interval '15 minutes') at;
+
+INSERT INTO register_reading
+SELECT n, at, at, 0, 0, 0, 230, 230, 230, at
+FROM generate_series(55, 60) n,
+    generate_series(TIMESTAMPTZ '2026-01-01 00:15Z', '2026-01-10 23:45Z', interval '15 minutes') at
+WHERE NOT (n = 56 AND at IN ('2026-01-10 08:00Z', '2026-01-10 08:15Z'))
+    AND NOT (n = 55 AND at >= '2026-01-10 12:15Z' AND at < '2026-01-10 13:00Z');
+INSERT INTO poll_failure VALUES
+    (56, '2026-01-10 08:00Z', 'illegal_data_address', 2, '2026-01-10 08:00:01Z'),
+    (56, '2026-01-10 08:15Z', 'gateway_target_failed', 11, '2026-01-10 08:15:01Z'),
+    (55, '2026-01-10 12:15Z', 'no_answer', NULL, '2026-01-10 12:15:09Z'),
+    (55, '2026-01-10 12:30Z', 'no_connection', NULL, '2026-01-10 12:30:09Z'),
+    (55, '2026-01-10 12:45Z', 'bad_value', NULL, '2026-01-10 12:45:09Z');
 
 INSERT INTO command (id, meter_id, purpose, params, counter, issued_at, expires_at, status, finished_at)
 SELECT gen_random_uuid(), n, 'load_profile.read', '{}', n, TIMESTAMPTZ '2026-01-10 13:05Z', '2026-01-10 13:15Z',

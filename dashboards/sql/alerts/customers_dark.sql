@@ -1,4 +1,1 @@
-SELECT count(DISTINCT p.meter_id) AS value
-FROM outage_usage_point p
-JOIN outage o ON o.id = p.outage_id
-WHERE o.withdrawn_at IS NULL AND o.ended_at IS NULL AND p.dark_to IS NULL
+SELECT count(DISTINCT meter_id) AS value FROM dark_customer WHERE ended_at IS NULL AND dark_to IS NULL

@@ -1,13 +1,10 @@
--- At the customers of the transformer, each phase by itself, against their nominal voltage.
+-- At the customers of the transformer, each phase by itself.
 SELECT
-    $__timeGroupAlias(r.interval_start, $__interval),
-    min(v.volts / coalesce(u.nominal_voltage_v, 230)) * 100 AS lowest,
-    avg(v.volts / coalesce(u.nominal_voltage_v, 230)) * 100 AS mean,
-    max(v.volts / coalesce(u.nominal_voltage_v, 230)) * 100 AS highest
-FROM network_usage_point u
-JOIN end_device d USING (usage_point)
-JOIN network_reading r ON r.meter_id = d.id
-CROSS JOIN LATERAL (VALUES (r.voltage_l1_v), (r.voltage_l2_v), (r.voltage_l3_v)) AS v (volts)
-WHERE u.transformer = ${transformer:sqlstring} AND $__timeFilter(r.interval_start) AND v.volts > 0
+    $__timeGroupAlias(interval_start, $__interval),
+    min(of_nominal_percent) AS lowest,
+    avg(of_nominal_percent) AS mean,
+    max(of_nominal_percent) AS highest
+FROM phase_voltage
+WHERE transformer = ${transformer:sqlstring} AND $__timeFilter(interval_start)
 GROUP BY 1
 ORDER BY 1

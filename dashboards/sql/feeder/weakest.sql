@@ -1,16 +1,14 @@
 -- Where voltage was lowest in the range.
 SELECT
-    u.usage_point,
+    v.usage_point,
     d.serial,
-    u.transformer,
+    v.transformer,
     min(v.volts) AS lowest_v,
-    min(v.volts / coalesce(u.nominal_voltage_v, 230)) * 100 AS lowest_percent,
-    max(v.volts / coalesce(u.nominal_voltage_v, 230)) * 100 AS highest_percent
-FROM network_usage_point u
-JOIN end_device d USING (usage_point)
-JOIN network_reading r ON r.meter_id = d.id
-CROSS JOIN LATERAL (VALUES (r.voltage_l1_v), (r.voltage_l2_v), (r.voltage_l3_v)) AS v (volts)
-WHERE $__timeFilter(r.interval_start) AND v.volts > 0
-GROUP BY u.usage_point, d.serial
+    min(v.of_nominal_percent) AS lowest_percent,
+    max(v.of_nominal_percent) AS highest_percent
+FROM phase_voltage v
+JOIN end_device d ON d.id = v.meter_id
+WHERE $__timeFilter(v.interval_start)
+GROUP BY v.usage_point, d.serial, v.transformer
 ORDER BY lowest_percent
 LIMIT 20

@@ -1,25 +1,29 @@
--- Intervals of the range whose deadline has passed and that are neither stored nor known not to exist, at each instant.
+-- The reads that are overdue, at each instant: at the end of the range as many as `missing` of read_figure. Each is due at
+-- its deadline, and done with when it is stored, or when nobody waits for it any more (dark_reading).
 WITH reading AS (
-    SELECT d.vendor_profile, r.interval_start, r.interval_length_s, r.received_at, r.committed_at
-    FROM network_reading r
-    JOIN end_device d ON d.id = r.meter_id
-    WHERE $__timeFilter(r.interval_start) AND r.revision = 0
-), due AS (
-    SELECT * FROM due_reading($__timeFrom(), $__timeTo(), (SELECT max(received_at) FROM reading))
+    SELECT meter_id, interval_start, committed_at, deadline, received_at, owed
+    FROM judged_reading
+    WHERE interval_start >= $__timeFrom() AND interval_start < $__timeTo()
+), clock AS (
+    SELECT max(received_at) AS at FROM reading
+), excuse AS (
+    SELECT e.*, e.owed_by IS NULL OR e.owed_by > clock.at AS holds
+    FROM clock, dark_reading($__timeFrom(), $__timeTo()) e
+    WHERE e.deadline <= clock.at
 ), change AS (
-    SELECT deadline AS at, meters AS by FROM due
+    SELECT due.deadline AS at, due.meters AS by
+    FROM clock, due_reading($__timeFrom(), $__timeTo(), clock.at) due
     UNION ALL
-    SELECT greatest(r.committed_at, due.deadline), -1
+    SELECT known_at, -1 FROM excuse
+    UNION ALL
+    SELECT owed_by, 1 FROM excuse WHERE NOT holds
+    UNION ALL
+    SELECT greatest(r.committed_at, r.deadline, e.owed_by), -1
     FROM reading r
-    JOIN due USING (vendor_profile, interval_start, interval_length_s)
-    UNION ALL
-    SELECT greatest(g.noted_at, due.deadline), -1
-    FROM interval_gap g
-    JOIN end_device d ON d.id = g.meter_id
-    JOIN due ON due.vendor_profile = d.vendor_profile AND due.interval_start = g.interval_start
-        AND due.interval_length_s = g.interval_length_s
-    WHERE $__timeFilter(g.interval_start)
+    CROSS JOIN clock
+    LEFT JOIN excuse e ON e.meter_id = r.meter_id AND e.interval_start = r.interval_start
+    WHERE r.owed AND r.deadline <= clock.at AND NOT coalesce(e.holds, false)
 ), bucket AS (
     SELECT $__timeGroupAlias(at, $__interval), sum(by) AS by FROM change GROUP BY 1
 )
-SELECT "time", greatest(sum(by) OVER (ORDER BY "time"), 0) AS overdue FROM bucket ORDER BY 1
+SELECT "time", sum(by) OVER (ORDER BY "time") AS overdue FROM bucket ORDER BY 1

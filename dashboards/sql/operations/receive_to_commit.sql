@@ -1,11 +1,3 @@
--- From the socket to the commit, on the head-end's clock.
-SELECT
-    $__timeGroupAlias(r.interval_start, $__interval),
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY taken.seconds) AS p50,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY taken.seconds) AS p95,
-    max(taken.seconds) AS max
-FROM network_reading r
-CROSS JOIN LATERAL (SELECT extract(epoch FROM r.committed_at - r.received_at)::float8 AS seconds) taken
-WHERE $__timeFilter(r.interval_start) AND r.revision = 0 AND r.quality <> 1
-GROUP BY 1
+SELECT bucket_start_s AS "time", intake_p50_s AS p50, intake_p95_s AS p95, intake_max_s AS max
+FROM read_latency($__timeFrom(), $__timeTo(), $__interval_ms / 1000.0)
 ORDER BY 1

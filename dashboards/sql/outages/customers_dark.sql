@@ -1,11 +1,9 @@
 WITH share AS (
     SELECT
-        greatest(p.dark_from, $__timeFrom()::timestamptz) AS from_at,
-        least(coalesce(p.dark_to, $__timeTo()::timestamptz), $__timeTo()::timestamptz) AS to_at
-    FROM outage_usage_point p
-    JOIN outage o ON o.id = p.outage_id
-    WHERE o.withdrawn_at IS NULL AND p.dark_from <= $__timeTo()::timestamptz
-        AND (p.dark_to IS NULL OR p.dark_to >= $__timeFrom()::timestamptz)
+        greatest(dark_from, $__timeFrom()::timestamptz) AS from_at,
+        least(coalesce(dark_to, $__timeTo()::timestamptz), $__timeTo()::timestamptz) AS to_at
+    FROM dark_customer
+    WHERE dark_from <= $__timeTo()::timestamptz AND (dark_to IS NULL OR dark_to >= $__timeFrom()::timestamptz)
 ), change AS (
     SELECT from_at AS at, count(*) AS by FROM share GROUP BY 1
     UNION ALL

@@ -6,9 +6,8 @@ SELECT
     u.usage_point AS name,
     CASE
         WHEN EXISTS (
-            SELECT FROM outage_usage_point p
-            JOIN outage o ON o.id = p.outage_id
-            WHERE p.meter_id = d.id AND o.withdrawn_at IS NULL AND p.dark_from <= $__timeTo()::timestamptz
+            SELECT FROM dark_customer p
+            WHERE p.meter_id = d.id AND p.dark_from <= $__timeTo()::timestamptz
                 AND (p.dark_to IS NULL OR p.dark_to > $__timeTo()::timestamptz)
         ) THEN 2
         WHEN NOT coalesce(heard.online, true) THEN 1

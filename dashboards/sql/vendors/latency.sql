@@ -1,13 +1,3 @@
--- From the end of an interval to its commit, on the head-end's clock.
-SELECT
-    d.vendor_profile AS vendor,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY age.seconds) AS p50,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY age.seconds) AS p95
-FROM network_reading r
-JOIN end_device d ON d.id = r.meter_id
-CROSS JOIN LATERAL (
-    SELECT extract(epoch FROM r.committed_at - r.interval_start)::float8 - r.interval_length_s AS seconds
-) age
-WHERE $__timeFilter(r.interval_start) AND r.revision = 0 AND r.quality <> 1
-GROUP BY 1
+SELECT vendor_profile AS vendor, age_p50_s AS p50, age_p95_s AS p95
+FROM read_latency($__timeFrom(), $__timeTo(), NULL, true)
 ORDER BY 1

@@ -32,7 +32,7 @@ function levelOf(panel, value) {
   if (typeof value === "number") for (const each of panel.thresholds) if (each.at === null || value >= each.at) level = each.level;
   return level;
 }
-const worded = (panel, column, value) => panel.mappings.find((each) => each.value === value)?.text ?? figure(value, unitOf(panel, column), panel.decimals);
+const worded = (panel, column, value) => panel.mappings.find((each) => each.value === value)?.text ?? figure(value, unitOf(panel, column), column.decimals ?? panel.decimals);
 const MARKS = { good: "✓", warning: "!", bad: "✗" };
 
 function stat(body, panel, data) {
@@ -63,7 +63,7 @@ function asTable(body, panel, data, { open }) {
       if (column.type === "time") return value === null ? "–" : new Date(instant(value)).toISOString().slice(0, 19).replace("T", " ");
       const link = panel.links.find((each) => each.column === column.name && each.variable);
       if (link && value !== null) return make("button", { type: "button", class: "link", title: link.title, onclick: () => open(link.dashboard, { [link.variable]: value }) }, String(value));
-      const level = column.type === "number" && panel.thresholds.length && unitOf(panel, column) === "percent" ? levelOf(panel, value) : null;
+      const level = column.judged ? levelOf(panel, value) : null;
       return level && level !== "neutral" ? make("span", { class: level }, worded(panel, column, value)) : worded(panel, column, value);
     }));
   }
