@@ -1,5 +1,5 @@
--- Each figure of dashboards, page and report is defined here, once; docs/database.md says name, formula, unit and source.
--- They are what the head-end itself can know. A run's verdict judges against the truth: its figures are others.
+-- Each figure of dashboards, page and report is defined here, once; docs/database.md says name, formula, unit and
+-- source. They are what the head-end itself can know. A run's verdict judges against the truth: its figures are others.
 
 -- What each meter owes: intervals of length_s from owed_from_s (epoch seconds) on, each by late_after_s after its
 -- start: its length, the reporting interval and five minutes.
@@ -64,8 +64,8 @@ FROM numbered
 GROUP BY meter_id, number;
 
 -- First values as they came. age_s: from the end of the interval to the commit; intake_s: from the socket to the
--- commit; both by the head-end's clock. deadline: that of a meter with supply. actual: not estimated. owed: the interval
--- is one of those that the meter has to deliver.
+-- commit; both by the head-end's clock. deadline: that of a meter with supply. actual: not estimated. owed: it is one of
+-- the intervals that the meter has to deliver.
 CREATE VIEW judged_reading AS
 SELECT
     r.meter_id,

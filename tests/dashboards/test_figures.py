@@ -79,8 +79,7 @@ ALL_DARK = (
     " '2026-01-10 14:00:25Z', '2026-01-10 20:00Z')",
     "INSERT INTO outage_usage_point SELECT max(o.id), d.id, '2026-01-10 14:00Z', '2026-01-10 20:00Z', NULL, NULL"
     " FROM outage o, end_device d GROUP BY d.id",
-    "DELETE FROM interval_reading"
-    " WHERE interval_start >= '2026-01-10 14:00Z' AND interval_start < '2026-01-10 20:00Z'",
+    "DELETE FROM interval_reading WHERE interval_start >= '2026-01-10 14:00Z' AND interval_start < '2026-01-10 20:00Z'",
 )
 
 
@@ -215,8 +214,8 @@ def test_those_who_may_not_see_households_see_every_figure(seeded: Seeded) -> No
     """And no energy in any of them."""
     for relation in (
         "reading_duty", "dark_customer", "known_darkness", "judged_reading", "reachability", "request_outcome",
-        "poll_result", "phase_voltage", "read_figure($__timeFrom(), $__timeTo())", "read_latency($__timeFrom(), $__timeTo())",
-        "dark_reading($__timeFrom(), $__timeTo())",
+        "poll_result", "phase_voltage", "read_figure($__timeFrom(), $__timeTo())",
+        "read_latency($__timeFrom(), $__timeTo())", "dark_reading($__timeFrom(), $__timeTo())",
     ):  # fmt: skip
         table = seeded.read(f"SELECT * FROM {relation} LIMIT 1", role_of(DASHBOARDS[0]))
         assert [name for name in table.columns if name.endswith(("_wh", "_w"))] == [], relation
