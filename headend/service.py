@@ -302,6 +302,8 @@ class HeadEnd:
                 wishes_s.append(self._recovery.next_due_s(now_s))
         if self._edges is not None:
             wishes_s.append(self._edges.next_due_s())
+        if self._host is not None and self._connect_at_s is None:
+            wishes_s.append(self._host.next_due_s())
         due_s = [due_s for due_s in wishes_s if due_s is not None]
         return min(due_s, default=None)
 
@@ -311,6 +313,11 @@ class HeadEnd:
         now_s = self._clock.now()
         if self._renewing:
             await self._connect_anew()
+        if self._host is not None:
+            self._host.advance(now_s)
+            if self._host.is_contradicted:
+                await self._host.disconnect()
+                self._lost(self._host.link)
         if self._edges is not None:
             self._edges.advance(now_s)
             self._ingest.recorded()

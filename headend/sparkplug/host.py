@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-import orjson
-
 from headend.clock import Clock
 from headend.log import logger
 from headend.mqtt import MqttLink, Session, Will
 from headend.settings import HeadEndSettings
 from headend.sparkplug.payload import encode_command
+from headend.sparkplug.presence import Answer, Presence
 
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
@@ -40,8 +39,9 @@ class SparkplugHost:
         self._on_message = on_message
         self._prefix = f"{NAMESPACE}/{settings.group}"
         self._state_topic = f"{NAMESPACE}/STATE/{settings.sparkplug_host_id or settings.client_id}"
-        self._since_ms = 0
-        self._birth_heard = self._leaving = False
+        self._presence = Presence()
+        #: Our birth is not believed: we are to connect anew.
+        self.is_contradicted = False
         self._commanded: set[str] = set()
         self.fence_node = f"_fence-{settings.client_id}"
         session = Session(
@@ -62,17 +62,15 @@ class SparkplugHost:
 
     async def connect(self) -> None:
         """Connect, subscribe and say that we are there. Raises BrokerUnavailable, BrokerRefused."""
+        self.is_contradicted = False
         await self.link.connect()
-        self._publish_state(online=True)
+        self._publish_state(self._presence.birth())
 
     async def disconnect(self) -> None:
         """Say that we leave, and leave."""
         if self.link.connected:
             self.link.resume()
-            # Of the instant at which we leave, not of that at which we came: it is no will.
-            self._since_ms = int(self._clock.now() * 1000)
-            self._leaving = True
-            self._publish_state(online=False)
+            self._publish_state(self._presence.leaving(self._clock.now()))
             try:
                 async with asyncio.timeout(self._settings.stop_timeout_s):
                     await self.link.published()
@@ -113,29 +111,36 @@ class SparkplugHost:
         else:
             self._on_message(topic, payload)
 
+    def next_due_s(self) -> float | None:
+        """The next instant at which `advance` has something to do."""
+        due_s = 0.0 if self.is_contradicted else self._presence.due_s()
+        return None if due_s is None else max(due_s, self._clock.now())
+
+    def advance(self, now_s: float) -> None:
+        """Answer what is said of us in our name."""
+        if not self.link.connected:
+            return
+        match self._presence.take(now_s):
+            case Answer.SAY_AGAIN:
+                logger().warning("our STATE was overwritten: published again", topic=self._state_topic)
+                self._publish_state(self._presence.birth())
+            case Answer.COME_ANEW:
+                logger().warning("our STATE was overwritten by a newer one: connecting anew", topic=self._state_topic)
+                self.is_contradicted = True
+
     def _state_heard(self, payload: bytes) -> None:
-        """An `offline` behind our own `online` is the will of a connection that was ours before, and stale."""
-        if payload == self._state(online=True):
-            self._birth_heard = True
-        elif self._birth_heard and not self._leaving and self.link.connected and _says_offline(payload):
-            self._publish_state(online=True)
+        rival_ms = self._presence.heard(payload)
+        if rival_ms is not None:
+            logger().error(
+                "another host application has our name: collectors follow whoever came last; stop one of the two, or "
+                "give it another sparkplug_host_id",
+                topic=self._state_topic,
+                since_ms=rival_ms,
+            )
+        self.advance(self._clock.now())
 
     def _will(self) -> Will:
-        self._since_ms = int(self._clock.now() * 1000)
-        self._birth_heard = self._leaving = False
-        return Will(self._state_topic, self._state(online=False))
+        return Will(self._state_topic, self._presence.coming(self._clock.now()))
 
-    def _state(self, *, online: bool) -> bytes:
-        return orjson.dumps({"online": online, "timestamp": self._since_ms})
-
-    def _publish_state(self, *, online: bool) -> None:
-        self._birth_heard = False
-        self.link.publish(self._state_topic, self._state(online=online), retain=True)
-
-
-def _says_offline(payload: bytes) -> bool:
-    try:
-        state = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(state, dict) and state.get("online") is False
+    def _publish_state(self, state: bytes) -> None:
+        self.link.publish(self._state_topic, state, retain=True)

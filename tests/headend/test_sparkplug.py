@@ -1,5 +1,7 @@
 """A collector's messages in, rows out: over a real broker into a real database, beside meters of their own."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
+from headend.sparkplug.presence import ANSWERS, WITHIN_S
 from tests.headend.fleet import (
     GROUP,
     LENGTH_S,
@@ -19,7 +22,7 @@ from tests.headend.fleet import (
     serial,
 )
 from tests.headend.reader import Reader
-from tests.headend.services import Postgres, until
+from tests.headend.services import Postgres, until, wait_for
 from tests.headend.sparkplug_edge import FLOAT, STRING, EdgeNode, M, payload
 from tests.meters.meter_broker import Broker
 
@@ -59,8 +62,12 @@ def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
 @pytest.fixture
 def make(
     postgres: Postgres, broker: Broker, schema: str, shipment: Shipment, clock: ManualClock
-) -> Callable[[], HeadEnd]:
-    return lambda: HeadEnd(shipment.settings(postgres.url(), schema, broker.port, sparkplug_host_id="utility"), clock)
+) -> Callable[..., HeadEnd]:
+    def make(**changed: object) -> HeadEnd:
+        settings = shipment.settings(postgres.url(), schema, broker.port, sparkplug_host_id="utility", **changed)
+        return HeadEnd(settings, clock)
+
+    return make
 
 
 @pytest.fixture
@@ -396,6 +403,90 @@ async def test_a_stale_will_is_contradicted(head_end: HeadEnd, watcher: Publishe
     await head_end.settle()
     await until(lambda: len(watcher.received) == 3, "the answer")
     assert [payload for _, payload in watcher.received][-1] == online
+
+
+def retained_state(port: int) -> bytes | None:
+    """What somebody who comes now hears of the head-end."""
+    late = Publisher(port, "late", subscribe="spBv1.0/STATE/utility")
+    marks = "spBv1.0/STATE/utility/none"
+    late.client.subscribe(marks)
+    late.send(marks, b"mark")
+    wait_for(lambda: (marks, b"mark") in late.received, "our own mark, which comes after what is retained")
+    late.close()
+    return next((payload for topic, payload in late.received if topic != marks), None)
+
+
+@on_both_brokers
+@pytest.mark.parametrize(
+    "lie", [b"", b"offline", b"\xff", b"[]", b'{"online":true,"timestamp":5}', b'{"online":false,"timestamp":"x"}']
+)
+async def test_what_is_not_our_state_is_answered_at_once(
+    head_end: HeadEnd, watcher: Publisher, clock: ManualClock, broker: Broker, lie: bytes
+) -> None:
+    online = b'{"online":true,"timestamp":%d}' % int(clock.now() * 1000)
+    await head_end.settle()
+    await until(lambda: bool(watcher.received), "the birth")
+    watcher.client.publish("spBv1.0/STATE/utility", lie, qos=1, retain=True).wait_for_publish(20)
+    await head_end.settle()
+    await until(lambda: len(watcher.received) >= 3, "the answer")
+    for _ in range(3):
+        await head_end.settle()
+    assert [payload for _, payload in watcher.received] == [online, lie, online], "and it does not answer itself"
+    assert await asyncio.to_thread(retained_state, broker.port) == online
+
+
+async def test_an_offline_that_is_newer_takes_a_newer_birth(
+    head_end: HeadEnd, watcher: Publisher, edge: EdgeNode, clock: ManualClock, broker: Broker
+) -> None:
+    await head_end.settle()
+    await until(lambda: bool(watcher.received), "the birth")
+    lie_ms = int(clock.now() * 1000) + 3_600_000
+    lie = b'{"online":false,"timestamp":%d}' % lie_ms
+    watcher.client.publish("spBv1.0/STATE/utility", lie, qos=1, retain=True).wait_for_publish(20)
+    await head_end.settle()
+    await live(head_end, clock, clock.now() + 60)
+    assert (await head_end.settle()).connected
+    assert await asyncio.to_thread(retained_state, broker.port) == b'{"online":true,"timestamp":%d}' % (lie_ms + 1)
+
+
+async def test_who_keeps_overwriting_our_state_is_answered_now_and_then(
+    head_end: HeadEnd, watcher: Publisher, clock: ManualClock, broker: Broker
+) -> None:
+    await head_end.settle()
+    await until(lambda: bool(watcher.received), "the birth")
+    for _ in range(40):
+        heard = len(watcher.received)
+        watcher.client.publish("spBv1.0/STATE/utility", b"", qos=1, retain=True).wait_for_publish(20)
+        await head_end.settle()
+        await until(lambda heard=heard: len(watcher.received) > heard, "the lie")  # type: ignore[misc]  # bound now
+    answers = sum(payload != b"" for _, payload in watcher.received) - 1
+    assert answers == ANSWERS
+    await live(head_end, clock, clock.now() + WITHIN_S + 1)
+    assert await asyncio.to_thread(retained_state, broker.port) is not None, "later, once more"
+
+
+async def test_two_hosts_of_one_name_do_not_shout_each_other_down(
+    head_end: HeadEnd, make: Callable[..., HeadEnd], watcher: Publisher, clock: ManualClock, broker: Broker
+) -> None:
+    await head_end.settle()
+    clock.set(clock.now() + 5)
+    other = make(client_id="another")
+    await other.start()
+    newer = b'{"online":true,"timestamp":%d}' % int(clock.now() * 1000)
+    await until(lambda: len(watcher.received) == 2, "both births")
+    watcher.client.publish("spBv1.0/STATE/utility", b"", qos=1, retain=True).wait_for_publish(20)
+    for _ in range(5):
+        await head_end.settle()
+        await other.settle()
+    await until(lambda: len(watcher.received) > 3 and watcher.received[-1][1] == newer, "the newer one's answer")
+    assert len(watcher.received) <= 6, "each has answered once, the newer one perhaps twice"
+    await other.stop()
+    await head_end.settle()
+    await live(head_end, clock, clock.now() + 60)
+    said = await asyncio.to_thread(retained_state, broker.port)
+    assert said is not None
+    assert json.loads(said)["online"] is True, "who is left says so"
+    assert json.loads(said)["timestamp"] > json.loads(newer)["timestamp"], "so that collectors believe it"
 
 
 @on_both_brokers
