@@ -26,6 +26,19 @@ from headend.errors import (
 from headend.features import Feature
 from headend.timescale import set_up
 
+# What a server's, a database's or a role's own defaults would change under us: how times are written, whether anything
+# may be, which statements see what. Notices ("relation already exists, skipping") are for people at a prompt.
+_SESSION = {
+    "DateStyle": "ISO,MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": r"read\ committed",
+    "client_min_messages": "warning",
+}
+
 # Answers of a server that is there but does not want us: trying again changes nothing.
 # 28 invalid authorisation, 3D000 no such database, 42501 no right.
 _REFUSED = re.compile(
@@ -33,20 +46,28 @@ _REFUSED = re.compile(
     r"|role .* does not exist|database .* does not exist|authentication failed|permission denied"
 )
 
+_SURROUNDINGS = (
+    psycopg.OperationalError,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
 
 def connection_info(database_url: str, schema: str) -> str:
     """The libpq connection string with the schema as search_path. Raises DatabaseError for a malformed URL.
 
-    `public` stays behind it: that is where extensions keep their functions.
+    `public` stays behind it: that is where extensions keep their functions. What else a session depends on is set too,
+    so that no default of the server, the database or the role changes what we read and write.
     """
     try:
         parameters = conninfo_to_dict(database_url)
     except psycopg.ProgrammingError as error:
         raise DatabaseError(f"the database URL cannot be read: {str(error).strip()}") from error
+    session = {**_SESSION, "search_path": f"{schema},public"}
     given = str(parameters.get("options") or "")
-    # Notices ("relation already exists, skipping") are for people at a prompt.
-    options = f"{given} -csearch_path={schema},public -cclient_min_messages=warning".strip()
-    return make_conninfo(database_url, options=options, application_name="amilab-headend")
+    # Of two settings of one name the last one holds.
+    options = " ".join([given, *(f"-c{name}={value}" for name, value in session.items())]).strip()
+    return make_conninfo(database_url, options=options, client_encoding="UTF8", application_name="amilab-headend")
 
 
 def describe(database_url: str) -> str:
@@ -59,6 +80,11 @@ def describe(database_url: str) -> str:
 def classify(error: psycopg.Error, database_url: str) -> DatabaseError:
     """What a failure to connect means for the person who started us."""
     text = " ".join(str(error).split())
+    if error.sqlstate == "25006":
+        return DatabaseRefused(
+            f"the database cannot be written ({describe(database_url)}): {text}; is it a standby? Give the address of "
+            "the primary"
+        )
     if (error.sqlstate or "")[:2] in {"28", "3D", "42"} or _REFUSED.search(text):
         return DatabaseRefused(
             f"the database refuses us ({describe(database_url)}): {text}; check user, password, database and rights"
@@ -97,7 +123,7 @@ def migrate(database_url: str, schema: str, *, retention_days: int | None = None
             # After whatever was made, or made anew.
             connection.execute((resources.files("headend") / "grants.sql").read_bytes())
             return features
-    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
+    except _SURROUNDINGS as error:
         raise classify(error, database_url) from error
 
 
@@ -122,7 +148,7 @@ def open_schema(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
                     "head-end once, which brings it up to date"
                 )
             yield connection
-    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
+    except _SURROUNDINGS as error:
         raise classify(error, database_url) from error
 
 

@@ -87,6 +87,7 @@ class MqttLink:
         self._session = session
         self._connected = False
         self._paused = False
+        self._held = False
         self._received_any = False
         self._unacknowledged: set[int] = set()
         self._settled = asyncio.Event()
@@ -166,7 +167,7 @@ class MqttLink:
             will = self._session.will()
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self.generation += 1
-        self._paused = False
+        self._paused = self._held = False
         self._client.reconnect()
         self._client.wire.resume_reading()
         session_present, reason = await self._connack
@@ -222,11 +223,22 @@ class MqttLink:
                 self._client.wire.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
-        if self._paused:
+        """Read again, unless it is held."""
+        if self._paused and not self._held:
             self._paused = False
             if self._client.wire is not None:
                 self._client.wire.resume_reading()
+
+    def hold(self) -> None:
+        """Read no more from this connection, whoever says `resume`, until `drop`."""
+        self._held = True
+        self.pause()
+
+    def drop(self) -> None:
+        """End a held connection as if its broker had died: what was not read is lost with it."""
+        if self._held:
+            self._held = False
+            self._gone("it was held, and is dropped")
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs of the current connection, in this order.

@@ -390,6 +390,16 @@ class HeadEnd:
         self._renewing = True
         self._wake.set()
 
+    def hold(self) -> None:
+        """Take in nothing more: what arrives is left unread, and unacknowledged, in the connections."""
+        for link in self._links():
+            link.hold()
+
+    def drop(self) -> None:
+        """Lose the connections that are held, and what is unread in them. Reconnecting goes by the back-off."""
+        for link in self._links():
+            link.drop()
+
     async def stop(self) -> None:
         """Commit and acknowledge what was received, leave broker and database. Bounded by `stop_timeout_s`."""
         await self._running.aclose()
@@ -478,7 +488,9 @@ class HeadEnd:
         self._wake.set()
 
     def _put_off_connection(self) -> None:
-        delay_s = self._back_off.delay_s(self._connect_attempts, self._settings.client_id)
+        # Without the group, which is another one in each run of the same seed.
+        key = self._settings.client_id.replace(self._settings.group, "")
+        delay_s = self._back_off.delay_s(self._connect_attempts, key)
         self._connect_attempts += 1
         self._connect_at_s = self._clock.now() + delay_s
 

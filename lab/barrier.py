@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -93,6 +93,7 @@ class Barrier:
         self._grid_due_s: float | None = None
         self._fleet_due_s: list[float | None] = [None] * len(self._fleets)
         self._head_due_s: float | None = None
+        self._fresh: set[str] = set()
         self.out_of_touch = False
         """Whether the last round found the head-end, or all meters, without a connection to the broker."""
         self.now_s = 0
@@ -103,8 +104,11 @@ class Barrier:
         known = [due for due in (self._grid_due_s, *self._fleet_due_s, self._head_due_s) if due is not None]
         return max(math.ceil(min(known)), self.now_s + 1) if known else None
 
-    async def grant(self, now_s: int) -> None:
+    async def grant(self, now_s: int, *, under_way: Callable[[], Awaitable[None]] | None = None) -> None:
         """Let every member do what is due at `now_s` [epoch s], and wait until the lab is quiescent.
+
+        :param under_way: done when the broker has acknowledged all that the meters say at this instant, and before the
+            head-end does anything.
 
         :raises BarrierStalled: the head-end did not finish, or a round took longer than the limit.
         """
@@ -112,6 +116,9 @@ class Barrier:
         step, _ = await asyncio.gather(self._grid.advance(now_s), self._begin())
         self._grid_due_s = step.next_due_s
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
+        if under_way is not None:
+            await self._within_limit(self._settle_fleets())
+            await under_way()
         await self.quiesce()
         if self._head is not None and self._head_due_s is not None and self._head_due_s <= now_s:
             # It may have commands to store, and wait for its database.
@@ -140,18 +147,23 @@ class Barrier:
         if self._head is not None:
             await self._head.begin(self.now_s)
 
-    async def _round(self) -> bool:
-        self.rounds += 1
+    async def _settle_fleets(self) -> None:
         fleets = await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
         self._fleet_due_s = [fleet.next_due_s for fleet in fleets]
+        self._fresh.update(station for fleet in fleets for station in fleet.fresh)
         self.out_of_touch = not any(fleet.connected for fleet in fleets)
+
+    async def _round(self) -> bool:
+        self.rounds += 1
+        await self._settle_fleets()
+        fresh, self._fresh = self._fresh, set()
         head = self._head
         if head is None:
             return True
         settled = await head.settle()
         self._head_due_s = settled.next_due_s
         self.out_of_touch |= not settled.connected
-        targets = sorted({*settled.commanded, *(station for fleet in fleets for station in fleet.fresh)})
+        targets = sorted(fresh.union(settled.commanded))
         if not targets or not settled.connected:
             return True
         self._tokens += 1

@@ -13,9 +13,8 @@ from lab.network_fault import NetworkFault
 from lab.pace import Agenda, Pace
 from lab.timeline import Action
 
-MEDDLE_WITHIN_S = 0.1
-"""A kill or a rotation falls at a seeded moment of this much wall-clock time after its grant has begun, so it hits work
-under way."""
+RACE_WITHIN_S = 0.1
+"""A kill that races with the work of its instant falls within so much wall-clock time after that has begun."""
 
 
 class Stage(Protocol):
@@ -29,6 +28,9 @@ class Stage(Protocol):
 
     async def say_farewell(self, part: str) -> None:
         """Read from a part that is about to be killed what would be lost with it."""
+
+    async def hold(self, part: str) -> None:
+        """Let what the meters say to the head-end be on its way, unread, until this part is killed."""
 
     async def kill(self, part: str) -> None:
         """SIGKILL a part and return when it is dead and every connection to it has noticed."""
@@ -119,8 +121,7 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await stage.switch(action.verb, action.target)
         elif action.fault is not None:
             await stage.impair(action.target, action.fault)
-    meddling = [action for action in due if action.verb in ("kill", "rotate", "retire")]
-    await (_grant_and_meddle(barrier, stage, meddling, now_s, dice) if meddling else barrier.grant(now_s))
+    await _grant(barrier, stage, [action for action in due if action.verb in ("kill", "rotate", "retire")], now_s, dice)
     disturbed = [action for action in due if action.stations]
     for action in disturbed:
         await stage.disturb(action.verb, action.stations)
@@ -128,20 +129,37 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
         await barrier.quiesce()
 
 
-async def _grant_and_meddle(
-    barrier: Barrier, stage: Stage, actions: Sequence[Action], now_s: int, dice: random.Random
-) -> None:
-    for action in actions:
-        if action.verb == "kill":
-            await stage.say_farewell(action.target)
-    grant = asyncio.create_task(barrier.grant(now_s))
-    for action in actions:
-        await asyncio.wait([grant], timeout=dice.uniform(0.0, MEDDLE_WITHIN_S))
-        if action.verb == "kill":
-            await stage.kill(action.target)
-        elif action.verb == "rotate":
-            await stage.rotate(action.target)
-        else:
-            await stage.retire()
-    await grant
-    await barrier.quiesce()
+async def _grant(barrier: Barrier, stage: Stage, meddling: Sequence[Action], now_s: int, dice: random.Random) -> None:
+    """A grant in whose middle the `meddling` falls: where nothing races, so that every run counts the same.
+
+    What the meters say at this instant is with the broker then, and the head-end that is to be killed, or whose broker
+    is, has read nothing of it. So a killed head-end has to get all of it again, and a killed broker loses all of it.
+    """
+    kills = [action for action in meddling if action.verb == "kill"]
+    for action in kills:
+        await stage.say_farewell(action.target)
+    if any(action.races for action in kills):
+        grant = asyncio.create_task(barrier.grant(now_s))
+        for action in meddling:
+            await asyncio.wait([grant], timeout=dice.uniform(0.0, RACE_WITHIN_S))
+            await _meddle(stage, action)
+        await grant
+        await barrier.quiesce()
+        return
+    for action in kills:
+        await stage.hold(action.target)
+
+    async def meddle() -> None:
+        for action in meddling:
+            await _meddle(stage, action)
+
+    await barrier.grant(now_s, under_way=meddle if meddling else None)
+
+
+async def _meddle(stage: Stage, action: Action) -> None:
+    if action.verb == "kill":
+        await stage.kill(action.target)
+    elif action.verb == "rotate":
+        await stage.rotate(action.target)
+    else:
+        await stage.retire()

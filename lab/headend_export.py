@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from lab.database_session import session
 from lab.errors import UserError
 from lab.surroundings import Database
-from lab.verdict.adapters import export_stored
 from lab.verdict.detected import export_detected
+from lab.verdict.from_postgres import export_stored
 from lab.verdict.tables import DETECTED_FILE, TableError
 
 DEAD_LETTERS_FILE = "dead_letters.parquet"
@@ -107,7 +108,7 @@ def export_results(database: Database, path: Path, start_s: int, end_s: int) -> 
     except TableError as error:
         raise UserError(error.faults, "The head-end's results could not be read from its database.") from error
     try:
-        with psycopg.connect(database.url) as connection:
+        with psycopg.connect(session(database.url)) as connection:
             export_evidence(connection, database.schema, path.parent)
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
     except psycopg.OperationalError as error:

@@ -12,6 +12,7 @@ import contextlib
 
 import psycopg
 
+from lab.database_session import session
 from lab.link import LabLink
 
 LENGTH_S = 900
@@ -69,7 +70,7 @@ async def write_measurements(database_url: str, schema: str, rows: list[tuple[st
     :raises psycopg.OperationalError: the database is away.
     """
     names, starts_s, energies_wh, loadings = zip(*rows, strict=True)
-    async with await psycopg.AsyncConnection.connect(database_url, connect_timeout=5) as connection:
+    async with await psycopg.AsyncConnection.connect(session(database_url), connect_timeout=5) as connection:
         await connection.execute("SELECT set_config('search_path', quote_ident(%s), true)", [schema])
         await connection.execute(
             "INSERT INTO transformer_measurement SELECT t, to_timestamp(s), %s, e, l"

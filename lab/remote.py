@@ -185,6 +185,14 @@ class RemoteHead(_Member):
         """Let it connect to the broker anew: its certificate has changed."""
         await self.unless_absent(lambda: self.call("renew"), None)
 
+    async def hold(self) -> None:
+        """Let it take in nothing more of what the broker sends."""
+        await self.unless_absent(lambda: self.call("hold"), None)
+
+    async def drop(self) -> None:
+        """Let it lose the connections that it holds."""
+        await self.unless_absent(lambda: self.call("drop"), None)
+
     async def stats(self) -> Body | None:
         """What it says of its life so far; None if it is absent."""
 

@@ -53,7 +53,11 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     refuse_kills_of_externals(request)
     await check_network_faults(request)
     refuse_rotations_of_nothing(request)
-    externals = await check_externals(request.database_url, request.broker_url)
+    stored = None if request.external is None else request.external.stored
+    externals = await check_externals(request.database_url, request.broker_url, stored)
+    if externals.stored is not None:
+        for notice in externals.stored.notices:
+            progress.notice(notice)
     with full_disk_as_user_error():
         return await _supervised(request, progress, externals)
 

@@ -139,10 +139,14 @@ class KillEvent(_Event):
     But for the database, at any speed but 1: without it no reading can be committed, so simulated time stands still
     until it is back. Of fleets or ingest workers in several processes, the first
     is killed; where ingest is no process of its own, the whole head-end is.
+
+    `moment`: "under way" is when the broker has acknowledged all that the meters say at this instant and the head-end
+    has taken in nothing of it; so every run counts the same. "any" is a moment that the wall clock decides.
     """
 
     kind: Literal["kill"]
     part: Part
+    moment: Literal["under way", "any"] = "under way"
     down_s: DurationS = Field(alias="down")
 
     @property

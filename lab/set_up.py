@@ -62,10 +62,8 @@ class SetUp:
 
     async def _open_store(self, stack: AsyncExitStack) -> Database | ExternalStore:
         if self.request.external is not None:
-            version, notice = await self.request.external.stored.check()
-            if notice is not None:
-                self.progress.notice(notice)
-            return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {version}")
+            assert self.externals.stored is not None, "looked at with the other things of the user's"
+            return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {self.externals.stored.version}")
         store = await stack.enter_async_context(
             self.stage.open_store(schema=f"amilab_{self.group.lower()}", keep=self.request.keep)
         )

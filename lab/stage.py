@@ -170,6 +170,15 @@ class Stage(ABC):
     async def say_farewell(self, part: str) -> None:
         """Read from a part that is about to be killed what would be lost with it."""
 
+    async def hold(self, part: str) -> None:
+        """Let what the meters say to the head-end be on its way, unread, until this part is killed."""
+        heads = self.heads if part == BROKER else self.heads_of(part)
+        await asyncio.gather(*(head.hold() for head in heads))
+
+    @abstractmethod
+    def heads_of(self, part: str) -> Sequence[RemoteHead]:
+        """The processes of the head-end that a part is; none for other parts."""
+
     @abstractmethod
     async def kill(self, part: str) -> None:
         """SIGKILL a part and return when it is dead and every connection to it has noticed."""
@@ -220,6 +229,8 @@ class Stage(ABC):
 
     async def _broker_died(self) -> None:
         await asyncio.gather(*(fleet.wait_disconnected() for fleet in self.fleets))
+        # Whoever was held could still read what the kernel has, which is more on one day than on another.
+        await asyncio.gather(*(head.drop() for head in self.heads))
 
 
 class LocalStage(Stage):
@@ -293,6 +304,9 @@ class LocalStage(Stage):
     async def say_farewell(self, part: str) -> None:
         if part in (HEADEND, INGEST):
             await self.read_ingest()
+
+    def heads_of(self, part: str) -> Sequence[RemoteHead]:
+        return self.heads if part in (HEADEND, INGEST) else ()
 
     async def kill(self, part: str) -> None:
         if part == BROKER:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.errors import UserError
 from lab.services.external import check_stored_url
-from lab.verdict.adapters import (
-    DEFAULT_QUERY,
-    export_stored,
-    query_is_ready,
-    stored_from_csv,
-    stored_from_parquet,
-    within,
-)
+from lab.verdict.from_csv import stored_from_csv
+from lab.verdict.from_parquet import stored_from_parquet, within
+from lab.verdict.from_postgres import DEFAULT_QUERY, export_stored, query_is_ready
 from lab.verdict.tables import TableError
 
 HINT = "docs/external-head-end.md lists the columns that are needed, with an example."
 _FORMS = "Name a PostgreSQL (postgresql://…?query=…), a .csv or a .parquet file; see docs/external-head-end.md."
 _QUERY = "query="
+_SUPERUSER = (
+    "--stored connects as a superuser, whose queries can do more than read: make a role of its own "
+    "(docs/external-head-end.md)"
+)
+_LOOKED_AT_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """What the verdict calls a place where readings are stored, and what its user should know before a run."""
+
+    version: str
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +43,17 @@ class StoredQuery:
     url: str = field(repr=False)
     query: str = DEFAULT_QUERY
 
-    async def check(self) -> tuple[str, str | None]:
-        """What to call it, and what the user should know. Raises UserError for what would fail at the run's end."""
-        version = await check_stored_url(self.url)
+    async def check(self) -> LookedAt:
+        """Raises UserError for what would fail at the run's end."""
+        server = await check_stored_url(self.url)
         try:
             ready = await asyncio.to_thread(query_is_ready, self.url, self.query)
         except TableError as error:
             raise UserError(error.faults, HINT) from error
-        notice = None if ready else "what --stored reads is not there yet; it must be when the run ends"
-        return version, notice
+        notices = [] if ready else ["what --stored reads is not there yet; it must be when the run ends"]
+        if server.as_superuser:
+            notices.append(_SUPERUSER)
+        return LookedAt(server.version, tuple(notices))
 
     def fetch(self, path: Path, *, start_s: float, end_s: float) -> int:
         """Write the intervals that start in [start_s, end_s) to `path` as parquet; returns how many. UserError."""
@@ -57,20 +69,29 @@ class StoredFile:
 
     path: Path
 
-    async def check(self) -> tuple[str, str | None]:
-        """As StoredQuery.check. What is in the file is not looked at: it may be yesterday's."""
-        notice = None if self.path.exists() else f"{self.path} is not there yet; it must be when the run ends"
-        return self.path.name, notice
+    async def check(self) -> LookedAt:
+        """As StoredQuery.check: of a file that is there already the first rows are read, whatever day they are of."""
+        if not self.path.exists():
+            return LookedAt(self.path.name, (f"{self.path} is not there yet; it must be when the run ends",))
+        notices: list[str] = []
+        try:
+            await asyncio.to_thread(self._read, rows_at_most=_LOOKED_AT_ROWS, tell=notices.append)
+        except TableError as error:
+            raise UserError(error.faults, HINT) from error
+        return LookedAt(self.path.name, tuple(notices))
 
     def fetch(self, path: Path, *, start_s: float, end_s: float) -> int:
         """As StoredQuery.fetch."""
         try:
-            read = stored_from_csv if self.path.suffix.lower() == ".csv" else stored_from_parquet
-            table = within(read(self.path), start_s=start_s, end_s=end_s)
+            table = within(self._read(), start_s=start_s, end_s=end_s)
         except TableError as error:
             raise UserError(error.faults, HINT) from error
         pq.write_table(table, path, compression="zstd")
         return len(table)
+
+    def _read(self, *, rows_at_most: int | None = None, tell: Callable[[str], object] = lambda _: None) -> pa.Table:
+        read = stored_from_csv if self.path.suffix.lower() == ".csv" else stored_from_parquet
+        return read(self.path, rows_at_most=rows_at_most, tell=tell)
 
 
 StoredSource = StoredQuery | StoredFile

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from dashboards.roles import create_roles, show_schema
 from lab.commissioning import Commissioned
+from lab.database_session import session
 from lab.errors import UserError
 from lab.keyring import Keyring
 from lab.services.broker import Certificates, EmbeddedBroker, keyring_below
@@ -29,6 +30,7 @@ from lab.services.broker_config import (
 )
 from lab.services.external import ExternalBroker, ExternalDatabase, check_broker_url, check_database_url
 from lab.services.postgres import EmbeddedPostgres
+from lab.stored_source import LookedAt, StoredSource
 from lab.supervisor import Supervisor
 
 SCHEMA = "amilab"
@@ -67,10 +69,14 @@ class Externals:
 
     database: ExternalDatabase | None
     broker: ExternalBroker | None
+    stored: LookedAt | None = None
+    """Where somebody else's head-end stores."""
 
 
-async def check_externals(database_url: str | None, broker_url: str | None) -> Externals:
-    """Look at both before anything is started. Raises UserError with the faults of both."""
+async def check_externals(
+    database_url: str | None, broker_url: str | None, stored: StoredSource | None = None
+) -> Externals:
+    """Look at all of them before anything is started. Raises UserError with the faults of all."""
 
     async def nothing() -> None:
         return None
@@ -78,6 +84,7 @@ async def check_externals(database_url: str | None, broker_url: str | None) -> E
     found = await asyncio.gather(
         nothing() if database_url is None else check_database_url(database_url),
         nothing() if broker_url is None else check_broker_url(broker_url),
+        nothing() if stored is None else stored.check(),
         return_exceptions=True,
     )
     refusals = [one for one in found if isinstance(one, UserError)]
@@ -86,12 +93,14 @@ async def check_externals(database_url: str | None, broker_url: str | None) -> E
             [fault for refusal in refusals for fault in refusal.faults],
             "\n".join(dict.fromkeys(refusal.hint for refusal in refusals if refusal.hint)),
         )
-    database, broker = found
+    database, broker, looked_at = found
     if isinstance(database, BaseException):
         raise database
     if isinstance(broker, BaseException):
         raise broker
-    return Externals(database, broker)
+    if isinstance(looked_at, BaseException):
+        raise looked_at
+    return Externals(database, broker, looked_at)
 
 
 @asynccontextmanager
@@ -177,7 +186,7 @@ def make_roles(store: Database) -> None:
 
     :raises psycopg.OperationalError: the database is away.
     """
-    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(session(store.url), autocommit=True, connect_timeout=5) as connection:
         create_roles(connection, password=secrets.token_hex(16), households_password=secrets.token_hex(16))
 
 
@@ -186,14 +195,16 @@ def show_run(store: Database) -> None:
 
     :raises psycopg.OperationalError: the database is away.
     """
-    with psycopg.connect(store.url, autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(session(store.url), autocommit=True, connect_timeout=5) as connection:
         show_schema(connection, store.schema)
 
 
 async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:
     """Drop it, or `tell` why that could not be done."""
     try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as connection:
+        async with await psycopg.AsyncConnection.connect(
+            session(url), autocommit=True, connect_timeout=5
+        ) as connection:
             await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
     except psycopg.OperationalError:
         tell(f"the database is away, so the schema {schema} could not be dropped: drop it when it is back")

@@ -111,7 +111,8 @@ async def choose_targets(
                 chosen[index] = Disturbance("uplink_loss", label, from_s, until_s, stations=hit.stations)
         elif isinstance(event, KillEvent):
             label = f"SIGKILL: {event.part}, back after {event.down_s:,} s"
-            chosen[index] = Disturbance("kill", label, from_s, from_s + event.down_s, event.part)
+            until_s = from_s + event.down_s
+            chosen[index] = Disturbance("kill", label, from_s, until_s, event.part, races=event.moment == "any")
         elif isinstance(event, NetworkEvent):
             fault = event.network_fault
             label = f"network: {event.part}, {fault.label}"

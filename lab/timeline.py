@@ -26,6 +26,8 @@ class Action:
     target: str = ""
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
+    races: bool = False
+    """A kill whose moment within its instant is the wall clock's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Disturbance:
     target: str = ""
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
+    races: bool = False
 
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
@@ -67,7 +70,9 @@ def order(action: Action) -> tuple[int, bool]:
 def beginning(disturbance: Disturbance) -> Action:
     """What the lab does when it begins."""
     verb, _ = _VERBS[disturbance.kind]
-    return Action(disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault)
+    return Action(
+        disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault, disturbance.races
+    )
 
 
 def ending(disturbance: Disturbance) -> Action | None:

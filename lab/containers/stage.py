@@ -177,7 +177,10 @@ class ContainerStage(Stage):
         await asyncio.gather(*(head.join_at(now_s) for head in self.heads))
 
     async def say_farewell(self, part: str) -> None:
-        await self.read_ingest([member for member in self._members(part) if isinstance(member, RemoteHead)])
+        await self.read_ingest(self.heads_of(part))
+
+    def heads_of(self, part: str) -> Sequence[RemoteHead]:
+        return [member for member in self._members(part) if isinstance(member, RemoteHead)]
 
     async def kill(self, part: str) -> None:
         """The containers of a part get SIGKILL from Docker, which does not restart what it was told to kill."""

@@ -12,6 +12,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
+from lab.database_session import session
 from lab.loadtest.generator import Generator, Progress
 from lab.loadtest.stand import Stand
 
@@ -53,7 +54,7 @@ class Sampler:
         self._before.clear()
         store = self._stand.store
         async with await psycopg.AsyncConnection.connect(
-            store.url, autocommit=True, options=f"-c search_path={store.schema}"
+            session(store.url, schema=store.schema), autocommit=True
         ) as connection:
             while True:
                 await self._sample(generator, connection)
@@ -98,7 +99,7 @@ async def add_samples(stand: Stand, run: str, samples: Sequence[Sample]) -> None
     """Keep in the database what is known afterwards only."""
     store = stand.store
     async with await psycopg.AsyncConnection.connect(
-        store.url, autocommit=True, options=f"-c search_path={store.schema}"
+        session(store.url, schema=store.schema), autocommit=True
     ) as connection:
         await _insert(connection, run, samples)
 

@@ -22,6 +22,7 @@ from dashboards.roles import ROLES, create_roles
 from grid.world import WorldFrame
 from lab.commissioning import Commissioned, commission
 from lab.containers.stage import GATEWAYS, ContainerStage
+from lab.database_session import session
 from lab.fleet_plan import Vendors
 from lab.headend_settings import headend_settings
 from lab.ingest_totals import IngestTotals
@@ -244,7 +245,7 @@ def reader_url(store: Database) -> str:
     if store.embedded is None:
         return store.seen_url or store.url
     password = secrets.token_urlsafe(18)
-    with psycopg.connect(store.url) as connection:
+    with psycopg.connect(session(store.url)) as connection:
         create_roles(connection, password=password, households_password=secrets.token_urlsafe(18))
     return psycopg.conninfo.make_conninfo(store.url, user=ROLES[0], password=password)
 

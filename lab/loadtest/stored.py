@@ -14,6 +14,7 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
+from lab.database_session import session
 from lab.loadtest.matching import Stored
 
 COMMIT_TIMESTAMP, INSERTED = "commit timestamp", "insertion of the row"
@@ -37,7 +38,7 @@ def read_stored(
     url: str, schema: str, *, serials: Sequence[str], first_interval_s: int, interval_s: int, range_s: tuple[int, int]
 ) -> StoredRows:
     """Rows of these meters whose intervals start in `range_s` [epoch s, half open). Raises psycopg.Error."""
-    with psycopg.connect(url, options=f"-c search_path={schema}") as connection:
+    with psycopg.connect(session(url, schema=schema)) as connection:
         clock = _clock(connection)
         ids = {str(row[0]): int(str(row[1])) for row in connection.execute("SELECT serial, id FROM end_device")}
         number_of = np.full(max(ids.values(), default=0) + 1, -1, dtype=np.int64)

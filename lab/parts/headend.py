@@ -35,6 +35,8 @@ class HeadPart:
             "settle": self.settle,
             "fence_devices": self.fence_devices,
             "renew": self.renew,
+            "hold": self.hold,
+            "drop": self.drop,
             "stats": self.stats,
             "stop": self.stop,
         }
@@ -92,6 +94,14 @@ class HeadPart:
 
     async def renew(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
         self.head.renew()
+        return {}, ()
+
+    async def hold(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.head.hold()
+        return {}, ()
+
+    async def drop(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.head.drop()
         return {}, ()
 
     async def stats(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

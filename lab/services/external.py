@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import psycopg
 
+from lab.database_session import ENCODING, session
 from lab.errors import UserError
 from lab.services.mqtt_probe import ConnectAnswer, probe
 from lab.services.postgres import OLDEST_MAJOR
@@ -63,12 +64,13 @@ async def check_database_url(url: str) -> ExternalDatabase:
         row = await (
             await connection.execute(
                 "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,"
+                " current_setting('server_encoding'), current_setting('default_transaction_read_only') = 'on',"
                 " has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(), current_database(),"
                 " (SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb')"
             )
         ).fetchone()
     assert row is not None, "a query without a table answers one row"
-    version, major, may_create, is_standby, database, timescaledb = row
+    version, major, encoding, read_only, may_create, is_standby, database, timescaledb = row
     faults = []
     if major < OLDEST_MAJOR:
         faults.append(f"the database at {where} is PostgreSQL {version}; amilab needs {OLDEST_MAJOR} or newer")
@@ -76,8 +78,21 @@ async def check_database_url(url: str) -> ExternalDatabase:
         faults.append(f"the database at {where} is a standby and can only be read")
     elif not may_create:
         faults.append(f"the user may not create schemas in the database {database!r} at {where}")
+    if read_only and not is_standby:
+        faults.append(
+            f"the database {database!r} at {where}, or the user's role, is set to be read-only "
+            "(default_transaction_read_only)"
+        )
+    if encoding != ENCODING:
+        faults.append(
+            f"the database {database!r} at {where} has the encoding {encoding}, but names and payloads are Unicode"
+        )
     if faults:
-        raise UserError(faults, "Name a PostgreSQL in which the user may write: GRANT CREATE ON DATABASE … TO …;")
+        raise UserError(
+            faults,
+            "Name a PostgreSQL in which the user may write, such as a database of its own: "
+            "CREATE DATABASE … OWNER … ENCODING 'UTF8' TEMPLATE template0;",
+        )
     return ExternalDatabase(url, f"PostgreSQL {version.split()[0]}", timescaledb)
 
 
@@ -86,21 +101,33 @@ def check_database_url_shape(url: str) -> None:
     _split(url, "--database-url", ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
 
 
-async def check_stored_url(url: str) -> str:
-    """Connect to `postgresql://user:password@host:port/database`, to read; returns its version. Raises UserError."""
+@dataclass(frozen=True, slots=True)
+class StoredServer:
+    """A server that lets us read, and whether it would let us do anything at all."""
+
+    version: str
+    as_superuser: bool
+
+
+async def check_stored_url(url: str) -> StoredServer:
+    """Connect to `postgresql://user:password@host:port/database`, to read. Raises UserError."""
     shape = "postgresql://user:password@host:5432/database?query=SELECT%20…"
     parts = _split(url, "--stored", ("postgresql", "postgres"), shape)
     connection = await _connect(url, parts, "--stored")
     async with connection:
-        row = await (await connection.execute("SELECT current_setting('server_version')")).fetchone()
+        row = await (
+            await connection.execute("SELECT current_setting('server_version'), current_setting('is_superuser') = 'on'")
+        ).fetchone()
     assert row is not None, "a query without a table answers one row"
-    return f"PostgreSQL {row[0].split()[0]}"
+    return StoredServer(f"PostgreSQL {row[0].split()[0]}", row[1])
 
 
 async def _connect(url: str, parts: SplitResult, option: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     where = f"{parts.hostname or 'the local server'}:{parts.port or _DEFAULT_POSTGRES_PORT}"
     try:
-        return await psycopg.AsyncConnection.connect(url, connect_timeout=int(_TIMEOUT_S), autocommit=True)
+        # What the user's database sets for itself is to be seen, if it is about writing.
+        info = session(url, read_only=None)
+        return await psycopg.AsyncConnection.connect(info, connect_timeout=int(_TIMEOUT_S), autocommit=True)
     except psycopg.ProgrammingError:
         raise UserError(
             f"{option} has a parameter after the '?' that PostgreSQL does not know",

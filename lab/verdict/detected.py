@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lab.database_session import session
 from lab.verdict.outages import MOMENTARY_AT_MOST_S
 from lab.verdict.tables import DETECTED, TableError, conform, read_parquet
 
@@ -74,7 +75,7 @@ def export_detected(database_url: str, path: Path, *, query: str = DEFAULT_QUERY
         TableError: with every fault of the query's columns, or what the database said.
     """
     try:
-        with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
+        with psycopg.connect(session(database_url, read_only=True)) as connection, connection.cursor() as cursor:
             cursor.execute(query.encode())
             names = [column.name for column in cursor.description or ()]
             rows = cursor.fetchall()

@@ -4,7 +4,7 @@ Rule of this module: bad input is reported whole. Every missing, mistyped or imp
 in one `TableError`; nothing is guessed, and a timestamp without a time zone is refused rather than taken for UTC.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -135,11 +135,17 @@ DETECTED = Schema(
     ),
 )
 
+
+def _is_number(t: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t))
+
+
 _FITS = {
-    Kind.TEXT: lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+    Kind.TEXT: lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t),
     Kind.TIME: pa.types.is_timestamp,
-    Kind.INTEGER: pa.types.is_integer,
-    Kind.NUMBER: lambda t: pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t),
+    # pandas makes floats of integers among which one is missing: whole ones are as good.
+    Kind.INTEGER: _is_number,
+    Kind.NUMBER: _is_number,
     Kind.FLAG: pa.types.is_boolean,
 }
 _CALLED = {
@@ -182,11 +188,9 @@ def _conform_column(
     if not fits:
         return None, [f"{where} is {found}, expected {_CALLED[kind]}"]
     try:
-        if pa.types.is_dictionary(found) and kind is not Kind.TEXT:
+        if pa.types.is_dictionary(found) and (kind is not Kind.TEXT or not pa.types.is_string(value_type)):
             values = values.cast(value_type)
-        if kind is Kind.TEXT and not pa.types.is_dictionary(found):
-            values = values.cast(pa.string()).dictionary_encode()
-        values = values.cast(kind.value)
+        values = _converted(values, kind)
     except pa.ArrowInvalid as error:
         hint = "; every time needs an offset such as Z or +00:00" if kind is Kind.TIME else ""
         return None, [f"{where} cannot be read as {_CALLED[kind]}: {error}{hint}"]
@@ -198,8 +202,56 @@ def _conform_column(
     return values, faults
 
 
-def conform(table: pa.Table, schema: Schema, *, label: str | None = None, from_text: bool = False) -> pa.Table:
-    """The known columns of `table`, in the schema's order and types. `from_text`: text cells may hold any kind.
+def _converted(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+    """Values that fit, in the kind's own type. Raises ArrowInvalid for a value that cannot be had in it."""
+    is_text = _FITS[Kind.TEXT](values.type)
+    match kind:
+        case Kind.TEXT if not pa.types.is_dictionary(values.type):
+            return values.cast(pa.string()).dictionary_encode().cast(kind.value)
+        case Kind.TIME if is_text:
+            text = pc.utf8_trim_whitespace(values.cast(pa.string()))
+            return pc.replace_substring_regex(text, r"([.,]\d{6})\d+", r"\1").cast(kind.value)
+        case Kind.TIME if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+            # Cut to the microsecond, which is finer than anything that is judged.
+            return values.cast(kind.value, safe=False)
+        case Kind.INTEGER if is_text:
+            return _whole(pc.utf8_trim_whitespace(values.cast(pa.string())))
+        case Kind.NUMBER if is_text:
+            return pc.utf8_trim_whitespace(values.cast(pa.string())).cast(kind.value)
+        case _:
+            return values.cast(kind.value)
+
+
+def _whole(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Integers, also such as are written 900.0."""
+    try:
+        return text.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return text.cast(pa.float64()).cast(pa.int64())
+
+
+def unread(names: Sequence[str], schema: Schema) -> list[str]:
+    """Those of a table's columns that `schema` does not know."""
+    return [name for name in names if name not in schema.column_names()]
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    """What may have been meant."""
+    near = [other for other in names if other.strip().lower().replace(" ", "_") == name and other != name]
+    return f"; there is {near[0]!r}, but names are in small letters, without blanks" if near else ""
+
+
+def conform(
+    table: pa.Table,
+    schema: Schema,
+    *,
+    label: str | None = None,
+    from_text: bool = False,
+    beside: Sequence[str] = (),
+) -> pa.Table:
+    """The known columns of `table`, in the schema's order and types.
+
+    `from_text`: text cells may hold any kind. `beside`: all names that were there to choose from.
 
     Raises:
         TableError: with every fault of the table.
@@ -208,12 +260,14 @@ def conform(table: pa.Table, schema: Schema, *, label: str | None = None, from_t
     faults = []
     kept: dict[str, pa.ChunkedArray] = {}
     if schema.one_of and not set(schema.one_of) & set(table.column_names):
-        faults.append(f"{label} has none of the columns {' or '.join(schema.one_of)}: give at least one")
+        near = "".join(filter(None, (_near(name, beside) for name in schema.one_of)))
+        faults.append(f"{label} has none of the columns {' or '.join(schema.one_of)}: give at least one{near}")
     for column in schema.columns:
         occurrences = table.column_names.count(column.name)
         if occurrences == 0:
             if column.required:
-                faults.append(f"{label}.{column.name} is missing, expected {_CALLED[column.kind]}")
+                near = _near(column.name, beside)
+                faults.append(f"{label}.{column.name} is missing, expected {_CALLED[column.kind]}{near}")
             continue
         if occurrences > 1:
             faults.append(f"{label}.{column.name} occurs {occurrences} times")

@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
@@ -35,7 +38,7 @@ from headend.errors import (
 from headend.migrate import connection_info, migrate
 from headend.registry import ShippedDevice, read_shipment, register
 from headend.service import HeadEnd
-from tests.headend.fleet import HEADER, START_S, Shipment, opened, serial
+from tests.headend.fleet import HEADER, LENGTH_S, START_S, Publisher, Shipment, event, opened, reading, serial
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, free_port
 
@@ -212,10 +215,10 @@ def test_a_wrong_address_ends_the_program_with_2(tmp_path: Path) -> None:
     shipment = Shipment(tmp_path)
     shipment.path.write_text("\n".join([",".join(HEADER), *polled_lines(["10.0.0.1:502"])]))
     run = run_module(
-        AMILAB_HEADEND_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
-        AMILAB_HEADEND_GROUP="test",
-        AMILAB_HEADEND_SHIPMENT=str(shipment.path),
-        AMILAB_HEADEND_COMMAND_KEY=str(shipment.key_path),
+        DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
+        GROUP="test",
+        SHIPMENT=str(shipment.path),
+        COMMAND_KEY=str(shipment.key_path),
     )
     assert run.returncode == 2
     assert "line 2: address '10.0.0.1:502' is not host:port/unit" in run.stderr
@@ -305,6 +308,79 @@ def test_a_key_that_is_none(tmp_path: Path, content: bytes | None) -> None:
 def test_settings_that_cannot_be(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Shipment(tmp_path).settings("postgresql://x", "s", 1883, **{name: value})
+
+
+DEFAULTS = {
+    "datestyle": "German, DMY",
+    "intervalstyle": "iso_8601",
+    "timezone": "Asia/Kolkata",
+    "client_encoding": "LATIN1",
+    "extra_float_digits": "-3",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "bytea_output": "escape",
+}
+
+
+async def test_a_databases_own_defaults_change_nothing(
+    postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment
+) -> None:
+    name = f"odd_{schema}"
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        for setting, value in DEFAULTS.items():
+            connection.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'".encode())
+    url = make_conninfo(postgres.url(), dbname=name)
+    clock = ManualClock(START_S)
+    for life in range(2):
+        head_end = HeadEnd(shipment.settings(url, schema, mosquitto.port), clock)
+        await head_end.start()
+        meter = Publisher(mosquitto.port, f"meter-{life}")
+        moment_s = START_S + 3 * LENGTH_S + 0.125
+        clock.set(moment_s + life)
+        meter.send(f"dt/test/{serial(0)}/ds", reading(0, START_S + (1 + life) * LENGTH_S))
+        meter.send(f"dt/test/{serial(0)}/ev", event("tamper", START_S, life, said="Überspannung ✓"))
+        meter.send("dt/test/nobody/ds", b"\\ \x00\xff")
+        await head_end.settle()
+        await head_end.stop()
+        meter.close()
+    info = connection_info(url, schema)
+    with psycopg.connect(info) as connection:
+        shown = {setting: str(connection.execute(f"SHOW {setting}".encode()).fetchone()[0]) for setting in DEFAULTS}  # type: ignore[index]  # SHOW has one row
+        assert shown | {"bytea_output": ""} == {
+            "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC", "client_encoding": "UTF8",
+            "extra_float_digits": "1", "default_transaction_read_only": "off",
+            "default_transaction_isolation": "read committed", "bytea_output": "",
+        }  # fmt: skip
+        rows = connection.execute(
+            "SELECT extract(epoch FROM interval_start)::int8, received_at FROM interval_reading ORDER BY 1"
+        ).fetchall()
+        assert [row[0] for row in rows] == [START_S, START_S + LENGTH_S]
+        assert rows[0][1] == datetime.fromtimestamp(START_S + 3 * LENGTH_S + 0.125, UTC)
+        details = connection.execute("SELECT detail ->> 'said' FROM end_device_event").fetchall()
+        assert details == [("Überspannung ✓",)] * 2
+        letters = connection.execute("SELECT payload FROM dead_letter").fetchall()
+        assert letters == [(b"\\ \x00\xff",)] * 2
+
+
+@pytest.fixture
+def standby() -> Iterator[Postgres]:
+    directory = Path(tempfile.mkdtemp(prefix="headend-standby-"))
+    directory.chmod(0o755)
+    server = Postgres(directory)
+    server.start()
+    server.stop()
+    (server.data / "standby.signal").touch()
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(directory)
+
+
+async def test_a_standby_is_refused_with_advice(standby: Postgres, shipment: Shipment) -> None:
+    said = await fault(HeadEnd(shipment.settings(standby.url(), "t", 1), ManualClock(START_S)), DatabaseRefused)
+    assert "is it a standby?" in said
+    assert "address of the primary" in said
 
 
 def run_module(**environment: str) -> subprocess.CompletedProcess[str]:

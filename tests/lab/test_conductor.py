@@ -31,6 +31,7 @@ class Recorder:
         return GridStep(float(now_s // 900 * 900 + 900), b"")
 
     async def settle(self) -> FleetRound:
+        self.log.append(("settled", self.now_s))
         return FleetRound(0, [], None, 0 if self.now_s in self.broker_away_at_s else 1)
 
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
@@ -44,6 +45,9 @@ class Recorder:
 
     async def say_farewell(self, part: str) -> None:
         self.log.append(("farewell", part))
+
+    async def hold(self, part: str) -> None:
+        self.log.append(("hold", part))
 
     async def kill(self, part: str) -> None:
         self.log.append(("kill", part))
@@ -109,7 +113,7 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
     recorder = await conduct_recorded(planned, 1800)
     granted = [entry[1] for entry in recorder.log if entry[0] == "grid"]
     assert granted == [0, 100, 900, 950, 1000, 1100, 1200, 1300, 1400, 1800]
-    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell")]
+    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell", "hold", "settled")]
     assert told == [
         ("open", "transformer T1"),
         ("kill", "headend"),
@@ -121,9 +125,28 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
         ("return", "broker"),
     ]
     assert recorder.log.index(("farewell", "headend")) < recorder.log.index(("grid", 900))
-    # A device opens before the grid's grant of that instant, and a kill falls after it has begun.
+    # A device opens before the grid's grant of that instant, and a kill falls when the meters have spoken.
     assert recorder.log.index(("open", "transformer T1")) < recorder.log.index(("grid", 100))
-    assert recorder.log.index(("kill", "headend")) > recorder.log.index(("grid", 900))
+    assert recorder.log.index(("kill", "headend")) > recorder.log.index(("fleet", 900))
+
+
+async def test_a_killed_part_takes_in_nothing_of_its_last_instant() -> None:
+    """Whoever reads what is on its way is held before anything is said; so no machine gets further than another."""
+    planned = actions([Disturbance("kill", "", 900, 1200, part) for part in ("headend", "broker")])
+    recorder = await conduct_recorded(planned, 1800)
+    order = [entry for entry in recorder.log if entry[0] in ("hold", "kill") or entry[1:] == (900,)]
+    assert order[:8] == [
+        *[("hold", part) for part in ("headend", "broker")],
+        *[(name, 900) for name in ("grid", "fleet", "settled")],
+        *[("kill", part) for part in ("headend", "broker")],
+        ("settled", 900),
+    ]
+
+
+async def test_a_kill_may_race_with_the_work_of_its_instant() -> None:
+    recorder = await conduct_recorded(actions([Disturbance("kill", "", 900, 1200, "broker", races=True)]), 1800)
+    assert ("hold", "broker") not in recorder.log
+    assert ("kill", "broker") in recorder.log
 
 
 async def test_a_network_fault_is_there_before_the_traffic_of_its_instant() -> None:
@@ -135,7 +158,7 @@ async def test_a_network_fault_is_there_before_the_traffic_of_its_instant() -> N
 async def test_certificates_rotate_while_readings_flow() -> None:
     planned = actions([Disturbance("rotate", "", 900, 1500, "authority"), Disturbance("kill", "", 900, 950, "broker")])
     recorder = await conduct_recorded(planned, 1800)
-    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell")]
+    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell", "hold", "settled")]
     assert told == [("rotate", "authority"), ("kill", "broker"), ("return", "broker"), ("retire",)]
     assert recorder.log.index(("rotate", "authority")) > recorder.log.index(("grid", 900))
     assert recorder.log.index(("retire",)) > recorder.log.index(("grid", 1500))

@@ -21,7 +21,7 @@ def kills(seed: int) -> str:
             down_s = dice.choice((5, 20, 60, 240, 600))
             events.append(
                 f'[[event]]\nat = "{at_s // 3600:02}:{at_s // 60 % 60:02}:{at_s % 60:02}"\n'
-                f'kind = "kill"\npart = "{part}"\ndown = "{down_s}s"\n'
+                f'kind = "kill"\npart = "{part}"\ndown = "{down_s}s"\nmoment = "any"\n'
             )
     return "\n".join(events)
 

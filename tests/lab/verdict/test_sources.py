@@ -9,7 +9,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from lab.verdict.adapters import export_stored, stored_from_csv, stored_from_parquet, stored_from_postgres
+from lab.verdict.from_csv import stored_from_csv
+from lab.verdict.from_parquet import stored_from_parquet
+from lab.verdict.from_postgres import export_stored, stored_from_postgres
 from lab.verdict.tables import STORED, TableError, conform
 from lab.verdict.verdict import judge
 from tests.lab.verdict.synthetic import START_S, STEP_S, Run, arrow, make_run
@@ -116,7 +118,7 @@ def test_no_rows_are_an_empty_table(postgres_url: str, tmp_path: Path, table: pa
 
 
 def test_a_querys_faults_are_listed_before_a_row_is_read(postgres_url: str, tmp_path: Path) -> None:
-    query = "SELECT now()::timestamp AS interval_start, 900.0 AS interval_length_s, 'x'::text AS import_wh"
+    query = "SELECT now()::timestamp AS interval_start, '900'::text AS interval_length_s, 'x'::text AS import_wh"
     with pytest.raises(TableError) as caught:
         export_stored(postgres_url, tmp_path / "bad.parquet", query=query)
     faults = caught.value.faults
@@ -177,7 +179,7 @@ def test_offsets_other_than_utc_are_the_same_instants(tmp_path: Path) -> None:
         "UP00000;2026-01-15T01:00:00+01:00;900;12.5;\n",
         encoding="utf-8",
     )
-    (row,) = stored_from_csv(path, delimiter=";").to_pylist()
+    (row,) = stored_from_csv(path).to_pylist()
     assert row["interval_start"].timestamp() == START_S
     assert row["import_wh"] == 12.5
     assert row["status"] is None
