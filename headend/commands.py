@@ -115,6 +115,17 @@ async def open_commands(connection: Connection) -> list[tuple[str, int, int, int
     ]
 
 
+async def ended_commands(connection: Connection) -> list[tuple[str, int, int, int]]:
+    """Load-profile requests that ended within the last hour in which any did: (command id, meter id, from, to)."""
+    cursor = await connection.execute(
+        "SELECT id::text, meter_id, (params->>'from')::int8, (params->>'to')::int8 FROM command"
+        " WHERE status IN ('answered', 'expired') AND purpose = %s"
+        " AND finished_at >= (SELECT max(finished_at) FROM command) - interval '1 hour'",
+        [LOAD_PROFILE_READ],
+    )
+    return [(str(row[0]), _int(row[1]), _int(row[2]), _int(row[3])) for row in await cursor.fetchall()]
+
+
 def _int(value: object) -> int:
     assert isinstance(value, int)
     return value

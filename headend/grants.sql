@@ -19,11 +19,11 @@ BEGIN
         known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage
     TO amilab_dashboards;
     GRANT SELECT (id, serial, vendor_profile, usage_point, device_group, address, registered_at, interval_length_s,
-        report_every_s) ON end_device TO amilab_dashboards;
-    GRANT SELECT (id, received_at, topic, reason, ingested_at) ON dead_letter TO amilab_dashboards;
+        report_every_s, max_current_a) ON end_device TO amilab_dashboards;
+    GRANT SELECT (id, received_at, topic, reason, copies, ingested_at) ON dead_letter TO amilab_dashboards;
     GRANT SELECT (id, meter_id, purpose, issued_at, expires_at, status, finished_at, reason) ON command
     TO amilab_dashboards;
     GRANT SELECT ON interval_reading, stored_reading, last_reading, reading_hourly, reading_daily, register_reading,
-        other_reading TO amilab_households;
+        other_reading, implausible_reading TO amilab_households;
 END
 $grants$;

@@ -5,9 +5,7 @@ speed of the database find their batch size by themselves. When too much is pend
 """
 
 import asyncio
-import hashlib
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +13,7 @@ from headend import writer
 from headend.clock import Clock
 from headend.commit import commit
 from headend.database import Database
+from headend.dead_letters import DeadLetters
 from headend.drivers import DecodeError
 from headend.metrics import LatencyHistogram, Metrics
 from headend.mqtt import MqttLink
@@ -60,6 +59,8 @@ class Ingest:
         outages: OutageWatch,
         database: Database,
         metrics: Metrics,
+        *,
+        letters: DeadLetters,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -67,6 +68,7 @@ class Ingest:
         self._outages = outages
         self._database = database
         self._metrics = metrics
+        self._letters = letters
         self._links: list[MqttLink] = []
         self._open = _Pending(recorder.batch)
         self._writing = False
@@ -267,6 +269,8 @@ class Ingest:
         metrics.pending.set(self._open.messages)
         for reason, count in pending.dead.items():
             metrics.dead_letters.labels(reason).inc(count)
+        for _, _, _, reason, *_ in pending.batch.implausible:
+            metrics.implausible.labels(reason).inc()
         for (_, reason, _), dropped in pending.batch.dropped.items():
             metrics.dropped.labels(reason).inc(dropped.copies)
         if written.too_many:
@@ -275,12 +279,6 @@ class Ingest:
             metrics.dead_letters.labels("refused_by_database").inc(written.refused)
 
     def _bury(self, topic: str, payload: bytes, error: DecodeError, now_s: float) -> None:
-        limit = self._settings.payload_max_bytes
-        detail = error.detail
-        if len(payload) > limit:
-            detail = f"{detail}; kept are the first {limit}, SHA-256 of all {hashlib.sha256(payload).hexdigest()}"
         pending = self._open
-        # Details quote what was sent; text columns hold no NUL.
-        detail = detail.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-        pending.batch.dead_letters.append((uuid.uuid4(), now_s, topic, bytes(payload[:limit]), error.reason, detail))
-        pending.dead[error.reason] = pending.dead.get(error.reason, 0) + 1
+        if self._letters.bury(pending.batch, topic, payload, error, now_s):
+            pending.dead[error.reason] = pending.dead.get(error.reason, 0) + 1

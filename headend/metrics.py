@@ -23,6 +23,12 @@ class Metrics:
         self.duplicates = Counter(f"{name}_duplicates", "Interval rows that were stored already", registry=registry)
         self.revisions = Counter(f"{name}_revisions", "Different values for a stored interval", registry=registry)
         self.dead_letters = Counter(f"{name}_dead_letters", "Messages kept raw", ["reason"], registry=registry)
+        self.implausible = Counter(
+            f"{name}_implausible_readings",
+            "Intervals that are kept aside and count in no sum",
+            ["reason"],
+            registry=registry,
+        )
         self.dropped = Counter(
             f"{name}_dropped_rows",
             "Beyond a device's bounds: counted in one dead letter",

@@ -3,6 +3,12 @@
 A reading that fails is kept beside the others (table implausible_reading), counts in no sum and settles nothing.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headend.drivers import ABSENT
+
+YEAR_2000_S = 946_684_800
 #: IEC 60449, band II: nothing on a low-voltage network is above.
 MAX_VOLTAGE_V = 1_000.0
 # Fuses let more than their rating pass for a while, and networks run above their nominal voltage.
@@ -26,3 +32,47 @@ def most_wh(length_s: float, max_power_w: float) -> float:
 def can_have_passed(energy_wh: float, length_s: float, max_power_w: float) -> bool:
     """Whether so much energy, in either direction, can have passed a meter of this rating in `length_s`."""
     return 0 <= energy_wh <= most_wh(length_s, max_power_w)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the intervals of one meter are measured by: its capture period, its rating, the range of its registers."""
+
+    interval_length_s: int
+    energy_wh: float
+    power_w: float
+    register_range_wh: int
+
+    @classmethod
+    def of(cls, interval_length_s: int, max_power_w: float, register_range_wh: int) -> "Limits":
+        """Those of a meter that is built for `max_power_w`."""
+        return cls(interval_length_s, most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN, register_range_wh)
+
+    def fault_of(
+        self, start_s: int, length_s: int, counters: Sequence[int], voltages: Sequence[float], latest_start_s: float
+    ) -> str | None:
+        """Why the interval cannot be believed, in one word; None if it can.
+
+        `counters`, `voltages`: in the order of READING_COUNTERS and READING_VOLTAGES, with their sentinels for what is
+        not reported. `latest_start_s`: no interval that starts later can be over yet, even by a clock that is fast.
+        """
+        if length_s != self.interval_length_s:
+            return "wrong_length"
+        if start_s % length_s:
+            return "off_grid"
+        if start_s < YEAR_2000_S:
+            return "before_2000"
+        if start_s > latest_start_s:
+            return "ahead_of_clock"
+        if min(counters) < 0 and any(ABSENT < value < 0 for value in counters):
+            return "negative"
+        if max(counters[2:10]) > self.energy_wh:
+            return "energy_beyond_rating"
+        if max(counters[10:12]) > self.power_w:
+            return "power_beyond_rating"
+        if max(counters[:2]) >= self.register_range_wh:
+            return "beyond_register"
+        # One by one: of the not reported, NaN, a maximum is whatever comes first.
+        if any(voltage > MAX_VOLTAGE_V or voltage < 0.0 for voltage in voltages):
+            return "beyond_voltage"
+        return None

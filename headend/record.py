@@ -1,22 +1,36 @@
 """From decoded values to the rows of a batch, and to those who have to know of them; the same for every protocol."""
 
+import math
 from collections.abc import Iterable, Sequence
 
-from headend import writer
+import orjson
+
+from headend import budgets, writer
+from headend.budgets import Budgets, Kind
 from headend.database import Connection
-from headend.drivers import DecodeError, EndDeviceEvent, ProfilePart, Reading
+from headend.dead_letters import drop
+from headend.drivers import (
+    ABSENT,
+    READING_COUNTERS,
+    READING_VOLTAGES,
+    DecodeError,
+    EndDeviceEvent,
+    ProfilePart,
+    Reading,
+)
 from headend.outages.watch import OutageWatch
+from headend.plausibility import YEAR_2000_S, Limits
 from headend.recovery import Recovery
 from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
 from headend.writer import Batch
 
-_YEAR_2000_S = 946_684_800
 _AHEAD_S = 86_400
 
 
 def check_time(time_s: float, now_s: float) -> None:
     """Raises DecodeError for an instant that no meter's clock can honestly show."""
-    if not _YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
+    if not YEAR_2000_S <= time_s <= now_s + _AHEAD_S:
         raise DecodeError(
             "implausible_time", f"{time_s} s is before the year 2000 or more than a day ahead of the clock"
         )
@@ -28,24 +42,76 @@ class Recorder:
     `online`: the state of communication of the meters, by id, where it is known (`communication_states`).
     """
 
-    def __init__(self, recovery: Recovery, outages: OutageWatch, online: dict[int, bool]) -> None:
+    def __init__(
+        self,
+        settings: HeadEndSettings,
+        devices: Sequence[EndDevice],
+        budgets: Budgets,
+        recovery: Recovery,
+        outages: OutageWatch,
+        online: dict[int, bool],
+    ) -> None:
+        self._tolerance_s = settings.clock_tolerance_s
+        self._budgets = budgets
+        self._limits = [
+            Limits.of(device.driver.interval_length_s, device.max_power_w, device.driver.register_range_wh)
+            for device in devices
+        ]
         self._recovery = recovery
         self._schedule = recovery.schedule
         self._outages = outages
         self._online = online
         self.batch = Batch()
 
-    def reading(self, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> None:
-        """An interval whose time is plausible. `origin`: writer.REPORTED or writer.RECOVERED."""
+    def reading(self, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> bool:
+        """An interval; False if it is implausible, and kept aside. `origin`: writer.REPORTED or writer.RECOVERED."""
         end_s, counters, voltages, others, complete = reading
         start_s = end_s - length_s
+        # It may be over by a clock that is fast, though not by ours.
+        fault = self._limits[device.index].fault_of(start_s, length_s, counters, voltages, now_s + self._tolerance_s)
+        if fault is not None:
+            self._implausible(device, reading, length_s, origin, fault, now_s)
+            return False
         batch = self.batch
         batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, voltages)
         if not complete:
             batch.has_absent = True
-        for reading_type, value in others:
-            batch.others.append((device.id, start_s, length_s, reading_type, value, now_s))
+        if others:
+            self._others(device, [(start_s, length_s, name, value) for name, value in others], now_s)
         self._schedule.settle(device.index, start_s, length_s)
+        return True
+
+    def _implausible(
+        self, device: EndDevice, reading: Reading, length_s: int, origin: int, fault: str, now_s: float
+    ) -> None:
+        """It settles nothing: the interval is asked for."""
+        channels: dict[str, float] = {
+            name: value for name, value in zip(READING_COUNTERS, reading.counters, strict=True) if value != ABSENT
+        }
+        channels |= {
+            name: value for name, value in zip(READING_VOLTAGES, reading.voltages, strict=True) if not math.isnan(value)
+        }
+        channels |= dict(reading.others)
+        start_s = reading.end_s - length_s
+        text = orjson.dumps(channels).decode()
+        if self._may_keep(device, budgets.IMPLAUSIBLE, now_s, f"{fault}, interval of {start_s}", text):
+            self.batch.implausible.append((device.id, float(start_s), length_s, fault, text, origin, now_s))
+
+    def _others(self, device: EndDevice, rows: Sequence[tuple[float, int, str, float]], now_s: float) -> None:
+        """(start, length, reading type, value) of what has no column of its own."""
+        first = "" if not rows else f"{rows[0][2]} of {rows[0][0]}"
+        if self._may_keep(device, budgets.OTHER_READINGS, now_s, first, "", rows=len(rows)):
+            self.batch.others += [(device.id, *row, now_s) for row in rows]
+
+    def _may_keep(
+        self, device: EndDevice, kind: Kind, now_s: float, detail: str, example: str, *, rows: int = 1
+    ) -> bool:
+        """Within the device's budget; else it is counted."""
+        hour_s = budgets.hour_of(device.driver.interval_length_s)
+        if self._budgets.spend(device.serial, kind, now_s, rows=rows, hour_s=hour_s):
+            return True
+        drop(self.batch, device.group, device.serial, kind, now_s, example.encode(), detail, copies=rows)
+        return False
 
     def repeated(self, device: EndDevice, readings: Sequence[Reading], length_s: int, now_s: float) -> None:
         """Intervals that were reported before, unless we missed them."""
@@ -55,13 +121,17 @@ class Recorder:
 
     def momentary_values(self, device: EndDevice, values: Iterable[tuple[str, float, float]], now_s: float) -> None:
         """(name, epoch s, value) of metrics that are no channel of ours."""
-        self.batch.others += [(device.id, time_s, 0, name, value, now_s) for name, time_s, value in values]
+        rows = [(time_s, 0, name, value) for name, time_s, value in values]
+        if rows:
+            self._others(device, rows, now_s)
 
     def event(self, device: EndDevice, event: EndDeviceEvent, now_s: float) -> None:
         """An entry of the event log. Raises DecodeError, before anything is noted, for an implausible time."""
         for time_s in (event.device_time_s, event.down_s, event.up_s):
             if time_s is not None:
                 check_time(time_s, now_s)
+        if not self._may_keep(device, budgets.EVENTS, now_s, event.code, event.detail_json):
+            return
         batch = self.batch
         batch.events.append(
             (device.id, event.sequence, event.code, float(event.device_time_s), event.detail_json, now_s)
@@ -98,17 +168,24 @@ class Recorder:
         """Whether the meter can be reached: a row where that has changed."""
         if self._online.get(device.id) != online:
             self._online[device.id] = online
-            self.batch.communications[device.id, now_s] = online
+            if self._may_keep(device, budgets.COMMUNICATIONS, now_s, "online" if online else "offline", ""):
+                self.batch.communications[device.id, now_s] = online
 
     def answer(self, device: EndDevice, part: ProfilePart, now_s: float) -> None:
-        """A part of an answer to `load_profile.read`. Raises DecodeError, before anything, for an implausible range."""
+        """A part of an answer to `load_profile.read`. Raises DecodeError, before anything, if it answers nothing."""
         length_s = part.interval_length_s
         check_time(part.from_s, now_s)
         check_time(part.to_s, now_s)
-        for reading in part.readings:
-            self.reading(device, reading, length_s, writer.RECOVERED, now_s)
+        fault = self._recovery.fault_of(device.index, part, device.driver.interval_length_s)
+        if fault is not None:
+            raise DecodeError("unsolicited_answer", fault)
+        implausible = [
+            reading.end_s - length_s
+            for reading in part.readings
+            if not self.reading(device, reading, length_s, writer.RECOVERED, now_s)
+        ]
         self._outages.recovered(part.from_s, part.to_s)
-        answer = self._recovery.answered(device.index, part, now_s)
+        answer = self._recovery.answered(device.index, part, now_s, implausible=implausible)
         if answer is not None:
             self.batch.finished_commands.append((answer.command_id, "answered", None, now_s))
             self.batch.gaps += [

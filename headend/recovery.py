@@ -13,6 +13,8 @@ from headend.schedule import Schedule
 
 GRID_S = 30
 OFFLINE_GRID_S = 300
+# So long after its request has ended an answer may still come: it waited with the broker, or is said again.
+LINGER_S = 3600
 # Two parts of 48 rows (docs/wire-rl-dsp.md); more is asked for when these are in.
 MAX_INTERVALS = 96
 
@@ -58,6 +60,7 @@ class _Open:
     ask: Ask
     expires_s: float
     parts: set[int] = field(default_factory=set)
+    implausible: set[int] = field(default_factory=set)
     from_s: int | None = None
     to_s: int | None = None
 
@@ -81,12 +84,25 @@ class Recovery:
         self._max_per_sweep = max_per_sweep
         self._asking: dict[int, _Asking] = {}
         self._open: dict[str, _Open] = {}
+        self._ended: dict[str, tuple[Ask, float]] = {}
         self._offline: set[int] = set()
         self._swept_s: float | None = None
 
-    def restore(self, *, offline: Iterable[int], issued: Iterable[tuple[str, Ask, float]]) -> None:
-        """Take over from an earlier life: meters that are offline, and (command id, request, expiry) still open."""
+    def restore(
+        self,
+        *,
+        offline: Iterable[int],
+        issued: Iterable[tuple[str, Ask, float]],
+        ended: Iterable[tuple[str, Ask]] = (),
+        now_s: float = 0.0,
+    ) -> None:
+        """Take over from an earlier life: meters that are offline, and (command id, request, expiry) still open.
+
+        `ended`: (command id, request) of whatever ended shortly before that life did.
+        """
         self._offline.update(offline)
+        for command_id, ask in ended:
+            self._ended[command_id] = ask, now_s + LINGER_S
         for command_id, ask, expires_s in issued:
             self._open[command_id] = _Open(ask, expires_s)
 
@@ -151,7 +167,9 @@ class Recovery:
         """Forget the requests that no meter would accept any more, and return their ids. Each sweep is early enough."""
         ids = [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]
         for command_id in ids:
-            del self._open[command_id]
+            self._end(command_id, now_s)
+        for command_id in [command_id for command_id, (_, until_s) in self._ended.items() if until_s <= now_s]:
+            del self._ended[command_id]
         return ids
 
     def refused(self, meter: int, command_id: str) -> bool:
@@ -162,18 +180,37 @@ class Recovery:
         del self._open[command_id]
         return True
 
-    def answered(self, meter: int, part: ProfilePart, now_s: float) -> Answered | None:
-        """Take a part of an answer, whose rows are settled already. Returns the result when the last part is in."""
+    def fault_of(self, meter: int, part: ProfilePart, length_s: int) -> str | None:
+        """Why a part of an answer is none to anything that this meter was asked, in words; None if it is one."""
+        request = self._open.get(part.command_id)
+        ask = request.ask if request is not None else self._ended.get(part.command_id, (None, 0.0))[0]
+        if ask is None or ask.meter != meter:
+            return f"command {part.command_id:.60} was not sent to this meter, or is over for long"
+        if part.interval_length_s != length_s:
+            return f"the intervals are of {part.interval_length_s} s, not of {length_s} s"
+        # Without a row, a meter tells from when on it remembers anything at all.
+        if part.from_s < ask.from_s or (part.to_s > ask.to_s and part.from_s < part.to_s):
+            return f"from {part.from_s} to {part.to_s} is beyond what was asked, {ask.from_s} to {ask.to_s}"
+        return None
+
+    def answered(
+        self, meter: int, part: ProfilePart, now_s: float, *, implausible: Iterable[int] = ()
+    ) -> Answered | None:
+        """Take a part of an answer, whose rows are settled already. Returns the result when the last part is in.
+
+        `implausible`: starts of intervals whose rows cannot be believed.
+        """
         request = self._open.get(part.command_id)
         if request is None or request.ask.meter != meter:
             return None
         request.parts.add(part.part)
+        request.implausible.update(implausible)
         request.from_s = part.from_s if request.from_s is None else min(request.from_s, part.from_s)
         request.to_s = part.to_s if request.to_s is None else max(request.to_s, part.to_s)
         if len(request.parts) < part.parts:
             return None
-        del self._open[part.command_id]
-        gaps = self._gaps(request.ask, request.from_s, request.to_s, part)
+        self._end(part.command_id, now_s)
+        gaps = self._gaps(request, request.from_s, request.to_s, part)
         for start_s, _ in gaps:
             self.schedule.settle(meter, start_s, part.interval_length_s)
         asking = self._asking.get(meter)
@@ -183,13 +220,17 @@ class Recovery:
             asking.next_ask_s = now_s
         return Answered(part.command_id, tuple(gaps))
 
-    def _gaps(self, ask: Ask, from_s: int, to_s: int, part: ProfilePart) -> list[tuple[int, str]]:
+    def _end(self, command_id: str, now_s: float) -> None:
+        self._ended[command_id] = self._open.pop(command_id).ask, now_s + LINGER_S
+
+    def _gaps(self, request: _Open, from_s: int, to_s: int, part: ProfilePart) -> list[tuple[int, str]]:
+        ask = request.ask
         # An interval that is not over by the meter's clock is not missing from its memory.
         recorded_to_s = min(to_s, ask.to_s, part.device_time_s - part.interval_length_s + 1)
         forgotten = self.schedule.unsettled(ask.meter, ask.from_s, min(from_s, ask.to_s))
         unrecorded = self.schedule.unsettled(ask.meter, max(from_s, ask.from_s), recorded_to_s)
         return [(start_s, "beyond_memory") for start_s in forgotten] + [
-            (start_s, "no_record") for start_s in unrecorded
+            (start_s, "implausible" if start_s in request.implausible else "no_record") for start_s in unrecorded
         ]
 
     def _put_off(self, meter: int, asking: _Asking, now_s: float) -> None:

@@ -11,10 +11,14 @@ from headend.drivers import Driver, driver_for, known_profiles
 from headend.errors import ShipmentError
 from headend.log import logger
 from headend.modbus.address import EXPECTED, GatewayAddress, parse_address
+from headend.plausibility import rated_power_w
 
 _COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
+# Where a meter measures through current transformers, what they are for.
+_CURRENT = "max_current_a"
+_MOST_CURRENT_A = 100_000
 # Their absence would leave a device without a name, a place or a driver; the credentials are for the broker's list.
 _REQUIRED = ("serial", "vendor_profile", "usage_point", "group")
 # What has a meaning in a topic cannot be part of a serial.
@@ -32,6 +36,8 @@ class ShippedDevice:
     address: str = ""
     """Its collector, or `host:port/unit` behind a Modbus gateway; empty for a meter with a connection of its own, and
     for a polled one that was replaced."""
+    max_current_a: float | None = None
+    """The primary current that its current transformers are for; None for a meter that is connected directly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class EndDevice:
     driver: Driver
     registered_at_s: float
     address: str = ""
+    max_power_w: float = rated_power_w(100.0)
+    """What it is built for, or its current transformers are."""
 
 
 def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[ShippedDevice]:
@@ -78,9 +86,8 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
         faults += [f"line {reader.line_num}: {fault}" for fault in found]
         if not found:
             seen[row["serial"]] = reader.line_num
-            devices.append(
-                ShippedDevice(row["serial"], row["vendor_profile"], row["usage_point"], row["group"], address)
-            )
+            names = (row["serial"], row["vendor_profile"], row["usage_point"], row["group"])
+            devices.append(ShippedDevice(*names, address, _current_of(row)))
     if faults:
         raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
     if not devices:
@@ -90,7 +97,7 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
 
 def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: str | None) -> list[str]:
     if None in row or None in row.values():
-        return [f"it does not have {len(_COLUMNS)} fields"]
+        return [f"it does not have {len([name for name in row if name is not None])} fields"]
     faults = [f"{name} is empty" for name in _REQUIRED if not row[name].strip()]
     serial, profile = row["serial"], row["vendor_profile"]
     if _FORBIDDEN & set(serial) or serial.startswith("_"):
@@ -101,11 +108,22 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
         faults.append(f"vendor profile {profile!r} is unknown; known are {', '.join(known_profiles())}")
     if profile in known_profiles():
         faults += _address_faults(driver_for(profile), row["address"])
+    if row.get(_CURRENT) and _current_of(row) is None:
+        faults.append(f"{_CURRENT} {row[_CURRENT]!r} is not a current in A; leave it empty for a direct connection")
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
     if not _is_polled(profile) and command_public_key is not None and row["command_public_key"] != command_public_key:
         faults.append("command_public_key does not belong to this head-end's command key")
     return faults
+
+
+def _current_of(row: dict[str, str]) -> float | None:
+    """None where there is none, or none that a meter may have."""
+    try:
+        current_a = float(row.get(_CURRENT) or "nan")
+    except ValueError:
+        return None
+    return current_a if 0 < current_a <= _MOST_CURRENT_A else None
 
 
 def _is_polled(profile: str) -> bool:
@@ -146,12 +164,13 @@ async def register(
         )
         await connection.execute(
             "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
-            " report_every_s, registered_at) SELECT s, v, u, g, a, i, r, to_timestamp(%s)"
-            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[])"
-            " AS shipped (s, v, u, g, a, i, r)"
+            " report_every_s, max_current_a, registered_at) SELECT s, v, u, g, a, i, r, c, to_timestamp(%s)"
+            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[],"
+            " %s::float8[]) AS shipped (s, v, u, g, a, i, r, c)"
             " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
             " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
-            " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s",
+            " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
+            " max_current_a = excluded.max_current_a",
             [
                 now_s,
                 [device.serial for device in shipment],
@@ -161,6 +180,7 @@ async def register(
                 [device.address for device in shipment],
                 [driver.interval_length_s for driver in shipped],
                 [driver.report_every_s for driver in shipped],
+                [device.max_current_a for device in shipment],
             ],
         )
         polled = [device for device in shipment if _is_polled(device.vendor_profile)]
@@ -172,7 +192,7 @@ async def register(
             logger().warning("a meter was replaced by another one at its address: it is polled no more", serial=serial)
         cursor = await connection.execute(
             "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
-            " address FROM end_device ORDER BY id"
+            " address, max_current_a FROM end_device ORDER BY id"
         )
         rows = await cursor.fetchall()
     unknown = sorted({row[2] for row in rows} - set(known_profiles()))
@@ -200,8 +220,9 @@ async def register(
             driver=drivers[profile],
             registered_at_s=registered_at_s,
             address=address,
+            max_power_w=rated_power_w(current_a or drivers[profile].max_current_a),
         )
-        for index, (id_, serial, profile, group, registered_at_s, usage_point, address) in enumerate(rows)
+        for index, (id_, serial, profile, group, registered_at_s, usage_point, address, current_a) in enumerate(rows)
     ]
 
 

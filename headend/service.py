@@ -10,8 +10,10 @@ import orjson
 from prometheus_client import start_http_server
 
 from headend import commands, writer
+from headend.budgets import Budgets
 from headend.clock import Clock
 from headend.database import Connection, Database
+from headend.dead_letters import DeadLetters
 from headend.direct import DirectIntake
 from headend.envelope import CommandSigner
 from headend.errors import BrokerRefused, BrokerUnavailable, MetricsPortError
@@ -108,8 +110,17 @@ class HeadEnd:
                 await self._database.run(lambda connection: publish_network(connection, model))
             await self._database.run(lambda connection: self._outages.rebuild(connection, self._clock.now()))
         online = await self._database.run(communication_states)
-        recorder = Recorder(self._recovery, self._outages, online)
-        self._ingest = Ingest(settings, self._clock, recorder, self._outages, self._database, self.metrics)
+        budgets = Budgets()
+        recorder = Recorder(settings, self._devices, budgets, self._recovery, self._outages, online)
+        self._ingest = Ingest(
+            settings,
+            self._clock,
+            recorder,
+            self._outages,
+            self._database,
+            self.metrics,
+            letters=DeadLetters(settings, self._devices, budgets),
+        )
         if self._role.listens:
             self._link = self._direct_link(recorder)
         self._poller = Poller(
@@ -270,6 +281,11 @@ class HeadEnd:
                 (command_id, Ask(index_of[meter_id], from_s, to_s), expires_s)
                 for command_id, meter_id, from_s, to_s, expires_s in await commands.open_commands(connection)
             ],
+            ended=[
+                (command_id, Ask(index_of[meter_id], from_s, to_s))
+                for command_id, meter_id, from_s, to_s in await commands.ended_commands(connection)
+            ],
+            now_s=self._clock.now(),
         )
         return recovery
 

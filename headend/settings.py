@@ -46,6 +46,10 @@ class HeadEndSettings(BaseSettings):
     # The capture period that all devices are set to; None is their vendor's own.
     interval_length_s: int | None = Field(default=None, gt=0, le=86400)
 
+    # By how much a meter's clock may be fast: an interval that ends later than one interval and this from now is not
+    # believed.
+    clock_tolerance_s: int = Field(default=300, ge=0, le=86400)
+
     gap_grace_s: int = Field(default=120, ge=0)
     retry_first_s: float = Field(default=60.0, gt=0)
     retry_max_s: float = Field(default=900.0, gt=0)
@@ -69,6 +73,7 @@ class HeadEndSettings(BaseSettings):
     reconnect_first_s: float = Field(default=1.0, gt=0)
     reconnect_max_s: float = Field(default=60.0, gt=0)
 
+    # Rows of every kind, or messages if these are more.
     batch_max_rows: int = Field(default=5000, ge=1)
     batch_max_wait_s: float = Field(default=0.05, gt=0)
     # A socket that was silent for so long has no more for this batch.

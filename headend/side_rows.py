@@ -26,10 +26,20 @@ _INSERT_INTERRUPTIONS = (
 
 _LETTERS = uuid.UUID("2f1a4ce4-6b7f-4a0e-9d53-0f6f0f3d8a11")
 """Namespace of the ids of summaries: so an hour's is found again."""
+_SAID = uuid.UUID("6c9f6e1b-98b5-4a0b-8a5a-0a1d6d0f5a77")
 
 
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> None:
     """Write them inside the caller's transaction; `committed_s`: the head-end's clock. Idempotent, but for counts."""
+    if batch.implausible:
+        await connection.execute(
+            "INSERT INTO implausible_reading (id, meter_id, interval_start, interval_length_s, reason, channels,"
+            " origin, received_at, committed_at)"
+            " SELECT i, m, to_timestamp(s), l, w, c::jsonb, o, to_timestamp(r), to_timestamp(%s)"
+            " FROM unnest(%s::uuid[], %s::int[], %s::float8[], %s::int[], %s::text[], %s::text[], %s::int2[],"
+            " %s::float8[]) AS i (i, m, s, l, w, c, o, r) ON CONFLICT DO NOTHING",
+            [committed_s, *_columns([(uuid.uuid5(_SAID, f"{row[:5]}"), *row) for row in batch.implausible])],
+        )
     if batch.others:
         await connection.execute(
             "INSERT INTO other_reading (meter_id, interval_start, interval_length_s, reading_type, value, received_at)"

@@ -144,6 +144,10 @@ class Driver:
     protocol: Transport
     interval_length_s: int
     report_every_s: int
+    #: In each of three phases; a meter behind current transformers has its own in the shipment file.
+    max_current_a: float = 100.0
+    #: A register shows 0 after the last value below.
+    register_range_wh: int = 1_000_000_000
     mqtt: MqttDecoders | None = None
     sparkplug: DecodeReport | None = None
 

@@ -61,6 +61,13 @@ def state(value: str, time_s: float | None = None) -> bytes:
     return json.dumps({"state": body}).encode()
 
 
+def profile(command: str, from_s: int, to_s: int, rows: dict[int, dict[str, object]], now_s: float) -> bytes:
+    """An answer in one part. `rows`: values by the end of their interval."""
+    body = {"command": command, "ts": iso(int(now_s)), "from": iso(from_s), "to": iso(to_s), "part": 1, "parts": 1}
+    lines = [[iso(end_s), *found.values()] for end_s, found in rows.items()]
+    return json.dumps({"profile": {**body, "interval_s": LENGTH_S, "columns": COLUMNS, "rows": lines}}).encode()
+
+
 class Shipment:
     """A command key and a shipment of `count` meters under `directory`."""
 

@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from headend import budgets
+from headend.budgets import Budgets
 from headend.clock import ManualClock
 from headend.service import HeadEnd
 from headend.writer import MOST_REVISIONS
-from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, reading, serial
+from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, reading, serial, state
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
 
@@ -20,7 +24,7 @@ END_S = START_S + LENGTH_S
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock(START_S + 60)
+    return ManualClock(START_S + 20 * LENGTH_S)
 
 
 @pytest.fixture
@@ -179,3 +183,109 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_buried(
     assert (await head_end.settle()).connected
     assert database.value("SELECT count(*) FROM interval_reading") == 2
     assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+def junk(number: int) -> tuple[str, bytes]:
+    return topic(ROGUE, "ds"), b"junk %d" % number
+
+
+def reboot(number: int) -> tuple[str, bytes]:
+    return topic(ROGUE, "ev"), event("reboot", START_S, number)
+
+
+def other(number: int) -> tuple[str, bytes]:
+    return topic(ROGUE, "ds"), reading(ROGUE, END_S, **{f"14.7.{n}": number for n in range(60)})
+
+
+def flap(number: int) -> tuple[str, bytes]:
+    return topic(ROGUE, "st"), state("online" if number % 2 else "offline")
+
+
+def nonsense(number: int) -> tuple[str, bytes]:
+    return topic(ROGUE, "ds"), reading(ROGUE, END_S, **{"1.29.0": 10**9 + number})
+
+
+def nowhere(number: int) -> tuple[str, bytes]:
+    return f"dt/{GROUP}/UNKNOWN{number}/ds/{number}", b"x"
+
+
+FLOODS = [
+    (junk, budgets.DEAD_LETTERS, "dead_letter", "not_json", 1),
+    (reboot, budgets.EVENTS, "end_device_event", "too_many_events", 1),
+    (other, budgets.OTHER_READINGS, "other_reading", "too_many_other_readings", 60),
+    (nonsense, budgets.IMPLAUSIBLE, "implausible_reading", "too_many_implausible", 1),
+    (nowhere, budgets.NOBODYS_LETTERS, "dead_letter", "unknown_topic", 1),
+]
+
+
+@pytest.mark.parametrize(("message", "kind", "relation", "reason", "rows"), FLOODS)
+async def test_what_a_device_sends_beyond_its_budget_is_counted(
+    head_end: HeadEnd, rogue: Publisher, good: Publisher, database: Reader, clock: ManualClock,
+    message: Callable[[int], tuple[str, bytes]], kind: budgets.Kind, relation: str, reason: str, rows: int,
+) -> None:  # fmt: skip
+    within = kind.at_once // rows
+    beyond = 50
+    for number in range(within + beyond):
+        rogue.publish(*message(number))
+    await until(rogue.is_idle, "the broker has it all")
+    good.send(topic(GOOD, "ds"), reading(GOOD, END_S, **{"14.7.0": 50.0}))
+    good.send(topic(GOOD, "ev"), event("reboot", START_S, 1))
+    good.send(topic(GOOD, "ds"), b"what is this?")
+    good.send(topic(GOOD, "ds"), reading(GOOD, END_S, **{"1.29.0": 10**9}))
+    assert (await head_end.settle()).connected
+    summaries = "SELECT copies FROM dead_letter WHERE reason = %s AND topic LIKE 'over_budget/%%'"
+    assert database.rows(summaries, reason) == [(beyond * rows,)]
+    own = {"dead_letter": 1 if reason == "not_json" else 0}.get(relation, 1)
+    kept = f"SELECT count(*) FROM {relation}" + (f" WHERE reason = '{reason}'" if relation == "dead_letter" else "")
+    assert database.value(kept) == within * rows + own + (1 if relation == "dead_letter" else 0)
+    sample = head_end.metrics.registry.get_sample_value
+    assert sample("amilab_headend_dropped_rows_total", {"reason": reason}) == beyond * rows
+
+    for relation_of_the_good in ("other_reading", "end_device_event", "implausible_reading", "interval_reading"):
+        ours = f"SELECT count(*) FROM {relation_of_the_good} JOIN end_device d ON d.id = meter_id WHERE serial = %s"
+        assert database.value(ours, serial(GOOD)) == 1, relation_of_the_good
+    assert database.value("SELECT count(*) FROM dead_letter WHERE topic = %s", topic(GOOD, "ds")) == 1
+
+    # An hour later there is room for an hour's worth, and what is beyond that is this hour's.
+    clock.set(clock.now() + 3600)
+    more = kind.per_hour // rows + beyond
+    for number in range(within + beyond, within + beyond + more):
+        rogue.publish(*message(number))
+    await until(rogue.is_idle, "the broker has it all")
+    await head_end.settle()
+    told = database.rows(summaries + " ORDER BY received_at", reason)
+    assert len(told) == 2
+    before = database.value(kept)
+    assert isinstance(before, int)
+    assert sum(int(str(copies)) for (copies,) in told) + before == (
+        (within + beyond + more) * rows + own + (2 if relation == "dead_letter" else 0)
+    )
+
+
+async def test_a_connection_that_flaps_fills_nothing(
+    head_end: HeadEnd, rogue: Publisher, good: Publisher, database: Reader, clock: ManualClock
+) -> None:
+    changes = budgets.COMMUNICATIONS.at_once + 40
+    for number in range(changes):
+        # Each at an instant of its own: of several at one instant the last stands.
+        clock.set(clock.now() + 0.001)
+        rogue.send(*flap(number))
+        await head_end.settle()
+    good.send(topic(GOOD, "st"), state("online"))
+    await head_end.settle()
+    assert database.value("SELECT count(*) FROM device_communication") == budgets.COMMUNICATIONS.at_once + 1
+    assert database.rows("SELECT reason, copies FROM dead_letter") == [("too_many_communications", 40)]
+    assert database.rows("SELECT online FROM device_state ORDER BY meter_id") == [(changes % 2 == 0,), (True,)]
+
+
+@given(
+    spends=st.lists(st.tuples(st.floats(0, 4000), st.integers(1, 300)), max_size=200),
+    kind=st.builds(budgets.Kind, st.just("k"), st.integers(0, 500), st.integers(0, 500), st.none()),
+)
+def test_no_more_is_kept_than_the_budget(spends: list[tuple[float, int]], kind: budgets.Kind) -> None:
+    ledger, now_s, kept = Budgets(), float(START_S), 0
+    for pause_s, rows in spends:
+        now_s += pause_s
+        kept += rows if ledger.spend("meter", kind, now_s, rows=rows) else 0
+        assert kept <= kind.at_once + kind.per_hour * (now_s - START_S) / 3600 + 1e-6
+        assert ledger.spend("another", budgets.EVENTS, now_s, rows=0)

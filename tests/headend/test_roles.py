@@ -56,16 +56,19 @@ def publisher(mosquitto: Mosquitto) -> Iterator[Publisher]:
     publisher.close()
 
 
-def publish_readings(publisher: Publisher, meters: int = 3) -> int:
+def publish_readings(publisher: Publisher, clock: ManualClock, meters: int = 3) -> int:
+    clock.set(START_S + INTERVALS * LENGTH_S)
     for number in range(INTERVALS):
         for meter in range(meters):
             publisher.publish(f"dt/{GROUP}/{serial(meter)}/ds", reading(meter, START_S + (number + 1) * LENGTH_S))
     return INTERVALS * meters
 
 
-async def test_ingest_workers_share_the_readings(head: Start, publisher: Publisher, database: Reader) -> None:
+async def test_ingest_workers_share_the_readings(
+    head: Start, publisher: Publisher, database: Reader, clock: ManualClock
+) -> None:
     workers = [await head("ingest", number) for number in range(WORKERS)]
-    sent = publish_readings(publisher)
+    sent = publish_readings(publisher, clock)
     await until(publisher.is_idle, "PUBACKs")
     received = [(await worker.settle()).received for worker in workers]
     assert sum(received) == sent
@@ -74,12 +77,12 @@ async def test_ingest_workers_share_the_readings(head: Start, publisher: Publish
 
 
 async def test_what_a_worker_has_not_committed_another_does(
-    head: Start, publisher: Publisher, database: Reader, postgres: Postgres, schema: str
+    head: Start, publisher: Publisher, database: Reader, clock: ManualClock, postgres: Postgres, schema: str
 ) -> None:
     first, second = await head("ingest", 0), await head("ingest", 1)
     with psycopg.connect(postgres.url(), options=f"-csearch_path={schema}") as blocker:
         blocker.execute("LOCK TABLE interval_reading IN ACCESS EXCLUSIVE MODE")
-        sent = publish_readings(publisher)
+        sent = publish_readings(publisher, clock)
         await until(publisher.is_idle, "PUBACKs")
         # It leaves with its messages unacknowledged, and its session; a broker hands them on when the session ends.
         await first.stop()
@@ -93,7 +96,7 @@ async def test_events_and_readings_go_to_those_who_follow_them(
     head: Start, publisher: Publisher, database: Reader, clock: ManualClock
 ) -> None:
     worker, outages, poller = await head("ingest"), await head("outages"), await head("poller")
-    sent = publish_readings(publisher)
+    sent = publish_readings(publisher, clock)
     began_s = START_S + 100
     for number in range(20):
         publisher.publish(f"dt/{GROUP}/{serial(1)}/ev", event("reboot", began_s + number, number + 1))
@@ -109,6 +112,7 @@ async def test_who_follows_does_not_ask_for_what_a_worker_has_stored(
     head: Start, publisher: Publisher, database: Reader, clock: ManualClock
 ) -> None:
     worker, outages = await head("ingest"), await head("outages")
+    clock.set(START_S + INTERVALS * LENGTH_S)
     for number in range(INTERVALS):
         for meter in range(3):
             if (meter, number) != (2, 7):

@@ -339,6 +339,8 @@ async def test_a_command_and_its_answer(
     head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, shipment: Shipment, database: Reader
 ) -> None:
     edge.birth(MESH, PLC)
+    await head_end.settle()
+    clock.set(START_S + 3600 + 1)
     edge.block(PLC, range(START_S + LENGTH_S, START_S + 3600 + 1, LENGTH_S))
     await head_end.settle()
     clock.set(START_S + 3600 + 120)
