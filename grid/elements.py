@@ -1,9 +1,9 @@
-"""What a net states of its loads and static generators: rated power, profile, and whose they are.
+"""What a net states of its loads, static generators and storages: rated power, profile, and whose they are.
 
-A static generator at the bus of a usage point is behind that usage point's meter, as at a house with photovoltaics: at
-the first one's, where a bus has several. Every other one, and every load that is no usage point, is **bulk**: it loads
-the feeder, or feeds it, and has no meter. Bulk generators become loads of negative power, so that everything that takes
-or feeds is a row of `net.load`.
+A static generator or a storage at the bus of a usage point is behind that usage point's meter, as at a house with
+photovoltaics: at the first one's, where a bus has several. Every other one, and every load that is no usage point, is
+**bulk**: it loads the feeder, or feeds it, and has no meter. Bulk becomes loads, of negative power for what feeds in,
+so that everything that takes or feeds is a row of `net.load`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 import pandapower as pp
 from numpy.typing import NDArray
 
-ProfileKind = Literal["load", "renewable"]
-_Table = Literal["load", "sgen"]
+ProfileKind = Literal["load", "renewable", "storage"]
+_Table = Literal["load", "sgen", "storage"]
+_KINDS: dict[_Table, ProfileKind] = {"load": "load", "sgen": "renewable", "storage": "storage"}
 _SUN = re.compile(r"^(res_)?(pv|solar|photovoltaic)", re.IGNORECASE)
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,7 @@ class ProfileName:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elements:
-    """k loads or static generators. Power as the net states it, scaling included: + is consumption."""
+    """k loads, static generators or storages. Power as the net states it, scaling included: + is consumption."""
 
     owner: NDArray[np.intp]
     """(k,) position of the usage point, or, for bulk, the row in `net.load`."""
@@ -57,22 +58,26 @@ def take_over(net: Any, loads: Any) -> tuple[Elements, Elements, Elements]:
     point_at: dict[int, int] = {}
     for number, bus in enumerate(loads["bus"]):
         point_at.setdefault(int(bus), number)
-    generators = net.sgen[net.sgen["in_service"].to_numpy(dtype=bool)]
-    position = np.array([point_at.get(int(bus), -1) for bus in generators["bus"]], dtype=np.intp)
-    behind = _elements(net, "sgen", generators.index[position >= 0], position[position >= 0])
-    away = generators.index[position < 0]
-    feeding = _elements(net, "sgen", away, len(net.load) + np.arange(len(away), dtype=np.intp))
-    if len(away):
-        p_mw, q_mvar = feeding.active_power_w / 1e6, feeding.reactive_power_var / 1e6
-        pp.create_loads(net, generators.loc[away, "bus"].tolist(), p_mw=p_mw, q_mvar=q_mvar)
-    net.sgen = net.sgen.iloc[:0]
-    return own, behind, _joined(bulk, feeding)
+    behind, feeding = [], []
+    tables: tuple[_Table, ...] = ("sgen", "storage")
+    for table in tables:
+        sources = net[table][net[table]["in_service"].to_numpy(dtype=bool)]
+        position = np.array([point_at.get(int(bus), -1) for bus in sources["bus"]], dtype=np.intp)
+        behind.append(_elements(net, table, sources.index[position >= 0], position[position >= 0]))
+        away = sources.index[position < 0]
+        feeding.append(_elements(net, table, away, len(net.load) + np.arange(len(away), dtype=np.intp)))
+        if len(away):
+            p_mw, q_mvar = feeding[-1].active_power_w / 1e6, feeding[-1].reactive_power_var / 1e6
+            pp.create_loads(net, sources.loc[away, "bus"].tolist(), p_mw=p_mw, q_mvar=q_mvar)
+        net[table] = net[table].iloc[:0]
+    return own, _joined(*behind), _joined(bulk, *feeding)
 
 
 def _elements(net: Any, table: _Table, index: Any, owner: NDArray[np.intp]) -> Elements:
     rows = net[table].loc[index]
-    scale = (1e6 if table == "load" else -1e6) * rows["scaling"].to_numpy(dtype=np.float64)
-    kind: ProfileKind = "load" if table == "load" else "renewable"
+    # What a generator feeds in is positive in its table; a storage counts as a load does.
+    scale = (-1e6 if table == "sgen" else 1e6) * rows["scaling"].to_numpy(dtype=np.float64)
+    kind = _KINDS[table]
     return Elements(
         owner,
         rows["p_mw"].to_numpy(dtype=np.float64) * scale,
@@ -90,10 +95,10 @@ def _texts(rows: Any, column: str) -> list[str]:
     return [value if isinstance(value, str) else "" for value in rows[column]]
 
 
-def _joined(first: Elements, second: Elements) -> Elements:
+def _joined(*parts: Elements) -> Elements:
     return Elements(
-        np.concatenate((first.owner, second.owner)),
-        np.concatenate((first.active_power_w, second.active_power_w)),
-        np.concatenate((first.reactive_power_var, second.reactive_power_var)),
-        (*first.profile, *second.profile),
+        np.concatenate([part.owner for part in parts]),
+        np.concatenate([part.active_power_w for part in parts]),
+        np.concatenate([part.reactive_power_var for part in parts]),
+        tuple(profile for part in parts for profile in part.profile),
     )

@@ -9,10 +9,8 @@ always has a fuse there, whether the net's author drew it or not: missing ones a
 from __future__ import annotations
 
 import copy
-import json
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -21,9 +19,12 @@ import numpy as np
 import pandapower as pp
 from numpy.typing import NDArray
 
+from grid import geo
 from grid.elements import Elements, take_over
 from grid.feeder_faults import faults_of_tables, power_flow_faults, unsupplied_loads
 from grid.feeder_sources import SourceError, load_source
+from grid.names import next_free, unique_names
+from grid.net_tables import TABLES, read_tables, rows
 from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
 
@@ -32,6 +33,9 @@ DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 
 LOW_VOLTAGE_KV = 1.0
 """Upper limit of low voltage (IEC 60038): loads above it are bulk customers, not usage points."""
+NO_LENGTH_M = 1.0
+"""How long a line of no length is taken to be: a power flow needs an impedance, and this one is next to none."""
+_VOLTAGE_DEPENDENCE = tuple(f"const_{kind}_{power}_percent" for kind in "zi" for power in "pq")
 
 
 class FeederError(ValueError):
@@ -100,6 +104,8 @@ class Feeder:
     topology: Topology
     zones: Zones
     _tree: DominatorTree = field(repr=False)
+    notices: tuple[str, ...] = ()
+    """What was taken otherwise than the net has it."""
 
     @cached_property
     def load_index(self) -> NDArray[np.intp]:
@@ -166,21 +172,39 @@ def load_feeder(name: str) -> Feeder:
     try:
         source = load_source(name)
     except SourceError as error:
-        raise FeederError(name, [str(error)]) from error
-    return build_feeder(source.label, source.net, profile_scenario=source.profile_scenario)
+        raise FeederError(name, list(error.faults)) from error
+    return build_feeder(
+        source.label,
+        source.net,
+        profile_scenario=source.profile_scenario,
+        known_faults=source.faults,
+        notices=source.notices,
+    )
 
 
 def build_feeder(
-    name: str, net: Any, *, max_vn_kv: float = LOW_VOLTAGE_KV, profile_scenario: int = DEFAULT_SCENARIO
+    name: str,
+    net: Any,
+    *,
+    max_vn_kv: float = LOW_VOLTAGE_KV,
+    profile_scenario: int = DEFAULT_SCENARIO,
+    known_faults: Collection[str] = (),
+    notices: Collection[str] = (),
 ) -> Feeder:
     """Check a pandapower net and derive its usage points, transformers and sections. `net` is not changed.
 
-    Loads on buses up to `max_vn_kv` become usage points. Raises FeederError, listing every fault.
+    Loads on buses up to `max_vn_kv` become usage points. `known_faults` and `notices` are of whoever read the net.
+    Raises FeederError, listing every fault.
     """
     net = copy.deepcopy(net)
-    faults = faults_of_tables(net)
+    faults = [*known_faults, *read_tables(net)]
+    if all(table in net for table in TABLES):
+        faults += faults_of_tables(net)
     if faults:
         raise FeederError(name, faults)
+    notices = [*notices, *_lengthen_lines(net), *filter(None, [geo.unusable(*map(geo.column, (net.bus, net.line)))])]
+    # Demand states the power that is really taken: nothing may make it depend on the voltage.
+    net.load[list(_VOLTAGE_DEPENDENCE)] = 0.0
     loads = net.load[net.load["in_service"] & (net.bus["vn_kv"].reindex(net.load["bus"]).to_numpy() <= max_vn_kv)]
     if loads.empty:
         faults.append(f"has no load in service at or below {max_vn_kv:g} kV, so nobody to meter")
@@ -193,7 +217,16 @@ def build_feeder(
         faults.extend(power_flow_faults(net))
     if faults:
         raise FeederError(name, faults)
-    return _assemble(name, net, topology, loads, max_vn_kv, profile_scenario)
+    return _assemble(name, net, topology, loads, max_vn_kv, profile_scenario, tuple(notices))
+
+
+def _lengthen_lines(net: Any) -> list[str]:
+    none = (net.line["length_km"] == 0).to_numpy()
+    if not none.any():
+        return []
+    shown = rows(net.line, none)
+    net.line.loc[none, "length_km"] = NO_LENGTH_M / 1e3
+    return [f"{none.sum()} line(s) of no length are taken to be {NO_LENGTH_M:g} m long: {shown}"]
 
 
 def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:
@@ -211,28 +244,19 @@ def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:
         pp.create_switches(net, buses=buses, elements=lines, et="l", closed=True, type="fuse")
 
 
-def _unique_names(index: Any, names: Any, prefix: str, fallback: str) -> list[str]:
-    """Readable and unique: the net's name where it is unique, else with the index; safe in topics, CSV and files."""
-    clean = [re.sub(r"[^A-Za-z0-9_.-]", "_", str(name)) if name is not None and name == name else "" for name in names]
-    counts = Counter(clean)
-    return [
-        prefix + (name if name and counts[name] == 1 else f"{name or fallback}-{number}")
-        for number, name in zip(index, clean, strict=True)
-    ]
-
-
-def _coordinates(geo: object) -> tuple[float | None, float | None]:
-    if not isinstance(geo, str) or not geo:
-        return None, None
-    longitude, latitude = json.loads(geo)["coordinates"][:2]
-    return float(longitude), float(latitude)
-
-
-def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: float, profile_scenario: int) -> Feeder:
+def _assemble(
+    name: str,
+    net: Any,
+    topology: Topology,
+    loads: Any,
+    max_vn_kv: float,
+    profile_scenario: int,
+    notices: tuple[str, ...],
+) -> Feeder:
     zones = topology.zones()
     bus_position = net.bus.index.get_indexer(loads["bus"])
     tree = topology.zone_tree(zones, bus_position)
-    trafo_names = _unique_names(net.trafo.index, net.trafo["name"], "", "transformer")
+    trafo_names = unique_names(net.trafo.index, net.trafo["name"], "", "transformer")
     # Upstream transformers dominate more points than those below them: visited first, they are overwritten.
     fed_by = [""] * len(loads)
     reach = [tree.dominated(zones.count + row) for row in range(len(trafo_names))]
@@ -241,14 +265,14 @@ def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: fl
             fed_by[position] = trafo_names[row]
     sections = _sections(net, topology, zones, tree, fed_by, max_vn_kv)
     by_zone = {section.zone: section.id for section in sections}
-    geo = net.bus.get("geo")
+    positions = dict(zip(net.bus.index, map(geo.point, geo.column(net.bus)), strict=True))
     points = []
-    ids = _unique_names(loads.index, loads["name"], "UP-", "load")
+    ids = unique_names(loads.index, loads["name"], "UP-", "load")
     for position, (load, bus) in enumerate(loads["bus"].items()):
-        longitude, latitude = _coordinates(None if geo is None else geo.at[bus])
+        longitude, latitude = positions[bus] or (None, None)
         section = by_zone.get(int(zones.of_bus[bus_position[position]]), "")
         points.append(UsagePoint(ids[position], int(load), int(bus), fed_by[position], section, longitude, latitude))
-    line_names = _unique_names(net.line.index, net.line["name"], "", "line")
+    line_names = unique_names(net.line.index, net.line["name"], "", "line")
     own_loads, behind_meter, bulk = take_over(net, loads)
     return Feeder(
         name=name,
@@ -264,6 +288,7 @@ def _assemble(name: str, net: Any, topology: Topology, loads: Any, max_vn_kv: fl
         topology=topology,
         zones=zones,
         _tree=tree,
+        notices=notices,
     )
 
 
@@ -282,20 +307,19 @@ def _sections(
     low_zones = dict.fromkeys(zones.of_bus[low]) | dict.fromkeys(zones.of_line[low[topology.line_from]])
     with_source = set(zones.of_bus[topology.sources])
     numbers: Counter[str] = Counter()
-    sections = []
+    sections: dict[str, Section] = {}
     for zone in map(int, low_zones):
         reach = tree.dominated(zone)
         if zone in with_source or not len(reach):
             continue
         transformer = fed_by[reach[0]]
         numbers[transformer] += 1
-        sections.append(
-            Section(
-                id=f"{transformer or 'source'}-S{numbers[transformer]:02d}",
-                transformer=transformer,
-                switches=tuple(int(net.switch.index[row]) for row in sorted(switches[zone])),
-                transformers=tuple(int(net.trafo.index[row]) for row in trafos[zone]),
-                zone=zone,
-            )
+        name = next_free(f"{transformer or 'source'}-S{numbers[transformer]:02d}", sections)
+        sections[name] = Section(
+            id=name,
+            transformer=transformer,
+            switches=tuple(int(net.switch.index[row]) for row in sorted(switches[zone])),
+            transformers=tuple(int(net.trafo.index[row]) for row in trafos[zone]),
+            zone=zone,
         )
-    return sections
+    return list(sections.values())

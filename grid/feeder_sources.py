@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandapower as pp
 import pandapower.networks
+from pandapower.convert_format import convert_trafo_pst_logic
 
-from grid.pandapower_quiet import quiet_pandapower
+from grid.net_file import NetFileError, read_net_file
+from grid.pandapower_calls import quiet_pandapower
 from grid.profiles import DEFAULT_SCENARIO
 
 SIMBENCH = "simbench:"
@@ -20,7 +20,11 @@ FILE = "file:"
 
 
 class SourceError(ValueError):
-    """There is no such net, or it cannot be read; the message says why."""
+    """There is no such net, or it cannot be read; `faults` says why."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__("; ".join(faults))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +36,9 @@ class Source:
     net: Any
     profile_scenario: int
     """Which scenario of SimBench has the curves that the net's `profile` columns name."""
+    faults: tuple[str, ...] = ()
+    """What is wrong with it and can no longer be seen in `net`."""
+    notices: tuple[str, ...] = ()
 
 
 def load_source(name: str) -> Source:
@@ -73,6 +80,8 @@ def _simbench(name: str) -> Source:
         raise SourceError(f"SimBench has no network {code!r}; the nearest of its {len(codes)}: {', '.join(close)}")
     with quiet_pandapower():
         net = simbench.get_simbench_net(code)
+    # pandapower 3 heeds no tap without a type, and SimBench's tables state none.
+    convert_trafo_pst_logic(net)
     # Curves of the whole year, which are read again where they are wanted, and which copies should not carry.
     net.pop("profiles", None)
     return Source(name, net, int(code.split("-")[-2]))
@@ -80,19 +89,7 @@ def _simbench(name: str) -> Source:
 
 def _file(path: Path) -> Source:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name with a zero byte
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SourceError(f"cannot read {path}: {reason}") from error
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path} is not JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("_class") != "pandapowerNet":
-        raise SourceError(f"{path} is not a pandapower net; write one with pandapower.to_json(net, {path.name!r})")
-    try:
-        with quiet_pandapower():
-            net = pp.from_json_string(text)
-    except (ValueError, TypeError, KeyError, AttributeError, ImportError, UserWarning) as error:
-        raise SourceError(f"pandapower cannot read {path}: {type(error).__name__}: {error}") from error
-    return Source(f"{FILE}{path.name}", net, DEFAULT_SCENARIO)
+        found = read_net_file(path)
+    except NetFileError as error:
+        raise SourceError(*error.faults) from error
+    return Source(f"{FILE}{path.name}", found.net, DEFAULT_SCENARIO, found.faults, found.notices)

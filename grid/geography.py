@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from grid import geo
 from grid.feeder import LOW_VOLTAGE_KV, Device, Feeder
+from grid.geo import Position
 
 SCHEMA_VERSION = 1
-Position = tuple[float, float]
 
 
 def write_geography(path: Path, feeder: Feeder) -> bool:
@@ -31,7 +32,7 @@ def geography(feeder: Feeder) -> dict[str, Any] | None:
     `lines` are courses of at least two positions; a line without a course of its own is drawn from bus to bus.
     """
     net = feeder.net
-    buses = {bus: position for bus, geo in _geo(net.bus).items() if (position := _point(geo)) is not None}
+    buses = _positions(net)
     points = {
         point.id: {"position": [point.longitude, point.latitude], "transformer": point.transformer}
         for point in feeder.usage_points
@@ -59,8 +60,9 @@ def device_positions(feeder: Feeder) -> dict[Device, Position]:
     A section is an area and has no position.
     """
     net = feeder.net
-    buses = {bus: position for bus, geo in _geo(net.bus).items() if (position := _point(geo)) is not None}
-    low_voltage_bus, courses = net.trafo["lv_bus"], _geo(net.line)
+    buses = _positions(net)
+    low_voltage_bus = net.trafo["lv_bus"]
+    courses = dict(zip(net.line.index, map(geo.courses, geo.column(net.line)), strict=True))
     found = {
         Device("service", point.id): (point.longitude, point.latitude)
         for point in feeder.usage_points
@@ -70,7 +72,7 @@ def device_positions(feeder: Feeder) -> dict[Device, Position]:
         if (bus := int(low_voltage_bus.at[index])) in buses:
             found[Device("transformer", name)] = buses[bus]
     for name, index in feeder.lines.items():
-        course = _course(courses.get(index))
+        course: list[Position] = max(courses[index], key=len, default=[])
         ends = [buses[bus] for bus in (net.line.at[index, "from_bus"], net.line.at[index, "to_bus"]) if bus in buses]
         if course:
             found[Device("line", name)] = course[len(course) // 2]
@@ -82,30 +84,14 @@ def device_positions(feeder: Feeder) -> dict[Device, Position]:
 def _lines(net: Any, buses: Mapping[int, Position]) -> dict[str, list[list[Position]]]:
     lines: dict[str, list[list[Position]]] = {"low_voltage": [], "medium_voltage": []}
     kv = net.bus["vn_kv"]
-    courses = _geo(net.line)
-    for index, (first, last) in enumerate(zip(net.line["from_bus"], net.line["to_bus"], strict=True)):
-        course = _course(courses.get(net.line.index[index]))
-        if not course and first in buses and last in buses:
-            course = [buses[first], buses[last]]
-        if course:
-            lines["low_voltage" if kv.at[first] <= LOW_VOLTAGE_KV else "medium_voltage"].append(course)
+    for first, last, stated in zip(net.line["from_bus"], net.line["to_bus"], geo.column(net.line), strict=True):
+        courses = geo.courses(stated)
+        if not courses and first in buses and last in buses:
+            courses = [[buses[first], buses[last]]]
+        lines["low_voltage" if kv.at[first] <= LOW_VOLTAGE_KV else "medium_voltage"].extend(courses)
     return lines
 
 
-def _geo(table: Any) -> dict[int, object]:
-    """The GeoJSON texts of a table, by its index."""
-    return dict(table["geo"].items()) if "geo" in table else {}
-
-
-def _point(geo: object) -> Position | None:
-    if not isinstance(geo, str) or not geo:
-        return None
-    longitude, latitude = json.loads(geo)["coordinates"][:2]
-    return float(longitude), float(latitude)
-
-
-def _course(geo: object) -> list[Position]:
-    if not isinstance(geo, str) or not geo:
-        return []
-    course = [(float(longitude), float(latitude)) for longitude, latitude, *_ in json.loads(geo)["coordinates"]]
-    return course if len(course) > 1 else []
+def _positions(net: Any) -> dict[int, Position]:
+    found = zip(net.bus.index, map(geo.point, geo.column(net.bus)), strict=True)
+    return {bus: position for bus, position in found if position is not None}

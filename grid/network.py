@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from grid.feeder import Device, Feeder
 from grid.powerflow import PowerFlow, PowerFlowError
 
-_VOLTAGE_DEPENDENCE = tuple(f"const_{kind}_{power}_percent" for kind in "zi" for power in "pq")
-
 Floats = NDArray[np.float64]
 
 
@@ -58,10 +56,6 @@ class Network:
         self._rows = loads.index.get_indexer(feeder.load_index)
         self._bulk_rows = feeder.bulk.owner
         self._bus_rows = net.bus.index.get_indexer(loads["bus"])
-        # Demand states the power that is really taken: nothing may make it depend on the voltage.
-        for column in _VOLTAGE_DEPENDENCE:
-            if column in loads:
-                loads[column] = 0.0
         self._normal_lines = net.line["in_service"].to_numpy(dtype=bool).copy()
         self._normal_trafos = net.trafo["in_service"].to_numpy(dtype=bool).copy()
         self._normal_switches = net.switch["closed"].to_numpy(dtype=bool).copy()

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
-from grid.geography import Position, device_positions
+from grid.geo import Position
+from grid.geography import device_positions
 
 SCHEMA_VERSION = 1
 

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandapower as pp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
-from grid.pandapower_quiet import NUMBA
+from grid.pandapower_calls import PandapowerError, run_power_flow
 
 Floats = NDArray[np.float64]
 
@@ -59,8 +58,8 @@ class PowerFlow:
         """
         net.load["p_mw"], net.load["q_mvar"] = 0.0, 0.0
         try:
-            pp.runpp(net, numba=NUMBA)
-        except pp.LoadflowNotConverged as error:
+            run_power_flow(net)
+        except PandapowerError as error:
             raise PowerFlowError(f"pandapower finds no power flow: {error}") from error
         self._bus_energised = bus_energised
         lookup = net._pd2ppc_lookups["bus"][net.bus.index.to_numpy()]
@@ -81,7 +80,10 @@ class PowerFlow:
         voltage = internal["V"]
         matrix = internal["Ybus"].tocsr()
         self._matrix = matrix
-        self._factors = splu(matrix[self._nodes][:, self._nodes].tocsc())
+        try:
+            self._factors = splu(matrix[self._nodes][:, self._nodes].tocsc())
+        except RuntimeError as error:
+            raise PowerFlowError(f"the net's admittances have no solution: {error}") from error
         self._source_voltage = voltage[self._sources]
         self._infeed = matrix[self._nodes][:, self._sources] @ self._source_voltage
         # What is no load but takes or feeds constant power, for instance static generators.

@@ -35,7 +35,13 @@ HOURS = ROWS * STEP_S / 3600
 _DATASET = "1-complete_data-mixed-all-{}-sw"
 DEFAULT_SCENARIO = 1
 """Of SimBench's scenarios (0 today, 1 and 2 the future) one with heat pumps."""
-_FILES: dict[ProfileKind, str] = {"load": "LoadProfile.csv", "renewable": "RESProfile.csv"}
+_FILES: dict[ProfileKind, str] = {
+    "load": "LoadProfile.csv",
+    "renewable": "RESProfile.csv",
+    "storage": "StorageProfile.csv",
+}
+_WITHOUT_STORAGE = 0
+"""The scenario whose dataset has no storages."""
 _FIRST_ROW_TIME = "01.01.2016 00:00"
 _FIRST_ROW_UTC = datetime(2015, 12, 31, 23, tzinfo=UTC)
 
@@ -109,19 +115,21 @@ def load_profiles() -> Profiles:
 
 def known_profiles(kind: ProfileKind, *, scenario: int = DEFAULT_SCENARIO) -> frozenset[str]:
     """The names of the published curves of a kind. Raises ProfileError."""
+    if kind == "storage" and scenario == _WITHOUT_STORAGE:
+        return frozenset()
     path = _dataset_directory(scenario) / _FILES[kind]
     try:
         with path.open(encoding="utf-8") as file:
             columns = file.readline().rstrip().split(";")
     except OSError as error:
         raise ProfileError(f"cannot read the load profiles from {path}: {error}; reinstall simbench") from error
-    if kind == "renewable":
+    if kind != "load":
         return frozenset(columns) - {"time"}
     return frozenset(column.removesuffix("_pload") for column in columns if column.endswith("_pload"))
 
 
 def named_profiles(kind: ProfileKind, names: Sequence[str], *, scenario: int = DEFAULT_SCENARIO) -> ProfileSet:
-    """Curves by their published names, in this order. The reactive part of a renewable one follows its active part.
+    """Curves by their published names, in this order. Where it is no load's, the reactive part follows the active one.
 
     Raises ProfileError, for a name that is none of `known_profiles`, too.
     """

@@ -76,6 +76,8 @@ class SetUp:
         reply = await self.stage.link.call(
             GRID, "init", feeder=self.scenario.feeder.name, seed=self.scenario.seed, start_s=self.origin_s
         )
+        for notice in reply.body["notices"]:
+            self.progress.notice(notice)
         return reply.body
 
     async def commission(

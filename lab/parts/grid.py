@@ -64,6 +64,7 @@ class GridPart:
         self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"])
         return {
             "name": self._feeder.name,
+            "notices": self._feeder.notices,
             "buses": self._feeder.bus_count,
             "transformers": len(self._feeder.transformers),
             "usage_points": [point.id for point in self._feeder.usage_points],
