@@ -84,6 +84,15 @@ class Demand:
             np.add.at(reactive, curves.owner, stated[1])
         return active, reactive
 
+    @property
+    def largest_w(self) -> NDArray[np.float64]:
+        """(n,) W that can never be exceeded: the peaks of all that is behind the meter, as if they were of one sign."""
+        largest = np.sum([np.abs(component.scale_w) for component in self._components], axis=0)
+        for curves in self._stated:
+            peaks = np.abs(curves.active).max(axis=0, initial=0.0)
+            np.add.at(largest, curves.owner, np.abs(curves.scale_w) * peaks[curves.column])
+        return np.asarray(largest)
+
     def bulk_at(self, time_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(active W, reactive var) of what has no meter, in the order of `Feeder.bulk`, positive for consumption."""
         return self._bulk.at(self._row(time_s))

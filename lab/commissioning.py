@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +20,10 @@ METERS_PER_COLLECTOR = 200
 METERS_PER_CONCENTRATOR = 500
 METERS_PER_GATEWAY = 31
 """An RS-485 line has 32 unit loads, of which the gateway is one (TIA-485-A)."""
+
+_PHASES, _NOMINAL_V = 3, 230.0
+_STANDARD_CURRENTS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 10.0)
+"""And their decimal multiples: rated primary currents of current transformers (IEC 61869-2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,14 @@ def commission(
     seed: int,
     new_gateway: Callable[[], str],
     broker: ExternalBroker | None = None,
+    largest_w: Sequence[float] = (),
 ) -> Commissioned:
     """One meter for each usage point, of a vendor drawn by seed.
 
     With an external broker, which knows nothing of these meters, all use the credentials of its URL.
 
     :param new_gateway: the `host:port` at which a further Modbus gateway listens.
+    :param largest_w: of each usage point; beyond the meter's own rating it gets current transformers. Empty: unknown.
     """
     meters: list[ShippedMeter | None] = [None] * len(usage_points)
     carriers: dict[str, list[int]] = {}
@@ -103,7 +110,19 @@ def commission(
             carriers[carrier] = members
             for row, address in zip(members, addresses, strict=True):
                 meters[row] = ShippedMeter(_serial(row), usage_points[row], profile, username, password, address)
-    return Commissioned([meter for meter in meters if meter is not None], carriers)
+    found = [meter for meter in meters if meter is not None]
+    if largest_w:
+        found = [_rated(meter, most_w) for meter, most_w in zip(found, largest_w, strict=True)]
+    return Commissioned(found, carriers)
+
+
+def _rated(meter: ShippedMeter, largest_w: float) -> ShippedMeter:
+    """Behind current transformers of a standard size, where what it measures is more than it can pass itself."""
+    wanted_a = largest_w / (_PHASES * _NOMINAL_V)
+    if wanted_a <= meter.profile.facts.max_current_a:
+        return meter
+    decade_a = 10.0 ** math.floor(math.log10(wanted_a))
+    return replace(meter, max_current_a=min(a * decade_a for a in _STANDARD_CURRENTS if a * decade_a >= wanted_a))
 
 
 def processes(fleet: Commissioned, limit: int, *, without: frozenset[int] = frozenset()) -> list[list[int]]:

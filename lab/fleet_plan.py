@@ -77,6 +77,7 @@ def plan_fleet(
         seed=scenario.seed,
         new_gateway=new_gateway,
         broker=broker,
+        largest_w=[grid["largest_w"][row] for row in rows],
     )
     return FleetPlan(rows, places, fleet)
 

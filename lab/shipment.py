@@ -1,8 +1,8 @@
 """The shipment file: what a manufacturer sends with each pallet of meters, and all that meters and head-end share.
 
 One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that
-carries it, the head-end's public key that the meter trusts for commands, and its address where it has no connection of
-its own. Each side parses the file for itself.
+carries it, the head-end's public key that the meter trusts for commands, its address where it has no connection of
+its own, and the primary current of its current transformers where it has any. Each side parses the file for itself.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
 
+CURRENT = "max_current_a"
+"""A column that a manufacturer may leave out."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShippedMeter:
@@ -34,6 +37,8 @@ class ShippedMeter:
     password: str
     address: str = ""
     """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
+    max_current_a: float | None = None
+    """What its current transformers are for, of the primary side; None where it is connected directly."""
 
 
 def write_command_key(path: Path) -> str:
@@ -52,10 +57,11 @@ def write_shipment(path: Path, meters: Sequence[ShippedMeter], *, group: str, co
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow((*COLUMNS, CURRENT))
         for meter in meters:
             row = (meter.serial, meter.profile.name, meter.usage_point, group, meter.username, meter.password)
-            writer.writerow((*row, command_public_key, meter.address))
+            current = "" if meter.max_current_a is None else f"{meter.max_current_a:g}"
+            writer.writerow((*row, command_public_key, meter.address, current))
 
 
 def _base64url(data: bytes) -> str:

@@ -26,6 +26,7 @@ class MeterFacts(BaseModel):
     report_every_s: _PositiveInt
     register_step_wh: _PositiveInt
     register_roll_over_wh: _PositiveInt
+    max_current_a: _Positive
     accuracy_class_percent: _Positive
     class_error_share: _Share
     near_roll_over_share: _Share

@@ -1,8 +1,9 @@
 """The shipment file: what a utility gets from the manufacturer with each pallet of meters.
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
-The address is that of a meter without a connection of its own: its collector, or `host:port/unit` of its Modbus
-gateway.
+A ninth column, `max_current_a`, may follow: the primary current of the current transformers that a meter measures
+through, empty where it is connected directly. The address is that of a meter without a connection of its own: its
+collector, or `host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from meters.profile import known_profiles, load_profile
 COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
+OPTIONAL = ("max_current_a",)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
 _FAULTS_SHOWN = 50
@@ -50,14 +52,15 @@ def read_shipment(path: Path) -> list[ShipmentEntry]:
     except (OSError, UnicodeDecodeError) as error:
         raise ShipmentError(f"{path}: cannot be read: {error}") from error
     rows = list(csv.reader(text.splitlines()))
-    if not rows or tuple(rows[0]) != COLUMNS:
-        raise ShipmentError(f"{path}: line 1: the header must be {','.join(COLUMNS)}")
+    header = tuple(rows[0]) if rows else ()
+    if header not in (COLUMNS, COLUMNS + OPTIONAL):
+        raise ShipmentError(f"{path}: line 1: the header must be {','.join(COLUMNS)}, with or without {OPTIONAL[0]}")
     faults: list[str] = []
     entries: list[ShipmentEntry] = []
     line_of: dict[str, int] = {}
     line_of_unit: dict[tuple[str, int, int], int] = {}
     for line, row in enumerate(rows[1:], start=2):
-        entry, wrong = _parse_row(row)
+        entry, wrong = _parse_row(row, header)
         if entry is not None and entry.serial in line_of:
             wrong.append(f"serial {entry.serial} is already on line {line_of[entry.serial]}")
         unit = split_address(entry.address) if entry is not None and _is_polled(entry.vendor_profile) else None
@@ -76,10 +79,12 @@ def read_shipment(path: Path) -> list[ShipmentEntry]:
     return entries
 
 
-def _parse_row(row: list[str]) -> tuple[ShipmentEntry | None, list[str]]:
-    if len(row) != len(COLUMNS):
-        return None, [f"has {len(row)} fields, not {len(COLUMNS)}"]
-    fields = dict(zip(COLUMNS, row, strict=True))
+def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry | None, list[str]]:
+    if len(row) != len(header):
+        return None, [f"has {len(row)} fields, not {len(header)}"]
+    fields = dict(zip(header, row, strict=True))
+    # What the meter measures through is the utility's concern.
+    fields.pop(OPTIONAL[0], None)
     # A Modbus meter has no broker to log in to; a meter with a connection of its own has no address.
     free = {"address", "username", "password"} if fields["address"] else {"address"}
     wrong = [f"{name} is empty" for name, value in fields.items() if not value and name not in free]

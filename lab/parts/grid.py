@@ -68,6 +68,7 @@ class GridPart:
             "buses": self._feeder.bus_count,
             "transformers": len(self._feeder.transformers),
             "usage_points": [point.id for point in self._feeder.usage_points],
+            "largest_w": demand.largest_w.tolist(),
             "places": [[point.longitude, point.latitude, point.transformer] for point in self._feeder.usage_points],
         }, ()
 

@@ -63,6 +63,15 @@ def test_the_day_is_that_of_the_start_date(schutterwald: Feeder, start_s: int) -
     assert not np.array_equal(demand.at(start_s)[0], demand.at(start_s + DAY_S)[0])
 
 
+def test_nobody_ever_takes_or_feeds_more_than_the_largest(schutterwald: Feeder, start_s: int) -> None:
+    demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
+    largest_w = demand.largest_w
+    for quarter in range(0, 7 * 96, 5):
+        active_w, _ = demand.at(start_s + quarter * 900)
+        assert (np.abs(active_w) <= largest_w + 1e-6).all()
+    assert largest_w.max() < 69_000, "what a meter of the lab passes directly"
+
+
 def test_constant_within_a_quarter_of_an_hour(schutterwald: Feeder, start_s: int) -> None:
     demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
     assert np.array_equal(demand.at(start_s + 900)[0], demand.at(start_s + 1799)[0])

@@ -256,6 +256,15 @@ def test_a_shipment_that_is_none(tmp_path: Path, content: bytes | None, part: st
         read_shipment(file)
 
 
+@pytest.mark.parametrize("current", ["-1", "0", "nan", "inf", "1e9", "many"])
+def test_a_current_that_no_meter_has_is_refused(tmp_path: Path, current: str) -> None:
+    shipment = Shipment(tmp_path, count=1)
+    header, line = shipment.path.read_text().splitlines()
+    shipment.path.write_text(f"{header},max_current_a\n{line},{current}\n")
+    with pytest.raises(ShipmentError, match=f"line 2: max_current_a '{current}' is not a current in A"):
+        read_shipment(shipment.path)
+
+
 def test_a_shipment_for_another_head_end(tmp_path: Path) -> None:
     shipment = Shipment(tmp_path)
     with pytest.raises(ShipmentError, match="does not belong to this head-end"):

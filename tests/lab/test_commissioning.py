@@ -45,6 +45,20 @@ def fleet(preset: str, points: int, *, seed: int = 7, broker: ExternalBroker | N
     )
 
 
+def test_a_usage_point_that_needs_more_than_a_meter_passes_gets_current_transformers() -> None:
+    largest_w = [5_000.0, 69_000.0, 69_001.0, 400_000.0, 3e6]
+    found = commission(
+        [f"UP{n}" for n in range(5)],
+        village(5),
+        vendor_mix(FleetChoice(preset="cellular")),
+        group="g",
+        seed=7,
+        new_gateway=lambda: "127.0.0.1:1",
+        largest_w=largest_w,
+    )
+    assert [meter.max_current_a for meter in found.meters] == [None, None, 125.0, 600.0, 5_000.0]
+
+
 @given(places, st.integers(1, 50), st.booleans())
 def test_areas_divide_all_places_and_keep_the_capacity(
     located: list[Place], capacity: int, within_transformer: bool

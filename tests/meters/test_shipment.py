@@ -25,6 +25,13 @@ def test_a_good_file_gives_its_meters_in_order(tmp_path: Path) -> None:
     assert (entries[1].group, entries[1].username, entries[1].password) == ("run1", "AMI00000001", "secret")
 
 
+def test_the_current_of_transformers_may_be_said(tmp_path: Path) -> None:
+    lines = (f"{HEADER},max_current_a", f"{GOOD},400", f"{GOOD},".replace("AMI00000001", "AMI00000002"))
+    assert len(read_shipment(write(tmp_path / "shipment.csv", *lines))) == 2
+    with pytest.raises(ShipmentError, match="line 2: has 8 fields, not 9"):
+        read_shipment(write(tmp_path / "shipment.csv", lines[0], GOOD))
+
+
 def test_a_meter_behind_a_gateway_has_an_address_and_no_credentials(tmp_path: Path) -> None:
     line = f"AMI00000001,sdm630,UP1,run1,,,{KEY},127.0.0.1:1502/7"
     (entry,) = read_shipment(write(tmp_path / "shipment.csv", HEADER, line))
