@@ -108,4 +108,6 @@ def junit_xml(verdict: "Verdict") -> bytes:
         if len(rows) > FIRST:
             lines.append(f"… and {len(rows) - FIRST} more: see discrepancies.parquet")
         failure.text = _clean("\n".join(lines))
+    if verdict.diagnosis:
+        ET.SubElement(suite, "system-out").text = _clean("\n".join(verdict.diagnosis))
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))

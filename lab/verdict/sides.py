@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.verdict.keys import Int, IntervalKeys, codes_of, integers, micros, translate
+from lab.verdict.keys import Int, IntervalKeys, integers, micros
+from lab.verdict.owners import owners
 from lab.verdict.tables import RunTables
 
 NEVER_US = np.iinfo(np.int64).max
@@ -49,18 +50,7 @@ def sides(tables: RunTables, known: dict[str, int]) -> tuple[Side, Side, Side]:
     """Truth, journal and stored. Usage points and strangers that are not in `known` yet are added to it."""
     columns = []
     for table in (tables.truth, tables.journal, tables.stored):
-        points = codes_of(table["usage_point"], known) if "usage_point" in table.column_names else None
-        if points is None or (points < 0).any():
-            # by serial where the head-end does not know the usage point; a serial not in the fleet is nobody's
-            of_serial = dict(
-                zip(
-                    tables.fleet["serial"].cast(pa.string()).to_pylist(),
-                    tables.fleet["usage_point"].cast(pa.string()).to_pylist(),
-                    strict=True,
-                )
-            )
-            by_serial = codes_of(translate(table["serial"], of_serial, unknown="unknown serial "), known)
-            points = by_serial if points is None else np.where(points < 0, by_serial, points)
+        points = owners(table, tables.fleet, known).points
         columns.append((points, micros(table["interval_start"]), integers(table["interval_length_s"])))
     keys = IntervalKeys([c[1] for c in columns], [c[2] for c in columns])
     truth, journal, stored = (Side(p, s, n, keys.of(p, s, n)) for p, s, n in columns)

@@ -54,7 +54,8 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
         f"{clock.simulated_s / 3600:g} h simulated in {clock.wall_s:.1f} s ({clock.pace})",
         style="dim",
     )
-    lines: list[RenderableType] = [banner, table, counts, pace]
+    diagnosis = [Text.assemble(("→ ", "yellow"), sentence) for sentence in verdict.diagnosis]
+    lines: list[RenderableType] = [banner, table, *diagnosis, counts, pace]
     if report is not None:
         lines.append(Text.from_markup(f"report: [bold]{escape(report)}[/bold]"))
     return Group(*lines)

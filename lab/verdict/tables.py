@@ -344,25 +344,25 @@ def read_journal(directory: Path) -> pa.Table:
     return pa.concat_tables(_collect(partial(read_parquet, p, JOURNAL, label=f"journal/{p.name}") for p in files))
 
 
-def load_run(run_dir: Path) -> RunTables:
+def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
     """The tables from truth.parquet, truth_frames.parquet, meters.parquet, journal/*.parquet, stored.parquet and, if it
-    is there, detected_outages.parquet.
+    is there, detected_outages.parquet. With `stored` that file instead of the last two.
 
     Raises:
         TableError: with the faults of all of them.
     """
     detected = run_dir / DETECTED_FILE
-    truth, frames, fleet, journal, stored, *more = _collect(
+    truth, frames, fleet, journal, found, *more = _collect(
         (
             lambda: read_parquet(run_dir / "truth.parquet", TRUTH),
             lambda: read_parquet(run_dir / "truth_frames.parquet", FRAMES),
             lambda: read_parquet(run_dir / "meters.parquet", FLEET),
             lambda: read_journal(run_dir / "journal"),
-            lambda: read_parquet(run_dir / "stored.parquet", STORED),
-            *([lambda: read_parquet(detected, DETECTED)] if detected.exists() else []),
+            lambda: read_parquet(stored or run_dir / "stored.parquet", STORED),
+            *([lambda: read_parquet(detected, DETECTED)] if stored is None and detected.exists() else []),
         )
     )
-    return RunTables(truth, frames, fleet, journal, stored, *more)
+    return RunTables(truth, frames, fleet, journal, found, *more)
 
 
 def _collect(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:

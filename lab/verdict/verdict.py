@@ -16,7 +16,9 @@ from lab.verdict.context import IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.detected import detected_outages
 from lab.verdict.detection import Detection, judge_outages
+from lab.verdict.diagnosis import value_notes
 from lab.verdict.junit import junit_xml
+from lab.verdict.names import name_notes, refuse_strangers
 from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, at_meters, read_outages
 from lab.verdict.tables import DETECTED_FILE, RunTables, TableError, load_run
@@ -35,7 +37,10 @@ class FleetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`outages`: those injected, at the meters. `detection`: None if the head-end says nothing of outages."""
+    """`outages`: those injected, at the meters. `detection`: None if the head-end says nothing of outages.
+
+    `diagnosis`: sentences on what many differences have in common.
+    """
 
     context: RunContext
     fleet: FleetFacts
@@ -43,6 +48,7 @@ class Verdict:
     outages: tuple[InjectedOutage, ...]
     criteria: tuple[CriterionResult, ...]
     detection: Detection | None = None
+    diagnosis: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -88,6 +94,7 @@ class Verdict:
             },
             "ingest": asdict(context.ingest) if context.ingest else _unknown(asdict(IngestFacts())),
             "outages": self._outages(),
+            "diagnosis": list(self.diagnosis),
             "criteria": [
                 {
                     "id": result.id,
@@ -185,14 +192,30 @@ def judge(
             start_s=clock.start_s,
             end_s=clock.end_s,
         )
-    return Verdict(context, fleet, comparison, seen, evaluate(comparison, criteria, detection), detection)
+    # Who has what the meters recorded, under their names, needs no diagnosis.
+    differs = comparison.reads.altered > 0 or comparison.reads.lost > 0
+    notes = (*name_notes(tables), *(value_notes(tables) if differs else ()))
+    return Verdict(context, fleet, comparison, seen, evaluate(comparison, criteria, detection), detection, notes)
 
 
 def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:
-    """Judges the files of a run directory and writes the verdict's own files beside them.
+    """Judges the files of a run directory and writes the verdict's own files beside them. Raises as judge_files."""
+    verdict = judge_files(run_dir, context, targets=targets)
+    verdict.write(run_dir)
+    return verdict
+
+
+def judge_files(
+    run_dir: Path,
+    context: RunContext,
+    *,
+    targets: Mapping[str, float] | None = None,
+    stored: Path | None = None,
+) -> Verdict:
+    """Judges the files of a run directory; with `stored`, that file instead of what its head-end had and detected.
 
     Raises:
-        TableError: with everything that is wrong with the run's files.
+        TableError: with everything that is wrong with the run's files; or no stored row is of a meter of the fleet.
         CriteriaError: see criteria.with_targets.
     """
     faults: list[str] = []
@@ -202,17 +225,16 @@ def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float
         outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
     except TableError as error:
         faults += error.faults
-    if (run_dir / DETECTED_FILE).exists():
+    if stored is None and (run_dir / DETECTED_FILE).exists():
         try:
             network = read_network(run_dir / "network.json")
         except TableError as error:
             faults += error.faults
     try:
-        tables = load_run(run_dir)
+        tables = load_run(run_dir, stored=stored)
     except TableError as error:
         raise TableError([*error.faults, *faults]) from error
     if faults:
         raise TableError(faults)
-    verdict = judge(tables, context, outages=outages, network=network, targets=targets)
-    verdict.write(run_dir)
-    return verdict
+    refuse_strangers(tables)
+    return judge(tables, context, outages=outages, network=network, targets=targets)

@@ -196,6 +196,14 @@ def test_rows_by_serial_alone_are_found_and_an_unknown_serial_is_made_up() -> No
     assert (comparison.reads.lost, comparison.reads.altered, comparison.reads.extra) == (1, 1, 1)
 
 
+def test_a_usage_point_of_the_utilitys_own_does_not_outvote_a_serial_of_the_fleet() -> None:
+    run = make_run(2, 4)
+    run.stored["usage_point"] = np.array([f"MPAN{name}" for name in run.stored["usage_point"]])
+    comparison = judged(run)
+    assert comparison.reads.stored == comparison.reads.expected
+    assert comparison.discrepancies.num_rows == 0
+
+
 def test_a_read_stored_at_the_wrong_usage_point_is_lost_there_and_altered_here() -> None:
     run = make_run(2, 4)
     run.stored["usage_point"][0] = "UP00001"
