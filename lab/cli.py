@@ -19,6 +19,7 @@ from lab.db_cli import app as db_app
 from lab.errors import UserError
 from lab.fleet_presets import PRESETS, parse_preset
 from lab.interruption import until_interrupted
+from lab.judge_cli import judge
 from lab.live_cli import exercise_app, inject_app, up
 from lab.loadtest_cli import loadtest
 from lab.progress import RunProgress
@@ -46,6 +47,7 @@ app = typer.Typer(
 
 
 app.add_typer(compose_app, name="compose")
+app.command()(judge)
 app.command()(up)
 app.add_typer(inject_app, name="inject")
 app.add_typer(exercise_app, name="exercise")

@@ -52,6 +52,13 @@ class Vendors:
         reported_s = -(-end_s // every_s) * every_s
         return max(end_s + settle_s, reported_s + LAST_REPORT_S if every_s > self.interval_length_s else 0)
 
+    def settled_until_s(self, now_s: float, start_s: int, settle_s: int) -> int:
+        """Up to where all that was measured since `start_s` has had its chance to be stored by `now_s`."""
+        end_s = int(now_s // self.interval_length_s) * self.interval_length_s
+        while end_s > start_s and self.settled_s(end_s, settle_s) > now_s:
+            end_s -= self.interval_length_s
+        return max(end_s, start_s)
+
 
 def plan_fleet(
     scenario: Scenario,

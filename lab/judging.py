@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import UserError
 from lab.fleet_plan import FleetPlan
 from lab.fleet_table import write_fleet_table
 from lab.headend_export import export_results
@@ -39,6 +41,11 @@ class Judging:
 
         :param results: where the parts write, to be brought to `directory`.
         """
+        await self._collect_reference(directory, results, end_s=end_s)
+        return await self._collect_stored(directory, start_s=start_s, end_s=end_s)
+
+    async def _collect_reference(self, directory: Path, results: Path, *, end_s: int) -> None:
+        """Truth and journal."""
         stage = self.stage
         journal = stage.layout.hand_out_directory(results / "journal")
         await asyncio.gather(
@@ -52,21 +59,38 @@ class Judging:
             stage.finish_fleets(journal),
         )
         write_fleet_table(directory / "meters.parquet", self.plan.fleet, self.plan.places)
+
+    async def _collect_stored(self, directory: Path, *, start_s: int, end_s: int) -> int | None:
         path = directory / "stored.parquet"
         if isinstance(self.store, Database):
             return await asyncio.to_thread(export_results, self.store, path, start_s, end_s)
         await asyncio.to_thread(self.store.source.fetch, path, start_s=start_s, end_s=end_s)
         return None
 
-    async def collect_at_end(self, directory: Path, *, start_s: int, end_s: int) -> int | None:
-        """The same, with what is known of a run's intake at its end."""
+    async def collect_at_end(
+        self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]
+    ) -> int | None:
+        """The same, with what is known of a run's intake at its end.
+
+        What is stored is fetched last, when the directory has all that it takes to judge the run another time.
+        """
         stage = self.stage
         if isinstance(self.store, Database):
             await stage.read_ingest()
             stage.ingest.write_latencies(directory / LATENCIES)
-        rejected = await self.collect(directory, stage.layout.results, start_s=start_s, end_s=end_s)
-        stage.layout.collect(directory)
-        return rejected
+        await self.keep_reference(directory, clock, disturbances)
+        return await self._collect_stored(directory, start_s=clock.start_s, end_s=clock.end_s)
+
+    async def keep_reference(self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]) -> None:
+        """Leave in `directory` what a run can be judged from, but for what is stored."""
+        await self._collect_reference(directory, self.stage.layout.results, end_s=clock.end_s)
+        self.stage.layout.collect(directory)
+        self.record(directory, clock, disturbances)
+
+    def record(self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]) -> None:
+        """Say what the run is, for who judges it another time."""
+        events = [_run_event(disturbance) for disturbance in disturbances]
+        write_record(directory, self.context(clock, None), events, self.scenario.criteria)
 
     def context(self, clock: ClockFacts, rejected: int | None) -> RunContext:
         grid = self.grid
@@ -96,6 +120,16 @@ def judge_and_report(
     events = [_run_event(disturbance) for disturbance in disturbances]
     write_record(directory, context, events, targets)
     return verdict, write_report(directory, verdict, events)
+
+
+@contextmanager
+def judged_another_time(directory: Path) -> Iterator[None]:
+    """A refusal of what is stored says how to go on: the run itself is over and whole."""
+    try:
+        yield
+    except UserError as error:
+        again = f"Nothing of the run is lost. Put it right, then: amilab judge {directory} --stored …"
+        raise UserError(error.faults, "\n".join(filter(None, (error.hint, again)))) from error
 
 
 def _run_event(disturbance: Disturbance) -> RunEvent:

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as
 from lab.external_headend import ConnectFile, Connection
 from lab.fleet_plan import FleetPlan, Vendors
 from lab.historian import Historian
-from lab.judging import Judging, judge_and_report
+from lab.judging import Judging, judge_and_report, judged_another_time
 from lab.link import PartGone
 from lab.pace import Agenda, Pace
 from lab.progress import RunProgress
@@ -40,6 +40,7 @@ from lab.watched_grid import WatchedGrid
 _LEAST_BYTES = 16 << 20
 """Of any run's results: the truth of a whole feeder, a report, logs."""
 _NOTICE_S = 0.3
+_KEEP_LIMIT_S = 60
 GROUP_LENGTH = 48
 """Short enough for the names of schemas (63) and of the head-end's client (64) that it is a part of."""
 
@@ -166,6 +167,7 @@ class Run:
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.stage.close)
+            lived: tuple[Judging, list[Disturbance], float] | None = None
             try:
                 plan, disturbances, broker, judging = await self._set_up(stack)
                 real_time: RealTime | None = None
@@ -173,6 +175,9 @@ class Run:
                     real_time = RealTime(self.stage.grid, self.stage.fleets, self.stage, start_s=self.origin_s)
                     disturbances = await self._begin_in_real_time(stack, real_time, plan, disturbances, broker)
                 began = time.monotonic()
+                if self.request.external is not None:
+                    judging.record(self.directory, ClockFacts(self.start_s, self.duration_s, 0.0), disturbances)
+                    lived = (judging, disturbances, began)
                 await self._begin_history(stack, judging)
                 if self.request.companion is not None:
                     disturbances = await self._live_in_company(disturbances, judging)
@@ -182,8 +187,13 @@ class Run:
                 if self.historian is not None:
                     await self.historian.finish()
                 wall_s = time.monotonic() - began
-                with self.progress.step("collecting truth, journal and what was stored"):
-                    rejected = await judging.collect_at_end(self.directory, start_s=self.start_s, end_s=self.end_s)
+                clock = ClockFacts(self.start_s, self.duration_s, wall_s)
+                with self.progress.step("collecting truth, journal and what was stored"), self._judged_another_time():
+                    rejected = await judging.collect_at_end(self.directory, clock, disturbances)
+            except asyncio.CancelledError:
+                if lived is not None:
+                    await self._keep_what_was_lived(*lived)
+                raise
             except Exception:
                 # It may have failed because a part is dead. The supervisor is about to notice, and knows more.
                 await asyncio.sleep(_NOTICE_S)
@@ -191,11 +201,31 @@ class Run:
             finally:
                 # Whoever writes must be gone before his schema goes.
                 await self.stage.stop()
-        with self.progress.step("judging"):
-            context = judging.context(ClockFacts(self.start_s, self.duration_s, wall_s), rejected)
+        with self.progress.step("judging"), self._judged_another_time():
+            context = judging.context(clock, rejected)
             verdict, report = judge_and_report(self.directory, context, disturbances, self.scenario.criteria)
             link_latest(self.directory)
         return RunResult(verdict, self.directory, report)
+
+    def _judged_another_time(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.request.external is None else judged_another_time(self.directory)
+
+    async def _keep_what_was_lived(self, judging: Judging, disturbances: list[Disturbance], began: float) -> None:
+        """Of an interrupted run with somebody else's head-end: hours of his may be in it."""
+        end_s = self.vendors.settled_until_s(time.time(), self.start_s, self.scenario.settle_s)
+        if end_s == self.start_s:
+            return
+        clock = ClockFacts(self.start_s, end_s - self.start_s, time.monotonic() - began)
+        try:
+            async with asyncio.timeout(_KEEP_LIMIT_S):
+                await judging.keep_reference(self.directory, clock, disturbances)
+        except (TimeoutError, UserError, PartGone) as error:
+            self.progress.notice(f"what was lived through could not be kept: {error}")
+        else:
+            self.progress.notice(
+                f"what was lived through until {_clock(end_s)} UTC can be judged: "
+                f"amilab judge {self.directory} --stored …"
+            )
 
     async def _set_up(self, stack: AsyncExitStack) -> tuple[FleetPlan, list[Disturbance], BrokerAccess, Judging]:
         setting_up = SetUp(

@@ -1,4 +1,4 @@
-"""run.json: what a report needs beside the run's tables, so that it can be made again later."""
+"""run.json: what verdict and report need beside the run's tables, so that they can be made again later."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from lab.errors import UserError
-from lab.report import RunEvent, write_report
+from lab.report import RunEvent
 from lab.verdict.context import RunContext
-from lab.verdict.verdict import Verdict, judge_run
 
 RECORD_FILE = "run.json"
 
@@ -42,16 +41,8 @@ def read_record(directory: Path) -> RunRecord:
     try:
         return _FORM.validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise UserError([f"{path} does not exist"], "Name the directory of a run that came to its end.") from error
+        raise UserError(
+            [f"{path} does not exist"], "Name the directory of a run whose judged window has begun."
+        ) from error
     except (OSError, ValidationError) as error:
         raise UserError([f"{path} cannot be read: {error}"], "Name the directory of a run.") from error
-
-
-def judge_again(directory: Path) -> tuple[Verdict, Path]:
-    """Judge the tables of a finished run once more and write its verdict and report anew; returns the report's path.
-
-    :raises UserError: the run's files cannot be judged.
-    """
-    record = read_record(directory)
-    verdict = judge_run(directory, record.context, targets=record.targets)
-    return verdict, write_report(directory, verdict, record.events)

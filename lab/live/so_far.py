@@ -54,11 +54,7 @@ class SoFar:
     def window_end_s(self, now_s: int) -> int:
         """Up to where all has had its chance to be stored at `now_s`; the window's beginning if nothing has."""
         scene = self._scene
-        length_s = scene.vendors.interval_length_s
-        end_s = now_s // length_s * length_s
-        while end_s > scene.start_s and scene.vendors.settled_s(end_s, scene.scenario.settle_s) > now_s:
-            end_s -= length_s
-        return max(end_s, scene.start_s)
+        return scene.vendors.settled_until_s(now_s, scene.start_s, scene.scenario.settle_s)
 
     async def consider(self, now_s: int) -> None:
         """To be called at an instant that is over: tables are collected while time stands still, and judged beside it.

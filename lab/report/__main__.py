@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.run_record import judge_again
+from lab.judge_again import judge_again
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m lab.report RUN_DIR")
     try:
-        verdict, report = judge_again(Path(sys.argv[1]))
+        judged = judge_again(Path(sys.argv[1]))
     except UserError as error:
         sys.stderr.write("\n".join([*error.faults, ""]))
         sys.exit(2)
-    sys.stdout.write(f"{report}\n")
-    sys.exit(verdict.exit_status)
+    sys.stdout.write(f"{judged.report}\n")
+    sys.exit(judged.verdict.exit_status)

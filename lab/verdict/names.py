@@ -44,10 +44,11 @@ def refuse_strangers(tables: RunTables) -> None:
     column = "serial" if _distinct(tables.stored, "serial") else "usage_point"
     names = _distinct(tables.stored, column)
     own = tables.fleet[column].cast(pa.string()).to_pylist()
-    faults = [
-        f"stored: none of the {len(names):,} {_called(column, len(names))} is in the shipment file, "
-        f"e.g. {_examples(names)}; there it is {own[0]!r}"
-    ]
+    if len(names) == 1:
+        which = f"the only {_called(column, 1)} is not in the shipment file"
+    else:
+        which = f"none of the {len(names):,} {_called(column, len(names))} is in the shipment file"
+    faults = [f"stored: {which}, e.g. {_examples(names)}; there it is such as {own[0]!r}"]
     raise TableError([*faults, *(f"stored: {note}" for note in _guesses(tables, column, names))])
 
 

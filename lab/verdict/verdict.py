@@ -25,6 +25,10 @@ from lab.verdict.tables import DETECTED_FILE, RunTables, TableError, load_run
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
+VERDICT_FILES = (
+    "verdict.json", "junit.xml", "discrepancies.parquet", "reads_by_interval.parquet", "reads_by_meter.parquet",
+)  # fmt: skip
+"""What `Verdict.write` writes."""
 
 
 @dataclass(frozen=True, slots=True)

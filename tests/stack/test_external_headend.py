@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -140,6 +141,71 @@ def test_a_writer_that_loses_readings_when_it_restarts_is_found_out(tmp_path: Pa
     kept = [path for path in directory.rglob("*") if path.is_file() or path.is_symlink()]
     assert connect not in kept
     assert not any(access["broker"]["password"].encode() in path.read_bytes() for path in kept)
+
+
+def small_lab(directory: Path, stored: Path, *, intervals: int) -> subprocess.Popen[str]:
+    scenario = directory / "small.toml"
+    text = scenario_text(meters=5, duration=f"{intervals * INTERVAL_S}s", settle="2s")
+    scenario.write_text(text.replace("[fleet]", f'[fleet]\ninterval = "{INTERVAL_S}s"'))
+    return amilab(
+        *("run", scenario, "--speed", "1", "--out", directory / "runs", "--headend", "external"),
+        *("--stored", stored, "--lead", "1s"),
+    )
+
+
+def stored_from_journal(run_dir: Path, path: Path) -> None:
+    """What a head-end without a fault exports, in the German way."""
+    lines = ["serial;interval_start;interval_length_s;import_wh;committed_at"]
+    for row in pq.read_table(run_dir / "journal").to_pylist():
+        ended = row["interval_start"] + timedelta(seconds=row["interval_length_s"])
+        cells = [row["serial"], row["interval_start"].isoformat(), row["interval_length_s"], f"{row['import_wh']},0"]
+        lines.append(";".join(map(str, [*cells, f"{ended:%Y-%m-%dT%H:%M:%S}.123456789Z"])))
+    path.write_text("\n".join(lines))
+
+
+def judged_again(run_dir: Path, stored: Path) -> subprocess.CompletedProcess[str]:
+    judge = amilab("judge", run_dir, "--stored", stored)
+    output, errors = judge.communicate(timeout=120)
+    return subprocess.CompletedProcess([], judge.returncode, output, errors)
+
+
+def test_a_run_is_not_lost_for_what_is_wrong_with_the_stored_readings(tmp_path: Path) -> None:
+    stored = tmp_path / "late.csv"
+    lab = small_lab(tmp_path, stored, intervals=2)
+    output, errors = lab.communicate(timeout=120)
+    assert lab.returncode == 2, output + errors
+    assert "late.csv is not there yet" in output
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert f"amilab judge {run_dir} --stored" in errors
+    stored_from_journal(run_dir, stored)
+    judged = judged_again(run_dir, stored)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    assert read(run_dir / "verdict.json")["reads"]["expected"] == 5 * 2
+
+
+def test_what_an_interrupted_run_lived_through_can_be_judged(tmp_path: Path) -> None:
+    stored = tmp_path / "late.csv"
+    lab = small_lab(tmp_path, stored, intervals=1000)
+    assert lab.stdout is not None
+    try:
+        until = next(line for line in lab.stdout if line.startswith("judged from"))
+        judged_from = datetime.fromisoformat(f"{' '.join(until.split()[2:4])}+00:00")
+        three_later = judged_from + timedelta(seconds=3 * INTERVAL_S + 2)
+        wait_for(lambda: datetime.now(UTC) > three_later, "three intervals and what settles them", 60)
+        lab.send_signal(signal.SIGINT)
+        output, errors = lab.communicate(timeout=120)
+    finally:
+        lab.kill()
+        lab.wait()
+    assert lab.returncode == 130, output + errors
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert f"amilab judge {run_dir} --stored" in output
+    stored_from_journal(run_dir, stored)
+    judged = judged_again(run_dir, stored)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    verdict = read(run_dir / "verdict.json")
+    assert verdict["reads"]["expected"] >= 5 * 3
+    assert verdict["clock"]["simulated_s"] < 1000 * INTERVAL_S
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,7 @@ class Schema1(Strict):
     accuracy: AccuracyBlock
     ingest: IngestBlock
     outages: OutagesBlock
+    diagnosis: list[str]
     criteria: list[CriterionBlock]
 
 
