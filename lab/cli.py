@@ -27,6 +27,7 @@ from lab.refusal import failures_shown
 from lab.scenario import bundled_scenarios, load_scenario, parse_duration
 from lab.scenario_choices import with_choices
 from lab.secret_option import AT_FILE, BROKER_URL, DATABASE_URL, STORED, disclosed
+from lab.terminal import make_output_tolerant
 
 
 class HeadEndChoice(StrEnum):
@@ -285,6 +286,7 @@ def _shown_path(path: Path) -> str:
 
 
 def main() -> None:
+    make_output_tolerant()
     app()
 
 

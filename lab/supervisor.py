@@ -27,6 +27,8 @@ from lab.secret_option import VARIABLES
 LOG_TAIL_LINES = 20
 _TREE_GONE_S = 10.0
 _POLL_S = 0.005
+_WRITES_UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""Whatever the user's terminal can show, logs are UTF-8, and no name in one ends a part."""
 _READY_POLL_S = 0.02
 _FOR_OTHERS = frozenset({"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
 
@@ -192,7 +194,7 @@ class Supervisor:
         raise await self._failures.get()
 
     def _spawn(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**inherited(spec.identity), **spec.environment, MARK_VARIABLE: self._reaper.mark}
+        environment = {**inherited(spec.identity), **_WRITES_UTF8, **spec.environment, MARK_VARIABLE: self._reaper.mark}
         with self.log_path(spec.name).open("ab") as log:
             try:
                 return subprocess.Popen(
