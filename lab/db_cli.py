@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -31,20 +31,26 @@ SchemaName = Annotated[str, typer.Option(help="The head-end's schema.", envvar="
 _LEAST_DAYS = 42  # as HeadEndSettings.retention_days
 
 
+def _days(what: str, variable: str, least: int) -> Any:
+    help_ = f"Remove {what} that are older."
+    return typer.Option(help=help_, envvar=f"AMILAB_HEADEND_{variable}_RETENTION_DAYS", min=least, metavar="DAYS")
+
+
 @app.command()
 def status(database_url: DatabaseUrl, schema: SchemaName = "headend") -> None:
     """Say which features of TimescaleDB are active, and why the others are not."""
     from headend.features import look, size
     from headend.migrate import describe
+    from headend.retention import beside_readings
 
     with refusals_shown():
         url = _url(database_url)
         with _opened(url, schema) as connection:
-            found, taken = look(connection), size(connection)
+            found, taken, beside = look(connection), size(connection), beside_readings(connection)
             version = connection.info.parameter_status("server_version") or "?"
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"schema {schema} of {describe(url)}: PostgreSQL {version.split()[0]}", markup=False)
-    console.print(f"interval_reading takes {taken} with its indexes")
+    console.print(f"interval_reading takes {taken} with its indexes; beside it: {beside}")
     table = Table.grid(padding=(0, 2))
     for feature in found:
         mark = Text("✓", style="green") if feature.active else Text("–", style="yellow")
@@ -64,27 +70,47 @@ def maintain(
             min=_LEAST_DAYS,
         ),
     ] = None,
+    other_reading_retention_days: Annotated[int | None, _days("other readings", "OTHER_READING", 1)] = None,
+    implausible_retention_days: Annotated[int | None, _days("implausible intervals", "IMPLAUSIBLE", 1)] = None,
+    event_retention_days: Annotated[int | None, _days("end device events", "EVENT", 1)] = None,
+    dead_letter_retention_days: Annotated[int | None, _days("dead letters", "DEAD_LETTER", 1)] = None,
+    gap_retention_days: Annotated[int | None, _days("gaps", "GAP", _LEAST_DAYS)] = None,
+    communication_retention_days: Annotated[int | None, _days("changes of communication", "COMMUNICATION", 1)] = None,
 ) -> None:
-    """Remove old readings where no policy of the database does it. Run it daily."""
+    """Remove old readings where no policy of the database does it, and other old records. Run it daily."""
     from headend.features import retention_days as policy_days
+    from headend.retention import drop_older_rows
     from headend.timescale import drop_older
 
+    others = {
+        "other_reading": other_reading_retention_days,
+        "implausible_reading": implausible_retention_days,
+        "end_device_event": event_retention_days,
+        "dead_letter": dead_letter_retention_days,
+        "interval_gap": gap_retention_days,
+        "device_communication": communication_retention_days,
+    }
+    wanted = {relation: days for relation, days in others.items() if days is not None}
     with refusals_shown(), _opened(_url(database_url), schema) as connection:
         console = Console(highlight=False, soft_wrap=True)
         by_policy = policy_days(connection)
-        if by_policy is not None:
-            console.print(f"Nothing to do: a policy of the database drops readings after {by_policy} days.")
-            return
-        if retention_days is None:
+        if by_policy is None and retention_days is None and not wanted:
             raise UserError(
                 "nothing says how long interval readings are to be kept",
                 "Pass --retention-days, or set AMILAB_HEADEND_RETENTION_DAYS as for the head-end.",
             )
-        with console.status("removing old readings"):
-            removed = drop_older(connection, retention_days)
-    console.print(
-        f"[green]✓[/] readings of {removed} {'day' if removed == 1 else 'days'} removed; {retention_days} days stay"
-    )
+        if by_policy is not None:
+            nothing = "" if wanted else "Nothing to do: "
+            console.print(f"{nothing}a policy of the database drops readings after {by_policy} days.")
+        elif retention_days is not None:
+            with console.status("removing old readings"):
+                days = drop_older(connection, retention_days)
+            plural = "day" if days == 1 else "days"
+            console.print(f"[green]✓[/] readings of {days} {plural} removed; {retention_days} days stay")
+        for relation, kept_days in wanted.items():
+            with console.status(f"removing old rows of {relation}"):
+                rows = drop_older_rows(connection, relation, kept_days)
+            console.print(f"[green]✓[/] {rows:,} rows of {relation} removed; {kept_days} days stay")
 
 
 def _url(given: str) -> str:

@@ -51,6 +51,7 @@ def test_status_has_a_line_for_each_feature(schema: Schema) -> None:
     assert head.startswith(f"schema {schema.name} of ")
     assert "PostgreSQL 1" in head
     assert "interval_reading takes" in size
+    assert size.endswith("beside it: 0 implausible intervals of 0 meters, 0 dead letters that stand for 0 messages")
     with schema.connect() as connection:
         found = look(connection)
     assert [line.split()[0] for line in lines] == ["✓" if feature.active else "–" for feature in found]
@@ -95,6 +96,62 @@ def test_the_head_end_s_own_variables_do(schema: Schema) -> None:
     environment = {f"AMILAB_HEADEND_{name}": value for name, value in variables.items()}
     assert db("status", **environment).stdout.startswith(f"schema {schema.name} of ")
     assert "50 days stay" in db("maintain", **environment).stdout
+
+
+RECORDS = {
+    "other_reading": (
+        "other-reading",
+        "(meter_id, interval_start, interval_length_s, reading_type, value, received_at)"
+        " VALUES (1, {at}, 900, '14.7.0', 50, {at})",
+    ),
+    "implausible_reading": (
+        "implausible",
+        "(id, meter_id, interval_start, interval_length_s, reason, channels, origin, received_at, committed_at)"
+        " VALUES (gen_random_uuid(), 1, {at}, 900, 'off_grid', '{{}}', 0, {at}, {at})",
+    ),
+    "end_device_event": (
+        "event",
+        "(meter_id, sequence, code, device_time, detail, received_at, committed_at)"
+        " VALUES (1, 1, 'reboot', {at}, '{{}}', {at}, {at})",
+    ),
+    "dead_letter": (
+        "dead-letter",
+        "(id, received_at, topic, payload, reason, detail, copies)"
+        " VALUES (gen_random_uuid(), {at}, 't', '', 'not_json', '', 7)",
+    ),
+    "interval_gap": (
+        "gap",
+        "(meter_id, interval_start, interval_length_s, reason, command_id, noted_at)"
+        " VALUES (1, {at}, 900, 'implausible', 'c', {at})",
+    ),
+    "device_communication": ("communication", "(meter_id, at, online) VALUES (1, {at}, true)"),
+}
+
+
+def test_old_rows_of_each_other_relation_go_as_it_is_told(schema: Schema) -> None:
+    for relation, (_, values) in RECORDS.items():
+        for days in (90, 61, 59):
+            at = f"now() - interval '{days} days'"
+            schema.run(f"INSERT INTO {relation} {values.format(at=at)}")
+    beside = on(schema, "status").stdout.splitlines()[1]
+    assert beside.endswith("3 implausible intervals of 1 meters, 3 dead letters that stand for 21 messages")
+    options = [part for option, _ in RECORDS.values() for part in (f"--{option}-retention-days", "60")]
+    answer = on(schema, "maintain", *options)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for relation in RECORDS:
+        assert f"2 rows of {relation} removed; 60 days stay" in answer.stdout
+        assert schema.rows(f"SELECT count(*) FROM {relation}") == [(1,)], relation
+    assert on(schema, "maintain", "--gap-retention-days", "41").returncode == 2, "meters may still be asked for these"
+
+
+def test_the_last_change_of_communication_stays_however_old(schema: Schema) -> None:
+    for days, online in ((90, True), (80, False)):
+        schema.run(
+            f"INSERT INTO device_communication (meter_id, at, online) VALUES (1, now() - interval '{days} days', %s)",
+            online,
+        )
+    on(schema, "maintain", "--communication-retention-days", "60")
+    assert schema.rows("SELECT online FROM device_communication") == [(False,)]
 
 
 def refusal(answer: subprocess.CompletedProcess[str]) -> str:
