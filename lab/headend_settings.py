@@ -9,6 +9,10 @@ from lab.link import Body
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.surroundings import BrokerAccess, Database
 
+LOCKSTEP_LIMITS: Body = {"poll_timeout_s": 30.0, "connect_timeout_s": 30.0}
+"""On the wall clock, while simulated time stands still: a machine that is slow must not change what is counted. Whoever is
+dead refuses at once."""
+
 
 def headend_settings(
     store: Database, broker: BrokerAccess, layout: Layout, *, group: str, network: Path, interval_length_s: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
-from lab.headend_settings import headend_settings
+from lab.headend_settings import LOCKSTEP_LIMITS, headend_settings
 from lab.link import Body
 from lab.progress import RunProgress
 from lab.run_request import ExternalStore, RunRequest
@@ -135,6 +135,8 @@ class SetUp:
                 network=network,
                 interval_length_s=self.vendors.interval_length_s,
             )
+            if not self.request.in_real_time:
+                settings |= LOCKSTEP_LIMITS
             init = {"wall_clock": self.request.in_real_time, "settings": settings}
             starting.append(stage.start_head(init, self.start_s))
         await asyncio.gather(*starting)

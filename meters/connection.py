@@ -75,7 +75,7 @@ class Limits:
     """Wall-clock limits of the transport: they guard against a broker that does not answer."""
 
     keep_alive_s: int
-    connect_s: float = 10.0
+    connect_s: float = 30.0
     close_s: float = 2.0
 
 
