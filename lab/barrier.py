@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,6 +66,10 @@ class Grid(Protocol):
 
 class Fleet(Protocol):
     async def advance(self, now_s: int, frame: bytes | None) -> None: ...
+    async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None:
+        """Until the next grant: it was `from_s` at `wall_s` of the wall clock, and `until_s` is not passed."""
+        ...
+
     async def settle(self) -> FleetRound: ...
     async def await_fence(self, token: str, stations: Sequence[str]) -> None: ...
 
@@ -124,6 +129,13 @@ class Barrier:
             # It may have commands to store, and wait for its database.
             await self._within_limit(self._head.advance())
             await self.quiesce()
+
+    async def flow(self, *, from_s: float, speed: float, until_s: float) -> None:
+        """Between two grants time flows for whoever asks the meters: it is `from_s`, and goes so fast."""
+        wall_s = time.time()
+        await asyncio.gather(
+            *(fleet.flow(from_s=from_s, wall_s=wall_s, speed=speed, until_s=until_s) for fleet in self._fleets)
+        )
 
     async def quiesce(self) -> None:
         """Repeat rounds until one neither sends nor connects anything that must still arrive.

@@ -98,6 +98,8 @@ async def _next_instant(barrier: Barrier, agenda: Agenda, pace: Pace, now_s: int
     while True:
         instants = [instant for instant in (barrier.next_due_s(), agenda.next_s()) if instant is not None]
         next_s = max(now_s, min(instants))
+        if pace.speed is not None:
+            await barrier.flow(from_s=pace.now_s(), speed=pace.speed, until_s=next_s)
         if await pace.reach(next_s):
             return next_s
 

@@ -67,6 +67,14 @@ _DEAD_LETTER_QUERY = sql.SQL(
     "SELECT received_at, topic, reason, detail, length(payload), substring(payload FROM 1 FOR 64)"
     " FROM {schema}.dead_letter ORDER BY received_at, id LIMIT {most}"
 )
+# With the instants at which the registers of polled meters were read at either end, where they were.
+_STORED_QUERY = sql.SQL(
+    "SELECT s.*, opened.read_at AS window_start, closed.read_at AS window_end FROM {schema}.stored_reading s"
+    " JOIN {schema}.end_device d USING (serial)"
+    " LEFT JOIN {schema}.register_reading opened ON opened.meter_id = d.id AND opened.boundary = s.interval_start"
+    " LEFT JOIN {schema}.register_reading closed ON closed.meter_id = d.id"
+    " AND closed.boundary = s.interval_start + s.interval_length_s * interval '1 second'"
+)
 _EVENT_QUERY = sql.SQL(
     "SELECT d.serial, e.sequence, e.code, e.device_time, e.received_at, e.committed_at"
     " FROM {schema}.end_device_event e JOIN {schema}.end_device d ON d.id = e.meter_id"
@@ -100,7 +108,7 @@ def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: 
 def export_results(database: Database, path: Path, start_s: int, end_s: int) -> int:
     """Fetch what is stored as any reader of the database would; returns the number of dead letters."""
     schema = sql.Identifier(database.schema)
-    query = sql.SQL("SELECT * FROM {}.stored_reading").format(schema).as_string(None)
+    query = _STORED_QUERY.format(schema=schema).as_string(None)
     try:
         export_stored(database.url, path, query=query, start_s=start_s, end_s=end_s)
         outages = sql.SQL("SELECT * FROM {}.detected_outage").format(schema).as_string(None)

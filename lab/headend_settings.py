@@ -10,8 +10,8 @@ from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 from lab.surroundings import BrokerAccess, Database
 
 LOCKSTEP_LIMITS: Body = {"poll_timeout_s": 30.0, "connect_timeout_s": 30.0}
-"""On the wall clock, while simulated time stands still: a machine that is slow must not change what is counted. Whoever is
-dead refuses at once."""
+"""On the wall clock, while simulated time stands still: a machine that is slow must not change what is counted. Whoever
+is dead refuses at once."""
 
 
 def headend_settings(

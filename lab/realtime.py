@@ -87,6 +87,9 @@ class RealTime:
                 await self._stage.impair(action.target, action.fault)
         step = await self._grid.advance(now_s)
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
+        wall_s = self._clock()
+        flow = {"from_s": wall_s, "wall_s": wall_s, "speed": 1.0, "until_s": now_s + 1.0}
+        await asyncio.gather(*(fleet.flow(**flow) for fleet in self._fleets))
         self._next_s = now_s + 1
         for action in due:
             if action.stations:

@@ -111,6 +111,10 @@ class RemoteFleet(_Member):
 
         await self.unless_absent(told, None)
 
+    async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None:
+        told = {"from_s": from_s, "wall_s": wall_s, "speed": speed, "until_s": until_s}
+        await self.unless_absent(lambda: self.call("flow", **told), None)
+
     async def settle(self) -> FleetRound:
         async def settled() -> FleetRound:
             body = (await self.call("settle")).body

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from grid.world import WorldFrame
 from meters.errors import FleetError
+from meters.flow import Flow
 from meters.limits import allow_sockets
 from meters.network import BrokerAddress, FleetSettled
 from meters.profile import VendorProfile, load_profile
@@ -111,6 +112,11 @@ class Fleet:
         """
         for shard in self._shards:
             await shard.advance(now_s, frame)
+
+    def flow(self, flow: Flow) -> None:
+        """Until the next grant time goes on like this, for whoever is asked then; without it, it stands still."""
+        for shard in self._shards:
+            shard.flow(flow)
 
     async def replay(self, now_s: int, frame: WorldFrame) -> None:
         """`advance` after a restart, when the memory may hold part of that grant, or later ones, already.

@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS state (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS interval (
     {", ".join(f"{name} NOT NULL" for name in INTERVAL_COLUMNS)}, PRIMARY KEY (interval_start_s, meter)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS curve (number INTEGER PRIMARY KEY, knots BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS event (
     {", ".join(f"{name} NOT NULL" for name in EVENT_COLUMNS)}, PRIMARY KEY (meter, sequence)
 ) WITHOUT ROWID;
@@ -153,10 +154,11 @@ class Memory:
         events: Sequence[Event] = (),
         frame: bytes | None = None,
         wire: bytes | None = None,
+        knots: bytes | None = None,
     ) -> None:
         """Write one grant: new records, the state of the `changed` meters, and the frame if there is a new one.
 
-        `wire`: what else the shard has to remember.
+        `wire`: what else the shard has to remember. `knots`: where curves of registers change (meters/modbus/curve.py).
         """
         chunks: NDArray[np.intp] = np.unique(changed // _METERS_PER_CHUNK)
         parts = [(int(chunk), state[chunk * _METERS_PER_CHUNK :][:_METERS_PER_CHUNK].tobytes()) for chunk in chunks]
@@ -168,6 +170,8 @@ class Memory:
             )
             self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", parts)
             self._connection.execute("INSERT OR REPLACE INTO kept VALUES ('now_s', ?)", (now_s,))
+            if knots is not None:
+                self._connection.execute("INSERT INTO curve (knots) VALUES (?)", (knots,))
             for name, value in (("frame", frame), ("wire", wire)):
                 if value is not None:
                     self._connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, value))
@@ -191,6 +195,11 @@ class Memory:
     def all_intervals(self, batch: int) -> Iterator[list[IntervalRecord]]:
         """Every record, by start and meter, in lists of up to `batch`."""
         yield from self._batches("SELECT * FROM interval ORDER BY interval_start_s, meter", batch)
+
+    def all_knots(self) -> bytes:
+        """All that was given as `knots`, in the order of time."""
+        with self._speaking():
+            return b"".join(knots for (knots,) in self._connection.execute("SELECT knots FROM curve ORDER BY number"))
 
     def all_events(self, batch: int) -> Iterator[list[tuple[object, ...]]]:
         """Every event, by meter and sequence, each in the order of `EVENT_COLUMNS`, in lists of up to `batch`."""

@@ -47,20 +47,38 @@ class Metrology:
         self, rows: Rows, import_wh: NDArray[np.float64], export_wh: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """Registers (m, 8) of `rows`, quantised, before the roll-over, for cumulative energies (m, 3) and (m, 3)."""
-        channels = np.empty((len(rows), CHANNELS), dtype=np.float64)
-        channels[:, 0] = import_wh.sum(axis=1)
-        channels[:, 1] = export_wh.sum(axis=1)
-        channels[:, 2:5] = import_wh
-        channels[:, 5:8] = export_wh
-        channels *= self._gain[rows, np.newaxis]
-        channels += self._remainder_wh[rows]
-        steps: NDArray[np.int64] = np.floor(channels / self._step_wh).astype(np.int64)
+        counted_wh = self.measured(rows, import_wh, export_wh) + self._remainder_wh[rows]
+        steps: NDArray[np.int64] = np.floor(counted_wh / self._step_wh).astype(np.int64)
         return self._initial_wh[rows] + steps * self._step_wh
+
+    def counted(
+        self, rows: Rows, import_wh: NDArray[np.float64], export_wh: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The same (m, 8), not yet cut to whole steps."""
+        counted: NDArray[np.float64] = (
+            self._initial_wh[rows] + self._remainder_wh[rows] + self.measured(rows, import_wh, export_wh)
+        )
+        return counted
+
+    def measured(self, rows: Rows, imported: NDArray[np.float64], exported: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the registers (m, 8) of `rows` make of energies, or of their rates, (m, 3) and (m, 3)."""
+        channels = np.empty((len(rows), CHANNELS), dtype=np.float64)
+        channels[:, 0] = imported.sum(axis=1)
+        channels[:, 1] = exported.sum(axis=1)
+        channels[:, 2:5] = imported
+        channels[:, 5:8] = exported
+        channels *= self._gain[rows, np.newaxis]
+        return channels
 
     def displayed(self, registers_wh: NDArray[np.int64]) -> NDArray[np.int64]:
         """What a display of limited digits shows: the register after its roll-over."""
         shown: NDArray[np.int64] = registers_wh % self._roll_over_wh
         return shown
+
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        """What each meter (n,) makes of one unit of energy or power: 1 and its class error."""
+        return self._gain
 
     def gain(self, row: int) -> float:
         """What the meter makes of one unit of energy or power: 1 and its class error."""

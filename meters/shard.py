@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from grid.world import WorldFrame
 from meters.draws import meter_keys
 from meters.errors import FleetError
+from meters.flow import Flow
 from meters.journal import write_journal
 from meters.memory import Kept, Memory
 from meters.metrology import Metrology
@@ -62,6 +63,7 @@ class Shard(ABC):
         self._keys = meter_keys(setup.seed, list(self._row_of))
         self._metrology = Metrology(self._keys, setup.profile.facts)
         self._physics: Physics | None = None
+        self._flow: Flow | None = None
         self._resumed = False
 
     @property
@@ -77,6 +79,15 @@ class Shard(ABC):
     def now_s(self) -> int:
         """The instant up to which the meters have lived; after a restart, where their memory ends."""
         return self._now_s
+
+    def flow(self, flow: Flow) -> None:
+        """Until the next grant time goes on like this; without it, it stands still."""
+        self._flow = flow
+
+    @property
+    def instant_s(self) -> float:
+        """The present instant, also between two grants."""
+        return float(self._now_s) if self._flow is None else self._flow.now_s(self._now_s)
 
     @property
     def sockets(self) -> int:
@@ -123,6 +134,7 @@ class Shard(ABC):
         """
         # Without a barrier nobody settles, and this is the next to be called.
         self._raise_failure()
+        self._flow = None
         if now_s < self._now_s:
             raise FleetError(f"granted {now_s} s after {self._now_s} s: time does not run backwards")
         if self._resumed and frame is None:

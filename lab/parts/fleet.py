@@ -11,6 +11,7 @@ from lab.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
 from meters.fleet import BrokerAddress, Fleet
+from meters.flow import Flow
 from meters.shipment import read_shipment
 from meters.tls import TlsFiles
 
@@ -27,6 +28,7 @@ class FleetPart:
         served: dict[str, Handler] = {
             "init": self.init,
             "advance": self.advance,
+            "flow": self.flow,
             "replay": self.replay,
             "settle": self.settle,
             "await_fence": self.await_fence,
@@ -68,6 +70,10 @@ class FleetPart:
     async def advance(self, body: Body, blobs: Sequence[bytes]) -> Answer:
         await self.fleet.advance(body["now_s"], WorldFrame.from_bytes(blobs[0]) if blobs else None)
         return {"next_due_s": self.fleet.next_due()}, ()
+
+    async def flow(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.fleet.flow(Flow(body["from_s"], body["wall_s"], body["speed"], body["until_s"]))
+        return {}, ()
 
     async def replay(self, body: Body, blobs: Sequence[bytes]) -> Answer:
         """What a fleet was told while nobody was there, once more to whoever has taken its memory over."""

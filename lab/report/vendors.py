@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
 from lab.verdict.detection import CLOCK_S, Detection
-from lab.verdict.spans import POLLED
+from lab.verdict.registers import POLLED
 from lab.verdict.verdict import Verdict
 
 EVENTS_FILE = "events.parquet"

@@ -3,7 +3,7 @@
 Words (DESIGN.md, Verdict). A *meter-interval* is (usage point, interval start, interval length).
 
 expected     a truth interval of a metered usage point, wholly inside the judged window, with seconds energised > 0
-unrecorded   expected, but not in the journal, nor inside a span of it (lab/verdict/spans.py)
+unrecorded   expected, but not in the journal
 stored       expected, and at least one actual (not estimated) row is stored
 estimated    expected, and only estimated rows are stored
 lost         expected, and nothing is stored: expected = stored + estimated + lost
@@ -11,9 +11,10 @@ late         stored, but first committed after interval end + report_every_s + 3
 recovered    stored, and obtained by asking again
 duplicate    each row beyond the first of a stored meter-interval
 altered      an actual row whose channels are not the journal's at the register's resolution, or that the journal does
-             not have at all (listed as `fabricated`)
-estimate_off a run of estimates of a polled meter that does not sum to what its answered polls say
-extra        a stored meter-interval of the judged window that is not expected, and no estimate within a span
+             not have at all (listed as `fabricated`); of a polled meter, one that nobody can have read from its
+             registers (lab/verdict/registers.py)
+estimate_off a run of estimates of a polled meter that does not sum to what it showed at the polls on either side
+extra        a stored meter-interval of the judged window that is not expected, and no estimate of a polled meter
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ from lab.verdict.accuracy import cumulative_energy, deviations
 from lab.verdict.discrepancies import Finding, finding_at, tabulate
 from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
+from lab.verdict.registers import Registers, altered_registers, estimates_off
 from lab.verdict.sides import NEVER_US, Side, at, group, is_actual, per_point, sides, values_at
-from lab.verdict.spans import Spans, estimates_off
 from lab.verdict.tables import RunTables
 
 GRACE_S = 300
@@ -85,8 +86,11 @@ class Comparison:
     by_meter: pa.Table
 
 
-def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
-    """Judges the intervals inside [start_s, end_s), epoch seconds. `tables` conform to their schemas."""
+def compare(tables: RunTables, *, start_s: float, end_s: float, in_lockstep: bool = True) -> Comparison:
+    """Judges the intervals inside [start_s, end_s), epoch seconds. `tables` conform to their schemas.
+
+    `in_lockstep`: meters and head-end had one clock, so instants that the head-end states are exact.
+    """
     known: dict[str, int] = {}
     fleet = tables.fleet
     codes_of(fleet["usage_point"], known)
@@ -110,11 +114,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
     expected_rows = np.flatnonzero(is_expected)[expected_rows]
     in_journal = find(journal_keys, expected_keys)
     in_stored = find(groups.keys, expected_keys)
-    spans = Spans.of(
-        journal, per_point(integers(fleet["interval_length_s"]), len(known), absent=np.iinfo(np.int64).max)
-    )
-    enclosing = spans.enclosing(truth, expected_rows)
-    recorded, held = (in_journal >= 0) | (enclosing >= 0), in_stored >= 0
+    recorded, held = in_journal >= 0, in_stored >= 0
     actual = held & at(groups.actual, in_stored)
     lost, estimated = ~held, held & ~actual
     recovered = actual & at(groups.recovered, in_stored)
@@ -140,13 +140,18 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
         )
 
     extra_groups = stored.within(start_s, end_s)[groups.first] & (find(expected_keys, groups.keys) < 0)
-    # Who polls cannot know that a meter was dark: its estimates share the span's energy among all its intervals.
-    shared = ~groups.actual & (spans.enclosing(stored, groups.first) >= 0)
+    # Who polls cannot know that a meter was dark: its estimates share the energy among all intervals between two polls.
+    registers = Registers.of(tables, known, in_lockstep=in_lockstep)
+    shared = ~groups.actual & registers.polled[stored.points[groups.first]]
     extra_rows = groups.first[extra_groups & ~shared]
     repeated = groups.rows > 1
-    altered_count, altered_findings = altered_rows(tables, stored, journal_keys, journal_rows, step_wh)
+    altered_count, altered_findings = altered_rows(
+        tables, stored, journal_keys, journal_rows, step_wh, registers.polled
+    )
+    misread_count, misread_findings = altered_registers(tables, stored, registers, step_wh)
+    altered_findings += misread_findings
     judged = journal.within(start_s, end_s)
-    off_count, off_findings = estimates_off(tables, journal, stored, start_s=start_s, end_s=end_s)
+    off_count, off_findings = estimates_off(tables, stored, registers, start_s=start_s, end_s=end_s)
     accuracy, worst_wh, accuracy_finding = _accuracy(tables, journal, known, class_percent, step_wh, judged)
     findings = [
         expected_finding("unrecorded", ~recorded),
@@ -171,7 +176,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float) -> Comparison:
         stored=int(actual.sum()),
         lost=int(lost.sum()),
         duplicate_rows=int((groups.rows - 1).sum()),
-        altered=altered_count,
+        altered=altered_count + misread_count,
         late=int(late.sum()) if knows_commit else None,
         estimated=int(estimated.sum()),
         recovered=int(recovered.sum()),

@@ -56,11 +56,15 @@ class FeederFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClockFacts:
-    """The judged window, its simulated length without settling, and what it took on the wall."""
+    """The judged window, its simulated length without settling, and what it took on the wall.
+
+    `in_lockstep`: head-end and meters had one clock; at speed 1 each has its own.
+    """
 
     start_s: int
     simulated_s: int
     wall_s: float
+    in_lockstep: bool = True
 
     @property
     def end_s(self) -> int:

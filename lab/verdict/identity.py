@@ -14,10 +14,18 @@ CHANNELS = (*ENERGY_CHANNELS, "active_power_w", *VOLTAGES.split(), "status")
 
 
 def altered_rows(
-    tables: RunTables, stored: Side, journal_keys: Int, journal_rows: Int, step_wh: NDArray[np.float64]
+    tables: RunTables,
+    stored: Side,
+    journal_keys: Int,
+    journal_rows: Int,
+    step_wh: NDArray[np.float64],
+    polled: NDArray[np.bool_],
 ) -> tuple[int, list[Finding]]:
-    """Actual stored rows against the journal: the count, and findings of those that differ and those made up."""
-    actual = np.flatnonzero(is_actual(tables.stored))
+    """Actual stored rows against the journal: the count, and findings of those that differ and those made up.
+
+    Without those of `polled` usage points (by code), see lab/verdict/registers.py.
+    """
+    actual = np.flatnonzero(is_actual(tables.stored) & ~polled[stored.points])
     at = find(journal_keys, stored.keys[actual])
     made_up, rows, counterpart = actual[at < 0], actual[at >= 0], journal_rows[at[at >= 0]]
     channel = np.full(len(rows), -1)
@@ -27,7 +35,7 @@ def altered_rows(
             continue
         journal_values = numbers(tables.journal[name])[counterpart]
         stored_values = numbers(tables.stored[name])[rows]
-        differs = ~_same(journal_values, stored_values, _resolution(name, step_wh[stored.points[rows]]))
+        differs = ~_same(journal_values, stored_values, resolution(name, step_wh[stored.points[rows]]))
         news = differs & (channel < 0)
         channel[news], ours[news], theirs[news] = code, journal_values[news], stored_values[news]
     hit = channel >= 0
@@ -44,7 +52,8 @@ def altered_rows(
     return int(hit.sum()) + len(made_up), [differing, fabricated]
 
 
-def _resolution(channel: str, step_wh: NDArray[np.float64]) -> NDArray[np.float64]:
+def resolution(channel: str, step_wh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of a channel that differ by half of this (m,) are not the same; `step_wh` (m,) of the register."""
     if channel in ENERGY_CHANNELS:
         return step_wh
     return np.full(len(step_wh), VOLTAGE_RESOLUTION_V if channel.startswith("voltage") else 1.0)

@@ -5,7 +5,7 @@ in one `TableError`; nothing is guessed, and a timestamp without a time zone is 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lab.errors import UserError
+from meters.modbus.curve import REGISTERS as CURVE_FORM
+from meters.modbus.journal import REGISTERS_DIRECTORY
 
 DETECTED_FILE = "detected_outages.parquet"
 QUALITIES = ("actual", "estimated", "revised")
@@ -63,6 +65,13 @@ def _columns(kind: Kind, names: str, *, required: bool = True, nullable: bool = 
 PHASE_ENERGIES = "import_l1_wh import_l2_wh import_l3_wh export_l1_wh export_l2_wh export_l3_wh"
 REGISTERS = "import_register_wh export_register_wh"
 VOLTAGES = "voltage_l1_v voltage_l2_v voltage_l3_v"
+
+_KINDS = {
+    pa.string(): Kind.TEXT,
+    pa.int64(): Kind.INTEGER,
+    pa.float64(): Kind.NUMBER,
+    pa.bool_(): Kind.FLAG,
+}
 
 TRUTH = Schema(
     "truth",
@@ -119,9 +128,14 @@ STORED = Schema(
         *_columns(Kind.INTEGER, "status revision", required=False, nullable=True),
         *_columns(Kind.TEXT, "quality origin", required=False),
         *_columns(Kind.TIME, "device_time received_at committed_at ingested_at", required=False, nullable=True),
+        # When the registers of a polled meter were read at either end, by the head-end's clock.
+        *_columns(Kind.TIME, "window_start window_end", required=False, nullable=True),
     ),
     one_of=("usage_point", "serial"),
 )
+
+# The part of a journal that says what polled meters showed at any instant.
+REGISTER_CURVES = Schema("registers", tuple(Column(field.name, _KINDS[field.type]) for field in CURVE_FORM))
 
 # What a head-end says of outages (lab/verdict/detected.py): one row per outage and customer.
 DETECTED = Schema(
@@ -159,7 +173,10 @@ _CALLED = {
 
 @dataclass(frozen=True, slots=True)
 class RunTables:
-    """The five tables of a run, each as its schema says; `detected` where the head-end says anything of outages."""
+    """The tables of a run, each as its schema says; `detected` where the head-end says anything of outages.
+
+    `registers`: what the journal has of polled meters, empty without any.
+    """
 
     truth: pa.Table
     frames: pa.Table
@@ -167,6 +184,7 @@ class RunTables:
     journal: pa.Table
     stored: pa.Table
     detected: pa.Table | None = None
+    registers: pa.Table = field(default_factory=lambda: empty(REGISTER_CURVES))
 
 
 def empty(schema: Schema) -> pa.Table:
@@ -344,6 +362,17 @@ def read_journal(directory: Path) -> pa.Table:
     return pa.concat_tables(_collect(partial(read_parquet, p, JOURNAL, label=f"journal/{p.name}") for p in files))
 
 
+def read_registers(directory: Path) -> pa.Table:
+    """What all shards' journals in `directory` say of polled meters; empty if nothing.
+
+    Raises:
+        TableError: with the faults of every shard's file.
+    """
+    files = sorted((directory / REGISTERS_DIRECTORY).glob("*.parquet"))
+    tables = _collect(partial(read_parquet, p, REGISTER_CURVES, label=f"registers/{p.name}") for p in files)
+    return pa.concat_tables([empty(REGISTER_CURVES), *tables])
+
+
 def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
     """The tables from truth.parquet, truth_frames.parquet, meters.parquet, journal/*.parquet, stored.parquet and, if it
     is there, detected_outages.parquet. With `stored` that file instead of the last two.
@@ -352,17 +381,18 @@ def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
         TableError: with the faults of all of them.
     """
     detected = run_dir / DETECTED_FILE
-    truth, frames, fleet, journal, found, *more = _collect(
+    truth, frames, fleet, journal, registers, found, *more = _collect(
         (
             lambda: read_parquet(run_dir / "truth.parquet", TRUTH),
             lambda: read_parquet(run_dir / "truth_frames.parquet", FRAMES),
             lambda: read_parquet(run_dir / "meters.parquet", FLEET),
             lambda: read_journal(run_dir / "journal"),
+            lambda: read_registers(run_dir / "journal"),
             lambda: read_parquet(stored or run_dir / "stored.parquet", STORED),
             *([lambda: read_parquet(detected, DETECTED)] if stored is None and detected.exists() else []),
         )
     )
-    return RunTables(truth, frames, fleet, journal, found, *more)
+    return RunTables(truth, frames, fleet, journal, found, next(iter(more), None), registers)
 
 
 def _collect(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:

@@ -176,7 +176,8 @@ def judge(
         CriteriaError: see criteria.with_targets.
     """
     criteria = with_targets(targets or {})
-    comparison = compare(tables, start_s=context.clock.start_s, end_s=context.clock.end_s)
+    clock = context.clock
+    comparison = compare(tables, start_s=clock.start_s, end_s=clock.end_s, in_lockstep=clock.in_lockstep)
     fleet = FleetFacts(
         meters=len(tables.fleet),
         by_vendor=_counts(tables.fleet["vendor_profile"]),
@@ -187,7 +188,6 @@ def judge(
     seen = at_meters(outages, points)
     detection: Detection | None = None
     if tables.detected is not None:
-        clock = context.clock
         detection = judge_outages(
             seen,
             detected_outages(tables.detected, run_end_s=clock.end_s),

@@ -13,8 +13,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from meters.errors import FleetError
 from meters.modbus.sdm630 import READ_INPUT_REGISTERS, READ_LIMIT, REGISTERS
 
-Read = Callable[[int, int, int], list[int] | None]
-"""(meter, address, count) → all registers of the meter, or None if it does not answer."""
+Read = Callable[[int], list[int] | None]
+"""All registers of a meter at the present instant, or None if it does not answer."""
 
 _ANY_UNIT = 0
 _LISTEN_ATTEMPTS = 50
@@ -62,7 +62,7 @@ class Gateway:
         meter: int,
         function: int,
         _start: int,
-        address: int,
+        _address: int,
         count: int,
         registers: list[int],
         _written: list[int] | list[bool] | None,
@@ -71,7 +71,7 @@ class Gateway:
             return ExcCodes.ILLEGAL_FUNCTION
         if count > READ_LIMIT:
             return ExcCodes.ILLEGAL_VALUE
-        shown = self._read(meter, address, count)
+        shown = self._read(meter)
         if shown is None:
             return ExcCodes.GATEWAY_NO_RESPONSE
         registers[:] = shown

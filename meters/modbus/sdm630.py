@@ -42,14 +42,10 @@ def registers_of(values: Mapping[str, float]) -> list[int]:
     return registers
 
 
-def shown_wh(energy_wh: int, roll_over_wh: int) -> int:
-    """What a reader makes of an energy register, in whole Wh: the wire has float32 kWh.
+def shown_wh(energy_wh: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What a reader makes of energy registers, in whole Wh: the wire has float32 kWh.
 
     That rounds the last Wh before the roll-over up to what a reader takes for 0.
     """
-    return round(float(np.float32(energy_wh / 1000)) * 1000) % roll_over_wh
-
-
-def reads_energy(address: int, count: int) -> bool:
-    """Whether a request covers the registers of imported and exported energy: then it is a poll."""
-    return address <= ADDRESSES["import_kwh"] and address + count >= ADDRESSES["export_kwh"] + 2
+    shown: NDArray[np.int64] = np.rint((energy_wh / 1000).astype(np.float32).astype(np.float64) * 1000).astype(np.int64)
+    return shown

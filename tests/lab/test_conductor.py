@@ -23,6 +23,7 @@ class Recorder:
     def __init__(self, broker_away_at_s: Sequence[int] = ()) -> None:
         self.broker_away_at_s = broker_away_at_s
         self.log: list[tuple[object, ...]] = []
+        self.flows: list[tuple[float, ...]] = []
         self.now_s = 0
 
     async def advance(self, now_s: int, _frame: bytes | None = None) -> GridStep:
@@ -33,6 +34,9 @@ class Recorder:
     async def settle(self) -> FleetRound:
         self.log.append(("settled", self.now_s))
         return FleetRound(0, [], None, 0 if self.now_s in self.broker_away_at_s else 1)
+
+    async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None:
+        self.flows.append((from_s, speed, until_s))
 
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
         raise AssertionError("nothing to fence")
@@ -201,7 +205,11 @@ async def test_a_speed_limit_holds_back_and_changes_nothing_else() -> None:
     began = time.monotonic()
     paced = await conduct_recorded([], 1800, speed=9000)
     assert time.monotonic() - began >= 1800 / 9000
-    assert paced.log == (await conduct_recorded([], 1800)).log
+    unpaced = await conduct_recorded([], 1800)
+    assert paced.log == unpaced.log
+    # Between two grants time flows for whoever asks a meter; without a limit there is no time between them.
+    assert paced.flows == [(0.0, 9000, 900), (900.0, 9000, 1800)]
+    assert unpaced.flows == []
 
 
 async def test_time_stands_still_while_the_broker_is_away_and_is_not_made_up_for() -> None:

@@ -19,6 +19,7 @@ class Toy:
 
     def __init__(self, *, wall_s: float = 1e9, connects_at_s: int = 0) -> None:
         self.log: list[tuple[object, ...]] = []
+        self.flows: list[tuple[float, ...]] = []
         self.wall_s = wall_s
         self.now_s = 0
         self.frame = b"1"
@@ -39,6 +40,9 @@ class Toy:
         if self.now_s >= self.comes_back_at_s:
             self.came_back.set()
         return GridStep(None, self.frame)
+
+    async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None:
+        self.flows.append((from_s - wall_s, speed, until_s))
 
     async def settle(self) -> FleetRound:
         return FleetRound(0, [], None, 5 if self.now_s >= self.connects_at_s else 3)
@@ -103,6 +107,8 @@ async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_
     await live.until(106, planned, progress=seen.append)
     assert [entry[1] for entry in toy.log if entry[0] == "grid"] == [*range(100, 107)]
     assert [entry[1] for entry in toy.log if entry[0] == "fleet"] == [*range(100, 107)]
+    # For whoever asks the meters, it is what the wall clock shows, up to the second that is told next.
+    assert toy.flows == [(0.0, 1.0, float(second)) for second in range(101, 108)]
     assert seen == [*range(102, 107)]
     assert toy.log.index(("open", "service 7")) + 1 == toy.log.index(("grid", 102)), "dark from that second on"
     assert toy.log.index(("impair", "fleet", 104)) < toy.log.index(("grid", 105))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTcpClient
 
@@ -17,8 +20,9 @@ from grid.world import WorldFrame
 from lab.services.ports import ReservedPort
 from meters.errors import FleetError
 from meters.fleet import BrokerAddress, Fleet
-from meters.modbus.polls import Poll, boundary_of, enclosed
-from meters.modbus.sdm630 import ADDRESSES, REGISTERS, reads_energy, registers_of, shown_wh
+from meters.flow import Flow
+from meters.modbus.curve import Curves, Display, knots_of
+from meters.modbus.sdm630 import ADDRESSES, REGISTERS, registers_of
 from meters.profile import PolledFacts, load_profile
 from meters.shipment import ShipmentEntry
 
@@ -30,6 +34,7 @@ VOLTAGE_V = (231.27, 229.04, 230.0)
 FACTS = load_profile("sdm630").facts
 ROLL_OVER_WH = FACTS.register_roll_over_wh
 assert isinstance(FACTS, PolledFacts)
+DISPLAY = Display(FACTS.counting_step_wh, ROLL_OVER_WH)
 
 
 def entries(port: int, units: int = UNITS) -> list[ShipmentEntry]:
@@ -92,6 +97,10 @@ class Street:
         rows: list[dict[str, object]] = pq.read_table(self.directory / "journal" / "fleet-0-sdm630.parquet").to_pylist()
         return rows
 
+    def curves(self) -> pa.Table:
+        self.fleet.export_journal(self.directory / "journal")
+        return pq.read_table(self.directory / "journal" / "registers" / "fleet-0-sdm630.parquet")
+
 
 @pytest.fixture
 async def street(tmp_path: Path) -> AsyncIterator[Street]:
@@ -136,7 +145,7 @@ def test_each_value_stands_at_its_address_and_the_rest_is_zero(values: dict[str,
 @given(st.integers(0, ROLL_OVER_WH - 1))
 @example(ROLL_OVER_WH - 1)
 def test_a_reader_sees_the_energy_within_a_step_of_the_wire(energy_wh: int) -> None:
-    shown = shown_wh(energy_wh, ROLL_OVER_WH)
+    (shown,) = DISPLAY.shown(np.array([float(energy_wh)]))
     assert 0 <= shown < ROLL_OVER_WH
     off_wh = abs(shown - energy_wh)
     assert min(off_wh, ROLL_OVER_WH - off_wh) <= FACTS.register_step_wh / 2
@@ -145,14 +154,14 @@ def test_a_reader_sees_the_energy_within_a_step_of_the_wire(energy_wh: int) -> N
 def test_just_before_the_roll_over_the_wire_says_what_a_reader_takes_for_nothing() -> None:
     registers = registers_of({"import_kwh": (ROLL_OVER_WH - 1) / 1000})
     assert struct.unpack(">f", struct.pack(">2H", *registers[0x48:0x4A])) == (100_000.0,)
-    assert [shown_wh(ROLL_OVER_WH - off_wh, ROLL_OVER_WH) for off_wh in (8, 1)] == [ROLL_OVER_WH - 8, 0]
-
-
-def test_a_poll_is_a_read_of_both_energies() -> None:
-    assert reads_energy(0, 76)
-    assert reads_energy(0x48, 4)
-    assert not reads_energy(0, 0x4A)
-    assert not reads_energy(0x4A, 2)
+    before = np.array([ROLL_OVER_WH - 8.0, ROLL_OVER_WH - 1.0])
+    assert DISPLAY.shown(before).tolist() == [ROLL_OVER_WH - 8, 0]
+    # Without the roll-over they still rise.
+    assert DISPLAY.unrolled(np.append(before, ROLL_OVER_WH + 9.7)).tolist() == [
+        ROLL_OVER_WH - 8,
+        ROLL_OVER_WH,
+        ROLL_OVER_WH + 9,
+    ]
 
 
 async def test_what_is_read_is_what_flows(client: AsyncModbusTcpClient, street: Street) -> None:
@@ -213,25 +222,79 @@ async def test_a_gateway_without_supply_is_not_there(client: AsyncModbusTcpClien
     back.close()
 
 
-async def test_the_journal_is_the_answered_polls(client: AsyncModbusTcpClient, street: Street) -> None:
-    shown = {START_S: await energy_kwh(client, 1)}
-    for number in (1, 4):
-        at_s = START_S + number * LENGTH_S + 7
-        await street.fleet.advance(at_s, None)
-        shown[at_s] = await energy_kwh(client, 1)
-        await energy_kwh(client, 1)
-    first, second, third = (round(energy * 1000) for energy in shown.values())
-    rows = street.journal()
-    assert [(row["interval_length_s"], row["import_wh"]) for row in rows] == [
-        (LENGTH_S, second - first),
-        (3 * LENGTH_S, third - second),
+async def test_registers_are_those_of_the_instant_at_which_they_are_asked_for(
+    client: AsyncModbusTcpClient, street: Street
+) -> None:
+    """Also between two grants, where time flows with the wall clock; but never beyond the next grant."""
+    before = await energy_kwh(client, 1)
+    # An hour in a millisecond.
+    street.fleet.flow(Flow(START_S, time.time() - 1.0, 3600.0, START_S + 3600))
+    after = await energy_kwh(client, 1)
+    assert (after - before) * 1000 == pytest.approx(sum(POWER_W), rel=0.01, abs=2 * FACTS.register_step_wh)
+    assert await energy_kwh(client, 1) == after, "the next grant has not come yet"
+    await street.fleet.advance(START_S + 3600, None)
+    assert await energy_kwh(client, 1) == after
+    (hour, *_) = [
+        row for row in street.journal() if row["serial"] == "AMI00000000" and row["window_end_s"] == START_S + 3600
     ]
-    assert [row["window_end_s"] for row in rows] == [START_S + LENGTH_S + 7.0, START_S + 4 * LENGTH_S + 7.0]
-    assert {row["serial"] for row in rows} == {"AMI00000000"}
-    assert rows[0]["import_l1_wh"] is None
+    assert hour["import_register_wh"] == round(after * 1000)
 
 
-async def test_answered_polls_and_registers_outlive_the_process(street: Street) -> None:
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 2 * LENGTH_S), max_size=8))
+async def test_nobody_who_asks_changes_the_journal(
+    tmp_path_factory: pytest.TempPathFactory, pauses_s: list[int]
+) -> None:
+    asked, unasked = (Street(tmp_path_factory.mktemp("street"), units=1) for _ in range(2))
+    for street, asks in ((asked, True), (unasked, False)):
+        await street.begin()
+        client = await street.connect()
+        now_s = START_S
+        for pause_s in pauses_s:
+            now_s += pause_s
+            await street.fleet.advance(now_s, None)
+            if asks:
+                assert isinstance(await poll(client, 1), dict)
+        await street.switch(now_s + 60, [False])
+        await street.switch(now_s + 200, [True])
+        await street.fleet.advance(now_s + 3 * LENGTH_S, None)
+        client.close()
+    assert asked.journal() == unasked.journal()
+    assert asked.curves() == unasked.curves()
+    for street in (asked, unasked):
+        await street.fleet.stop()
+        street.port.close()
+
+
+async def test_the_journal_has_each_interval_with_supply_and_what_was_shown_at_any_instant(
+    client: AsyncModbusTcpClient, street: Street
+) -> None:
+    shown = {}
+    for late_s in (0, 7, 3 * LENGTH_S + 20):
+        await street.fleet.advance(START_S + late_s, None)
+        shown[START_S + late_s] = round(await energy_kwh(client, 1) * 1000)
+    await street.switch(START_S + 4 * LENGTH_S + 10, [False, True, True, True])
+    await street.switch(START_S + 7 * LENGTH_S - 1, [True] * UNITS)
+    await street.fleet.advance(START_S + 8 * LENGTH_S + 5, None)
+    rows = [row for row in street.journal() if row["serial"] == "AMI00000000"]
+    starts = [(row["window_start_s"] - START_S) // LENGTH_S for row in rows]
+    assert starts == [0, 1, 2, 3, 4, 6, 7], "of the sixth interval it has seen nothing"
+    assert all(row["interval_length_s"] == row["window_end_s"] - row["window_start_s"] == LENGTH_S for row in rows)
+    for before, after in itertools.pairwise(rows):
+        assert before["import_register_wh"] + after["import_wh"] == after["import_register_wh"]
+    table = street.curves()
+    curves = Curves(knots_of(table, np.array([int(serial[3:]) for serial in table["serial"].to_pylist()])), DISPLAY)
+    at_s = np.array(list(shown), dtype=np.float64)
+    found = curves.within(np.zeros(len(at_s), dtype=np.int64), at_s, at_s)
+    assert found.answers.all()
+    assert found.lowest_wh[:, 0].tolist() == found.highest_wh[:, 0].tolist() == list(shown.values())
+    # Dark; back, but not yet up, and with it the gateway; up.
+    dark_s = START_S + np.array([5 * LENGTH_S, 7 * LENGTH_S, 8 * LENGTH_S], dtype=np.float64)
+    answers = [curves.within(np.full(3, meter), dark_s, dark_s).answers.tolist() for meter in (0, 1)]
+    assert answers == [[False, False, True], [False, False, True]]
+
+
+async def test_registers_and_journal_outlive_the_process(street: Street) -> None:
     client = await street.connect()
     before = await energy_kwh(client, 1)
     client.close()
@@ -274,16 +337,3 @@ def test_addresses_that_are_none_are_all_named(tmp_path: Path) -> None:
         )
     assert "AMI00000001: address 'nowhere'" in str(error.value)
     assert "AMI00000002: unit 1 of 127.0.0.1:1502 is already taken" in str(error.value)
-
-
-@pytest.mark.parametrize(("late_s", "found"), [(0, 0), (60, 0), (61, None), (-60, 0), (450, None), (841, 900)])
-def test_a_poll_belongs_to_a_boundary_within_a_minute(late_s: int, found: int | None) -> None:
-    assert boundary_of(START_S + late_s, LENGTH_S) == (None if found is None else START_S + found)
-
-
-def test_of_two_polls_of_a_boundary_the_later_counts() -> None:
-    def at(after_s: int) -> Poll:
-        return Poll(0, START_S + after_s, after_s, 0, 0, (230.0, 230.0, 230.0))
-
-    ((_, first, _, second),) = enclosed([at(0), at(20), at(500), at(905)], LENGTH_S)
-    assert (first.at_s, second.at_s) == (START_S + 20, START_S + 905)

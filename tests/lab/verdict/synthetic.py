@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.verdict.context import ClockFacts, FeederFacts, Host, IngestFacts, LatencyMs, RunContext
-from lab.verdict.tables import FLEET, FRAMES, JOURNAL, STORED, TRUTH, RunTables, conform
+from lab.verdict.tables import FLEET, FRAMES, JOURNAL, REGISTER_CURVES, STORED, TRUTH, RunTables, conform, empty
 
 START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
 STEP_S = 900
@@ -41,6 +41,7 @@ class Run:
     darks: list[Dark] = field(default_factory=list)
     transformers: dict[str, np.ndarray] = field(default_factory=dict)
     network: dict[str, np.ndarray] = field(default_factory=dict)
+    registers: pa.Table = field(default_factory=lambda: empty(REGISTER_CURVES))
 
     def tables(self) -> RunTables:
         return RunTables(
@@ -49,6 +50,7 @@ class Run:
             conform(arrow(self.fleet), FLEET),
             conform(arrow(self.journal), JOURNAL),
             conform(arrow(self.stored), STORED),
+            registers=conform(self.registers, REGISTER_CURVES),
         )
 
     def context(self, **changes: object) -> RunContext:

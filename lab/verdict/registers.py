@@ -1,0 +1,197 @@
+"""Polled meters: is what is stored what the meter showed to who read it? Pure.
+
+Their journal has the curve of each meter's registers, so what a meter showed, or would have shown, is known for every
+instant, whoever asked. Who polls says when it read the registers at either end of an interval (`window_start`,
+`window_end` of `stored`); of who does not say it, any reading near the boundary will do. Registers only grow, so what
+is possible is a range, between what the meter showed first and last.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lab.verdict.discrepancies import Finding, finding_at
+from lab.verdict.identity import CHANNELS, ENERGY_CHANNELS, resolution
+from lab.verdict.keys import Int, codes_of, integers, micros, numbers
+from lab.verdict.sides import Side, is_actual
+from lab.verdict.tables import RunTables
+from meters.modbus.curve import Curves, Display, Shown, knots_of
+
+Float = NDArray[np.float64]
+POLLED = "modbus"
+NEAR_S = 60
+"""So far from a boundary a reading is still the boundary's (docs/wire-sdm630.md)."""
+STATED_WITHIN_S = 5.0
+"""On the wall clock, how far a stated instant may be from the meter's: clocks, and the time that an answer takes."""
+_HALF_A_WH = 0.5
+_ROUNDING = 1.001
+"""Values are stored rounded, and float32 on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """The curves of the polled meters, by usage point code; `polled` (codes,), and the length of their intervals."""
+
+    curves: Curves
+    polled: NDArray[np.bool_]
+    length_s: Int
+    stated_within_s: float
+
+    @classmethod
+    def of(cls, tables: RunTables, known: dict[str, int], *, in_lockstep: bool) -> Self:
+        """`known`: codes of usage points, of which the fleet has the first, in its order."""
+        count = len(known)
+        polled, length_s = np.zeros(count, dtype=bool), np.ones(count, dtype=np.int64)
+        protocols = tables.fleet["protocol"].cast(pa.string()).to_pylist()
+        polled[: len(protocols)] = [protocol == POLLED for protocol in protocols]
+        length_s[: len(protocols)] = integers(tables.fleet["interval_length_s"])
+        table = tables.registers
+        knots = knots_of(table, codes_of(table["usage_point"], known))
+        displays = set(zip(integers(table["counting_step_wh"]), integers(table["roll_over_wh"]), strict=True))
+        # A journal without a polled meter has none to show.
+        ((step_wh, roll_over_wh),) = displays or {(1, 1)}
+        display = Display(int(step_wh), int(roll_over_wh))
+        return cls(Curves(knots, display), polled, length_s, 0.0 if in_lockstep else STATED_WITHIN_S)
+
+    def near(self, points: Int, boundaries_us: Int, stated_s: Float) -> Shown:
+        """What could be read of `points` (m,) for boundaries (m,): at stated instants (m,) or, where NaN, near them."""
+        boundaries_s = boundaries_us / 1e6
+        near_s = np.minimum(NEAR_S, self.length_s[points] // 2)
+        stated = ~np.isnan(stated_s)
+        first_s = np.where(
+            stated, np.maximum(stated_s - self.stated_within_s, boundaries_s - near_s), boundaries_s - near_s
+        )
+        last_s = np.where(
+            stated, np.minimum(stated_s + self.stated_within_s, boundaries_s + near_s), boundaries_s + near_s
+        )
+        return self.curves.within(points, first_s, last_s)
+
+    def nearest(self, shown: Shown, channel: int, read_wh: Float) -> Float:
+        """Registers as they were read (m,), without the roll-over, next to what was shown."""
+        roll_over_wh = self.curves.display.roll_over_wh
+        least = shown.lowest_wh[:, channel]
+        return least + (read_wh - least + roll_over_wh / 2) % roll_over_wh - roll_over_wh / 2
+
+
+def altered_registers(
+    tables: RunTables, stored: Side, registers: Registers, step_wh: Float
+) -> tuple[int, list[Finding]]:
+    """Actual rows of polled meters that nobody can have read: the count, and findings."""
+    rows = np.flatnonzero(is_actual(tables.stored) & registers.polled[stored.points])
+    points = stored.points[rows]
+    starts_us, ends_us, length_us = stored.starts_us[rows], stored.ends_us[rows], registers.length_s[points] * 1_000_000
+    opened = registers.near(points, starts_us, _stated_s(tables, "window_start")[rows])
+    closed = registers.near(points, ends_us, _stated_s(tables, "window_end")[rows])
+    whole = (starts_us % length_us == 0) & (ends_us % length_us == 0) & (ends_us > starts_us)
+    readable = whole & opened.answers & closed.answers
+    channel, nearest, found = np.full(len(rows), -1), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for code, name in enumerate(CHANNELS):
+        if name == "status" or name not in tables.stored.column_names:
+            # They have none.
+            continue
+        values = numbers(tables.stored[name])[rows]
+        least, most = _possible(tables, rows, registers, opened, closed, name)
+        if name.endswith("register_wh"):
+            values = registers.nearest(closed, ENERGY_CHANNELS.index(name) - len(ENERGY_CHANNELS) + 2, values)
+        closest = np.clip(values, least, most)
+        news = (np.abs(values - closest) * 2 >= resolution(name, step_wh[points]) * _ROUNDING) & (channel < 0)
+        if name == "import_wh":
+            news |= np.isnan(values)
+        channel[news], nearest[news], found[news] = code, closest[news], values[news]
+    hit = readable & (channel >= 0)
+    differing = finding_at(
+        stored,
+        "altered",
+        rows[hit],
+        journal=nearest[hit],
+        stored=found[hit],
+        by=np.abs(found - nearest)[hit],
+        channels=channel[hit],
+    )
+    made_up = rows[~readable]
+    fabricated = finding_at(stored, "fabricated", made_up, stored=numbers(tables.stored["import_wh"])[made_up])
+    return int(hit.sum()) + len(made_up), [differing, fabricated]
+
+
+def _possible(
+    tables: RunTables, rows: Int, registers: Registers, opened: Shown, closed: Shown, name: str
+) -> tuple[Float, Float]:
+    """Least and most (m,) that could be read of a channel of `stored`."""
+    if name == "active_power_w":
+        return closed.least_power_w, closed.most_power_w
+    if name.startswith("voltage"):
+        phase = int(name[len("voltage_l")]) - 1
+        return closed.least_voltage_v[:, phase], closed.most_voltage_v[:, phase]
+    channel = ENERGY_CHANNELS.index(name)
+    if name.endswith("register_wh"):
+        channel -= len(ENERGY_CHANNELS) - 2
+        return closed.lowest_wh[:, channel].astype(np.float64), closed.highest_wh[:, channel].astype(np.float64)
+    least, most = _advance(opened, closed, channel)
+    register = name.replace("_wh", "_register_wh")
+    if register in tables.stored.column_names:
+        # Then one end of the difference is known.
+        read_wh = registers.nearest(closed, channel, numbers(tables.stored[register])[rows])
+        least = np.fmax(least, read_wh - opened.highest_wh[:, channel])
+        most = np.fmax(least, np.fmin(most, read_wh - opened.lowest_wh[:, channel]))
+    return least, most
+
+
+def _advance(opened: Shown, closed: Shown, channel: int) -> tuple[Float, Float]:
+    """By how much (m,) a register could be seen to advance, at least and at most."""
+    least = closed.lowest_wh[:, channel] - opened.highest_wh[:, channel]
+    most = closed.highest_wh[:, channel] - opened.lowest_wh[:, channel]
+    return least.astype(np.float64), most.astype(np.float64)
+
+
+def estimates_off(
+    tables: RunTables, stored: Side, registers: Registers, *, start_s: float, end_s: float
+) -> tuple[int, list[Finding]]:
+    """How many runs of estimates of a polled meter do not sum to what it showed at the polls on either side.
+
+    A run is as many estimated intervals as follow one another, up to the next poll that is stated. What is stored
+    beyond the judged window is not known: a run that no stated poll ends at its edge is not judged.
+    """
+    picked = np.flatnonzero(~is_actual(tables.stored) & registers.polled[stored.points])
+    picked = picked[np.lexsort((stored.starts_us[picked], stored.points[picked]))]
+    if not len(picked):
+        return 0, []
+    points, starts_us, ends_us = stored.points[picked], stored.starts_us[picked], stored.ends_us[picked]
+    opened_s, closed_s = (_stated_s(tables, name)[picked] for name in ("window_start", "window_end"))
+    follows = (points[1:] == points[:-1]) & (starts_us[1:] == ends_us[:-1]) & np.isnan(opened_s[1:])
+    first = np.flatnonzero(np.append(True, ~follows))
+    last = np.append(first[1:], len(picked)) - 1
+    opened = registers.near(points[first], starts_us[first], opened_s[first])
+    closed = registers.near(points[first], ends_us[last], closed_s[last])
+    cut = (np.isnan(opened_s[first]) & (starts_us[first] == round(start_s * 1e6))) | (
+        np.isnan(closed_s[last]) & (ends_us[last] == round(end_s * 1e6))
+    )
+    off = ~(opened.answers & closed.answers)
+    sums = {}
+    for channel, name in enumerate(("import_wh", "export_wh")):
+        if name in tables.stored.column_names:
+            sums[name] = np.add.reduceat(numbers(tables.stored[name])[picked], first)
+            least, most = _advance(opened, closed, channel)
+            off |= ~((sums[name] > least - _HALF_A_WH) & (sums[name] < most + _HALF_A_WH))
+    off &= ~cut
+    shown_wh = np.clip(sums["import_wh"], *_advance(opened, closed, 0))
+    finding = Finding(
+        "estimate_off",
+        points[first][off],
+        starts_us[first][off],
+        ((ends_us[last] - starts_us[first]) // 1_000_000)[off],
+        journal=shown_wh[off],
+        stored=sums["import_wh"][off],
+        by=(sums["import_wh"] - shown_wh)[off],
+    )
+    return int(off.sum()), [finding]
+
+
+def _stated_s(tables: RunTables, name: str) -> Float:
+    """An instant of each stored row in epoch seconds, NaN where it is not stated."""
+    if name not in tables.stored.column_names:
+        return np.full(len(tables.stored), np.nan)
+    times_us = micros(tables.stored[name])
+    return np.where(times_us == np.iinfo(np.int64).min, np.nan, times_us / 1e6)

@@ -1,0 +1,263 @@
+"""Polled meters: what is stored is what the meter showed to who read it, whoever else looked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.verdict.context import ClockFacts
+from lab.verdict.verdict import Verdict, judge
+from meters.modbus.curve import KNOT, Curves, Display, registers_table
+from tests.lab.verdict.synthetic import START_S, STEP_S, make_run
+
+INTERVALS = 8
+METER = 2
+FIRST, COUNT = 3, 3
+"""The intervals between two polls in the middle of which boundaries were missed."""
+DISPLAY = Display(1, 100_000_000)
+DARK_S = np.inf
+CHANNELS = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way in ("import", "export") for phase in (1, 2, 3)))
+VOLTAGES = [f"voltage_l{phase}_v" for phase in (1, 2, 3)]
+
+
+class Polled:
+    """A run whose meter `METER` is polled, and its curve, free to be changed."""
+
+    def __init__(self, *, before_wh: int = 10_000_000) -> None:
+        self.run = make_run(60, INTERVALS)
+        self.run.fleet["protocol"] = self.run.fleet["protocol"].astype(object)
+        self.run.fleet["protocol"][METER] = "modbus"
+        self.rows = slice(METER * INTERVALS, (METER + 1) * INTERVALS)
+        deltas = np.column_stack([self.run.journal[name][self.rows] for name in CHANNELS])
+        self.counted = before_wh + np.vstack([np.zeros(8), deltas.cumsum(axis=0)])
+        self.knots = np.zeros(INTERVALS + 1, dtype=KNOT)
+        self.knots["from_s"] = START_S + np.arange(INTERVALS + 1) * STEP_S
+        self.knots["energised"] = True
+        self.knots["answers_from_s"] = self.knots["from_s"]
+        self.knots["counted_wh"] = self.counted
+        self.knots["wh_per_s"][:-1] = deltas / STEP_S
+        self.knots["wh_per_s"][-1] = deltas[-1] / STEP_S
+        # What a meter shows at the end of an interval is what begins there.
+        self.knots["voltage_v"][1:] = np.column_stack([self.run.journal[name][self.rows] for name in VOLTAGES])
+        for table in (self.run.journal, self.run.stored):
+            for channel, name in enumerate(("import_register_wh", "export_register_wh")):
+                table[name][self.rows] = self.counted[1:, channel].astype(np.int64) % DISPLAY.roll_over_wh
+
+    def judge(self, *, in_lockstep: bool = True) -> Verdict:
+        curves = Curves(self.knots, DISPLAY)
+        self.run.registers = registers_table(curves, [f"AMI{METER:08d}"], [f"UP{METER:05d}"])
+        clock = ClockFacts(START_S, INTERVALS * STEP_S, 48.0, in_lockstep)
+        return judge(self.run.tables(), replace(self.run.context(), clock=clock))
+
+    def shown(self, at_s: float, channel: int = 0) -> int:
+        """Energy on the display, imported if not said otherwise, at an offset from the start."""
+        number = min(int(at_s // STEP_S), INTERVALS)
+        within_s = at_s - number * STEP_S
+        return int(self.counted[number, channel] + self.knots["wh_per_s"][number, channel] * within_s)
+
+    def read(self, number: int, opened_s: float, closed_s: float, *, stated: bool) -> None:
+        """The head-end has read the registers of interval `number` so late at either end."""
+        row = self.rows.start + number
+        from_s, to_s = number * STEP_S + opened_s, (number + 1) * STEP_S + closed_s
+        for channel, name in enumerate(CHANNELS):
+            self.run.stored[name][row] = self.shown(to_s, channel) - self.shown(from_s, channel)
+        for channel, name in enumerate(("import_register_wh", "export_register_wh")):
+            self.run.stored[name][row] = self.shown(to_s, channel)
+        for phase, name in enumerate(VOLTAGES):
+            self.run.stored[name][row] = self.knots["voltage_v"][number + (closed_s >= 0), phase]
+        if stated:
+            self.state(number, opened_s, closed_s)
+
+    def state(self, number: int, opened_s: float | None, closed_s: float | None) -> None:
+        """It says that it has read them then; None: it says nothing."""
+        for name, after in (("window_start", number), ("window_end", number + 1)):
+            if name not in self.run.stored:
+                self.run.stored[name] = np.full(len(self.run.stored["import_wh"]), "NaT", dtype="datetime64[us]")
+            late_s = opened_s if name == "window_start" else closed_s
+            if late_s is not None:
+                instant_us = round((START_S + after * STEP_S + late_s) * 1e6)
+                self.run.stored[name][self.rows.start + number] = np.datetime64(instant_us, "us")
+
+    def estimate(self, first: int = FIRST, count: int = COUNT) -> None:
+        """Nobody polled within these intervals."""
+        rows = slice(self.rows.start + first, self.rows.start + first + count)
+        for name in ("import_wh", "export_wh"):
+            total = int(self.run.journal[name][rows].sum())
+            self.run.stored[name][rows] = np.diff(np.arange(count + 1) * total // count)
+        self.run.stored["quality"][rows] = "estimated"
+        self.state(first, 0, None)
+        self.state(first + count - 1, None, 0)
+
+
+@pytest.fixture
+def polled() -> Polled:
+    return Polled()
+
+
+def value(verdict: Verdict, criterion: str) -> float:
+    return next(result.value for result in verdict.criteria if result.id == criterion)
+
+
+def kinds(verdict: Verdict) -> list[str]:
+    return verdict.comparison.discrepancies["kind"].to_pylist()
+
+
+def test_what_was_read_at_the_boundaries_is_identical(polled: Polled) -> None:
+    assert polled.judge().passed
+
+
+@given(st.floats(-60, 60), st.floats(-60, 60), st.booleans(), st.booleans())
+def test_what_was_read_at_any_instant_near_the_boundaries_is_identical(
+    opened_s: float, closed_s: float, stated: bool, in_lockstep: bool
+) -> None:
+    polled = Polled()
+    # An instant has microseconds.
+    polled.read(4, round(opened_s, 6), round(closed_s, 6), stated=stated)
+    verdict = polled.judge(in_lockstep=in_lockstep)
+    assert value(verdict, "reads.altered") == 0, kinds(verdict)
+
+
+def test_a_reading_of_another_instant_than_the_stated_one_is_seen(polled: Polled) -> None:
+    polled.read(4, 0, 50, stated=False)
+    polled.state(4, 0, 0)
+    verdict = polled.judge()
+    assert kinds(verdict) == ["altered"]
+    (row,) = verdict.comparison.discrepancies.to_pylist()
+    assert (row["channel"], row["stored"]) == ("import_register_wh", polled.shown(5 * STEP_S + 50))
+    assert row["journal"] == polled.shown(5 * STEP_S)
+
+
+def test_on_the_wall_clock_a_stated_instant_may_be_off_by_a_little(polled: Polled) -> None:
+    polled.read(4, 0, 4, stated=False)
+    polled.state(4, 0, 0)
+    assert polled.judge(in_lockstep=False).passed
+
+
+@pytest.mark.parametrize(("channel", "off_wh"), [("import_wh", 1), ("import_wh", -1), ("import_register_wh", 1)])
+def test_one_step_more_than_the_meter_ever_showed_is_seen(polled: Polled, channel: str, off_wh: int) -> None:
+    """Whoever says nothing of instants may have read anything that was shown near the boundary, and nothing else."""
+    late = 60 if off_wh > 0 else -60
+    polled.read(4, -late, late, stated=False)
+    assert polled.judge().passed
+    row = polled.rows.start + 4
+    polled.run.stored[channel][row] += off_wh
+    if channel == "import_register_wh":
+        polled.run.stored["import_wh"][row] += off_wh
+    assert kinds(polled.judge()) == ["altered"]
+
+
+def test_a_register_that_rolls_over_between_two_polls(polled: Polled) -> None:
+    half_wh = int(polled.run.journal["import_wh"][polled.rows][:5].sum())
+    polled = Polled(before_wh=DISPLAY.roll_over_wh - half_wh + 1)
+    polled.run.fleet["register_step_wh"][METER] = 8
+    assert polled.counted[4, 0] < DISPLAY.roll_over_wh < polled.counted[6, 0]
+    assert polled.judge().passed
+    polled.run.stored["import_register_wh"][polled.rows.start + 5] += 16
+    assert kinds(polled.judge()) == ["altered"]
+
+
+def test_who_reads_a_meter_that_answers_nobody_has_made_it_up(polled: Polled) -> None:
+    polled.knots["answers_from_s"][4:6] = DARK_S
+    # What is read just before it falls silent is still of the voltage before.
+    for phase, name in enumerate(VOLTAGES):
+        polled.run.stored[name][polled.rows.start + 3] = polled.knots["voltage_v"][3, phase]
+    verdict = polled.judge()
+    assert kinds(verdict) == ["fabricated", "fabricated"]
+    assert value(verdict, "reads.altered") == 2
+    assert value(verdict, "reads.unrecorded") == 0
+
+
+def test_voltage_and_phases_are_compared_too(polled: Polled) -> None:
+    polled.run.stored["voltage_l2_v"][polled.rows.start + 4] += 5
+    polled.run.stored["export_l1_wh"][polled.rows.start + 6] += 5
+    verdict = polled.judge()
+    found = {row["channel"] for row in verdict.comparison.discrepancies.to_pylist()}
+    assert found == {"voltage_l2_v", "export_l1_wh"}
+
+
+def test_an_interval_that_nobody_polled_is_lost_and_was_recorded(polled: Polled) -> None:
+    polled.run.drop("stored", [polled.rows.start + 4])
+    verdict = polled.judge()
+    assert kinds(verdict) == ["lost"]
+    assert verdict.comparison.reads.unrecorded == 0
+
+
+def test_estimates_that_sum_to_the_register_difference_pass(polled: Polled) -> None:
+    polled.estimate()
+    verdict = polled.judge()
+    assert verdict.passed
+    assert verdict.comparison.reads.estimated == COUNT
+    assert not kinds(verdict)
+
+
+def test_one_watt_hour_too_much_fails(polled: Polled) -> None:
+    polled.estimate()
+    polled.run.stored["import_wh"][polled.rows.start + FIRST + 1] += 1
+    verdict = polled.judge()
+    assert value(verdict, "reads.estimates_conserve") == 1
+    (row,) = verdict.comparison.discrepancies.to_pylist()
+    assert (row["kind"], row["interval_length_s"], row["by"]) == ("estimate_off", COUNT * STEP_S, 1.0)
+
+
+def test_export_is_conserved_too(polled: Polled) -> None:
+    polled.estimate()
+    polled.run.stored["export_wh"][polled.rows.start + FIRST] += 5
+    assert value(polled.judge(), "reads.estimates_conserve") == 1
+
+
+def test_what_one_run_has_too_much_the_next_cannot_make_up_for(polled: Polled) -> None:
+    """A poll between them is stated."""
+    polled.estimate(1, 2)
+    polled.estimate(3, 2)
+    assert polled.judge().passed
+    polled.run.stored["import_wh"][polled.rows.start + 2] += 3
+    polled.run.stored["import_wh"][polled.rows.start + 3] -= 3
+    assert value(polled.judge(), "reads.estimates_conserve") == 2
+
+
+def test_estimates_of_who_states_no_instants_lie_between_what_could_be_read(polled: Polled) -> None:
+    polled.estimate()
+    for name in ("window_start", "window_end"):
+        del polled.run.stored[name]
+    late_wh = polled.shown((FIRST + COUNT) * STEP_S + 60) - polled.shown((FIRST + COUNT) * STEP_S)
+    early_wh = polled.shown(FIRST * STEP_S) - polled.shown(FIRST * STEP_S - 60)
+    polled.run.stored["import_wh"][polled.rows.start + FIRST] += late_wh + early_wh
+    assert polled.judge().passed
+    polled.run.stored["import_wh"][polled.rows.start + FIRST] += 1
+    assert value(polled.judge(), "reads.estimates_conserve") == 1
+
+
+def test_an_estimate_from_a_poll_that_nobody_answered_fails(polled: Polled) -> None:
+    polled.estimate()
+    polled.knots["answers_from_s"][FIRST + COUNT] = DARK_S
+    assert "estimate_off" in kinds(polled.judge())
+
+
+def test_a_run_of_estimates_across_the_end_of_the_judged_window_is_not_judged(polled: Polled) -> None:
+    row = polled.rows.stop - 1
+    polled.run.stored["quality"][row] = "estimated"
+    polled.run.stored["import_wh"][row] += 7
+    polled.state(INTERVALS - 1, 0, None)
+    assert value(polled.judge(), "reads.estimates_conserve") == 0
+    polled.state(INTERVALS - 1, None, 0)
+    assert value(polled.judge(), "reads.estimates_conserve") == 1
+
+
+def test_a_meter_with_a_load_profile_may_be_estimated(polled: Polled) -> None:
+    polled.run.stored["quality"][0] = "estimated"
+    assert value(polled.judge(), "reads.estimates_conserve") == 0
+
+
+def test_estimates_of_dark_intervals_are_not_extra(polled: Polled) -> None:
+    """Who polls cannot know that the meter was dark."""
+    polled.estimate()
+    inner = polled.rows.start + FIRST + 1
+    polled.run.truth["energised_s"][inner] = 0
+    polled.run.drop("journal", [inner])
+    verdict = polled.judge()
+    assert verdict.comparison.reads.extra == 0
+    assert (verdict.comparison.reads.unrecorded, verdict.comparison.reads.lost) == (0, 0)
