@@ -176,7 +176,7 @@ class Run:
                     disturbances = await self._begin_in_real_time(stack, real_time, plan, disturbances, broker)
                 began = time.monotonic()
                 if self.request.external is not None:
-                    judging.record(self.directory, self._clock(self.end_s, 0.0), disturbances)
+                    judging.record(self.directory, self._judged_clock(self.end_s, 0.0), disturbances)
                     lived = (judging, disturbances, began)
                 await self._begin_history(stack, judging)
                 if self.request.companion is not None:
@@ -187,7 +187,7 @@ class Run:
                 if self.historian is not None:
                     await self.historian.finish()
                 wall_s = time.monotonic() - began
-                clock = self._clock(self.end_s, wall_s)
+                clock = self._judged_clock(self.end_s, wall_s)
                 with self.progress.step("collecting truth, journal and what was stored"), self._judged_another_time():
                     rejected = await judging.collect_at_end(self.directory, clock, disturbances)
             except asyncio.CancelledError:
@@ -215,7 +215,7 @@ class Run:
         end_s = self.vendors.settled_until_s(time.time(), self.start_s, self.scenario.settle_s)
         if end_s == self.start_s:
             return
-        clock = self._clock(end_s, time.monotonic() - began)
+        clock = self._judged_clock(end_s, time.monotonic() - began)
         try:
             async with asyncio.timeout(_KEEP_LIMIT_S):
                 await judging.keep_reference(self.directory, clock, disturbances)
@@ -227,7 +227,7 @@ class Run:
                 f"amilab judge {self.directory} --stored …"
             )
 
-    def _clock(self, end_s: int, wall_s: float) -> ClockFacts:
+    def _judged_clock(self, end_s: int, wall_s: float) -> ClockFacts:
         return ClockFacts(self.start_s, end_s - self.start_s, wall_s, not self.request.in_real_time)
 
     async def _set_up(self, stack: AsyncExitStack) -> tuple[FleetPlan, list[Disturbance], BrokerAccess, Judging]:
