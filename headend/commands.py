@@ -104,10 +104,11 @@ async def expire(database: Database, command_ids: Sequence[str], *, now_s: float
 
 
 async def open_commands(connection: Connection) -> list[tuple[str, int, int, int, float]]:
-    """Load-profile requests without an answer: (command id, meter id, from, to, expiry), epoch s."""
+    """Load-profile requests without an answer, older ones first: (command id, meter id, from, to, expiry), epoch s."""
     cursor = await connection.execute(
         "SELECT id::text, meter_id, (params->>'from')::int8, (params->>'to')::int8,"
-        " extract(epoch FROM expires_at)::float8 FROM command WHERE status = 'issued' AND purpose = %s",
+        " extract(epoch FROM expires_at)::float8 FROM command WHERE status = 'issued' AND purpose = %s"
+        " ORDER BY counter",
         [LOAD_PROFILE_READ],
     )
     return [

@@ -59,6 +59,7 @@ class Recorder:
         ]
         self._recovery = recovery
         self._schedule = recovery.schedule
+        self._unheard = recovery.unheard
         self._outages = outages
         self._online = online
         self.batch = Batch()
@@ -79,6 +80,8 @@ class Recorder:
         if others:
             self._others(device, [(start_s, length_s, name, value) for name, value in others], now_s)
         self._schedule.settle(device.index, start_s, length_s)
+        if device.index in self._unheard:
+            self._recovery.heard(device.index, now_s)
         return True
 
     def _implausible(
@@ -130,6 +133,7 @@ class Recorder:
         for time_s in (event.device_time_s, event.down_s, event.up_s):
             if time_s is not None:
                 check_time(time_s, now_s)
+        self._recovery.heard(device.index, now_s)
         if not self._may_keep(device, budgets.EVENTS, now_s, event.code, event.detail_json):
             return
         batch = self.batch
@@ -185,6 +189,7 @@ class Recorder:
             if not self.reading(device, reading, length_s, writer.RECOVERED, now_s)
         ]
         self._outages.recovered(part.from_s, part.to_s)
+        self._recovery.heard(device.index, now_s)
         answer = self._recovery.answered(device.index, part, now_s, implausible=implausible)
         if answer is not None:
             self.batch.finished_commands.append((answer.command_id, "answered", None, now_s))

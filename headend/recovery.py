@@ -1,5 +1,9 @@
 """Gap recovery: whom to ask for which intervals, and when. Pure: instants in, requests out.
 
+Nobody is asked who cannot hear it. A meter has one request outstanding at most; while that is unanswered the next one
+waits until the meter is heard of (a report, an event, a state, a birth) or a long time is over. One that is known to be
+away is asked when it is back. What is heard of afterwards is asked for, so no request needs to be kept for anybody.
+
 Everything happens on a grid of 30 s, and what concerns a silent meter on one of 5 min: so a simulated run is not
 stopped once per meter.
 """
@@ -12,7 +16,7 @@ from headend.drivers import ProfilePart
 from headend.schedule import Schedule
 
 GRID_S = 30
-OFFLINE_GRID_S = 300
+SILENT_GRID_S = 300
 # So long after its request has ended an answer may still come: it waited with the broker, or is said again.
 LINGER_S = 3600
 # Two parts of 48 rows (docs/wire-rl-dsp.md); more is asked for when these are in.
@@ -51,8 +55,11 @@ class Answered:
 
 @dataclass(slots=True)
 class _Asking:
+    """`retry_s`: when a meter that is heard of may be asked again; `next_ask_s`: when it is, if it is not."""
+
     attempts: int
     next_ask_s: float
+    retry_s: float
 
 
 @dataclass(slots=True)
@@ -74,18 +81,25 @@ class Recovery:
         serials: Sequence[str],
         *,
         back_off: BackOff,
+        silent_s: float,
         return_delay_s: float,
         max_per_sweep: int,
     ) -> None:
+        """`silent_s`: after so long, one that left a request unanswered and was not heard of since is asked again."""
         self.schedule = schedule
         self._serials = serials
         self._back_off = back_off
+        self._silence = BackOff(silent_s, silent_s)
         self._return_delay_s = return_delay_s
         self._max_per_sweep = max_per_sweep
         self._asking: dict[int, _Asking] = {}
         self._open: dict[str, _Open] = {}
         self._ended: dict[str, tuple[Ask, float]] = {}
+        self._open_of: dict[int, str] = {}
         self._offline: set[int] = set()
+        #: Meters of whom something is news: known to be away, or with a request that they have not answered.
+        self.unheard: set[int] = set()
+        self._superseded: list[str] = []
         self._swept_s: float | None = None
 
     def restore(
@@ -101,20 +115,41 @@ class Recovery:
         `ended`: (command id, request) of whatever ended shortly before that life did.
         """
         self._offline.update(offline)
+        self.unheard.update(self._offline)
         for command_id, ask in ended:
             self._ended[command_id] = ask, now_s + LINGER_S
         for command_id, ask, expires_s in issued:
-            self._open[command_id] = _Open(ask, expires_s)
+            self.issued(command_id, ask, expires_s)
 
     def went_offline(self, meter: int) -> None:
-        """The broker published the meter's will: until it returns, only the back-off makes us ask."""
+        """The broker published the meter's will, or its collector lost it: until it returns, nobody asks it."""
         self._offline.add(meter)
+        self.unheard.add(meter)
+        self._asking.pop(meter, None)
 
     def returned(self, meter: int, now_s: float) -> None:
         """The meter is back (state `online`, or supply restored). It gets a moment to push what it has by itself."""
         self._offline.discard(meter)
+        self.unheard.discard(meter)
+        self._asking.pop(meter, None)
         if self.schedule.is_behind(meter, now_s):
-            self._asking[meter] = _Asking(attempts=0, next_ask_s=now_s + self._return_delay_s)
+            at_s = now_s + self._return_delay_s
+            self._asking[meter] = _Asking(attempts=0, next_ask_s=at_s, retry_s=at_s)
+
+    def heard(self, meter: int, now_s: float) -> None:
+        """Anything came from the meter. Only of those in `unheard` it says something."""
+        if meter in self._offline:
+            self.returned(meter, now_s)
+            return
+        self.unheard.discard(meter)
+        asking = self._asking.get(meter)
+        if asking is not None:
+            asking.next_ask_s = min(asking.next_ask_s, max(asking.retry_s, now_s))
+
+    def reconnected(self, now_s: float) -> None:
+        """Our own connection was lost: requests, or that somebody heard them, may have been lost with it."""
+        for asking in self._asking.values():
+            asking.next_ask_s = min(asking.next_ask_s, max(asking.retry_s, now_s + self._return_delay_s))
 
     def next_due_s(self, now_s: float) -> float | None:
         """The grid instant of the next sweep that has something to do; it may be `now_s`, never earlier."""
@@ -144,10 +179,10 @@ class Recovery:
         asks: list[Ask] = []
         for meter in behind:
             asking = self._asking.get(meter)
+            if meter in self._offline:
+                continue
             if asking is None:
-                asking = self._asking[meter] = _Asking(attempts=0, next_ask_s=now_s)
-                if meter in self._offline:
-                    self._put_off(meter, asking, now_s)
+                asking = self._asking[meter] = _Asking(attempts=0, next_ask_s=now_s, retry_s=now_s)
             if asking.next_ask_s > now_s:
                 continue
             if len(asks) == self._max_per_sweep:
@@ -160,14 +195,21 @@ class Recovery:
         return asks
 
     def issued(self, command_id: str, ask: Ask, expires_s: float) -> None:
-        """A request was made durable and sent."""
+        """A request was made durable and sent. It takes the place of an earlier one of this meter."""
+        before = self._open_of.get(ask.meter)
+        if before is not None:
+            self._end(before, self._open[before].expires_s)
+            self._superseded.append(before)
         self._open[command_id] = _Open(ask, expires_s)
+        self._open_of[ask.meter] = command_id
+        self.unheard.add(ask.meter)
 
     def expired(self, now_s: float) -> list[str]:
-        """Forget the requests that no meter would accept any more, and return their ids. Each sweep is early enough."""
-        ids = [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]
-        for command_id in ids:
+        """Forget the requests that no meter would answer any more, and return their ids. Each sweep is early enough."""
+        ids, self._superseded = self._superseded, []
+        for command_id in [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]:
             self._end(command_id, now_s)
+            ids.append(command_id)
         for command_id in [command_id for command_id, (_, until_s) in self._ended.items() if until_s <= now_s]:
             del self._ended[command_id]
         return ids
@@ -177,7 +219,7 @@ class Recovery:
         request = self._open.get(command_id)
         if request is None or request.ask.meter != meter:
             return False
-        del self._open[command_id]
+        del self._open[command_id], self._open_of[meter]
         return True
 
     def fault_of(self, meter: int, part: ProfilePart, length_s: int) -> str | None:
@@ -221,7 +263,9 @@ class Recovery:
         return Answered(part.command_id, tuple(gaps))
 
     def _end(self, command_id: str, now_s: float) -> None:
-        self._ended[command_id] = self._open.pop(command_id).ask, now_s + LINGER_S
+        ask = self._open.pop(command_id).ask
+        del self._open_of[ask.meter]
+        self._ended[command_id] = ask, now_s + LINGER_S
 
     def _gaps(self, request: _Open, from_s: int, to_s: int, part: ProfilePart) -> list[tuple[int, str]]:
         ask = request.ask
@@ -234,7 +278,9 @@ class Recovery:
         ]
 
     def _put_off(self, meter: int, asking: _Asking, now_s: float) -> None:
-        next_s = now_s + self._back_off.delay_s(asking.attempts, self._serials[meter])
-        # Nobody waits for a meter that is known to be silent; when it returns, it is asked at once.
-        asking.next_ask_s = -(-next_s // OFFLINE_GRID_S) * OFFLINE_GRID_S if meter in self._offline else next_s
+        """Until it is heard of, and its back-off is over; or else for long."""
+        serial = self._serials[meter]
+        asking.retry_s = now_s + self._back_off.delay_s(asking.attempts, serial)
+        silent_s = now_s + self._silence.delay_s(asking.attempts, serial)
+        asking.next_ask_s = max(asking.retry_s, -(-silent_s // SILENT_GRID_S) * SILENT_GRID_S)
         asking.attempts += 1

@@ -243,6 +243,7 @@ class HeadEnd:
             schedule,
             [device.serial for device in self._devices],
             back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
+            silent_s=settings.retry_silent_s,
             return_delay_s=settings.return_delay_s,
             max_per_sweep=settings.recovery_max_per_sweep,
         )
@@ -451,6 +452,7 @@ class HeadEnd:
             return
         self._connect_at_s = None
         self._connect_attempts = 0
+        self._recovery.reconnected(self._clock.now())
         self.metrics.reconnects.inc()
         logger().warning("connected to the broker again", broker=self._settings.broker_host)
 
@@ -472,7 +474,8 @@ class HeadEnd:
         if expired:
             await commands.expire(self._database, expired, now_s=now_s)
         if not self._role.sees_all:
-            await settle_what_is_stored(self._database, self._recovery.schedule, self._devices, now_s)
+            for meter in await settle_what_is_stored(self._database, self._recovery.schedule, self._devices, now_s):
+                self._recovery.heard(meter, now_s)
         asks = self._recovery.plan(now_s)
         if not asks:
             return
@@ -492,7 +495,8 @@ class HeadEnd:
             self._commanded.append(device.address)
         else:
             assert self._link is not None, "only who listens to meters commands them"
-            self._link.publish(f"cmd/{device.group}/{device.serial}", command.envelope)
+            # Not kept by the broker for a meter that is away: it is asked when it is back.
+            self._link.publish_once(f"cmd/{device.group}/{device.serial}", command.envelope)
             self._commanded.append(device.serial)
 
     def _lost(self, link: MqttLink) -> None:

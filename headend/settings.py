@@ -53,6 +53,8 @@ class HeadEndSettings(BaseSettings):
     gap_grace_s: int = Field(default=120, ge=0)
     retry_first_s: float = Field(default=60.0, gt=0)
     retry_max_s: float = Field(default=900.0, gt=0)
+    # A meter that left a request unanswered, and was not heard of since, is asked again after so long.
+    retry_silent_s: float = Field(default=14_400.0, gt=0)
     return_delay_s: float = Field(default=10.0, ge=0)
     command_expiry_s: int = Field(default=600, gt=0)
     # A meter's load profile reaches back some weeks; what is older cannot be asked for.

@@ -19,10 +19,11 @@ _FIND = (
 
 async def settle_what_is_stored(
     database: Database, schedule: Schedule, devices: Sequence[EndDevice], now_s: float
-) -> None:
+) -> set[int]:
     """Look, by their keys, for the due intervals that the schedule misses, and settle those that are stored.
 
-    Of each meter no more than could be asked for at once; what is beyond has its turn at a later sweep.
+    Returns the meters that they are of. Of each meter no more than could be asked for at once; what is beyond has its
+    turn at a later sweep.
     """
     meters: list[int] = []
     starts_s: list[float] = []
@@ -37,7 +38,7 @@ async def settle_what_is_stored(
         starts_s += unsettled
         lengths_s += [device.driver.interval_length_s] * len(unsettled)
     if not meters:
-        return
+        return set()
 
     wanted = {
         "meters": meters,
@@ -51,5 +52,9 @@ async def settle_what_is_stored(
         return await (await connection.execute(_FIND, wanted, prepare=False)).fetchall()
 
     index_of = {device.id: device.index for device in devices}
+    found: set[int] = set()
     for meter_id, start_s, length_s in await database.run(find):
-        schedule.settle(index_of[meter_id], start_s, length_s)  # type: ignore[index,arg-type]  # integers by the SQL above
+        meter = index_of[meter_id]  # type: ignore[index]  # an integer by the SQL above
+        schedule.settle(meter, start_s, length_s)  # type: ignore[arg-type]  # integers by the SQL above
+        found.add(meter)
+    return found

@@ -26,6 +26,7 @@ from tests.headend.fleet import (
 )
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
+from tests.meters.meter_broker import Broker
 
 pytest_plugins = ["tests.headend.fixtures"]
 
@@ -42,6 +43,7 @@ class ScriptedMeter:
         self.answers = True
         self.remembers_from_s = 0
         self.commands: list[dict[str, Any]] = []
+        self.fences: list[bytes] = []
         self._link = Publisher(port, f"{GROUP}-{serial(0)}", subscribe=f"cmd/{GROUP}/{serial(0)}")
         self._link.on_message = self._command
 
@@ -56,6 +58,9 @@ class ScriptedMeter:
         self._link.close()
 
     def _command(self, topic: str, payload: bytes) -> None:
+        if payload.startswith(b"{"):
+            self.fences.append(payload)
+            return
         claims: dict[str, Any] = opened(payload, self._shipment.public_key)
         assert claims["sub"] == serial(0)
         self.commands.append(claims)
@@ -169,21 +174,98 @@ async def test_the_first_request_comes_120_s_after_the_end_of_the_interval(
     assert await live(head_end, clock, START_S + 2 * LENGTH_S) == []
 
 
-async def test_a_silent_meter_is_asked_again_with_growing_pauses_and_counters(
+async def test_a_meter_that_reports_and_does_not_answer_is_asked_with_growing_pauses_and_counters(
     head_end: HeadEnd, meter: ScriptedMeter, clock: ManualClock, database: Reader
 ) -> None:
     meter.answers = False
-    commanded = await live(head_end, clock, START_S + LENGTH_S + 7200)
+    commanded: list[float] = []
+    while clock.now() < START_S + LENGTH_S + 7200:
+        # Each half minute it says something, so that it can be reached.
+        meter.send("ev", event("tamper", clock.now(), int(clock.now())))
+        await head_end.settle()
+        commanded += await live(head_end, clock, clock.now() + 30)
     pauses = [later - earlier for earlier, later in itertools.pairwise(commanded)]
-    # 60, 120, 240, 480 and then 900 s, each ± 25 % and up to 30 s more for the grid.
+    # 60, 120, 240, 480 and then 900 s, each ± 25 % and up to 60 s more for the grid and the next word of the meter.
     for pause, nominal in zip(pauses, [60, 120, 240, 480, *[900] * 20], strict=False):
-        assert nominal * 0.75 <= pause <= nominal * 1.25 + 30
+        assert nominal * 0.75 <= pause <= nominal * 1.25 + 60
+    assert len(commanded) > 8
     await until(lambda: len(meter.commands) == len(commanded), "all commands")
     counters = [command["ctr"] for command in meter.commands]
     assert counters == sorted(set(counters))
     assert counters[0] >= 1
     assert all(command["exp"] - command["iat"] == 600 for command in meter.commands)
-    assert set(statuses(database)[:-2]) == {"expired"}
+    await live(head_end, clock, clock.now() + 3600)
+    assert set(statuses(database)) == {"expired"}
+
+
+async def test_a_meter_that_is_not_heard_of_has_one_request_and_hours_later_another(
+    head_end: HeadEnd, meter: ScriptedMeter, clock: ManualClock, database: Reader
+) -> None:
+    meter.answers = False
+    commanded = await live(head_end, clock, START_S + LENGTH_S + 8 * 3600)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(commanded)]
+    assert 2 <= len(commanded) <= 3
+    assert all(3 * 3600 <= pause <= 5 * 3600 + 300 for pause in pauses)
+    # It is heard of, and answers: what was missed is there at once.
+    meter.answers, meter.has = True, {START_S + number * LENGTH_S for number in range(33)}
+    meter.push(START_S + 32 * LENGTH_S)
+    await head_end.settle()
+    assert len(await live(head_end, clock, clock.now() + 600)) == 1
+    await until(lambda: statuses(database).count("answered") == 1, "the answer")
+    await head_end.settle()
+    assert database.value("SELECT count(*) FROM stored_reading") == 33
+
+
+@pytest.fixture
+def broker(tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    broker = Broker(tmp_path, from_wheel=request.param == "iotcore")
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
+async def test_a_meter_that_was_away_for_hours_finds_no_old_command_and_is_asked_once(
+    broker: Broker, postgres: Postgres, schema: str, shipment: Shipment, clock: ManualClock, database: Reader
+) -> None:
+    head_end = HeadEnd(shipment.settings(postgres.url(), schema, broker.port), clock)
+    await head_end.start()
+    meter = ScriptedMeter(broker.port, shipment, clock)
+    meter.push(START_S)
+    await head_end.settle()
+    # Its session stays with the broker.
+    meter.send("st", state("offline"))
+    meter.close()
+    await head_end.settle()
+    hours = 6 * 4
+    assert await live(head_end, clock, START_S + hours * LENGTH_S + 300) == []
+    assert statuses(database) == []
+    back = ScriptedMeter(broker.port, shipment, clock)
+    back.has = {START_S + number * LENGTH_S for number in range(hours)}
+    back.send("st", state("online", clock.now()))
+    await head_end.settle()
+    assert len(await live(head_end, clock, clock.now() + 60)) == 1
+    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await head_end.settle()
+    assert await live(head_end, clock, clock.now() + 3600) != [], "new intervals, which it does not push"
+    assert [command["params"]["from"] for command in back.commands][:1] == [START_S + LENGTH_S]
+    assert all(command["exp"] > command["iat"] for command in back.commands)
+    assert database.value("SELECT count(*) FROM stored_reading") == hours
+    await head_end.stop()
+    back.close()
+
+
+async def test_what_was_asked_just_before_a_meter_went_is_not_kept_for_it(
+    head_end: HeadEnd, meter: ScriptedMeter, mosquitto: Mosquitto, shipment: Shipment, clock: ManualClock
+) -> None:
+    meter.close()
+    assert await live(head_end, clock, START_S + LENGTH_S + 150) == [START_S + LENGTH_S + 120], "nobody knows it yet"
+    back = ScriptedMeter(mosquitto.port, shipment, clock)
+    back.send("ev", event("tamper", clock.now(), 1))
+    await head_end.fence_devices([serial(0)], "7")
+    await until(lambda: b'{"fence":"7"}' in back.fences, "what lies behind all that was kept")
+    assert back.commands == []
+    back.close()
 
 
 async def test_what_the_meter_has_no_record_of_is_not_asked_for_again(
@@ -304,7 +386,7 @@ async def test_a_refusal_is_noted_and_the_back_off_goes_on(
     meter.send("ev", event("command_refused", clock.now(), 1, command=command, reason="expired"))
     await head_end.settle()
     assert database.rows("SELECT status, reason FROM command") == [("refused", "expired")]
-    assert len(await live(head_end, clock, START_S + LENGTH_S + 250)) == 1
+    assert len(await live(head_end, clock, START_S + LENGTH_S + 250)) == 1, "its refusal shows that it is there"
 
 
 async def test_counters_and_open_requests_survive_a_restart(

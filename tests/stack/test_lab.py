@@ -77,6 +77,8 @@ def test_a_disturbed_lab_passes_on_the_systems_services_and_on_those_from_wheels
     assert result.verdict.passed
     assert reads.expected > 200 * 7
     assert reads.recovered > 15, "those who lost their uplink were asked for what they had not sent"
+    events = pq.read_table(result.directory / "journal" / "fleet-0-rl-dsp_events.parquet")
+    assert "command_refused" not in events["code"].to_pylist(), "nobody finds an old command when it is back"
     assert result.verdict.context.host.broker.startswith(broker)
     assert (tmp_path / "latest").resolve() == result.directory
     assert {"verdict.json", "junit.xml", "report.html", "truth.parquet", "stored.parquet", "journal"} <= {
