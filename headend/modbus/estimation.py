@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
+from headend.modbus.sdm630 import Registers
+
+#: Only a register that shows at least this share of its range can have rolled over since.
+NEAR_TOP = 0.9
+
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Energy registers at a boundary of the interval grid."""
+class Poll:
+    """What a meter showed at a boundary of the interval grid; `at_s`: when it answered."""
 
     boundary_s: int
-    import_wh: int
-    export_wh: int
+    at_s: float
+    registers: Registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +27,39 @@ class Share:
     estimated: bool
 
 
-class RegisterBackwards(Exception):  # noqa: N818 - a finding, not a fault of the program
-    """A register shows less than before, and not by a roll-over: the meter was replaced or reset."""
+class Implausible(Exception):  # noqa: N818 - a finding, not a fault of the program
+    """A register cannot have come from one value to the other. `reason`: register_backwards or register_jump."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
-def advance_of(before_wh: int, after_wh: int, roll_over_wh: int) -> int:
-    """By how much a register has advanced. Raises RegisterBackwards.
+def advance_of(before_wh: int, after_wh: int, *, roll_over_wh: int, most_wh: float) -> int:
+    """By how much a register has advanced. Raises Implausible.
 
-    Less than half its range is taken for an advance, with one roll-over if need be; no household uses more between two
-    polls.
+    `most_wh`: what the meter can pass in the time. A lower value is a roll-over only from near the top.
     """
-    advance_wh = (after_wh - before_wh) % roll_over_wh
-    if advance_wh >= roll_over_wh // 2:
-        raise RegisterBackwards(f"from {before_wh} Wh to {after_wh} Wh")
-    return advance_wh
+    advance_wh = after_wh - before_wh
+    if advance_wh < 0 and before_wh >= NEAR_TOP * roll_over_wh:
+        advance_wh += roll_over_wh
+    if 0 <= advance_wh <= most_wh:
+        return advance_wh
+    reason = "register_backwards" if after_wh < before_wh else "register_jump"
+    raise Implausible(reason, f"from {before_wh} Wh to {after_wh} Wh, where {most_wh:.0f} Wh is the most there can be")
 
 
-def intervals_between(before: Known, after: Known, *, length_s: int, roll_over_wh: int) -> list[Share]:
+def intervals_between(before: Poll, after: Poll, *, length_s: int, roll_over_wh: int, most_wh: float) -> list[Share]:
     """The intervals from one poll to the next: one actual, or k + 1 estimated ones where k boundaries were missed.
 
     Estimates follow the straight line between the two registers, in whole Wh, and sum exactly to the difference.
-    Raises RegisterBackwards.
+    Raises Implausible.
     """
-    imported_wh = advance_of(before.import_wh, after.import_wh, roll_over_wh)
-    exported_wh = advance_of(before.export_wh, after.export_wh, roll_over_wh)
+    first, last = before.registers, after.registers
+    imported_wh, exported_wh = (
+        advance_of(one, other, roll_over_wh=roll_over_wh, most_wh=most_wh)
+        for one, other in ((first.import_wh, last.import_wh), (first.export_wh, last.export_wh))
+    )
     count = (after.boundary_s - before.boundary_s) // length_s
     return [
         Share(

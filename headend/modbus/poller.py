@@ -17,7 +17,8 @@ from headend.database import Connection, Database
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.modbus import store
-from headend.modbus.estimation import Known, RegisterBackwards, intervals_between
+from headend.modbus.estimation import Poll
+from headend.modbus.follow import Follower, Taken
 from headend.modbus.gateway import NO_ANSWER, NOT_ASKED, Answer, GatewayLink, Refusal, Silence, Unusable, address_of
 from headend.modbus.sdm630 import ROLL_OVER_WH
 from headend.record import communication_states
@@ -103,7 +104,7 @@ class Poller:
         self._rounds: dict[int, _Round] = {}
         # The boundary at this very instant counts.
         self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
-        self._known: dict[int, Known] = {}
+        self._followers: dict[int, Follower] = {}
         self._online: dict[int, bool] = {}
         #: How the last poll of a meter failed, where it did.
         self._failing: dict[int, str] = {}
@@ -117,10 +118,17 @@ class Poller:
 
     async def rebuild(self, connection: Connection) -> None:
         """Go on where an earlier life ended."""
-        self._known = await store.last_registers(connection)
-        polled = {
-            device.id for gateways in self._gateways.values() for gateway in gateways for device in gateway.devices
-        }
+        known = await store.last_polls(connection)
+        self._followers = {}
+        for device in self._polled():
+            follower = self._followers[device.id] = Follower(
+                device.driver.interval_length_s, ROLL_OVER_WH, device.max_power_w
+            )
+            if device.id in known:
+                follower.last, strays = known[device.id]
+                for stray in strays:
+                    follower.take(stray)
+        polled = {device.id for device in self._polled()}
         states = await communication_states(connection)
         self._online = {meter: online for meter, online in states.items() if meter in polled}
         self._failing = await store.last_failures(connection)
@@ -172,6 +180,9 @@ class Poller:
             await asyncio.gather(self._writer, return_exceptions=True)
         for gateway in self._all():
             gateway.link.close()
+
+    def _polled(self) -> list[EndDevice]:
+        return [device for gateway in self._all() for device in gateway.devices]
 
     def _all(self) -> list[_Gateway]:
         return [gateway for gateways in self._gateways.values() for gateway in gateways]
@@ -249,22 +260,31 @@ class Poller:
         self._failing.pop(device.id, None)
         self._metrics.polls.labels("answered").inc()
         self._communication(device, now_s, online=True)
-        registers = answer.registers
-        batch = self._batch
-        batch.registers.append((device.id, current.boundary_s, now_s, registers))
-        before, after = self._known.get(device.id), Known(current.boundary_s, registers.import_wh, registers.export_wh)
-        self._known[device.id] = after
-        if before is not None and before.boundary_s < after.boundary_s:
-            try:
-                shares = intervals_between(before, after, length_s=current.length_s, roll_over_wh=ROLL_OVER_WH)
-            except RegisterBackwards as error:
-                logger().warning("a register runs backwards: was the meter replaced?", serial=device.serial)
-                self._bury(device, b"", "register_backwards", str(error), now_s)
-                shares = []
-            for share in shares:
-                ends = share.start_s + current.length_s == after.boundary_s
-                batch.intervals.append((device.id, current.length_s, now_s, share, registers if ends else None))
+        poll = Poll(current.boundary_s, now_s, answer.registers)
+        taken = self._followers[device.id].take(poll)
+        self._believe(device, poll, taken)
         self._write_soon()
+
+    def _believe(self, device: EndDevice, poll: Poll, taken: Taken) -> None:
+        batch, length_s = self._batch, device.driver.interval_length_s
+        believed = taken.fault is None or bool(taken.accepted)
+        batch.registers.append((device.id, poll, None if believed else taken.fault.reason))  # type: ignore[union-attr]  # a fault where it is not believed
+        batch.accepted += [(device.id, stray.boundary_s) for stray in taken.accepted]
+        for after, shares in taken.pieces:
+            for share in shares:
+                ends = share.start_s + length_s == after.boundary_s
+                batch.intervals.append((device.id, length_s, poll.at_s, share, after.registers if ends else None))
+        if taken.accepted:
+            first = taken.accepted[0]
+            logger().warning("a meter was replaced or reset: its registers begin anew", serial=device.serial)
+            detail = (
+                f"{taken.fault}; {len(taken.accepted)} polls agree, from {first.registers.import_wh} Wh on at"
+                f" {first.boundary_s}: what passed before is not known"
+            )
+            self._bury(device, b"", "register_replaced", detail, poll.at_s)
+        elif taken.fault is not None and taken.is_first:
+            logger().warning("a register cannot have come there: not believed yet", serial=device.serial)
+            self._bury(device, b"", taken.fault.reason, str(taken.fault), poll.at_s)
 
     def _end_round(self, length_s: int, now_s: float) -> None:
         """The boundary before is given up: whoever has not answered is not there."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from headend.database import Connection
-from headend.modbus.estimation import Known, Share
+from headend.modbus.estimation import Poll, Share
 from headend.modbus.sdm630 import Registers
 
 ACTUAL, ESTIMATED = 0, 1
@@ -15,8 +15,10 @@ ACTUAL, ESTIMATED = 0, 1
 class PollBatch:
     """Rows to be written. Times are epoch s."""
 
-    #: meter id, boundary, instant of the answer, registers
-    registers: list[tuple[int, int, float, Registers]] = field(default_factory=list)
+    #: meter id, poll, why it is not believed
+    registers: list[tuple[int, Poll, str | None]] = field(default_factory=list)
+    #: meter id, boundary of a poll that is believed after all
+    accepted: list[tuple[int, int]] = field(default_factory=list)
     #: meter id, interval length, instant of the answer, interval, registers at its end if they are known
     intervals: list[tuple[int, int, float, Share, Registers | None]] = field(default_factory=list)
     #: meter id, instant, whether it answers
@@ -35,19 +37,25 @@ async def write(connection: Connection, batch: PollBatch, *, committed_s: float)
     if batch.registers:
         await connection.execute(
             "INSERT INTO register_reading (meter_id, boundary, read_at, import_register_wh, export_register_wh,"
-            " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, committed_at)"
-            " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, to_timestamp(%s)"
-            " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::int8[],"
-            " %s::float8[], %s::float8[], %s::float8[]) AS g (m, b, r, i, e, p, v1, v2, v3) ON CONFLICT DO NOTHING",
+            " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, implausible, committed_at)"
+            " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, f, to_timestamp(%s)"
+            " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[],"
+            " %s::float8[], %s::float8[], %s::text[]) AS g (m, b, r, i, e, p, v1, v2, v3, f) ON CONFLICT DO NOTHING",
             [
                 committed_s,
                 *_columns(
                     [
-                        (meter, boundary_s, at_s, r.import_wh, r.export_wh, r.active_power_w, *r.voltages_v)
-                        for meter, boundary_s, at_s, r in batch.registers
+                        (meter, poll.boundary_s, poll.at_s, *_values(poll.registers), fault)
+                        for meter, poll, fault in batch.registers
                     ]
                 ),
             ],
+        )
+    if batch.accepted:
+        await connection.execute(
+            "UPDATE register_reading r SET implausible = NULL FROM unnest(%s::int[], %s::float8[]) AS a (m, b)"
+            " WHERE r.meter_id = a.m AND r.boundary = to_timestamp(a.b)",
+            _columns(list(batch.accepted)),
         )
     inserted = 0
     if batch.intervals:
@@ -97,16 +105,37 @@ async def write(connection: Connection, batch: PollBatch, *, committed_s: float)
     return inserted
 
 
-async def last_registers(connection: Connection) -> dict[int, Known]:
-    """The latest answered poll of each meter, by meter id."""
-    cursor = await connection.execute(
-        "SELECT DISTINCT ON (meter_id) meter_id, extract(epoch FROM boundary)::int8, import_register_wh,"
-        " export_register_wh FROM register_reading ORDER BY meter_id, boundary DESC"
+async def last_polls(connection: Connection) -> dict[int, tuple[Poll, list[Poll]]]:
+    """The latest poll of each meter that is believed, and those since that are not, by meter id."""
+    columns = (
+        "extract(epoch FROM r.boundary)::int8, extract(epoch FROM r.read_at)::float8, r.import_register_wh,"
+        " r.export_register_wh, r.active_power_w, r.voltage_l1_v, r.voltage_l2_v, r.voltage_l3_v"
     )
-    return {
-        int(str(meter)): Known(int(str(boundary_s)), int(str(import_wh)), int(str(export_wh)))
-        for meter, boundary_s, import_wh, export_wh in await cursor.fetchall()
-    }
+    believed = (
+        "SELECT DISTINCT ON (meter_id) meter_id, boundary FROM register_reading WHERE implausible IS NULL"
+        " ORDER BY meter_id, boundary DESC"
+    )
+    cursor = await connection.execute(
+        f"SELECT r.meter_id, {columns} FROM ({believed}) l JOIN register_reading r"  # noqa: S608 - constants from above
+        " ON r.meter_id = l.meter_id AND r.boundary >= l.boundary ORDER BY r.meter_id, r.boundary".encode()
+    )
+    polls: dict[int, tuple[Poll, list[Poll]]] = {}
+    for meter, boundary_s, at_s, import_wh, export_wh, power_w, *voltages_v in await cursor.fetchall():
+        poll = Poll(
+            int(str(boundary_s)),
+            float(str(at_s)),
+            Registers(
+                int(str(import_wh)),
+                int(str(export_wh)),
+                int(str(power_w)),
+                tuple(float(str(volts)) for volts in voltages_v),  # type: ignore[arg-type]  # three of them
+            ),
+        )
+        if (found := polls.get(int(str(meter)))) is None:
+            polls[int(str(meter))] = poll, []
+        else:
+            found[1].append(poll)
+    return polls
 
 
 async def last_failures(connection: Connection) -> dict[int, str]:
@@ -117,6 +146,10 @@ async def last_failures(connection: Connection) -> dict[int, str]:
         " ORDER BY meter_id, boundary DESC"
     )
     return {int(str(meter)): str(outcome) for meter, outcome in await cursor.fetchall()}
+
+
+def _values(registers: Registers) -> tuple[float, ...]:
+    return (registers.import_wh, registers.export_wh, registers.active_power_w, *registers.voltages_v)
 
 
 def _interval_row(meter: int, length_s: int, at_s: float, share: Share, end: Registers | None) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ import pytest
 from pymodbus.constants import ExcCodes
 
 from headend.clock import ManualClock
+from headend.modbus.follow import ACCEPTED_AFTER
 from headend.service import HeadEnd
 from tests.headend.fleet import LENGTH_S, START_S, Shipment, serial
 from tests.headend.modbus_line import Line, SilentLine
@@ -310,13 +311,61 @@ async def test_who_was_not_reached_is_told_apart_by_how(
 
 
 async def test_a_meter_that_was_replaced_begins_anew(
-    head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals, database: Reader
+    make: Callable[..., HeadEnd], clock: ManualClock, north: Line, south: Line, intervals: Intervals, database: Reader
 ) -> None:
+    head_end = make()
+    await head_end.start()
     north.energies[1] = 500.0
     await live(head_end, clock, START_S + 10)
-    north.energies[1] = 0.001
-    await live(head_end, clock, START_S + LENGTH_S)
-    north.energies[1] = 0.003
-    await live(head_end, clock, START_S + 2 * LENGTH_S)
-    assert intervals(0) == [(900, 2, "actual")]
+    for number in range(1, ACCEPTED_AFTER + 2):
+        north.energies[1] = number / 1000
+        if number == ACCEPTED_AFTER:
+            assert intervals(0) == []
+            await head_end.stop()
+            head_end = make()
+            await head_end.start()
+        await live(head_end, clock, START_S + number * LENGTH_S + 10)
+    await head_end.stop()
+    assert intervals(0) == [(number * LENGTH_S, 1, "actual") for number in range(1, ACCEPTED_AFTER + 1)]
+    letters = database.rows("SELECT reason, detail FROM dead_letter ORDER BY received_at")
+    assert [reason for reason, _ in letters] == ["register_backwards", "register_replaced"]
+    assert "from 500000 Wh" in str(letters[1][1])
+    assert outcomes(database, 0) == [("answered", None, ACCEPTED_AFTER + 2)]
+
+
+@pytest.mark.parametrize("before_kwh", [5.0, 40_000.0, 60_000.0])
+async def test_a_register_that_drops_once_is_estimated_over(
+    make: Callable[..., HeadEnd],
+    clock: ManualClock,
+    north: Line,
+    south: Line,
+    intervals: Intervals,
+    database: Reader,
+    before_kwh: float,
+) -> None:
+    head_end = make()
+    await head_end.start()
+    shown = (before_kwh, before_kwh + 0.125, 0.0, before_kwh + 0.375, before_kwh + 0.5)
+    for number, energy_kwh in enumerate(shown):
+        north.energies[1] = energy_kwh
+        await live(head_end, clock, START_S + number * LENGTH_S + 10)
+        if number == 2:
+            # What is not believed yet outlives the head-end.
+            await head_end.stop()
+            head_end = make()
+            await head_end.start()
+    await head_end.stop()
+    assert intervals(0) == [
+        (0, 125, "actual"),
+        (900, 125, "estimated"),
+        (1800, 125, "estimated"),
+        (2700, 125, "actual"),
+    ]
+    kept = database.rows(
+        "SELECT import_register_wh, implausible FROM register_reading r JOIN end_device d ON d.id = r.meter_id"
+        " WHERE d.serial = %s AND implausible IS NOT NULL",
+        serial(0),
+    )
+    assert kept == [(0, "register_backwards")]
     assert database.rows("SELECT reason FROM dead_letter") == [("register_backwards",)]
+    assert outcomes(database, 0) == [("answered", None, 4), ("register_backwards", None, 1)]

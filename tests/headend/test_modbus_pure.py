@@ -2,14 +2,15 @@
 
 import math
 import struct
+from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headend.drivers import DecodeError
-from headend.modbus.estimation import Known, RegisterBackwards, intervals_between
-from headend.modbus.sdm630 import REGISTERS, ROLL_OVER_WH, decode
+from headend.modbus.estimation import Implausible, Poll, advance_of, intervals_between
+from headend.modbus.sdm630 import REGISTERS, ROLL_OVER_WH, Registers, decode
 
 LENGTH_S = 900
 START_S = 1_768_435_200
@@ -25,15 +26,18 @@ def block(**values: float) -> list[int]:
     return list(struct.unpack(f">{REGISTERS}H", data))
 
 
+def poll(boundary_s: int, import_wh: int, export_wh: int = 0) -> Poll:
+    return Poll(boundary_s, boundary_s + 1.0, Registers(import_wh, export_wh, 0, (230.0, 230.0, 230.0)))
+
+
 @given(registers_wh, registers_wh, energies_wh, energies_wh, st.integers(1, 200))
 def test_intervals_sum_to_the_register_difference(
     import_wh: int, export_wh: int, imported_wh: int, exported_wh: int, count: int
 ) -> None:
-    before = Known(START_S, import_wh, export_wh)
-    after = Known(
-        START_S + count * LENGTH_S, (import_wh + imported_wh) % ROLL_OVER_WH, (export_wh + exported_wh) % ROLL_OVER_WH
-    )
-    shares = intervals_between(before, after, length_s=LENGTH_S, roll_over_wh=ROLL_OVER_WH)
+    assume(max(import_wh + imported_wh, export_wh + exported_wh) < ROLL_OVER_WH)
+    before = poll(START_S, import_wh, export_wh)
+    after = poll(START_S + count * LENGTH_S, import_wh + imported_wh, export_wh + exported_wh)
+    shares = intervals_between(before, after, length_s=LENGTH_S, roll_over_wh=ROLL_OVER_WH, most_wh=1e7)
     assert [share.start_s for share in shares] == [START_S + number * LENGTH_S for number in range(count)]
     assert sum(share.import_wh for share in shares) == imported_wh
     assert sum(share.export_wh for share in shares) == exported_wh
@@ -43,11 +47,26 @@ def test_intervals_sum_to_the_register_difference(
         assert min(energies) >= 0
 
 
-def test_a_register_that_runs_backwards_gives_no_intervals() -> None:
-    with pytest.raises(RegisterBackwards, match="from 5000 Wh to 10 Wh"):
-        intervals_between(
-            Known(START_S, 5000, 0), Known(START_S + LENGTH_S, 10, 0), length_s=LENGTH_S, roll_over_wh=ROLL_OVER_WH
-        )
+@given(st.integers(0, ROLL_OVER_WH // 10 - 1), st.integers(1, ROLL_OVER_WH // 10))
+def test_a_register_rolls_over_from_near_its_top_only(left_wh: int, further_wh: int) -> None:
+    after_wh = further_wh - 1
+    advance = partial(advance_of, after_wh=after_wh, roll_over_wh=ROLL_OVER_WH, most_wh=1e9)
+    assert advance(ROLL_OVER_WH - left_wh - 1) == left_wh + further_wh
+    with pytest.raises(Implausible) as error:
+        advance(ROLL_OVER_WH // 2 + left_wh)
+    assert error.value.reason == "register_backwards"
+
+
+@given(registers_wh, registers_wh, st.floats(0, 2e5))
+def test_no_advance_is_more_than_the_meter_can_pass(before_wh: int, after_wh: int, most_wh: float) -> None:
+    advance = partial(advance_of, before_wh, after_wh, roll_over_wh=ROLL_OVER_WH, most_wh=most_wh)
+    possible = (after_wh - before_wh) % ROLL_OVER_WH <= most_wh
+    if possible and (after_wh >= before_wh or before_wh >= 0.9 * ROLL_OVER_WH):
+        assert (before_wh + advance()) % ROLL_OVER_WH == after_wh
+        return
+    with pytest.raises(Implausible) as error:
+        advance()
+    assert error.value.reason == ("register_backwards" if after_wh < before_wh else "register_jump")
 
 
 @given(st.floats(0, 99_999, width=32), st.floats(0, 99_999, width=32), st.floats(-1e5, 1e5, width=32))

@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from headend.modbus import poller
-from headend.modbus.estimation import Known, Share, intervals_between
+from headend.modbus import follow
+from headend.modbus.estimation import Poll, Share, intervals_between
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part
 
 
-def inventive(before: Known, after: Known, *, length_s: int, roll_over_wh: int) -> list[Share]:
-    shares = intervals_between(before, after, length_s=length_s, roll_over_wh=roll_over_wh)
+def inventive(before: Poll, after: Poll, *, length_s: int, roll_over_wh: int, most_wh: float) -> list[Share]:
+    shares = intervals_between(before, after, length_s=length_s, roll_over_wh=roll_over_wh, most_wh=most_wh)
     return [replace(share, import_wh=share.import_wh + 1) if share.estimated else share for share in shares]
 
 
 if __name__ == "__main__":
-    poller.intervals_between = inventive
+    follow.intervals_between = inventive
     run_part("sabotage", lambda _name: HeadPart().handlers())
