@@ -110,12 +110,13 @@ class Database:
 def refuses_data(error: Exception) -> bool:
     """Whether a database that is there does not take what it was given, and will not take it at another try either.
 
-    By the class of SQLSTATE: 22 data exception, 23 a constraint, 54 a limit of the server (a row too large for an
-    index, say), which psycopg counts among the troubles of the connection. Some data do not even get on the way.
+    By the class of SQLSTATE: 22 data exception, 23 a constraint; 21 two rows of one batch that are one to the database;
+    54 a limit of the server (a row too large for an index, say), which psycopg counts among the troubles of the
+    connection. Some data do not even get on the way.
     """
     if isinstance(error, psycopg.Error):
         state = error.sqlstate
-        return isinstance(error, psycopg.DataError | psycopg.IntegrityError) or (state or "")[:2] == "54"
+        return isinstance(error, psycopg.DataError | psycopg.IntegrityError) or (state or "")[:2] in ("21", "54")
     return isinstance(error, UnicodeEncodeError)
 
 
