@@ -68,6 +68,8 @@ class Panel:
     """`unit`: a unit of Grafana's. `decimals`: None for as many as it takes. `span`: of 24 columns; `height`: in rows.
 
     `scale`: the lowest and the highest value that a gauge or an axis shows. `stacked`, `stepped`: how lines are drawn.
+    `when_empty`: why there is nothing to show, where there is nothing, and when there will be. `zero_is_nothing`: so it
+    is, too, if all figures are 0.
     """
 
     key: str
@@ -86,6 +88,8 @@ class Panel:
     scale: tuple[float | None, float | None] = (None, None)
     stacked: bool = False
     stepped: bool = False
+    when_empty: str = ""
+    zero_is_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

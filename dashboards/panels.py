@@ -4,6 +4,7 @@ from importlib import resources
 from typing import Any
 
 from dashboards.model import Column, Kind, Mapping, Panel, Threshold
+from dashboards.when_empty import WHEN_EMPTY, ZERO_IS_NOTHING
 
 
 def sql(place: str) -> str:
@@ -12,7 +13,8 @@ def sql(place: str) -> str:
 
 
 def panel(place: str, kind: Kind, title: str, description: str, *columns: Column, **more: Any) -> Panel:
-    """A panel; `place` is `<dashboard>/<key>`."""
+    """A panel; `place` is `<dashboard>/<key>`. Raises KeyError if when_empty.py does not know it."""
+    more |= {"when_empty": WHEN_EMPTY[place], "zero_is_nothing": place in ZERO_IS_NOTHING}
     return Panel(place.partition("/")[2], title, description, kind, sql(place), columns, **more)
 
 

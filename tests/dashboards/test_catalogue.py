@@ -20,6 +20,7 @@ from dashboards.catalogue import DASHBOARDS
 from dashboards.grafana import FOLDERS, HOUSEHOLDS_SOURCE, SOURCE, all_dashboards, data_sources, grafana_json
 from dashboards.model import Dashboard, Panel
 from dashboards.roles import ROLES
+from dashboards.when_empty import WHEN_EMPTY, ZERO_IS_NOTHING
 from lab.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
@@ -36,6 +37,9 @@ def test_a_panel_says_all_that_one_needs_to_read_it(dashboard: Dashboard, panel:
     assert panel.title
     assert panel.description.endswith(".")
     assert {panel.unit, *(column.unit for column in panel.columns if column.unit)} <= UNITS
+    why, when = panel.when_empty.split(". ") if ". " in panel.when_empty else panel.when_empty.split(": ")
+    assert why
+    assert when.endswith("."), "why it is empty, and when it will not be"
     limits = [threshold.at for threshold in panel.thresholds]
     assert limits[:1] in ([], [None])
     assert all(low < high for low, high in pairwise(limit for limit in limits[1:] if limit is not None))
@@ -45,6 +49,11 @@ def test_a_panel_says_all_that_one_needs_to_read_it(dashboard: Dashboard, panel:
         assert panel.mappings, "a state has a word"
     names = [column.name for column in panel.columns]
     assert len(names) == len(set(names))
+
+
+def test_every_sentence_for_an_empty_panel_has_its_panel() -> None:
+    assert set(WHEN_EMPTY) >= ZERO_IS_NOTHING
+    assert set(WHEN_EMPTY) == {f"{each.key}/{panel.key}" for each in DASHBOARDS for panel in each.panels}
 
 
 @EACH_PANEL
