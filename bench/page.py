@@ -69,7 +69,7 @@ def _handle(process: subprocess.Popen[bytes], out: Path) -> Handle:
 def open_page(browser: Browser, handle: Handle) -> tuple[Page, float]:
     """A new window's page, and the seconds from asking for it to the map being drawn with all meters."""
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-    page.goto(f"{handle.url}/?token={handle.token}")
+    page.goto(f"{handle.url}/#token={handle.token}")
     page.locator("html[data-ready]").wait_for(state="attached")
     ready_ms: Any = page.locator("html").get_attribute("data-ready-ms")
     return page, float(ready_ms) / 1000

@@ -54,6 +54,10 @@ def up(
     duration: Annotated[str | None, typer.Option(help="End after so much simulated time. Else with Ctrl-C.")] = None,
     port: Annotated[int, typer.Option(help="Of the page; 0 for any that is free.", min=0, max=65_535)] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Where the page listens; beyond loopback others see it.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host name that the page answers to as well, NAME or NAME:PORT; as often as you like."),
+    ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the scenario's seed.", min=0)] = None,
     feeder: Annotated[str | None, typer.Option(help="Instead of the scenario's, as for `amilab run`.")] = None,
@@ -71,12 +75,18 @@ def up(
     console = Console(soft_wrap=False)
     with failures_shown():
         request, session = _set_up(
-            scenario, speed, history, duration, port, host, browser, seed, feeder, fleet, meters, out,
+            scenario, speed, history, duration, port, host, allow_host or [], browser, seed, feeder, fleet, meters, out,
             database_url, broker_url, keep, console,
         )  # fmt: skip
         from lab.run import run
 
-        outcome = until_interrupted(run(request, RunProgress(console)), rather=session.stop)
+        async def live() -> Any:
+            async with session.until_told():
+                outcome = await run(request, RunProgress(console))
+                session.judged(outcome.verdict, outcome.directory)
+            return outcome
+
+        outcome = until_interrupted(live(), rather=session.stop)
     from lab.verdict.summary import summary
 
     console.print(summary(outcome.verdict, report=str(outcome.report)))
@@ -90,6 +100,7 @@ def _set_up(
     duration: str | None,
     port: int,
     host: str,
+    allow_host: list[str],
     browser: bool,
     seed: int | None,
     feeder: str | None,
@@ -152,7 +163,7 @@ def _set_up(
         if browser:
             webbrowser.open(url)
 
-    page = PageServer(listen(host, port), host, secrets.token_urlsafe(24), tell, show)
+    page = PageServer(listen(host, port), host, secrets.token_urlsafe(24), tell, show, allow_host)
     session = Session(
         speed=factor,
         history_s=lengths["--history"] or 0,
@@ -256,7 +267,7 @@ def show_exercise(run: Run = RUNS) -> None:
 def answer(
     answers: Annotated[list[str], typer.Argument(help="KEY=ANSWER for each question.")], run: Run = RUNS
 ) -> None:
-    """Answer, and read the debrief. What is left out counts as wrong; the exercise is over then."""
+    """Answer every question, with - what you do not know, and read the debrief; the exercise is over then."""
     from lab.live.client import Client
 
     with refusals_shown():

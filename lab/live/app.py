@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Body, FastAPI, Query, Request, Response
+from fastapi import Body, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from lab.errors import UserError
-from lab.live.asked import Answers, Injection, SpeedWanted
+from lab.live.asked import ONE_LINE, Answers, Injection, SpeedWanted
 from lab.live.exercise_files import exercise_names, load_exercise
-from lab.live.guard import Guard
+from lab.live.guard import Guard, Hosts
+from lab.live.limits import LIMITS, Bodies, Limits
 from lab.live.panels import HiddenByExercise, HouseholdsHidden
 from lab.live.reader import ReadError
 from lab.live.session import Session
+from lab.live.stream import StateStream
 
 STATIC = Path(__file__).parent / "static"
-QUIET_S = 1.0
-"""The stream says at least this often what time it is."""
-LEAST_S = 0.1
-"""And no more often than this."""
+LONGEST_VALUE = 200
 Households = Annotated[bool, Query()]
+SpanS = Annotated[int | None, Query(ge=60, le=3_660 * 86_400)]
+EventNumber = Annotated[int, Query(ge=0, le=2**53)]
+_WORDS = {404: "There is no such page.", 405: "That cannot be asked so."}
 
 
 class Json(Response):
@@ -37,6 +40,10 @@ class Json(Response):
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content)
+
+
+class TooManyStreams(Exception):  # noqa: N818 - names the state
+    """More windows follow the lab than it tells."""
 
 
 def chart_library() -> Path:
@@ -47,17 +54,17 @@ def chart_library() -> Path:
     return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
 
 
-def make_app(session: Session, guard: Guard, token: str, closing: asyncio.Event) -> FastAPI:
+def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event, limits: Limits = LIMITS) -> FastAPI:
     """:param closing: set when streams are to end."""
     app = FastAPI(title="amilab", docs_url=None, redoc_url=None, openapi_url=None, default_response_class=Json)
-    app.middleware("http")(guard)
+    # The last one that is added is asked first.
+    app.add_middleware(Bodies, limits=limits)
+    app.add_middleware(Guard, token=token, hosts=hosts)
     _explain_refusals(app)
 
-    index = (STATIC / "index.html").read_text(encoding="utf-8").replace("{{token}}", token)
-
     @app.get("/")
-    async def page() -> Response:
-        return Response(index, media_type="text/html", headers={"Cache-Control": "no-store"})
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", media_type="text/html", headers={"Cache-Control": "no-store"})
 
     @app.get("/charts.js")
     async def charts() -> FileResponse:
@@ -79,21 +86,21 @@ def make_app(session: Session, guard: Guard, token: str, closing: asyncio.Event)
         return Json(session.state())
 
     @app.get("/api/events")
-    async def events(after: int = 0) -> Response:
+    async def events(after: EventNumber = 0) -> Response:
         return Json([asdict(event) for event in session.events(after)])
 
-    @app.get("/api/stream", response_class=EventSourceResponse)
-    async def stream() -> AsyncIterator[ServerSentEvent]:
-        with session.feed.listening() as news:
-            while not closing.is_set():
-                yield ServerSentEvent(event="state", raw_data=orjson.dumps(session.state()).decode())
-                await asyncio.sleep(LEAST_S)
-                await _within(QUIET_S, news.wait())
-                news.clear()
+    async def room_for_one_more() -> None:
+        if session.feed.listeners >= limits.streams:
+            raise TooManyStreams
+
+    @app.get("/api/stream", dependencies=[Depends(room_for_one_more)])
+    async def stream() -> Response:
+        """What the lab is, again and again; the last one says how it has ended, if it could be told."""
+        return StateStream(session.feed, session.state, closing)
 
     @app.get("/api/dashboards")
     async def dashboards() -> Response:
-        return Json(session.panels.described())
+        return Json(session.dashboards)
 
     @app.get("/api/dashboards/{uid}/choices")
     async def choices(uid: str, households: Households = False) -> Response:
@@ -101,11 +108,9 @@ def make_app(session: Session, guard: Guard, token: str, closing: asyncio.Event)
 
     @app.get("/api/dashboards/{uid}/panels/{key}")
     async def panel(
-        request: Request, uid: str, key: str, span_s: int | None = None, households: Households = False
+        request: Request, uid: str, key: str, span_s: SpanS = None, households: Households = False
     ) -> Response:
-        variables = {
-            name.removeprefix("var-"): value for name, value in request.query_params.items() if name.startswith("var-")
-        }
+        variables = _variables(request)
         found = await session.panels.run(
             uid,
             key,
@@ -155,6 +160,15 @@ def make_app(session: Session, guard: Guard, token: str, closing: asyncio.Event)
     return app
 
 
+def _variables(request: Request) -> dict[str, str]:
+    """Values of a dashboard's variables, each as `var-<name>=…`. Raises UserError."""
+    given = {name.removeprefix("var-"): value for name, value in request.query_params.items() if name[:4] == "var-"}
+    unusable = [name for name, value in given.items() if len(value) > LONGEST_VALUE or not re.match(ONE_LINE, value)]
+    if unusable:
+        raise UserError([f"the value of {name} is too long, or no line of text" for name in unusable])
+    return given
+
+
 def _scenario(session: Session) -> dict[str, Any]:
     scene = session.scene
     return {
@@ -167,14 +181,6 @@ def _scenario(session: Session) -> dict[str, Any]:
     }
 
 
-async def _within(limit_s: float, work: Awaitable[object]) -> None:
-    try:
-        async with asyncio.timeout(limit_s):
-            await work
-    except TimeoutError:
-        return
-
-
 def _explain_refusals(app: FastAPI) -> None:
     """What one can put right is said in `faults` and `hint`, as in the terminal."""
     refuse: dict[type[Exception], Callable[[Exception], Response]] = {
@@ -185,6 +191,8 @@ def _explain_refusals(app: FastAPI) -> None:
             403, f"{error} shows what single households used", hint="Choose to see household curves first."
         ),
         HiddenByExercise: lambda error: _refused(403, f"{error} is hidden while the exercise goes on"),
+        TooManyStreams: lambda _error: _refused(503, "So many windows follow this lab that it tells no more of them."),
+        HTTPException: lambda error: _refused(_status(error), _WORDS.get(_status(error), "That is no request.")),
     }
     for kind, explain in refuse.items():
 
@@ -195,8 +203,15 @@ def _explain_refusals(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
+def _status(error: Exception) -> int:
+    assert isinstance(error, HTTPException)
+    return error.status_code
+
+
 def _refused(status: int, *faults: str, hint: str | None = None) -> Response:
-    return JSONResponse({"faults": list(faults), "hint": hint}, status)
+    # What was asked may be repeated in it, whatever it was.
+    told = [fault.encode(errors="backslashreplace").decode() for fault in faults]
+    return Json({"faults": told, "hint": hint}, status)
 
 
 def _validation_faults(error: Exception) -> list[str]:

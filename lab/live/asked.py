@@ -8,14 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LONGEST_S = 7 * 86_400
 LengthS = Annotated[int, Field(ge=1, le=LONGEST_S)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(min_length=1, max_length=80)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=ONE_LINE)]
+MOST_STATIONS = 1_000
 DEFAULT_CUSTOMERS = (10, 200)
 DEFAULT_DOWN_S = 60
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Fault(_Asked):
@@ -46,7 +48,7 @@ class Fault(_Asked):
 class _OfStations(_Asked):
     """`stations` by name, or so many `meters` or `collectors`, drawn; a collector if nothing is given."""
 
-    stations: tuple[Name, ...] = ()
+    stations: Annotated[tuple[Name, ...], Field(max_length=MOST_STATIONS)] = ()
     meters: Count | None = None
     collectors: Count | None = None
 
@@ -97,4 +99,4 @@ class SpeedWanted(_Asked):
 class Answers(_Asked):
     """What a trainee says, by the question's key."""
 
-    answers: dict[Name, Annotated[str, Field(max_length=200)]]
+    answers: Annotated[dict[Name, str], Field(max_length=20)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lab.errors import UserError
 from lab.live.guard import TOKEN_HEADER
 from lab.live.handle import Handle, find
 
+_JSON = {"Content-Type": "application/json"}
 PATIENCE_S = 30.0
 """A fault is chosen by the grid, which may be in the middle of a power flow."""
 
@@ -38,7 +40,9 @@ class Client:
         try:
             # Whatever proxy the environment names, a lab is asked without it.
             with httpx.Client(trust_env=False, timeout=PATIENCE_S, headers={TOKEN_HEADER: self._handle.token}) as http:
-                answer = http.request(method, f"{self._handle.url}/api/{path}", json=body)
+                # As ASCII: words of a command line need not be Unicode.
+                content = None if body is None else json.dumps(body)
+                answer = http.request(method, f"{self._handle.url}/api/{path}", content=content, headers=_JSON)
         except httpx.HTTPError as error:
             raise UserError(
                 f"the lab at {self._handle.url} does not answer: {error}", "Is it coming to its end?"

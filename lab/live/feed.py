@@ -53,17 +53,18 @@ class Feed:
         self.wake()
 
     def after(self, number: int, hidden: Collection[Secret] = ()) -> list[Event]:
-        """Events after this one, but for those that reveal what is `hidden`."""
-        return [event for event in self._events if event.number > number and event.reveals not in hidden]
+        """Events after this one, but for those that reveal what is `hidden`; by their instant, then as they came."""
+        news = [event for event in self._events if event.number > number and event.reveals not in hidden]
+        return sorted(news, key=lambda event: event.at_s)
 
     def wake(self) -> None:
         for listener in self._listeners:
             listener.set()
 
     @property
-    def heard(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
+    def listeners(self) -> int:
+        """How many there are."""
+        return len(self._listeners)
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Event]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 
 import uvicorn
 
 from lab.errors import UserError
 from lab.live.app import make_app
-from lab.live.guard import TOKEN_PARAMETER, Guard, is_loopback
+from lab.live.guard import TOKEN_FRAGMENT, Hosts, is_loopback
 from lab.live.handle import Handle, announced
+from lab.live.limits import LIMITS, Limits, protocol
 from lab.live.session import Session
 
 LAST_WORDS_S = 2
@@ -50,11 +51,16 @@ class PageServer:
         token: str,
         tell: Callable[[str], None],
         show: Callable[[str], None],
+        also: Collection[str] = (),
+        limits: Limits = LIMITS,
     ) -> None:
-        """:param tell: what the user should know; `show`: the page's address, with the token, once it is served."""
+        """:param tell: what the user should know; `show`: the page's address, with the token, once it is served.
+        :param also: more host names that the page answers to.
+        """
         self._listener, self._host, self._token = listener, host, token
-        self._tell, self._show = tell, show
+        self._tell, self._show, self._limits = tell, show, limits
         self._port = listener.getsockname()[1]
+        self._hosts = Hosts(host, self._port, also)
 
     @property
     def url(self) -> str:
@@ -64,13 +70,17 @@ class PageServer:
     @asynccontextmanager
     async def serving(self, session: Session) -> AsyncIterator[None]:
         closing = asyncio.Event()
-        app = make_app(session, Guard(self._token, self._host, self._port), self._token, closing)
+        app = make_app(session, self._token, self._hosts, closing, self._limits)
         config = uvicorn.Config(
             app,
-            log_level="warning",
+            # What a client does wrong is no news for whoever runs the lab.
+            log_level="error",
             access_log=False,
             lifespan="off",
             server_header=False,
+            http=protocol(self._limits),
+            ws="none",
+            h11_max_incomplete_event_size=self._limits.head_bytes,
             timeout_graceful_shutdown=LAST_WORDS_S,
         )
         server = _Server(config)
@@ -78,7 +88,7 @@ class PageServer:
         handle = Handle.here(self.url, self._token)
         try:
             with announced(handle, session.scene.directory):
-                self._show(f"{self.url}/?{TOKEN_PARAMETER}={self._token}")
+                self._show(f"{self.url}/#{TOKEN_FRAGMENT}={self._token}")
                 if not is_loopback(self._host):
                     self._tell("anybody on the network who has this address can see and disturb the lab")
                 yield

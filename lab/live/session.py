@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from lab.companion import Lived, Scene
@@ -20,11 +21,12 @@ from lab.live.map_state import MapState
 from lab.live.panels import Panels
 from lab.live.reader import Reader, ReadError, may_take_roles
 from lab.live.scene import map_scene
-from lab.live.so_far import SoFar, described
+from lab.live.so_far import Judged, SoFar, described
 from lab.live.training import Training, Truth, clock
 from lab.pace import Agenda, Pace
 from lab.stage import GRID
 from lab.verdict.network import read_network
+from lab.verdict.verdict import Verdict
 
 LOOK_EVERY_S = 0.5
 """Wall clock: the head-end's database is looked into no more often."""
@@ -56,8 +58,33 @@ class Session:
         self.lagging = ""
         self._end_s: int | None = None
         self._held: list[Incident] = []
+        self._serving = AsyncExitStack()
+        self._over = False
+        self._final: dict[str, Any] | None = None
+        self._ended: dict[str, Any] | None = None
         self._looked = asyncio.Event()
         self._scene: Scene | None = None
+
+    # Around the run.
+
+    @asynccontextmanager
+    async def until_told(self) -> AsyncIterator[None]:
+        """The page, once the lab lives, is served until the end of this, and the last that it tells is how it ended."""
+        async with self._serving:
+            try:
+                yield
+            finally:
+                self._over = True
+                if self._ended is None:
+                    self._ended = {"words": "without a verdict; the terminal says why", "passed": None}
+
+    def judged(self, verdict: Verdict, directory: Path) -> None:
+        """The verdict on the whole run, whose results are in this directory."""
+        assert self._end_s is not None
+        self._final = described(Judged(self._end_s, verdict), self.scene.start_s)
+        met = sum(result.passed for result in verdict.criteria)
+        words = f"{'PASSED' if verdict.passed else 'FAILED'}, {met} of {len(verdict.criteria)}"
+        self._ended = {"words": words, "passed": verdict.passed, "report": str(directory / "report.html")}
 
     # What the run asks of its companion.
 
@@ -75,14 +102,15 @@ class Session:
         self.injector = Injector(scene, network, self.incidents)
         self._reach = network.reach(self.map.usage_points)
         reader = Reader(scene.store, roles=await may_take_roles(scene.store))
-        self.panels = Panels(reader)
+        self._panels = Panels(reader)
         self.so_far = SoFar(scene)
         self._view = HeadEndView(reader, self.map_state, self.feed)
         self._looking = asyncio.create_task(self._look(), name="look at the head-end")
         try:
-            async with self._serve(self):
-                yield
+            await self._serving.enter_async_context(self._serve(self))
+            yield
         finally:
+            self._over = True
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
             await self.so_far.stop()
@@ -133,32 +161,49 @@ class Session:
         """What must not be shown, because an exercise goes on."""
         return () if self.training is None else self.training.hides
 
+    @property
+    def dashboards(self) -> list[dict[str, Any]]:
+        return self._panels.described()
+
+    @property
+    def panels(self) -> Panels:
+        """:raises UserError: the lab is over, and its database with it."""
+        if self._over:
+            raise UserError("the lab is over, and so is its database", "Its report has the figures of the whole run.")
+        return self._panels
+
     def now_s(self) -> float:
-        return self.pace.now_s()
+        return self.completed_s if self._over else self.pace.now_s()
 
     def state(self) -> dict[str, Any]:
         """What changes from moment to moment, but for events and the map."""
         now_s = self.now_s()
         hidden = self.hidden
         judged = self.so_far.latest
-        phase = "stopping" if self.stopping else "catching up" if self._history_s is not None else "living"
+        so_far = None if judged is None or "truth" in hidden else described(judged, self.scene.start_s)
         return {
             "now_s": now_s,
             "completed_s": self.completed_s,
             "speed": self.pace.speed,
-            "phase": phase,
+            "phase": self._phase(),
+            "ended": self._ended,
             "lagging": self.lagging,
             "map": self.map_state.version,
             "counts": self.map_state.counts(hidden),
             "hidden": sorted(hidden),
             "incidents": [] if "truth" in hidden else [_incident(each) for each in self.incidents.active(now_s)],
-            "verdict": None if judged is None or "truth" in hidden else described(judged, self.scene.start_s),
+            "verdict": self._final or so_far,
             "judging": self.so_far.busy,
             "judged_next_s": None if judged is not None else self.scene.start_s,
             "verdict_fault": self.so_far.fault,
             "exercise": None if self.training is None else self.training.posed(),
             "debrief": self.debrief,
         }
+
+    def _phase(self) -> str:
+        if self._over:
+            return "judging" if self._ended is None else "ended"
+        return "stopping" if self.stopping else "catching up" if self._history_s is not None else "living"
 
     def events(self, after: int) -> list[Event]:
         return self.feed.after(after, self.hidden)
@@ -268,7 +313,7 @@ class Session:
             else:
                 collectors[name] = disturbance.stations[0]
                 numbers[name] = sum(len(behind.get(station, ())) or 1 for station in disturbance.stations)
-        return Truth(devices, collectors, numbers, self._reach)
+        return Truth(devices, collectors, numbers, self._reach, tuple(behind), len(self.map.serials))
 
     def _under_way(self) -> Training:
         if self.training is None:

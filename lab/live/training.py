@@ -12,7 +12,18 @@ from lab.errors import UserError
 from lab.live.exercise_files import Exercise, Question
 from lab.live.feed import Event, Secret
 from lab.live.incidents import Incident
-from lab.live.scoring import Score, score_device, score_number, score_words
+from lab.live.scoring import (
+    LONGEST_ANSWER,
+    UNKNOWN,
+    Score,
+    device_of,
+    number_of,
+    same_words,
+    score_device,
+    score_number,
+    score_words,
+    shown,
+)
 
 MOST_EVENTS = 12
 """Of the head-end's, in a debrief."""
@@ -20,12 +31,17 @@ MOST_EVENTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What an exercise has really done: `devices`, `collectors` by the disturbance's name, and how many are behind."""
+    """What an exercise has really done: `devices`, `collectors` by the disturbance's name, and how many are behind.
+
+    `reach`: whom each device of the feeder darkens; `all_collectors`, `meters`: what there is, to tell absurd answers.
+    """
 
     devices: Mapping[str, str]
     collectors: Mapping[str, str]
     numbers: Mapping[str, int]
     reach: Mapping[str, frozenset[str]]
+    all_collectors: Collection[str]
+    meters: int
 
     def of(self, question: Question) -> str:
         """The right answer. Raises KeyError where there is none, since the disturbance was of another kind."""
@@ -40,8 +56,26 @@ class Truth:
             case _:
                 return str(self.numbers[question.of])
 
-    def score(self, question: Question, answer: str) -> Score:
+    def check(self, question: Question, answer: str) -> None:
+        """:raises ValueError: it is no answer to this question, right or wrong."""
         if not answer.strip():
+            raise ValueError("there is no answer yet")
+        if len(answer) > LONGEST_ANSWER or not answer.isprintable():
+            raise ValueError(f"the answer must be one line of at most {LONGEST_ANSWER} characters")
+        if answer.strip() == UNKNOWN:
+            return
+        match question.kind:
+            case "device":
+                device_of(answer, self.reach)
+            case "number":
+                number_of(answer, self.meters)
+            case "collector" if not any(same_words(answer, name) for name in self.all_collectors):
+                raise ValueError(f"there is no collector {shown(answer)}")
+            case "choice" if not any(same_words(answer, option) for option in question.options):
+                raise ValueError(f"{shown(answer)} is none of: {', '.join(question.options)}")
+
+    def score(self, question: Question, answer: str) -> Score:
+        if answer.strip() == UNKNOWN:
             return Score(0.0, "no answer")
         right = self.of(question)
         match question.kind:
@@ -83,13 +117,11 @@ class Training:
         }
 
     def debrief(self, answers: Mapping[str, str], now_s: int, heard: Sequence[Event]) -> dict[str, Any]:
-        """Score the answers. :raises UserError: answers to questions that were not asked."""
-        known = [question.key for question in self.exercise.question]
-        if unknown := [key for key in answers if key not in known]:
-            raise UserError([f"{key!r} was not asked" for key in unknown], f"The questions are: {', '.join(known)}.")
+        """Score the answers. :raises UserError: with all that is no answer, or was not asked: nothing is scored."""
+        self._check(answers)
         results = []
         for question in self.exercise.question:
-            answer = answers.get(question.key, "")
+            answer = answers[question.key]
             score = self._truth.score(question, answer)
             results.append(
                 {
@@ -118,6 +150,19 @@ class Training:
                 asdict(event) for event in heard if event.at_s >= self.begun_s and event.source == "head-end"
             ][:MOST_EVENTS],
         }
+
+    def _check(self, answers: Mapping[str, str]) -> None:
+        known = [question.key for question in self.exercise.question]
+        if unknown := [key for key in answers if key not in known]:
+            raise UserError([f"{key!r} was not asked" for key in unknown], f"The questions are: {', '.join(known)}.")
+        faults = []
+        for question in self.exercise.question:
+            try:
+                self._truth.check(question, answers.get(question.key, ""))
+            except ValueError as fault:
+                faults.append(f"{question.text} {str(fault)[0].upper()}{str(fault)[1:]}.")
+        if faults:
+            raise UserError(faults, f"Answer with {UNKNOWN} what you do not know. The exercise goes on.")
 
 
 def clock(time_s: float) -> str:

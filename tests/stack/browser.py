@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -33,9 +34,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **context: str) -> Iterator[tuple[Page, list[str]]]:
+def opened(browser: Browser, url: str, **context: Any) -> Iterator[tuple[Page, list[str]]]:
     """The page once it is ready, and everything that its console complains of."""
-    with browser.new_context(viewport={"width": 1440, "height": 900}, **context) as window:  # type: ignore[arg-type]
+    with browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **context}) as window:
         page = window.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -27,6 +27,15 @@ class LiveLab:
     url: str
     """With the token."""
 
+    @property
+    def root(self) -> str:
+        """Without the token."""
+        return self.url.partition("/#")[0]
+
+    @property
+    def token(self) -> str:
+        return self.url.partition("token=")[2]
+
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = self.client.get("state")
         return found
@@ -77,7 +86,7 @@ def live_lab(scenario: str, *arguments: str | Path, history: str = "15min") -> I
             wait_for(lambda: (command.directory / FILE).exists() or command.process.poll() is not None, "the page", 90)
             assert command.process.poll() is None, command.stdout + command.stderr
             handle = find(command.directory)
-            lab = LiveLab(command, Client(handle), f"{handle.url}/?token={handle.token}")
+            lab = LiveLab(command, Client(handle), f"{handle.url}/#token={handle.token}")
             lab.until("phase", "living")
             lab.speed(0)
             yield lab

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.stack.labs import amilab, scenario_text
-from tests.stack.live import LiveLab, live_lab
+from tests.stack.live import PATIENCE_S, LiveLab, live_lab
 
 FAST = 120.0
 METERS = 60
@@ -178,8 +181,7 @@ def test_find_the_fault_hides_what_the_head_end_concludes(lab: LiveLab) -> None:
     # Collected meters, polled ones and direct ones are behind any section with so many customers.
     lab.until("hidden", ["outages", "truth"])
     refused = httpx.get(
-        f"{lab.url.partition('/?')[0]}/api/dashboards/amilab-outages/panels/outages",
-        headers={"X-Amilab-Token": lab.url.partition("token=")[2]},
+        f"{lab.root}/api/dashboards/amilab-outages/panels/outages", headers={"X-Amilab-Token": lab.token}
     )
     assert refused.status_code == 403
     assert "hidden while the exercise goes on" in refused.json()["faults"][0]
@@ -190,6 +192,99 @@ def test_find_the_fault_hides_what_the_head_end_concludes(lab: LiveLab) -> None:
     assert lab.state()["counts"]["out"] == 0
     assert lab.amilab("exercise", "stop").returncode == 0
     lab.until("hidden", [])
+
+
+NASTY = st.one_of(
+    st.sampled_from([b"", b"NaN", b"-1", b"1e999", b"9" * 30, b"9" * 5_000, b"\0", b"\xed\xa0\x80", b"\xff", b"true"]),
+    st.sampled_from([b"'; DROP TABLE end_device; --", b"${x}", b"$__timeFrom()", b"../../etc/passwd", b"x" * 3_000]),
+    st.binary(max_size=40),
+    st.integers().map(lambda number: str(number).encode()),
+)
+GETS = [
+    "api/events", "api/state", "api/map", "api/scene", "api/dashboards", "api/exercises",
+    "api/dashboards/amilab-meter/choices", "api/dashboards/amilab-meter/panels/energy",
+    "api/dashboards/amilab-operations/panels/reads_over_time", "api/dashboards/%/choices", "api/dashboards/%/panels/%",
+    "api/dashboards/amilab-operations/panels/%", "static/%", "%", "api/%",
+]  # fmt: skip
+PARAMETERS = ["after", "span_s", "households", "var-usage_point", "var-vendor", "var-", "token", "x"]
+POSTS = ["inject", "speed", "exercises/answer", "exercises/%"]
+VALUES = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+        st.sampled_from([10**30, -1, 1e308, "\ud800", "\0", "x" * 5_000, "transformer", "fault"]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+KEYS = st.sampled_from(
+    ["device", "id", "customers", "for_s", "stations", "meters", "collectors", "number", "answers", "speed"]
+)
+BODIES = st.one_of(
+    st.builds(
+        lambda kind, more: json.dumps({"kind": kind, **more}).encode(),
+        st.sampled_from(["fault", "comms-loss", "reboot", "restore", "nothing", None]),
+        st.dictionaries(KEYS, VALUES, min_size=1, max_size=3),
+    ),
+    st.dictionaries(st.sampled_from(["speed", "answers"]), VALUES).map(lambda body: json.dumps(body).encode()),
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"[" * 20_000, b"{}", b"null", b'{"answers": {"\\ud800": "\\ud800"}}', b'{"speed": NaN}', b'{"speed": 1e999}']
+    ),
+)
+
+
+def _is_clean(answer: httpx.Response) -> None:
+    assert answer.status_code < 500, answer.text
+    assert "Traceback" not in answer.text
+    if answer.status_code >= 400 and answer.request.url.path.startswith("/api/"):
+        assert all(fault.strip() for fault in answer.json()["faults"]), "it says why"
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(GETS), NASTY, st.lists(st.tuples(st.sampled_from(PARAMETERS), NASTY), max_size=3))
+def test_no_question_is_answered_by_a_failure(
+    lab: LiveLab, path: str, part: bytes, query: Sequence[tuple[str, bytes]]
+) -> None:
+    path = path.replace("%", quote_from_bytes(part[:200], safe=""))
+    asked = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in query)
+    _is_clean(httpx.get(f"{lab.root}/{path}?{asked}", headers={"X-Amilab-Token": lab.token}, timeout=60))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(POSTS), NASTY, BODIES)
+def test_no_order_is_answered_by_a_failure(lab: LiveLab, path: str, part: bytes, body: bytes) -> None:
+    headers = {"X-Amilab-Token": lab.token, "Content-Type": "application/json"}
+    path = path.replace("%", quote_from_bytes(part[:200], safe=""))
+    _is_clean(httpx.post(f"{lab.root}/api/{path}", content=body, headers=headers, timeout=60))
+
+
+def test_none_of_that_was_told_in_the_terminal(lab: LiveLab) -> None:
+    lab.speed(FAST)
+    lab.until("lagging", "")
+    assert "Traceback" not in lab.command.stdout + lab.command.stderr
+
+
+def test_the_last_that_the_page_is_told_is_the_verdict() -> None:
+    with live_lab(scenario_text(meters=30, duration="1h")) as lab:
+        states = []
+        with httpx.stream(
+            "GET", f"{lab.root}/api/stream", headers={"X-Amilab-Token": lab.token}, timeout=PATIENCE_S
+        ) as told:
+            for line in told.iter_lines():
+                if line.startswith("data:"):
+                    states.append(json.loads(line[5:]))
+                    if len(states) == 1:
+                        lab.command.process.send_signal(signal.SIGINT)
+        assert lab.command.end() == 0, lab.command.stdout + lab.command.stderr
+        assert "judging" in [state["phase"] for state in states]
+        last = states[-1]
+        assert last["phase"] == "ended"
+        assert last["ended"]["passed"]
+        count = len(last["verdict"]["criteria"])
+        assert last["ended"]["words"] == f"PASSED, {count} of {count}"
+        assert last["ended"]["report"].endswith("report.html")
+        written = json.loads((lab.command.directory / "verdict.json").read_text())
+        assert [each["id"] for each in last["verdict"]["criteria"]] == [each["id"] for each in written["criteria"]]
 
 
 def test_ctrl_c_restores_lets_meters_report_and_prints_the_verdict() -> None:

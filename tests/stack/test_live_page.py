@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from dashboards.catalogue import DASHBOARDS
 from dashboards.roles import create_roles
@@ -74,6 +75,21 @@ def page(browser: Browser, lab: LiveLab) -> Iterator[Page]:
         assert complaints == []
 
 
+NOTHING_WENT_WRONG = {
+    "outages/timeline",
+    "outages/outages",
+    "outages/customers_dark",
+    "outages/saidi_by_day",
+    "operations/dead_letters",
+    "operations/dead_letter_reasons",
+    "operations/requests",
+    "vendors/requests",
+    "vendors/events",
+    "meter/events",
+}
+"""Panels of what goes wrong, of which nothing did yet."""
+
+
 def counted(page: Page, state: str) -> int:
     return int(page.locator("#map-canvas").get_attribute(f"data-{state}") or 0)
 
@@ -91,6 +107,10 @@ def test_every_panel_of_every_dashboard_shows_data(browser: Browser, lab: LiveLa
             page.get_by_role("button", name="Show household curves").click()
         for panel in dashboard.panels:
             box = page.locator(f'.panel[data-panel="{panel.key}"]')
+            if f"{dashboard.key}/{panel.key}" in NOTHING_WENT_WRONG:
+                expect(box).to_have_attribute("data-state", "empty", timeout=PATIENCE_S * 1000)
+                expect(box.locator(".nothing")).to_have_text(panel.when_empty)
+                continue
             expect(box).to_have_attribute("data-state", "data", timeout=PATIENCE_S * 1000)
             shown = {
                 "table": "tbody td", "stat": "dd", "gauge": ".dial p", "map": "canvas",
@@ -117,7 +137,8 @@ def test_household_curves_are_shown_only_when_one_chooses_so(page: Page, lab: Li
     expect(page.get_by_role("heading", name="This shows what one household used")).to_be_visible()
     assert not [url for url in asked if "/panels/" in url]
     refused = page.request.get(
-        f"{page.url.partition('/#')[0]}/api/dashboards/amilab-meter/panels/energy?var-usage_point=x"
+        f"{lab.root}/api/dashboards/amilab-meter/panels/energy?var-usage_point=x",
+        headers={"X-Amilab-Token": lab.token},
     )
     assert refused.status == 403
 
@@ -241,3 +262,142 @@ def test_light_dark_and_large(browser: Browser, lab: LiveLab) -> None:
         before = light.locator("h2").first.evaluate("h => parseFloat(getComputedStyle(h).fontSize)")
         light.get_by_role("button", name="larger").click()
         assert light.locator("h2").first.evaluate("h => parseFloat(getComputedStyle(h).fontSize)") > before * 1.2
+
+
+NARROW = 400
+VIEWS = ["map", "verdict", *(dashboard.uid for dashboard in DASHBOARDS)]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_is_wider_than_a_telephone(browser: Browser, lab: LiveLab, view: str) -> None:
+    with opened(browser, lab.url, viewport={"width": NARROW, "height": 800}) as (page, complaints):
+        page.evaluate("view => { location.hash = view; }", view)
+        if view == "amilab-meter":
+            page.get_by_role("button", name="Show household curves").click()
+        if view.startswith("amilab-"):
+            expect(page.locator(".panel[data-state=data]").first).to_be_visible(timeout=PATIENCE_S * 1000)
+            expect(page.locator(".panel[data-state=loading]")).to_have_count(0, timeout=PATIENCE_S * 1000)
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= NARROW
+        wide = page.evaluate(
+            """width => [...document.querySelectorAll("main *, aside *, header *")]
+                .filter((each) => !each.closest(".scroll, .main-svg, .sr"))
+                .filter((each) => each.getBoundingClientRect().right > width + 1)
+                .map((each) => `${each.tagName} ${each.className} ${each.textContent.slice(0, 40)}`)""",
+            NARROW,
+        )
+        assert wide == [], "what is wider is cut"
+        assert complaints == []
+
+
+def test_names_on_axes_are_as_people_say_them(page: Page, lab: LiveLab) -> None:
+    page.get_by_role("link", name="Feeder", exact=True).click()
+    box = page.locator('.panel[data-panel="loading_by_transformer"]')
+    expect(box.locator(".xtick text").first).to_be_attached(timeout=PATIENCE_S * 1000)
+    names = {each["name"] for each in lab.client.get("scene")["transformers"]}
+    labels = box.locator(".xtick text").all_text_contents()
+    assert labels
+    assert set(labels) <= names
+    expect(page.locator("#dashboard-controls option").first).not_to_contain_text("transformer:")
+
+
+def test_names_are_shortened_only_as_far_as_they_can_be_told_apart(page: Page) -> None:
+    shortened = page.evaluate(
+        """async () => { const { shortNames } = await import("/static/panels.js"); return [
+            shortNames(["transformer:T_idx_35", "transformer:5"]),
+            shortNames(["transformer:5", "section:5"]),
+            shortNames(["section:a-very-long-name-of-a-section-S17", "section:5-S02"]),
+            shortNames(["section:a-very-long-name-1-of-a-section", "section:a-very-long-name-2-of-a-section"]),
+        ]; }"""
+    )
+    assert shortened == [
+        ["T_idx_35", "5"],
+        ["transformer:5", "section:5"],
+        ["a-very-…tion-S17", "5-S02"],
+        ["a-very-long-name-1-of-a-section", "a-very-long-name-2-of-a-section"],
+    ]
+
+
+def test_a_late_event_is_put_where_it_belongs(browser: Browser, lab: LiveLab) -> None:
+    def event(number: int, at_s: int, text: str) -> dict[str, object]:
+        return {"number": number, "at_s": at_s, "source": "lab", "tone": "neutral", "text": text, "reveals": None}
+
+    told = [
+        [event(1, 1000, "first"), event(2, 3000, "third")],
+        [event(3, 2000, "second, but late"), event(4, 3000, "fourth")],
+    ]
+
+    def answer(route: Route) -> None:
+        after = int(route.request.url.partition("after=")[2])
+        news = told[0] if after == 0 else told[1] if after == 2 else []
+        route.fulfill(json=news)
+
+    with browser.new_context() as window:
+        page = window.new_page()
+        page.route("**/api/events*", answer)
+        page.goto(lab.url)
+        expect(page.locator("#events li span:last-child")).to_have_text(
+            ["fourth", "third", "second, but late", "first"], timeout=PATIENCE_S * 1000
+        )
+
+
+def test_answers_that_are_none_are_told_and_the_exercise_goes_on(browser: Browser, lab: LiveLab) -> None:
+    # The browser's console tells of every answer that is a refusal.
+    with opened(browser, lab.url) as (page, _):
+        _answer_badly(page, lab)
+
+
+def _answer_badly(page: Page, lab: LiveLab) -> None:
+    page.get_by_role("button", name="Phantom outage").click()
+    page.get_by_label("How many of the silent customers").fill("many")
+    page.get_by_role("button", name="Answer").click()
+    expect(page.locator("#alert")).to_contain_text("'many' is no whole number")
+    expect(page.locator("#alert")).to_contain_text("There is no answer yet")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert lab.state()["exercise"]["name"] == "phantom-outage"
+    page.get_by_role("button", name="Give up").click()
+    expect(page.locator("#exercise-banner")).to_be_hidden()
+
+
+def test_who_has_no_token_is_told_where_to_find_it(browser: Browser, lab: LiveLab) -> None:
+    with browser.new_context() as window:
+        page = window.new_page()
+        page.goto(lab.root)
+        expect(page.locator("#lab-banner")).to_contain_text("Open the address that `amilab up` has printed")
+        page.goto(lab.url)
+        page.locator("html[data-ready]").wait_for(state="attached")
+        assert page.url == f"{lab.root}/", "the token does not stay in the address"
+        again = window.new_page()
+        again.goto(lab.root)
+        again.locator("html[data-ready]").wait_for(state="attached")
+        assert window.cookies() == []
+
+
+def test_the_end_of_a_lab_and_its_loss(browser: Browser) -> None:
+    text = scenario_text(meters=30, duration="1h")
+    with live_lab(text) as ending, live_lab(text) as killed, browser.new_context() as window:
+        end, loss = window.new_page(), window.new_page()
+        for page, lab in ((end, ending), (loss, killed)):
+            page.goto(lab.url)
+            page.locator("html[data-ready]").wait_for(state="attached")
+            expect(page.locator("#lab-banner")).to_be_hidden()
+        end.evaluate("location.hash = 'amilab-operations'")
+        expect(end.locator('.panel[data-panel="reads"]')).to_have_attribute("data-state", "data", timeout=60_000)
+        killed.command.process.kill()
+        expect(loss.locator("#lab-banner")).to_contain_text("The lab does not answer since")
+        expect(loss.locator("#lab-banner")).to_contain_text(re.compile(r"Trying again in \d+ s"))
+        expect(loss.get_by_role("button", name="Try now")).to_be_visible()
+        assert loss.locator("#disturb").evaluate("each => each.inert")
+        ending.command.process.send_signal(signal.SIGINT)
+        banner = end.locator("#lab-banner")
+        expect(banner).to_contain_text("The lab has ended: PASSED, ", timeout=PATIENCE_S * 1000)
+        assert ending.command.end() == 0
+        expect(banner).to_contain_text("report.html")
+        # What was there stays, and more can be said of the end than that it is gone.
+        expect(end.locator('.panel[data-panel="reads"]')).to_have_attribute("data-state", "data")
+        end.get_by_role("link", name="Verdict", exact=True).click()
+        expect(end.get_by_role("heading", name="The verdict", exact=True)).to_be_visible()
+        expect(end.locator("#verdict-body .stamp")).to_have_text("PASSED")
+        end.get_by_role("link", name="Outages", exact=True).click()
+        expect(end.locator('.panel[data-panel="open"]')).to_contain_text("The lab had ended before this was looked at")
+        expect(end.locator("#alert")).to_be_hidden()
+        expect(end.locator("#lab-banner")).to_contain_text("The lab has ended")

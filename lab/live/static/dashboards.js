@@ -1,7 +1,7 @@
 // The dashboards that Grafana shows, drawn here: the same panels, units and thresholds.
 import { get } from "./api.js";
-import { draw } from "./panels.js";
-import { by, clock, make } from "./words.js";
+import { draw, isEmpty } from "./panels.js";
+import { by, clock, deviceName, make } from "./words.js";
 
 const SPANS = [["as designed", ""], ["1 h", 3600], ["3 h", 10800], ["6 h", 21600], ["24 h", 86400], ["7 days", 604800]];
 const AT_ONCE = 3, REST_MS = 4000, LEAST_STEP_S = 20;
@@ -17,6 +17,7 @@ export class Dashboards {
     this.households = false;
     this.now = 0;
     this.drawnAt = null;
+    this.kept = new Map();
   }
 
   async open() { this.all = await get("dashboards"); }
@@ -31,6 +32,7 @@ export class Dashboards {
     const changed = this.secrets !== undefined && this.secrets !== secrets;
     this.secrets = secrets;
     this.now = state.completed_s;
+    this.ended = Boolean(state.ended);
     if (!this.uid || this.busy) return;
     const step = this.now - (this.drawnAt ?? -Infinity);
     if (changed || (step >= LEAST_STEP_S && performance.now() - (this.restedSince ?? 0) > REST_MS)) this.refresh();
@@ -44,7 +46,12 @@ export class Dashboards {
     by("dashboard-description").textContent = this.dashboard.description;
     if (fresh) by("panels").replaceChildren();
     if (this.dashboard.households && !this.households) { this.#askForHouseholds(values); return; }
-    if (this.dashboard.variables.length) this.choices[uid] = await get(`dashboards/${uid}/choices?${this.#query()}`);
+    if (this.dashboard.variables.length) {
+      try { this.choices[uid] = await get(`dashboards/${uid}/choices?${this.#query()}`); }
+      catch (error) {
+        if (!this.choices[uid]) { this.#boxes(); for (const box of by("panels").children) this.#failed(box, error); return; }
+      }
+    }
     if (uid !== this.uid) return;
     const known = this.choices[uid] ?? {};
     for (const { name } of this.dashboard.variables) {
@@ -72,7 +79,7 @@ export class Dashboards {
       const list = `choices-${variable.name}`;
       const input = options.length > 60
         ? make("input", { list, type: "search", value: this.values[variable.name] ?? "", onchange: ({ target }) => { if (options.includes(target.value)) choose(variable.name, target.value); else target.setAttribute("aria-invalid", "true"); } })
-        : make("select", { onchange: ({ target }) => choose(variable.name, target.value) }, options.map((option) => make("option", { selected: option === this.values[variable.name] }, option)));
+        : make("select", { onchange: ({ target }) => choose(variable.name, target.value) }, options.map((option) => make("option", { value: option, selected: option === this.values[variable.name] }, deviceName(option, variable.name))));
       return make("label", {}, variable.label, input, options.length > 60 ? make("datalist", { id: list }, options.slice(0, OFFERED).map((option) => make("option", { value: option }))) : null);
     });
     by("dashboard-controls").replaceChildren(...variables,
@@ -110,7 +117,8 @@ export class Dashboards {
     if (!boxes.length) return;
     const missing = dashboard.variables.filter(({ name }) => !this.values[name]);
     if (missing.length) {
-      for (const box of boxes) { box.dataset.state = "none"; box.lastChild.replaceChildren(make("p", { class: "nothing" }, `there is no ${missing.map((each) => each.label.toLowerCase()).join(", ")} to choose yet`)); }
+      // Nothing to choose among.
+      for (const box of boxes) { box.dataset.state = "empty"; box.lastChild.replaceChildren(make("p", { class: "nothing" }, dashboard.panels.find((each) => each.key === box.dataset.panel).when_empty)); }
       this.drawnAt = this.now;
       return;
     }
@@ -128,18 +136,26 @@ export class Dashboards {
 
   async #fill(box, dashboard, query) {
     const panel = dashboard.panels.find((each) => each.key === box.dataset.panel);
-    const body = box.lastChild;
+    const body = box.lastChild, path = `dashboards/${dashboard.uid}/panels/${panel.key}?${query}`;
     try {
-      const data = await get(`dashboards/${dashboard.uid}/panels/${panel.key}?${query}`);
+      // A lab that is over, or away, answers no more: then what it has answered before is shown.
+      const kept = this.kept.get(panel);
+      const data = await get(path).catch((error) => { if (error.status === 403 || kept?.path !== path) throw error; return kept.data; });
+      this.kept.set(panel, { path, data });
       box.dataset.rows = data.rows;
       box.repaint = () => draw(body, panel, data, { asTable: box.querySelector(".table-toggle")?.getAttribute("aria-pressed") === "true", open: (uid, values) => this.#open(uid, values) });
-      if (data.rows) await box.repaint(); else body.replaceChildren(make("p", { class: "nothing" }, "nothing in this time range"));
-      box.dataset.state = data.rows ? "data" : "empty";
+      const empty = isEmpty(panel, data);
+      if (empty) { box.repaint = null; body.replaceChildren(make("p", { class: "nothing" }, panel.when_empty)); } else await box.repaint();
+      box.dataset.state = empty ? "empty" : "data";
     } catch (error) {
-      box.repaint = null;
-      box.dataset.state = error.status === 403 ? "hidden" : "error";
-      body.replaceChildren(make("p", { class: "nothing" }, error.message));
+      this.#failed(box, error);
     }
+  }
+
+  #failed(box, error) {
+    box.repaint = null;
+    box.dataset.state = error.status === 403 ? "hidden" : this.ended ? "ended" : "error";
+    box.lastChild.replaceChildren(make("p", { class: "nothing" }, this.ended ? "The lab had ended before this was looked at. Its report has the figures of the whole run." : error.message));
   }
 
   #open(uid, values) { location.hash = `${uid}?${new URLSearchParams(values)}`; }

@@ -65,14 +65,18 @@ export class Feeder {
     this.version = state.map;
     if (this.fetching) { this.again = true; return; }
     this.fetching = true;
-    do {
-      this.again = false;
-      const buffer = await bytes("map");
-      const count = this.scene.serials.length;
-      this.flags = new Uint8Array(buffer, 0, count);
-      this.voltage = new Uint16Array(buffer, count + count % 2, count);
-    } while (this.again);
-    this.fetching = false;
+    try {
+      do {
+        this.again = false;
+        const buffer = await bytes("map");
+        const count = this.scene.serials.length;
+        this.flags = new Uint8Array(buffer, 0, count);
+        this.voltage = new Uint16Array(buffer, count + count % 2, count);
+      } while (this.again);
+    } catch (error) {
+      this.version = -1;
+      throw error;
+    } finally { this.fetching = false; }
     this.draw();
   }
 

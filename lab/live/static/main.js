@@ -1,5 +1,6 @@
 // Brings the views together, and keeps them up to date with the lab's stream.
-import { get, post, stream } from "./api.js";
+import { again, follow, get, post } from "./api.js";
+import { Banner } from "./banner.js";
 import { Feeder } from "./feeder.js";
 import { Dashboards } from "./dashboards.js";
 import { Side, Training } from "./side.js";
@@ -18,7 +19,8 @@ function say(text, tone = "bad") {
   clearTimeout(fading);
   fading = setTimeout(() => { alert.hidden = true; }, tone === "bad" ? 12000 : 4000);
 }
-const complain = (error) => say(error.message);
+// A lab that has ended answers nothing, which the banner says.
+const complain = (error) => { if (!state?.ended) say(error.message); };
 
 async function inject(body) {
   try {
@@ -32,6 +34,7 @@ const side = new Side({ inject, target: () => feeder.scene ? feeder.target() : n
 feeder.onChoose = () => side.offer();
 const training = new Training(complain);
 const dashboards = new Dashboards();
+const banner = new Banner(again);
 
 // Views.
 function route() {
@@ -64,9 +67,10 @@ function told(next) {
   state = next;
   heardAt = performance.now();
   tick();
+  banner.heard(state);
   const phase = by("phase"), words = state.lagging || (state.phase === "living" ? (state.speed === 0 ? "paused" : "") : state.phase);
   if (phase.textContent !== words) phase.textContent = words;
-  phase.className = `pill ${state.lagging ? "bad" : words ? "warning" : "quiet"}`;
+  phase.className = `pill ${state.lagging ? "bad" : words && !state.ended ? "warning" : "quiet"}`;
   const speed = by("speed");
   if (document.activeElement !== speed) {
     const value = state.speed === null ? "max" : String(state.speed);
@@ -103,16 +107,14 @@ function theme(name) {
 by("theme").addEventListener("click", () => theme(THEMES[(THEMES.indexOf(by("theme-word").textContent) + 1) % THEMES.length]));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(by("theme-word").textContent));
 
-const opening = feeder.open();
-const first = await get("state");
-const scene = await opening;
+const [scene, first] = await Promise.all([feeder.open(), get("state")]).catch((error) => { banner.stranger(error); throw error; });
 theme(THEMES.includes(localStorage.getItem("amilab-theme")) ? localStorage.getItem("amilab-theme") : "auto");
 side.offer();
 told(first);
 await feeder.shown;
 // From asking for the page to the map with every meter on it.
 document.documentElement.dataset.readyMs = Math.round(performance.now());
-stream(told, () => { by("phase").textContent = "the lab does not answer"; by("phase").className = "pill bad"; });
+follow(told, (seconds, error) => banner.lost(seconds, error));
 await dashboards.open();
 tabs();
 addEventListener("hashchange", route);

@@ -1,6 +1,6 @@
 // One panel: its rows as figures, a chart, a map or a table (dashboards/model.py says what the rows of each kind mean).
 import { PointMap } from "./map.js";
-import { AXIS, figure, ink, make, table } from "./words.js";
+import { AXIS, deviceName, figure, ink, make, table } from "./words.js";
 
 const ROWS = 200, LABELS = 60;
 const LINES = ["line-1", "line-2", "line-3", "line-4", "line-5", "line-6"];
@@ -19,6 +19,29 @@ export async function draw(body, panel, data, options) {
   if (options.asTable) { asTable(body, panel, data, options); return; }
   await ({ stat, gauge, timeseries, bar, table: asTable, map: points, state: states }[panel.kind])(body, panel, data, options);
 }
+
+// Whether there is nothing to draw: no row, or no figure in any. Where rows list what went wrong, one says that nothing did.
+const NOTHING = ["none", "no outage"];
+export function isEmpty(panel, data) {
+  const text = panel.columns.find((column) => column.type === "text");
+  if (["table", "state"].includes(panel.kind) && data.rows === 1 && text && NOTHING.includes(data.columns[text.name][0])) return true;
+  if (!data.rows || !["stat", "gauge", "timeseries", "bar"].includes(panel.kind)) return !data.rows;
+  return panel.columns.filter((column) => column.type === "number").every((column) => data.columns[column.name].every((value) => value === null || (panel.zero_is_nothing && value === 0)));
+}
+
+// Names for an axis, as short as they can still be told apart: without the kind of device, and long ones without their
+// middle. The whole name is in the hover and in the table.
+const LONGEST = 16;
+export function shortNames(names) {
+  const bare = names.map((name) => deviceName(name, "any"));
+  const cut = bare.map((name) => name.length > LONGEST ? `${name.slice(0, LONGEST / 2 - 1)}…${name.slice(-LONGEST / 2)}` : name);
+  const different = (some) => new Set(some).size;
+  return [cut, bare].find((some) => different(some) === different(names)) ?? names;
+}
+const named = (names, more = {}) => axis({ type: "category", tickmode: "array", tickvals: names, ticktext: shortNames(names), ...more });
+// A few names stand upright, in two lines if need be.
+const FEW = 8;
+const upright = (names) => names.length > FEW ? {} : { tickangle: 0, ticktext: shortNames(names).map((name) => names.length > FEW / 2 ? name.replace(/ (?=[^ ]+$)/, "<br>") : name) };
 
 const titleOf = (column) => column.title ?? column.name;
 const unitOf = (panel, column) => column.unit ?? panel.unit;
@@ -62,7 +85,7 @@ function asTable(body, panel, data, { open }) {
       const value = data.columns[column.name][at];
       if (column.type === "time") return value === null ? "–" : new Date(instant(value)).toISOString().slice(0, 19).replace("T", " ");
       const link = panel.links.find((each) => each.column === column.name && each.variable);
-      if (link && value !== null) return make("button", { type: "button", class: "link", title: link.title, onclick: () => open(link.dashboard, { [link.variable]: value }) }, String(value));
+      if (link && value !== null) return make("button", { type: "button", class: "link", title: link.title, onclick: () => open(link.dashboard, { [link.variable]: value }) }, deviceName(value, column.name));
       const level = column.judged ? levelOf(panel, value) : null;
       return level && level !== "neutral" ? make("span", { class: level }, worded(panel, column, value)) : worded(panel, column, value);
     }));
@@ -123,8 +146,8 @@ async function bar(body, panel, data, options) {
   if (data.rows > LABELS) { asTable(body, panel, data, options); return; }
   const names = data.columns[label.name].map(String);
   const largest = most(data, bars.map((column) => column.name));
-  const traces = bars.map((column) => ({ type: "bar", name: titleOf(column), x: names, y: scaled(panel, data.columns[column.name], largest) }));
-  await plot(body, panel, traces, { ...base(body), barmode: panel.stacked ? "stack" : "group", bargap: 0.25, hovermode: "x", xaxis: axis({ type: "category" }), yaxis: valueAxis(panel, largest), shapes: shown(panel, data, bars.map((column) => column.name)), showlegend: bars.length > 1 },
+  const traces = bars.map((column) => ({ type: "bar", name: titleOf(column), x: names, y: scaled(panel, data.columns[column.name], largest), customdata: names, hovertemplate: `%{customdata}: %{y}<extra>${titleOf(column)}</extra>` }));
+  await plot(body, panel, traces, { ...base(body), barmode: panel.stacked ? "stack" : "group", bargap: 0.25, hovermode: "x", xaxis: named(names, upright(names)), yaxis: valueAxis(panel, largest), shapes: shown(panel, data, bars.map((column) => column.name)), showlegend: bars.length > 1 },
     `${panel.title}: ${data.rows} bars`);
 }
 
@@ -139,8 +162,8 @@ async function states(body, panel, data) {
       if (segment && until > from) { segment.base.push(from); segment.x.push(until - from); segment.y.push(metric); }
     });
   }
-  const traces = [...segments.values()].filter((each) => each.x.length).map(({ name, level, x, base: from, y }) => ({ type: "bar", orientation: "h", name, x, base: from, y, marker: { color: ink(`state-${level}`) }, hovertemplate: `%{y}: ${name}<extra></extra>` }));
-  await plot(body, panel, traces, { ...base(body), barmode: "overlay", bargap: 0.35, hovermode: "closest", xaxis: axis({ type: "date", range: [data.from_ms, data.to_ms] }), yaxis: axis({ type: "category", autorange: "reversed" }) },
+  const traces = [...segments.values()].filter((each) => each.x.length).map(({ name, level, x, base: from, y }) => ({ type: "bar", orientation: "h", name, x, base: from, y, width: Math.min(0.65, 0.16 * metrics.length), marker: { color: ink(`state-${level}`) }, hovertemplate: `%{y}: ${name}<extra></extra>` }));
+  await plot(body, panel, traces, { ...base(body), barmode: "overlay", bargap: 0.35, hovermode: "closest", xaxis: axis({ type: "date", range: [data.from_ms, data.to_ms] }), yaxis: named(metrics, { autorange: "reversed" }) },
     `${panel.title}: ${metrics.length} rows`);
 }
 

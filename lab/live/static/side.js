@@ -62,8 +62,11 @@ export class Side {
       const fresh = await get(`events?after=${this.last}`);
       const list = by("events");
       for (const event of fresh) {
-        this.last = event.number;
-        list.prepend(make("li", { class: event.tone, "data-source": event.source }, make("time", {}, clock(event.at_s, { day: false })), make("span", { class: "source" }, event.source), make("span", {}, event.text)));
+        this.last = Math.max(this.last, event.number);
+        const { at_s: at, number } = event;
+        // The newest is on top; one that comes late goes to its place.
+        const before = [...list.children].find((other) => other.dataset.at < at || (Number(other.dataset.at) === at && other.dataset.number < number));
+        list.insertBefore(make("li", { class: event.tone, "data-source": event.source, "data-at": at, "data-number": number }, make("time", {}, clock(at, { day: false })), make("span", { class: "source" }, event.source), make("span", {}, event.text)), before ?? null);
       }
       while (list.children.length > SHOWN) list.lastChild.remove();
     } finally { this.asking = false; }

@@ -12,15 +12,18 @@ export function showVerdict(state) {
     return;
   }
   const failed = verdict.criteria.filter((each) => !each.passed).length;
+  const final = state.ended?.report !== undefined;
+  by("judge").hidden = final;
+  by("verdict-title").textContent = final ? "The verdict" : "The verdict so far";
   const words = failed ? `✗ ${failed} of ${verdict.criteria.length} criteria failed` : `✓ all ${verdict.criteria.length} criteria`;
-  pill.textContent = `${words} up to ${clock(verdict.until_s, { day: false }).slice(0, 5)}`;
+  pill.textContent = final ? words : `${words} up to ${clock(verdict.until_s, { day: false }).slice(0, 5)}`;
   pill.className = `pill ${failed ? "bad" : "good"}`;
-  const key = `${verdict.until_s} ${words} ${state.judging}`;
+  const key = `${verdict.until_s} ${words} ${state.judging} ${final}`;
   if (by("verdict-body").dataset.key === key) return;
   by("verdict-body").dataset.key = key;
   const mark = (each) => make("span", { class: each.passed ? "good" : "bad" }, each.passed ? "✓ passed" : "✗ failed");
   by("verdict-body").replaceChildren(
-    make("p", { class: `stamp ${failed ? "bad" : "good"}` }, failed ? "FAILED so far" : "PASSED so far"),
-    make("p", {}, `Judged from ${clock(verdict.from_s)} to ${clock(verdict.until_s)}, the last instant up to which everything has had its chance to be stored${state.judging ? "; judging again" : ""}. ${verdict.expected.toLocaleString("en")} readings expected, ${verdict.stored.toLocaleString("en")} stored, ${verdict.lost.toLocaleString("en")} lost, ${verdict.recovered.toLocaleString("en")} recovered.`),
+    make("p", { class: `stamp ${failed ? "bad" : "good"}` }, `${failed ? "FAILED" : "PASSED"}${final ? "" : " so far"}`),
+    make("p", {}, `Judged from ${clock(verdict.from_s)} to ${clock(verdict.until_s)}${final ? "" : `, the last instant up to which everything has had its chance to be stored${state.judging ? "; judging again" : ""}`}. ${verdict.expected.toLocaleString("en")} readings expected, ${verdict.stored.toLocaleString("en")} stored, ${verdict.lost.toLocaleString("en")} lost, ${verdict.recovered.toLocaleString("en")} recovered.`),
     table(["", "criterion", "value", "target"], verdict.criteria.map((each) => [mark(each), each.id, each.value, each.target]), { caption: "Criteria", numeric: [false, false, true, true] }));
 }

@@ -43,6 +43,10 @@ export function figure(value, unit = "short", decimals = null) {
 
 export const AXIS = { percent: { suffix: " %" }, percentunit: { format: ".0%" }, s: { suffix: " s" }, ms: { suffix: " ms" }, m: { suffix: " min" }, watth: { suffix: "Wh", format: "~s" }, watt: { suffix: "W", format: "~s" }, volt: { suffix: " V" } };
 
+// A device for people: `section 5-S02`, not `section:5-S02`; where its kind is clear anyway, `5-S02`.
+const KIND = /^(transformer|section|line|service):/;
+export const deviceName = (name, clear = null) => String(name).replace(KIND, (_, kind) => clear === kind || clear === "any" ? "" : `${kind} `);
+
 // <tag attributes>children</tag>; text is never markup.
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

@@ -31,4 +31,12 @@ def test_listeners_are_woken_and_can_leave() -> None:
         feed.tell(1, "lab", "news")
         assert first.is_set()
         assert second.is_set()
-    assert not feed.heard
+    assert feed.listeners == 0
+
+
+def test_what_comes_late_is_told_at_its_place() -> None:
+    feed = Feed()
+    for at_s, text in ((10, "a"), (30, "b"), (20, "late"), (30, "c")):
+        feed.tell(at_s, "lab", text)
+    assert [event.text for event in feed.after(0)] == ["a", "late", "b", "c"]
+    assert [event.text for event in feed.after(2)] == ["late", "c"]
