@@ -4,10 +4,16 @@
 `communication.parquet`: serial, usage_point, at, online: each change of a meter's communication state.
 `polls.parquet`: serial, outcome, exception_code, polls, first_at, last_at: what became of polls.
 `events.parquet`: serial, sequence, code, device_time, received_at, committed_at of every end-device event.
+`figures.json`: the head-end's own figures over the judged window (docs/database.md, Figures), as its dashboards show
+them: `reads` and `latency`, a row of `read_figure` and `read_latency` for all (vendor_profile null) and for each
+vendor, `polls` by vendor, and `reliability` by day.
 """
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -26,6 +32,7 @@ DEAD_LETTERS_FILE = "dead_letters.parquet"
 EVENTS_FILE = "events.parquet"
 COMMUNICATION_FILE = "communication.parquet"
 POLLS_FILE = "polls.parquet"
+FIGURES_FILE = "figures.json"
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
 
@@ -88,6 +95,50 @@ _POLL_QUERY = sql.SQL(
     "SELECT d.serial, o.outcome, o.exception_code, count(*), min(o.boundary), max(o.boundary)"
     " FROM {schema}.poll_outcome o JOIN {schema}.end_device d ON d.id = o.meter_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
 )
+_FIGURE_QUERIES = {
+    "reads": sql.SQL(
+        "SELECT * FROM {schema}.read_figure(%(begins)s, %(ends)s)"
+        " UNION ALL SELECT * FROM {schema}.read_figure(%(begins)s, %(ends)s, NULL, true) ORDER BY vendor_profile"
+    ),
+    "latency": sql.SQL(
+        "SELECT * FROM {schema}.read_latency(%(begins)s, %(ends)s)"
+        " UNION ALL SELECT * FROM {schema}.read_latency(%(begins)s, %(ends)s, NULL, true) ORDER BY vendor_profile"
+    ),
+    "polls": sql.SQL(
+        "SELECT vendor_profile, sum(answered) AS answered, sum(refused) AS refused, sum(unanswered) AS unanswered"
+        " FROM {schema}.poll_result WHERE boundary > %(begins)s AND boundary <= %(ends)s GROUP BY 1 ORDER BY 1"
+    ),
+    "reliability": sql.SQL(
+        "SELECT * FROM {schema}.reliability_indices"
+        " WHERE day BETWEEN (%(begins)s AT TIME ZONE 'UTC')::date AND (%(ends)s AT TIME ZONE 'UTC')::date ORDER BY day"
+    ),
+}
+
+
+def export_figures(
+    connection: psycopg.Connection[tuple[object, ...]], schema: str, directory: Path, *, start_s: float, end_s: float
+) -> None:
+    """Write figures.json to `directory`, over the intervals that begin in [start_s, end_s). Raises psycopg.Error."""
+    window = {"begins": datetime.fromtimestamp(start_s, UTC), "ends": datetime.fromtimestamp(end_s, UTC)}
+    # The relations name each other without a schema.
+    connection.execute(sql.SQL("SET LOCAL search_path TO {}, public").format(sql.Identifier(schema)))
+    document: dict[str, object] = {name: instant.isoformat() for name, instant in window.items()}
+    for name, query in _FIGURE_QUERIES.items():
+        cursor = connection.execute(query.format(schema=sql.Identifier(schema)), window)
+        columns = [column.name for column in cursor.description or ()]
+        document[name] = [dict(zip(columns, map(_plain, row), strict=True)) for row in cursor.fetchall()]
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    (directory / FIGURES_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case date():
+            return value.isoformat()
+        case _:
+            return value
 
 
 def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: str, directory: Path) -> None:
@@ -118,6 +169,7 @@ def export_results(database: Database, path: Path, start_s: int, end_s: int) -> 
     try:
         with psycopg.connect(session(database.url)) as connection:
             export_evidence(connection, database.schema, path.parent)
+            export_figures(connection, database.schema, path.parent, start_s=start_s, end_s=end_s)
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
     except psycopg.OperationalError as error:
         raise UserError(

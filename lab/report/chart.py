@@ -14,12 +14,14 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`legend`: pairs of CSS class and label. `rows` are the figures drawn, below `columns`."""
+    """`legend`: pairs of CSS class and label. `rows` are the figures drawn, below `columns`.
+
+    Where there is nothing to draw there is no `svg`, and the note says why."""
 
     id: str
     title: str
     note: str
-    svg: Markup
+    svg: Markup | None = None
     legend: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()

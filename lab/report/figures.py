@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+DRAWN_AT_MOST = 480
+"""Of more intervals several are drawn as one: there are no more pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,13 @@ class Transformers:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Per interval; the counts other than `expected` are disjoint and sum to it."""
+    """Per interval, or per so many `intervals`; the counts other than `expected` are disjoint and sum to it."""
 
     start_s: Float
     end_s: Float
     expected: Float
     counts: dict[str, Float]
+    intervals: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,22 @@ def _frames(run_dir: Path, start_s: float, end_s: float) -> Frames:
     )
 
 
+def _merged(starts_s: Float, length_s: float) -> tuple[Float, int]:
+    """For each interval the beginning of what is drawn as one, and how many intervals that is."""
+    if not len(starts_s):
+        return starts_s, 1
+    intervals = int(-(-(np.ptp(starts_s) / length_s + 1) // DRAWN_AT_MOST))
+    width_s = intervals * length_s
+    return starts_s.min() + np.floor((starts_s - starts_s.min()) / width_s) * width_s, intervals
+
+
 def _voltages(run_dir: Path, start_s: float, end_s: float) -> Voltages:
     table = pq.read_table(run_dir / "truth.parquet", columns=["interval_start", "interval_length_s", "voltage_v"])
     start, length = _seconds(table["interval_start"]), _numbers(table["interval_length_s"])
     keep = _clip(start, start_s, end_s)
     start, length, volts = start[keep], length[keep], _numbers(table["voltage_v"])[keep]
+    shortest = float(length.min()) if len(length) else 1.0
+    start, intervals = _merged(start, shortest)
     order = np.argsort(start, kind="stable")
     starts, first = np.unique(start[order], return_index=True)
     quantiles = np.full((len(starts), len(QUANTILES)), np.nan)
@@ -121,7 +135,7 @@ def _voltages(run_dir: Path, start_s: float, end_s: float) -> Voltages:
         lit = group[np.isfinite(group)]
         if len(lit):
             quantiles[i] = np.quantile(lit, QUANTILES)
-    return Voltages(starts, starts + length[order][first], quantiles)
+    return Voltages(starts, starts + np.maximum(length[order][first], intervals * shortest), quantiles)
 
 
 def _transformers(run_dir: Path, start_s: float, end_s: float) -> Transformers:
@@ -144,6 +158,18 @@ def _natural(name: str) -> tuple[str, int, str]:
 def _reads(run_dir: Path) -> Reads:
     table = pq.read_table(run_dir / "reads_by_interval.parquet")
     start = _seconds(table["interval_start"])
-    # intervals of a run are equally long; a single one is drawn an hour wide at most
-    length = float(np.diff(start).min()) if len(start) > 1 else 900.0
-    return Reads(start, start + length, _numbers(table["expected"]), {k: _numbers(table[k]) for k in READ_KINDS})
+    # Intervals of a run are equally long; where there is but one, the fleet says how long.
+    length_s = float(np.diff(start).min()) if len(start) > 1 else _interval_s(run_dir)
+    merged, intervals = _merged(start, length_s)
+    starts, code = np.unique(merged, return_inverse=True)
+
+    def total(name: str) -> Float:
+        return np.asarray(np.bincount(code, weights=_numbers(table[name]), minlength=len(starts)), dtype=np.float64)
+
+    counts = {kind: total(kind) for kind in READ_KINDS}
+    return Reads(starts, starts + intervals * length_s, total("expected"), counts, intervals)
+
+
+def _interval_s(run_dir: Path) -> float:
+    lengths = _numbers(pq.read_table(run_dir / "meters.parquet", columns=["interval_length_s"])["interval_length_s"])
+    return float(lengths.min()) if len(lengths) else 900.0

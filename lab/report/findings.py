@@ -1,17 +1,23 @@
-"""Discrepancies for reading: how many of each kind, where they cluster, and the first of them with their values."""
+"""Discrepancies for reading: grouped by kind, cause and vendor, and the first of each group with their evidence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from lab.report.clock import Clock
 from lab.report.evidence import Evidence, Witness
+from lab.report.meters import Meters
+from lab.report.states import seconds
+from lab.report.written import significant
 
 SHOWN_AT_MOST = 200
 CLUSTERS_SHOWN = 10
+NOBODY = "no meter of the fleet"
 MEANING = {
     "unrecorded": "the meter had supply, but did not record the interval",
     "lost": "expected, but neither stored nor estimated",
@@ -43,36 +49,49 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """What one cause did to one vendor's meters. `first`, `last`: beginnings of intervals."""
+
     kind: str
     meaning: str
+    cause: str
+    vendor: str
     count: int
     meters: int
+    first: str
+    last: str
     rows: tuple[Row, ...]
 
     @property
     def cut(self) -> int:
         return self.count - len(self.rows)
 
+    @property
+    def title(self) -> str:
+        return self.kind.replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
+    """`group_of`: the index in `groups` of each discrepancy."""
+
     total: int
     shown: int
+    group_of: tuple[int, ...]
     groups: tuple[Group, ...]
     by_meter: tuple[tuple[str, str, int], ...]
     by_interval: tuple[tuple[str, int], ...]
 
+    def choices(self, name: str) -> list[str]:
+        """What a group's `kind`, `cause` or `vendor` may be, in the order of the groups."""
+        return list(dict.fromkeys(str(getattr(group, name)) for group in self.groups))
 
-def _time(value: datetime) -> str:
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
 
-
-def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.10g}" if float(value).is_integer() else f"{value:,.2f}"
+def value_text(value: float | None) -> str:
+    return "–" if value is None else significant(value)
 
 
 def _shares(counts: list[int], budget: int) -> list[int]:
-    """How many rows of each kind fit in the budget: small kinds whole, large ones the same share each."""
+    """How many rows of each group fit in the budget: small groups whole, large ones the same share each."""
     shares = [0] * len(counts)
     left = budget
     for place, index in enumerate(sorted(range(len(counts)), key=lambda i: counts[i])):
@@ -81,35 +100,69 @@ def _shares(counts: list[int], budget: int) -> list[int]:
     return shares
 
 
-def summarise(discrepancies: pa.Table, witness: Callable[[Sequence[str]], Witness]) -> Findings:
-    """`witness`: who answers for the meters at these usage points, those of the findings that are shown."""
-    kinds = discrepancies["kind"].cast(pa.string())
-    found = set(pc.unique(kinds).to_pylist())
-    present = [*(kind for kind in MEANING if kind in found), *sorted(found - set(MEANING))]
-    tables = [discrepancies.filter(pc.equal(kinds, kind)) for kind in present]
-    shares = _shares([len(table) for table in tables], SHOWN_AT_MOST)
-    listed = [table.slice(0, share).to_pylist() for table, share in zip(tables, shares, strict=True)]
+def vendors_of(discrepancies: pa.Table, meters: Meters) -> NDArray[np.object_]:
+    """The vendor of each row's meter."""
+    place = pc.index_in(discrepancies["usage_point"].cast(pa.string()), pa.array(meters.usage_points, pa.string()))
+    names = np.array([*meters.vendors, NOBODY], dtype=object)
+    return np.asarray(names[pc.fill_null(place, len(meters)).to_numpy()], dtype=object)
+
+
+def summarise(
+    discrepancies: pa.Table,
+    causes: NDArray[np.object_],
+    vendors: NDArray[np.object_],
+    clock: Clock,
+    witness: Callable[[Sequence[str]], Witness],
+) -> Findings:
+    """`causes`, `vendors`: of each row. `witness`: who answers for the meters at these usage points, those of the
+    findings that are shown."""
+    kinds = np.array(discrepancies["kind"].cast(pa.string()).to_pylist(), dtype=object)
+    found = set(kinds.tolist())
+    order = {kind: n for n, kind in enumerate([*MEANING, *sorted(found - set(MEANING))])}
+    members: dict[tuple[str, str, str], list[int]] = {}
+    for row, key in enumerate(zip(kinds.tolist(), causes.tolist(), vendors.tolist(), strict=True)):
+        members.setdefault(key, []).append(row)
+    # The worst kind first, then what happened most often.
+    keys = sorted(members, key=lambda key: (order[key[0]], -len(members[key]), key[1:]))
+    shares = _shares([len(members[key]) for key in keys], SHOWN_AT_MOST)
+    listed = [discrepancies.take(members[key][:share]).to_pylist() for key, share in zip(keys, shares, strict=True)]
     answers = witness([row["usage_point"] for rows in listed for row in rows if row["usage_point"]])
-    groups = tuple(
-        Group(kind, MEANING.get(kind, ""), len(table), _distinct(table["usage_point"]), _rows(rows, answers))
-        for kind, table, rows in zip(present, tables, listed, strict=True)
-    )
+    starts_s = seconds(discrepancies["interval_start"])
+    groups = []
+    for key, rows in zip(keys, listed, strict=True):
+        kind, cause, vendor = key
+        points = discrepancies["usage_point"].take(members[key]).cast(pa.string())
+        times = starts_s[members[key]]
+        groups.append(
+            Group(
+                kind,
+                MEANING.get(kind, ""),
+                cause,
+                vendor,
+                len(members[key]),
+                len(pc.unique(points)),
+                clock.date(float(times.min())),
+                clock.date(float(times.max())),
+                _rows(rows, answers, clock),
+            )
+        )
+    group_of = np.zeros(len(discrepancies), dtype=np.int64)
+    for number, key in enumerate(keys):
+        group_of[members[key]] = number
     return Findings(
         total=len(discrepancies),
         shown=sum(shares),
-        groups=groups,
+        group_of=tuple(group_of.tolist()),
+        groups=tuple(groups),
         by_meter=tuple(
             (row["usage_point"] or "–", row["serial"] or "–", row["kind_count"])
             for row in _largest(discrepancies, ["usage_point", "serial"])
         ),
         by_interval=tuple(
-            (_time(row["interval_start"]), row["kind_count"]) for row in _largest(discrepancies, ["interval_start"])
+            (clock.date(row["interval_start"].timestamp()), row["kind_count"])
+            for row in _largest(discrepancies, ["interval_start"])
         ),
     )
-
-
-def _distinct(column: pa.ChunkedArray) -> int:
-    return len(pc.unique(column.cast(pa.string())))
 
 
 def _largest(table: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
@@ -122,16 +175,16 @@ def _largest(table: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(rows: list[dict[str, Any]], witness: Witness) -> tuple[Row, ...]:
+def _rows(rows: list[dict[str, Any]], witness: Witness, clock: Clock) -> tuple[Row, ...]:
     return tuple(
         Row(
             usage_point=row["usage_point"] or "–",
             serial=row["serial"] or "–",
-            interval=_time(row["interval_start"]),
+            interval=clock.date(row["interval_start"].timestamp()),
             channel=row["channel"] or "import_wh",
-            truth=_value(row["truth"]),
-            journal=_value(row["journal"]),
-            stored=_value(row["stored"]),
+            truth=value_text(row["truth"]),
+            journal=value_text(row["journal"]),
+            stored=value_text(row["stored"]),
             by=_by(row["kind"], row["by"]),
             evidence=witness.of(row),
         )
@@ -146,4 +199,4 @@ def _by(kind: str, by: float | None) -> str:
         return f"{by:,.0f} s late"
     if kind == "duplicate":
         return f"{by:.0f} row{'s' if by > 1 else ''} too many"
-    return f"by {_value(by)}"
+    return f"by {value_text(by)}"

@@ -133,15 +133,16 @@ def _age_edges(oldest_s: float, deadline_s: float) -> Float:
 
 
 def _age(age_s: float) -> str:
-    """2 d 3 h, 4 h 5 min, 20 min, 31 s; a second at least."""
+    """2 d 3 h, 4 h 5 min, 5 min 32 s, 31 s; a second at least, which is how fine simulated time is."""
     if age_s < 60:
         return f"{max(age_s, 1):.3g} s"
-    large, small = divmod(round(age_s / 60), 60)
-    units = ("h", "min")
-    if large >= 48:
-        (large, small), units = divmod(large, 24), ("d", "h")
-    parts = [f"{count} {unit}" for count, unit in zip((large, small), units, strict=True) if count]
-    return " ".join(parts)
+    for large_s, small_s, units in ((86_400, 3600, "d h"), (3600, 60, "h min"), (60, 1, "min s")):
+        # two days are the first that are called so
+        if age_s >= large_s * (2 if large_s == 86_400 else 1):
+            large, small = divmod(round(age_s / small_s), large_s // small_s)
+            names = units.split()
+            return " ".join(f"{n} {unit}" for n, unit in zip((large, small), names, strict=True) if n)
+    raise AssertionError("a minute at least")
 
 
 def _intake(upper_ms: Float, messages: Float, intake: LatencyMs) -> Chart:
@@ -174,7 +175,9 @@ def _intake(upper_ms: Float, messages: Float, intake: LatencyMs) -> Chart:
         for high, count, share in zip(edges[1:], counts, np.cumsum(counts) / total, strict=True)
         if count
     )
-    return Chart("intake", "Receive to commit", note, drawing, (), ("up to", "messages", "share up to here"), rows)
+    return Chart(
+        "intake", "Receive to commit, wall clock", note, drawing, (), ("up to", "messages", "share up to here"), rows
+    )
 
 
 def _ms(ms: float) -> str:

@@ -15,7 +15,8 @@ SHARES_SHOWN = 60
 class OutageRow:
     """One outage: as it was (`injected`), as the head-end has it (`detected`); at least one of the two.
 
-    `right`: nothing is to be said against it. `remarks`: what is to be said of it.
+    `right`: nothing is to be said against it. `remarks`: what is to be said of it. `equivalent`: why another device is
+    right as well; empty where it is the same, or wrong.
     """
 
     kind: str
@@ -25,6 +26,15 @@ class OutageRow:
     remarks: tuple[str, ...]
     evidence: str
     shares: tuple[Share, ...]
+    equivalent: str = ""
+
+    @property
+    def injected_device(self) -> str:
+        return "" if self.injected is None else device_name(self.injected.device_id)
+
+    @property
+    def detected_device(self) -> str:
+        return "no device" if self.detected is None or not self.detected.device else device_name(self.detected.device)
 
     @property
     def cut(self) -> int:
@@ -44,6 +54,12 @@ class IndexRow:
 class OutageReport:
     rows: tuple[OutageRow, ...]
     indices: tuple[IndexRow, ...]
+
+
+def device_name(device: str) -> str:
+    """`section T_35-S28`, of the network model's `section:T_35-S28`; a service is named by its customer."""
+    kind, colon, name = device.partition(":")
+    return f"{kind.replace('_', ' ')} {name}" if colon and kind else device
 
 
 def describe(detection: Detection) -> OutageReport:
@@ -73,7 +89,7 @@ def _told(
         else:
             # The device of a momentary interruption is not judged.
             right = match.localised or kind == "momentary"
-            rows.append(_row(kind, right, outage, match.detected, _remarks(match)))
+            rows.append(_row(kind, right, outage, match.detected, _remarks(match), _equivalent(match)))
     rows += [
         _row(kind, kind == "momentary", None, outage, ("never was",))
         for outage in detected
@@ -83,10 +99,24 @@ def _told(
 
 
 def _row(
-    kind: str, right: bool, injected: InjectedOutage | None, detected: DetectedOutage, remarks: tuple[str, ...]
+    kind: str,
+    right: bool,
+    injected: InjectedOutage | None,
+    detected: DetectedOutage,
+    remarks: tuple[str, ...],
+    equivalent: str = "",
 ) -> OutageRow:
     shares = sorted(detected.shares, key=lambda share: (share.gasp_s or math.inf, share.usage_point))
-    return OutageRow(kind, right, injected, detected, remarks, _evidence(detected), tuple(shares[:SHARES_SHOWN]))
+    shown = tuple(shares[:SHARES_SHOWN])
+    return OutageRow(kind, right, injected, detected, remarks, _evidence(detected), shown, equivalent)
+
+
+def _equivalent(match: Match) -> str:
+    """The verdict's classes: devices whose opening darkens the same meters."""
+    if not match.localised or match.detected.device in (None, match.injected.device_id):
+        return ""
+    meters = f"{match.injected.customers:,} meter{'' if match.injected.customers == 1 else 's'}"
+    return f"equivalent to {device_name(match.injected.device_id)}: either darkens the same {meters}"
 
 
 def _remarks(match: Match) -> tuple[str, ...]:

@@ -7,29 +7,38 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lab.report.causes import causes
 from lab.report.chart import Axis
 from lab.report.charts import draw
+from lab.report.clock import Clock
 from lab.report.dead_letters import read_dead_letters
+from lab.report.discrepancy_rows import CSV_FILE, columns_of, page_data, write_csv
 from lab.report.events import RunEvent
 from lab.report.evidence import Witness
 from lab.report.feeder_map import draw_map
 from lab.report.figures import read_figures
-from lab.report.findings import SHOWN_AT_MOST, summarise
+from lab.report.findings import SHOWN_AT_MOST, summarise, vendors_of
+from lab.report.head_end import read_head_end
 from lab.report.latency import draw_latencies
 from lab.report.meters import read_meters
-from lab.report.outages import describe
+from lab.report.outages import describe, device_name
 from lab.report.plane import read_plane
+from lab.report.polls import read_polls
 from lab.report.scorecard import lead, scorecard
-from lab.report.states import read_history
+from lab.report.states import read_history, seconds
 from lab.report.supply import draw_supply
 from lab.report.svg import instant, kind_class
 from lab.report.vendors import vendor_rows
+from lab.report.written import length, significant
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict
+
+_SCRIPTS = ("map.js", "discrepancies.js")
 
 
 def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) -> Path:
@@ -45,11 +54,18 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     feeder_map = None if plane is None else draw_map(plane, meters, history, numbered, start_s=clock.start_s)
     intake = None if verdict.context.ingest is None else verdict.context.ingest.receive_to_commit_ms
     reads, *physics = draw(figures, axis)
+    polls = read_polls(run_dir)
+    discrepancies = pq.read_table(run_dir / "discrepancies.parquet")
+    because = causes(discrepancies, meters, history, [event for _, event in numbered], dead_letters, polls)
+    vendors = vendors_of(discrepancies, meters)
+    columns = columns_of(discrepancies, because, vendors)
+    write_csv(columns, run_dir / CSV_FILE)
     failed = [result for result in verdict.criteria if not result.passed]
 
     def witness(usage_points: Sequence[str]) -> Witness:
         return Witness(run_dir, usage_points, meters, history, numbered, dead_letters)
 
+    findings = summarise(discrepancies, because, vendors, Clock.of(_starts_s(discrepancies)), witness)
     script = _script()
     page = (
         _environment()
@@ -68,12 +84,16 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
             script=script,
             script_hash=_sha256(script),
             start_s=clock.start_s,
+            interval_s=int(meters.interval_length_s.min()) if len(meters) else 900,
+            speeds=_speeds(clock.simulated_s),
             supply=draw_supply(history, axis),
             says_communication=history.says_communication,
             read_charts=[reads, *draw_latencies(run_dir, meters, intake)],
             physics_charts=physics,
-            vendors=vendor_rows(run_dir, verdict, meters, dead_letters),
-            findings=summarise(pq.read_table(run_dir / "discrepancies.parquet"), witness),
+            vendors=vendor_rows(run_dir, verdict, meters, dead_letters, polls),
+            head_end=read_head_end(run_dir),
+            findings=findings,
+            discrepancy_data=_json(page_data(columns, findings.group_of)),
             shown_at_most=SHOWN_AT_MOST,
             events=numbered,
             outages=None if verdict.detection is None else describe(verdict.detection),
@@ -93,13 +113,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"instant": instant, "duration": _length, "kind_class": kind_class, "figure": format_value}
+    environment.filters |= {"instant": instant, "duration": length, "kind_class": kind_class}
+    environment.filters |= {"figure": format_value, "significant": significant, "device": device_name}
     return environment
 
 
 def _script() -> Markup:
     """Ours, as it is: the page's content policy lets only the script with this very text run."""
-    return Markup(resources.files("lab.report").joinpath("templates", "map.js").read_text(encoding="utf-8"))  # noqa: S704
+    templates = resources.files("lab.report").joinpath("templates")
+    return Markup("\n".join(templates.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS))  # noqa: S704
+
+
+def _starts_s(discrepancies: pa.Table) -> list[float]:
+    starts: list[float] = seconds(discrepancies["interval_start"]).tolist()
+    return starts
 
 
 def _sha256(text: str) -> str:
@@ -112,12 +139,12 @@ def _json(data: dict[str, object]) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
 
 
-def _length(seconds: float) -> str:
-    """2 h, 45 min, 1 h 30 min, 40 s."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, secs = divmod(rest, 60)
-    parts = [f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (secs, "s")) if n]
-    return " ".join(parts) or "0 s"
+def _speeds(simulated_s: float) -> list[tuple[int, str, bool]]:
+    """How fast the map may play: seconds in a second, in words, and the one that shows the run in about a minute."""
+    known = (1, 10, 60, 600, 1800, 3600, 6 * 3600)
+    shown = [value for value in known if value <= max(simulated_s / 8, 1)]
+    best = min(shown, key=lambda value: abs(value - simulated_s / 48))
+    return [(value, f"{length(value)}/s", value == best) for value in shown]
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
@@ -140,10 +167,13 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
             f"{feeder.transformers:,} transformers",
         ),
         ("Fleet", f"{fleet.meters:,} meters ({vendors})"),
-        ("Speed", f"{clock.pace}: {_length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),
+        ("Speed", f"{clock.pace}: {length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),
         ("Host", f"{host.cpu_count} × {host.cpu_model}, {host.memory_gib:g} GiB, Python {host.python}"),
         ("Services", f"{database}; {host.broker}"),
         ("Head-end", context.headend),
         ("Intake", intake),
-        ("Accuracy", f"largest error {error_wh:.2f} Wh in an interval" if error_wh == error_wh else "not measured"),
+        (
+            "Accuracy",
+            f"largest error {significant(error_wh)} Wh in an interval" if error_wh == error_wh else "not measured",
+        ),
     ]

@@ -8,11 +8,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from lab.report.chart import Axis, Chart, Float, ends, written
+from lab.report.clock import Clock
 from lab.report.feeder_map import legend
 from lab.report.states import DARK_KNOWN, DARK_UNKNOWN, HEARD, PHANTOM, STATES, SUPPLIED_UNHEARD, History
-from lab.report.svg import Plot, hhmm, number, tag
+from lab.report.svg import Plot, number, tag
 
 ROWS_SHOWN = 400
+_MINUTES_FROM_S = 7200
 
 
 def draw_supply(history: History, axis: Axis) -> Chart:
@@ -20,6 +22,9 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     shown_s = history.worst_s()
     entries = legend(history, history.counts[0].tolist())
     dark = history.counts[:, [DARK_KNOWN, DARK_UNKNOWN]].sum(axis=1).astype(np.float64)
+    if not history.counts[:, HEARD + 1 :].any():
+        every = f"All {written(history.counts[0].sum())} meters had supply all the time"
+        return Chart("supply", "Supply and communication", f"{every}{_heard(history)}.")
     most = max(int(history.counts[:, HEARD + 1 :].max()), int(dark.max()), 9)
     ticks = [0, *(10**decade for decade in range(math.ceil(math.log10(most)) + 1))]
     plot = Plot(axis.start_s, axis.end_s, 0.0, _height(ticks[-1]), height=190)
@@ -32,11 +37,12 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     ]
     # where nobody says what the head-end knows, all that is dark is of one kind
     darkness = [_area(plot, times, dark, "t-darkness")] if history.says_outages else []
-    kept = _each_minute(times)
+    kept = _each_minute(times) if axis.end_s - axis.start_s > _MINUTES_FROM_S else list(range(len(times)))
+    clock = Clock.of(times[kept])
     tips = [
         "\n".join(
             [
-                f"{hhmm(times[i])} UTC",
+                f"{clock.time(times[i])} UTC",
                 *(f"{e.label} {written(history.counts[i, STATES.index(e.state)])}" for e in shown),
             ]
         )
@@ -63,7 +69,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
         id_="supply",
     )
     rows = tuple(
-        (hhmm(times[i]), *(written(history.counts[i, STATES.index(e.state)]) for e in entries))
+        (clock.time(times[i]), *(written(history.counts[i, STATES.index(e.state)]) for e in entries))
         for i in kept[:ROWS_SHOWN]
     )
     swatches = (
@@ -73,6 +79,10 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     return Chart(
         "supply", "Supply and communication", note, svg, swatches, ("from (UTC)", *(e.label for e in entries)), rows
     )
+
+
+def _heard(history: History) -> str:
+    return ", and the head-end could reach each that has a connection" if history.says_communication else ""
 
 
 def _height(count: float) -> float:

@@ -12,11 +12,14 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from lab.report.clock import Clock
 from lab.report.events import RunEvent
 
 Float = NDArray[np.float64]
-_TIME_STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_419_200)
-_DAY_S = 86_400
+_TIME_STEPS_S = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200),
+    *(86_400, 172_800, 604_800, 2_419_200),
+)
 
 
 def tag(element: str, *children: str, **attributes: object) -> Markup:
@@ -33,10 +36,6 @@ def tag(element: str, *children: str, **attributes: object) -> Markup:
 def number(value: float) -> str:
     """A coordinate, to a tenth of a unit."""
     return f"{value:.1f}".removesuffix(".0")
-
-
-def hhmm(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%H:%M}"
 
 
 def instant(time_s: float | None) -> str:
@@ -97,28 +96,27 @@ class Plot:
             parts.append(tag("line", class_="grid", x1=left, x2=right, y1=y, y2=y))
             parts.append(tag("text", label, class_="tick end", x=number(self.left - 8), y=y, dy="0.32em"))
         parts.append(tag("text", unit, class_="tick end", x=number(self.left - 8), y=number(self.top - 11)))
-        for time_s in time_ticks(self.start_s, self.end_s):
+        times = time_ticks(self.start_s, self.end_s)
+        clock = Clock.of(times)
+        for time_s in times:
             x = number(self.x(time_s))
             parts.append(tag("line", class_="axis", x1=x, x2=x, y1=number(self.base), y2=number(self.base + 4)))
-            parts.append(tag("text", self._time_label(time_s), class_="tick mid", x=x, y=number(self.base + 17)))
+            parts.append(tag("text", clock.time(time_s), class_="tick mid", x=x, y=number(self.base + 17)))
         y = number(self.base)
         parts.append(tag("line", class_="axis", x1=left, x2=right, y1=y, y2=y))
         return Markup("").join(parts)
-
-    def _time_label(self, time_s: float) -> str:
-        if self.end_s - self.start_s <= 1.5 * _DAY_S:
-            return hhmm(time_s)
-        return f"{datetime.fromtimestamp(time_s, UTC):%d %b %H:%M}"
 
     def events(self, events: Iterable[tuple[int, RunEvent]]) -> Markup:
         """Numbered marks at the top of the plot, with a band for as long as an event lasts."""
         parts = []
         occupied: list[float] = []
+        events = list(events)
+        clock = Clock.of(event.time_s for _, event in events)
         for index, event in events:
             if not self.start_s <= event.time_s <= self.end_s:
                 continue
             begin, end = self.x(event.time_s), self.x(event.until_s if event.until_s is not None else event.time_s)
-            tip = tag("title", f"{index}. {hhmm(event.time_s)} {event.label}")
+            tip = tag("title", f"{index}. {clock.time(event.time_s)} {event.label}")
             kind, top, base = kind_class(event.kind), number(self.top), number(self.base)
             x, mark_y = number(begin), number(self.top - 9)
             if end - begin > 1:

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
+from lab.report.polls import Polls
+from lab.report.written import length
 from lab.verdict.detection import CLOCK_S, Detection
 from lab.verdict.registers import POLLED
 from lab.verdict.verdict import Verdict
@@ -38,8 +40,8 @@ class VendorRow:
     """Counts of reads as in the verdict.
 
     `faults`: what this vendor's meters have against them. `remarks`: where they fall short of what the whole fleet is
-    asked for, which may be the doing of others: a killed head-end polls nobody. `discrepancy_share`: of all findings of
-    the run, those at this vendor's meters.
+    asked for, which may be the doing of others: a killed head-end polls nobody, one with a wrong register map is
+    refused. `discrepancy_share`: of all findings of the run, those at this vendor's meters.
     """
 
     vendor: str
@@ -67,10 +69,12 @@ class VendorRow:
     def standing(self) -> str:
         if self.faults:
             return "at fault"
-        return "below target" if self.remarks else "in order"
+        return "short" if self.remarks else "in order"
 
 
-def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: DeadLetters | None) -> list[VendorRow]:
+def vendor_rows(
+    run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: DeadLetters | None, polls: Polls
+) -> list[VendorRow]:
     """By name of the profile."""
     table = verdict.comparison.by_meter
     place = pc.index_in(table["usage_point"], pa.array(meters.usage_points, pa.string())).to_numpy()
@@ -99,12 +103,13 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
                 ("unrecorded", kinds.get("unrecorded", 0)),
                 ("wrong estimates", kinds.get("estimate_off", 0)),
                 ("duplicates", kinds.get("duplicate", 0)),
-                ("extra", kinds.get("extra", 0)),
                 ("recorded twice", kinds.get("recorded_twice", 0)),
             )
             if count
         ]
-        short = on_time.of and on_time.count / on_time.of < least
+        remarks = [f"{on_time.text} on time, target {least * 100:g} %"] if _is_short(on_time, least) else []
+        if refusing := polls.told([s for s, v in zip(meters.serials, meters.vendors, strict=True) if v == vendor]):
+            remarks.append(refusing)
         protocol = ", ".join(sorted({p for p, v in zip(meters.protocols, meters.vendors, strict=True) if v == vendor}))
         rows.append(
             VendorRow(
@@ -130,18 +135,19 @@ def vendor_rows(run_dir: Path, verdict: Verdict, meters: Meters, dead_letters: D
                 dead_letters=None if buried is None else buried.get(vendor, 0),
                 discrepancy_share=Share(sum(kinds.values()), len(verdict.comparison.discrepancies)),
                 faults=tuple(faults),
-                remarks=(f"{on_time.text} on time, target {least * 100:g} %",) if short else (),
+                remarks=tuple(remarks),
             )
         )
     return rows
 
 
+def _is_short(on_time: Share, least: float) -> bool:
+    return bool(on_time.of) and on_time.count / on_time.of < least
+
+
 def _cadence(meters: Meters, here: np.ndarray) -> str:
     def span(values: np.ndarray) -> str:
-        return ", ".join(
-            f"{value // 3600} h" if value % 3600 == 0 else f"{value / 60:g} min"
-            for value in sorted(set(values.tolist()))
-        )
+        return ", ".join(length(value) for value in sorted(set(values.tolist())))
 
     interval, report = span(meters.interval_length_s[here]), span(meters.report_every_s[here])
     return interval if interval == report else f"{interval} / {report}"

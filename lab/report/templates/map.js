@@ -261,10 +261,12 @@
   find("later").addEventListener("click", () => step(1));
   slider.addEventListener("input", () => { stop(); go(Number(slider.value)); });
   slider.addEventListener("keydown", (event) => {
-    const steps = { ArrowLeft: -60, ArrowDown: -60, ArrowRight: 60, ArrowUp: 60, PageDown: -900, PageUp: 900 };
+    // By an interval, or the fifteenth part of it.
+    const page = Number(root.dataset.step), arrow = Math.max(page / 15, 1);
+    const steps = { ArrowLeft: -arrow, ArrowDown: -arrow, ArrowRight: arrow, ArrowUp: arrow, PageDown: -page, PageUp: page };
     if (!(event.key in steps)) return;
     event.preventDefault();
-    stop(); go(now + steps[event.key] / (event.shiftKey ? 60 : 1));
+    stop(); go(now + (event.shiftKey ? Math.sign(steps[event.key]) : steps[event.key]));
   });
   for (const button of root.querySelectorAll("[data-jump]")) button.addEventListener("click", () => { stop(); go(Number(button.dataset.jump)); });
   const timeline = document.querySelector("#supply-chart svg");

@@ -51,7 +51,7 @@ def test_the_vendor_at_fault_is_marked_and_the_other_is_not(tmp_path: Path) -> N
     assert found["mesh"].startswith("✗ at fault mesh sparkplug, 15 min / 30 min, 1 collector 1 lost, 1 altered:")
     assert "66.6 % of all discrepancies" in found["mesh"]
     assert "97.9 % on time, target 98 %" in found["mesh"]
-    assert found["direct"].startswith("▾ below target direct mqtt, 15 min 97.9 % on time, target 98 %")
+    assert found["direct"].startswith("▾ short direct mqtt, 15 min 97.9 % on time, target 98 %")
 
 
 def test_what_a_vendor_is_not_blamed_for(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_a_vendor_is_not_blamed_for(tmp_path: Path) -> None:
     found = vendors(write_report(run_dir, judge_run(run_dir, run.context()), EVENTS))
     assert found["mesh"].startswith("✓ in order mesh")
     assert found["direct"].startswith("✓ in order direct")
-    assert " 4 48 100 % 0 0 0 0 0 0 0.5 – – –" in found["mesh"]
+    assert " 4 48 100 % 0 0 0 0 0 0 0.49 – – –" in found["mesh"]
 
 
 def test_gasps_events_and_dead_letters_go_to_their_vendors(tmp_path: Path) -> None:
