@@ -227,14 +227,15 @@ vendors = Dashboard(
             "Of the intervals that are owed. On time, as on the dashboard Operations: by the interval's end, the "
             "profile's reporting interval and five minutes, or later by as long as the meter was known to be dark. "
             "Dark: not owed for that reason. No record: not owed, since the meter itself says that it has none. "
-            "Recovered: only after being asked for. Revised: another value came for a stored interval. Polls refused: "
-            "answered with an exception of the meter's own, or with what cannot be, as with a wrong register map; "
-            "unanswered: by nobody, or by its gateway alone.",
+            "Recovered: only after being asked for. Revised: another value came for a stored interval. Implausible: "
+            "what cannot be true, and counts in no sum. Polls refused: answered with an exception of the meter's own, "
+            "or with what cannot be, as with a wrong register map; unanswered: by nobody, or by its gateway alone.",
             text("vendor"), count("meters"), count("expected"),
             number("on_time_percent", "on time", "percent", judged=True),
             number("received_percent", "received", "percent", judged=True),
             number("estimated_percent", "estimated", "percent"),
             count("missing"), count("dark"), count("no_record", "no record"), count("recovered"), count("revised"),
+            count("implausible"),
             count("polls_refused", "polls refused"), count("polls_unanswered", "polls unanswered"),
             count("dead_letters", "dead letters"),
             decimals=2, span=24, thresholds=at_least(95, 98),

@@ -16,7 +16,8 @@ BEGIN
         end_device_event, interruption, outage, outage_usage_point, detected_outage, outage_report,
         customer_interruption, reliability_indices, network_device, network_usage_point, transformer_measurement,
         load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome, reading_duty, dark_customer,
-        known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage
+        known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage,
+        implausible_interval, dead_letter_origin
     TO amilab_dashboards;
     GRANT SELECT (id, serial, vendor_profile, usage_point, device_group, address, registered_at, interval_length_s,
         report_every_s, max_current_a) ON end_device TO amilab_dashboards;

@@ -3,6 +3,7 @@
 `dead_letters.parquet`: received_at, topic, reason, detail, payload_bytes, payload_head (the first 64 bytes).
 `communication.parquet`: serial, usage_point, at, online: each change of a meter's communication state.
 `polls.parquet`: serial, outcome, exception_code, polls, first_at, last_at: what became of polls.
+`implausible.parquet`: serial, interval_start, interval_length_s, reason of what cannot be true.
 `events.parquet`: serial, sequence, code, device_time, received_at, committed_at of every end-device event.
 `figures.json`: the head-end's own figures over the judged window (docs/database.md, Figures), as its dashboards show
 them: `reads` and `latency`, a row of `read_figure` and `read_latency` for all (vendor_profile null) and for each
@@ -32,6 +33,7 @@ DEAD_LETTERS_FILE = "dead_letters.parquet"
 EVENTS_FILE = "events.parquet"
 COMMUNICATION_FILE = "communication.parquet"
 POLLS_FILE = "polls.parquet"
+IMPLAUSIBLE_FILE = "implausible.parquet"
 FIGURES_FILE = "figures.json"
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
@@ -70,6 +72,9 @@ POLLS = pa.schema(
         ("last_at", _TIME),
     ]
 )
+IMPLAUSIBLE = pa.schema(
+    [("serial", pa.string()), ("interval_start", _TIME), ("interval_length_s", pa.int64()), ("reason", pa.string())]
+)
 _DEAD_LETTER_QUERY = sql.SQL(
     "SELECT received_at, topic, reason, detail, length(payload), substring(payload FROM 1 FOR 64)"
     " FROM {schema}.dead_letter ORDER BY received_at, id LIMIT {most}"
@@ -90,6 +95,10 @@ _EVENT_QUERY = sql.SQL(
 
 _COMMUNICATION_QUERY = sql.SQL(
     "SELECT serial, usage_point, at, online FROM {schema}.communication_history ORDER BY at, serial"
+)
+_IMPLAUSIBLE_QUERY = sql.SQL(
+    "SELECT d.serial, i.interval_start, i.interval_length_s, i.reason"
+    " FROM {schema}.implausible_interval i JOIN {schema}.end_device d ON d.id = i.meter_id ORDER BY 1, 2"
 )
 _POLL_QUERY = sql.SQL(
     "SELECT d.serial, o.outcome, o.exception_code, count(*), min(o.boundary), max(o.boundary)"
@@ -142,13 +151,14 @@ def _plain(value: object) -> object:
 
 
 def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: str, directory: Path) -> None:
-    """Write the four files to `directory`. Raises psycopg.Error."""
+    """Write the five files to `directory`. Raises psycopg.Error."""
     place = sql.Identifier(schema)
     for query, form, name in (
         (_DEAD_LETTER_QUERY.format(schema=place, most=DEAD_LETTERS_AT_MOST), DEAD_LETTERS, DEAD_LETTERS_FILE),
         (_EVENT_QUERY.format(schema=place), EVENTS, EVENTS_FILE),
         (_COMMUNICATION_QUERY.format(schema=place), COMMUNICATION, COMMUNICATION_FILE),
         (_POLL_QUERY.format(schema=place), POLLS, POLLS_FILE),
+        (_IMPLAUSIBLE_QUERY.format(schema=place), IMPLAUSIBLE, IMPLAUSIBLE_FILE),
     ):
         rows = connection.execute(query).fetchall()
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in form]

@@ -86,7 +86,8 @@ JOIN reading_duty d ON d.meter_id = r.meter_id
 WHERE r.revision = 0;
 
 -- The intervals that begin in [begins, ends) for which darkness counts. dark: without supply all the time; meters show
--- whole seconds of clocks that are a little off. no_record: the meter itself says that it has none. Neither is owed.
+-- whole seconds of clocks that are a little off. no_record: the meter itself says that it has none. Neither is owed. What
+-- a meter has and nobody can believe is owed all the same.
 -- owed_by: of the others, when the read is due: the deadline is put off by as long as the meter was known to be dark,
 -- and null while it still is. known_at: from when on nobody waits for the read by its ordinary deadline.
 CREATE FUNCTION dark_reading(begins timestamptz, ends timestamptz)
@@ -130,7 +131,7 @@ LANGUAGE sql STABLE AS $$
             extract(epoch FROM g.interval_start)::bigint, false, true, 0, true, g.noted_at
         FROM interval_gap g
         JOIN reading_duty d ON d.meter_id = g.meter_id AND d.length_s = g.interval_length_s
-        WHERE g.interval_start >= begins AND g.interval_start < ends
+        WHERE g.interval_start >= begins AND g.interval_start < ends AND g.reason <> 'implausible'
             AND extract(epoch FROM g.interval_start) >= d.owed_from_s
             AND mod(extract(epoch FROM g.interval_start)::bigint, d.length_s) = 0
     ) x
@@ -296,6 +297,23 @@ CROSS JOIN LATERAL (
     SELECT p.outcome IN ('no_answer', 'no_connection', 'not_asked') OR coalesce(p.exception_code IN (10, 11), false)
         AS nobody
 ) n;
+
+-- Values that cannot be true, by interval: that there was one and why, not what it said.
+CREATE VIEW implausible_interval AS
+SELECT i.meter_id, d.vendor_profile, i.interval_start, i.interval_length_s, i.reason, i.origin, i.received_at,
+    i.committed_at
+FROM implausible_reading i
+JOIN end_device d ON d.id = i.meter_id;
+
+-- What could not be used: messages, how many each letter stands for, and the vendor whose meter is named in the topic.
+CREATE VIEW dead_letter_origin AS
+SELECT l.id, l.received_at, l.reason, l.copies AS messages, d.vendor_profile
+FROM dead_letter l
+LEFT JOIN LATERAL (
+    SELECT e.vendor_profile FROM end_device e
+    WHERE e.serial IN (split_part(l.topic, '/', 3), split_part(l.topic, '/', 5))
+    LIMIT 1
+) d ON true;
 
 -- Phases that are connected and have voltage, of nominal (EN 50160: ±10 %); 230 V where the network model has none.
 CREATE VIEW phase_voltage AS

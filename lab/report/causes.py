@@ -1,8 +1,8 @@
 """What else was the matter where a read is missing or late: the most likely cause of each discrepancy.
 
 A read has from the beginning of its interval to its deadline to come. What was known to be wrong in that time, first
-of: its meter dark, its uplink lost, its polls refused, a part of the head-end or the broker down, a dead letter of its
-own. What is wrong with a value has no such cause: it is told by its kind.
+of: its meter dark, a value of it that cannot be true, its uplink lost, its polls refused, a part of the head-end or the
+broker down, a dead letter of its own. What is wrong with a value has no such cause: it is told by its kind.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from lab.report.dead_letters import DeadLetters
 from lab.report.events import RunEvent
 from lab.report.meters import Meters
-from lab.report.polls import Polls
 from lab.report.states import DARK, UNHEARD, History, seconds
+from lab.report.unusable import Implausible, Polls
 from lab.verdict.compare import GRACE_S
 
 Float = NDArray[np.float64]
@@ -43,6 +43,7 @@ def causes(
     events: Sequence[RunEvent],
     dead_letters: DeadLetters | None,
     polls: Polls,
+    implausible: Iterable[Implausible],
 ) -> NDArray[np.object_]:
     """A cause for each row of discrepancies.SCHEMA."""
     count = len(discrepancies)
@@ -63,6 +64,7 @@ def causes(
         *_downs(events, end_s, deadline_s),
         (REFUSED, _of_meters(place, [m for m, serial in enumerate(meters.serials) if polls.refuses(serial)])),
         (NO_UPLINK, _during(history, UNHEARD, place, end_s, deadline_s, len(meters))),
+        *_unbelieved(implausible, meters, place, start_s),
         (DARK_METER, _during(history, DARK, place, start_s, deadline_s, len(meters))),
     ):
         found[mask & open_] = cause
@@ -121,6 +123,21 @@ def _part(label: str) -> str:
     """`head-end`, of `SIGKILL: headend, back after 300 s`."""
     before, _, after = label.partition(":")
     return (after or before).partition(",")[0].strip().removesuffix(" killed").replace("headend", "head-end")
+
+
+def _unbelieved(
+    implausible: Iterable[Implausible], meters: Meters, place: Ints, start_s: Float
+) -> Iterable[tuple[str, Bools]]:
+    """Where the head-end has a value of the very interval that cannot be true."""
+    meter_of = {serial: meter for meter, serial in enumerate(meters.serials)}
+    rows_of = _rows_of(place, len(meters))
+    masks: dict[str, Bools] = {}
+    for value in implausible:
+        if (meter := meter_of.get(value.serial)) is not None:
+            rows = rows_of(meter)
+            mask = masks.setdefault(value.reason, np.zeros(len(place), dtype=bool))
+            mask[rows[start_s[rows] == value.start_s]] = True
+    return [(f"implausible: {reason.replace('_', ' ')}", mask) for reason, mask in sorted(masks.items())]
 
 
 def _letters(

@@ -28,11 +28,11 @@ from lab.report.latency import draw_latencies
 from lab.report.meters import read_meters
 from lab.report.outages import describe, device_name
 from lab.report.plane import read_plane
-from lab.report.polls import read_polls
 from lab.report.scorecard import lead, scorecard
 from lab.report.states import read_history, seconds
 from lab.report.supply import draw_supply
 from lab.report.svg import instant, kind_class
+from lab.report.unusable import read_implausible, read_polls
 from lab.report.vendors import vendor_rows
 from lab.report.written import length, significant
 from lab.verdict.summary import format_value
@@ -56,7 +56,9 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     reads, *physics = draw(figures, axis)
     polls = read_polls(run_dir)
     discrepancies = pq.read_table(run_dir / "discrepancies.parquet")
-    because = causes(discrepancies, meters, history, [event for _, event in numbered], dead_letters, polls)
+    because = causes(
+        discrepancies, meters, history, [event for _, event in numbered], dead_letters, polls, read_implausible(run_dir)
+    )
     vendors = vendors_of(discrepancies, meters)
     columns = columns_of(discrepancies, because, vendors)
     write_csv(columns, run_dir / CSV_FILE)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
-from lab.report.polls import Polls
+from lab.report.unusable import Polls
 from lab.report.written import length
 from lab.verdict.detection import CLOCK_S, Detection
 from lab.verdict.registers import POLLED

@@ -214,11 +214,34 @@ def test_those_who_may_not_see_households_see_every_figure(seeded: Seeded) -> No
     """And no energy in any of them."""
     for relation in (
         "reading_duty", "dark_customer", "known_darkness", "judged_reading", "reachability", "request_outcome",
-        "poll_result", "phase_voltage", "read_figure($__timeFrom(), $__timeTo())",
+        "poll_result", "phase_voltage", "implausible_interval", "dead_letter_origin",
+        "read_figure($__timeFrom(), $__timeTo())",
         "read_latency($__timeFrom(), $__timeTo())", "dark_reading($__timeFrom(), $__timeTo())",
     ):  # fmt: skip
         table = seeded.read(f"SELECT * FROM {relation} LIMIT 1", role_of(DASHBOARDS[0]))
         assert [name for name in table.columns if name.endswith(("_wh", "_w"))] == [], relation
+
+
+def test_what_cannot_be_believed_excuses_nobody_and_is_counted(seeded: Seeded) -> None:
+    with changed(seeded) as connection:
+        before = figures(connection, *WHOLE_DAY)
+    with changed(
+        seeded,
+        "UPDATE interval_gap SET reason = 'implausible'",
+        "INSERT INTO implausible_reading SELECT gen_random_uuid(), meter_id, interval_start, interval_length_s,"
+        " 'more_than_rated', '{}', 0, noted_at, noted_at FROM interval_gap",
+    ) as connection:
+        after = figures(connection, *WHOLE_DAY)
+        rows = {row["vendor"]: row for row in panel_rows(seeded, connection, "amilab-vendors", "conformance")}
+    assert (after["no_record"], after["missing"]) == (0, before["missing"] + before["no_record"])
+    assert [rows[vendor]["implausible"] for vendor in ("rl-dsp", "sdm630")] == [4, 0]
+
+
+def test_a_letter_counts_for_all_that_it_stands_for(seeded: Seeded) -> None:
+    with changed(seeded, "UPDATE dead_letter SET copies = 100 WHERE reason = 'not_json'") as connection:
+        rows = panel_rows(seeded, connection, "amilab-vendors", "conformance")
+        reasons = panel_rows(seeded, connection, "amilab-operations", "dead_letter_reasons")
+    assert sum(row["dead_letters"] for row in rows) == sum(row["dead_letters"] for row in reasons) == 408
 
 
 def test_a_meter_that_refuses_is_told_from_one_that_is_silent(seeded: Seeded) -> None:

@@ -1,6 +1,6 @@
 WITH letter AS (
-    SELECT reason, count(*) AS dead_letters, max(received_at) AS last_at
-    FROM dead_letter
+    SELECT reason, sum(messages) AS dead_letters, max(received_at) AS last_at
+    FROM dead_letter_origin
     WHERE $__timeFilter(received_at)
     GROUP BY reason
 )

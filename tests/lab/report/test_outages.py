@@ -101,3 +101,22 @@ def test_what_was_missed_and_what_never_was(section: str) -> None:
 def test_the_indices(section: str) -> None:
     assert "SAIDI minutes without supply per customer 72.0000" in section
     assert "MAIFI momentary interruptions per customer 0.2000 0.0000" in section
+
+
+def test_another_device_of_the_same_class_is_called_equivalent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cable in series with the transformer: whoever names it is as right, and the report says why."""
+    run = make_run(20, 24, darks=(Dark(0, 12, 4, 12),))
+    run_dir = run.write(tmp_path_factory.mktemp("equivalent") / "run")
+    rows = [row("1", n, "line:L<7>", 3600, 10_800) for n in range(12)]
+    pq.write_table(pa.Table.from_pylist(rows), run_dir / "detected_outages.parquet")
+    network = {
+        "devices": [{"id": "line:L<7>", "parent": None}, {"id": "transformer:T03", "parent": "line:L<7>"}],
+        "usage_points": [{"id": f"UP{n:05d}", "device": "transformer:T03"} for n in range(12)],
+    }
+    (run_dir / "network.json").write_text(json.dumps(network))
+    verdict = judge_run(run_dir, run.context())
+    assert verdict.detection is not None
+    assert verdict.detection.localised == 1.0
+    text = words(write_report(run_dir, verdict, ()).read_text())
+    assert "2 h 12 line L<7> equivalent to transformer T03: either darkens the same 12 meters" in text
+    assert "another device" not in text

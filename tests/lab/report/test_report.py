@@ -135,9 +135,9 @@ def test_a_failed_run_names_the_criteria_and_the_reads(village: dict[str, Path])
     text = words(village["failed"])
     assert "✗ Failed" in text
     assert re.search(r"\b5 of \d+ criteria not met", text)
-    assert "lost 259 at 259 usage points" in text
+    assert "lost: nothing known, sparkplug-mesh 259 at 259 usage points" in text
     assert "UP01201 AMI00001201 2026-01-15 17:30" in text
-    assert "the first 200 are listed" in text
+    assert "The first 200 are listed" in text
     assert "more of this kind" in text
 
 
@@ -147,7 +147,7 @@ def test_a_few_discrepancies_are_all_listed_with_the_three_values(tmp_path: Path
     run.stored["import_wh"][row] += 7
     recorded = int(run.journal["import_wh"][row])
     text = words(report_of(run, tmp_path / "run"))
-    assert "1 in all. Times" in text
+    assert "1 in all, by what they are" in text
     assert f"import_wh – {recorded} {recorded + 7} by 7" in text
     assert "more of this kind" not in text
 
@@ -173,10 +173,11 @@ def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     verdict = judge_run(run_dir, run.context(scenario="<script>alert(4)</script>"))
     path = write_report(run_dir, verdict, events)
     page = outline(path)
-    assert page.tags.count("script") == 2
+    assert page.tags.count("script") == 3
     assert "img" not in page.tags
-    data = json.loads("".join(page.data))
-    assert hostile in data["serials"]
+    data = [json.loads(text) for text in page.data]
+    assert hostile in next(each for each in data if "serials" in each)["serials"]
+    assert [hostile] == next(each for each in data if "header" in each)["texts"]["serial"]
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     text = "".join(page.text)
     assert hostile in text

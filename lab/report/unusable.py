@@ -1,4 +1,4 @@
-"""What became of the polls of meters that are read over Modbus, as the head-end counted them."""
+"""What the head-end was answered and could not use: polls that meters refused, and values that cannot be true."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 POLLS_FILE = "polls.parquet"
+IMPLAUSIBLE_FILE = "implausible.parquet"
 _NOBODY = frozenset({"no_answer", "no_connection", "not_asked"})
 _OF_THE_GATEWAY = frozenset({10, 11})
 """Modbus exceptions with which a gateway says that it does not reach the meter."""
@@ -37,6 +38,22 @@ class Polls:
             f"{len(meters):,} meter{' refuses' if len(meters) == 1 else 's refuse'} polls"
             f" ({words}, {polls:,} poll{'' if polls == 1 else 's'})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Implausible:
+    """A value of the interval that begins at `start_s` [epoch s], and why the head-end does not believe it."""
+
+    serial: str
+    start_s: float
+    reason: str
+
+
+def read_implausible(run_dir: Path) -> list[Implausible]:
+    """Empty where the head-end says nothing of them."""
+    path = run_dir / IMPLAUSIBLE_FILE
+    rows = pq.read_table(path).to_pylist() if path.exists() else []
+    return [Implausible(row["serial"], row["interval_start"].timestamp(), row["reason"]) for row in rows]
 
 
 def read_polls(run_dir: Path) -> Polls:
