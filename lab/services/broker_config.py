@@ -18,6 +18,8 @@ from lab.pki import CIPHERS
 MAX_PACKET_BYTES = 32 * 1024
 """A part of a load profile is at most 16,000 bytes (docs/wire-rl-dsp.md), a collector's message some 4,000."""
 MAX_INFLIGHT = 20_000  # ample: more than the head-end takes in one batch
+MOST_SUBSCRIPTIONS = 16
+"""Of a device at once: a collector has three."""
 _PASSWORD_ITERATIONS = 1
 _SALT_BYTES = 12
 _AUTOSAVE_CHANGES = 100
@@ -202,7 +204,8 @@ max_qos 1"""
 def _guard_lines(guard: Guard | None, files: str) -> str:
     if guard is None:
         return ""
-    options = {"acl_file": f"{files}/{ACL}", "packet_bytes": MAX_PACKET_BYTES, **asdict(guard.rate)}
+    options = {"acl_file": f"{files}/{ACL}", "packet_bytes": MAX_PACKET_BYTES, "subscriptions": MOST_SUBSCRIPTIONS}
+    options |= asdict(guard.rate)
     if guard.address is not None:
         options |= {f"address_{name}": value for name, value in asdict(guard.address).items()}
     return f"plugin {guard.library}\n" + "".join(f"plugin_opt_{name} {value}\n" for name, value in options.items())

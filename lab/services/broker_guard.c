@@ -7,13 +7,14 @@
  *  - the properties of MQTT 5 are bytes too. Those of wills, of subscriptions, and of what is refused, mosquitto does
  *    not show: they count as if they filled the largest packet;
  *  - filters may be subscribed to only within the list's `pattern read` lines. Mosquitto would grant any, deliver
- *    nothing, and let a device take messages out of somebody else's shared subscription;
+ *    nothing, and let a device take messages out of somebody else's shared subscription. No more than so many at once:
+ *    there is no end to the filters `cmd/<any group>/<own name>`, and each is kept;
  *  - nothing may be retained: there is no end to the topics `dt/<any group>/<own name>/…`;
  *  - every refusal is logged as a notice. Mosquitto says what it denies only among four lines for each message.
  * What passes here, mosquitto checks against the same access list. Source addresses are limited by broker_door.c.
  *
- * Options: `acl_file`, `packet_bytes`, `messages_per_s`, `burst_messages`, `bytes_per_s`, `burst_bytes`; and all of, or
- * none of, `address_connections`, `address_attempts_per_s`, `address_burst_attempts`, `address_failures_per_s`,
+ * Options: `acl_file`, `packet_bytes`, `subscriptions`, `messages_per_s`, `burst_messages`, `bytes_per_s`,
+ * `burst_bytes`; and all of, or none of, `address_connections`, `address_attempts_per_s`, `address_burst_attempts`, `address_failures_per_s`,
  * `address_burst_failures`.
  */
 #define _GNU_SOURCE
@@ -54,7 +55,7 @@ static mosquitto_plugin_id_t *self;
 static struct rule *rules;
 static void *devices; /* tsearch(3) */
 static struct {
-	double packet_bytes, messages_per_s, burst_messages, bytes_per_s, burst_bytes;
+	double packet_bytes, subscriptions, messages_per_s, burst_messages, bytes_per_s, burst_bytes;
 } limits;
 static const struct mosquitto *closing; /* whose connection has just ended: what it publishes next is its will */
 
@@ -210,8 +211,12 @@ static int on_access(int event, void *data, void *unused)
 	if(hides_properties && (subscribes || is_will)) bytes = limits.packet_bytes;
 	if(!pardoned(device, is_will) && !take(device, 1, bytes)) return expel(device);
 	if(subscribes){
-		if(allowed(MOSQ_ACL_READ, name, asked->topic)) return MOSQ_ERR_PLUGIN_DEFER;
-		return asked->access == MOSQ_ACL_SUBSCRIBE ? refuse(name, "subscribe to", asked->topic) : MOSQ_ERR_ACL_DENIED;
+		bool more = asked->access == MOSQ_ACL_SUBSCRIBE;
+		if(!allowed(MOSQ_ACL_READ, name, asked->topic)){
+			return more ? refuse(name, "subscribe to", asked->topic) : MOSQ_ERR_ACL_DENIED;
+		}
+		if(!more || mosquitto_client_sub_count(asked->client) < limits.subscriptions) return MOSQ_ERR_PLUGIN_DEFER;
+		return refuse(name, "subscribe any more, to", asked->topic);
 	}
 	if(allowed(MOSQ_ACL_WRITE, name, asked->topic) && !asked->retain) return MOSQ_ERR_PLUGIN_DEFER;
 	/* It does not come to `on_message`. */
@@ -299,7 +304,7 @@ static int read_rules(const char *path)
 static int read_options(const struct mosquitto_opt *options, int count, const char **acl_file)
 {
 	const struct { const char *name; double *value; } numbers[] = {
-		{"packet_bytes", &limits.packet_bytes},
+		{"packet_bytes", &limits.packet_bytes}, {"subscriptions", &limits.subscriptions},
 		{"messages_per_s", &limits.messages_per_s}, {"burst_messages", &limits.burst_messages},
 		{"bytes_per_s", &limits.bytes_per_s}, {"burst_bytes", &limits.burst_bytes},
 		{"address_connections", &door_limits.connections},

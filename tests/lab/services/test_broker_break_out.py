@@ -12,7 +12,7 @@ import pytest
 
 from lab.pki import Authority
 from lab.services.broker import DIRECTORY
-from lab.services.broker_config import MAX_PACKET_BYTES, SERVER
+from lab.services.broker_config import MAX_PACKET_BYTES, MOST_SUBSCRIPTIONS, SERVER
 from tests.lab.services.conftest import Peer, content_type, correlation_data, response_topic, user_property
 from tests.lab.services.guarded import (
     COLLECTOR,
@@ -357,6 +357,17 @@ async def test_a_flood_of_subscriptions(guarded):
     while await device.read_packet():
         assert len(device.subscribed) < 2 * MODEST.burst_messages, "all of it was taken"
     await guarded.until_logged(f"guard: {VILLAIN} exceeds")
+    await guarded.serves_others()
+
+
+async def test_subscriptions_without_end(guarded):
+    """Any group's commands to itself a device may read, but each filter is kept."""
+    device = await guarded.connect(VILLAIN)
+    granted = [await device.subscribe(f"cmd/g{number}/{VILLAIN}") for number in range(3 * MOST_SUBSCRIPTIONS)]
+    assert granted.count(1) <= MOST_SUBSCRIPTIONS
+    assert granted[0] == 1
+    assert granted[-1] == 0x80
+    await guarded.until_logged(f"guard: {VILLAIN} may not subscribe any more, to cmd/")
     await guarded.serves_others()
 
 
