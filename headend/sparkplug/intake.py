@@ -52,7 +52,9 @@ class SparkplugIntake:
         for device in devices:
             if device.driver.protocol == "sparkplug" and device.group == settings.group:
                 self._edges[device.address].append(device)
-        self._sessions = {edge: EdgeSession() for edge in self._edges}
+        self._sessions = {
+            edge: EdgeSession(frozenset(device.serial for device in members)) for edge, members in self._edges.items()
+        }
         self._lengths_s: dict[str, int] = {}
         self._asked_s: dict[str, float] = {}
         self._wanted_s: dict[str, float] = {}

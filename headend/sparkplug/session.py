@@ -6,6 +6,7 @@ of the same session, for a session that ended would have said so. A second one b
 very birth, so from there on nothing is understood.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +14,10 @@ from headend.drivers import DecodeError, NamedValue
 from headend.sparkplug.payload import Payload, value_of
 
 BDSEQ = "bdSeq"
+#: Metrics that a birth may define. The lab's meters have 27, the widest meters in public profiles about 200.
+MAX_METRICS = 256
+#: Characters of a metric's name.
+MAX_NAME = 256
 _SEQUENCE = 256
 # The constructor of a NamedTuple is Python; this is hot.
 _new = tuple.__new__
@@ -26,6 +31,9 @@ class Definition(NamedTuple):
 
 
 Definitions = dict[int | str, Definition]
+
+#: Stands for the definitions of a birth that could not be taken.
+_REFUSED: Definitions = {}
 
 
 class EdgeBirth(NamedTuple):
@@ -43,8 +51,12 @@ class EdgeDeath(NamedTuple):
 
 @dataclass(slots=True)
 class EdgeSession:
-    """One edge node. Methods raise DecodeError for what cannot be understood, after taking note of its number."""
+    """One edge node. Methods raise DecodeError for what cannot be understood, after taking note of its number.
 
+    `known`: the devices behind it. Of others nothing is kept, and their data have no definitions.
+    """
+
+    known: Set[str]
     online: bool = False
     bdseq: int | None = None
     wants_rebirth: bool = False
@@ -62,9 +74,10 @@ class EdgeSession:
         if payload.seq is None or not payload.seq < _SEQUENCE:
             raise DecodeError("bad_structure", f"the sequence number {payload.seq} of a birth is not from 0 to 255")
         self.bdseq = _bdseq_of(payload)
-        self._node = _definitions_of(payload)
         self._next = (payload.seq + 1) % _SEQUENCE
         self.online = self._births_last = True
+        self._node = _REFUSED
+        self._node = _definitions_of(payload)
         return EdgeBirth(self.bdseq, again=was_online and earlier == self.bdseq)
 
     def node_death(self, payload: Payload) -> EdgeDeath | None:
@@ -83,17 +96,21 @@ class EdgeSession:
     def device_birth(self, device: str, payload: Payload) -> Definitions:
         """DBIRTH: the definitions that hold for this device from now on."""
         self._number(payload)
-        self._devices.pop(device, None)
+        if device not in self.known:
+            return {}
+        self._devices[device] = _REFUSED
         definitions = self._devices[device] = _definitions_of(payload)
         return definitions
 
     def device_data(self, device: str, payload: Payload) -> Definitions:
         """DDATA: the definitions to read it by."""
         self._number(payload)
+        if device not in self.known:
+            return {}
         definitions = self._devices.get(device)
         if definitions is None:
             raise self._unborn(device)
-        return definitions
+        return _taken(definitions, device)
 
     def device_death(self, device: str, payload: Payload) -> None:
         """DDEATH."""
@@ -103,7 +120,7 @@ class EdgeSession:
     def node_data(self, payload: Payload) -> Definitions:
         """NDATA: the definitions to read it by."""
         self._number(payload)
-        return self._node
+        return _taken(self._node, "the edge node")
 
     def births_complete(self) -> bool:
         """True once after an NBIRTH, if asked after a message that is no birth: who is not born is not there."""
@@ -156,9 +173,19 @@ def _bdseq_of(payload: Payload) -> int:
     raise DecodeError("bad_structure", "there is no bdSeq from 0 to 255")
 
 
+def _taken(definitions: Definitions, what: str) -> Definitions:
+    if definitions is _REFUSED:
+        raise DecodeError("refused_birth", f"the birth of {what} was refused")
+    return definitions
+
+
 def _definitions_of(birth: Payload) -> Definitions:
+    if len(birth.metrics) > MAX_METRICS:
+        raise DecodeError("too_many_metrics", f"{len(birth.metrics)} metrics in one birth, {MAX_METRICS} are taken")
     definitions: Definitions = {}
     for metric in birth.metrics:
+        if len(metric.name) > MAX_NAME:
+            raise DecodeError("too_long_name", f"{metric.name:.60}… has {len(metric.name)} characters, not {MAX_NAME}")
         if not metric.name or metric.datatype is None:
             raise DecodeError("bad_structure", "a metric of a birth has no name or no data type")
         definition = Definition(metric.name, metric.datatype)

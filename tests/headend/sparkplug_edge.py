@@ -209,6 +209,10 @@ class EdgeNode:
             ]
         self.send(self.topic("DBIRTH", serial), payload(metrics, seq=self.next_seq()))
 
+    def define(self, serial: str, metrics: Sequence[M]) -> None:
+        """A DBIRTH of these metrics."""
+        self.send(self.topic("DBIRTH", serial), payload(metrics, seq=self.next_seq()))
+
     def alias(self, serial: str, name: str) -> int:
         return 1000 * (int(serial[-4:]) + 1) + list(TYPES).index(name)
 

@@ -1,7 +1,9 @@
 """A collector's messages in, rows out: over a real broker into a real database, beside meters of their own."""
 
 import asyncio
+import gc
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -373,6 +375,52 @@ async def test_a_command_and_its_answer(
     assert database.rows(
         "SELECT c.status FROM command c JOIN end_device d ON d.id = c.meter_id WHERE d.serial = %s", MESH
     ) == [("answered",)]
+
+
+async def test_hostile_births_keep_no_memory_and_known_devices_go_on(
+    head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, database: Reader
+) -> None:
+    edge.birth(MESH)
+    await head_end.settle()
+    strangers = 120
+
+    def births(first: int) -> None:
+        for device in range(first, first + strangers):
+            names = [M(4, 1, f"{device}/{number}/".ljust(100, "x"), number) for number in range(400)]
+            edge.define(f"STRANGER{device}", names)
+
+    # What the first of them leave in caches is no news.
+    births(0)
+    await head_end.settle()
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    births(strangers)
+    await head_end.settle()
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 3_000_000, "of some 20 MB of names"
+    edge.block(MESH, [START_S + LENGTH_S])
+    await head_end.settle()
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+    assert edge.rebirths == 0
+    assert database.value("SELECT sum(copies) FROM dead_letter WHERE reason = 'unknown_device'") == 2 * strangers
+
+
+async def test_a_device_with_too_many_metrics_costs_no_other_and_no_rebirth(
+    head_end: HeadEnd, edge: EdgeNode, clock: ManualClock, database: Reader
+) -> None:
+    edge.birth(MESH)
+    edge.define(PLC, [M(4, 1, f"metric {number}", number) for number in range(300)])
+    edge.data(PLC, [M(4, 1, "", 5, typed=False)])
+    edge.block(MESH, [START_S + LENGTH_S])
+    await head_end.settle()
+    assert dead_letters(database) == ["too_many_metrics", "refused_birth"]
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+    assert edge.rebirths == 0
+    online = database.rows("SELECT d.serial, s.online FROM device_state s JOIN end_device d ON d.id = s.meter_id")
+    assert dict(online)[MESH] is True
 
 
 @on_both_brokers

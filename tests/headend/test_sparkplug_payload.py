@@ -84,7 +84,7 @@ def birth_and_block() -> tuple[bytes, bytes, bytes]:
 
 
 def read(node: bytes, born: bytes, data: bytes) -> object:
-    session = EdgeSession()
+    session = EdgeSession(frozenset((SERIAL,)))
     session.node_birth(decode_payload(node))
     message = decode_payload(born)
     definitions = session.device_birth(SERIAL, message)
