@@ -118,18 +118,20 @@ COMPRESSED_TIME = RateLimit(2_000, 50_000, 8_000_000, 200_000_000)
 class AddressLimit:
     """What comes from one source address: connections at once, attempts at them, and those that fail.
 
-    A connection fails that ends before its client is known by a certificate.
+    `unknown`: of the connections, those whose client has not asked for anything yet. A connection fails that ends
+    before its client is known by a certificate.
     """
 
     connections: int
-    attempts_per_s: int
+    unknown: int
+    attempts_per_s: float
     burst_attempts: int
-    failures_per_s: int
+    failures_per_s: float
     burst_failures: int
 
 
-CONTAINERS = AddressLimit(10_000, 200, 20_000, 10, 2_000)
-"""A fleet's container has up to 10,000 meters, who may all lose the broker in the middle of a handshake."""
+CONTAINERS = AddressLimit(20_000, 10_000, 500, 20_000, 10, 2_000)
+"""A fleet's container has up to 10,000 meters, a load generator 20,000; many may lose the broker during a handshake."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
  * since whoever fails to say who it is has no name. docs/broker.md.
  *
  * A connection costs the broker a handshake, and has one of its `max_connections` until 90 s of silence are over. So
- * for each address we limit how many connections are open, how fast they are tried, and how many may fail, that is,
- * end before their client was known by its certificate. Who exceeds is reset at once, without a handshake.
+ * for each address we limit how many connections are open, how many of them are of clients that have not asked for
+ * anything yet, how fast they are tried, and how many may fail, that is, end before their client was known by its
+ * certificate. Who exceeds is reset at once, without a handshake.
  *
  * Mosquitto tells plugins of no connection before its first message. Hence this half of the guard stands in front of
  * accept(2) and close(2): the library is preloaded (LD_PRELOAD), as well as loaded as a plugin.
@@ -12,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <search.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -31,13 +33,20 @@ static const double TELL_EVERY_S = 10;
 struct address {
 	struct address *next;
 	struct in6_addr key;
-	double open, known; /* connections, and those of them that are about to end and were known */
+	double open, known; /* connections, and those of them whose client is known */
+	double leaving; /* of those that were known and are about to end */
 	double attempts, failures; /* left in the buckets */
 	double seen_s, told_s;
 	unsigned long refused; /* since that was told */
 };
 
+struct client {
+	const struct mosquitto *of; /* never looked into: it may be gone */
+	struct address *address;
+};
+
 struct door_limits door_limits;
+static void *clients; /* tsearch(3): those that are known */
 static struct address *chains[CHAINS];
 static struct address **holders; /* by file descriptor: whose connection it is */
 static size_t holders_length;
@@ -92,7 +101,7 @@ static void refill(struct address *address)
 
 static bool idle(const struct address *address)
 {
-	return address->open < 1 && address->attempts >= door_limits.burst_attempts
+	return address->open < 1 && address->known < 1 && address->attempts >= door_limits.burst_attempts
 			&& address->failures >= door_limits.burst_failures;
 }
 
@@ -151,7 +160,7 @@ static void tell(struct address *address, const char *why, double limit)
 	address->refused++;
 	if(address->seen_s - address->told_s < TELL_EVERY_S) return;
 	inet_ntop(ipv4 ? AF_INET : AF_INET6, address->key.s6_addr + (ipv4 ? 12 : 0), text, sizeof(text));
-	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s%s exceeds %.0f %s: %lu connections refused", text,
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s%s exceeds %g %s: %lu connections refused", text,
 			ipv4 ? "" : "/64", limit, why, address->refused);
 	address->told_s = address->seen_s;
 	address->refused = 0;
@@ -178,6 +187,10 @@ static bool admitted(int fd, const struct sockaddr_storage *peer)
 	}
 	if(address->open >= door_limits.connections){
 		tell(address, "connections", door_limits.connections);
+		return false;
+	}
+	if(address->open - address->known >= door_limits.unknown){
+		tell(address, "connections that have said nothing", door_limits.unknown);
 		return false;
 	}
 	return hold(fd, address);
@@ -213,30 +226,80 @@ static int close_and_count(int fd)
 		struct address *address = holders[fd];
 		holders[fd] = NULL;
 		address->open -= 1;
-		if(address->known >= 1){
-			address->known -= 1;
+		if(address->leaving >= 1){
+			address->leaving -= 1;
 		}else{
 			refill(address);
-			address->failures -= 1;
+			/* No debt: however many have failed at once, some may try again soon. */
+			if(address->failures >= 1) address->failures -= 1;
 		}
 	}
 	return (int)syscall(SYS_close, fd);
 }
 
-void door_known(const char *text)
+static int by_client(const void *left, const void *right)
 {
+	const struct mosquitto *one = ((const struct client *)left)->of, *other = ((const struct client *)right)->of;
+
+	return (one > other) - (one < other);
+}
+
+static struct address *address_of_client(const struct mosquitto *client)
+{
+	const char *text = mosquitto_client_address(client);
 	struct in6_addr key;
+
+	return text && key_of_text(text, &key) ? address_of(&key) : NULL;
+}
+
+void door_known(const struct mosquitto *of)
+{
+	const struct client wanted = {.of = of};
+	struct client *client;
 	struct address *address;
 
-	if(door_limits.connections < 1 || !text || !key_of_text(text, &key)) return;
-	address = address_of(&key);
+	if(door_limits.connections < 1 || tfind(&wanted, &clients, by_client)) return;
+	address = address_of_client(of);
+	client = malloc(sizeof(*client));
+	if(!client || !address || address->known >= address->open){
+		free(client);
+		return;
+	}
+	*client = (struct client){of, address};
+	if(!tsearch(client, &clients, by_client)){
+		free(client);
+		return;
+	}
+	address->known += 1;
+}
+
+void door_leaving(const struct mosquitto *of)
+{
+	const struct client wanted = {.of = of};
+	struct client **found;
+	struct address *address;
+
+	if(door_limits.connections < 1) return;
+	found = (struct client **)tfind(&wanted, &clients, by_client);
+	if(found){
+		struct client *client = *found;
+		client->address->known -= 1;
+		tdelete(client, &clients, by_client);
+		free(client);
+	}
+	address = address_of_client(of);
 	/* Mosquitto also tells of the end of clients whose connection has ended long before. */
-	if(address && address->known < address->open) address->known += 1;
+	if(address && address->leaving < address->open) address->leaving += 1;
 }
 
 void door_forget_all(void)
 {
 	door_limits.connections = 0;
+	while(clients){
+		struct client *client = *(struct client **)clients;
+		tdelete(client, &clients, by_client);
+		free(client);
+	}
 	free(holders);
 	holders = NULL;
 	holders_length = 0;

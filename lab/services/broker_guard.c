@@ -14,7 +14,7 @@
  * What passes here, mosquitto checks against the same access list. Source addresses are limited by broker_door.c.
  *
  * Options: `acl_file`, `packet_bytes`, `subscriptions`, `messages_per_s`, `burst_messages`, `bytes_per_s`,
- * `burst_bytes`; and all of, or none of, `address_connections`, `address_attempts_per_s`, `address_burst_attempts`, `address_failures_per_s`,
+ * `burst_bytes`; and all of, or none of, `address_connections`, `address_unknown`, `address_attempts_per_s`, `address_burst_attempts`, `address_failures_per_s`,
  * `address_burst_failures`.
  */
 #define _GNU_SOURCE
@@ -205,6 +205,7 @@ static int on_access(int event, void *data, void *unused)
 	(void)unused;
 	closing = NULL;
 	if(asked->access != MOSQ_ACL_WRITE && !subscribes) return MOSQ_ERR_PLUGIN_DEFER;
+	if(!is_will) door_known(asked->client);
 	if(!name || !is_device(name)) return MOSQ_ERR_PLUGIN_DEFER;
 	device = device_of(name);
 	if(!device) return MOSQ_ERR_NOMEM;
@@ -246,7 +247,7 @@ static int on_disconnect(int event, void *data, void *unused)
 	(void)event;
 	(void)unused;
 	closing = ended->client;
-	if(mosquitto_client_id(ended->client)) door_known(mosquitto_client_address(ended->client));
+	if(mosquitto_client_id(ended->client)) door_leaving(ended->client);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -308,6 +309,7 @@ static int read_options(const struct mosquitto_opt *options, int count, const ch
 		{"messages_per_s", &limits.messages_per_s}, {"burst_messages", &limits.burst_messages},
 		{"bytes_per_s", &limits.bytes_per_s}, {"burst_bytes", &limits.burst_bytes},
 		{"address_connections", &door_limits.connections},
+		{"address_unknown", &door_limits.unknown},
 		{"address_attempts_per_s", &door_limits.attempts_per_s},
 		{"address_burst_attempts", &door_limits.burst_attempts},
 		{"address_failures_per_s", &door_limits.failures_per_s},

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,22 @@ from tests.lab.services.guarded import COLLECTOR, VILLAIN, GuardedBroker
 
 ELSEWHERE = "127.0.0.2"
 LIMIT = AddressLimit(
-    connections=50, attempts_per_s=1_000, burst_attempts=10_000, failures_per_s=1_000, burst_failures=10_000
+    connections=1_000,
+    unknown=1_000,
+    attempts_per_s=1_000,
+    burst_attempts=10_000,
+    failures_per_s=1_000,
+    burst_failures=10_000,
 )
-"""Each test lowers one of them. What fills up does so too slowly for the pace of the machine to matter."""
+"""Each test lowers one of them."""
+SLOW = 0.001
+"""What fills up so slowly does not depend on the pace of the machine."""
 
 
 @pytest.fixture
 def start(surroundings: Any, mosquitto: Any) -> Any:
-    async def started(**lower: int) -> GuardedBroker:
-        limit = AddressLimit(**{name: lower.get(name, getattr(LIMIT, name)) for name in LIMIT.__slots__})
-        return await GuardedBroker.start(surroundings, mosquitto, address=limit)
+    async def started(**lower: float) -> GuardedBroker:
+        return await GuardedBroker.start(surroundings, mosquitto, address=replace(LIMIT, **lower))
 
     return started
 
@@ -89,6 +96,38 @@ async def test_connections_that_never_say_who_they_are_leave_room_for_others(sta
     await until_let_in(guarded)
 
 
+async def test_silent_connections_take_no_place_from_those_that_speak(start: Any) -> None:
+    """Even from the same address, as far as it has room for both."""
+    guarded = await start(unknown=50)
+    known = await guarded.connect(VILLAIN, source=ELSEWHERE)
+    assert await known.subscribe(f"cmd/g1/{VILLAIN}") == 1
+    silent = await opened(guarded, 400)
+    await guarded.until_logged("guard: 127.0.0.2 exceeds 50 connections that have said nothing")
+    over = await asyncio.gather(*(ended(reader) for reader, _ in silent))
+    assert over.count(False) == 50
+    await guarded.serves_others()
+    await guarded.connect(COLLECTOR)
+    known.publish(f"dt/g1/{VILLAIN}/ds", b"still here")
+    await known.all_acknowledged()
+    for _, writer in silent:
+        writer.close()
+    await until_let_in(guarded)
+
+
+async def test_clients_that_come_and_go_leave_no_trace(start: Any) -> None:
+    """Known ones are forgotten with their connections: more come than may be unknown, or be there, at once."""
+    guarded = await start(unknown=3, connections=5)
+    for number in range(30):
+        device = await guarded.connect(VILLAIN, source=ELSEWHERE)
+        assert await device.subscribe(f"cmd/g1/{VILLAIN}") == 1
+        if number % 2:
+            device.writer.transport.abort()
+        # Else the next one takes it over.
+        while not await let_in(guarded, 1):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
+    await guarded.serves_others()
+
+
 async def test_known_clients_count_too(start: Any) -> None:
     guarded = await start(connections=2)
     first, second = [await guarded.connect(name, source=ELSEWHERE) for name in (VILLAIN, COLLECTOR)]
@@ -99,18 +138,18 @@ async def test_known_clients_count_too(start: Any) -> None:
 
 
 async def test_attempts_are_limited_even_if_they_succeed(start: Any) -> None:
-    guarded = await start(attempts_per_s=1, burst_attempts=100)
+    guarded = await start(attempts_per_s=SLOW, burst_attempts=100)
     assert 100 <= await let_in(guarded, 300) < 300
-    await guarded.until_logged("guard: 127.0.0.2 exceeds 1 connection attempts a second")
+    await guarded.until_logged("guard: 127.0.0.2 exceeds 0.001 connection attempts a second")
     await guarded.serves_others()
     await guarded.connect(COLLECTOR)
 
 
 async def test_failed_attempts_shut_an_address_out_but_no_other(start: Any) -> None:
-    guarded = await start(failures_per_s=1, burst_failures=100)
+    guarded = await start(failures_per_s=SLOW, burst_failures=100)
     for _ in range(150):
         await guarded.refuses(guarded.showing(None), source=ELSEWHERE)
-    logged = await guarded.until_logged("guard: 127.0.0.2 exceeds 1 failed connections a second")
+    logged = await guarded.until_logged("guard: 127.0.0.2 exceeds 0.001 failed connections a second")
     assert "refused" in logged
     for _ in range(3):
         await guarded.refuses(guarded.showing(guarded.pem(VILLAIN)), source=ELSEWHERE)
@@ -122,19 +161,19 @@ async def test_failed_attempts_shut_an_address_out_but_no_other(start: Any) -> N
 
 @pytest.mark.parametrize("say", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"])
 async def test_what_is_no_handshake_has_failed_too(start: Any, say: bytes) -> None:
-    guarded = await start(failures_per_s=1, burst_failures=20)
+    guarded = await start(failures_per_s=SLOW, burst_failures=20)
     for _ in range(60):
         for _, writer in await opened(guarded, 1):
             writer.write(say)
             writer.close()
-    await guarded.until_logged("guard: 127.0.0.2 exceeds 1 failed connections")
+    await guarded.until_logged("guard: 127.0.0.2 exceeds 0.001 failed connections")
     await guarded.refuses(guarded.showing(guarded.pem(VILLAIN)), source=ELSEWHERE)
     await guarded.serves_others()
 
 
 async def test_who_is_known_has_not_failed(start: Any) -> None:
     """Whether it leaves in order, is torn away, or is taken over by its own next session."""
-    guarded = await start(failures_per_s=1, burst_failures=20)
+    guarded = await start(failures_per_s=SLOW, burst_failures=20)
     for _ in range(30):
         peer = await guarded.connect(VILLAIN, source=ELSEWHERE)
         peer.writer.transport.abort()
@@ -146,7 +185,7 @@ async def test_who_is_known_has_not_failed(start: Any) -> None:
 
 
 async def test_an_attacker_does_not_fill_the_log(start: Any) -> None:
-    guarded = await start(failures_per_s=1, burst_failures=5)
+    guarded = await start(failures_per_s=SLOW, burst_failures=5)
     for _ in range(300):
         await guarded.refuses(guarded.showing(None), source=ELSEWHERE)
     await guarded.serves_others()
