@@ -10,7 +10,6 @@ import math
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.report import Result, Spread
 from lab.errors import UserError
+from lab.interpreter import python
 from lab.live.handle import Handle, find
 
 FEEDER = "simbench:1-MVLV-urban-all-0-sw"
@@ -41,7 +41,7 @@ def living_lab(out: Path, meters: int | None) -> Iterator[Handle]:
     chosen = [] if meters is None else ["--meters", str(meters)]
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "lab.cli", "up", "quickstart", "--feeder", FEEDER, "--port", "0"),
+            *(*python("-m", "lab.cli"), "up", "quickstart", "--feeder", FEEDER, "--port", "0"),
             *("--history", "15min", "--out", str(out), *chosen),
         ],
         stdout=subprocess.DEVNULL,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
@@ -15,9 +13,11 @@ from typing import NoReturn
 from lab.barrier import Head
 from lab.commissioning import Commissioned, processes
 from lab.ingest_totals import IngestTotals
+from lab.interpreter import python
 from lab.keyring import Keyring
 from lab.layout import Layout
-from lab.link import TOKEN_VARIABLE, Body, LabLink
+from lab.link import Body, LabLink
+from lab.link_keys import VARIABLE, PartKey
 from lab.network_fault import NetworkFault
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.broker import EmbeddedBroker
@@ -36,6 +36,8 @@ FLEET = "fleet"
 INGEST = "ingest"
 """One of the head-end's ingest workers, where it has any; else the head-end."""
 PART_MODULES = {GRID: "lab.parts.grid", FLEET: "lab.parts.fleet", HEADEND: "lab.parts.headend"}
+OWN, MEMORY = "lab", "memory"
+"""Below the private directory of a run: what is the lab's and its parts' alone, and the meters' durable memories."""
 METERS_PER_FLEET = 10_000
 BROKER_PATIENCE_S = 60.0
 """For how long an external broker may be away, on the wall clock."""
@@ -240,8 +242,11 @@ class LocalStage(Stage):
         self, supervisor: Supervisor, modules: Mapping[str, str], externals: Externals, work: Path, directory: Path
     ) -> None:
         """:param modules: modules to run as parts instead of those in `PART_MODULES`."""
-        self._token = secrets.token_hex(16)
-        super().__init__(LabLink(token=self._token), Layout(work, work, work, directory))
+        own, memory = work / OWN, work / MEMORY
+        for place in (own, memory):
+            place.mkdir(mode=0o700)
+        super().__init__(LabLink(f"ipc://{own}/link", run=directory.name), Layout(own, own, memory, directory))
+        self._part_keys: dict[str, PartKey] = {}
         self._supervisor = supervisor
         self._modules = {**PART_MODULES, **modules}
         self._externals = externals
@@ -392,12 +397,17 @@ class LocalStage(Stage):
         return self.fleets[0] if part == FLEET else self.heads[0]
 
     async def _start(self, name: str, kind: str) -> None:
+        if name not in self._part_keys:
+            self._part_keys[name] = self.link.new_part(name)
         await self._supervisor.start(
             ProcessSpec(
                 name,
-                [sys.executable, "-m", self._modules[kind], "--name", name, "--link", self.link.address],
+                python(
+                    *("-m", self._modules[kind], "--name", name),
+                    *("--link", self.link.address, "--run", self.link.run),
+                ),
                 environment={
-                    TOKEN_VARIABLE: self._token,
+                    VARIABLE: self._part_keys[name].to_text(),
                     # The parts share the machine: threads of linear algebra would only wait for each other.
                     "OPENBLAS_NUM_THREADS": "1",
                     "OMP_NUM_THREADS": "1",

@@ -240,7 +240,11 @@ def inherited(identity: Identity | None) -> dict[str, str]:
     """
     if identity is not None:
         return {name: value for name, value in os.environ.items() if name in _FOR_OTHERS}
-    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    found = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    if "PYTHONPATH" in found:
+        # An empty entry, as `PYTHONPATH=$PYTHONPATH:/x` makes it, is the current directory.
+        found["PYTHONPATH"] = os.pathsep.join(entry for entry in found["PYTHONPATH"].split(os.pathsep) if entry)
+    return found
 
 
 def _kill_rest(leader: ProcessId, below: set[ProcessId]) -> None:

@@ -47,7 +47,7 @@ WORKDIR /opt/amilab
 USER 10001:10001
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD test $(( $(date +%s) - $(stat -c %Y /tmp/heartbeat) )) -lt 60
-ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.containers.member"]
+ENTRYPOINT ["/opt/venv/bin/python", "-P", "-m", "lab.containers.member"]
 
 FROM part AS grid
 COPY grid/ grid/
@@ -72,7 +72,7 @@ COPY loadtests/ loadtests/
 # What a process of Locust says each second (loadtests/ledger.py).
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD test -n "$(find /state/loadtest/load/progress -name "$(hostname)-*" -mmin -1)"
-ENTRYPOINT ["/opt/venv/bin/python", "-m", "loadtests"]
+ENTRYPOINT ["/opt/venv/bin/python", "-P", "-m", "loadtests"]
 
 # The command `amilab` for machines that have nothing but Docker (compose/amilab runs it), and the tools that disturb
 # other containers' networks.
@@ -93,5 +93,5 @@ COPY loadtests/ loadtests/
 COPY --from=builder /opt/pip/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 HEALTHCHECK NONE
-ENTRYPOINT ["/opt/venv/bin/python", "-m", "lab.cli"]
+ENTRYPOINT ["/opt/venv/bin/python", "-P", "-m", "lab.cli"]
 CMD ["--help"]

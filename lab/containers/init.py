@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.containers.keys import project_keyring
+from lab.containers.link_keys import make_link_keys
 from lab.containers.settings import ENV, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER, Owner, make_state
 from lab.errors import UserError
@@ -63,6 +64,7 @@ def init_project(directory: Path, *, debian: bool, force: bool) -> list[Path]:
         # Mounted one by one into containers of other users; nobody here gets past the directory.
         missing = [vault / name for name in PASSWORDS if not (vault / name).exists()]
         written += [_write(path, secrets.token_urlsafe(_PASSWORD_BYTES).encode(), 0o444) for path in missing]
+        written += make_link_keys(directory, owner)
         if force or not (directory / ENV).exists():
             written.append(_write(directory / ENV, env_text(owner, debian=debian).encode(), 0o600))
         if not (vault / AUTHORITY).exists():

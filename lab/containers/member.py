@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.containers.claims import Claim, claim_one
+from lab.containers.link_keys import SEEN
 from lab.containers.plan import LOCKS, ROOT, Plan, read_plan
+from lab.interpreter import python
 from lab.link import Handler, serve_part
+from lab.link_keys import PartKey
 
 HEARTBEAT = Path("/tmp/heartbeat")  # noqa: S108 - the container's own tmpfs
 HEARTBEAT_EVERY_S = 5.0
@@ -38,10 +41,11 @@ KINDS = {
 async def take_part(kind: str, root: Path = ROOT) -> None:
     """Claim a part of this kind and serve it until the lab says stop, or its run is over."""
     directory = root / "plan"
+    key = PartKey.from_text(SEEN.read_text())
     plan, claim = await _claim(kind, directory)
     with claim:
         _say(f"serving {claim.name} of {plan.run}")
-        serving = asyncio.create_task(serve_part(claim.name, plan.link, _handlers(kind), token=plan.token))
+        serving = asyncio.create_task(serve_part(claim.name, plan.link, _handlers(kind), run=plan.run, key=key))
         over = asyncio.create_task(_until_over(plan, directory))
         await asyncio.wait({serving, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
@@ -107,11 +111,13 @@ def main() -> None:
     parser.add_argument("kind", choices=sorted(KINDS))
     kind = parser.parse_args().kind
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Memories and results are the project's user's alone, on the host as well.
+    os.umask(0o077)
     import uvloop
 
     if uvloop.run(_until_told(take_part(kind))):
         # A new process: no state of one run gets into the next.
-        os.execv(sys.executable, [sys.executable, "-m", "lab.containers.member", kind])  # noqa: S606
+        os.execv(sys.executable, python("-m", "lab.containers.member", kind))  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ class Plan:
 
     run: str
     link: str
-    token: str
     parts: Mapping[str, Sequence[str]]
 
 

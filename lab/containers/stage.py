@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -17,6 +16,7 @@ from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from headend.migrate import open_schema
 from lab.commissioning import Commissioned, processes
 from lab.containers.keys import HOLD, project_keyring, reload_broker
+from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
@@ -63,7 +63,7 @@ class ContainerStage(Stage):
     parts_beside: Sequence[str] = (GRID,)
     """Those beside fleets and head-end."""
 
-    def __init__(self, project: ComposeProject, run: str, link: LabLink, token: str) -> None:
+    def __init__(self, project: ComposeProject, run: str, link: LabLink, keys: LinkKeys) -> None:
         settings = project.settings
         owner = Owner(settings.uid, settings.gid)
         root = project.directory / "state"
@@ -73,18 +73,19 @@ class ContainerStage(Stage):
         self.meters_per_fleet = settings.meters_per_container
         self._root = root
         self._owner = owner
-        self._plan = Plan(run, link.address, token, {})
+        self._plan = Plan(run, link.address, {})
+        self._part_keys = keys.parts
         self._killed: dict[str, list[str]] = {}
         self._impaired: list[asyncio.Task[None]] = []
 
     @classmethod
     async def create(cls, project: ComposeProject, run: str) -> Self:
-        """:raises UserError: the link's port is taken."""
-        token = secrets.token_hex(16)
+        """:raises UserError: the link's port is taken, or the project has no keys for it."""
+        keys = read_link_keys(project.directory)
         # The project's networks must be there: one of their addresses is ours.
         await project.up([SERVICES[BROKER], SERVICES[DATABASE]])
-        link = LabLink(token=token, host=await project.lab_address(), port=project.settings.link_port)
-        return cls(project, run, link, token)
+        address = f"tcp://{await project.lab_address()}:{project.settings.link_port}"
+        return cls(project, run, LabLink(address, run=run, key=keys.lab), keys)
 
     @property
     def head(self) -> HeadGroup:
@@ -293,8 +294,18 @@ class ContainerStage(Stage):
     async def _containers(self, part: str) -> list[str]:
         members = self._members(part)
         if members:
-            return [self.link.host(member.name) for member in members]
+            return [await self._container(member.name) for member in members]
         return [found.id for found in await self.project.containers(SERVICES[part]) if found.state == "running"]
+
+    async def _container(self, name: str) -> str:
+        """That serves a part. What it says of itself is believed only if its service has such a container.
+
+        :raises PartFailed: it has not.
+        """
+        service, said = SERVICES[name.rpartition("-")[0] or name], self.link.host(name)
+        if said in {found.id for found in await self.project.containers(service)}:
+            return said
+        raise PartFailed(name, None, [f"it says that it is the container {said}, and the service {service} has none"])
 
     def _members(self, part: str) -> Sequence[RemoteFleet | RemoteHead]:
         """Who of the barrier a part is: nobody for broker and database."""
@@ -305,5 +316,8 @@ class ContainerStage(Stage):
         return [head for head in self.heads if head.name == part or head.name == f"{part}-0"]
 
     def _publish(self, parts: Mapping[str, Sequence[str]]) -> None:
-        self._plan = Plan(self._plan.run, self._plan.link, self._plan.token, {**self._plan.parts, **parts})
+        self._plan = replace(self._plan, parts={**self._plan.parts, **parts})
+        for kind, names in parts.items():
+            for name in names:
+                self.link.admit(name, self._part_keys[kind])
         write_plan(self._root / PLAN, self._plan, self._owner.take)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 from lab.errors import UserError
+from lab.interpreter import python
 
 PYTHON = "3.13"
 """Of Debian 13, and of the default base image."""
@@ -31,7 +31,7 @@ def make_wheelhouse(directory: Path, lock: Path) -> list[Path]:
     legacy = [part for name in ("2014", "2010") for part in ("--platform", f"manylinux{name}_{machine}")]
     answer = subprocess.run(
         [
-            sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
+            *python("-m", "pip"), "--disable-pip-version-check", "download", "--quiet", "--no-deps",
             "--only-binary", ":all:", "--implementation", "cp", "--python-version", PYTHON, *platforms, *legacy,
             "--dest", str(directory), *wanted,
         ],

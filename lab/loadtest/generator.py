@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.errors import PartFailed, UserError
+from lab.interpreter import python
 from lab.loadtest.judgement import Operation
 from lab.services.ports import ReservedPort
 from lab.supervisor import ProcessSpec, Supervisor
@@ -142,7 +142,13 @@ class ProcessGenerator(Generator):
         self.names.append(name)
         environment = {VARIABLE: str(plan), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         await self._supervisor.start(
-            ProcessSpec(name, [sys.executable, "-m", self._module, *arguments], environment=environment)
+            ProcessSpec(
+                name,
+                python("-m", self._module, *arguments),
+                environment=environment,
+                # Locust imports from the current directory, and looks there for settings.
+                directory=self._directory,
+            )
         )
 
 

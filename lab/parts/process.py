@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 
 from lab.link import Handler, serve_part
+from lab.link_keys import VARIABLE, PartKey
 
 
 def run_part(describe: str, handlers: Callable[[str], dict[str, Handler]]) -> None:
-    """Parse ``--name`` and ``--link`` and serve until the lab says ``stop``.
+    """Parse ``--name``, ``--link`` and ``--run`` and serve until the lab says ``stop``.
 
     Ctrl-C belongs to the lab, which ends its parts in order; a part ignores it.
     """
     parser = argparse.ArgumentParser(description=describe)
     parser.add_argument("--name", required=True)
     parser.add_argument("--link", required=True)
+    parser.add_argument("--run", required=True)
     arguments = parser.parse_args()
+    # Taken out: what a part starts is not the part.
+    key = PartKey.from_text(os.environ.pop(VARIABLE))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     async def main() -> None:
-        await serve_part(arguments.name, arguments.link, handlers(arguments.name))
+        await serve_part(arguments.name, arguments.link, handlers(arguments.name), run=arguments.run, key=key)
 
     try:
         import uvloop

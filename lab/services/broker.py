@@ -8,7 +8,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import UserError
+from lab.interpreter import python
 from lab.keyring import KeyPlaces, Keyring, Receivers
 from lab.pki import write_file
 from lab.services.broker_config import (
@@ -236,7 +236,7 @@ class EmbeddedBroker:
         configuration.touch(0o600)
         configuration.write_text(rumqttd_configuration(self.port, self._users))
         program = Path(__file__).with_name("rumqttd_main.py")
-        return ProcessSpec(_NAME, [sys.executable, str(program), str(configuration)], directory=self._directory)
+        return ProcessSpec(_NAME, python(str(program), str(configuration)), directory=self._directory)
 
     async def _serve(self) -> None:
         await self._supervisor.start(self._spec)

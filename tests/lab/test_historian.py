@@ -19,14 +19,14 @@ from tests.headend.services import Postgres, until
 pytest_plugins = ["tests.headend.fixtures"]
 
 START_S = 1_767_225_600
-TOKEN = "t"
 
 
 @pytest.fixture
-async def link() -> AsyncIterator[LabLink]:
+async def link(tmp_path: Path) -> AsyncIterator[LabLink]:
     """With a grid that has been begun."""
-    link = LabLink(token=TOKEN)
-    part = asyncio.create_task(serve_part("grid", link.address, GridPart().handlers(), token=TOKEN))
+    link = LabLink(f"ipc://{tmp_path}/link", run="run")
+    handlers = GridPart().handlers()
+    part = asyncio.create_task(serve_part("grid", link.address, handlers, run=link.run, key=link.new_part("grid")))
     await link.wait_for("grid")
     await link.call("grid", "init", feeder="schutterwald", seed=7, start_s=START_S)
     yield link

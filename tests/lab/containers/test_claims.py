@@ -21,7 +21,7 @@ sys.stdin.read()
 
 
 def plan_of(directory: Path, *names: str) -> Path:
-    write_plan(directory, Plan("run", "tcp://127.0.0.1:1", "token", {"meters": names}), lambda _path: None)
+    write_plan(directory, Plan("run", "tcp://127.0.0.1:1", {"meters": names}), lambda _path: None)
     return directory / LOCKS
 
 
