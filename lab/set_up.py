@@ -64,6 +64,11 @@ class SetUp:
         if self.request.external is not None:
             assert self.externals.stored is not None, "looked at with the other things of the user's"
             return ExternalStore(self.request.external.stored, f"{EXTERNAL}: {self.externals.stored.version}")
+        if self.externals.database is not None and self.externals.database.superuser:
+            self.progress.notice(
+                "the user of --database-url is a superuser, and so is the head-end: better name a role that may only "
+                "create schemas (GRANT CREATE ON DATABASE)"
+            )
         store = await stack.enter_async_context(
             self.stage.open_store(schema=f"amilab_{self.group.lower()}", keep=self.request.keep)
         )

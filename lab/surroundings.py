@@ -12,8 +12,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from dashboards.roles import create_roles, show_schema
+from dashboards.roles import ROLES, create_roles, show_schema
 from lab.commissioning import Commissioned
+from lab.database_role import HEADEND_ROLE
 from lab.database_session import session
 from lab.errors import UserError
 from lab.keyring import Keyring
@@ -38,7 +39,11 @@ SCHEMA = "amilab"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where the head-end stores. `url` holds the password: not for logs."""
+    """Where the head-end stores. Its addresses hold passwords: not for logs.
+
+    `url`: for the head-end, and for what the lab does with its schema. The lab does that as no other role, since in a
+    schema there may be functions and triggers of its owner's.
+    """
 
     url: str
     schema: str
@@ -46,7 +51,9 @@ class Database:
     timescaledb: str | None
     embedded: EmbeddedPostgres | None = None
     seen_url: str | None = None
-    """Where the head-end connects, if that is another address than the lab's."""
+    """`url` as the head-end sees it, if that is another address than the lab's."""
+    admin_url: str | None = None
+    """A superuser's, where the database is the lab's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,9 @@ async def open_database(
     postgres = EmbeddedPostgres(work, supervisor, more_settings=more_settings)
     try:
         await postgres.start()
-        yield Database(postgres.url, SCHEMA, postgres.version, postgres.timescaledb, postgres)
+        yield Database(
+            postgres.url, SCHEMA, postgres.version, postgres.timescaledb, postgres, admin_url=postgres.admin_url
+        )
     finally:
         postgres.close()
 
@@ -186,8 +195,14 @@ def make_roles(store: Database) -> None:
 
     :raises psycopg.OperationalError: the database is away.
     """
-    with psycopg.connect(session(store.url), autocommit=True, connect_timeout=5) as connection:
+    assert store.admin_url is not None, "in somebody else's database we make no roles"
+    with psycopg.connect(session(store.admin_url), autocommit=True, connect_timeout=5) as connection:
         create_roles(connection, password=secrets.token_hex(16), households_password=secrets.token_hex(16))
+        connection.execute(
+            sql.SQL("GRANT {} TO {}").format(
+                sql.SQL(", ").join(map(sql.Identifier, ROLES)), sql.Identifier(HEADEND_ROLE)
+            )
+        )
 
 
 def show_run(store: Database) -> None:
@@ -195,7 +210,7 @@ def show_run(store: Database) -> None:
 
     :raises psycopg.OperationalError: the database is away.
     """
-    with psycopg.connect(session(store.url), autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(session(store.admin_url or store.url), autocommit=True, connect_timeout=5) as connection:
         show_schema(connection, store.schema)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.containers.keys import project_keyring
 from lab.containers.link_keys import make_link_keys
-from lab.containers.settings import ENV, MOST_INGEST_WORKERS
+from lab.containers.settings import ENV, HEADEND_PASSWORD, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER, Owner, make_state
 from lab.errors import UserError
 from lab.keyring import AUTHORITY
@@ -31,6 +31,7 @@ UNPRIVILEGED = 10_001
 """Whom our containers run as when root made the project; else as whoever made it."""
 PASSWORDS = (
     "database_password",
+    HEADEND_PASSWORD,
     "grafana_admin_password",
     "grafana_database_password",
     "grafana_households_password",

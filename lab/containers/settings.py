@@ -18,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lab.errors import UserError
 
 ENV = ".env"
+HEADEND_PASSWORD = "headend_database_password"  # noqa: S105 - a file's name
+"""In `secrets/`: of the role that the head-end has in the database."""
 MOST_INGEST_WORKERS = 64
 INIT_HINT = "Run `amilab compose init` first: it writes compose/.env, keys and passwords."
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}

@@ -20,9 +20,10 @@ from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
-from lab.containers.settings import MOST_INGEST_WORKERS
+from lab.containers.settings import HEADEND_PASSWORD, INIT_HINT, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import PLAN, SECRETS, Owner, SharedLayout, make_state
+from lab.database_role import CAREFUL, HEADEND_ROLE, make_headend_role, owner_of
 from lab.errors import PartFailed, UserError
 from lab.head_group import HeadGroup
 from lab.link import Body, LabLink, PartGone
@@ -106,14 +107,19 @@ class ContainerStage(Stage):
     @asynccontextmanager
     async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
         await self.project.until_healthy(SERVICES[DATABASE])
-        password = quote((self.project.directory / "secrets/database_password").read_text().strip(), safe="")
-        user = f"postgresql://amilab:{password}@"
-        port = self.project.settings.database_port
-        found = await check_database_url(f"{user}127.0.0.1:{port}/amilab?sslmode=disable")
+        database = f"{self.project.settings.database_port}/amilab?sslmode=disable"
+        admin_url = f"postgresql://amilab:{quote(self._secret('database_password'), safe='')}@127.0.0.1:{database}"
+        found = await check_database_url(f"{admin_url}&{CAREFUL}")
+        password = self._secret(HEADEND_PASSWORD)
+        await asyncio.to_thread(make_headend_role, found.url, password)
+        user = f"postgresql://{HEADEND_ROLE}:{quote(password, safe='')}@"
+        url = f"{user}127.0.0.1:{database}"
+        # A schema that an older release has left is the superuser's, and its own functions are nobody else's.
+        ours = await asyncio.to_thread(owner_of, found.url, SCHEMA) == HEADEND_ROLE
         # Always the same: dashboards show the run that is under way, and then the last one.
         del schema, keep
         try:
-            with contextlib.suppress(SchemaMissing, SchemaTooOld), open_schema(found.url, SCHEMA):
+            with contextlib.suppress(SchemaMissing, SchemaTooOld), open_schema(url if ours else found.url, SCHEMA):
                 pass
         except SchemaTooNew as error:
             raise UserError(
@@ -122,11 +128,12 @@ class ContainerStage(Stage):
             ) from error
         await drop_schema(found.url, SCHEMA, self.news)
         yield Database(
-            found.url,
+            url,
             SCHEMA,
             found.version,
             found.timescaledb,
             seen_url=f"{user}{SERVICES[DATABASE]}:5432/amilab?sslmode=disable",
+            admin_url=found.url,
         )
 
     @asynccontextmanager
@@ -283,6 +290,12 @@ class ContainerStage(Stage):
         self._release_broker()
         withdraw_plan(self._root / PLAN)
         await super().close()
+
+    def _secret(self, name: str) -> str:
+        try:
+            return (self.project.directory / "secrets" / name).read_text().strip()
+        except OSError as error:
+            raise UserError(f"secrets/{name} cannot be read: {error.strerror}", INIT_HINT) from error
 
     def _release_broker(self) -> None:
         (self._root / BROKER_STATE / HOLD).unlink(missing_ok=True)

@@ -242,10 +242,10 @@ def reader_url(store: Database) -> str:
 
     In somebody else's database the user's own role reads, in transactions that can only read.
     """
-    if store.embedded is None:
+    if store.embedded is None or store.admin_url is None:
         return store.seen_url or store.url
     password = secrets.token_urlsafe(18)
-    with psycopg.connect(session(store.url)) as connection:
+    with psycopg.connect(session(store.admin_url)) as connection:
         create_roles(connection, password=password, households_password=secrets.token_urlsafe(18))
     return psycopg.conninfo.make_conninfo(store.url, user=ROLES[0], password=password)
 

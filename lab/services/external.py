@@ -42,6 +42,8 @@ class ExternalDatabase:
     url: str = field(repr=False)
     version: str
     timescaledb: str | None  # the version on offer
+    superuser: bool = False
+    """Whether the user of `url` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,12 @@ async def check_database_url(url: str) -> ExternalDatabase:
                 "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,"
                 " current_setting('server_encoding'), current_setting('default_transaction_read_only') = 'on',"
                 " has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(), current_database(),"
-                " (SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb')"
+                " (SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb'),"
+                " (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
             )
         ).fetchone()
     assert row is not None, "a query without a table answers one row"
-    version, major, encoding, read_only, may_create, is_standby, database, timescaledb = row
+    version, major, encoding, read_only, may_create, is_standby, database, timescaledb, superuser = row
     faults = []
     if major < OLDEST_MAJOR:
         faults.append(f"the database at {where} is PostgreSQL {version}; amilab needs {OLDEST_MAJOR} or newer")
@@ -93,7 +96,7 @@ async def check_database_url(url: str) -> ExternalDatabase:
             "Name a PostgreSQL in which the user may write, such as a database of its own: "
             "CREATE DATABASE … OWNER … ENCODING 'UTF8' TEMPLATE template0;",
         )
-    return ExternalDatabase(url, f"PostgreSQL {version.split()[0]}", timescaledb)
+    return ExternalDatabase(url, f"PostgreSQL {version.split()[0]}", timescaledb, superuser)
 
 
 def check_database_url_shape(url: str) -> None:

@@ -1,10 +1,12 @@
 """A PostgreSQL of the run's own: from the system if there is one, else from a wheel; no Docker, no root needed.
 
-Only TCP on 127.0.0.1 with a random password (SCRAM): other users of the machine can connect to a loopback port, too.
+Only TCP on 127.0.0.1 with random passwords (SCRAM): other users of the machine can connect to a loopback port, too.
+The head-end has a role of its own, which is no superuser; the lab is one where it has to be.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import secrets
@@ -18,6 +20,7 @@ from typing import Literal
 
 import psycopg
 
+from lab.database_role import CAREFUL, HEADEND_ROLE, make_headend_role
 from lab.errors import UserError
 from lab.services.host import give_to, is_reachable_by_all, require_free_space, unprivileged_identity
 from lab.services.ports import ReservedPort
@@ -26,7 +29,7 @@ from lab.supervisor import ProcessSpec, Supervisor
 CHOICE_VARIABLE = "AMILAB_POSTGRES"
 OLDEST_MAJOR = 14  # date_bin
 _NAME = "postgres"
-_ROLE = _DATABASE = "amilab"
+_ADMIN = _DATABASE = "amilab"
 _MIB = 1 << 20
 _NEEDED_BYTES = 512 * _MIB  # an empty cluster (40 MiB), its first WAL segments, the wheel's copy, a day of readings
 _SYSTEM_PLACES = "/usr/lib/postgresql/*/bin"
@@ -108,6 +111,7 @@ class EmbeddedPostgres:
         self._more_settings = more_settings
         self._identity = unprivileged_identity()
         self._reserved = ReservedPort()
+        self._admin_password = secrets.token_urlsafe(24)
         self._password = secrets.token_urlsafe(24)
         self.origin = self._binaries.origin
         self.version = f"PostgreSQL {self._binaries.major}"  # exact after start
@@ -119,15 +123,20 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """Where clients connect, with the password in it: not for logs."""
-        return self._url(_DATABASE)
+        """Where the head-end connects, and whoever reads what it stores. The password is in it: not for logs."""
+        return self._url(f"{HEADEND_ROLE}:{self._password}", _DATABASE)
+
+    @property
+    def admin_url(self) -> str:
+        """The same as a superuser, for what only one can do."""
+        return f"{self._admin_url(_DATABASE)}&{CAREFUL}"
 
     async def start(self) -> None:
         """Create the cluster and serve it. Raises UserError (no room) and PartFailed (with PostgreSQL's own words)."""
         require_free_space(self._work, _NEEDED_BYTES)
         await self._create_cluster()
         await self._serve()
-        async with await psycopg.AsyncConnection.connect(self._url("postgres"), autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(self._admin_url("postgres"), autocommit=True) as connection:
             await connection.execute(f"CREATE DATABASE {_DATABASE}")
             (full,) = await _one_row(connection, "SHOW server_version")
             offered = await _one_row(
@@ -140,6 +149,7 @@ class EmbeddedPostgres:
                 configuration.write("shared_preload_libraries = 'timescaledb'\ntimescaledb.telemetry_level = off\n")
             await self._supervisor.stop(_NAME)
             await self._serve()
+        await asyncio.to_thread(make_headend_role, self.admin_url, self._password)
 
     async def kill(self) -> None:
         """SIGKILL to the server and all of its backends."""
@@ -157,9 +167,12 @@ class EmbeddedPostgres:
         """Give the port back."""
         self._reserved.close()
 
-    def _url(self, database: str) -> str:
+    def _admin_url(self, database: str) -> str:
+        return self._url(f"{_ADMIN}:{self._admin_password}", database)
+
+    def _url(self, who: str, database: str) -> str:
         # sslmode: PGSSLMODE in the user's environment is about other servers than this one.
-        return f"postgresql://{_ROLE}:{self._password}@{self._reserved.host}:{self.port}/{database}?sslmode=disable"
+        return f"postgresql://{who}@{self._reserved.host}:{self.port}/{database}?sslmode=disable"
 
     async def _create_cluster(self) -> None:
         programs = self._reachable_programs()
@@ -167,13 +180,13 @@ class EmbeddedPostgres:
         give_to(self._data, self._identity)
         password_file = self._work / "pgpass.initial"
         password_file.touch(0o600)
-        password_file.write_text(self._password)
+        password_file.write_text(self._admin_password)
         give_to(password_file, self._identity)
         await self._supervisor.run(
             ProcessSpec(
                 name="initdb",
                 argv=[
-                    f"{programs}/initdb", f"--pgdata={self._data}", f"--username={_ROLE}", f"--pwfile={password_file}",
+                    f"{programs}/initdb", f"--pgdata={self._data}", f"--username={_ADMIN}", f"--pwfile={password_file}",
                     "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
                 ],
                 directory=self._work,
@@ -212,7 +225,7 @@ class EmbeddedPostgres:
 
     async def _answers(self) -> bool:
         try:
-            connection = await psycopg.AsyncConnection.connect(self._url("postgres"), connect_timeout=5)
+            connection = await psycopg.AsyncConnection.connect(self._admin_url("postgres"), connect_timeout=5)
         except psycopg.OperationalError:  # not listening yet, or still recovering
             return False
         await connection.close()

@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from tests.containers.conftest import Project
+from tests.containers.conftest import SETTINGS, Project
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
@@ -72,6 +73,37 @@ def test_a_part_sees_only_what_it_needs(project: Project) -> None:
     assert "secrets" not in seen["meters"]
     assert "devices" not in seen["headend-ingest"]
     assert seen["grid"] == ["plan", "results"]
+
+
+def test_each_service_has_a_key_of_its_own_for_the_lab_link_and_no_other(project: Project) -> None:
+    services = ("grid", "meters", "gateways", "headend-ingest", "headend-poller", "headend-outages")
+    project.compose("up", "--detach", "--no-build", *services)
+    keys = []
+    for service in services:
+        assert project.compose("exec", "-T", service, "ls", "/run/secrets").split() == ["link"]
+        keys.append(json.loads(project.compose("exec", "-T", service, "cat", "/run/secrets/link"))["secret"])
+    assert len(set(keys)) == len(services)
+    lab = json.loads((project.directory / "secrets" / "link-lab.key").read_text())
+    assert lab["secret"] not in keys
+
+
+def test_the_head_end_is_no_superuser_of_the_database(project: Project, tmp_path: Path) -> None:
+    scenario = tmp_path / "few.toml"
+    scenario.write_text(
+        '[scenario]\nname = "few"\nstart = 2026-01-15T00:00:00Z\nduration = "30min"\nsettle = "10min"\nseed = 1\n'
+        '[feeder]\nname = "schutterwald"\n[fleet]\npreset = "cellular"\nmeters = 4\n'
+    )
+    assert passed_verdict(project, tmp_path, str(scenario))["host"]["timescaledb"]
+    password = (project.directory / "secrets" / "headend_database_password").read_text()
+    url = f"postgresql://amilab_headend:{password}@127.0.0.1:{SETTINGS['AMILAB_DATABASE_PORT']}/amilab"
+    with psycopg.connect(url, autocommit=True) as connection:
+        owner = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'headend'").fetchall()
+        assert owner == [("amilab_headend",)]
+        hypertables = "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_schema = 'headend'"
+        assert connection.execute(hypertables).fetchone() == (1,), "it needs no superuser for these"
+        for beyond in ("COPY (SELECT 1) TO PROGRAM 'id'", "SELECT pg_read_file('/etc/passwd')", "CREATE ROLE evil"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(beyond.encode())
 
 
 def test_certificates_of_other_authorities_come_into_the_images(project: Project) -> None:

@@ -32,7 +32,7 @@ async def refusal(check, url: str) -> str:
 async def test_a_database_with_an_awkward_password(surroundings):
     postgres = EmbeddedPostgres(surroundings.directory, surroundings.supervisor)
     await postgres.start()
-    with psycopg.connect(postgres.url) as connection:
+    with psycopg.connect(postgres.admin_url) as connection:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier("ann o"), AWKWARD))
         connection.execute("CREATE ROLE bob LOGIN PASSWORD 'x'")
         connection.execute('GRANT CREATE ON DATABASE amilab TO "ann o"')
