@@ -54,4 +54,5 @@ class Layout:
         """Bring the results to the run's directory, if they are not there already."""
         if self.results != directory:
             shutil.copytree(self.results, directory, dirs_exist_ok=True)
+            directory.chmod(0o700)  # it has been given that of the other
             shutil.rmtree(self.results)

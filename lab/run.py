@@ -20,6 +20,7 @@ from lab.external_headend import ConnectFile, Connection
 from lab.fleet_plan import FleetPlan, Vendors
 from lab.historian import Historian
 from lab.judging import Judging, judge_and_report, judged_another_time
+from lab.kept import keep
 from lab.link import PartGone
 from lab.pace import Agenda, Pace
 from lab.progress import RunProgress
@@ -28,7 +29,7 @@ from lab.reaper import Reaper
 from lab.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
 from lab.run_directory import link_latest, new_run_directory
 from lab.run_request import RunRequest, RunResult
-from lab.services.host import make_private_directory, require_free_space
+from lab.services.host import make_private_directory, private_files, require_free_space
 from lab.set_up import SetUp
 from lab.stage import GRID, LocalStage, Stage
 from lab.supervisor import Supervisor
@@ -64,6 +65,11 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
 
 
 async def _supervised(request: RunRequest, progress: RunProgress, externals: Externals) -> RunResult:
+    with private_files():
+        return await _in_its_directory(request, progress, externals)
+
+
+async def _in_its_directory(request: RunRequest, progress: RunProgress, externals: Externals) -> RunResult:
     directory = new_run_directory(request.out, request.scenario)
     # By its whole path: runs with other --out may have a directory of the same name.
     with Reaper(str(directory)) as reaper:
@@ -89,8 +95,8 @@ async def _supervised(request: RunRequest, progress: RunProgress, externals: Ext
             await asyncio.gather(lab, watch, return_exceptions=True)
             await supervisor.stop_all()
             if request.keep:
-                reaper.keep_directory(work)
-                progress.console.print(f"kept: {work}", highlight=False, soft_wrap=True)
+                for line in keep(work, reaper):
+                    progress.console.print(line, highlight=False, soft_wrap=True)
 
 
 async def _on_a_stage(

@@ -18,14 +18,17 @@ def new_run_directory(out: Path, scenario: Scenario) -> Path:
 
 
 def new_directory(out: Path, name: str) -> Path:
-    """A new directory below `out` that begins with `name` and has the time in its own. Raises UserError likewise."""
+    """A new directory below `out` that begins with `name` and has the time in its own. Raises UserError likewise.
+
+    It is this user's alone: meters' readings are in it.
+    """
     stem = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
             directory = out.resolve() / (stem if number == 1 else f"{stem}-{number}")
             try:
-                directory.mkdir()
+                directory.mkdir(mode=0o700)
             except FileExistsError:
                 continue
             return directory

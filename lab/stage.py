@@ -403,8 +403,8 @@ class LocalStage(Stage):
             ProcessSpec(
                 name,
                 python(
-                    *("-m", self._modules[kind], "--name", name),
-                    *("--link", self.link.address, "--run", self.link.run),
+                    *("-m", self._modules[kind]),
+                    *("--link", self.link.address, "--run", self.link.run, "--name", name),
                 ),
                 environment={
                     VARIABLE: self._part_keys[name].to_text(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from locust.main import main
 
 def run() -> None:
     """Does not return: Locust ends the process."""
+    os.umask(0o077)
     # A connection is a file: as many as the system lets us have.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -21,8 +21,6 @@ KINDS: Sequence[str] = ("grid", "meters", "gateways", "ingest", "poller", "outag
 """Of parts: one for each service."""
 LAB = "link-lab.key"
 """In `secrets/`: the lab's own pair, and the public keys of all kinds."""
-SEEN = Path("/run/secrets/link")
-"""Where a container finds its key."""
 
 
 @dataclass(frozen=True, slots=True)

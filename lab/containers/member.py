@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.containers.claims import Claim, claim_one
-from lab.containers.link_keys import SEEN
-from lab.containers.plan import LOCKS, ROOT, Plan, read_plan
+from lab.containers.plan import LINK_KEY, LOCKS, ROOT, Plan, read_plan
 from lab.interpreter import python
 from lab.link import Handler, serve_part
 from lab.link_keys import PartKey
@@ -41,7 +40,7 @@ KINDS = {
 async def take_part(kind: str, root: Path = ROOT) -> None:
     """Claim a part of this kind and serve it until the lab says stop, or its run is over."""
     directory = root / "plan"
-    key = PartKey.from_text(SEEN.read_text())
+    key = PartKey.from_text(LINK_KEY.read_text())
     plan, claim = await _claim(kind, directory)
     with claim:
         _say(f"serving {claim.name} of {plan.run}")

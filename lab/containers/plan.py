@@ -15,6 +15,8 @@ PLAN = "plan.json"
 LOCKS = "locks"
 ROOT = Path("/state")
 """Where the shared directory is in a container."""
+LINK_KEY = Path("/run/secrets/link")
+"""Where a container finds its key of the lab link (lab/containers/link_keys.py)."""
 
 
 @dataclass(frozen=True, slots=True)

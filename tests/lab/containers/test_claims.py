@@ -64,3 +64,11 @@ def test_a_plan_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     withdraw_plan(tmp_path)
     assert read_plan(tmp_path) is None
     assert claim_one(tmp_path / LOCKS, ["no such part"]) is None
+
+
+def test_a_container_needs_no_more_packages_than_every_image_has() -> None:
+    """Each image has what its own parts need (compose/requirements); this is what waits for a part in all of them."""
+    program = "import sys, lab.containers.member; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    brought = set(done.stdout.split()) & {"dotenv", "pydantic", "cryptography", "psycopg", "rich", "typer", "numpy"}
+    assert brought == set()

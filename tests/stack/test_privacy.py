@@ -1,0 +1,194 @@
+"""What a run shows to others on its machine while it lives, and what it leaves: nothing that is not theirs."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+import zmq
+
+from lab.services import postgres as embedded
+from lab.services.host import unprivileged_identity
+from tests.stack.command import temporary_directory, wait_for
+from tests.stack.labs import live, scenario_text
+
+LEAST_SECRET = 12
+"""Characters; what is shorter is a part of a name."""
+EVENTS = """
+[[event]]
+kind = "kill"
+part = "headend"
+at = "00:30:00"
+down = "2min"
+[[event]]
+kind = "kill"
+part = "database"
+at = "00:50:00"
+down = "2min"
+"""
+
+
+@dataclass
+class Watched:
+    """A run that was kept, and what was seen of it."""
+
+    out: Path
+    kept: Path
+    printed: str
+    secrets: set[str] = field(default_factory=set)
+    lines: set[str] = field(default_factory=set)
+    """Command lines of all processes of the machine."""
+    environments: set[bytes] = field(default_factory=set)
+    """Of processes of other users."""
+    open_places: set[str] = field(default_factory=set)
+    """Files and directories that others may read, write or pass through."""
+    died: list[BaseException] = field(default_factory=list)
+
+    def look(self, places: list[Path]) -> None:
+        for process in psutil.process_iter():
+            try:
+                self.lines.add("\0".join(process.cmdline()))
+                if process.uids().real != os.geteuid():
+                    self.environments.add(Path(f"/proc/{process.pid}/environ").read_bytes())
+            except (psutil.Error, OSError):
+                continue
+        for place in places:
+            for path in (place, *place.rglob("*")):
+                try:
+                    mode = path.lstat().st_mode
+                except OSError:
+                    continue
+                if mode & 0o077 and not stat.S_ISLNK(mode):
+                    self.open_places.add(f"{stat.S_IMODE(mode):o} {path}")
+
+
+def remembering(found: set[str], make: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes passwords, with an ear to it."""
+
+    def made(*arguments: Any) -> Any:
+        value = make(*arguments)
+        for each in value if isinstance(value, tuple) else (value,):
+            text = each.decode("latin-1") if isinstance(each, bytes) else each
+            if len(text) >= LEAST_SECRET:
+                found.add(text)
+        return value
+
+    return made
+
+
+@pytest.fixture(scope="module", params=["mosquitto", "iotcore"])
+def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A small day with all of its parts, on a broker with certificates, or with passwords."""
+    out = tmp_path_factory.mktemp("out") / "runs"
+    out.mkdir(mode=0o755)
+    with pytest.MonkeyPatch.context() as patch, temporary_directory() as temporary:
+        seen = Watched(out, temporary, "")
+        patch.setenv("AMILAB_BROKER", request.param)
+        patch.setattr("tempfile.tempdir", str(temporary))
+        patch.setenv("AMILAB_DATABASE_URL", "postgresql://me:of-the-environment@db/lab")
+        seen.secrets.add("of-the-environment")
+        for name in ("token_urlsafe", "token_hex"):
+            patch.setattr(secrets, name, remembering(seen.secrets, getattr(secrets, name)))
+        public_too: set[str] = set()
+        patch.setattr(zmq, "curve_keypair", remembering(public_too, zmq.curve_keypair))
+        printed: list[str] = []
+        patch.setattr(
+            "rich.console.Console.print", lambda _self, *words, **_more: printed.append(" ".join(map(str, words)))
+        )
+        over = threading.Event()
+
+        def look() -> None:
+            try:
+                while not over.wait(0.2):
+                    seen.look([*temporary.glob("amilab-*"), *out.glob("small-*")])
+            except BaseException as error:
+                seen.died.append(error)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        before = os.umask(0o022)
+        try:
+            live(out, scenario_text(meters=40, duration="90min", events=EVENTS, fleet='preset = "bakeoff"'), keep=True)
+        finally:
+            os.umask(before)
+            over.set()
+            looking.join()
+        seen.secrets |= public_too
+        (seen.kept,) = temporary.glob("amilab-*")
+        seen.printed = "\n".join(printed)
+        seen.look([seen.kept, *out.glob("small-*")])
+        yield seen
+
+
+def test_no_password_stands_in_a_command_line(watched: Watched) -> None:
+    assert watched.died == []
+    assert any("--name" in line for line in watched.lines), "the parts were seen"
+    # Public halves of keys are no secrets, but need not stand there either.
+    assert len(watched.secrets) > 10
+    assert [line for line in watched.lines if any(secret in line for secret in watched.secrets)] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="services have another user only under root")
+def test_no_password_is_in_the_environment_of_another_users_process(watched: Watched) -> None:
+    assert any(b"AMILAB_RUN=" in environment for environment in watched.environments), "the services were seen"
+    shown = [e for e in watched.environments for secret in watched.secrets if secret.encode() in e]
+    assert shown == []
+
+
+def test_files_and_directories_are_for_nobody_else(watched: Watched) -> None:
+    # Under root the services have another user, who must get past this directory; and to PostgreSQL's programs.
+    passed = {f"711 {watched.kept}"} if unprivileged_identity() is not None else set()
+    wheel = f"{watched.kept}/{embedded.WHEEL}"
+    assert {place for place in watched.open_places - passed if wheel not in place} == set()
+
+
+def test_a_directory_of_runs_that_was_there_keeps_its_mode(watched: Watched) -> None:
+    assert stat.S_IMODE(watched.out.stat().st_mode) == 0o755
+
+
+def test_what_is_left_has_no_keys(watched: Watched) -> None:
+    assert {path.name for path in watched.kept.iterdir()} <= {embedded.DATA, embedded.WHEEL, "memory"}
+    assert list((watched.kept / "memory").glob("*.sqlite"))
+    (run,) = watched.out.glob("small-*")
+    searched = 0
+    for place in (watched.kept, run):
+        for path in place.rglob("*"):
+            if path.is_file() and embedded.WHEEL not in path.parts:
+                content = path.read_bytes()
+                searched += 1
+                assert b"PRIVATE KEY" not in content, path
+                assert [s for s in watched.secrets if s.encode() in content] == [], path
+    assert searched > 100
+
+
+def test_the_database_that_is_left_is_reached_as_is_said(watched: Watched, tmp_path: Path) -> None:
+    command = re.search(r"serve its database again: (.+)", watched.printed)
+    assert command is not None, watched.printed
+    data = watched.kept / embedded.DATA
+    log = (tmp_path / "log").open("w")
+    server = subprocess.Popen(command[1].split(), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: (data / ".s.PGSQL.5432").exists() or server.poll() is not None, "the server's socket")
+        with psycopg.connect(host=str(data), user="amilab_headend", dbname="amilab") as connection:
+            rows = connection.execute("SELECT count(*) FROM amilab.interval_reading").fetchone()
+            assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+        assert rows is not None
+        assert rows[0] >= 40 * 5
+    finally:
+        for process in [server, *psutil.Process(server.pid).children()][-1:]:
+            process.terminate()
+        server.wait(60)
+        log.close()
+    assert shutil.which("psql") is None or "psql -h" in watched.printed
