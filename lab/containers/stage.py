@@ -31,6 +31,7 @@ from lab.network_fault import NetworkFault
 from lab.remote import RemoteFleet, RemoteHead
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, ingest_identity
 from lab.services.external import check_database_url
+from lab.services.host import allow_many_files
 from lab.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
 from lab.surroundings import BrokerAccess, Database, drop_schema
 
@@ -85,6 +86,7 @@ class ContainerStage(Stage):
         keys = read_link_keys(project.directory)
         # The project's networks must be there: one of their addresses is ours.
         await project.up([SERVICES[BROKER], SERVICES[DATABASE]])
+        allow_many_files()
         address = f"tcp://{await project.lab_address()}:{project.settings.link_port}"
         return cls(project, run, LabLink(address, run=run, key=keys.lab), keys)
 

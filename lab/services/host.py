@@ -88,6 +88,12 @@ def require_free_space(path: Path, size_bytes: int) -> None:
         )
 
 
+def allow_many_files() -> None:
+    """Let this process open as many files as it may: a port that others can reach is one at which they take some."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def require_open_files(count: int) -> None:
     """Let this process and its children open `count` files each. Raises UserError if the hard limit is lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
