@@ -6,8 +6,6 @@ A reading that fails is kept beside the others (table implausible_reading), coun
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headend.drivers import ABSENT
-
 YEAR_2000_S = 946_684_800
 #: IEC 60449, band II: nothing on a low-voltage network is above.
 MAX_VOLTAGE_V = 1_000.0
@@ -42,11 +40,14 @@ class Limits:
     energy_wh: float
     power_w: float
     register_range_wh: int
+    #: In Wh as in W: below, neither energy nor power needs a look of its own.
+    usual: float
 
     @classmethod
     def of(cls, interval_length_s: int, max_power_w: float, register_range_wh: int) -> "Limits":
         """Those of a meter that is built for `max_power_w`."""
-        return cls(interval_length_s, most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN, register_range_wh)
+        energy_wh, power_w = most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN
+        return cls(interval_length_s, energy_wh, power_w, register_range_wh, min(energy_wh, power_w))
 
     def fault_of(
         self, start_s: int, length_s: int, counters: Sequence[int], voltages: Sequence[float], latest_start_s: float
@@ -54,8 +55,20 @@ class Limits:
         """Why the interval cannot be believed, in one word; None if it can.
 
         `counters`, `voltages`: in the order of READING_COUNTERS and READING_VOLTAGES, with their sentinels for what is
-        not reported. `latest_start_s`: no interval that starts later can be over yet, even by a clock that is fast.
+        not reported; a negative count no driver lets through. `latest_start_s`: no interval that starts later can be
+        over yet, even by a clock that is fast.
         """
+        # Nearly all: this is hot.
+        if (
+            length_s == self.interval_length_s
+            and not start_s % length_s
+            and YEAR_2000_S <= start_s <= latest_start_s
+            and max(counters[2:12]) <= self.usual
+            and counters[0] < self.register_range_wh
+            and counters[1] < self.register_range_wh
+            and max(voltages) <= MAX_VOLTAGE_V
+        ):
+            return None
         if length_s != self.interval_length_s:
             return "wrong_length"
         if start_s % length_s:
@@ -64,8 +77,6 @@ class Limits:
             return "before_2000"
         if start_s > latest_start_s:
             return "ahead_of_clock"
-        if min(counters) < 0 and any(ABSENT < value < 0 for value in counters):
-            return "negative"
         if max(counters[2:10]) > self.energy_wh:
             return "energy_beyond_rating"
         if max(counters[10:12]) > self.power_w:
@@ -73,6 +84,6 @@ class Limits:
         if max(counters[:2]) >= self.register_range_wh:
             return "beyond_register"
         # One by one: of the not reported, NaN, a maximum is whatever comes first.
-        if any(voltage > MAX_VOLTAGE_V or voltage < 0.0 for voltage in voltages):
+        if any(voltage > MAX_VOLTAGE_V for voltage in voltages):
             return "beyond_voltage"
         return None
