@@ -22,6 +22,7 @@ _KINDS = (
     "others",
     "events",
     "interruptions",
+    "doubtful",
     "states",
     "communications",
     "collectors",
@@ -68,6 +69,8 @@ class Batch:
     #: by topic, reason, and the number of the hour
     dropped: dict[tuple[str, str, int], Dropped] = field(default_factory=dict)
     interruptions: list[tuple[int, float, float | None, float | None, float | None]] = field(default_factory=list)
+    #: meter, lost, back, why it is not believed, received
+    doubtful: list[tuple[int, float, float | None, str, float]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
     finished_commands: list[tuple[str, str, str | None, float]] = field(default_factory=list)
 

@@ -29,6 +29,7 @@ EVENTS = Kind("events", 500, 120, "too_many_events")
 OTHER_READINGS = Kind("other readings", 20_000, 1_000, "too_many_other_readings")
 COMMUNICATIONS = Kind("changes of communication", 200, 60, "too_many_communications")
 IMPLAUSIBLE = Kind("implausible intervals", 500, 60, "too_many_implausible")
+DOUBTFUL = Kind("doubtful interruptions", 200, 20, "too_many_doubtful")
 DEAD_LETTERS = Kind("dead letters", 200, 60, None)
 NOBODYS_LETTERS = Kind("dead letters of no known device", 2_000, 600, None)
 

@@ -15,7 +15,8 @@ BEGIN
         headend_feature, device_state, device_communication, collector, communication_history, interval_gap,
         end_device_event, interruption, outage, outage_usage_point, detected_outage, outage_report,
         customer_interruption, reliability_indices, network_device, network_usage_point, transformer_measurement,
-        load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome, reading_duty, dark_customer,
+        load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome,
+        doubtful_interruption, reading_duty, dark_customer,
         known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage,
         implausible_interval, dead_letter_origin
     TO amilab_dashboards;

@@ -146,8 +146,15 @@ class Recorder:
             self._recovery.returned(device.index, now_s)
         if event.down_s is not None:
             up_s = None if event.up_s is None else float(event.up_s)
-            gasp_s, back_s = (now_s, None) if up_s is None else (None, now_s)
-            batch.interruptions.append((device.id, float(event.down_s), up_s, gasp_s, back_s))
+            down_s = float(event.down_s)
+            doubt = self._outages.doubt(device, down_s, up_s, now_s)
+            if doubt is None:
+                gasp_s, back_s = (now_s, None) if up_s is None else (None, now_s)
+                batch.interruptions.append((device.id, down_s, up_s, gasp_s, back_s))
+            elif self._may_keep(
+                device, budgets.DOUBTFUL, now_s, f"{doubt}, {event.code} of {down_s}", event.detail_json
+            ):
+                batch.doubtful.append((device.id, down_s, up_s, doubt, now_s))
 
     def state(
         self, device: EndDevice, now_s: float, *, online: bool, boot: int | None = None, time_s: float | None = None

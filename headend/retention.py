@@ -29,6 +29,10 @@ RELATIONS = {
         Kept("implausible_reading", "received_at"),
         Kept("end_device_event", "received_at"),
         Kept("dead_letter", "received_at"),
+        Kept("doubtful_interruption", "received_at"),
+        # What an outage is derived from, as long as anybody looks at it (headend/outages/doubt.py).
+        Kept("interruption", "down_at", least_days=42),
+        Kept("poll_failure", "noted_at"),
         # A gap that is forgotten while a meter may still be asked would be asked for again.
         Kept("interval_gap", "noted_at", least_days=42),
         # The last change of a meter says how it is now.

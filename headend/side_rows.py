@@ -58,6 +58,14 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
         )
     if batch.interruptions:
         await connection.execute(_INSERT_INTERRUPTIONS, _columns(batch.interruptions))
+    if batch.doubtful:
+        await connection.execute(
+            "INSERT INTO doubtful_interruption (meter_id, down_at, up_at, reason, received_at)"
+            " SELECT m, to_timestamp(d), to_timestamp(u), w, to_timestamp(r)"
+            " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::text[], %s::float8[]) AS i (m, d, u, w, r)"
+            " ON CONFLICT DO NOTHING",
+            _columns(batch.doubtful),
+        )
     if batch.states:
         await connection.execute(
             "INSERT INTO device_state (meter_id, online, boot, device_time, received_at)"

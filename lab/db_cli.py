@@ -76,6 +76,11 @@ def maintain(
     dead_letter_retention_days: Annotated[int | None, _days("dead letters", "DEAD_LETTER", 1)] = None,
     gap_retention_days: Annotated[int | None, _days("gaps", "GAP", _LEAST_DAYS)] = None,
     communication_retention_days: Annotated[int | None, _days("changes of communication", "COMMUNICATION", 1)] = None,
+    interruption_retention_days: Annotated[
+        int | None, _days("reported interruptions", "INTERRUPTION", _LEAST_DAYS)
+    ] = None,
+    doubtful_retention_days: Annotated[int | None, _days("doubtful interruptions", "DOUBTFUL", 1)] = None,
+    poll_failure_retention_days: Annotated[int | None, _days("polls that failed", "POLL_FAILURE", 1)] = None,
 ) -> None:
     """Remove old readings where no policy of the database does it, and other old records. Run it daily."""
     from headend.features import retention_days as policy_days
@@ -89,6 +94,9 @@ def maintain(
         "dead_letter": dead_letter_retention_days,
         "interval_gap": gap_retention_days,
         "device_communication": communication_retention_days,
+        "interruption": interruption_retention_days,
+        "doubtful_interruption": doubtful_retention_days,
+        "poll_failure": poll_failure_retention_days,
     }
     wanted = {relation: days for relation, days in others.items() if days is not None}
     with refusals_shown(), _opened(_url(database_url), schema) as connection:

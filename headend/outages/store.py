@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headend.database import Connection
+from headend.outages.doubt import HORIZON_S
 from headend.outages.follow import NEVER_S, Outage, Report, Sightings
 
 # 96.10.1: power was down, or came up, in the interval (docs/wire-rl-dsp.md); any profile's status is stored so.
 _POWER_BITS = 4 | 8
 _WINDOW_S = 60.0
 _LONGEST_CHAIN_S = 3600.0
-# Nobody looks further back for an outage that has no end.
-HORIZON_S = 40 * 86_400
 
 
 async def take_pending(connection: Connection) -> list[float]:
@@ -33,12 +32,24 @@ async def count_pending(connection: Connection) -> int:
     return int(_float(row[0]))
 
 
-async def outages_in_progress(connection: Connection, *, since_s: float) -> list[float]:
-    """`reported_from` of the outages that last, or ended after `since_s`."""
+async def believed(connection: Connection, now_s: float) -> list[tuple[int, float, float | None]]:
+    """(meter id, lost, back) of the interruptions within the horizon, the latest first."""
     cursor = await connection.execute(
-        "SELECT DISTINCT extract(epoch FROM reported_from)::float8 FROM outage"
-        " WHERE withdrawn_at IS NULL AND (ended_at IS NULL OR ended_at > to_timestamp(%s))",
-        [since_s],
+        "SELECT meter_id, extract(epoch FROM down_at)::float8, extract(epoch FROM up_at)::float8 FROM interruption"
+        " WHERE down_at >= to_timestamp(%s) ORDER BY down_at DESC",
+        [now_s - HORIZON_S],
+    )
+    return [(int(_float(row[0])), _float(row[1]), _maybe(row[2])) for row in await cursor.fetchall()]
+
+
+async def outages_in_progress(connection: Connection, *, since_s: float, now_s: float) -> list[float]:
+    """`reported_from` of the outages that last, or ended after `since_s`. None that began before the horizon lasts."""
+    cursor = await connection.execute(
+        "SELECT extract(epoch FROM reported_from)::float8 FROM outage"
+        " WHERE withdrawn_at IS NULL AND ended_at IS NULL AND began_at >= to_timestamp(%s)"
+        " UNION SELECT extract(epoch FROM reported_from)::float8 FROM outage"
+        " WHERE withdrawn_at IS NULL AND ended_at > to_timestamp(%s)",
+        [now_s - HORIZON_S, since_s],
     )
     return [_float(row[0]) for row in await cursor.fetchall()]
 
@@ -104,10 +115,11 @@ async def dark_already(connection: Connection, instant_s: float, index_of: dict[
     """All reports since the horizon of the meters that may have been dark at `instant_s` from an earlier loss."""
     return await _reports(
         connection,
-        "down_at >= to_timestamp(%s) AND meter_id IN (SELECT meter_id FROM interruption"
-        " WHERE down_at < to_timestamp(%s) AND down_at >= to_timestamp(%s)"
-        " AND (up_at IS NULL OR up_at > to_timestamp(%s)))",
-        [instant_s - HORIZON_S, instant_s, instant_s - HORIZON_S, instant_s],
+        "down_at >= to_timestamp(%s) AND meter_id IN ("
+        "SELECT meter_id FROM interruption WHERE down_at < to_timestamp(%s) AND up_at > to_timestamp(%s)"
+        " UNION SELECT meter_id FROM interruption"
+        " WHERE down_at < to_timestamp(%s) AND down_at >= to_timestamp(%s) AND up_at IS NULL)",
+        [instant_s - HORIZON_S, instant_s, instant_s, instant_s, instant_s - HORIZON_S],
         index_of,
     )
 
@@ -186,35 +198,6 @@ async def sightings(
     seen.silent[asked] = reach.overdue[asked] & (seen.back_by_s[asked] == NEVER_S)
     if seen.silent.any():
         seen.silent[await _unreachable(connection, reach.back_before_s, index_of)] = False
-    return seen
-    cursor = await connection.execute(
-        "SELECT meter_id, extract(epoch FROM least(min(greatest(interval_start, to_timestamp(%(at)s)))"
-        " FILTER (WHERE status & %(bits)s = 0 AND ends_at > to_timestamp(%(after)s)),"
-        " min(ends_at) FILTER (WHERE status IS NULL AND ends_at > to_timestamp(%(held)s))))::float8,"
-        " extract(epoch FROM min(ends_at) FILTER (WHERE ends_at > to_timestamp(%(held)s)))::float8"
-        " FROM (SELECT meter_id, interval_start, status, interval_start + interval_length_s * interval '1 second'"
-        " AS ends_at FROM interval_reading WHERE meter_id = ANY(%(meters)s) AND quality <> 1"
-        " AND interval_start >= to_timestamp(%(first)s) AND interval_start < to_timestamp(%(until)s)) AS reading"
-        " GROUP BY meter_id",
-        {
-            "at": reach.instant_s,
-            "bits": _POWER_BITS,
-            "after": reach.instant_s + 2 * reach.together_s,
-            "held": reach.instant_s + reach.hold_up_s,
-            "meters": [ids[meter] for meter in meters],
-            "first": reach.instant_s - reach.interval_s,
-            "until": reach.until_s,
-        },
-    )
-    for meter_id, lit_s, back_by_s in await cursor.fetchall():
-        meter = index_of[int(_float(meter_id))]
-        if lit_s is not None:
-            seen.lit_s[meter] = _float(lit_s)
-        if back_by_s is not None:
-            seen.back_by_s[meter] = _float(back_by_s)
-    if reach.overdue:
-        asked = np.array(meters, dtype=np.intp)
-        seen.silent[asked] = seen.back_by_s[asked] == NEVER_S
     return seen
 
 

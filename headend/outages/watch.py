@@ -17,6 +17,7 @@ from headend.database import Connection, Database
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.outages import store
+from headend.outages.doubt import HORIZON_S, Beliefs
 from headend.outages.explain import suspects
 from headend.outages.follow import Follower, Report, Rules, groups, merged
 from headend.outages.model import NetworkModel, classes_of
@@ -56,6 +57,7 @@ class OutageWatch:
         self._ids = [device.id for device in devices]
         self._index_of = {device.id: device.index for device in devices}
         self._rules = Rules(settings.outage_together_s, settings.outage_nested_after_s)
+        self._beliefs = Beliefs(together_s=settings.outage_together_s, ahead_s=settings.clock_tolerance_s)
         self._interval_s = max((device.driver.interval_length_s for device in devices), default=0)
         self._report_every_s = np.array([device.driver.report_every_s for device in devices], dtype=np.int64)
         self._cadences_s = sorted({device.driver.report_every_s for device in devices})
@@ -70,10 +72,18 @@ class OutageWatch:
 
     async def rebuild(self, connection: Connection, now_s: float) -> None:
         """Go on where an earlier life ended."""
+        self._beliefs.restore(await store.believed(connection, now_s))
         if await store.count_pending(connection):
             self._due_s = now_s
-        self._in_progress = bool(await store.outages_in_progress(connection, since_s=now_s - self._review_for_s))
+        self._in_progress = bool(await self._reviewed(connection, now_s))
         self._looked_s = now_s
+
+    async def _reviewed(self, connection: Connection, now_s: float) -> list[float]:
+        return await store.outages_in_progress(connection, since_s=now_s - self._review_for_s, now_s=now_s)
+
+    def doubt(self, device: EndDevice, down_s: float, up_s: float | None, now_s: float) -> str | None:
+        """Why a meter is not believed a loss of supply, or its end; None if it is."""
+        return self._beliefs.doubt(device.id, down_s, up_s, now_s)
 
     def reported(self, now_s: float) -> None:
         """A meter reported a loss or return of supply."""
@@ -114,9 +124,10 @@ class OutageWatch:
 
         async def work(connection: Connection) -> _Look:
             instants = set(await store.take_pending(connection))
-            instants.update(await store.outages_in_progress(connection, since_s=now_s - self._review_for_s))
+            instants.update(await self._reviewed(connection, now_s))
             if recovered is not None:
-                instants.update(await store.outages_between(connection, *recovered))
+                first_s, last_s = recovered
+                instants.update(await store.outages_between(connection, max(first_s, now_s - HORIZON_S), last_s))
             saved: list[store.Saved] = []
             done_s = -math.inf
             for instant_s in sorted(instants):
@@ -127,8 +138,7 @@ class OutageWatch:
                     if chain:
                         done_s = chain[-1].down_s
                         saved.append(await self._derive(connection, chain, now_s))
-            in_progress = await store.outages_in_progress(connection, since_s=now_s - self._review_for_s)
-            return _Look(tuple(saved), bool(in_progress))
+            return _Look(tuple(saved), bool(await self._reviewed(connection, now_s)))
 
         look = await self._database.run(work)
         self._in_progress = look.in_progress

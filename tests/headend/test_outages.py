@@ -9,6 +9,7 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.errors import NetworkModelError
+from headend.outages.doubt import MOST_A_DAY
 from headend.service import HeadEnd
 from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, iso, reading, serial, state
 from tests.headend.networks import street
@@ -73,6 +74,10 @@ class Street:
 
     def send(self, meter: int, kind: str, payload: bytes) -> None:
         self._link.send(f"dt/{GROUP}/{serial(meter)}/{kind}", payload)
+
+    def publish(self, meter: int, payload: bytes) -> None:
+        """An event, without waiting until the broker has it."""
+        self._link.publish(f"dt/{GROUP}/{serial(meter)}/ev", payload)
 
     def gasp(self, meters: Iterable[int], down_s: float = DOWN_S) -> None:
         for meter in meters:
@@ -240,3 +245,51 @@ def test_a_network_model_with_faults_is_refused(make: Callable[[], HeadEnd], net
     network.write_text('{"schema": 1}')
     with pytest.raises(NetworkModelError, match="devices"):
         asyncio.run(make().start())
+
+
+async def test_a_meter_that_invents_thousands_of_losses_speaks_for_itself_and_hides_nothing(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    liar, invented = 0, 3000
+    for number in range(invented):
+        # Ten seconds dark in each minute of two days; each a last gasp, and its return.
+        down_s = DOWN_S - 120 - 60 * (invented - number)
+        meters.publish(liar, event("momentary", down_s + 10, number, down_at=iso(down_s), up_at=iso(down_s + 10)))
+    await live(head_end, clock, DOWN_S + 47)
+    meters.gasp([4, 5, 6, 8, 9])
+    await live(head_end, clock, DOWN_S + 80)
+    found = report(database)
+    assert found[-1] == ("open", "d2", DOWN_S, None, 6, 5, 0, 1), "the others' outage, as if nothing had been"
+    own = database.rows("SELECT DISTINCT serial FROM detected_outage WHERE dark_from < to_timestamp(%s)", DOWN_S - 3)
+    assert own == [(serial(liar),)], "what it says darkens nobody else"
+    believed = int(str(database.value("SELECT count(*) FROM interruption WHERE meter_id = 1")))
+    assert 0 < believed <= 3 * MOST_A_DAY
+    kept = int(str(database.value("SELECT count(*) FROM doubtful_interruption WHERE reason = 'too_many'")))
+    counted = int(str(database.value("SELECT coalesce(sum(copies), 0) FROM dead_letter")))
+    assert kept > 0
+    assert believed + kept + counted == invented, "all of it is accounted for"
+    indices = database.value("SELECT sum(momentary_interruptions) FROM reliability_indices")
+    assert int(str(indices)) <= believed
+
+
+@pytest.mark.parametrize(
+    ("down_s", "up_s", "why"),
+    [
+        (DOWN_S + 3600, None, "ahead_of_clock"),
+        (DOWN_S - 41 * 86_400, DOWN_S, "too_old"),
+        (DOWN_S - 4500, DOWN_S - 3500, "overlaps"),
+        (DOWN_S - 5000, DOWN_S - 3000, "contradicts"),
+    ],
+)
+async def test_a_loss_that_cannot_be_true_is_kept_aside_with_its_reason(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader, down_s: int, up_s: int | None, why: str
+) -> None:
+    meters.restore([0], DOWN_S - 5000, DOWN_S - 4000)
+    if up_s is None:
+        meters.send(0, "ev", event("last_gasp", DOWN_S - 60, 9, down_at=iso(down_s)))
+    else:
+        meters.send(0, "ev", event("momentary", DOWN_S - 60, 9, down_at=iso(down_s), up_at=iso(up_s)))
+    await live(head_end, clock, DOWN_S + 300)
+    assert database.rows("SELECT reason FROM doubtful_interruption") == [(why,)]
+    assert [(row[0], row[2], row[3]) for row in report(database)] == [("sustained", DOWN_S - 5000, DOWN_S - 4000)]
+    assert database.value("SELECT count(*) FROM end_device_event") == 2, "what it said is in its log all the same"
