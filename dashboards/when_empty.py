@@ -34,7 +34,7 @@ WHEN_EMPTY = {
     "outages/map": "No usage point has a position. A feeder with coordinates fills it.",
     "outages/timeline": "No outage yet. The first one that the head-end finds begins this time line.",
     "outages/customers_dark": "No outage yet. The first one that the head-end finds begins this line.",
-    "outages/saidi_by_day": "No customer was without supply on these days. The first sustained outage makes a bar.",
+    "outages/saidi_by_day": "No interruption of these days is over. Its minutes make a bar once supply is back.",
     "outages/outages": "No outage yet. This list begins with the first one that the head-end finds.",
     "feeder/voltage_range": NO_READING,
     "feeder/voltage_profile": NO_VOLTAGE,

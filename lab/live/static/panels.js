@@ -86,6 +86,7 @@ function asTable(body, panel, data, { open }) {
       if (column.type === "time") return value === null ? "–" : new Date(instant(value)).toISOString().slice(0, 19).replace("T", " ");
       const link = panel.links.find((each) => each.column === column.name && each.variable);
       if (link && value !== null) return make("button", { type: "button", class: "link", title: link.title, onclick: () => open(link.dashboard, { [link.variable]: value }) }, deviceName(value, column.name));
+      if (column.type === "text" && value !== null) return deviceName(value, column.name);
       const level = column.judged ? levelOf(panel, value) : null;
       return level && level !== "neutral" ? make("span", { class: level }, worded(panel, column, value)) : worded(panel, column, value);
     }));
