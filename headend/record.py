@@ -72,6 +72,7 @@ class Recorder:
         fault = self._limits[device.index].fault_of(start_s, length_s, counters, voltages, now_s + self._tolerance_s)
         if fault is not None:
             self._implausible(device, reading, length_s, origin, fault, now_s)
+            self._recovery.heard(device.index, now_s)
             return False
         batch = self.batch
         batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, voltages)

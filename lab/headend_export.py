@@ -180,7 +180,8 @@ def export_results(database: Database, path: Path, start_s: int, end_s: int) -> 
         with psycopg.connect(session(database.url)) as connection:
             export_evidence(connection, database.schema, path.parent)
             export_figures(connection, database.schema, path.parent, start_s=start_s, end_s=end_s)
-            row = connection.execute(sql.SQL("SELECT count(*) FROM {}.dead_letter").format(schema)).fetchone()
+            rejected = sql.SQL("SELECT coalesce(sum(copies), 0)::int8 FROM {}.dead_letter").format(schema)
+            row = connection.execute(rejected).fetchone()
     except psycopg.OperationalError as error:
         raise UserError(
             ["the database went away while the results were read from it"], "Start the run again once it is back."

@@ -60,7 +60,7 @@ def read_stored(
             ),
             (),
         )
-        row = connection.execute("SELECT count(*) FROM dead_letter").fetchone()
+        row = connection.execute("SELECT coalesce(sum(copies), 0)::int8 FROM dead_letter").fetchone()
     return StoredRows(
         Stored(
             number_of[intervals[:, 0].astype(np.int64)],

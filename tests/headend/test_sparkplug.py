@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from headend.clock import ManualClock
@@ -628,3 +629,29 @@ async def test_without_sparkplug_meters_there_is_no_second_connection(
     assert (await head_end.settle()).connected
     await head_end.stop()
     assert watcher.received == []
+
+
+async def test_messages_of_many_rows_make_no_unbounded_batch(
+    postgres: Postgres, broker: Broker, schema: str, shipment: Shipment, clock: ManualClock, edge: EdgeNode,
+    database: Reader,
+) -> None:  # fmt: skip
+    most, block = 200, 60
+    settings = shipment.settings(
+        postgres.url(), schema, broker.port, sparkplug_host_id="utility", batch_max_rows=50, pending_max_messages=most
+    )
+    head_end = HeadEnd(settings, clock)
+    await head_end.start()
+    edge.birth(MESH)
+    await head_end.settle()
+    blocks = 40
+    clock.set(START_S + blocks * block * LENGTH_S)
+    with psycopg.connect(postgres.url(), options=f"-csearch_path={schema}") as blocker:
+        blocker.execute("LOCK TABLE interval_reading IN ACCESS EXCLUSIVE MODE")
+        for number in range(blocks):
+            first = number * block + 1
+            edge.block(MESH, [START_S + n * LENGTH_S for n in range(first, first + block)])
+    await head_end.settle()
+    assert database.value("SELECT count(*) FROM stored_reading") == blocks * block
+    sample = head_end.metrics.registry.get_sample_value
+    assert sample("amilab_headend_batch_rows_bucket", {"le": "500.0"}) == sample("amilab_headend_batch_rows_count")
+    await head_end.stop()
