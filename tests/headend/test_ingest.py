@@ -218,6 +218,25 @@ async def test_what_comes_while_it_connects_anew_is_stored(
     assert database.value("SELECT count(*) FROM stored_reading") == 3
 
 
+async def test_what_is_on_its_way_to_a_held_connection_is_lost_with_the_broker_to_the_last_byte(
+    head_end: HeadEnd, mosquitto: Mosquitto, publisher: Publisher, database: Reader, clock: ManualClock
+) -> None:
+    """Whatever the kernel holds of it, which is more on one machine than on another."""
+    publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S))
+    assert (await head_end.settle()).received == 1
+    head_end.hold()
+    for meter in (1, 2, 3):
+        publisher.send(topic(meter, "ds"), reading(meter, START_S + LENGTH_S))
+    mosquitto.kill()
+    head_end.drop()
+    settled = await head_end.settle()
+    assert (settled.connected, settled.received) == (False, 0)
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+    due_s = head_end.next_due()
+    assert due_s is not None
+    assert due_s > clock.now(), "it connects again by its back-off"
+
+
 async def test_fences_reach_the_devices(head_end: HeadEnd, mosquitto: Mosquitto) -> None:
     meter = Publisher(mosquitto.port, "meter", subscribe=f"cmd/{GROUP}/{serial(0)}")
     await head_end.fence_devices([serial(0), serial(1)], "now")

@@ -52,6 +52,8 @@ down = "1min"
 )
 STOPPED_S = (0.01, 0.6)
 FREE_S = (0.0, 0.2)
+LONG_S, ONE_IN = 4.0, 15
+"""Now and then a process is stopped for longer than a poller waits for an answer on the wall clock."""
 
 
 def _burn() -> None:
@@ -87,7 +89,7 @@ def _stopping(out: Path, dice: random.Random) -> Iterator[Counter[str]]:
                     name = process.name()
                     os.kill(process.pid, signal.SIGSTOP)
                     try:
-                        time.sleep(dice.uniform(*STOPPED_S))
+                        time.sleep(LONG_S if stopped.total() % ONE_IN == 5 else dice.uniform(*STOPPED_S))
                     finally:
                         os.kill(process.pid, signal.SIGCONT)
                     stopped[name] += 1
