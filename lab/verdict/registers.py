@@ -23,7 +23,7 @@ from meters.modbus.curve import Curves, Display, Shown, knots_of
 Float = NDArray[np.float64]
 POLLED = "modbus"
 NEAR_S = 60
-"""So far from a boundary a reading is still the boundary's (docs/wire-sdm630.md)."""
+"""So far from a boundary a reading is still the boundary's, but no further than the next (docs/wire-sdm630.md)."""
 STATED_WITHIN_S = 5.0
 """On the wall clock, how far a stated instant may be from the meter's: clocks, and the time that an answer takes."""
 _HALF_A_WH = 0.5
@@ -59,7 +59,7 @@ class Registers:
     def near(self, points: Int, boundaries_us: Int, stated_s: Float) -> Shown:
         """What could be read of `points` (m,) for boundaries (m,): at stated instants (m,) or, where NaN, near them."""
         boundaries_s = boundaries_us / 1e6
-        near_s = np.minimum(NEAR_S, self.length_s[points] // 2)
+        near_s = np.minimum(NEAR_S, self.length_s[points])
         stated = ~np.isnan(stated_s)
         first_s = np.where(
             stated, np.maximum(stated_s - self.stated_within_s, boundaries_s - near_s), boundaries_s - near_s

@@ -147,3 +147,16 @@ def test_a_head_end_that_polls_is_judged_by_what_it_reads(tmp_path: Path) -> Non
     assert reads["lost"] == 2 * INTERVALS
     failed = {criterion["id"] for criterion in verdict["criteria"] if not criterion["passed"]}
     assert failed == {"reads.lost", "reads.altered", "reads.identical_rate", "reads.success_rate"}
+
+
+def test_on_the_wall_clock_our_own_poller_agrees_with_the_meters(tmp_path: Path) -> None:
+    """Each has its own clock there, and the meters answer for the instant at which they do."""
+    text = scenario_text(meters=METERS, duration="12s", settle="3s", fleet='profile = "sdm630"')
+    result = live(tmp_path, text.replace("[fleet]", '[fleet]\ninterval = "4s"'), speed=1.0)
+    reads = result.verdict.comparison.reads
+    assert reads.expected == METERS * 3
+    assert (reads.unrecorded, reads.lost, reads.altered, reads.estimates_off) == (0, 0, 0, 0)
+    table = pq.read_table(result.directory / "stored.parquet")
+    actual = [row for row in table.to_pylist() if row["quality"] == "actual"]
+    assert len(actual) == reads.stored > 0
+    assert all(row["window_start"] < row["window_end"] for row in actual)
