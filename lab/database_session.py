@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_PLAIN = ("DateStyle=ISO", "IntervalStyle=postgres", "TimeZone=UTC", "client_min_messages=warning")
+_PLAIN = (
+    "DateStyle=ISO,MDY",
+    "IntervalStyle=postgres",
+    "TimeZone=UTC",
+    "extra_float_digits=1",
+    "standard_conforming_strings=on",
+    r"default_transaction_isolation=read\ committed",
+    "client_min_messages=warning",
+)
 ENCODING = "UTF8"
 
 

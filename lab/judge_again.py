@@ -13,9 +13,9 @@ from pathlib import Path
 from lab.headend_export import COMMUNICATION_FILE, DEAD_LETTERS_FILE, EVENTS_FILE
 from lab.report import LATENCIES, write_report
 from lab.run_record import RECORD_FILE, read_record, write_record
-from lab.stored_source import LookedAt, StoredSource
+from lab.stored_source import LookedAt, StoredSource, fetch_stored
 from lab.verdict.context import EXTERNAL, RunContext
-from lab.verdict.tables import DETECTED_FILE
+from lab.verdict.tables import DETECTED_FILE, around_file
 from lab.verdict.verdict import VERDICT_FILES, Verdict, judge_files
 
 STORED_FILE = "stored.parquet"
@@ -46,13 +46,16 @@ def judge_again(directory: Path, fresh: tuple[StoredSource, LookedAt] | None = N
         if fresh is not None:
             source, looked_at = fresh
             context = _of_somebody_else(context, looked_at.version)
-            source.fetch(fetched, start_s=context.clock.start_s, end_s=context.clock.end_s)
+            fetch_stored(source, fetched, start_s=context.clock.start_s, end_s=context.clock.end_s)
         verdict = judge_files(directory, context, targets=record.targets, stored=fetched if fresh else None)
         former = _set_aside(directory, replaced=fresh is not None)
         if fresh is not None:
             fetched.replace(directory / STORED_FILE)
+            if around_file(fetched).exists():
+                around_file(fetched).replace(around_file(directory / STORED_FILE))
     finally:
-        fetched.unlink(missing_ok=True)
+        for path in (fetched, around_file(fetched)):
+            path.unlink(missing_ok=True)
     verdict.write(directory)
     write_record(directory, context, record.events, record.targets)
     return Judged(verdict, write_report(directory, verdict, record.events), former)
@@ -75,7 +78,8 @@ def _set_aside(directory: Path, *, replaced: bool) -> Path | None:
     for name in (STORED_FILE, RECORD_FILE):
         if (directory / name).exists():
             shutil.copy2(directory / name, former / name)
-    for name in (*VERDICT_FILES, REPORT_FILE, *(_OF_THE_HEAD_END if replaced else ())):
+    replacing = (around_file(Path(STORED_FILE)).name, *_OF_THE_HEAD_END) if replaced else ()
+    for name in (*VERDICT_FILES, REPORT_FILE, *replacing):
         if (directory / name).exists():
             (directory / name).rename(former / name)
     return former

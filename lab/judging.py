@@ -18,6 +18,7 @@ from lab.run_record import write_record
 from lab.run_request import ExternalStore
 from lab.scenario import Scenario
 from lab.stage import GRID, Stage
+from lab.stored_source import fetch_stored
 from lab.surroundings import Database
 from lab.timeline import Disturbance
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
@@ -64,7 +65,7 @@ class Judging:
         path = directory / "stored.parquet"
         if isinstance(self.store, Database):
             return await asyncio.to_thread(export_results, self.store, path, start_s, end_s)
-        await asyncio.to_thread(self.store.source.fetch, path, start_s=start_s, end_s=end_s)
+        await asyncio.to_thread(fetch_stored, self.store.source, path, start_s=start_s, end_s=end_s)
         return None
 
     async def collect_at_end(

@@ -16,7 +16,7 @@ from lab.services.external import check_stored_url
 from lab.verdict.from_csv import stored_from_csv
 from lab.verdict.from_parquet import stored_from_parquet, within
 from lab.verdict.from_postgres import DEFAULT_QUERY, export_stored, query_is_ready
-from lab.verdict.tables import TableError
+from lab.verdict.tables import TableError, around_file
 
 HINT = "docs/external-head-end.md lists the columns that are needed, with an example."
 _FORMS = "Name a PostgreSQL (postgresql://…?query=…), a .csv or a .parquet file; see docs/external-head-end.md."
@@ -26,6 +26,8 @@ _SUPERUSER = (
     "(docs/external-head-end.md)"
 )
 _LOOKED_AT_ROWS = 1000
+_AROUND_S = 26 * 3600
+"""No clock is further off for being in another zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,19 @@ class StoredFile:
 
 
 StoredSource = StoredQuery | StoredFile
+
+
+def fetch_stored(source: StoredSource, path: Path, *, start_s: float, end_s: float) -> int:
+    """As `source.fetch`. If there is no such reading, those around it come to a file beside: a clock may be off.
+
+    :raises UserError: likewise.
+    """
+    count = source.fetch(path, start_s=start_s, end_s=end_s)
+    beside = around_file(path)
+    beside.unlink(missing_ok=True)
+    if count == 0 and source.fetch(beside, start_s=start_s - _AROUND_S, end_s=end_s + _AROUND_S) == 0:
+        beside.unlink()
+    return count
 
 
 def parse_stored(text: str) -> StoredSource:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from lab.verdict.keys import Int, codes_of, find, integers, micros, numbers
+from lab.verdict.names import name_notes
 from lab.verdict.owners import owners
 from lab.verdict.sides import is_actual
 from lab.verdict.tables import RunTables
@@ -137,6 +138,15 @@ def value_notes(tables: RunTables) -> Iterator[str]:
         left = left[~changed[left]]
 
 
+def off_window_notes(tables: RunTables) -> Iterator[str]:
+    """Sentences on a table that has no reading of the judged window, but these of the days around it."""
+    starts_us = micros(tables.stored["interval_start"])
+    first, last = _instant(int(starts_us.min())), _instant(int(starts_us.max()))
+    yield f"No reading is of the judged window, but {len(starts_us):,} of around it, from {first} to {last}."
+    yield from name_notes(tables)
+    yield from value_notes(tables)
+
+
 def _shifts_s(lengths_s: Int) -> list[int]:
     """None first, then by size: of two that explain as much the smaller one is named."""
     by_interval = {int(length_s) * count for length_s in lengths_s for count in range(1, _INTERVALS + 1)}
@@ -214,7 +224,7 @@ def _shift_words(shift_s: int, lengths_s: Int) -> tuple[str, str]:
     size_s = abs(shift_s)
     whole = [int(length_s) for length_s in lengths_s if size_s % length_s == 0]
     how = _duration(size_s)
-    if len(lengths_s) == 1 and whole and size_s != _HOUR_S:
+    if len(lengths_s) == 1 and whole and (size_s % _HOUR_S or size_s == whole[0] != _HOUR_S):
         count = size_s // whole[0]
         how = f"{'one interval' if count == 1 else f'{count} intervals'} ({how})" if count <= _INTERVALS else how
     reasons = []

@@ -28,6 +28,7 @@ DEFAULT_QUERY = "SELECT * FROM stored_reading"
 _BLOCK_BYTES = 4 << 20
 # Whoever locks or computes for ever must not keep a run from its verdict for ever.
 _LIMITS = ("lock_timeout=30s", "statement_timeout=30min")
+_NOT_UTF8 = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
 _ENDED = re.compile(r";(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*$")
 
 # type oids of pg_type.dat; other types (an enum, a domain) come as text
@@ -114,10 +115,10 @@ def _reading(database_url: str) -> Iterator[psycopg.Connection]:
                 connection.close()
     except (psycopg.Error, pa.ArrowException) as error:
         said = str(error).strip()
-        if "UTF8" in said and isinstance(error, pa.ArrowException):
+        if isinstance(error, _NOT_UTF8) or (isinstance(error, pa.ArrowException) and "UTF8" in said):
             said = (
                 "it gives text that is not UTF-8, as a database of the encoding SQL_ASCII may; "
-                "select such a column as convert_from(serial::bytea, 'LATIN1'), or whatever it is"
+                "select such a column as convert_from(convert(serial::bytea, 'LATIN1', 'UTF8'), 'UTF8'), or as it is"
             )
         raise TableError([f"stored: the database cannot be read: {said}"]) from error
 

@@ -373,6 +373,11 @@ def read_registers(directory: Path) -> pa.Table:
     return pa.concat_tables([empty(REGISTER_CURVES), *tables])
 
 
+def around_file(stored: Path) -> Path:
+    """Beside stored.parquet, where it has no reading of the judged window: those of a day before and after it."""
+    return stored.with_name(f"{stored.stem}_around.parquet")
+
+
 def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
     """The tables from truth.parquet, truth_frames.parquet, meters.parquet, journal/*.parquet, stored.parquet and, if it
     is there, detected_outages.parquet. With `stored` that file instead of the last two.

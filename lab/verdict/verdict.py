@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,20 @@ from lab.verdict.context import IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.detected import detected_outages
 from lab.verdict.detection import Detection, judge_outages
-from lab.verdict.diagnosis import value_notes
+from lab.verdict.diagnosis import off_window_notes, value_notes
 from lab.verdict.junit import junit_xml
 from lab.verdict.names import name_notes, refuse_strangers
 from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, at_meters, read_outages
-from lab.verdict.tables import DETECTED_FILE, RunTables, TableError, load_run
+from lab.verdict.tables import (
+    DETECTED_FILE,
+    STORED,
+    RunTables,
+    TableError,
+    around_file,
+    load_run,
+    read_parquet,
+)
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
@@ -167,10 +175,12 @@ def judge(
     outages: Sequence[InjectedOutage] = (),
     network: Network | None = None,
     targets: Mapping[str, float] | None = None,
+    around: pa.Table | None = None,
 ) -> Verdict:
     """The verdict on a run's tables (each conforming to its schema); `targets`: criterion id → the scenario's figure.
 
     `outages`: those injected; `network`: which device feeds whom, without which no outage can be localised.
+    `around`: where nothing is stored of the judged window, what is stored of the day before and after it.
 
     Raises:
         CriteriaError: see criteria.with_targets.
@@ -198,7 +208,10 @@ def judge(
         )
     # Who has what the meters recorded, under their names, needs no diagnosis.
     differs = comparison.reads.altered > 0 or comparison.reads.lost > 0
-    notes = (*name_notes(tables), *(value_notes(tables) if differs else ()))
+    if around is not None:
+        notes: tuple[str, ...] = tuple(off_window_notes(replace(tables, stored=around)))
+    else:
+        notes = (*name_notes(tables), *(value_notes(tables) if differs else ()))
     return Verdict(context, fleet, comparison, seen, evaluate(comparison, criteria, detection), detection, notes)
 
 
@@ -241,4 +254,6 @@ def judge_files(
     if faults:
         raise TableError(faults)
     refuse_strangers(tables)
-    return judge(tables, context, outages=outages, network=network, targets=targets)
+    beside = around_file(stored or run_dir / "stored.parquet")
+    around = read_parquet(beside, STORED) if beside.exists() else None
+    return judge(tables, context, outages=outages, network=network, targets=targets, around=around)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
@@ -147,3 +148,22 @@ def test_what_is_stored_beyond_the_judged_window_does_not_count(tmp_path: Path) 
 def test_another_directory_is_not_taken_for_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run\.json"):
         judge_again(tmp_path)
+
+
+@pytest.mark.parametrize("hours", [2, -11])
+def test_a_clock_that_is_further_off_than_the_run_is_long_is_found_out(tmp_path: Path, hours: int) -> None:
+    run = make_run(6, 4)
+    run_dir = over(run, tmp_path / "run")
+    run.stored["interval_start"] = run.stored["interval_start"] + np.timedelta64(hours, "h")
+    done = judge(run_dir, "--stored", exported(run, tmp_path / "zone.csv"))
+    assert done.returncode == 1, done.stderr
+    none, shift = read(run_dir / "verdict.json")["diagnosis"]
+    assert none.startswith("No reading is of the judged window, but 24 of around it, from 2026-01-1")
+    direction = "earlier" if hours > 0 else "later"
+    assert shift.startswith(f"All 24 readings would match {abs(hours)} hours {direction}: local time")
+    assert (run_dir / "stored_around.parquet").exists()
+    done = judge(run_dir, "--stored", exported(make_run(6, 4), tmp_path / "right.csv"))
+    assert done.returncode == 0, done.stderr
+    assert not (run_dir / "stored_around.parquet").exists()
+    assert (run_dir / "judgement-1" / "stored_around.parquet").exists()
+    assert not list(run_dir.glob(".fetched*"))
