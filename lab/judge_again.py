@@ -6,6 +6,7 @@ What a verdict was and what it was made from is never overwritten: before the ne
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def _of_somebody_else(context: RunContext, version: str) -> RunContext:
 
 def _set_aside(directory: Path, *, replaced: bool) -> Path | None:
     """Keep the verdict that is there, and what it was made from, in a directory of its own; returns that."""
-    if not (directory / VERDICT_FILES[0]).exists():
+    if not any(os.path.lexists(directory / name) for name in (*VERDICT_FILES, REPORT_FILE)):
         return None
     number = 1
     while (directory / f"judgement-{number}").exists():
@@ -80,6 +81,6 @@ def _set_aside(directory: Path, *, replaced: bool) -> Path | None:
             shutil.copy2(directory / name, former / name)
     replacing = (around_file(Path(STORED_FILE)).name, *_OF_THE_HEAD_END) if replaced else ()
     for name in (*VERDICT_FILES, REPORT_FILE, *replacing):
-        if (directory / name).exists():
+        if os.path.lexists(directory / name):
             (directory / name).rename(former / name)
     return former

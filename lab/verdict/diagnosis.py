@@ -19,6 +19,7 @@ from scipy.stats import binom
 from lab.verdict.keys import Int, codes_of, find, integers, micros, numbers
 from lab.verdict.names import name_notes
 from lab.verdict.owners import owners
+from lab.verdict.registers import POLLED
 from lab.verdict.sides import is_actual
 from lab.verdict.tables import RunTables
 
@@ -33,7 +34,11 @@ _ZONES_H = (*range(1, 15), 3.5, 4.5, 5.5, 5.75, 6.5, 8.75, 9.5, 10.5, 12.75, 24)
 _INTERVALS = 8
 _LENGTHS = {60: "minutes", 3_600: "hours", 0.001: "milliseconds"}
 
+_POLLED_SLACK = 0.03
+"""Of an interval's energy: a polled meter is read some seconds off the boundary, which registers.py judges."""
+
 Mask = NDArray[np.bool_]
+Energies = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class _Evidence:
         self._import_wh = import_wh[rows]
         self._export_wh = numbers(stored["export_wh"])[rows] if "export_wh" in stored.column_names else None
         self._step_wh = numbers(tables.fleet["register_step_wh"])[self.points]
+        polled = np.array([protocol == POLLED for protocol in tables.fleet["protocol"].to_pylist()], dtype=bool)
+        self._slack = np.where(polled, _POLLED_SLACK, 0.0)[self.points]
 
         own = owners(journal, tables.fleet, known).points
         starts_us = micros(journal["interval_start"])
@@ -110,11 +117,16 @@ class _Evidence:
         imported, exported = self._journal[f"import_{ending}"], self._journal[f"export_{ending}"]
         if reading.swapped:
             imported, exported = exported, imported
-        step_wh = self._step_wh[rows]
-        same: Mask = there & (np.abs(ours - imported[places]) * 2 < step_wh)
+        same: Mask = there & self._near(rows, ours, imported[places], self._journal["import_wh"][places])
         if theirs is not None and not reading.registers:
-            same &= np.isnan(theirs) | (np.abs(theirs - exported[places]) * 2 < step_wh)
+            same &= np.isnan(theirs) | self._near(rows, theirs, exported[places], exported[places])
         return same
+
+    def _near(self, rows: Int, stored: Energies, journal: Energies, interval_wh: Energies) -> Mask:
+        """At the register's resolution; of polled meters, as near as a poll is to the boundary."""
+        limit_wh = np.maximum(self._step_wh[rows] / 2, self._slack[rows] * np.abs(interval_wh))
+        near: Mask = np.abs(stored - journal) < limit_wh
+        return near
 
 
 def value_notes(tables: RunTables) -> Iterator[str]:

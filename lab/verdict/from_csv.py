@@ -35,7 +35,9 @@ def stored_from_csv(path: Path, *, rows_at_most: int | None = None, tell: Tell =
         if repeated := sorted({n for n in header if header.count(n) > 1} & set(STORED.column_names())):
             raise TableError([f"{label}.{name} occurs more than once in the header" for name in repeated])
         kinds = {column.name: column.kind for column in STORED.columns if column.name in header}
-        if rows_at_most is not None:
+        if not kinds:
+            table = pa.table({})
+        elif rows_at_most is not None:
             table = _first_rows(path, delimiter, header, rows_at_most, label).select(list(kinds))
         else:
             table = _parsed(path, delimiter, kinds)
@@ -62,7 +64,7 @@ def _header(path: Path, label: str) -> tuple[str, list[str]]:
         head = file.read(1 << 16)
     if not head.strip():
         raise TableError([f"{label}: {path} is empty, expected a header line"])
-    lines = head.splitlines()
+    lines = [line for line in head.splitlines() if line]
     headers = {delimiter: next(csv.reader(lines, delimiter=delimiter), []) for delimiter in _NAMES}
     known = set(STORED.column_names())
     best = max(_NAMES, key=lambda delimiter: (len(known & set(headers[delimiter])), len(headers[delimiter])))
@@ -72,9 +74,9 @@ def _header(path: Path, label: str) -> tuple[str, list[str]]:
 def _first_rows(path: Path, delimiter: str, header: list[str], rows_at_most: int, label: str) -> pa.Table:
     """As text."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        records = csv.reader(file, delimiter=delimiter)
+        records = (row for row in csv.reader(file, delimiter=delimiter) if row)
         next(records)
-        rows = [row for row in islice(records, rows_at_most) if row]
+        rows = list(islice(records, rows_at_most))
     if uneven := [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]:
         raise TableError(
             [f"{label}: row {uneven[0]} has {len(rows[uneven[0] - 1])} cells, but the header has {len(header)}"]

@@ -216,3 +216,18 @@ def test_who_has_stored_nothing_is_judged() -> None:
     run.drop("stored", list(range(len(run.stored["serial"]))))
     refuse_strangers(run.tables())
     assert judge(run.tables(), run.context()).comparison.reads.lost == 32
+
+
+@pytest.mark.parametrize("by_s", [0, STEP_S, 3600])
+def test_polled_meters_are_read_a_little_off_the_boundary(by_s: int) -> None:
+    run = make_run(12, 96)
+    rng = np.random.default_rng(3)
+    # What a house uses from one quarter-hour to the next has little to do with each other.
+    for name in ("import_wh", "export_wh"):
+        run.journal[name] = rng.integers(20, 2000, len(run.journal[name]))
+        run.stored[name] = run.journal[name].copy()
+    run.fleet["protocol"] = np.full(12, "modbus")
+    energies(run, 1.02)
+    shift(run, by_s)
+    sentences = list(value_notes(run.tables()))
+    assert ["earlier" in sentence for sentence in sentences] == [True] * (by_s != 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,7 @@ from lab.errors import UserError
 from lab.stored_source import StoredFile
 from lab.verdict.from_csv import stored_from_csv
 from lab.verdict.from_parquet import stored_from_parquet
-from lab.verdict.tables import TableError
+from lab.verdict.tables import STORED, TableError
 
 START = datetime(2026, 1, 15, tzinfo=UTC)
 HEADER = "serial,interval_start,interval_length_s,import_wh"
@@ -189,3 +190,29 @@ async def test_a_parquet_file_is_looked_at_too(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_text("not parquet")
     with pytest.raises(UserError, match="cannot be read as parquet"):
         await StoredFile(tmp_path / "c.parquet").check()
+
+
+_USUAL = ["AMI1", "900", "12,5", "1.5", "2026-01-15T00:00:00Z", "2026-01-15", "", '"', "\x00", "\u00fc", "NaN"]
+CELLS = st.one_of(st.sampled_from(_USUAL), st.text(max_size=6))
+
+
+@given(
+    delimiter=st.sampled_from(",;\t|"),
+    header=st.lists(st.sampled_from(STORED.column_names()), max_size=6),
+    rows=st.lists(st.lists(CELLS, max_size=7), max_size=4),
+    junk=st.binary(max_size=8),
+)
+def test_any_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, delimiter: str, header: list[str], rows: list[list[str]], junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "s.csv"
+    text = "\n".join(delimiter.join(row) for row in [header, *rows])
+    path.write_bytes(text.encode("utf-8", "surrogatepass") + junk)
+    for rows_at_most in (None, 2):
+        with suppress(TableError):
+            table = stored_from_csv(path, rows_at_most=rows_at_most)
+            assert set(table.column_names) <= set(STORED.column_names())
+    path = path.with_suffix(".parquet")
+    path.write_bytes(b"PAR1" + junk + b"PAR1")
+    with pytest.raises(TableError):
+        stored_from_parquet(path)
