@@ -15,12 +15,15 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from lab.live.guard import is_public
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`head_s`: until a request's head is there, from the connection or the answer before; `body_s`: the body after it.
 
-    `stalled_s`: for how long a client may take nothing of what it is sent. `streams`: how many listen at once.
+    `download_s`: what is for everybody, whole; `stalled_s`: for how long a client may take nothing of what it is sent.
+    `streams`: how many listen at once.
     """
 
     connections: int = 200
@@ -29,6 +32,7 @@ class Limits:
     body_bytes: int = 64 << 10
     head_s: float = 10.0
     body_s: float = 10.0
+    download_s: float = 120.0
     stalled_s: float = 30.0
 
 
@@ -38,10 +42,10 @@ LIMITS = Limits()
 def protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's protocol for the connections of one server, with these limits.
 
-    Where there are too many connections, the one goes that has been waiting longest for its client to ask something:
-    who has just come and asks at once is served, however many there are who do not.
+    Where there are too many connections, the oldest goes of those that ask nothing, or only for what is everybody's
+    without a token: who has just come and asks at once is served, however many there are who do not.
     """
-    waiting: dict[H11Protocol, None] = {}
+    idle: dict[H11Protocol, None] = {}
 
     class LimitedProtocol(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
@@ -51,12 +55,16 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             super().connection_made(transport)
             self._wait()
             if len(self.connections) > limits.connections:
-                next(iter(waiting)).transport.abort()
+                next(iter(idle)).transport.abort()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self._asked:
-                self._wait_no_more()
+            if not self._asked:
+                return
+            if is_public(self.scope["path"]):
+                self._end_within(limits.download_s)
+            else:
+                self._go_on()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
@@ -74,7 +82,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            self._wait_no_more()
+            self._go_on()
             if self._stalled is not None:
                 self._stalled.cancel()
 
@@ -84,16 +92,21 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             return self.cycle is not None and not self.cycle.response_complete
 
         def _wait(self) -> None:
-            self._wait_no_more()
+            idle.pop(self, None)
             if not self.transport.is_closing():
-                waiting[self] = None
+                idle[self] = None
             # Also for one that closes: it may never take the rest of its answer.
-            self._deadline = self.loop.call_later(limits.head_s, self.transport.abort)
+            self._end_within(limits.head_s)
 
-        def _wait_no_more(self) -> None:
-            waiting.pop(self, None)
+        def _go_on(self) -> None:
+            idle.pop(self, None)
             if self._deadline is not None:
                 self._deadline.cancel()
+
+        def _end_within(self, seconds: float) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     return LimitedProtocol
 

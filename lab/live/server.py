@@ -17,7 +17,7 @@ from lab.live.handle import Handle, announced
 from lab.live.limits import LIMITS, Limits, protocol
 from lab.live.session import Session
 
-LAST_WORDS_S = 2
+LAST_WORDS_S = 1
 """How long answers that are under way may take at the end."""
 
 
@@ -81,7 +81,8 @@ class PageServer:
             http=protocol(self._limits),
             ws="none",
             h11_max_incomplete_event_size=self._limits.head_bytes,
-            timeout_graceful_shutdown=LAST_WORDS_S,
+            # By then nobody is left: else it tells of each that it has cancelled.
+            timeout_graceful_shutdown=2 * LAST_WORDS_S,
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve([self._listener]), name="live page")
@@ -96,4 +97,11 @@ class PageServer:
             closing.set()
             session.feed.wake()
             server.should_exit = True
+            asyncio.get_running_loop().call_later(LAST_WORDS_S, _hang_up, server)
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _hang_up(server: uvicorn.Server) -> None:
+    """On whoever has not taken his last answer yet."""
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from lab.live.app import chart_library
 from lab.live.feed import Feed
 from lab.live.guard import TOKEN_HEADER
 from lab.live.limits import Limits
@@ -30,6 +31,7 @@ LIMITS = Limits(
     stalled_s=0.4,
 )
 PATIENCE_S = 20
+WHOLE = chart_library().stat().st_size
 
 
 @dataclass
@@ -44,6 +46,18 @@ class Page:
     async def open(self, **how: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **how)
         self.writers.append(writer)
+        return reader, writer
+
+    async def download(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Asks for what is large and everybody's, and has hardly a buffer for it."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1_000)
+        self.writers.append(writer)
+        writer.write(f"GET /charts.js HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
+        await reader.readexactly(100)
         return reader, writer
 
     async def says(self, request: bytes) -> bytes:
@@ -68,9 +82,9 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
 
 
 @contextlib.asynccontextmanager
-async def served(directory: Path) -> AsyncIterator[Page]:
+async def served(directory: Path, limits: Limits = LIMITS) -> AsyncIterator[Page]:
     listener = listen("127.0.0.1", 0)
-    server = PageServer(listener, "127.0.0.1", TOKEN, lambda _: None, lambda _: None, limits=LIMITS)
+    server = PageServer(listener, "127.0.0.1", TOKEN, lambda _: None, lambda _: None, limits=limits)
     page = Page(listener.getsockname()[1], Feed(), {"phase": "living"})
     session = SimpleNamespace(feed=page.feed, state=lambda: page.states, scene=SimpleNamespace(directory=directory))
     async with server.serving(cast("Any", session)):
@@ -172,13 +186,7 @@ async def test_a_body_for_what_needs_none_ends_too(page: Page) -> None:
 
 
 async def test_who_does_not_take_what_is_sent_is_hung_up_on(page: Page) -> None:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", page.port))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=1_000)
-    page.writers.append(writer)
-    writer.write(head(page, "GET /charts.js") + b"\r\n")
+    reader, writer = await page.download()
     # Nothing is read meanwhile but what fits into the buffers: awaited is the reset that follows.
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -190,6 +198,37 @@ async def test_who_does_not_take_what_is_sent_is_hung_up_on(page: Page) -> None:
             await asyncio.sleep(0.05)
     assert len(await until_end(reader)) < 1_000_000
     await page.serves()
+
+
+async def test_slow_downloads_of_what_is_everybody_s_take_no_place_from_others(tmp_path: Path) -> None:
+    """Each takes a little now and then, so none is stalled, and none is idle."""
+    async with served(tmp_path, replace(LIMITS, stalled_s=60.0, head_s=60.0)) as page:
+        opened = []
+        for _ in range(3 * LIMITS.connections):
+            opened.append(await page.download())
+            await page.serves()
+        ended = [await until_end(reader) for reader, _ in opened[: LIMITS.connections]]
+        assert all(len(each) < WHOLE for each in ended), "the oldest have gone"
+
+
+async def test_a_download_comes_to_its_end(tmp_path: Path) -> None:
+    async with served(tmp_path, replace(LIMITS, download_s=0.3)) as page:
+        reader, writer = await page.download()
+        # It goes on taking a little, until the server has hung up.
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(500):
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.02)
+        assert len(await until_end(reader)) < WHOLE
+
+
+async def test_the_end_waits_for_no_client_and_tells_the_terminal_of_none(tmp_path: Path, capfd: Any) -> None:
+    async with served(tmp_path, replace(LIMITS, stalled_s=60.0)) as page:
+        for _ in range(3):
+            await page.download()
+    assert "".join(capfd.readouterr()) == ""
 
 
 async def test_so_many_windows_follow_and_no_more(page: Page) -> None:
