@@ -106,13 +106,15 @@ class Shipment:
 class Publisher:
     """A plain, threaded paho client: nothing of it is ours."""
 
-    def __init__(self, port: int, client_id: str, *, subscribe: str | None = None) -> None:
+    def __init__(self, port: int, client_id: str, *, subscribe: str | None = None, username: str | None = None) -> None:
         self.received: list[tuple[str, bytes]] = []
         self._ready = threading.Event()
         self._subscribe = subscribe
         self._infos: list[paho.MQTTMessageInfo] = []
         self.on_message: Callable[[str, bytes], None] | None = None
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        if username is not None:
+            self.client.username_pw_set(username, "secret")
         self.client.max_inflight_messages_set(1000)
         self.client.max_queued_messages_set(0)
         self.client.reconnect_delay_set(1, 1)

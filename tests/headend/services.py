@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
@@ -111,9 +111,12 @@ class Postgres:
 
 
 class Mosquitto:
-    """A mosquitto with the limits that a head-end needs, and one user `headend`."""
+    """A mosquitto with the limits that a head-end needs, and one user `headend`.
 
-    def __init__(self, directory: Path) -> None:
+    With `meters`, these are users too, nobody else is let in, and each publishes and reads its own topics alone.
+    """
+
+    def __init__(self, directory: Path, *, meters: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._directory = directory
@@ -124,9 +127,13 @@ class Mosquitto:
             check=True,
             capture_output=True,
         )
+        for meter in meters:
+            subprocess.run(["mosquitto_passwd", "-b", passwords, meter, "secret"], check=True, capture_output=True)
+        rights = directory / "rights"
+        rights.write_text("user headend\ntopic readwrite #\n\npattern write dt/+/%u/#\npattern read cmd/+/%u\n")
+        own = f"allow_anonymous false\nacl_file {rights}\n" if meters else "allow_anonymous true\n"
         (directory / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\n"
-            "allow_anonymous true\n"
+            f"listener {self.port} 127.0.0.1\n{own}"
             f"password_file {passwords}\n"
             "max_inflight_messages 0\nmax_queued_messages 0\npersistence false\nset_tcp_nodelay true\n"
             + ("user root\n" if os.getuid() == 0 else "")

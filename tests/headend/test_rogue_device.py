@@ -1,6 +1,8 @@
 """What one device may send, and what it costs the others: nothing. Over a real broker into a real database."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -28,6 +30,15 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Each meter by its own name and password, and with its own topics alone."""
+    broker = Mosquitto(tmp_path / "mosquitto", meters=[serial(number) for number in range(3)])
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
 def make(
     postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, clock: ManualClock
 ) -> Callable[[], HeadEnd]:
@@ -45,14 +56,21 @@ async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
 
 @pytest.fixture
 def rogue(mosquitto: Mosquitto) -> Iterator[Publisher]:
-    publisher = Publisher(mosquitto.port, serial(ROGUE))
+    publisher = Publisher(mosquitto.port, serial(ROGUE), username=serial(ROGUE))
     yield publisher
     publisher.close()
 
 
 @pytest.fixture
 def good(mosquitto: Mosquitto) -> Iterator[Publisher]:
-    publisher = Publisher(mosquitto.port, serial(GOOD))
+    publisher = Publisher(mosquitto.port, serial(GOOD), username=serial(GOOD))
+    yield publisher
+    publisher.close()
+
+
+@pytest.fixture
+def third(mosquitto: Mosquitto) -> Iterator[Publisher]:
+    publisher = Publisher(mosquitto.port, serial(2), username=serial(2))
     yield publisher
     publisher.close()
 
@@ -102,6 +120,18 @@ async def test_endless_values_for_one_interval_are_counted_and_the_head_end_live
     await again.stop()
 
 
+async def test_nobody_speaks_for_another(
+    head_end: HeadEnd, rogue: Publisher, good: Publisher, database: Reader
+) -> None:
+    gone = threading.Event()
+    rogue.client.on_disconnect = lambda *_: gone.set()
+    rogue.client.publish(topic(GOOD, "ds"), reading(GOOD, END_S, **{"1.29.0": 1}), qos=0)
+    await until(gone.is_set, "the broker has read it, and thrown the rogue out")
+    good.send(topic(GOOD, "ds"), reading(GOOD, END_S, **{"1.29.0": 2}))
+    assert (await head_end.settle()).received == 1
+    assert stored(database, GOOD) == [(2, 0)]
+
+
 REFUSALS = ["22003", "22021", "22P05", "23514", "54000"]
 """Out of range, not in the repertoire, untranslatable, a constraint, a limit of the server."""
 
@@ -116,8 +146,8 @@ def refuse(admin: psycopg.Connection, relation: str, condition: str, state: str)
 
 @pytest.mark.parametrize("state", REFUSALS)
 async def test_a_reading_that_the_database_refuses_is_buried_alone(
-    make: Callable[[], HeadEnd], rogue: Publisher, good: Publisher, database: Reader, admin: psycopg.Connection,
-    state: str,
+    make: Callable[[], HeadEnd], rogue: Publisher, good: Publisher, third: Publisher, database: Reader,
+    admin: psycopg.Connection, state: str,
 ) -> None:  # fmt: skip
     first = make()
     await first.start()
@@ -129,7 +159,7 @@ async def test_a_reading_that_the_database_refuses_is_buried_alone(
             rogue.send(topic(ROGUE, "ds"), reading(ROGUE, END_S, **{"1.29.0": 666}))
     # In the order of arrival also where the batch was taken apart.
     for value in (30, 20, 40, 10):
-        good.send(topic(2, "ds"), reading(2, END_S, **{"1.29.0": value}))
+        third.send(topic(2, "ds"), reading(2, END_S, **{"1.29.0": value}))
     second = make()
     await second.start()
     settled = await second.settle()
@@ -143,10 +173,10 @@ async def test_a_reading_that_the_database_refuses_is_buried_alone(
     assert str(detail).startswith(f"{state}: not this one")
     assert b"666" in bytes(payload)  # type: ignore[call-overload]  # bytea
 
-    third = make()
-    await third.start()
-    assert (await third.settle()).received == 0, "all was acknowledged"
-    await third.stop()
+    last = make()
+    await last.start()
+    assert (await last.settle()).received == 0, "all was acknowledged"
+    await last.stop()
 
 
 @pytest.mark.parametrize(
@@ -206,6 +236,7 @@ def nonsense(number: int) -> tuple[str, bytes]:
 
 
 def nowhere(number: int) -> tuple[str, bytes]:
+    """What only a broker without rights lets a device do."""
     return f"dt/{GROUP}/UNKNOWN{number}/ds/{number}", b"x"
 
 
@@ -220,9 +251,12 @@ FLOODS = [
 
 @pytest.mark.parametrize(("message", "kind", "relation", "reason", "rows"), FLOODS)
 async def test_what_a_device_sends_beyond_its_budget_is_counted(
-    head_end: HeadEnd, rogue: Publisher, good: Publisher, database: Reader, clock: ManualClock,
+    head_end: HeadEnd, mosquitto: Mosquitto, rogue: Publisher, good: Publisher, database: Reader, clock: ManualClock,
     message: Callable[[int], tuple[str, bytes]], kind: budgets.Kind, relation: str, reason: str, rows: int,
 ) -> None:  # fmt: skip
+    if message is nowhere:
+        rogue.close()
+        rogue = Publisher(mosquitto.port, "anybody", username="headend")
     within = kind.at_once // rows
     beyond = 50
     for number in range(within + beyond):
@@ -260,6 +294,7 @@ async def test_what_a_device_sends_beyond_its_budget_is_counted(
     assert sum(int(str(copies)) for (copies,) in told) + before == (
         (within + beyond + more) * rows + own + (2 if relation == "dead_letter" else 0)
     )
+    rogue.close()
 
 
 async def test_a_connection_that_flaps_fills_nothing(
