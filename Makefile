@@ -3,16 +3,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
 
-.PHONY: help setup setup-loadtest demo test test-containers check bench editions lock clean
+.PHONY: help setup setup-loadtest demo test test-long test-containers check bench editions lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then run the scenario 'quickstart' to its verdict (SCENARIO=…)"
-	@echo "make test    install, then run the tests"
+	@echo "make test    install, fetch what the tests on TimescaleDB need, run the tests, say what was left out"
+	@echo "make test-long  the slow sweeps as well, which make test leaves out"
 	@echo "make test-containers  install, then run the tests of the lab in containers (as root; minutes)"
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
-	@echo "make editions  fetch the two editions of TimescaleDB that tests and benches can run on"
+	@echo "make editions  fetch the two editions of TimescaleDB that tests and benches can run on; fails without"
 	@echo "make setup   install only; make setup-loadtest: with Locust, for amilab loadtest"
 	@echo "make lock    renew requirements*.lock from pyproject.toml"
 
@@ -33,7 +34,12 @@ demo: $(VENV)/.runtime
 	@$(BIN)/amilab run $(SCENARIO)
 
 test: $(VENV)/.dev
+	@sh scripts/editions.sh
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-long: $(VENV)/.dev
+	@sh scripts/editions.sh
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long --timeout=1800
 
 test-containers: $(VENV)/.dev
 	sh scripts/container-engine.sh
@@ -49,8 +55,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
 editions:
-	sh scripts/timescale-apache.sh
-	npm ci --prefix tests/timescale --no-fund --no-audit
+	@sh scripts/editions.sh --now
 
 lock:
 	sh scripts/lock.sh

@@ -13,14 +13,25 @@ APACHE_ROOT = REPOSITORY / "build" / "timescale-apache"
 PGLITE = REPOSITORY / "tests" / "timescale"
 
 
+NOTES = REPOSITORY / "build" / "editions"
+"""Why scripts/editions.sh could not fetch an edition."""
+
+
 class Lacking(Exception):  # noqa: N818 - names the state
-    """An edition cannot be had on this machine; the message says how to get it."""
+    """An edition cannot be had on this machine, and how to get it."""
+
+    def __init__(self, name: str, otherwise: str) -> None:
+        note = NOTES / f"{name}.lacking"
+        reason = note.read_text(encoding="utf-8").strip() if note.exists() else otherwise
+        self.edition = f"TimescaleDB's {'Apache' if name == 'apache' else name} edition"
+        self.how = f"{reason}; make editions tries again"
+        super().__init__(f"{self.edition} is not there ({self.how})")
 
 
 def apache_binaries() -> Path:
     """The programs of a PostgreSQL 17 with TimescaleDB's Apache edition. Raises Lacking."""
     if not (APACHE_ROOT / "complete").exists():
-        raise Lacking("TimescaleDB's Apache edition is not there (sh scripts/timescale-apache.sh)")
+        raise Lacking("apache", "it was not fetched yet")
     return APACHE_ROOT / "usr/lib/postgresql/17/bin"
 
 
@@ -33,9 +44,9 @@ def pglite() -> Iterator[str]:
     """
     node = shutil.which("node")
     if node is None:
-        raise Lacking("node is not installed; TimescaleDB's community edition runs in it (PGlite)")
+        raise Lacking("community", "node is missing: apt install npm")
     if not (PGLITE / "node_modules").exists():
-        raise Lacking("PGlite is not installed (npm ci --prefix tests/timescale)")
+        raise Lacking("community", "PGlite was not fetched yet")
     process = subprocess.Popen(
         [node, PGLITE / "pglite.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PGLITE
     )

@@ -24,7 +24,7 @@ mirror() {
         awk '$1 == "Debian" && $2 ~ /^[a-z]+$/ && $3 == "main" { print $4; exit }'
 }
 if [ -z "$(mirror)" ] && [ "$(id -u)" = 0 ]; then
-    apt-get update -qq
+    apt-get update -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15
 fi
 mirror=$(mirror)
 if [ -z "$mirror" ]; then
@@ -42,9 +42,13 @@ cat >"$apt/apt.conf" <<EOF
 Dir::State "$apt"; Dir::State::status "$apt/status"; Dir::Cache "$apt";
 Dir::Etc::sourcelist "$apt/sources.list"; Dir::Etc::sourceparts "-";
 APT::Install-Recommends "false"; APT::Sandbox::User "$(id -un)"; Acquire::Languages "none";
+Acquire::Retries "1"; Acquire::http::Timeout "15"; Acquire::https::Timeout "15";
 EOF
 export APT_CONFIG="$apt/apt.conf"
-apt-get update -qq
+apt-get update -qq --error-on=any || {
+    say "apt cannot fetch Debian's lists: is there a network?"
+    exit 2
+}
 apt-get install -qq --yes --download-only postgresql-17-timescaledb >/dev/null
 
 for package in "$apt"/archives/lib*.deb "$apt"/archives/zlib1g_*.deb "$apt"/archives/postgresql-17*.deb; do

@@ -86,8 +86,8 @@ JOIN reading_duty d ON d.meter_id = r.meter_id
 WHERE r.revision = 0;
 
 -- The intervals that begin in [begins, ends) for which darkness counts. dark: without supply all the time; meters show
--- whole seconds of clocks that are a little off. no_record: the meter itself says that it has none. Neither is owed. What
--- a meter has and nobody can believe is owed all the same.
+-- whole seconds of clocks that are a little off. no_record: the meter itself says that it has none. Neither is owed;
+-- what a meter has and nobody can believe is owed all the same.
 -- owed_by: of the others, when the read is due: the deadline is put off by as long as the meter was known to be dark,
 -- and null while it still is. known_at: from when on nobody waits for the read by its ordinary deadline.
 CREATE FUNCTION dark_reading(begins timestamptz, ends timestamptz)
@@ -125,7 +125,8 @@ LANGUAGE sql STABLE AS $$
             ceil(least(extract(epoch FROM ends), extract(epoch FROM k.dark_to)))::bigint - 1,
             d.length_s
         ) AS s (start_s)
-        WHERE k.dark_from < ends AND (k.dark_to IS NULL OR k.dark_to > begins)
+        -- Darkness after the last interval still keeps it from being delivered.
+        WHERE k.dark_from < ends + make_interval(secs => d.late_after_s) AND (k.dark_to IS NULL OR k.dark_to > begins)
         UNION ALL
         SELECT d.meter_id, d.vendor_profile, d.length_s, d.late_after_s,
             extract(epoch FROM g.interval_start)::bigint, false, true, 0, true, g.noted_at
@@ -280,22 +281,24 @@ SELECT
 FROM command c
 JOIN end_device d ON d.id = c.meter_id;
 
--- What became of each poll. refused: the meter answered, with an exception of its own or with what cannot be, as with a
--- wrong register map. unanswered: nobody did, or its gateway alone (Modbus exceptions 10 and 11).
+-- What became of each poll. refused: the meter answered, with an exception of its own or with what is no register, as
+-- with a wrong register map; a register that is not believed is one all the same. unanswered: nobody did, or its
+-- gateway alone (Modbus exceptions 10 and 11).
 CREATE VIEW poll_result AS
 SELECT
     p.meter_id,
     d.vendor_profile,
     p.boundary,
     p.outcome,
-    (p.outcome = 'answered')::integer AS answered,
-    (p.outcome <> 'answered' AND NOT n.nobody)::integer AS refused,
+    n.shown::integer AS answered,
+    (NOT n.shown AND NOT n.nobody)::integer AS refused,
     n.nobody::integer AS unanswered
 FROM poll_outcome p
 JOIN end_device d ON d.id = p.meter_id
 CROSS JOIN LATERAL (
     SELECT p.outcome IN ('no_answer', 'no_connection', 'not_asked') OR coalesce(p.exception_code IN (10, 11), false)
-        AS nobody
+        AS nobody,
+        p.outcome IN ('answered', 'register_backwards', 'register_jump') AS shown
 ) n;
 
 -- Values that cannot be true, by interval: that there was one and why, not what it said.

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 POLLS_FILE = "polls.parquet"
 IMPLAUSIBLE_FILE = "implausible.parquet"
+_SHOWN = frozenset({"answered", "register_backwards", "register_jump"})
 _NOBODY = frozenset({"no_answer", "no_connection", "not_asked"})
 _OF_THE_GATEWAY = frozenset({10, 11})
 """Modbus exceptions with which a gateway says that it does not reach the meter."""
@@ -61,7 +62,7 @@ def read_polls(run_dir: Path) -> Polls:
     path = run_dir / POLLS_FILE
     refused: dict[str, dict[str, int]] = {}
     for row in pq.read_table(path).to_pylist() if path.exists() else ():
-        if row["outcome"] == "answered" or row["outcome"] in _NOBODY or row["exception_code"] in _OF_THE_GATEWAY:
+        if row["outcome"] in _SHOWN | _NOBODY or row["exception_code"] in _OF_THE_GATEWAY:
             continue
         of_meter = refused.setdefault(row["serial"], {})
         of_meter[row["outcome"]] = of_meter.get(row["outcome"], 0) + row["polls"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bench import barrier, broker, editions, grid, modbus, page, peer, timescale
 from bench.__main__ import main
 from bench.readings import Volume
 from bench.report import Result, Spread
+from tests import left_out
 from tests.stack.browser import CHROMIUM
 from tests.timescale.servers import skipped_if_lacking
 
@@ -36,8 +36,8 @@ async def modbus_result() -> Result:
 
 
 async def page_result() -> Result:
-    if CHROMIUM is None and "CI" not in os.environ:
-        pytest.skip("no chromium here")
+    if CHROMIUM is None:
+        left_out.lacking(*left_out.CHROMIUM)
     return await asyncio.to_thread(page.measure, rounds=1, seconds=0.5, meters=100)
 
 

@@ -79,7 +79,8 @@ SELECT n, at, at, 0, 0, 0, 230, 230, 230, at
 FROM generate_series(55, 60) n,
     generate_series(TIMESTAMPTZ '2026-01-01 00:15Z', '2026-01-10 23:45Z', interval '15 minutes') at
 WHERE NOT (n = 56 AND at IN ('2026-01-10 08:00Z', '2026-01-10 08:15Z'))
-    AND NOT (n = 55 AND at >= '2026-01-10 12:15Z' AND at < '2026-01-10 13:00Z');
+    AND NOT (n = 55 AND at >= '2026-01-10 12:15Z' AND at < '2026-01-10 13:00Z')
+ORDER BY at, n;
 INSERT INTO poll_failure VALUES
     (56, '2026-01-10 08:00Z', 'illegal_data_address', 2, '2026-01-10 08:00:01Z'),
     (56, '2026-01-10 08:15Z', 'gateway_target_failed', 11, '2026-01-10 08:15:01Z'),

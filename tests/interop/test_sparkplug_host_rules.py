@@ -15,6 +15,7 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
+from tests import left_out
 from tests.headend.fleet import GROUP, HEADER, LENGTH_S, START_S, Shipment, opened
 from tests.headend.services import Postgres
 from tests.interop.connects import Connect, WireTap
@@ -23,7 +24,7 @@ from tests.interop.sparkplug_wire import BOOLEAN, FLOAT, INT64, STRING, UINT32, 
 from tests.meters.meter_broker import MOSQUITTO, Broker
 
 pytest_plugins = ["tests.headend.fixtures"]
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (apt install mosquitto)")
+pytestmark = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)
 
 EDGE = "COL0001"
 DEVICE = "AMI00000001"

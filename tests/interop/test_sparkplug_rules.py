@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests import left_out
 from tests.interop.collected import (
     COLLECTOR,
     GROUP,
@@ -32,7 +33,7 @@ COUNT = 4
 SILENCE_S = 90
 """1.5 times the keep-alive."""
 
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (apt install mosquitto)")
+pytestmark = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)
 
 
 @pytest.fixture

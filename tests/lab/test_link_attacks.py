@@ -38,6 +38,7 @@ from lab.services.host import make_private_directory
 from lab.stage import LocalStage
 from lab.supervisor import Supervisor
 from lab.surroundings import Externals
+from tests import left_out
 
 RUN = "run"
 PATIENCE_S = 30
@@ -329,7 +330,7 @@ else:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason=left_out.reason(*left_out.TWO_USERS))
 async def test_another_user_does_not_reach_the_socket_of_a_run(tmp_path: Path) -> None:
     with Reaper(str(tmp_path)) as reaper:
         work = make_private_directory(reaper)

@@ -20,8 +20,10 @@ import pytest
 from lab.errors import EXIT_PART_FAILED, PartFailed
 from lab.reaper import Estate, ProcessId, Reaper, carries_mark, is_alive, status_of
 from lab.supervisor import Identity, ProcessSpec, Supervisor
+from tests import left_out
 
 DEADLINE_S = 30
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason=left_out.reason(*left_out.TWO_USERS))
 
 
 @pytest.fixture
@@ -347,7 +349,8 @@ def test_a_lab_leaves_nothing_behind(tmp_path, end):
 
 
 @pytest.mark.parametrize(
-    "other_user", [False, pytest.param(True, marks=pytest.mark.skipif(os.geteuid() != 0, reason="root"))]
+    "other_user",
+    [False, pytest.param(True, marks=AS_ROOT)],
 )
 async def test_addresses_that_the_lab_was_given_are_not_handed_on(supervisor, monkeypatch, other_user):
     monkeypatch.setenv("AMILAB_DATABASE_URL", "postgresql://me:secret@db/lab")

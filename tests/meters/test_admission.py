@@ -18,8 +18,9 @@ from meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_
 from meters import limits
 from meters.errors import FleetError, MemoryFullError
 from meters.fleet import BrokerAddress, Fleet
+from tests import left_out
 
-needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto's password file")
+needs_mosquitto = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)
 
 
 def guarded(directory: Path, passwords: dict[str, str]) -> Broker:
@@ -88,7 +89,7 @@ async def test_a_refused_subscription_is_a_refusal(tmp_path: Path) -> None:
 @pytest.fixture
 def wheel_broker(tmp_path: Path) -> Iterator[Broker]:
     if importlib.util.find_spec("iotcore") is None:
-        pytest.skip("iotcore is not installed")
+        left_out.lacking(*left_out.IOTCORE)
     broker = Broker(tmp_path, from_wheel=True)
     broker.start()
     yield broker

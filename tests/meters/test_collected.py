@@ -18,6 +18,7 @@ from sparkplug_ear import HOST, SparkplugEar, collected_shipment, instant
 from meters.errors import FleetError
 from meters.fleet import BrokerAddress, Fleet
 from meters.shipment import ShipmentEntry
+from tests import left_out
 
 COUNT = 6
 END_S = START_S + 5 * 3600
@@ -75,7 +76,7 @@ def collector(row: int) -> str:
 @pytest.fixture(params=["mosquitto", "iotcore"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     if request.param == "mosquitto" and MOSQUITTO is None:
-        pytest.skip("mosquitto is not installed")
+        left_out.lacking(*left_out.MOSQUITTO)
     made = Broker(tmp_path, from_wheel=request.param == "iotcore")
     made.start()
     yield made

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests import left_out
 
 CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
 QUIET = (
@@ -22,7 +22,7 @@ QUIET = (
 )
 NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 """Somebody on this machine has brought a network up or down, containers for instance: no fault of the page."""
-without_a_browser = pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no chromium here")
+without_a_browser = left_out.unless(CHROMIUM, *left_out.CHROMIUM)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import zmq
 
 from lab.services import postgres as embedded
 from lab.services.host import unprivileged_identity
+from tests import left_out
 from tests.stack.command import temporary_directory, wait_for
 from tests.stack.labs import live, scenario_text
 
@@ -140,7 +141,7 @@ def test_no_password_stands_in_a_command_line(watched: Watched) -> None:
     assert [line for line in watched.lines if any(secret in line for secret in watched.secrets)] == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="services have another user only under root")
+@pytest.mark.skipif(os.geteuid() != 0, reason=left_out.reason(*left_out.TWO_USERS))
 def test_no_password_is_in_the_environment_of_another_users_process(watched: Watched) -> None:
     assert any(b"AMILAB_RUN=" in environment for environment in watched.environments), "the services were seen"
     shown = [e for e in watched.environments for secret in watched.secrets if secret.encode() in e]

@@ -13,6 +13,7 @@ import pytest
 from lab.errors import UserError
 from lab.run_request import RunResult
 from lab.services.broker import find_broker
+from tests import left_out
 from tests.stack.labs import failed_criteria, live, scenario_text
 
 HOARDER = {"fleet": "tests.stack.sabotage.hoarding_fleet"}
@@ -40,7 +41,7 @@ select = { meters = 9 }
 
 def require_mosquitto() -> None:
     if find_broker().kind != "mosquitto":
-        pytest.skip("rumqttd has no certificates")
+        left_out.lacking(*left_out.MOSQUITTO)
 
 
 def nothing_is_lost(result: RunResult) -> None:

@@ -9,13 +9,14 @@ import pytest
 
 from lab.report import RunEvent, write_report
 from lab.verdict.verdict import judge_run
+from tests import left_out
 from tests.lab.report import surroundings
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, make_run
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+pytestmark = left_out.unless(BROWSER, *left_out.CHROMIUM)
 POINTS, INTERVALS = 40, 12
 DARK_FROM_S, DARK_TO_S = 2 * STEP_S, 5 * STEP_S
 HEARD, KNOWN, DARK, UNHEARD, PHANTOM = range(5)

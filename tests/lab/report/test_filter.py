@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lab.report import write_report
 from lab.verdict.verdict import judge_run
+from tests import left_out
 from tests.lab.report import surroundings
 from tests.lab.report.test_evidence import EVENTS, row_of, two_vendors
 from tests.lab.verdict.synthetic import STEP_S, Dark
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="chromium is not installed (apt install chromium)"
-)
+pytestmark = left_out.unless(CHROMIUM, *left_out.CHROMIUM)
 FORMULA = "=HYPERLINK(0)"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import struct
 import uuid
@@ -19,6 +18,7 @@ from lab.services.broker import BrokerProgram, find_broker
 from lab.services.host import make_private_directory
 from lab.services.mqtt_probe import connect_packet
 from lab.supervisor import Supervisor
+from tests import left_out
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,10 @@ def mosquitto() -> BrokerProgram:
 def _found(kind: str) -> BrokerProgram:
     try:
         return find_broker(kind)
-    except UserError as absent:
-        if "CI" in os.environ:
+    except UserError:
+        if left_out.IN_CI:
             raise
-        pytest.skip(str(absent))
+        left_out.lacking(*(left_out.MOSQUITTO if kind == "mosquitto" else left_out.IOTCORE))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from lab.services.host import (
     require_open_files,
 )
 from lab.services.ports import LOOPBACK, ReservedPort
+from tests import left_out
 
 
 def test_room_is_measured_where_the_path_will_be(tmp_path):
@@ -58,7 +59,7 @@ def test_a_directory_below_a_closed_one_is_not_reachable(tmp_path):
     assert not is_reachable_by_all(place)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs the services itself")
+@pytest.mark.skipif(os.geteuid() != 0, reason=left_out.reason(*left_out.TWO_USERS))
 def test_root_needs_a_temporary_directory_that_all_may_enter(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))

@@ -18,16 +18,17 @@ from lab.reaper import Reaper
 from lab.services.host import make_private_directory
 from lab.services.postgres import EmbeddedPostgres, PostgresBinaries, find_binaries
 from lab.supervisor import Supervisor
+from tests import left_out
 
 
 @pytest.fixture(params=["system", "wheel"])
 def binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
     try:
         return find_binaries(request.param)
-    except UserError as absent:
-        if "CI" in os.environ:
+    except UserError:
+        if left_out.IN_CI:
             raise
-        pytest.skip(str(absent))
+        left_out.lacking(*left_out.POSTGRES)
 
 
 async def test_serves_only_whom_it_knows(surroundings, binaries):
@@ -65,7 +66,7 @@ async def test_what_was_committed_survives_a_kill(surroundings, binaries):
 
 async def test_as_root_binaries_in_a_closed_place_are_copied(surroundings, tmp_path):
     if os.geteuid() != 0:
-        pytest.skip("only root has to change its user")
+        left_out.lacking(*left_out.TWO_USERS, in_ci=False)
     wheel = find_binaries("wheel")
     closed = tmp_path / "closed"
     site = wheel.directory.parents[2]
@@ -134,10 +135,10 @@ def headend_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """What a head-end is begun with."""
     try:
         binaries = find_binaries(request.param)
-    except UserError as absent:
-        if "CI" in os.environ:
+    except UserError:
+        if left_out.IN_CI:
             raise
-        pytest.skip(str(absent))
+        left_out.lacking(*left_out.POSTGRES)
     with Reaper(uuid.uuid4().hex) as reaper:
 
         async def started() -> str:
