@@ -302,7 +302,7 @@ class Poller:
     def _communication(self, device: EndDevice, now_s: float, *, online: bool) -> None:
         if self._online.get(device.id) != online:
             self._online[device.id] = online
-            self._batch.communications.append((device.id, now_s, online))
+            self._batch.communications[device.id, now_s] = online
             self._write_soon()
 
     def _bury(self, device: EndDevice, raw: bytes, reason: str, detail: str, now_s: float) -> None:

@@ -21,8 +21,8 @@ class PollBatch:
     accepted: list[tuple[int, int]] = field(default_factory=list)
     #: meter id, interval length, instant of the answer, interval, registers at its end if they are known
     intervals: list[tuple[int, int, float, Share, Registers | None]] = field(default_factory=list)
-    #: meter id, instant, whether it answers
-    communications: list[tuple[int, float, bool]] = field(default_factory=list)
+    #: by meter id and instant: whether it answers; of several at one instant the last counts
+    communications: dict[tuple[int, float], bool] = field(default_factory=dict)
     #: meter id, boundary, outcome, code of the exception if it was one, instant
     failures: list[tuple[int, int, str, int | None, float]] = field(default_factory=list)
     #: instant, topic, block as it came, reason, detail
@@ -72,7 +72,7 @@ async def write(connection: Connection, batch: PollBatch, *, committed_s: float)
         )
         inserted = cursor.rowcount
     if batch.communications:
-        columns = _columns(list(batch.communications))
+        columns = _columns([(*key, online) for key, online in batch.communications.items()])
         await connection.execute(
             "INSERT INTO device_communication (meter_id, at, online) SELECT m, to_timestamp(a), o"
             " FROM unnest(%s::int[], %s::float8[], %s::bool[]) AS c (m, a, o)"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from pymodbus.constants import ExcCodes
 
@@ -369,3 +370,23 @@ async def test_a_register_that_drops_once_is_estimated_over(
     assert kept == [(0, "register_backwards")]
     assert database.rows("SELECT reason FROM dead_letter") == [("register_backwards",)]
     assert outcomes(database, 0) == [("answered", None, 4), ("register_backwards", None, 1)]
+
+
+async def test_a_meter_that_is_given_up_and_answers_at_one_instant_is_written_once(
+    head_end: HeadEnd, clock: ManualClock, north: Line, south: Line, postgres: Postgres, schema: str, database: Reader
+) -> None:
+    north.energies[1] = None
+    with psycopg.connect(postgres.url(), options=f"-csearch_path={schema}") as blocker:
+        # What comes at the first boundary is being written for so long that the second one's comes together.
+        blocker.execute("LOCK TABLE device_communication IN ACCESS EXCLUSIVE MODE")
+        await head_end.advance()
+        await until(lambda: 1 in south.asked, "a poll whose answer is to be written")
+        await until(lambda: 1 in north.asked, "the poll that fails")
+        north.energies[1] = 1.0
+        clock.set(START_S + LENGTH_S)
+        await head_end.advance()
+        await until(lambda: north.asked.count(1) == 2, "the poll that is answered")
+    await head_end.settle()
+    assert database.rows(
+        "SELECT online FROM device_state JOIN end_device d ON d.id = meter_id WHERE serial = %s", serial(0)
+    ) == [(True,)]
