@@ -158,10 +158,10 @@ def _set_up(
     def tell(text: str) -> None:
         console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
-    def show(url: str) -> None:
+    def show(url: str, opening: Path) -> None:
         console.print(f"[bold]the page:[/] {escape(url)}", highlight=False, soft_wrap=True)
         if browser:
-            webbrowser.open(url)
+            webbrowser.open(opening.as_uri())
 
     page = PageServer(listen(host, port), host, secrets.token_urlsafe(24), tell, show, allow_host)
     session = Session(

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 
 from lab.errors import UserError
 from lab.reaper import ProcessId, is_alive, status_of
 
 FILE = "live.json"
+OPENING = "open.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,22 @@ def announced(handle: Handle, directory: Path) -> Iterator[None]:
         json.dump(asdict(handle), file)
     try:
         yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def opening_page(url: str, directory: Path) -> Iterator[Path]:
+    """A page that leads to `url`, for a browser to be started with.
+
+    A browser's command line is read by every user of the machine, and the address has the token in it.
+    """
+    path = directory / OPENING
+    text = f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={escape(url)}">\n'
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    try:
+        yield path
     finally:
         path.unlink(missing_ok=True)
 

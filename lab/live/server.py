@@ -7,13 +7,14 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import uvicorn
 
 from lab.errors import UserError
 from lab.live.app import make_app
 from lab.live.guard import TOKEN_FRAGMENT, Hosts, is_loopback
-from lab.live.handle import Handle, announced
+from lab.live.handle import Handle, announced, opening_page
 from lab.live.limits import LIMITS, Limits, protocol
 from lab.live.session import Session
 
@@ -50,11 +51,12 @@ class PageServer:
         host: str,
         token: str,
         tell: Callable[[str], None],
-        show: Callable[[str], None],
+        show: Callable[[str, Path], None],
         also: Collection[str] = (),
         limits: Limits = LIMITS,
     ) -> None:
-        """:param tell: what the user should know; `show`: the page's address, with the token, once it is served.
+        """:param tell: what the user should know; `show`: the page's address, with the token, once it is served, and
+            a file that leads a browser to it.
         :param also: more host names that the page answers to.
         """
         self._listener, self._host, self._token = listener, host, token
@@ -88,8 +90,9 @@ class PageServer:
         task = asyncio.create_task(server.serve([self._listener]), name="live page")
         handle = Handle.here(self.url, self._token)
         try:
-            with announced(handle, session.scene.directory):
-                self._show(f"{self.url}/#{TOKEN_FRAGMENT}={self._token}")
+            url, directory = f"{self.url}/#{TOKEN_FRAGMENT}={self._token}", session.scene.directory
+            with announced(handle, directory), opening_page(url, directory) as opening:
+                self._show(url, opening)
                 if not is_loopback(self._host):
                     self._tell("anybody on the network who has this address can see and disturb the lab")
                 yield

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -31,6 +32,7 @@ from lab.services.host import unprivileged_identity
 from tests import left_out
 from tests.stack.command import temporary_directory, wait_for
 from tests.stack.labs import live, scenario_text
+from tests.stack.live import live_lab
 from tests.stack.test_loadtest import PATIENT
 
 LEAST_SECRET = 12
@@ -225,3 +227,16 @@ def test_the_database_that_is_left_is_reached_as_is_said(watched: Watched, tmp_p
         server.wait(60)
         log.close()
     assert shutil.which("psql") is None or "psql -h" in watched.printed
+
+
+def test_a_browser_that_is_started_is_given_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, browser = tmp_path / "told", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{told}.new && mv {told}.new {told}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    with live_lab(scenario_text(meters=30, duration="1h"), "--open") as lab:
+        token = lab.url.partition("token=")[2]
+        wait_for(told.exists, "the browser")
+        address = told.read_text().strip()
+        assert token not in address
+        assert token in Path(urlsplit(address).path).read_text()

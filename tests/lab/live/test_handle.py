@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import UserError
-from lab.live.handle import FILE, Handle, announced, find
+from lab.live.handle import FILE, Handle, announced, find, opening_page
 
 HANDLE = Handle.here("http://127.0.0.1:1", "token")
 
@@ -44,3 +44,10 @@ def test_several_labs_are_listed(tmp_path: Path) -> None:
         find(tmp_path)
     assert [str(tmp_path / name) in str(refusal.value) for name in ("a", "b")] == [True, True]
     assert "--run" in str(refusal.value)
+
+
+def test_a_browser_is_led_to_the_page_by_a_file_that_nobody_else_reads(tmp_path: Path) -> None:
+    with opening_page('http://127.0.0.1:1/#token=a"b', tmp_path) as path:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert 'content="0; url=http://127.0.0.1:1/#token=a&quot;b"' in path.read_text()
+    assert not path.exists()

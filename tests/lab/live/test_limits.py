@@ -84,7 +84,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
 @contextlib.asynccontextmanager
 async def served(directory: Path, limits: Limits = LIMITS) -> AsyncIterator[Page]:
     listener = listen("127.0.0.1", 0)
-    server = PageServer(listener, "127.0.0.1", TOKEN, lambda _: None, lambda _: None, limits=limits)
+    server = PageServer(listener, "127.0.0.1", TOKEN, lambda _: None, lambda *_: None, limits=limits)
     page = Page(listener.getsockname()[1], Feed(), {"phase": "living"})
     session = SimpleNamespace(feed=page.feed, state=lambda: page.states, scene=SimpleNamespace(directory=directory))
     async with server.serving(cast("Any", session)):
