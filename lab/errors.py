@@ -31,18 +31,23 @@ class UserError(Exception):
 
 
 class PartFailed(Exception):  # noqa: N818 - reads as the sentence that it is, in logs and in `except`
-    """A process of the lab ended when it should not have. Exit code 3.
+    """A process of the lab ended when it should not have, or did what no part of the lab does. Exit code 3.
 
-    `returncode` is that of `subprocess`: negative for a signal. `log_tail` holds the last lines that it wrote.
+    `returncode` is that of `subprocess`: negative for a signal. `log_tail` holds the last lines that it wrote. `what`:
+    what it did instead of ending, as the end of a sentence that begins with its name.
     """
 
     exit_code = EXIT_PART_FAILED
 
-    def __init__(self, name: str, returncode: int | None, log_tail: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, returncode: int | None, log_tail: Sequence[str] = (), *, what: str | None = None
+    ) -> None:
         self.name = name
         self.returncode = returncode
         self.log_tail: tuple[str, ...] = tuple(log_tail)
-        super().__init__("\n".join([f"{name} {describe_exit(returncode)}", *(f"  | {line}" for line in self.log_tail)]))
+        super().__init__(
+            "\n".join([f"{name} {what or describe_exit(returncode)}", *(f"  | {line}" for line in self.log_tail)])
+        )
 
 
 def describe_exit(returncode: int | None) -> str:

@@ -196,9 +196,9 @@ class LabLink:
         try:
             message = read_message(frames)
         except BadFrame as bad:
-            words = [f"it sent a message that is none: {bad}"]
+            what = f"sent a message that is none: {bad}"
             for name in [name for name, connection in self._connections.items() if connection == sender]:
-                self._fail_calls(name, PartFailed(name, None, words))
+                self._fail_calls(name, PartFailed(name, None, what=what))
             return
         if isinstance(message, Hello):
             self._greeted(sender, key, message)

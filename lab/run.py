@@ -121,8 +121,8 @@ async def _on_a_stage(
             await watch
         return await lab
     except PartGone as gone:
-        words = ["it died, or was replaced, and cannot be: what it knew is lost with it"]
-        raise PartFailed(str(gone), None, words) from gone
+        what = "died, or was replaced, and cannot be: what it knew is lost with it"
+        raise PartFailed(str(gone), None, what=what) from gone
     finally:
         for task in (lab, watch):
             task.cancel()

@@ -320,7 +320,7 @@ class ContainerStage(Stage):
         service, said = SERVICES[name.rpartition("-")[0] or name], self.link.host(name)
         if said in {found.id for found in await self.project.containers(service)}:
             return said
-        raise PartFailed(name, None, [f"it says that it is the container {said}, and the service {service} has none"])
+        raise PartFailed(name, None, what=f"says that it is the container {said}, which the service {service} has not")
 
     def _members(self, part: str) -> Sequence[RemoteFleet | RemoteHead]:
         """Who of the barrier a part is: nobody for broker and database."""

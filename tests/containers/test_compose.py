@@ -55,6 +55,14 @@ def test_one_meter_in_each_container(project: Project, tmp_path: Path) -> None:
     assert verdict["reads"]["expected"] == verdict["reads"]["stored"] == 8
     served = (tmp_path / "latest" / "logs" / "meters.log").read_text()
     assert {f"serving fleet-{number} " in served for number in range(4)} == {True}
+    for place in (tmp_path / "latest", project.directory / "state" / "memory", project.directory / "secrets"):
+        # Passwords are read by services of other users, to whom Docker gives them; nobody gets past the directory.
+        inside = [place] if place.name == "secrets" else [place, *place.rglob("*")]
+        seen = {str(path): oct(path.stat().st_mode) for path in inside if path.stat().st_mode & 0o007}
+        assert seen == {}
+    memories = list((project.directory / "state" / "memory").rglob("*.sqlite"))
+    assert memories
+    assert {path.stat().st_mode & 0o777 for path in memories} == {0o600}
 
 
 @pytest.mark.parametrize("service", ["meters", "grid", "headend-ingest", "headend-outages", "headend-poller", "broker"])

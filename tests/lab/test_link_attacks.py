@@ -248,7 +248,7 @@ async def test_what_is_no_answer_fails_the_call_that_it_should_answer(lab: Lab) 
             call = asyncio.create_task(lab.link.call("bad", "settle"))
             await bad.recv_multipart()
             await bad.send_multipart([b"\xff"])
-            with pytest.raises(PartFailed, match="no JSON"):
+            with pytest.raises(PartFailed, match="bad sent a message that is none: it is no JSON"):
                 await call
         await lab.serves()
 
