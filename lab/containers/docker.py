@@ -116,12 +116,8 @@ def hint_for(words: str) -> str | None:
             "The registry cannot be reached from here. For a machine without internet use the variant that is built "
             "from Debian's packages: amilab compose init --debian; see compose/README.md."
         )
-    if (
-        "bind source path does not exist" in said
-        or "env file" in said
-        or "is missing a value" in said
-        or "required variable" in said
-    ):
+    no_secret = "bind source path does not exist" in said and "/secrets/" in said
+    if no_secret or "env file" in said or "is missing a value" in said or "required variable" in said:
         return "Run `amilab compose init` first: it writes compose/.env, keys and passwords."
     return None
 

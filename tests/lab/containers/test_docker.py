@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.containers.docker import docker, require_docker
+from lab.containers.docker import docker, hint_for, require_docker
 from lab.errors import UserError
 
 
@@ -46,3 +46,12 @@ async def test_a_manager_is_all_that_it_needs(tmp_path: Path, monkeypatch: pytes
 async def test_a_command_reads_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine(tmp_path, monkeypatch)
     assert await docker("stack", "deploy", given="the stack") == "{}\nthe stack"
+
+
+@pytest.mark.parametrize(
+    ("missing", "hinted"),
+    [("/srv/amilab/compose/secrets/link-grid.key", True), ("/srv/amilab/compose/state/plan", False)],
+)
+def test_a_key_that_is_missing_is_made_by_init_and_a_nodes_directory_is_not(missing: str, hinted: bool) -> None:
+    said = f'invalid mount config for type "bind": bind source path does not exist: {missing}'
+    assert ("amilab compose init" in (hint_for(said) or "")) is hinted
