@@ -25,6 +25,7 @@ from grid.feeder_faults import faults_of_tables, power_flow_faults, unsupplied_l
 from grid.feeder_sources import SourceError, load_source
 from grid.names import next_free, unique_names
 from grid.net_tables import TABLES, read_tables, rows
+from grid.pandapower_calls import PandapowerError, pandapower_call
 from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
 
@@ -210,7 +211,10 @@ def build_feeder(
         faults.append(f"has no load in service at or below {max_vn_kv:g} kV, so nobody to meter")
     if not net.ext_grid["in_service"].any():
         faults.append("has no external grid in service, so nothing feeds it")
-    _add_busbar_fuses(net, max_vn_kv)
+    try:
+        _add_busbar_fuses(net, max_vn_kv)
+    except PandapowerError as error:
+        raise FeederError(name, [*faults, f"pandapower cannot add switches to it: {error}"]) from error
     topology = Topology.of(net)
     faults.extend(unsupplied_loads(net, topology))
     if not faults:
@@ -241,7 +245,8 @@ def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:
     ]
     if missing:
         buses, lines = zip(*missing, strict=True)
-        pp.create_switches(net, buses=buses, elements=lines, et="l", closed=True, type="fuse")
+        with pandapower_call():
+            pp.create_switches(net, buses=buses, elements=lines, et="l", closed=True, type="fuse")
 
 
 def _assemble(

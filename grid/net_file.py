@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandapower.convert_format import convert_format
 
-from grid.net_tables import TABLES, UNSUPPORTED, read_tables
+from grid.net_tables import TABLES, UNSUPPORTED, drop_the_rest, read_tables
 from grid.pandapower_calls import PandapowerError, pandapower_call
 
 LARGEST_BYTES = 256 << 20
@@ -84,6 +84,7 @@ def read_net_file(path: Path) -> NetFile:
             f"pandapower {pp.__version__} cannot convert {path}, which pandapower {str(net.get('version'))[:20]} "
             f"wrote: {error}",
         ) from error
+    drop_the_rest(net)
     return NetFile(net, tuple(faults), notices)
 
 

@@ -20,6 +20,8 @@ Kind = Literal["flag", "number", "amount", "whole", "text"]
 
 NEEDED = object()
 """In place of a default: without this column the table cannot be read."""
+ABSENT = object()
+"""In place of a default: the table is as good without this column, which is not added to it."""
 UNREADABLE = np.inf
 """What a number or an amount becomes whose cell is no number; a `whole` one becomes −1."""
 LARGEST_INDEX = 10_000_000
@@ -33,7 +35,7 @@ class Column:
 
 
 _FLAG_ON, _FLAG_OFF = Column("flag", True), Column("flag", False)
-_TEXT, _AMOUNT = Column("text", None), Column("amount", None)
+_TEXT, _AMOUNT, _IF_THERE = Column("text", None), Column("amount", None), Column("amount", ABSENT)
 _NUMBER, _WHOLE = Column("number"), Column("whole")
 _ZERO, _ONE, _HUNDRED = Column("number", 0.0), Column("number", 1.0), Column("number", 100.0)
 _COUNT = Column("whole", 1)
@@ -90,6 +92,11 @@ TABLES: dict[str, dict[str, Column]] = {
         "tap_side": _TEXT,
         "tap_changer_type": _TEXT,
         "tap_dependency_table": _FLAG_OFF,
+        **{f"tap2_{name}": _IF_THERE for name in ("neutral", "min", "max", "pos", "step_percent", "step_degree")},
+        "tap2_side": Column("text", ABSENT),
+        "tap2_changer_type": Column("text", ABSENT),
+        "leakage_resistance_ratio_hv": _IF_THERE,
+        "leakage_reactance_ratio_hv": _IF_THERE,
     },
     "switch": {
         "name": _TEXT,
@@ -99,6 +106,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "closed": _FLAG_ON,
         "type": _TEXT,
         "z_ohm": _ZERO,
+        "in_ka": _IF_THERE,
     },
     "shunt": {
         "name": _TEXT,
@@ -109,6 +117,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "step": _COUNT,
         "in_service": _FLAG_ON,
         "step_dependency_table": _FLAG_OFF,
+        "id_characteristic_table": _AMOUNT,
     },
     "motor": {
         "name": _TEXT,
@@ -127,6 +136,7 @@ UNSUPPORTED = (
 )
 """Tables of elements that no feeder of amilab can have in service."""
 _OUT_OF_SERVICE = {"in_service": _FLAG_ON}
+_KEPT = ("geo", "id_characteristic_table")
 
 
 def read_tables(net: Any, *, fill: bool = True) -> list[str]:
@@ -148,6 +158,12 @@ def read_tables(net: Any, *, fill: bool = True) -> list[str]:
     return faults
 
 
+def drop_the_rest(net: Any) -> None:
+    """Take away, in place, the columns of the tables that are not read: they may hold anything."""
+    for table, columns in TABLES.items():
+        net[table] = net[table][[name for name in net[table] if name in columns or name in _KEPT]]
+
+
 def rows(frame: Any, mask: Any, *, shown: int = 10) -> str:
     """The rows of a mask as a message names them: `3 'L3', 7`."""
     chosen = frame[np.asarray(mask, dtype=bool)]
@@ -162,7 +178,8 @@ def rows(frame: Any, mask: Any, *, shown: int = 10) -> str:
 def _read_table(table: str, frame: Any, columns: dict[str, Column], *, fill: bool) -> tuple[Any, list[str]]:
     twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if twice:
-        return frame.iloc[:0], [f"table {table!r} has the column(s) {', '.join(twice)} more than once"]
+        once = frame.loc[:, ~frame.columns.duplicated()]
+        return once.iloc[:0], [f"table {table!r} has the column(s) {', '.join(twice)} more than once"]
     index, fault = _read_index(table, frame.index)
     if fault:
         return frame.iloc[:0], [fault]
@@ -170,7 +187,7 @@ def _read_table(table: str, frame: Any, columns: dict[str, Column], *, fill: boo
     faults = []
     for name, column in columns.items():
         if name not in frame:
-            if fill and column.default is not NEEDED:
+            if fill and column.default not in (NEEDED, ABSENT):
                 dtype = {"flag": bool, "whole": np.int64, "text": object}.get(column.kind, np.float64)
                 frame[name] = pd.Series([column.default] * len(frame), index=frame.index, dtype=dtype)
             continue
