@@ -12,6 +12,7 @@ from lab.errors import UserError
 from lab.geography import Place
 from lab.link import Body
 from lab.scenario import FleetChoice, Scenario
+from lab.scenario_times import clock
 from lab.services.external import ExternalBroker
 from meters.errors import ProfileError
 from meters.profile import VendorProfile
@@ -45,6 +46,19 @@ class Vendors:
                 "Set them all to one with `interval` in [fleet].",
             )
         self.interval_length_s = lengths_s.pop()
+
+    def require_an_interval(self, start_s: int, duration_s: int, *, aligned: bool) -> None:
+        """Raises UserError: nothing would be judged, since no interval lies whole in the window.
+
+        :param aligned: the window is to begin where an interval does.
+        """
+        length_s = self.interval_length_s
+        waiting_s = 0 if aligned else -start_s % length_s
+        if waiting_s + length_s > duration_s:
+            raise UserError(
+                f"no interval of {clock(length_s)} lies whole within the {clock(duration_s)} that are to be judged",
+                "Lengthen `duration` in [scenario] (or --duration), or shorten `interval` in [fleet].",
+            )
 
     def settled_s(self, end_s: int, settle_s: int) -> int:
         """When a run whose window ends at `end_s` may be judged: also who reports in blocks must have reported."""

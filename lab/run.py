@@ -155,6 +155,7 @@ class Run:
         self.origin_s = int(time.time()) if request.in_real_time else self.scenario.start_s
         self.start_s = self.origin_s
         self.duration_s = self.scenario.duration_s
+        self.vendors.require_an_interval(self.start_s, self.duration_s, aligned=request.in_real_time)
         self.historian: Historian | None = None
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
         # Random too, since two runs with different --out may begin in the same second.

@@ -36,7 +36,7 @@ from lab.scenario_model import (
     UpdateEvent,
     UplinkLossEvent,
 )
-from lab.scenario_times import clock, parse_duration, shown
+from lab.scenario_times import LATEST_S, clock, parse_duration, shown
 from lab.toml_lines import LineIndex
 
 __all__ = [
@@ -154,6 +154,7 @@ class _Reading:
         events = self._events()
         criteria = self._criteria(known_criteria)
         if head is not None:
+            self._check_end(head)
             self._check_times(head, events, shortened=duration_s is not None)
         self._check_kills(events)
         self._check_rotations(events)
@@ -236,6 +237,11 @@ class _Reading:
             else:
                 found[name] = value
         return found
+
+    def _check_end(self, head: Head) -> None:
+        if head.start_s + head.duration_s + head.settle_s > LATEST_S:
+            message = "with its settling time the run ends after 2100-01-01, where the dates of meters' protocols end"
+            self._fault(("scenario", "duration"), message)
 
     def _check_times(self, head: Head, events: list[Event], *, shortened: bool) -> None:
         end = clock(head.duration_s)

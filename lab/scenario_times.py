@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 
+EARLIEST_S = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
+"""Whatever a meter says of an earlier time, no head-end believes: its clock has lost the time."""
+LATEST_S = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+"""Where the dates of meters' protocols end (a year of two digits, seconds of 32 bits)."""
 SHORTEST_INTERVAL_S = 2
 """Meters wake up at whole seconds and their clocks are off by fractions of one."""
 _DAY_S = 86_400
@@ -61,9 +65,12 @@ def parse_instant(value: object) -> int:
         raise ValueError(f"{value.isoformat()} has no offset from UTC; write {value.isoformat()}Z if it is UTC")
     if value.microsecond:
         raise ValueError(f"{value.isoformat()} has fractions of a second; times are whole seconds")
-    seconds = int(value.timestamp())
-    if seconds < 0:
-        raise ValueError(f"{value.isoformat()} is before 1970")
+    # A subtraction, since the first and the last hours of datetime have no timestamp in every offset.
+    seconds = int((value - datetime.fromtimestamp(0, UTC)).total_seconds())
+    if seconds < EARLIEST_S:
+        raise ValueError(f"{value.isoformat()} is before 2000-01-01; meters that say so are not believed")
+    if seconds >= LATEST_S:
+        raise ValueError(f"{value.isoformat()} is not before 2100-01-01, where the dates of meters' protocols end")
     return seconds
 
 

@@ -361,6 +361,43 @@ def test_lines_of_keys_are_found_whatever_stands_between(names, values, tables):
     assert {path: index.line(path) for path in lines} == lines
 
 
+@pytest.mark.parametrize(
+    ("start", "saying"),
+    [
+        ("1999-06-01T00:00:00Z", "is before 2000-01-01"),
+        ("1999-12-31T23:59:59Z", "is before 2000-01-01"),
+        ("2000-01-01T01:00:00+02:00", "is before 2000-01-01"),
+        ('"0001-01-01T00:00:00+14:00"', "is before 2000-01-01"),
+        ("1969-06-01T00:00:00Z", "is before 2000-01-01"),
+        ("2100-01-01T00:00:00Z", "is not before 2100-01-01"),
+        ('"9999-12-31T23:59:59-14:00"', "is not before 2100-01-01"),
+        ("2026-01-15T00:00:00", "has no offset from UTC"),
+        ("2026-01-15", "is not a time"),
+        ('"10000-01-01T00:00:00Z"', "is not a time"),
+        ("1768435200", "is not a time"),
+        ("-1", "is not a time"),
+    ],
+)
+def test_a_start_that_no_head_end_believes_is_refused_with_its_line(start: str, saying: str):
+    (fault,) = faults_of(HEAD.replace("2026-01-15T00:00:00Z", start))
+    assert fault.startswith("file.toml, line 3: 'start'")
+    assert saying in fault
+
+
+def test_a_start_on_the_first_and_the_last_day():
+    assert read(HEAD.replace("2026-01-15T00:00:00Z", "2000-01-01T00:00:00Z")).start_s == 946_684_800
+    assert read(HEAD.replace("2026-01-15T00:00:00Z", "1999-12-31T20:00:00-04:00")).start_s == 946_684_800
+    text = HEAD.replace("2026-01-15T00:00:00Z", "2099-12-30T23:00:00Z")
+    assert read(text).start_s == 4_102_354_800
+
+
+@pytest.mark.parametrize("duration_s", [None, 10**11])
+def test_a_run_that_outlasts_the_dates_is_refused_with_its_line(duration_s: int | None):
+    text = HEAD.replace("2026-01-15T00:00:00Z", "2099-12-30T23:00:01Z")
+    (fault,) = faults_of(text, duration_s=duration_s)
+    assert fault.startswith("file.toml, line 4: with its settling time the run ends after 2100-01-01")
+
+
 def test_durations():
     assert [parse_duration(text) for text in ("40s", "45min", "24h", "2d", "1h30min", "1d 2h 3min 4s")] == [
         40, 2_700, 86_400, 172_800, 5_400, 93_784,

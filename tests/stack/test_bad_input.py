@@ -6,9 +6,11 @@ A clear message and exit code 2, or a counted, kept dead letter; never a traceba
 from __future__ import annotations
 
 import json
+import os
 import re
 import socketserver
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,7 +28,7 @@ from lab.services.ports import ReservedPort
 from tests import left_out
 from tests.headend.services import Mosquitto, Postgres
 from tests.stack.command import Command, running, temporary_directory, wait_for
-from tests.stack.labs import amilab, scenario_text
+from tests.stack.labs import REPOSITORY, amilab, scenario_text
 
 SECRET = "s3cr3t-and-wrong"
 A_MOMENT_S = 1.0
@@ -120,6 +122,41 @@ def test_every_fault_of_a_scenario_and_of_the_options_is_told_at_once(tmp_path: 
 def _unboxed(text: str) -> str:
     """Without what a terminal's width does to a message: a box around it, and words that are cut."""
     return re.sub(r"[│\s]", "", text)
+
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def test_times_in_which_nothing_can_be_judged(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    said = refusal(CASES / "start-before-2000" / "y1999.toml", "--out", runs)
+    assert "y1999.toml, line 3: 'start': 1999-06-01T00:00:00+00:00 is before 2000-01-01" in said
+    said = refusal("quickstart", "--duration", "36500d", "--out", runs)
+    assert "with its settling time the run ends after 2100-01-01" in said
+    assert not runs.exists()
+    said = refusal(scenario(tmp_path, duration="10min"), "--out", runs, "--meters", "3")
+    assert "no interval of 00:15:00 lies whole within the 00:10:00 that are to be judged" in said
+    assert "Lengthen `duration` in [scenario]" in said
+
+
+def test_a_net_that_names_a_module_beside_it(tmp_path: Path) -> None:
+    """From the directory in which the run is started, as if it came with the net."""
+    (tmp_path / "trap.py").write_text('from pathlib import Path\nPath(__file__).with_name("sprung").touch()\n')
+    net = json.loads((CASES / "geometry" / "multiline.json").read_text())
+    net["_object"]["extra"] = {"_module": "trap", "_class": "Trap", "_object": "{}"}
+    (tmp_path / "net.json").write_text(json.dumps(net))
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.cli", "run", scenario(tmp_path), "--feeder", "file:net.json", "--out", "runs"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "names the Python module(s) trap, which amilab does not import" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_what_is_no_scenario_and_options_that_make_no_sense(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pandapower as pp
 import pandapower.networks
 import pytest
 
-from tests.stack.labs import amilab
+from tests.stack.labs import amilab, scenario_text
+
+CASES = Path(__file__).parents[1] / "cases"
 
 
 @pytest.mark.timeout(300)
@@ -42,3 +44,34 @@ def test_a_feeder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     assert "feeder 'file:village.json' cannot be used" in said
     assert "1 load(s) without a path to a source in the normal switching state" in said
     assert "Traceback" not in errors
+
+
+def test_a_net_in_metres_with_a_line_of_no_length_runs_without_a_map(tmp_path: Path) -> None:
+    """What is taken otherwise than the net has it is told, and the report does without positions."""
+    net = json.loads((CASES / "geometry" / "utm.json").read_text())
+    lines = json.loads(net["_object"]["line"]["_object"])
+    lines["data"][1][lines["columns"].index("length_km")] = 0.0
+    net["_object"]["line"]["_object"] = json.dumps(lines)
+    (tmp_path / "net.json").write_text(json.dumps(net))
+    (tmp_path / "small.toml").write_text(scenario_text(meters=None, duration="1h", fleet='preset = "mesh"'))
+    lab = amilab("run", tmp_path / "small.toml", "--feeder", f"file:{tmp_path}/net.json", "--out", tmp_path / "runs")
+    output, errors = lab.communicate(timeout=120)
+    assert lab.returncode == 0, output + errors
+    assert "6 buses have coordinates that are not longitude and latitude: no map" in output
+    assert "1 line(s) of no length are taken to be 1 m long: 1 'L1'" in output
+    run = tmp_path / "runs" / "latest"
+    assert json.loads((run / "verdict.json").read_text())["reads"]["expected"] == 16
+    assert not (run / "geography.json").exists()
+    assert "</html>" in (run / "report.html").read_text()[-200:]
+
+
+def test_a_net_of_which_half_has_positions_has_a_map_of_that_half(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(scenario_text(meters=None, duration="1h"))
+    net = CASES / "geometry" / "broken.json"
+    lab = amilab("run", tmp_path / "small.toml", "--feeder", f"file:{net}", "--out", tmp_path / "runs")
+    output, errors = lab.communicate(timeout=120)
+    assert lab.returncode == 0, output + errors
+    assert "3 buses and 1 line have coordinates that are not longitude and latitude: left out of maps" in output
+    run = tmp_path / "runs" / "latest"
+    assert list(json.loads((run / "geography.json").read_text())["usage_points"]) == ["UP-house3"]
+    assert "Feeder map" in (run / "report.html").read_text()
