@@ -6,9 +6,10 @@ shapes than a point and a line: none of that may stop a run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
+
+import orjson
 
 Position = tuple[float, float]
 
@@ -56,8 +57,8 @@ def unusable(points: Iterable[object], lines: Iterable[object]) -> str:
 def _shape(geo: object) -> dict[str, Any]:
     if isinstance(geo, str):
         try:
-            geo = json.loads(geo)
-        except (ValueError, RecursionError):
+            geo = orjson.loads(geo)
+        except ValueError:
             return {}
     return geo if isinstance(geo, dict) else {}
 
