@@ -56,7 +56,7 @@ static struct rule *rules;
 static void *devices; /* tsearch(3) */
 static struct {
 	double packet_bytes, subscriptions, messages_per_s, burst_messages, bytes_per_s, burst_bytes;
-} limits;
+} limits = {.packet_bytes = 32768, .subscriptions = 16}; /* as configurations of older releases mean it */
 static const struct mosquitto *closing; /* whose connection has just ended: what it publishes next is its will */
 
 double now_s(void)

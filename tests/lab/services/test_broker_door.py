@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lab.services.broker_config import (
     mosquitto_patterns,
 )
 from lab.services.broker_guard import build_guard
+from lab.services.ports import ReservedPort
 from tests import left_out
 from tests.lab.services.guarded import COLLECTOR, VILLAIN, GuardedBroker
 
@@ -208,20 +210,43 @@ async def until_let_in(guarded: GuardedBroker) -> None:
                 return
 
 
+def run_mosquitto(directory: Path, program: Any, lines: Iterable[str]) -> str:
+    """What mosquitto says with these lines of its configuration and no listener, until it ends by itself or serves."""
+    directory.mkdir(exist_ok=True)
+    if fault := build_guard(directory / "guard.so"):
+        left_out.lacking(left_out.GUARD[0], f"{left_out.GUARD[1]}: {fault}")
+    (directory / "mosquitto.conf").write_text("".join(f"{line}\n" for line in lines))
+    (directory / "acl").write_text(mosquitto_patterns(["headend"]))
+    for path in (directory.parent, directory):
+        path.chmod(0o755)
+    argv = [program.path, "-c", directory / "mosquitto.conf"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            said += line
+            if " running" in line:
+                process.terminate()
+    return said
+
+
+def plugin_lines(directory: Path, address: AddressLimit | None) -> list[str]:
+    guard = Guard(str(directory / "guard.so"), COMPRESSED_TIME, address)
+    text = mosquitto_configuration(MosquittoPlaces.below(directory, 1), clients=10, guard=guard)
+    return [line for line in text.splitlines() if line.startswith("plugin")]
+
+
 def test_a_broker_that_cannot_limit_addresses_does_not_serve(surroundings: Any, mosquitto: Any) -> None:
     """The configuration asks for it, but nobody has preloaded the guard."""
     directory: Path = surroundings.directory / DIRECTORY
-    directory.mkdir()
-    if fault := build_guard(directory / "guard.so"):
-        left_out.lacking(left_out.GUARD[0], f"{left_out.GUARD[1]}: {fault}")
-    guard = Guard(str(directory / "guard.so"), COMPRESSED_TIME, LIMIT)
-    text = mosquitto_configuration(MosquittoPlaces.below(directory, 1), clients=10, guard=guard)
-    (directory / "mosquitto.conf").write_text("".join(line for line in text.splitlines(True) if "plugin" in line))
-    (directory / "acl").write_text(mosquitto_patterns(["headend"]))
-    for path in (surroundings.directory, directory):
-        path.chmod(0o755)
-    done = subprocess.run(
-        [mosquitto.path, "-c", directory / "mosquitto.conf"], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert done.returncode != 0
-    assert "LD_PRELOAD" in done.stderr
+    said = run_mosquitto(directory, mosquitto, plugin_lines(directory, LIMIT))
+    assert "LD_PRELOAD" in said
+    assert "running" not in said
+
+
+def test_a_configuration_of_an_older_release_serves(surroundings: Any, mosquitto: Any) -> None:
+    directory: Path = surroundings.directory / DIRECTORY
+    old = [line for line in plugin_lines(directory, None) if "packet_bytes" not in line and "subscriptions" not in line]
+    with ReservedPort() as reserved:
+        listener = f"listener {reserved.port} {reserved.host}"
+        assert "running" in run_mosquitto(directory, mosquitto, [listener, *old])
