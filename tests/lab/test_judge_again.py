@@ -167,3 +167,16 @@ def test_a_clock_that_is_further_off_than_the_run_is_long_is_found_out(tmp_path:
     assert not (run_dir / "stored_around.parquet").exists()
     assert (run_dir / "judgement-1" / "stored_around.parquet").exists()
     assert not list(run_dir.glob(".fetched*"))
+
+
+def test_a_cause_is_said_wherever_the_verdict_is(tmp_path: Path) -> None:
+    run = make_run(6, 8)
+    run_dir = over(run, tmp_path / "run")
+    run.stored["import_wh"] = run.stored["import_wh"] / 1000
+    done = judge(run_dir, "--stored", exported(run, tmp_path / "kwh.csv"))
+    assert done.returncode == 1, done.stderr
+    (sentence,) = read(run_dir / "verdict.json")["diagnosis"]
+    assert sentence == ("All 48 readings would match if multiplied by 1,000: they seem to be in kWh instead of Wh.")
+    assert sentence in " ".join(done.stdout.split())
+    assert f"<system-out>{sentence}</system-out>" in (run_dir / "junit.xml").read_text(encoding="utf-8")
+    assert sentence in (run_dir / "report.html").read_text(encoding="utf-8")
