@@ -220,7 +220,7 @@ class Run:
     async def _keep_what_was_lived(self, judging: Judging, disturbances: list[Disturbance], began: float) -> None:
         """Of an interrupted run with somebody else's head-end: hours of his may be in it."""
         end_s = self.vendors.settled_until_s(time.time(), self.start_s, self.scenario.settle_s)
-        if end_s == self.start_s:
+        if end_s == self.start_s or not self.stage.is_whole:
             return
         clock = self._judged_clock(end_s, time.monotonic() - began)
         try:

@@ -213,6 +213,11 @@ class Stage(ABC):
     async def await_broker(self, now_s: int) -> None:
         """Return once a broker serves that the scenario has not killed."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether grid and fleets are there to be asked, as far as that is known."""
+        return True
+
     @abstractmethod
     async def stop(self) -> None:
         """End the parts: nobody writes any more."""
@@ -352,6 +357,10 @@ class LocalStage(Stage):
                 await self._supervisor.stop(member.name)
                 await self._start(member.name, FLEET if part == FLEET else HEADEND)
                 yield member.name
+
+    @property
+    def is_whole(self) -> bool:
+        return all(map(self._supervisor.is_running, (GRID, *(fleet.name for fleet in self.fleets))))
 
     async def stop(self) -> None:
         await self._supervisor.stop_all()

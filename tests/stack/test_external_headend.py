@@ -20,7 +20,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.headend.services import Postgres, wait_for
-from tests.stack.labs import amilab, scenario_text
+from tests.stack.labs import amilab, processes_of, scenario_text
 
 pytest_plugins = ["tests.headend.fixtures"]
 
@@ -206,6 +206,25 @@ def test_what_an_interrupted_run_lived_through_can_be_judged(tmp_path: Path) -> 
     verdict = read(run_dir / "verdict.json")
     assert verdict["reads"]["expected"] >= 5 * 3
     assert verdict["clock"]["simulated_s"] < 1000 * INTERVAL_S
+
+
+def test_a_part_that_dies_is_told_at_once_and_not_asked_for_what_was_lived(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path, tmp_path / "late.csv", intervals=1000)
+    assert lab.stdout is not None
+    try:
+        until = next(line for line in lab.stdout if line.startswith("judged from"))
+        settled = datetime.fromisoformat(f"{' '.join(until.split()[2:4])}+00:00") + timedelta(seconds=INTERVAL_S + 3)
+        wait_for(lambda: datetime.now(UTC) > settled, "an interval and what settles it", 60)
+        (run_dir,) = (tmp_path / "runs").glob("small-*")
+        fleet = next(process for process in processes_of(str(run_dir.resolve())) if "fleet-0" in process.cmdline())
+        fleet.kill()
+        output, errors = lab.communicate(timeout=120)
+    finally:
+        lab.kill()
+        lab.wait()
+    assert lab.returncode == 3, output + errors
+    assert "fleet-0" in errors
+    assert "kept" not in output
 
 
 @pytest.fixture(scope="module")
