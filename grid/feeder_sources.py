@@ -56,10 +56,11 @@ def _schutterwald() -> Any:
     """A German village with 14 MV/LV transformers: https://doi.org/10.3390/en13164052, shipped by pandapower.
 
     The published tap position lowers the voltage by 2.5 % on top of a source at 0.965 pu; real evening peaks then fall
-    below the 0.9 pu of EN 50160. The taps are put to neutral, as the network's operator would.
+    below the 0.9 pu of EN 50160. The taps are put to neutral, as the network's operator would. The study's heat pumps
+    are left out, as pandapower's own function does by default: `grid.demand` draws them.
     """
-    with quiet_pandapower():
-        net = pandapower.networks.lv_schutterwald()
+    net = read_net_file(Path(pandapower.networks.__file__).with_name("lv_schutterwald.json")).net
+    net["load"] = net.load[net.load["type"] != "HP"]
     net.trafo["tap_pos"] = net.trafo["tap_neutral"]
     return net
 
