@@ -42,7 +42,8 @@ def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) 
     points = [meter.usage_point for meter in meters]
     geography: dict[str, Any] | None = description["geography"]
     degrees, scheme = _positions(points, [place.transformer for place in plan.places], geography)
-    others = geography or {}
+    # Beside a scheme positions mean nothing.
+    others = {} if scheme or geography is None else geography
     metered = set(points)
     bare = [at["position"] for name, at in others.get("usage_points", {}).items() if name not in metered]
     stations: Mapping[str, Any] = others.get("transformers", {})
