@@ -103,9 +103,7 @@ def damaged(draw: st.DrawFn) -> dict[str, Any]:
     return {"_module": "pandapower.auxiliary", "_class": "pandapowerNet", "_object": {**frames, **scalars}}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(damaged())
-def test_a_damaged_net_runs_or_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+def runs_or_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
     path = tmp_path / "net.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     try:
@@ -120,7 +118,24 @@ def test_a_damaged_net_runs_or_is_refused(tmp_path: Path, document: dict[str, An
     json.dumps(geography(feeder), allow_nan=False)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED_DIRECTORY = [HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=SHARED_DIRECTORY)
+@given(damaged())
+def test_a_damaged_net_runs_or_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+    runs_or_is_refused(tmp_path, document)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+@settings(max_examples=1_000, deadline=None, suppress_health_check=SHARED_DIRECTORY)
+@given(damaged())
+def test_a_thousand_damaged_nets_run_or_are_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+    runs_or_is_refused(tmp_path, document)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=SHARED_DIRECTORY)
 @given(st.data())
 def test_a_file_that_is_cut_off_or_overwritten_is_refused(tmp_path: Path, data: st.DataObject) -> None:
     whole = json.dumps(
