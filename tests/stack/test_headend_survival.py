@@ -147,7 +147,7 @@ def test_sigterm_commits_what_was_received(process: Process, publisher: Publishe
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock(START_S + 86_400)
+    return ManualClock(START_S + 110 * LENGTH_S)
 
 
 @pytest.fixture
