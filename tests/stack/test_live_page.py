@@ -197,7 +197,7 @@ def test_an_exercise_on_the_page(page: Page, lab: LiveLab) -> None:
     expect(page.locator("#events")).not_to_contain_text("uplink loss")
     page.get_by_label("How many of the silent customers").fill("0")
     page.get_by_label("a collector or its uplink").check()
-    page.get_by_role("group", name="Do you send a line crew?").get_by_label("no").check()
+    page.get_by_role("group", name="Do you send a line crew?").get_by_label("no", exact=True).check()
     page.get_by_role("button", name="Answer").click()
     debrief = page.get_by_role("dialog")
     expect(debrief).to_contain_text("10 of 10 points")

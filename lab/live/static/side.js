@@ -90,7 +90,7 @@ export class Training {
     const form = make("form", { class: "questions" },
       make("h3", {}, exercise.title), make("p", {}, exercise.briefing), make("p", { class: "remark" }, `begun at ${clock(exercise.begun_s, { day: false })}, ${exercise.points} points`),
       exercise.questions.map((question) => question.options.length
-        ? make("fieldset", {}, make("legend", {}, question.text), question.options.map((option) => make("label", {}, make("input", { type: "radio", name: question.key, value: option }), option)))
+        ? make("fieldset", {}, make("legend", {}, question.text), [...question.options.map((option) => [option, option]), ["-", "I do not know"]].map(([value, words]) => make("label", {}, make("input", { type: "radio", name: question.key, value }), words)))
         : make("label", {}, question.text, make("input", { name: question.key, autocomplete: "off", inputmode: question.kind === "number" ? "numeric" : null }))),
       make("div", { class: "buttons" }, make("button", { type: "submit", class: "main" }, "Answer"), make("button", { type: "button", onclick: () => post("exercises/stop").catch(this.complain) }, "Give up")));
     form.addEventListener("submit", (event) => {
