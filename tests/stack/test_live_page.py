@@ -381,15 +381,17 @@ def test_the_end_of_a_lab_and_its_loss(browser: Browser) -> None:
             page.locator("html[data-ready]").wait_for(state="attached")
             expect(page.locator("#lab-banner")).to_be_hidden()
         end.evaluate("location.hash = 'amilab-operations'")
-        expect(end.locator('.panel[data-panel="reads"]')).to_have_attribute("data-state", "data", timeout=60_000)
+        expect(end.locator('.panel[data-panel="reads"]')).to_have_attribute(
+            "data-state", "data", timeout=PATIENCE_S * 1000
+        )
         killed.command.process.kill()
-        expect(loss.locator("#lab-banner")).to_contain_text("The lab does not answer since")
+        expect(loss.locator("#lab-banner")).to_contain_text("The lab does not answer since", timeout=PATIENCE_S * 1000)
         expect(loss.locator("#lab-banner")).to_contain_text(re.compile(r"Trying again in \d+ s"))
         expect(loss.get_by_role("button", name="Try now")).to_be_visible()
         assert loss.locator("#disturb").evaluate("each => each.inert")
         ending.command.process.send_signal(signal.SIGINT)
         banner = end.locator("#lab-banner")
-        expect(banner).to_contain_text("The lab has ended: PASSED, ", timeout=PATIENCE_S * 1000)
+        expect(banner).to_contain_text("The lab has ended: PASSED, ", timeout=2 * PATIENCE_S * 1000)
         assert ending.command.end() == 0
         expect(banner).to_contain_text("report.html")
         # What was there stays, and more can be said of the end than that it is gone.
