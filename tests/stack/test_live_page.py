@@ -374,11 +374,13 @@ def test_who_has_no_token_is_told_where_to_find_it(browser: Browser, lab: LiveLa
 
 def test_the_end_of_a_lab_and_its_loss(browser: Browser) -> None:
     text = scenario_text(meters=30, duration="1h")
-    with live_lab(text) as ending, live_lab(text) as killed, browser.new_context() as window:
-        end, loss = window.new_page(), window.new_page()
-        for page, lab in ((end, ending), (loss, killed)):
-            page.goto(lab.url)
-            page.locator("html[data-ready]").wait_for(state="attached")
+    with (
+        live_lab(text) as ending,
+        live_lab(text) as killed,
+        opened(browser, ending.url) as (end, _),
+        opened(browser, killed.url) as (loss, _),
+    ):
+        for page in (end, loss):
             expect(page.locator("#lab-banner")).to_be_hidden()
         end.evaluate("location.hash = 'amilab-operations'")
         expect(end.locator('.panel[data-panel="reads"]')).to_have_attribute(
