@@ -33,6 +33,13 @@ RELATIONS = {
         # What an outage is derived from, as long as anybody looks at it (headend/outages/doubt.py).
         Kept("interruption", "down_at", least_days=42),
         Kept("poll_failure", "noted_at"),
+        # Intervals go on from the last poll that is believed.
+        Kept(
+            "register_reading",
+            "boundary",
+            unless="NOT EXISTS (SELECT FROM register_reading n WHERE n.meter_id = r.meter_id"
+            " AND n.boundary > r.boundary AND n.implausible IS NULL)",
+        ),
         # A gap that is forgotten while a meter may still be asked would be asked for again.
         Kept("interval_gap", "noted_at", least_days=42),
         # The last change of a meter says how it is now.

@@ -80,6 +80,7 @@ def maintain(
         int | None, _days("reported interruptions", "INTERRUPTION", _LEAST_DAYS)
     ] = None,
     doubtful_retention_days: Annotated[int | None, _days("doubtful interruptions", "DOUBTFUL", 1)] = None,
+    register_retention_days: Annotated[int | None, _days("polled registers", "REGISTER", 1)] = None,
     poll_failure_retention_days: Annotated[int | None, _days("polls that failed", "POLL_FAILURE", 1)] = None,
 ) -> None:
     """Remove old readings where no policy of the database does it, and other old records. Run it daily."""
@@ -96,6 +97,7 @@ def maintain(
         "device_communication": communication_retention_days,
         "interruption": interruption_retention_days,
         "doubtful_interruption": doubtful_retention_days,
+        "register_reading": register_retention_days,
         "poll_failure": poll_failure_retention_days,
     }
     wanted = {relation: days for relation, days in others.items() if days is not None}

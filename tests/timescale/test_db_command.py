@@ -125,6 +125,17 @@ RECORDS = {
         " VALUES (1, {at}, 900, 'implausible', 'c', {at})",
     ),
     "device_communication": ("communication", "(meter_id, at, online) VALUES (1, {at}, true)"),
+    "interruption": ("interruption", "(meter_id, down_at) VALUES (1, {at})"),
+    "doubtful_interruption": (
+        "doubtful",
+        "(meter_id, down_at, reason, received_at) VALUES (1, {at}, 'too_many', {at})",
+    ),
+    "poll_failure": ("poll-failure", "(meter_id, boundary, outcome, noted_at) VALUES (1, {at}, 'no_answer', {at})"),
+    "register_reading": (
+        "register",
+        "(meter_id, boundary, read_at, import_register_wh, export_register_wh, active_power_w, voltage_l1_v,"
+        " voltage_l2_v, voltage_l3_v, committed_at) VALUES (1, {at}, {at}, 5, 0, 0, 230, 230, 230, {at})",
+    ),
 }
 
 
