@@ -25,8 +25,11 @@ def length(seconds: float) -> str:
 
 
 def scale(most: float, unit: str) -> tuple[float, str]:
-    """By what values up to `most`, in `unit`, are divided, and the unit then: (1000, "kW") of 5,000 W."""
-    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(most) >= factor:
+    """By what values up to `most`, in `unit`, are divided, and the unit then: (1000, "kW") of 5,000 W.
+
+    A village's 1,500 kW stay kW: what is small beside them keeps its digits.
+    """
+    for least, factor, prefix in ((1e10, 1e9, "G"), (1e7, 1e6, "M"), (1e3, 1e3, "k")):
+        if abs(most) >= least:
             return factor, prefix + unit
     return 1.0, unit
