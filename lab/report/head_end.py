@@ -100,4 +100,7 @@ def _share(share: float | None) -> str:
 def _age(age_s: float | None) -> str:
     if age_s is None:
         return "–"
-    return "≤ 1 s" if age_s <= 1 else length(age_s)
+    if age_s <= 1:
+        return "≤ 1 s"
+    # Of hours nobody wants the seconds.
+    return length(age_s if age_s < 3600 else round(age_s / 60) * 60)
