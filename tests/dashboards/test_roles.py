@@ -41,7 +41,7 @@ def by_init_script(postgres: Postgres, directory: Path) -> None:
     """As Compose does it: the script that its database runs when its cluster is made."""
     for name, role in (("grafana_database_password", DASHBOARDS), ("grafana_households_password", HOUSEHOLDS)):
         (directory / name).write_text(PASSWORDS[role] + "\n")
-    (directory / "headend_database_password").write_text("of the head-end\n")
+    (directory / "headend_database_password").write_text("three\n")
     environment = {
         **os.environ,
         "AMILAB_SECRETS": str(directory),
@@ -63,7 +63,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             stack.enter_context(skipped_if_lacking())
             postgres = stack.enter_context(apache_cluster(LOADED))
             by_init_script(postgres, tmp_path_factory.mktemp("secrets"))
-            psycopg.connect(postgres.url("amilab_headend", "of the head-end")).close()
+            psycopg.connect(postgres.url("amilab_headend", "three")).close()
         else:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="roles-")))
             directory.chmod(0o755)
