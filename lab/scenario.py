@@ -32,6 +32,7 @@ from lab.scenario_model import (
     RebootEvent,
     RotateEvent,
     Scenario,
+    ScenarioFile,
     Table,
     UpdateEvent,
     UplinkLossEvent,
@@ -168,7 +169,7 @@ class _Reading:
         self.faults.append((self._lines.line(path), message))
 
     def _refuse_unknown_tables(self) -> None:
-        known = ["scenario", "feeder", "fleet", "event", "criteria"]
+        known = list(ScenarioFile.model_fields)
         for name in self._document:
             if name not in known:
                 tables = ", ".join(f"[{table}]" if table != "event" else "[[event]]" for table in known)

@@ -2,6 +2,9 @@
 
 Times are whole seconds: an instant is an offset from the start (`at_s`) or epoch seconds (`start_s`), a length is
 `duration_s`, `down_s`, `settle_s`.
+
+docs/scenarios.md and the schema for editors are made of these models (`lab/scenario_reference.py`): the docstrings and
+the descriptions of fields are written for authors of scenarios, and name keys as the file has them.
 """
 
 from __future__ import annotations
@@ -9,16 +12,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
-from lab.fleet_presets import DEFAULT_PRESET, parse_preset
+from lab.fleet_presets import DEFAULT_PRESET, PRESETS, parse_preset
 from lab.network_fault import LONGEST_S, FaultKind, NetworkFault
-from lab.scenario_times import parse_duration, parse_instant, parse_interval, parse_offset
+from lab.scenario_times import (
+    DURATION_PATTERN,
+    OFFSET_PATTERN,
+    parse_duration,
+    parse_instant,
+    parse_interval,
+    parse_offset,
+)
 
-DurationS = Annotated[int, BeforeValidator(parse_duration)]
-IntervalS = Annotated[int, BeforeValidator(parse_interval)]
-OffsetS = Annotated[int, BeforeValidator(parse_offset)]
-InstantS = Annotated[int, BeforeValidator(parse_instant)]
+_DURATION = {"type": "string", "pattern": DURATION_PATTERN}
+DurationS = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(_DURATION | {"title": "duration"})]
+IntervalS = Annotated[int, BeforeValidator(parse_interval), WithJsonSchema(_DURATION | {"title": "interval"})]
+OffsetS = Annotated[
+    int,
+    BeforeValidator(parse_offset),
+    WithJsonSchema({"type": "string", "pattern": OFFSET_PATTERN, "title": "offset"}),
+]
+InstantS = Annotated[
+    int, BeforeValidator(parse_instant), WithJsonSchema({"type": "string", "format": "date-time", "title": "instant"})
+]
+PresetName = Annotated[
+    str, BeforeValidator(parse_preset), WithJsonSchema({"type": "string", "enum": sorted(PRESETS), "title": "preset"})
+]
 Part = Literal["headend", "broker", "database", "fleet", "ingest"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -30,27 +60,32 @@ class Table(BaseModel):
 
 
 class CustomerRange(Table):
-    """A device with this many customers behind it, both ends included."""
+    """A device with this many customers behind it, drawn by seed."""
 
-    customers: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+    customers: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)] = Field(
+        description="The least and the most customers behind the device, both included."
+    )
 
 
 class DeviceId(Table):
-    """The device of this id in the feeder."""
+    """The device of this id."""
 
-    id: Annotated[str, Field(min_length=1)]
+    id: Annotated[str, Field(min_length=1)] = Field(
+        description="The device's id in the feeder, without its kind: `T_idx_35` of `transformer:T_idx_35` in a run's "
+        "`network.json`."
+    )
 
 
 class CollectorCount(Table):
     """So many collectors, drawn by seed, each with all its meters."""
 
-    collectors: Annotated[int, Field(ge=1)]
+    collectors: Annotated[int, Field(ge=1)] = Field(description="How many collectors.")
 
 
 class MeterCount(Table):
     """So many meters, drawn by seed."""
 
-    meters: Annotated[int, Field(ge=1)]
+    meters: Annotated[int, Field(ge=1)] = Field(description="How many meters.")
 
 
 SELECTOR_TAGS = frozenset({"by customers", "by id", "by meters", "by collectors"})
@@ -76,8 +111,8 @@ StationSelector = Annotated[
 
 
 class _Event(Table):
-    at_s: OffsetS = Field(alias="at")
-    line: int = Field(default=0, exclude=True)
+    at_s: OffsetS = Field(alias="at", description="When it begins, from the scenario's start and before its end.")
+    line: SkipJsonSchema[int] = Field(default=0, exclude=True)
     """Where in the file it stands."""
 
     @property
@@ -87,12 +122,19 @@ class _Event(Table):
 
 
 class OutageEvent(_Event):
-    """A device of the feeder is open for a while: everybody behind it is dark."""
+    """A device of the feeder is open for a while: everybody behind it is dark.
+
+    Where no device has so many customers, the one nearest to that is taken, and the run says so.
+    """
 
     kind: Literal["outage"]
-    device: Literal["transformer", "section", "service"]
-    duration_s: DurationS = Field(alias="duration")
-    selector: DeviceSelector = Field(alias="select")
+    device: Literal["transformer", "section", "service"] = Field(
+        description="What opens: a transformer, a section between switches or fuses, or one customer's connection."
+    )
+    duration_s: DurationS = Field(
+        alias="duration", description="How long it is open. Up to 5 min count as a momentary interruption."
+    )
+    selector: DeviceSelector = Field(alias="select", description="Which device.")
 
     @property
     def select(self) -> dict[str, Any]:
@@ -105,11 +147,14 @@ class OutageEvent(_Event):
 
 
 class UplinkLossEvent(_Event):
-    """Meters or collectors lose their connection for a while, with their supply intact."""
+    """Meters or collectors lose their connection for a while, with their supply intact.
+
+    Where the fleet has no collectors, as many meters as one would have are taken.
+    """
 
     kind: Literal["uplink_loss"]
-    duration_s: DurationS = Field(alias="duration")
-    selector: StationSelector = Field(alias="select")
+    duration_s: DurationS = Field(alias="duration", description="How long they have no network.")
+    selector: StationSelector = Field(alias="select", description="Which meters or collectors.")
 
     @property
     def select(self) -> dict[str, Any]:
@@ -125,7 +170,7 @@ class RebootEvent(_Event):
     """The communication processors of meters restart."""
 
     kind: Literal["reboot"]
-    selector: MeterCount = Field(alias="select")
+    selector: MeterCount = Field(alias="select", description="Which meters.")
 
     @property
     def select(self) -> dict[str, Any]:
@@ -134,20 +179,22 @@ class RebootEvent(_Event):
 
 
 class KillEvent(_Event):
-    """A part gets SIGKILL and is started again `down_s` later.
+    """A part gets SIGKILL and is started again a while later.
 
-    But for the database, at any speed but 1: without it no reading can be committed, so simulated time stands still
-    until it is back. Of fleets or ingest workers in several processes, the first
-    is killed; where ingest is no process of its own, the whole head-end is.
-
-    `moment`: "under way" is when the broker has acknowledged all that the meters say at this instant and the head-end
-    has taken in nothing of it; so every run counts the same. "any" is a moment that the wall clock decides.
+    Without the database no reading can be committed, so simulated time stands still until it is back, at any speed
+    but 1. Of fleets or ingest workers in several processes, the first is killed. Where ingest is no process of its own,
+    the whole head-end is. A part that is down cannot be killed again. A broker or a database of your own
+    (`--broker-url`, `--database-url`) and a head-end of your own (`--headend external`) cannot be killed.
     """
 
     kind: Literal["kill"]
-    part: Part
-    moment: Literal["under way", "any"] = "under way"
-    down_s: DurationS = Field(alias="down")
+    part: Part = Field(description="What is killed.")
+    moment: Literal["under way", "any"] = Field(
+        default="under way",
+        description="`under way`: the broker has acknowledged all that the meters say at this instant, and the "
+        "head-end has taken in nothing of it, so every run counts the same. `any`: the wall clock decides.",
+    )
+    down_s: DurationS = Field(alias="down", description="How long it stays away, in simulated time.")
 
     @property
     def ends_s(self) -> int:
@@ -155,17 +202,27 @@ class KillEvent(_Event):
 
 
 class NetworkEvent(_Event):
-    """The containers of a part get a `NetworkFault`. `wall_s`: how long, on the wall clock.
+    """The network of a part's containers is disturbed, or its processes are frozen.
 
-    Of fleets or ingest workers in several containers, the first is hit.
+    It needs containers (`--compose`, `--swarm`). Of fleets or ingest workers in several containers, the first is hit.
     """
 
     kind: Literal["network"]
-    part: Part
-    fault: FaultKind
-    wall_s: Annotated[DurationS, Field(le=LONGEST_S)] = Field(alias="wall")
-    loss: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    delay_ms: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    part: Part = Field(description="Whose containers.")
+    fault: FaultKind = Field(
+        description="`disconnect`: off the network, connections stay open. `pause`: frozen. `loss`: packets are "
+        "dropped each way. `delay`: packets leave later, where the kernel has netem."
+    )
+    wall_s: Annotated[DurationS, Field(le=LONGEST_S)] = Field(
+        alias="wall", description=f"How long, on the wall clock; at most {LONGEST_S} s."
+    )
+    loss: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        default=None, description='The share of packets that are dropped; with `fault = "loss"` only, which needs it.'
+    )
+    delay_ms: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None,
+        description='By how many milliseconds packets are late; with `fault = "delay"` only, which needs it.',
+    )
 
     @model_validator(mode="after")
     def _amount_fits(self) -> Self:
@@ -181,14 +238,18 @@ class NetworkEvent(_Event):
 
 
 class RotateEvent(_Event):
-    """Everybody gets a new certificate and connects with it: of the same authority, or of a new one.
+    """Everybody gets a new certificate and connects with it.
 
-    The old ones are accepted for `overlap_s` more, and then refused.
+    One rotation is over before the next begins. It needs amilab's own head-end, and mosquitto as the run's own broker.
     """
 
     kind: Literal["rotate"]
-    what: Literal["identities", "authority"]
-    overlap_s: DurationS = Field(alias="overlap")
+    what: Literal["identities", "authority"] = Field(
+        description="`identities`: new certificates of the same authority. `authority`: of a new one."
+    )
+    overlap_s: DurationS = Field(
+        alias="overlap", description="How long the old certificates are accepted; then they are refused."
+    )
 
     @property
     def ends_s(self) -> int:
@@ -198,12 +259,12 @@ class RotateEvent(_Event):
 class UpdateEvent(_Event):
     """A rolling update: new processes (containers) take the place of a part's old ones, one after another.
 
-    In lockstep one goes at each grant from `at_s` on. Where ingest is no process of its own, the whole head-end is
+    In lockstep one goes at each grant from `at` on. Where ingest is no process of its own, the whole head-end is
     replaced.
     """
 
     kind: Literal["update"]
-    part: Literal["fleet", "ingest"]
+    part: Literal["fleet", "ingest"] = Field(description="What is updated.")
 
 
 Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | RotateEvent | UpdateEvent
@@ -219,22 +280,34 @@ EVENT_KINDS: dict[str, type[Event]] = {
 
 
 class FeederChoice(Table):
-    """Which feeder; whether it exists, the grid says."""
+    """Which feeder the meters are on ([feeders.md](feeders.md))."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1)] = Field(
+        description="`schutterwald`, `simbench:<code>`, or `file:<path>` of a pandapower net, seen from the scenario's "
+        "file."
+    )
 
 
 class FleetChoice(Table):
-    """Which meters: those of a preset, or all of one vendor profile; `DEFAULT_PRESET` if neither is given.
+    """Which meters: those of a preset, or all of one vendor profile."""
 
-    `meters` limits their number, all usage points have one if it is not given. `interval_s` is the capture period that
-    they are set to; the vendor profile's own if it is not given.
-    """
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["preset", "profile"]}})
 
-    preset: Annotated[str, BeforeValidator(parse_preset)] | None = None
-    profile: Annotated[str, Field(min_length=1)] | None = None
-    meters: Annotated[int, Field(ge=1)] | None = None
-    interval_s: IntervalS | None = Field(default=None, alias="interval")
+    preset: PresetName | None = Field(
+        default=None,
+        description=f"A fleet that comes with amilab; `{DEFAULT_PRESET}` where neither it nor `profile` is given.",
+    )
+    profile: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="One vendor profile for all meters, for instance `rl-dsp`; excludes `preset`."
+    )
+    meters: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="How many usage points have a meter, drawn by seed; all of them if not given."
+    )
+    interval_s: IntervalS | None = Field(
+        default=None,
+        alias="interval",
+        description="The capture period that all meters are set to; the vendor profile's own if not given.",
+    )
 
     @property
     def preset_name(self) -> str:
@@ -243,14 +316,21 @@ class FleetChoice(Table):
 
 
 class Head(Table):
-    """The table [scenario]."""
+    """What the scenario is called, and when it takes place. The run ends before 2100-01-01."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    description: str = ""
-    start_s: InstantS = Field(alias="start")
-    duration_s: DurationS = Field(alias="duration")
-    settle_s: DurationS = Field(default=3_600, alias="settle")
-    seed: Seed
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="Letters, digits, `.`, `_` and `-`, at most 64; it begins the name of the run's directory."
+    )
+    description: str = Field(default="", description="One sentence for people.")
+    start_s: InstantS = Field(alias="start", description="When simulated time begins.")
+    duration_s: DurationS = Field(alias="duration", description="How long the judged window is.")
+    settle_s: DurationS = Field(
+        default=3_600,
+        alias="settle",
+        json_schema_extra={"default": "1h"},
+        description="How long meters and head-end may catch up after it, before the run is judged.",
+    )
+    seed: Seed = Field(description="Decides demand, who is selected, and each fault; the same seed gives the same day.")
 
 
 class Scenario(BaseModel):
@@ -268,3 +348,15 @@ class Scenario(BaseModel):
     fleet: FleetChoice
     events: tuple[Event, ...]
     criteria: Mapping[str, float]
+
+
+class ScenarioFile(Table):
+    """A file as a whole. `lab/scenario.py` reads its tables one by one, to find the faults of all of them."""
+
+    scenario: Head
+    feeder: FeederChoice
+    fleet: FleetChoice
+    event: list[Annotated[Event, Field(discriminator="kind")]] = Field(
+        default=[], description="What happens: one `[[event]]` each, in any order."
+    )
+    criteria: dict[str, Any] = Field(default={}, description="Targets that replace the built-in ones, by criterion.")

@@ -15,6 +15,10 @@ _DAY_S = 86_400
 _UNIT_S = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,8})s)?", re.ASCII)
 _OFFSET = re.compile(r"(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+DURATION_PATTERN = r"^ *([0-9]+ *(d|h|min|s) *)+$"
+"""For editors: what `parse_duration` takes, but for the order of units and its limits."""
+OFFSET_PATTERN = r"^[0-9]{1,6}:[0-5][0-9](:[0-5][0-9])?$"
+"""For editors: what `parse_offset` takes."""
 
 
 def parse_duration(value: object) -> int:
