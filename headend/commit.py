@@ -11,6 +11,7 @@ import psycopg
 
 from headend import side_rows, writer
 from headend.batch import Batch
+from headend.budgets import MOST_EXAMPLE_BYTES
 from headend.clock import Clock
 from headend.database import Connection, Database, refuses_data
 from headend.log import logger
@@ -18,7 +19,6 @@ from headend.writer import Written
 
 _REFUSED = uuid.UUID("0a4ef3b0-6a57-4a38-9a70-5d4e9c6c2f10")
 """Namespace of the ids of such letters: a transaction whose answer is lost is done again."""
-_MOST_BYTES = 4096
 
 
 async def commit(database: Database, batch: Batch, clock: Clock) -> Written:
@@ -58,17 +58,17 @@ async def _write_apart(connection: Connection, batch: Batch, committed_s: float)
 
 
 async def _bury(connection: Connection, batch: Batch, error: Exception, committed_s: float) -> None:
-    relation, meter, row = batch.single()
+    relation, meter, refused = batch.single()
     named = await connection.execute("SELECT serial FROM end_device WHERE id = %s", [meter])
     serial = await named.fetchone()
-    text = ascii(row)
+    text = ascii(refused)
     letter = Batch()
     letter.dead_letters.append(
         (
             uuid.uuid5(_REFUSED, f"{relation} {text}"),
             committed_s,
             f"refused/{relation}/{serial[0] if serial else ''}",
-            text.encode()[:_MOST_BYTES],
+            text.encode()[:MOST_EXAMPLE_BYTES],
             "refused_by_database",
             _reason(error),
         )
@@ -80,7 +80,8 @@ async def _bury(connection: Connection, batch: Batch, error: Exception, committe
     except psycopg.Error as again:
         if not refuses_data(again):
             raise
-        logger().error("the database refuses the letter, too: it is lost", row=text[:_MOST_BYTES], error=_reason(again))
+        row = text[:MOST_EXAMPLE_BYTES]
+        logger().error("the database refuses the letter, too: it is lost", row=row, error=_reason(again))
 
 
 def _reason(error: Exception) -> str:

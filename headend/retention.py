@@ -18,7 +18,6 @@ class Kept:
 
     relation: str
     age: str
-    least_days: int = 1
     unless: str | None = None
 
 
@@ -30,8 +29,9 @@ RELATIONS = {
         Kept("end_device_event", "received_at"),
         Kept("dead_letter", "received_at"),
         Kept("doubtful_interruption", "received_at"),
-        # What an outage is derived from, as long as anybody looks at it (headend/outages/doubt.py).
-        Kept("interruption", "down_at", least_days=42),
+        # What an outage is derived from, as long as anybody looks at it (headend/outages/doubt.py): the command keeps
+        # 42 days.
+        Kept("interruption", "down_at"),
         Kept("poll_failure", "noted_at"),
         # Intervals go on from the last poll that is believed.
         Kept(
@@ -40,8 +40,8 @@ RELATIONS = {
             unless="NOT EXISTS (SELECT FROM register_reading n WHERE n.meter_id = r.meter_id"
             " AND n.boundary > r.boundary AND n.implausible IS NULL)",
         ),
-        # A gap that is forgotten while a meter may still be asked would be asked for again.
-        Kept("interval_gap", "noted_at", least_days=42),
+        # A gap that is forgotten while a meter may still be asked would be asked for again: the command keeps 42 days.
+        Kept("interval_gap", "noted_at"),
         # The last change of a meter says how it is now.
         Kept(
             "device_communication",

@@ -26,10 +26,10 @@ from headend.outages.model import NetworkModel, read_network_model
 from headend.outages.publish import publish_network
 from headend.outages.watch import OutageWatch
 from headend.record import Recorder, communication_states
-from headend.recovery import Ask, BackOff, Recovery
+from headend.recovery import BackOff, Recovery
 from headend.registry import EndDevice, ShippedDevice, read_shipment, register
+from headend.resume import no_recovery, resume
 from headend.roles import ROLES
-from headend.schedule import Cadence, Schedule
 from headend.settings import HeadEndSettings
 from headend.settled import settle_what_is_stored
 from headend.sparkplug.host import SparkplugHost
@@ -101,7 +101,9 @@ class HeadEnd:
             self._devices = await register(
                 connection, shipment, now_s=self._clock.now(), interval_length_s=settings.interval_length_s
             )
-            return await self._rebuild(connection) if self._role.follows else self._no_recovery()
+            if not self._role.follows:
+                return no_recovery(settings, self._devices)
+            return await resume(connection, settings, self._devices, now_s=self._clock.now())
 
         self._recovery = await self._database.run(load)
         self._outages = OutageWatch(settings, model, self._devices, self._database, self.metrics)
@@ -232,63 +234,6 @@ class HeadEnd:
         if self._host is not None and self._edges is not None and not self._host.link.connected:
             await self._host.connect()
             self._edges.connected(self._clock.now())
-
-    def _no_recovery(self) -> Recovery:
-        """For who does not follow the schedules: nobody owes anything."""
-        return self._recovery_of(Schedule([None] * len(self._devices), [0.0] * len(self._devices), grace_s=0))
-
-    def _recovery_of(self, schedule: Schedule) -> Recovery:
-        settings = self._settings
-        return Recovery(
-            schedule,
-            [device.serial for device in self._devices],
-            back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
-            silent_s=settings.retry_silent_s,
-            return_delay_s=settings.return_delay_s,
-            max_per_sweep=settings.recovery_max_per_sweep,
-        )
-
-    async def _rebuild(self, connection: Connection) -> Recovery:
-        """The schedules as the database knows them."""
-        settings = self._settings
-        horizon_s = self._clock.now() - settings.recovery_horizon_s
-        schedule = Schedule(
-            [
-                None
-                if device.driver.is_polled
-                else Cadence(device.driver.interval_length_s, device.driver.report_every_s)
-                for device in self._devices
-            ],
-            [max(device.registered_at_s, horizon_s) for device in self._devices],
-            grace_s=settings.gap_grace_s,
-        )
-        index_of = {device.id: device.index for device in self._devices}
-        async with connection.cursor(name="settled_intervals") as cursor:
-            await cursor.execute(
-                "SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s FROM interval_reading"
-                " WHERE revision = 0 AND interval_start >= to_timestamp(%(from)s)"
-                " UNION ALL SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s"
-                " FROM interval_gap WHERE interval_start >= to_timestamp(%(from)s) ORDER BY 1, 2",
-                {"from": horizon_s - 86400},
-            )
-            cursor.itersize = 20_000
-            async for meter_id, start_s, length_s in cursor:
-                schedule.settle(index_of[meter_id], start_s, length_s)  # type: ignore[index,arg-type]  # integers by the SQL above
-        recovery = self._recovery_of(schedule)
-        states = await connection.execute("SELECT meter_id FROM device_state WHERE NOT online")
-        recovery.restore(
-            offline=[index_of[row[0]] for row in await states.fetchall()],  # type: ignore[index]  # integer by the schema
-            issued=[
-                (command_id, Ask(index_of[meter_id], from_s, to_s), expires_s)
-                for command_id, meter_id, from_s, to_s, expires_s in await commands.open_commands(connection)
-            ],
-            ended=[
-                (command_id, Ask(index_of[meter_id], from_s, to_s))
-                for command_id, meter_id, from_s, to_s in await commands.ended_commands(connection)
-            ],
-            now_s=self._clock.now(),
-        )
-        return recovery
 
     async def _first_connection(self) -> None:
         loop = asyncio.get_running_loop()

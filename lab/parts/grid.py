@@ -23,7 +23,7 @@ Answer = tuple[Body, Sequence[bytes]]
 
 
 class GridPart:
-    """Handlers of the link; see lab/orchestra.py for who calls them."""
+    """Handlers of the link; see lab/remote.py for who calls them."""
 
     def __init__(self) -> None:
         self._feeder: Feeder | None = None
