@@ -3,11 +3,12 @@
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from headend.service import HeadEnd
 from tests.headend.fleet import Shipment
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres
@@ -51,3 +52,12 @@ def database(postgres: Postgres, schema: str) -> Iterator[Reader]:
     reader = Reader(postgres.url(), schema)
     yield reader
     reader.close()
+
+
+@pytest.fixture
+async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
+    """What the module's own fixture `make` makes, started."""
+    head_end = make()
+    await head_end.start()
+    yield head_end
+    await head_end.stop()

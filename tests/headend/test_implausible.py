@@ -1,6 +1,6 @@
 """What cannot be true of an interval is kept, marked, and counted in no sum; what nobody asked for is not believed."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,14 +53,6 @@ def make(
     return lambda: HeadEnd(
         shipment.settings(postgres.url(), schema, mosquitto.port, sparkplug_host_id="utility"), clock
     )
-
-
-@pytest.fixture
-async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
-    head_end = make()
-    await head_end.start()
-    yield head_end
-    await head_end.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,14 +56,6 @@ def make(
         shipment.settings(postgres.url(), schema, mosquitto.port, network_model=network, recovery_horizon_s=1),
         clock,
     )
-
-
-@pytest.fixture
-async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
-    head_end = make()
-    await head_end.start()
-    yield head_end
-    await head_end.stop()
 
 
 class Street:

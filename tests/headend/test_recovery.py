@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -96,14 +96,6 @@ def shipment(tmp_path: Any) -> Shipment:
 @pytest.fixture
 def make(postgres: Postgres, mosquitto: Mosquitto, schema: str, shipment: Shipment, clock: ManualClock) -> MakeHeadEnd:
     return lambda: HeadEnd(shipment.settings(postgres.url(), schema, mosquitto.port), clock)
-
-
-@pytest.fixture
-async def head_end(make: MakeHeadEnd) -> AsyncIterator[HeadEnd]:
-    head_end = make()
-    await head_end.start()
-    yield head_end
-    await head_end.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What one device may send, and what it costs the others: nothing. Over a real broker into a real database."""
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -44,14 +44,6 @@ def make(
 ) -> Callable[[], HeadEnd]:
     """Makes the head-end of the next life."""
     return lambda: HeadEnd(shipment.settings(postgres.url(), schema, mosquitto.port), clock)
-
-
-@pytest.fixture
-async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
-    head_end = make()
-    await head_end.start()
-    yield head_end
-    await head_end.stop()
 
 
 @pytest.fixture

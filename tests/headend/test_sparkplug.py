@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -71,14 +71,6 @@ def make(
         return HeadEnd(settings, clock)
 
     return make
-
-
-@pytest.fixture
-async def head_end(make: Callable[[], HeadEnd]) -> AsyncIterator[HeadEnd]:
-    head_end = make()
-    await head_end.start()
-    yield head_end
-    await head_end.stop()
 
 
 @pytest.fixture
