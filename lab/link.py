@@ -23,6 +23,7 @@ from socket import gethostname
 import orjson
 import zmq
 import zmq.asyncio
+from pydantic import BaseModel, ValidationError
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from lab.errors import PartFailed, UserError, full_disk_as_user_error
@@ -58,8 +59,23 @@ class NotBegun(Exception):  # noqa: N818 - names the state
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    part: str
+    op: str
     body: Body
-    blobs: Sequence[bytes]
+    blobs: Sequence[bytes] = ()
+
+    def checked(self, form: type[BaseModel]) -> Body:
+        """The body, which has this form (lab/answers.py). Raises PartFailed."""
+        try:
+            form.model_validate(self.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))[:100]
+            where = f" at {place}" if place else ""
+            raise PartFailed(
+                self.part, None, what=f"answered {self.op} with what is no such answer{where}: {first['msg']}"
+            ) from error
+        return self.body
 
 
 class LabLink:
@@ -101,7 +117,7 @@ class LabLink:
         self._names: dict[str, set[str]] = {}  # that may be taken with a key
         self._connections: dict[str, bytes] = {}  # of the parts that are there, by name
         self._ids = itertools.count(1)
-        self._waiting: dict[int, tuple[str, asyncio.Future[Reply]]] = {}
+        self._waiting: dict[int, tuple[str, asyncio.Future[Answer]]] = {}
         self._present: dict[str, asyncio.Event] = {}
         self._lives: dict[str, int] = {}
         self._hosts: dict[str, str] = {}
@@ -148,14 +164,15 @@ class LabLink:
         if connection is None:
             raise PartGone(name)
         number = next(self._ids)
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = (name, future)
         try:
             head = orjson.dumps({"id": number, "op": op, "body": body})
             await self._socket.send_multipart([connection, head, *blobs])
-            return await future
+            answer = await future
         finally:
             self._waiting.pop(number, None)
+        return Reply(name, op, answer.body, answer.blobs)
 
     def drop(self, name: str) -> None:
         """Forget a part that is gone: every call to it fails with `PartGone` until it connects again."""
@@ -225,7 +242,7 @@ class LabLink:
         elif answer.faults:
             future.set_exception(UserError(answer.faults, answer.hint))
         else:
-            future.set_result(Reply(answer.body, answer.blobs))
+            future.set_result(answer)
 
 
 @contextmanager

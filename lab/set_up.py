@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.answers import GridBegun
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.headend_settings import LOCKSTEP_LIMITS, headend_settings
 from lab.link import Body
@@ -81,9 +82,10 @@ class SetUp:
         reply = await self.stage.link.call(
             GRID, "init", feeder=self.scenario.feeder.name, seed=self.scenario.seed, start_s=self.origin_s
         )
-        for notice in reply.body["notices"]:
+        grid = reply.checked(GridBegun)
+        for notice in grid["notices"]:
             self.progress.notice(notice)
-        return reply.body
+        return grid
 
     async def commission(
         self, stack: AsyncExitStack, grid: Body, store: Database | ExternalStore

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lab.answers import Selected
 from lab.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.errors import UserError
 from lab.link import LabLink
@@ -86,12 +87,13 @@ async def choose_targets(
             except UserError as error:
                 faults.extend(error.faults)
                 continue
-            points = reply.body["usage_points"]
+            choice = reply.checked(Selected)
+            points = choice["usage_points"]
             taken.add(points, from_s, until_s)
             name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
-            label = f"{name}: {reply.body['device']}, {len(points):,} customers"
-            label += f" ({reply.body['remark']})" if reply.body["remark"] else ""
-            chosen[index] = Disturbance("outage", label, from_s, until_s, reply.body["device"])
+            label = f"{name}: {choice['device']}, {len(points):,} customers"
+            label += f" ({choice['remark']})" if choice["remark"] else ""
+            chosen[index] = Disturbance("outage", label, from_s, until_s, choice["device"])
         elif isinstance(event, UplinkLossEvent | RebootEvent):
             try:
                 seed = [scenario.seed, index]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from lab.answers import Selected
 from lab.companion import Scene
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
@@ -68,8 +69,9 @@ class Injector:
             metered=list(self._point_of.values()),
             where="this fault",
         )
-        device, points = reply.body["device"], reply.body["usage_points"]
-        remark = f" ({reply.body['remark']})" if reply.body["remark"] else ""
+        choice = reply.checked(Selected)
+        device, points = choice["device"], choice["usage_points"]
+        remark = f" ({choice['remark']})" if choice["remark"] else ""
         label = f"fault: {device}, {counted(len(points), 'customer')}{remark}"
         fault = Disturbance("outage", label, at_s, _until(at_s, wanted.for_s), device)
         return self._incidents.add(fault, origin, open_ended=wanted.for_s is None)

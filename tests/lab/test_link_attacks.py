@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from lab.link_frames import (
 )
 from lab.link_keys import KeyPair, PartKey
 from lab.reaper import Reaper
+from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.host import make_private_directory
 from lab.stage import LocalStage
 from lab.supervisor import Supervisor
@@ -250,6 +251,54 @@ async def test_what_is_no_answer_fails_the_call_that_it_should_answer(lab: Lab) 
             await bad.send_multipart([b"\xff"])
             with pytest.raises(PartFailed, match="bad sent a message that is none: it is no JSON"):
                 await call
+        await lab.serves()
+
+
+def of_a_grid(link: LabLink) -> Awaitable[object]:
+    return RemoteGrid(link, "bad").advance(0)
+
+
+def of_a_fleet(link: LabLink) -> Awaitable[object]:
+    return RemoteFleet(link, "bad", {}).join()
+
+
+def of_a_head(link: LabLink) -> Awaitable[object]:
+    return RemoteHead(link, "bad", {"settings": {}}).settle()
+
+
+@pytest.mark.parametrize(
+    ("ask", "body"),
+    [
+        (of_a_grid, {}),
+        (of_a_grid, {"next_due_s": "soon"}),
+        (of_a_grid, {"next_due_s": 1 << 60}),
+        (of_a_fleet, {}),
+        (of_a_fleet, {"stations": 1}),
+        (of_a_fleet, {"stations": [["a"]]}),
+        (of_a_head, {"connected": 1, "commanded": [], "next_due_s": None}),
+        (of_a_head, {"connected": True, "commanded": {}, "next_due_s": None}),
+        (of_a_head, {"connected": True, "commanded": [], "next_due_s": "never"}),
+    ],
+)
+async def test_an_answer_that_is_none_fails_its_part(
+    lab: Lab, ask: Callable[[LabLink], Awaitable[object]], body: Body
+) -> None:
+    with peer(lab, lab.link.new_part("bad")) as (bad, _):
+        await bad.send_multipart(hello_frames(Hello("bad", RUN, "host")))
+
+        async def lie() -> None:
+            while True:
+                call = orjson.loads((await bad.recv_multipart())[0])
+                begins = ask is of_a_head and call["op"] == "init"
+                await bad.send_multipart(answer_frames(Answer(call["id"], {} if begins else body)))
+
+        async with asyncio.timeout(PATIENCE_S):
+            await lab.link.wait_for("bad")
+            lying = asyncio.create_task(lie())
+            with pytest.raises(PartFailed, match=r"^bad answered \w+ with what is no such answer"):
+                await ask(lab.link)
+        lying.cancel()
+        await asyncio.gather(lying, return_exceptions=True)
         await lab.serves()
 
 

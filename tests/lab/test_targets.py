@@ -13,7 +13,7 @@ import pytest
 from lab.commissioning import commission, vendor_mix
 from lab.errors import UserError
 from lab.geography import Place
-from lab.link import Body
+from lab.link import Reply
 from lab.parts.grid import GridPart
 from lab.scenario import Scenario, anchored_feeder, load_scenario, parse_scenario
 from lab.scenario_model import FleetChoice
@@ -24,11 +24,6 @@ START_S = 1_768_435_200
 
 
 @dataclass(slots=True)
-class Reply:
-    body: Body
-
-
-@dataclass(slots=True)
 class DirectLink:
     """The grid part in this process: calls its handlers without a socket."""
 
@@ -36,7 +31,7 @@ class DirectLink:
 
     async def call(self, _name: str, verb: str, **body: Any) -> Reply:
         answer, _ = await self.part.handlers()[verb](body, ())
-        return Reply(answer)
+        return Reply(_name, verb, answer)
 
 
 def street(directory: Path, houses: int) -> str:
