@@ -24,17 +24,19 @@ from psycopg import sql
 
 from lab.database_session import session
 from lab.errors import UserError
+from lab.headend_files import (
+    COMMUNICATION_FILE,
+    DEAD_LETTERS_FILE,
+    EVENTS_FILE,
+    FIGURES_FILE,
+    IMPLAUSIBLE_FILE,
+    POLLS_FILE,
+)
 from lab.surroundings import Database
 from lab.verdict.detected import export_detected
 from lab.verdict.from_postgres import export_stored
 from lab.verdict.tables import DETECTED_FILE, TableError
 
-DEAD_LETTERS_FILE = "dead_letters.parquet"
-EVENTS_FILE = "events.parquet"
-COMMUNICATION_FILE = "communication.parquet"
-POLLS_FILE = "polls.parquet"
-IMPLAUSIBLE_FILE = "implausible.parquet"
-FIGURES_FILE = "figures.json"
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
 
@@ -151,7 +153,7 @@ def _plain(value: object) -> object:
 
 
 def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: str, directory: Path) -> None:
-    """Write the five files to `directory`. Raises psycopg.Error."""
+    """Write the tables among HEADEND_FILES to `directory`. Raises psycopg.Error."""
     place = sql.Identifier(schema)
     for query, form, name in (
         (_DEAD_LETTER_QUERY.format(schema=place, most=DEAD_LETTERS_AT_MOST), DEAD_LETTERS, DEAD_LETTERS_FILE),

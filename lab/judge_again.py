@@ -11,8 +11,8 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab.headend_export import COMMUNICATION_FILE, DEAD_LETTERS_FILE, EVENTS_FILE
-from lab.report import LATENCIES, write_report
+from lab.headend_files import HEADEND_FILES
+from lab.report import LATENCIES, REPORT_FILES, write_report
 from lab.run_record import RECORD_FILE, read_record, write_record
 from lab.stored_source import LookedAt, StoredSource, fetch_stored
 from lab.verdict.context import EXTERNAL, RunContext
@@ -20,8 +20,7 @@ from lab.verdict.tables import DETECTED_FILE, around_file
 from lab.verdict.verdict import VERDICT_FILES, Verdict, judge_files
 
 STORED_FILE = "stored.parquet"
-REPORT_FILE = "report.html"
-_OF_THE_HEAD_END = (DETECTED_FILE, DEAD_LETTERS_FILE, EVENTS_FILE, COMMUNICATION_FILE, LATENCIES)
+_OF_THE_HEAD_END = (DETECTED_FILE, *HEADEND_FILES, LATENCIES)
 """What the run's own head-end said beside its readings: it says nothing of somebody else's."""
 
 
@@ -69,7 +68,7 @@ def _of_somebody_else(context: RunContext, version: str) -> RunContext:
 
 def _set_aside(directory: Path, *, replaced: bool) -> Path | None:
     """Keep the verdict that is there, and what it was made from, in a directory of its own; returns that."""
-    if not any(os.path.lexists(directory / name) for name in (*VERDICT_FILES, REPORT_FILE)):
+    if not any(os.path.lexists(directory / name) for name in (*VERDICT_FILES, *REPORT_FILES)):
         return None
     number = 1
     while (directory / f"judgement-{number}").exists():
@@ -80,7 +79,7 @@ def _set_aside(directory: Path, *, replaced: bool) -> Path | None:
         if (directory / name).exists():
             shutil.copy2(directory / name, former / name)
     replacing = (around_file(Path(STORED_FILE)).name, *_OF_THE_HEAD_END) if replaced else ()
-    for name in (*VERDICT_FILES, REPORT_FILE, *replacing):
+    for name in (*VERDICT_FILES, *REPORT_FILES, *replacing):
         if os.path.lexists(directory / name):
             (directory / name).rename(former / name)
     return former

@@ -2,6 +2,6 @@
 
 from lab.report.events import RunEvent
 from lab.report.latency import LATENCIES
-from lab.report.page import write_report
+from lab.report.page import REPORT_FILES, write_report
 
-__all__ = ["LATENCIES", "RunEvent", "write_report"]
+__all__ = ["LATENCIES", "REPORT_FILES", "RunEvent", "write_report"]

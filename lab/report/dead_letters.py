@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lab.headend_files import DEAD_LETTERS_FILE
 from lab.report.meters import Meters
 
-DEAD_LETTERS_FILE = "dead_letters.parquet"
 _HEAD_SHOWN = 32
 
 

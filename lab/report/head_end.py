@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.headend_files import FIGURES_FILE
 from lab.report.written import length
 
-FIGURES_FILE = "figures.json"
 ALL = "all"
 _COLUMNS = (
     ("due", "intervals whose deadline has passed"),

@@ -38,6 +38,9 @@ from lab.report.written import length, significant
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict
 
+_PAGE = "report.html"
+REPORT_FILES = (_PAGE, CSV_FILE)
+"""What `write_report` writes."""
 _SCRIPTS = ("map.js", "discrepancies.js")
 
 
@@ -101,7 +104,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
             outages=None if verdict.detection is None else describe(verdict.detection),
         )
     )
-    path = run_dir / "report.html"
+    path = run_dir / _PAGE
     # a lone surrogate in a hostile name cannot be encoded, and must not cost the report
     path.write_bytes(page.encode("utf-8", errors="replace"))
     return path

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lab.headend_files import COMMUNICATION_FILE
 from lab.verdict.detection import CLOCK_S
 from lab.verdict.tables import DETECTED_FILE
 
 Ints = NDArray[np.int64]
-COMMUNICATION_FILE = "communication.parquet"
 DARK, KNOWN, UNHEARD = range(3)
 STATES = ("heard", "dark-known", "dark", "unheard", "phantom")
 HEARD, DARK_KNOWN, DARK_UNKNOWN, SUPPLIED_UNHEARD, PHANTOM = range(len(STATES))

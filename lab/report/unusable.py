@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-POLLS_FILE = "polls.parquet"
-IMPLAUSIBLE_FILE = "implausible.parquet"
+from lab.headend_files import IMPLAUSIBLE_FILE, POLLS_FILE
+
 _SHOWN = frozenset({"answered", "register_backwards", "register_jump"})
 _NOBODY = frozenset({"no_answer", "no_connection", "not_asked"})
 _OF_THE_GATEWAY = frozenset({10, 11})

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lab.headend_files import EVENTS_FILE
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
 from lab.report.unusable import Polls
@@ -16,8 +17,6 @@ from lab.report.written import length
 from lab.verdict.detection import CLOCK_S, Detection
 from lab.verdict.registers import POLLED
 from lab.verdict.verdict import Verdict
-
-EVENTS_FILE = "events.parquet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.errors import UserError
+from lab.headend_files import HEADEND_FILES
 from lab.judge_again import judge_again
 from lab.report import RunEvent
 from lab.run_record import write_record
@@ -78,7 +79,10 @@ def test_each_former_verdict_is_kept_with_what_it_was_made_from(tmp_path: Path) 
     run = make_run(3, 4)
     run_dir = over(run, tmp_path / "run")
     assert judge_again(run_dir).former is None
-    (run_dir / "detected_outages.parquet").write_bytes(b"of the run's own head-end")
+    of_the_head_end = {"detected_outages.parquet", "latencies.json", *HEADEND_FILES}
+    for name in of_the_head_end:
+        (run_dir / name).write_bytes(b"of the run's own head-end")
+    listed_before = (run_dir / "discrepancies.csv").read_bytes()
     stored_before = pq.read_table(run_dir / "stored.parquet")
     run.drop("stored", [5])
     done = judge(run_dir, "--stored", exported(run, tmp_path / "worse.csv"))
@@ -88,8 +92,9 @@ def test_each_former_verdict_is_kept_with_what_it_was_made_from(tmp_path: Path) 
     assert read(former / "verdict.json")["passed"]
     assert not read(run_dir / "verdict.json")["passed"]
     assert pq.read_table(former / "stored.parquet").equals(stored_before)
-    assert (former / "detected_outages.parquet").exists()
-    assert not (run_dir / "detected_outages.parquet").exists()
+    assert {path.name for path in former.iterdir()} >= of_the_head_end
+    assert not {path.name for path in run_dir.iterdir()} & of_the_head_end
+    assert (former / "discrepancies.csv").read_bytes() == listed_before
     assert {path.name for path in former.iterdir()} >= {"report.html", "junit.xml", "run.json", "discrepancies.parquet"}
     again = judge_again(run_dir)
     assert again.former == run_dir / "judgement-2"
