@@ -1,6 +1,6 @@
 """Reconciliation of truth, journal and stored, meter-interval by meter-interval. Pure; arrays, no loop over readings.
 
-Words (DESIGN.md, Verdict). A *meter-interval* is (usage point, interval start, interval length).
+Words (docs/verdict.md). A *meter-interval* is (usage point, interval start, interval length).
 
 expected     a truth interval of a metered usage point, wholly inside the judged window, with seconds energised > 0
 unrecorded   expected, but not in the journal

@@ -1,6 +1,6 @@
 """Injected against detected outages: which are the same, which were missed, which never were. Pure.
 
-Words (DESIGN.md, Verdict; IEEE Std 1366-2022). Both sides are customers and the spans in which they were dark.
+Words (docs/verdict.md; IEEE Std 1366-2022). Both sides are customers and the spans in which they were dark.
 
 matched      an injected and a detected interruption, one to one, whose customer-minutes overlap by at least half:
              those that both have / those that either has. Sustained ones among themselves, momentary ones too

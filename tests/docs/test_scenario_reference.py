@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from lab.scenario import bundled_scenarios, load_scenario
+from lab.scenario import bundled_scenarios, load_scenario, parse_scenario
 from lab.scenario_model import ScenarioFile
 from lab.scenario_reference import REFERENCE, SCHEMA, reference, schema, schema_text
 from lab.verdict.criteria import CRITERIA
+from tests.docs.pages import PAGES
 
 BUNDLED = Path(__file__).parents[2] / "lab" / "scenarios"
 _ANEW = "run python -m lab.scenario_reference"
@@ -153,3 +154,12 @@ def test_durations_that_run_are_right_in_an_editor(written: str) -> None:
     document = read("quickstart")
     document["scenario"]["duration"] = written
     assert faults_of(document) == []
+
+
+def test_a_scenario_that_a_page_shows_runs() -> None:
+    blocks = [block for page in PAGES for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.M | re.S)]
+    shown = [block for block in blocks if "[scenario]" in block]
+    assert shown
+    for block in shown:
+        assert faults_of(tomllib.loads(block)) == []
+        parse_scenario(block, "a page")
