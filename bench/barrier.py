@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.report import Result, Spread
 from lab.barrier import Barrier
+from lab.local_stage import LocalStage
 from lab.progress import RunProgress
 from lab.realtime import RealTime
 from lab.reaper import Reaper
@@ -24,7 +25,6 @@ from lab.run import Run
 from lab.run_request import RunRequest
 from lab.scenario import parse_scenario
 from lab.services.host import make_private_directory
-from lab.stage import LocalStage
 from lab.supervisor import Supervisor
 from lab.surroundings import check_externals
 from lab.timeline import Disturbance

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from lab.local_stage import MEMORY
 from lab.reaper import Reaper
 from lab.services.postgres import DATA, WHEEL, open_for_owner
-from lab.stage import MEMORY
 
 KEPT = frozenset({DATA, WHEEL, MEMORY})
 

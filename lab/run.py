@@ -22,6 +22,7 @@ from lab.historian import Historian
 from lab.judging import Judging, judge_and_report, judged_another_time
 from lab.kept import keep
 from lab.link import PartGone
+from lab.local_stage import LocalStage
 from lab.pace import Agenda, Pace
 from lab.progress import RunProgress
 from lab.realtime import RealTime
@@ -31,7 +32,7 @@ from lab.run_directory import link_latest, new_run_directory
 from lab.run_request import RunRequest, RunResult
 from lab.services.host import make_private_directory, private_files, require_free_space
 from lab.set_up import SetUp
-from lab.stage import GRID, LocalStage, Stage
+from lab.stage import GRID, Stage
 from lab.supervisor import Supervisor
 from lab.surroundings import BrokerAccess, Database, Externals, check_externals, show_run
 from lab.timeline import Disturbance, actions

@@ -27,11 +27,12 @@ from lab.fleet_plan import Vendors
 from lab.headend_settings import headend_settings
 from lab.ingest_totals import IngestTotals
 from lab.loadtest.loads import Polled, polled, usage_points, write_network_model
+from lab.local_stage import LocalStage
 from lab.scenario import FleetChoice
 from lab.services.external import ExternalBroker
 from lab.services.host import require_open_files
 from lab.shipment import write_command_key, write_shipment
-from lab.stage import BROKER, FLEET, HEADEND, LocalStage, Stage
+from lab.stage import BROKER, FLEET, HEADEND, Stage
 from lab.supervisor import Supervisor
 from lab.surroundings import BrokerAccess, Database, Externals, open_database
 from lab.verdict.context import IngestFacts

@@ -33,10 +33,10 @@ from lab.link_frames import (
     read_message,
 )
 from lab.link_keys import KeyPair, PartKey
+from lab.local_stage import LocalStage
 from lab.reaper import Reaper
 from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.services.host import make_private_directory
-from lab.stage import LocalStage
 from lab.supervisor import Supervisor
 from lab.surroundings import Externals
 from tests import left_out
