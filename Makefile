@@ -9,7 +9,7 @@ SCENARIO ?= quickstart
 help:
 	@echo "make demo    install, then run the scenario 'quickstart' to its verdict (SCENARIO=…)"
 	@echo "make test    install, fetch what the tests on TimescaleDB need, run the tests, say what was left out"
-	@echo "make test-long  the slow sweeps as well, which make test leaves out"
+	@echo "make test-long  the slow sweeps, which make test leaves out"
 	@echo "make test-containers  install, then run the tests of the lab in containers (as root; minutes)"
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
