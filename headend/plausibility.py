@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 YEAR_2000_S = 946_684_800
+#: Thirteen months, more than load profiles reach back: one meter must not fill the store with decades.
+MOST_AGE_S = 400 * 86_400
 #: IEC 60449, band II: nothing on a low-voltage network is above.
 MAX_VOLTAGE_V = 1_000.0
 # Fuses let more than their rating pass for a while, and networks run above their nominal voltage.
@@ -62,7 +64,7 @@ class Limits:
         if (
             length_s == self.interval_length_s
             and not start_s % length_s
-            and YEAR_2000_S <= start_s <= latest_start_s
+            and YEAR_2000_S <= start_s <= latest_start_s <= start_s + MOST_AGE_S
             and max(counters[2:12]) <= self.usual
             and counters[0] < self.register_range_wh
             and counters[1] < self.register_range_wh
@@ -75,6 +77,8 @@ class Limits:
             return "off_grid"
         if start_s < YEAR_2000_S:
             return "before_2000"
+        if start_s + MOST_AGE_S < latest_start_s:
+            return "too_old"
         if start_s > latest_start_s:
             return "ahead_of_clock"
         if max(counters[2:10]) > self.energy_wh:

@@ -36,16 +36,19 @@ def test_nothing_above_the_limit_passes(length_s: int, power_w: float, factor: f
 
 
 REASONS = {
-    "wrong_length", "off_grid", "before_2000", "ahead_of_clock", "energy_beyond_rating", "power_beyond_rating",
-    "beyond_register", "beyond_voltage",
+    "wrong_length", "off_grid", "before_2000", "too_old", "ahead_of_clock", "energy_beyond_rating",
+    "power_beyond_rating", "beyond_register", "beyond_voltage",
 }  # fmt: skip
 START_S = 1_768_435_200
+OLDEST_S = START_S + 900 - 400 * 86_400
 LIMITS = Limits.of(900, HOUSE_W, 10**9)
 counts = st.sampled_from([ABSENT, 0, 17_250, 25_891, 25_892, 103_500, 103_501, 10**9 - 1, 10**9, 10**15])
 
 
 @given(
-    start_s=st.sampled_from([START_S, START_S + 1, 946_684_800, 946_683_900, 0, START_S + 900, START_S + 1800]),
+    start_s=st.sampled_from(
+        [START_S, START_S + 1, 946_684_800, 946_683_900, 0, OLDEST_S, OLDEST_S - 900, START_S + 900, START_S + 1800]
+    ),
     length_s=st.sampled_from([900, 60]),
     counters=st.tuples(*[counts] * 13),
     voltages=st.tuples(*[st.sampled_from([math.nan, 0.0, 230.0, 1000.0, 1000.1])] * 3),
@@ -57,7 +60,7 @@ def test_a_reason_is_given_exactly_where_something_is_beyond(
     honest = (
         length_s == 900
         and start_s % 900 == 0
-        and 946_684_800 <= start_s <= START_S + 900
+        and OLDEST_S <= start_s <= START_S + 900
         and all(value <= most_wh(900, HOUSE_W) for value in counters[2:10])
         and all(value <= 1.5 * HOUSE_W for value in counters[10:12])
         and all(value < 10**9 for value in counters[:2])
