@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,6 +71,16 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             super().on_response_complete()
             if not self._asked:
                 self._wait()
+
+        def send_400_response(self, msg: str) -> None:
+            # In the middle of a request: nobody answers it any more, and this answer does not come within another.
+            if self.cycle is not None:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                super().send_400_response(msg)
+            else:
+                self.transport.abort()
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -140,12 +151,14 @@ class Bodies:
         await self._app(scope, read, send)
 
     async def _read(self, receive: Receive, announced: int) -> bytes | None:
-        """None if it is too large."""
+        """None if it is too large, or does not come to its end."""
         body = bytearray()
         if announced > self._limits.body_bytes:
             return None
         while True:
             message: Any = await receive()
+            if message["type"] == "http.disconnect":
+                return None
             body += message.get("body", b"")
             if len(body) > self._limits.body_bytes:
                 return None

@@ -17,7 +17,7 @@ import pytest
 from lab.live.app import chart_library
 from lab.live.feed import Feed
 from lab.live.guard import TOKEN_HEADER
-from lab.live.limits import Limits
+from lab.live.limits import Bodies, Limits
 from lab.live.server import PageServer, listen
 
 TOKEN = "a-token"
@@ -75,6 +75,7 @@ class Page:
             assert (await client.get("/api/state")).status_code == 200
 
 
+# Tests of what the terminal is told take `capfd` before `page`: uvicorn keeps the stderr that it finds.
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
     async with served(tmp_path) as page:
@@ -281,14 +282,53 @@ async def test_the_last_that_a_stream_tells_is_how_the_lab_has_ended(tmp_path: P
         b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
     ],
 )
-async def test_what_is_no_request_is_answered_and_not_told_of(page: Page, garbage: bytes, capfd: Any) -> None:
+async def test_what_is_no_request_is_answered_and_not_told_of(capfd: Any, page: Page, garbage: bytes) -> None:
     answer = await page.says(garbage)
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 421 "))
     assert "".join(capfd.readouterr()) == "", "the terminal is the user's"
     await page.serves()
 
 
-async def test_websockets_are_not_spoken(page: Page, capfd: Any) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/", "/api/state", "/nothing"])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("token", [TOKEN, "none"])
+async def test_a_body_that_breaks_the_protocol_is_not_told_of(
+    capfd: Any, page: Page, method: str, path: str, together: bool, token: str
+) -> None:
+    reader, writer = await page.open()
+    asked = head(page, f"{method} {path}", "Transfer-Encoding: chunked") + b"\r\n"
+    asked = asked.replace(TOKEN.encode(), token.encode())
+    if not together:
+        writer.write(asked + b"2\r\n{}\r\n")
+        await page.serves()
+        asked = b""
+    writer.write(asked + b"ZZZ\r\n")
+    assert (await until_end(reader))[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 401", b"HTTP/1.1 200", b"HTTP/1.1 404")
+    await page.serves()
+    assert "".join(capfd.readouterr()) == "", "the terminal is the user's"
+
+
+async def test_half_a_body_is_none() -> None:
+    """Even if it could be understood."""
+    asked: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append((await receive())["body"])
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(_message: Any) -> None:
+        return
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"10")]}
+    messages = [{"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}]
+    await Bodies(app)(scope, receive, send)
+    assert asked == []
+
+
+async def test_websockets_are_not_spoken(capfd: Any, page: Page) -> None:
     upgrade = head(
         page, "GET /api/state", "Connection: Upgrade, close", "Upgrade: websocket", "Sec-WebSocket-Key: eA=="
     )
