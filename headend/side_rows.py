@@ -31,6 +31,13 @@ _SAID = uuid.UUID("6c9f6e1b-98b5-4a0b-8a5a-0a1d6d0f5a77")
 
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> None:
     """Write them inside the caller's transaction; `committed_s`: the head-end's clock. Idempotent, but for counts."""
+    await _write_what_meters_say(connection, batch, committed_s)
+    await _write_who_is_there(connection, batch)
+    await _write_dead_letters(connection, batch)
+    await _write_what_requests_came_to(connection, batch)
+
+
+async def _write_what_meters_say(connection: Connection, batch: Batch, committed_s: float) -> None:
     if batch.implausible:
         await connection.execute(
             "INSERT INTO implausible_reading (id, meter_id, interval_start, interval_length_s, reason, channels,"
@@ -66,6 +73,9 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
             " ON CONFLICT DO NOTHING",
             _columns(batch.doubtful),
         )
+
+
+async def _write_who_is_there(connection: Connection, batch: Batch) -> None:
     if batch.states:
         await connection.execute(
             "INSERT INTO device_state (meter_id, online, boot, device_time, received_at)"
@@ -102,6 +112,9 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
             " WHERE k.device_group = g AND k.edge_node = e AND k.mains IS DISTINCT FROM m",
             _columns([(*key, *row) for key, row in batch.collector_supplies.items()]),
         )
+
+
+async def _write_dead_letters(connection: Connection, batch: Batch) -> None:
     if batch.dead_letters:
         await connection.execute(
             "INSERT INTO dead_letter (id, received_at, topic, payload, reason, detail)"
@@ -131,6 +144,9 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
                 ]
             ),
         )
+
+
+async def _write_what_requests_came_to(connection: Connection, batch: Batch) -> None:
     if batch.gaps:
         await connection.execute(
             "INSERT INTO interval_gap (meter_id, interval_start, interval_length_s, reason, command_id, noted_at)"
