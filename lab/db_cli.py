@@ -27,7 +27,10 @@ DatabaseUrl = Annotated[
         help=f"postgresql://user:password@host:5432/database. {AT_FILE}", envvar=[HEADEND_DATABASE_URL, DATABASE_URL]
     ),
 ]
-SchemaName = Annotated[str, typer.Option(help="The head-end's schema.", envvar="AMILAB_HEADEND_DATABASE_SCHEMA")]
+SchemaName = Annotated[
+    str,
+    typer.Option(help="The head-end's schema; amilab in what --keep kept.", envvar="AMILAB_HEADEND_DATABASE_SCHEMA"),
+]
 _LEAST_DAYS = 42  # as HeadEndSettings.retention_days
 
 

@@ -46,6 +46,10 @@ def judge(
         if text is not None:
             source = parse_stored(text)
             fresh = (source, asyncio.run(source.check()))
+            if not fresh[1].ready:
+                raise UserError(
+                    f"what --stored names is not there ({fresh[1].version})", "Nothing in the directory has changed."
+                )
             for notice in fresh[1].notices:
                 console.print(notice, highlight=False, markup=False, soft_wrap=True)
         judged = judge_again(run_dir, fresh)

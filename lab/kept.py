@@ -8,6 +8,7 @@ from pathlib import Path
 from lab.local_stage import MEMORY
 from lab.reaper import Reaper
 from lab.services.postgres import DATA, WHEEL, open_for_owner
+from lab.surroundings import SCHEMA
 
 KEPT = frozenset({DATA, WHEEL, MEMORY})
 
@@ -25,4 +26,4 @@ def keep(work: Path, reaper: Reaper) -> list[str]:
         else:
             path.unlink()
     reaper.keep_directory(work)
-    return [f"kept: {work}", *(f"  {line}" for line in open_for_owner(work))]
+    return [f"kept: {work}", *(f"  {line}" for line in open_for_owner(work, SCHEMA))]

@@ -36,6 +36,8 @@ class LookedAt:
 
     version: str
     notices: tuple[str, ...] = ()
+    ready: bool = True
+    """False: there is nothing to read yet, which a run may still make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class StoredQuery:
         notices = [] if ready else ["what --stored reads is not there yet; it must be when the run ends"]
         if server.as_superuser:
             notices.append(_SUPERUSER)
-        return LookedAt(server.version, tuple(notices))
+        return LookedAt(server.version, tuple(notices), ready)
 
     def fetch(self, path: Path, *, start_s: float, end_s: float) -> int:
         """Write the intervals that start in [start_s, end_s) to `path` as parquet; returns how many. UserError."""
@@ -74,7 +76,7 @@ class StoredFile:
     async def check(self) -> LookedAt:
         """As StoredQuery.check: of a file that is there already the first rows are read, whatever day they are of."""
         if not self.path.exists():
-            return LookedAt(self.path.name, (f"{self.path} is not there yet; it must be when the run ends",))
+            return LookedAt(self.path.name, (f"{self.path} is not there yet; it must be when the run ends",), False)
         notices: list[str] = []
         try:
             await asyncio.to_thread(self._read, rows_at_most=_LOOKED_AT_ROWS, tell=notices.append)

@@ -274,7 +274,7 @@ log_min_messages = warning
 """
 
 
-def open_for_owner(work: Path) -> list[str]:
+def open_for_owner(work: Path, schema: str) -> list[str]:
     """Let the cluster in a run's private directory be served again by hand, without passwords; returns how.
 
     Nothing, if there is none. It listens on a socket in its own directory, which nobody but its owner can enter.
@@ -293,7 +293,7 @@ def open_for_owner(work: Path) -> list[str]:
     where = f"psql -h {data}" if near else f"cd {data} && psql -h /proc/self/cwd"
     return [
         f"serve its database again: {owner}{programs}/postgres -D {data}",
-        f"and read it: {where} -U {HEADEND_ROLE} {_DATABASE}    (schemas: \\dn)",
+        f"and read it: {where} -U {HEADEND_ROLE} {_DATABASE}    (for instance: TABLE {schema}.stored_reading)",
     ]
 
 

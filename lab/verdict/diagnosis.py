@@ -154,7 +154,7 @@ def off_window_notes(tables: RunTables) -> Iterator[str]:
     """Sentences on a table that has no reading of the judged window, but these of the days around it."""
     starts_us = micros(tables.stored["interval_start"])
     first, last = _instant(int(starts_us.min())), _instant(int(starts_us.max()))
-    yield f"No reading is of the judged window, but {len(starts_us):,} of around it, from {first} to {last}."
+    yield f"No reading is of the judged window, but {len(starts_us):,} of the time around it, from {first} to {last}."
     yield from name_notes(tables)
     yield from value_notes(tables)
 

@@ -17,6 +17,7 @@ import pyarrow.csv as pa_csv
 from lab.verdict.tables import STORED, Kind, TableError, conform, unread
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SHOWN, _SHOWN_NAMES = 100, 4
 _DECIMAL_COMMA = r"^\s*[+-]?\d+(,\d+)?\s*$"
 Tell = Callable[[str], object]
 
@@ -36,8 +37,8 @@ def stored_from_csv(path: Path, *, rows_at_most: int | None = None, tell: Tell =
             raise TableError([f"{label}.{name} occurs more than once in the header" for name in repeated])
         kinds = {column.name: column.kind for column in STORED.columns if column.name in header}
         if not kinds:
-            table = pa.table({})
-        elif rows_at_most is not None:
+            raise TableError([_unknown_header(header, label)])
+        if rows_at_most is not None:
             table = _first_rows(path, delimiter, header, rows_at_most, label).select(list(kinds))
         else:
             table = _parsed(path, delimiter, kinds)
@@ -71,6 +72,15 @@ def _header(path: Path, label: str) -> tuple[str, list[str]]:
     return best, headers[best]
 
 
+def _unknown_header(header: list[str], label: str) -> str:
+    """A wrong separator is seen in the line as it stands, so it is shown."""
+    shown = ", ".join(repr(name[:_SHOWN]) for name in header[:_SHOWN_NAMES])
+    return (
+        f"{label}: no column of the header is known; it is read as {shown}. It needs serial or usage_point, "
+        "interval_start, interval_length_s and import_wh, in small letters, separated by comma, semicolon, tab or bar"
+    )
+
+
 def _first_rows(path: Path, delimiter: str, header: list[str], rows_at_most: int, label: str) -> pa.Table:
     """As text."""
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -78,9 +88,9 @@ def _first_rows(path: Path, delimiter: str, header: list[str], rows_at_most: int
         next(records)
         rows = list(islice(records, rows_at_most))
     if uneven := [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]:
-        raise TableError(
-            [f"{label}: row {uneven[0]} has {len(rows[uneven[0] - 1])} cells, but the header has {len(header)}"]
-        )
+        count = len(rows[uneven[0] - 1])
+        hint = "; decimal commas need another separator, or quotes" if delimiter == "," and count > len(header) else ""
+        raise TableError([f"{label}: row {uneven[0]} has {count} cells, but the header has {len(header)}{hint}"])
     cells = zip(*rows, strict=True) if rows else ([] for _ in header)
     return pa.Table.from_arrays(
         [pa.array([cell or None for cell in column], pa.string()) for column in cells], names=header

@@ -1,7 +1,7 @@
 """Do serials and usage points name the fleet's meters? And if not, what may they have been? Pure.
 
-Names are matched as they are written. What they would be without blanks, in other letters or without leading zeros is
-said, never assumed: two meters may differ in just that.
+Names are matched as they are written. What they would be without blanks, in other letters, or without letters or zeros
+in front, is said, never assumed: two meters may differ in just that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from lab.verdict.tables import RunTables, TableError
 _CHANGES: dict[str, Callable[[str], str]] = {
     "blanks or hyphens": lambda name: re.sub(r"[\s\-\u00a0]", "", name),
     "small and capital letters": str.casefold,
-    "leading zeros": lambda name: re.sub(r"^(\D*)0+(?=\d)", r"\1", name),
+    "letters in front": lambda name: re.sub(r"^[^\W\d_]+(?=.*\d)", "", name),
+    "leading zeros": lambda name: re.sub(r"^0*(\D*)0*(?=\d)", r"\1", name),
 }
 SHOWN = 3
 

@@ -51,7 +51,7 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
         f"{late} late{rejected}"
     )
     pace = Text(
-        f"{clock.simulated_s / 3600:g} h simulated in {clock.wall_s:.1f} s ({clock.pace})",
+        f"{_length(clock.simulated_s)} simulated in {clock.wall_s:.1f} s ({clock.pace})",
         style="dim",
     )
     diagnosis = [Text.assemble(("→ ", "yellow"), sentence) for sentence in verdict.diagnosis]
@@ -59,3 +59,10 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
     if report is not None:
         lines.append(Text.from_markup(f"report: [bold]{escape(report)}[/bold]"))
     return Group(*lines)
+
+
+def _length(seconds: int) -> str:
+    """Hours, where that says something of it."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.4g} h"
+    return f"{seconds / 60:.3g} min" if seconds >= 60 else f"{seconds} s"

@@ -211,7 +211,9 @@ def _conform_column(
         values = _converted(values, kind)
     except pa.ArrowInvalid as error:
         hint = "; every time needs an offset such as Z or +00:00" if kind is Kind.TIME else ""
-        return None, [f"{where} cannot be read as {_CALLED[kind]}: {error}{hint}"]
+        # Arrow goes on with advice for its own callers.
+        reason = str(error).partition(". If ")[0]
+        return None, [f"{where} cannot be read as {_CALLED[kind]}: {reason}{hint}"]
     faults = []
     if not column.nullable and values.null_count:
         faults.append(f"{where} is null in {values.null_count} of {len(values)} rows")

@@ -210,6 +210,8 @@ def judge(
     differs = comparison.reads.altered > 0 or comparison.reads.lost > 0
     if around is not None:
         notes: tuple[str, ...] = tuple(off_window_notes(replace(tables, stored=around)))
+    elif differs and not len(tables.stored):
+        notes = ("No reading of the judged window is stored.",)
     else:
         notes = (*name_notes(tables), *(value_notes(tables) if differs else ()))
     return Verdict(context, fleet, comparison, seen, evaluate(comparison, criteria, detection), detection, notes)

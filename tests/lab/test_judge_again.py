@@ -114,11 +114,12 @@ def test_a_refusal_changes_nothing(tmp_path: Path) -> None:
     for name, part in (
         ("bad.csv", "interval_length_s is missing"),
         ("strange.csv", "the only serial is not in the shipment file"),
-        ("no.csv", "No such"),
+        ("no.csv", "is not there (no.csv)"),
     ):
         done = judge(run_dir, "--stored", tmp_path / name)
         assert (done.returncode, part in done.stderr) == (2, True), done.stderr
         assert "Traceback" not in done.stderr
+        assert "when the run ends" not in done.stdout
     assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
 
 
@@ -150,6 +151,16 @@ def test_what_is_stored_beyond_the_judged_window_does_not_count(tmp_path: Path) 
     assert judge_again(run_dir, (source, LookedAt("all.csv"))).verdict.passed
 
 
+def test_nothing_stored_at_all_is_said(tmp_path: Path) -> None:
+    run = make_run(6, 4)
+    run_dir = over(run, tmp_path / "run")
+    stored = tmp_path / "header.csv"
+    stored.write_text("serial,interval_start,interval_length_s,import_wh\n")
+    done = judge(run_dir, "--stored", stored)
+    assert done.returncode == 1, done.stderr
+    assert read(run_dir / "verdict.json")["diagnosis"] == ["No reading of the judged window is stored."]
+
+
 def test_another_directory_is_not_taken_for_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run\.json"):
         judge_again(tmp_path)
@@ -163,7 +174,7 @@ def test_a_clock_that_is_further_off_than_the_run_is_long_is_found_out(tmp_path:
     done = judge(run_dir, "--stored", exported(run, tmp_path / "zone.csv"))
     assert done.returncode == 1, done.stderr
     none, shift = read(run_dir / "verdict.json")["diagnosis"]
-    assert none.startswith("No reading is of the judged window, but 24 of around it, from 2026-01-1")
+    assert none.startswith("No reading is of the judged window, but 24 of the time around it, from 2026-01-1")
     direction = "earlier" if hours > 0 else "later"
     assert shift.startswith(f"All 24 readings would match {abs(hours)} hours {direction}: local time")
     assert (run_dir / "stored_around.parquet").exists()

@@ -227,6 +227,7 @@ def test_the_database_that_is_left_is_reached_as_is_said(watched: Watched, tmp_p
         server.wait(60)
         log.close()
     assert shutil.which("psql") is None or "psql -h" in watched.printed
+    assert "TABLE amilab.stored_reading" in watched.printed
 
 
 def test_a_browser_that_is_started_is_given_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

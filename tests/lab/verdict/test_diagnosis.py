@@ -155,6 +155,9 @@ CHANGES: list[tuple[Callable[[str], str], str]] = [
     (str.lower, "small and capital letters"),
     (lambda name: f"{name[:3]}-{name[3:]}", "blanks or hyphens"),
     (lambda name: f"{name[:3]}{name[3:].lstrip('0') or '0'}", "leading zeros"),
+    (lambda name: f"0000{name}", "leading zeros"),
+    (lambda name: name[3:], "letters in front"),
+    (lambda name: name[3:].lstrip("0") or "0", "letters in front and leading zeros"),
     (lambda name: f" {name.lower()}", "blanks or hyphens and small and capital letters"),
 ]
 

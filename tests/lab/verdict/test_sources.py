@@ -167,6 +167,31 @@ def test_broken_csv_is_a_fault(tmp_path: Path, content: bytes) -> None:
         stored_from_csv(path)
 
 
+def test_a_separator_that_is_none_is_seen_in_the_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "caret.csv"
+    path.write_text("serial^interval_start^interval_length_s^import_wh\nA^2026-01-15T00:00:00Z^900^7\n")
+    with pytest.raises(
+        TableError, match=r"it is read as 'serial.interval_start.interval_length_s.import_wh'"
+    ) as refused:
+        stored_from_csv(path)
+    assert "separated by comma, semicolon, tab or bar" in refused.value.faults[0]
+
+
+def test_decimal_commas_between_commas_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "comma.csv"
+    path.write_text("serial,interval_start,interval_length_s,import_wh\nA,2026-01-15T00:00:00Z,900,7,5\n")
+    with pytest.raises(TableError, match="row 1 has 5 cells, but the header has 4; decimal commas need"):
+        stored_from_csv(path, rows_at_most=10)
+
+
+def test_a_time_without_offset_is_refused_in_words_for_its_user(tmp_path: Path) -> None:
+    path = tmp_path / "naive.csv"
+    path.write_text("serial,interval_start,interval_length_s,import_wh\nA,2026-01-15T00:00:00,900,7\n")
+    with pytest.raises(TableError, match="every time needs an offset") as refused:
+        stored_from_csv(path)
+    assert "assume_timezone" not in refused.value.faults[0]
+
+
 def test_a_csv_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="No such file"):
         stored_from_csv(tmp_path / "none.csv")
