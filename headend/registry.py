@@ -156,40 +156,12 @@ async def register(
     `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture
     period that the devices are set to, by default their vendor's.
     """
-    shipped = [_at_interval(driver_for(device.vendor_profile), interval_length_s) for device in shipment]
     async with connection.transaction():
         # Several processes of a head-end start at once with the same shipment.
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('amilab-register:' || current_schema, 0))"
         )
-        await connection.execute(
-            "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
-            " report_every_s, max_current_a, registered_at) SELECT s, v, u, g, a, i, r, c, to_timestamp(%s)"
-            " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[],"
-            " %s::float8[]) AS shipped (s, v, u, g, a, i, r, c)"
-            " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
-            " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
-            " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
-            " max_current_a = excluded.max_current_a",
-            [
-                now_s,
-                [device.serial for device in shipment],
-                [device.vendor_profile for device in shipment],
-                [device.usage_point for device in shipment],
-                [device.group for device in shipment],
-                [device.address for device in shipment],
-                [driver.interval_length_s for driver in shipped],
-                [driver.report_every_s for driver in shipped],
-                [device.max_current_a for device in shipment],
-            ],
-        )
-        polled = [device for device in shipment if _is_polled(device.vendor_profile)]
-        replaced = await connection.execute(
-            "UPDATE end_device SET address = '' WHERE address = ANY(%s) AND serial <> ALL(%s) RETURNING serial",
-            [[device.address for device in polled], [device.serial for device in polled]],
-        )
-        for (serial,) in await replaced.fetchall():
-            logger().warning("a meter was replaced by another one at its address: it is polled no more", serial=serial)
+        await _store(connection, shipment, now_s=now_s, interval_length_s=interval_length_s)
         cursor = await connection.execute(
             "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
             " address, max_current_a FROM end_device ORDER BY id"
@@ -224,6 +196,45 @@ async def register(
         )
         for index, (id_, serial, profile, group, registered_at_s, usage_point, address, current_a) in enumerate(rows)
     ]
+
+
+async def _store(
+    connection: psycopg.AsyncConnection,
+    shipment: Sequence[ShippedDevice],
+    *,
+    now_s: float,
+    interval_length_s: int | None,
+) -> None:
+    """Upsert the shipment, and take their address from polled meters that others have replaced."""
+    shipped = [_at_interval(driver_for(device.vendor_profile), interval_length_s) for device in shipment]
+    await connection.execute(
+        "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
+        " report_every_s, max_current_a, registered_at) SELECT s, v, u, g, a, i, r, c, to_timestamp(%s)"
+        " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[],"
+        " %s::float8[]) AS shipped (s, v, u, g, a, i, r, c)"
+        " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
+        " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
+        " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
+        " max_current_a = excluded.max_current_a",
+        [
+            now_s,
+            [device.serial for device in shipment],
+            [device.vendor_profile for device in shipment],
+            [device.usage_point for device in shipment],
+            [device.group for device in shipment],
+            [device.address for device in shipment],
+            [driver.interval_length_s for driver in shipped],
+            [driver.report_every_s for driver in shipped],
+            [device.max_current_a for device in shipment],
+        ],
+    )
+    polled = [device for device in shipment if _is_polled(device.vendor_profile)]
+    replaced = await connection.execute(
+        "UPDATE end_device SET address = '' WHERE address = ANY(%s) AND serial <> ALL(%s) RETURNING serial",
+        [[device.address for device in polled], [device.serial for device in polled]],
+    )
+    for (serial,) in await replaced.fetchall():
+        logger().warning("a meter was replaced by another one at its address: it is polled no more", serial=serial)
 
 
 def _at_interval(driver: Driver, interval_length_s: int | None) -> Driver:
