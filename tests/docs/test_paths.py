@@ -15,9 +15,8 @@ MADE_LATER = {
     "compose/state",
     "compose/wheelhouse/",
     "lab/link",
-    "tests/timescale/node_modules",
 }
-"""By `amilab compose init`, by npm, or in a run's private directory."""
+"""By `amilab compose init`, or in a run's private directory."""
 _PATH = re.compile(rf"(?<![\w./:<>-])(?:{'|'.join(ROOMS)})/[\w./*<>{{}}-]*(?:\[-\])?")
 
 
