@@ -212,7 +212,7 @@ class Run:
         with self.progress.step("judging"), self._judged_another_time():
             context = judging.context(clock, rejected)
             verdict, report = judge_and_report(self.directory, context, disturbances, self.scenario.criteria)
-            link_latest(self.directory)
+            link_latest(self.directory, self.progress.notice)
         return RunResult(verdict, self.directory, report)
 
     def _judged_another_time(self) -> AbstractContextManager[None]:

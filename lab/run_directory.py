@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +39,17 @@ def new_directory(out: Path, name: str) -> Path:
     raise UserError([f"{out} is full of runs of this second"], "Choose another --out.")
 
 
-def link_latest(directory: Path) -> None:
-    """Point `latest` beside the run's directory at it, in one step, so that a reader never finds it missing."""
-    link = directory.parent / f".latest-{directory.name}"
-    link.symlink_to(directory.name)
-    link.replace(directory.parent / "latest")
+def link_latest(directory: Path, tell: Callable[[str], None]) -> None:
+    """Point `latest` beside the run's directory at it, in one step, so that a reader never finds it missing.
+
+    `tell` why that could not be done: others may be able to write there, too, and the run is over.
+    """
+    link, latest = directory.parent / f".latest-{directory.name}", directory.parent / "latest"
+    try:
+        link.symlink_to(directory.name)
+        link.replace(latest)
+    except OSError as error:
+        with suppress(OSError):
+            if link.readlink() == Path(directory.name):
+                link.unlink()
+        tell(f"{latest} does not lead to this run: {error.strerror}")

@@ -184,7 +184,7 @@ async def run_shape(request: LoadRequest, shape: Shape, progress: LoadProgress) 
             settings = request.settings
             verdict = judge(measured, bench.host, settings.objectives, settings.generator)
             report = write_results(bench.directory, verdict, bench.samples)
-            link_latest(bench.directory)
+            link_latest(bench.directory, progress.notice)
         return LoadResult(verdict, bench.directory, report)
 
     return await on_a_bench(request, shape.name, progress, work)
