@@ -127,7 +127,7 @@ async def find_knee(request: LoadRequest, progress: LoadProgress) -> KneeResult:
             tuple(steps), request.settings.objectives.publish_to_commit_p95_ms, request.settings.load.meters, bench.host
         )
         report = write_knee(bench.directory, knee, bench.samples)
-        link_latest(bench.directory)
+        link_latest(bench.directory, progress.notice)
         return KneeResult(knee, bench.directory, report)
 
     return await on_a_bench(request, "find-knee", progress, work)
