@@ -46,6 +46,17 @@ _REFUSED = re.compile(
     r"|role .* does not exist|database .* does not exist|authentication failed|permission denied"
 )
 
+# libpq's own question after "Connection refused"; what we say asks it already.
+_QUESTION = re.compile(r" Is the server running [^?]*\?")
+
+_HEADEND_SCHEMAS = """
+SELECT namespace.nspname FROM pg_namespace AS namespace
+WHERE EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = '_yoyo_migration')
+  AND EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = 'interval_reading')
+ORDER BY 1
+"""
+_MOST_NAMED = 10
+
 _SURROUNDINGS = (
     psycopg.OperationalError,
     psycopg.errors.InsufficientPrivilege,
@@ -90,7 +101,8 @@ def classify(error: psycopg.Error, database_url: str) -> DatabaseError:
             f"the database refuses us ({describe(database_url)}): {text}; check user, password, database and rights"
         )
     return DatabaseUnavailable(
-        f"no database answers ({describe(database_url)}): {text}; is it running, is the address right?"
+        f"no database answers ({describe(database_url)}): {_QUESTION.sub('', text)}; is it running, is the address "
+        "right?"
     )
 
 
@@ -137,8 +149,7 @@ def open_schema(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
         with psycopg.connect(connection_info(database_url, schema), autocommit=True, connect_timeout=5) as connection:
             if connection.execute("SELECT to_regclass(%s)", [f"{schema}._yoyo_migration"]).fetchone() == (None,):
                 raise SchemaMissing(
-                    f"there is no head-end's schema {schema} ({describe(database_url)}); is the name right? A head-end "
-                    "makes it when it starts"
+                    f"there is no head-end's schema {schema} ({describe(database_url)}); {_others(connection)}"
                 )
             with _migrations() as migrations:
                 known = [migration.id for migration in migrations]
@@ -150,6 +161,14 @@ def open_schema(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
             yield connection
     except _SURROUNDINGS as error:
         raise classify(error, database_url) from error
+
+
+def _others(connection: psycopg.Connection) -> str:
+    names = [name for (name,) in connection.execute(_HEADEND_SCHEMAS)]
+    if not names:
+        return "nor any other there: a head-end makes its own when it starts"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"there are: {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types

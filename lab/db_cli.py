@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The head-end's database: see docs/database.md.", no_args_is_help=True)
 
 DatabaseUrl = Annotated[
-    str,
+    str | None,
     typer.Option(
         help=f"postgresql://user:password@host:5432/database. {AT_FILE}", envvar=[HEADEND_DATABASE_URL, DATABASE_URL]
     ),
@@ -40,7 +40,7 @@ def _days(what: str, variable: str, least: int) -> Any:
 
 
 @app.command()
-def status(database_url: DatabaseUrl, schema: SchemaName = "headend") -> None:
+def status(database_url: DatabaseUrl = None, schema: SchemaName = "headend") -> None:
     """Say which features of TimescaleDB are active, and why the others are not."""
     from headend.features import look, size
     from headend.migrate import describe
@@ -63,7 +63,7 @@ def status(database_url: DatabaseUrl, schema: SchemaName = "headend") -> None:
 
 @app.command()
 def maintain(
-    database_url: DatabaseUrl,
+    database_url: DatabaseUrl = None,
     schema: SchemaName = "headend",
     retention_days: Annotated[
         int | None,
@@ -126,18 +126,22 @@ def maintain(
             console.print(f"[green]✓[/] {rows:,} rows of {relation} removed; {kept_days} days stay")
 
 
-def _url(given: str) -> str:
+def _url(given: str | None) -> str:
     """Raises UserError."""
     from lab.services.external import check_database_url_shape
 
-    url = disclosed("--database-url", given) or ""
+    url = disclosed("--database-url", given)
+    if url is None:
+        raise UserError(
+            "nothing says which database", f"Pass --database-url, or set {HEADEND_DATABASE_URL} or {DATABASE_URL}."
+        )
     check_database_url_shape(url)
     return url
 
 
 @contextmanager
 def _opened(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
-    from headend.errors import DatabaseError
+    from headend.errors import DatabaseError, SchemaMissing
     from headend.migrate import open_schema
 
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
@@ -145,5 +149,7 @@ def _opened(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
     try:
         with open_schema(database_url, schema) as connection:
             yield connection
+    except SchemaMissing as error:
+        raise UserError(str(error), "Name the schema with --schema.") from error
     except DatabaseError as error:
         raise UserError(str(error)) from error

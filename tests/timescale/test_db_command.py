@@ -9,7 +9,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from headend.features import look
 from tests.timescale.schema import Schema, Value
-from tests.timescale.servers import Server
 
 DAY_S = 86_400
 TODAY_S = int(time.time()) // DAY_S * DAY_S
@@ -172,10 +171,22 @@ def refusal(answer: subprocess.CompletedProcess[str]) -> str:
     return answer.stderr
 
 
-def test_a_schema_that_is_not_there(server: Server) -> None:
-    said = refusal(db("status", "--database-url", server.url, "--schema", "nobody"))
-    assert "there is no head-end's schema nobody" in said
-    assert "is the name right?" in said
+def test_a_schema_that_is_not_there(schema: Schema) -> None:
+    schema.begin()
+    for command in ("status", "maintain"):
+        said = refusal(db(command, "--database-url", schema.server.url, "--schema", "nobody"))
+        fault, hint = said.splitlines()
+        assert "there is no head-end's schema nobody" in fault
+        assert schema.name in fault.split("; there are: ")[1].split(", ")
+        assert hint == "Name the schema with --schema."
+
+
+def test_no_database_named() -> None:
+    unset = {"AMILAB_HEADEND_DATABASE_URL": "", "AMILAB_DATABASE_URL": ""}
+    for command in ("status", "maintain"):
+        said = refusal(db(command, **unset))
+        assert "nothing says which database" in said
+        assert "--database-url, or set AMILAB_HEADEND_DATABASE_URL or AMILAB_DATABASE_URL." in said
 
 
 def test_a_schema_of_another_release(schema: Schema) -> None:
@@ -193,7 +204,8 @@ def test_a_schema_of_another_release(schema: Schema) -> None:
 def test_a_database_that_cannot_be_reached() -> None:
     said = refusal(db("status", "--database-url", "postgresql://me:hush@127.0.0.1:9/x"))
     assert "no database answers (x at 127.0.0.1:9)" in said
-    assert "is it running, is the address right?" in said
+    assert said.count("?") == 1, "libpq asks whether it is running, too"
+    assert said.rstrip().endswith("Connection refused; is it running, is the address right?")
     assert "hush" not in said
 
 
