@@ -272,7 +272,17 @@ def _request(
         raise UserError(faults, hint)
     from lab.run_request import RunRequest
 
-    return RunRequest(scenario, out, speed_factor, database_url, broker_url, keep, external, project)
+    return RunRequest(
+        scenario,
+        out,
+        speed_factor,
+        database_url,
+        broker_url,
+        keep,
+        external,
+        project,
+        feeder_option=feeder is not None,
+    )
 
 
 async def _run(request: Any, progress: RunProgress) -> Any:

@@ -172,7 +172,10 @@ def _set_up(
         tell=tell,
     )
     chosen = with_choices(loaded, feeder, fleet, meters)
-    return RunRequest(chosen, out, factor, database_url, broker_url, keep, companion=session), session
+    request = RunRequest(
+        chosen, out, factor, database_url, broker_url, keep, companion=session, feeder_option=feeder is not None
+    )
+    return request, session
 
 
 @inject_app.command("fault")

@@ -86,6 +86,9 @@ async def _in_its_directory(request: RunRequest, progress: RunProgress, external
                 await asyncio.gather(lab, return_exceptions=True)
                 await watch
             return await lab
+        except UserError as error:
+            logs = f"The parts' logs are in {supervisor.log_directory}."
+            raise UserError(error.faults, "\n".join(filter(None, (error.hint, logs)))) from error
         except PartFailed as error:
             if any(NO_SPACE in line for line in error.log_tail):
                 raise UserError([f"no space is left on the disk for {error.name}"], SPACE_HINT) from error
@@ -394,9 +397,7 @@ class Run:
             await check_externals(self.request.database_url, self.request.broker_url)
         except UserError as away:
             return UserError([str(stalled), *away.faults], away.hint)
-        return UserError(
-            [str(stalled)], "See the parts' logs in the run's directory; is the database or the broker overloaded?"
-        )
+        return UserError([str(stalled)], "See the parts' logs; is the database or the broker overloaded?")
 
 
 def _clock(time_s: float) -> str:

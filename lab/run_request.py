@@ -38,6 +38,8 @@ class RunRequest:
     parts: Mapping[str, str] = field(default_factory=dict)
     """Modules to run instead of lab/parts/*.py, by kind: how a test puts a saboteur in a part's place."""
     companion: Companion | None = None
+    feeder_option: bool = False
+    """The feeder is that of --feeder, not of the scenario's file: a hint says which to change."""
 
     def __post_init__(self) -> None:
         if self.external is not None and not self.in_real_time:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.answers import GridBegun
+from lab.errors import UserError
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.headend_settings import LOCKSTEP_LIMITS, headend_settings
 from lab.link import Body
@@ -79,9 +80,12 @@ class SetUp:
 
     async def _load_feeder(self) -> Body:
         await self.stage.link.wait_for(GRID)
-        reply = await self.stage.link.call(
-            GRID, "init", feeder=self.scenario.feeder.name, seed=self.scenario.seed, start_s=self.origin_s
-        )
+        feeder, seed = self.scenario.feeder.name, self.scenario.seed
+        try:
+            reply = await self.stage.link.call(GRID, "init", feeder=feeder, seed=seed, start_s=self.origin_s)
+        except UserError as error:
+            where = "with --feeder" if self.request.feeder_option else "in the scenario's [feeder] table"
+            raise UserError(error.faults, f"Choose another feeder {where}.") from error
         grid = reply.checked(GridBegun)
         for notice in grid["notices"]:
             self.progress.notice(notice)

@@ -59,7 +59,7 @@ class GridPart:
         try:
             self._feeder = load_feeder(body["feeder"])
         except FeederError as error:
-            raise UserError([str(error)], "Choose another feeder in the scenario's [feeder] table.") from error
+            raise UserError(str(error)) from error
         demand = Demand.draw(self._feeder, seed=body["seed"], start_s=body["start_s"])
         self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"])
         return {

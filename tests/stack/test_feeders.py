@@ -44,6 +44,20 @@ def test_a_feeder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     assert "feeder 'file:village.json' cannot be used" in said
     assert "1 load(s) without a path to a source in the normal switching state" in said
     assert "Traceback" not in errors
+    assert "Choose another feeder with --feeder." in errors
+    assert "[feeder]" not in errors, "it does not come from there"
+    (run,) = tmp_path.glob("quickstart-*")
+    assert f"The parts' logs are in {run}/logs." in errors
+
+
+def test_a_feeder_of_the_scenario_is_to_be_changed_there(tmp_path: Path) -> None:
+    (tmp_path / "net.json").write_text("{}")
+    text = scenario_text(meters=None, duration="1h").replace('"schutterwald"', f'"file:{tmp_path}/net.json"')
+    (tmp_path / "small.toml").write_text(text)
+    lab = amilab("run", tmp_path / "small.toml", "--out", tmp_path / "runs")
+    output, errors = lab.communicate(timeout=60)
+    assert lab.returncode == 2, output + errors
+    assert "Choose another feeder in the scenario's [feeder] table." in errors
 
 
 def test_a_net_in_metres_with_a_line_of_no_length_runs_without_a_map(tmp_path: Path) -> None:
