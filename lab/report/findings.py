@@ -13,7 +13,7 @@ from lab.report.clock import Clock
 from lab.report.evidence import Evidence, Witness
 from lab.report.meters import Meters
 from lab.report.states import seconds
-from lab.report.written import significant
+from lab.report.written import exact, significant
 
 SHOWN_AT_MOST = 200
 CLUSTERS_SHOWN = 10
@@ -87,7 +87,8 @@ class Findings:
 
 
 def value_text(value: float | None) -> str:
-    return "–" if value is None else significant(value)
+    """Of what was recorded or stored, and how far these are apart."""
+    return "–" if value is None else exact(value)
 
 
 def _shares(counts: list[int], budget: int) -> list[int]:
@@ -182,7 +183,7 @@ def _rows(rows: list[dict[str, Any]], witness: Witness, clock: Clock) -> tuple[R
             serial=row["serial"] or "–",
             interval=clock.date(row["interval_start"].timestamp()),
             channel=row["channel"] or "import_wh",
-            truth=value_text(row["truth"]),
+            truth="–" if row["truth"] is None else significant(row["truth"]),
             journal=value_text(row["journal"]),
             stored=value_text(row["stored"]),
             by=_by(row["kind"], row["by"]),

@@ -14,6 +14,13 @@ def significant(value: float) -> str:
     return f"{value:.2g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
+def exact(value: float) -> str:
+    """To a millionth, which is finer than any register: 0.999 is not 1.00."""
+    if not math.isfinite(value) or 0 < abs(value) < 1e-4 or abs(value) >= 1e15:
+        return significant(value)
+    return f"{value:,.6f}".rstrip("0").rstrip(".")
+
+
 def length(seconds: float) -> str:
     """2 h, 45 min, 1 h 30 min, 5 min 32 s, 2 s, 0.5 s."""
     if 0 < seconds < 1:

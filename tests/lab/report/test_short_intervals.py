@@ -14,7 +14,7 @@ from lab.report.charts import draw
 from lab.report.clock import Clock
 from lab.report.figures import DRAWN_AT_MOST, read_figures
 from lab.report.svg import time_ticks
-from lab.report.written import length, scale, significant
+from lab.report.written import exact, length, scale, significant
 from lab.verdict.verdict import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.test_report import outline, words
@@ -36,6 +36,17 @@ def test_lengths(seconds: float, text: str) -> None:
 )
 def test_quantities_keep_the_digits_that_mean_something(value: float, text: str) -> None:
     assert significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.999, "0.999"), (1_232.766, "1,232.766"), (0.1 + 0.2, "0.3"), (-0.9995, "-0.9995"), (1e-7, "1.0e-07"),
+        (0.0, "0"), (12_345_678_901.0, "12,345,678,901"), (100.0, "100"), (float("nan"), "–"),
+    ],
+)  # fmt: skip
+def test_a_difference_is_not_rounded_to_another_one(value: float, text: str) -> None:
+    assert exact(value) == text
 
 
 def test_units_fit_what_is_drawn() -> None:
