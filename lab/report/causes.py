@@ -2,7 +2,8 @@
 
 A read has from the beginning of its interval to its deadline to come. What was known to be wrong in that time, first
 of: its meter dark, a value of it that cannot be true, its uplink lost, its polls refused, a part of the head-end or the
-broker down, a dead letter of its own. What is wrong with a value has no such cause: it is told by its kind.
+broker down, a dead letter of its own. What is wrong with a value has no such cause: it is told by its kind. Where the
+verdict's diagnosis explains a row, that is its cause.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,8 @@ from lab.report.meters import Meters
 from lab.report.states import DARK, UNHEARD, History, seconds
 from lab.report.unusable import Implausible, Polls
 from lab.verdict.compare import GRACE_S
+from lab.verdict.diagnosis import Explanation
+from lab.verdict.keys import micros
 
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,6 +35,8 @@ BY_KIND = {
     "extra": "stored for a dark interval",
     "recorded_twice": "the meter's memory",
 }
+_MISPLACED = ("altered", "fabricated", "extra")
+"""Kinds of a reading that is stored, but not as the meter's, or not where it belongs."""
 _EVENTS = {"kill": "down", "network": "network disturbed", "update": "updated"}
 """Kinds of a run's events that keep reads of any meter from coming, and what their causes are called."""
 
@@ -44,6 +49,7 @@ def causes(
     dead_letters: DeadLetters | None,
     polls: Polls,
     implausible: Iterable[Implausible],
+    explanations: Sequence[Explanation],
 ) -> NDArray[np.object_]:
     """A cause for each row of discrepancies.SCHEMA."""
     count = len(discrepancies)
@@ -68,6 +74,10 @@ def causes(
         (DARK_METER, _during(history, DARK, place, start_s, deadline_s, len(meters))),
     ):
         found[mask & open_] = cause
+    start_us = micros(discrepancies["interval_start"])
+    for explanation in reversed(explanations):
+        found[np.isin(kinds, _MISPLACED) & explanation.covers(place, start_us)] = explanation.cause
+        found[(kinds == "lost") & explanation.supplies(place, start_us)] = explanation.cause
     return found
 
 

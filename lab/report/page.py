@@ -60,7 +60,14 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     polls = read_polls(run_dir)
     discrepancies = pq.read_table(run_dir / "discrepancies.parquet")
     because = causes(
-        discrepancies, meters, history, [event for _, event in numbered], dead_letters, polls, read_implausible(run_dir)
+        discrepancies,
+        meters,
+        history,
+        [event for _, event in numbered],
+        dead_letters,
+        polls,
+        read_implausible(run_dir),
+        verdict.explanations,
     )
     vendors = vendors_of(discrepancies, meters)
     columns = columns_of(discrepancies, because, vendors)

@@ -16,8 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from lab.verdict.keys import Int, codes_of, find, integers, micros, numbers
-from lab.verdict.names import name_notes
+from lab.verdict.keys import Int, IntervalKeys, codes_of, find, integers, micros, numbers
 from lab.verdict.owners import owners
 from lab.verdict.registers import POLLED
 from lab.verdict.sides import is_actual
@@ -39,6 +38,34 @@ _POLLED_SLACK = 0.03
 
 Mask = NDArray[np.bool_]
 Energies = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What many readings that differ have in common, and which these are.
+
+    `cause`: the sentence without its subject. `points` (n,): their usage points, by the place in the fleet; `starts_us`
+    (n,): as they are stored, `shift_s` later than they would match.
+    """
+
+    sentence: str
+    cause: str
+    points: Int
+    starts_us: Int
+    shift_s: int = 0
+
+    def covers(self, points: Int, starts_us: Int) -> Mask:
+        """Which of these intervals have such a reading."""
+        return self._hits(points, starts_us, self.starts_us)
+
+    def supplies(self, points: Int, starts_us: Int) -> Mask:
+        """Of which of these intervals such a reading seems to be."""
+        return self._hits(points, starts_us, self.starts_us - self.shift_s * 1_000_000)
+
+    def _hits(self, points: Int, starts_us: Int, own_us: Int) -> Mask:
+        none, own_none = np.zeros_like(starts_us), np.zeros_like(own_us)
+        keys = IntervalKeys((starts_us, own_us), (none, own_none))
+        return np.isin(keys.of(points, starts_us, none), keys.of(self.points, own_us, own_none))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +156,13 @@ class _Evidence:
         return near
 
 
-def value_notes(tables: RunTables) -> Iterator[str]:
-    """Sentences on actual readings of the fleet's meters that are not what these recorded."""
+def explanations(tables: RunTables) -> Iterator[Explanation]:
+    """Of actual readings of the fleet's meters that are not what these recorded; an earlier one outweighs a later."""
     evidence = _Evidence(tables)
     everything = np.arange(len(evidence.points))
     places = evidence.places(everything, 0)
     matches = evidence.match(everything, places, _READINGS[0])
-    yield from _length_notes(evidence, places, matches)
+    yield from _lengths(evidence, places, matches)
     left = np.flatnonzero(~matches)
     differing = len(left)
     lengths_s = np.unique(integers(tables.fleet["interval_length_s"]))
@@ -146,17 +173,18 @@ def value_notes(tables: RunTables) -> Iterator[str]:
             return
         at = evidence.places(everything, cause.shift_s)
         changed = evidence.match(everything, at, cause.reading)
-        yield _sentence(tables, evidence, cause, changed, changed & ~matches, at >= 0, differing, lengths_s)
+        explained, words = changed & ~matches, _words(cause, lengths_s)
+        subject = _subject(tables, evidence, changed, explained, at >= 0, differing)
+        rows = _between(evidence, changed, explained) if cause.shift_s else explained
+        yield Explanation(f"{subject} {words}.", words, evidence.points[rows], evidence.starts_us[rows], cause.shift_s)
         left = left[~changed[left]]
 
 
-def off_window_notes(tables: RunTables) -> Iterator[str]:
-    """Sentences on a table that has no reading of the judged window, but these of the days around it."""
-    starts_us = micros(tables.stored["interval_start"])
+def off_window_note(stored: pa.Table) -> str:
+    """On a table that has no reading of the judged window, but `stored` of the days around it."""
+    starts_us = micros(stored["interval_start"])
     first, last = _instant(int(starts_us.min())), _instant(int(starts_us.max()))
-    yield f"No reading is of the judged window, but {len(starts_us):,} of the time around it, from {first} to {last}."
-    yield from name_notes(tables)
-    yield from value_notes(tables)
+    return f"No reading is of the judged window, but {len(starts_us):,} of the time around it, from {first} to {last}."
 
 
 def _shifts_s(lengths_s: Int) -> list[int]:
@@ -190,30 +218,26 @@ def _best(evidence: _Evidence, left: Int, shifts_s: list[int]) -> _Cause | None:
     return _Cause(shifts_s[shift], _READINGS[number]) if chance * matched.size < _CHANCE else None
 
 
-def _length_notes(evidence: _Evidence, places: Int, matches: Mask) -> Iterator[str]:
+def _lengths(evidence: _Evidence, places: Int, matches: Mask) -> Iterator[Explanation]:
     if not len(evidence.journal_lengths_s):
         return
     theirs, ours = evidence.journal_lengths_s[places], evidence.lengths_s
     differ = matches & (theirs != ours)
     for factor, unit in _LENGTHS.items():
-        count = int((differ & (ours * factor == theirs)).sum())
+        explained = differ & (ours * factor == theirs)
+        count = int(explained.sum())
         if count >= LEAST_READINGS and count >= LEAST_SHARE * matches.sum():
-            yield f"{_of(count, len(ours))} would match if interval_length_s were in {unit}."
+            words = f"would match if interval_length_s were in {unit}"
+            subject = _of(count, len(ours))
+            yield Explanation(f"{subject} {words}.", words, evidence.points[explained], evidence.starts_us[explained])
 
 
 def _of(count: int, total: int) -> str:
     return f"All {count:,} readings" if count == total else f"{count:,} of {total:,} readings"
 
 
-def _sentence(
-    tables: RunTables,
-    evidence: _Evidence,
-    cause: _Cause,
-    changed: Mask,
-    explained: Mask,
-    comparable: Mask,
-    differing: int,
-    lengths_s: Int,
+def _subject(
+    tables: RunTables, evidence: _Evidence, changed: Mask, explained: Mask, comparable: Mask, differing: int
 ) -> str:
     """:param changed: what matches with the cause undone; `explained`: of these, what does not as it is."""
     count = int(explained.sum())
@@ -225,10 +249,21 @@ def _sentence(
         subject = f"All {count:,} readings that differ"
     else:
         subject = f"{count:,} of the {differing:,} readings that differ"
+    return subject + "".join(_limits(tables, evidence, explained, ~changed))
+
+
+def _between(evidence: _Evidence, changed: Mask, explained: Mask) -> Mask:
+    """Also what these meters have between these readings: quiet ones match either way, but moved with the others."""
+    theirs = np.isin(evidence.points, np.unique(evidence.points[explained]))
+    these_us = evidence.starts_us[explained]
+    inside: Mask = (evidence.starts_us >= these_us.min()) & (evidence.starts_us <= these_us.max())
+    return changed & theirs & inside
+
+
+def _words(cause: _Cause, lengths_s: Int) -> str:
     how, why = _shift_words(cause.shift_s, lengths_s) if cause.shift_s else ("", "")
     words = " and ".join(filter(None, (how, cause.reading.words)))
-    limits = "".join(_limits(tables, evidence, explained, ~changed))
-    return f"{subject}{limits} would match {words}{'; ' if why and cause.reading.words else ': ' if why else ''}{why}."
+    return f"would match {words}{'; ' if why and cause.reading.words else ': ' if why else ''}{why}"
 
 
 def _shift_words(shift_s: int, lengths_s: Int) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from lab.verdict.context import IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.detected import detected_outages
 from lab.verdict.detection import Detection, judge_outages
-from lab.verdict.diagnosis import off_window_notes, value_notes
+from lab.verdict.diagnosis import Explanation, explanations, off_window_note
 from lab.verdict.junit import junit_xml
 from lab.verdict.names import name_notes, refuse_strangers
 from lab.verdict.network import Network, read_network
@@ -51,7 +51,7 @@ class FleetFacts:
 class Verdict:
     """`outages`: those injected, at the meters. `detection`: None if the head-end says nothing of outages.
 
-    `diagnosis`: sentences on what many differences have in common.
+    `diagnosis`: sentences on what many differences have in common; `explanations`: which ones, of those on values.
     """
 
     context: RunContext
@@ -61,6 +61,7 @@ class Verdict:
     criteria: tuple[CriterionResult, ...]
     detection: Detection | None = None
     diagnosis: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -208,13 +209,18 @@ def judge(
         )
     # Who has what the meters recorded, under their names, needs no diagnosis.
     differs = comparison.reads.altered > 0 or comparison.reads.lost > 0
+    explained: tuple[Explanation, ...] = ()
+    notes: tuple[str, ...] = ()
     if around is not None:
-        notes: tuple[str, ...] = tuple(off_window_notes(replace(tables, stored=around)))
-    elif differs and not len(tables.stored):
+        tables = replace(tables, stored=around)
+        notes = (off_window_note(around),)
+    if differs and not len(tables.stored):
         notes = ("No reading of the judged window is stored.",)
     else:
-        notes = (*name_notes(tables), *(value_notes(tables) if differs else ()))
-    return Verdict(context, fleet, comparison, seen, evaluate(comparison, criteria, detection), detection, notes)
+        explained = tuple(explanations(tables)) if differs or around is not None else ()
+        notes = (*notes, *name_notes(tables), *(explanation.sentence for explanation in explained))
+    results = evaluate(comparison, criteria, detection)
+    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained)
 
 
 def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:

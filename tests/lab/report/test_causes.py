@@ -101,6 +101,47 @@ def test_what_is_wrong_with_a_value_is_told_by_its_kind(tmp_path: Path) -> None:
     }
 
 
+def test_what_the_diagnosis_explains_has_its_cause(tmp_path: Path) -> None:
+    """A meter's own fault among readings in kWh keeps the cause of its kind."""
+    run = two_vendors(points=8, intervals=24)
+    strange = row_of(run, "stored", 2, 3)
+    for name in ("import_wh", "export_wh"):
+        run.stored[name] = run.stored[name] / 1_000
+    run.journal["import_wh"][row_of(run, "journal", 5, 3)] = 1
+    run.stored["import_wh"][row_of(run, "stored", 5, 3)] = 0.001
+    run.stored["import_wh"][strange] = 77.0
+    run_dir = run.write(tmp_path / "run")
+    path = report(run, tmp_path)
+    altered = {(row["usage_point"], row["interval_start"]): row for row in rows_of(run_dir) if row["kind"] == "altered"}
+    start = f"{datetime.fromtimestamp(START_S + 3 * STEP_S, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    assert altered.pop(("UP00002", start))["cause"] == "changed on the way or in the database"
+    cause = "would match if multiplied by 1,000: they seem to be in kWh instead of Wh"
+    assert {row["cause"] for row in altered.values()} == {cause}
+    (sentence,) = json.loads((run_dir / "verdict.json").read_text())["diagnosis"]
+    assert sentence.endswith(f" {cause}.")
+    assert float(altered["UP00005", start]["by"]) == pytest.approx(0.999)
+    assert f"altered: {cause}, direct" in words(path)
+    assert "by 0.999" in words(path)
+    assert "by 1.00 " not in words(path)
+
+
+def test_a_shift_explains_what_is_lost_by_it_and_not_what_is_late(tmp_path: Path) -> None:
+    run = two_vendors(points=8, intervals=48)
+    run.stored["interval_start"] = run.stored["interval_start"] + np.timedelta64(STEP_S, "s")
+    run.drop("stored", np.flatnonzero(run.stored["interval_start"] > run.journal["interval_start"].max()).tolist())
+    run.stored["committed_at"][row_of(run, "stored", 3, 9)] += np.timedelta64(3, "h")
+    run.drop("stored", [row_of(run, "stored", 6, interval) for interval in (20, 21)])
+    run_dir = run.write(tmp_path / "run")
+    report(run, tmp_path)
+    cause = "would match one interval (15 min) earlier: the end of an interval seems to be taken for its start"
+    rows = rows_of(run_dir)
+    assert {row["cause"] for row in rows if row["kind"] == "altered"} == {cause}
+    lost = [(row["usage_point"], row["cause"]) for row in rows if row["kind"] == "lost"]
+    firsts = [(f"UP{point:05d}", cause) for point in range(8)]
+    assert sorted(lost) == sorted([*firsts, ("UP00006", cause), ("UP00006", "nothing known")]), "one is nowhere"
+    assert [row["cause"] for row in rows if row["kind"] == "late"] == ["nothing known"]
+
+
 def test_groups_show_the_worst_first_and_count_all(tmp_path: Path) -> None:
     run = two_vendors(points=8, intervals=96)
     run.stored["committed_at"][: 8 * 48] += np.timedelta64(3, "h")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.verdict.diagnosis import value_notes
+from lab.verdict.diagnosis import explanations
 from lab.verdict.names import name_notes, refuse_strangers
 from lab.verdict.tables import TableError
 from lab.verdict.verdict import judge
@@ -18,7 +18,7 @@ from tests.lab.verdict.synthetic import START_S, STEP_S, Run, instants, make_run
 
 
 def said(run: Run) -> list[str]:
-    return [*name_notes(run.tables()), *value_notes(run.tables())]
+    return [*name_notes(run.tables()), *(found.sentence for found in explanations(run.tables()))]
 
 
 def shift(run: Run, by_s: int, rows: np.ndarray | slice = slice(None)) -> None:
@@ -232,5 +232,5 @@ def test_polled_meters_are_read_a_little_off_the_boundary(by_s: int) -> None:
     run.fleet["protocol"] = np.full(12, "modbus")
     energies(run, 1.02)
     shift(run, by_s)
-    sentences = list(value_notes(run.tables()))
+    sentences = [found.sentence for found in explanations(run.tables())]
     assert ["earlier" in sentence for sentence in sentences] == [True] * (by_s != 0)
