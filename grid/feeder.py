@@ -28,6 +28,7 @@ from grid.net_tables import TABLES, read_tables, rows
 from grid.pandapower_calls import PandapowerError, pandapower_call
 from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
+from grid.wording import counted
 
 DeviceKind = Literal["transformer", "section", "line", "service"]
 DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
@@ -230,7 +231,8 @@ def _lengthen_lines(net: Any) -> list[str]:
         return []
     shown = rows(net.line, none)
     net.line.loc[none, "length_km"] = NO_LENGTH_M / 1e3
-    return [f"{none.sum()} line(s) of no length are taken to be {NO_LENGTH_M:g} m long: {shown}"]
+    lines = counted(int(none.sum()), "line of no length is", "lines of no length are")
+    return [f"{lines} taken to be {NO_LENGTH_M:g} m long: {shown}"]
 
 
 def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from grid.net_tables import NEEDED, TABLES, UNSUPPORTED, rows
 from grid.pandapower_calls import NotConvergedError, PandapowerError, run_power_flow
 from grid.topology import Topology
+from grid.wording import counted
 
 Mask = NDArray[np.bool_]
 _LARGEST = 1e9
@@ -51,8 +52,8 @@ def _unsupported(net: Any) -> Iterator[str]:
         in_service = frame["in_service"].to_numpy(dtype=bool)
         if in_service.any():
             yield (
-                f"has {in_service.sum()} element(s) of the kind {table!r} in service, which is not supported; remove "
-                f"or replace them: {rows(frame, in_service)}"
+                f"has {counted(int(in_service.sum()), 'element')} of the kind {table!r} in service, which is not "
+                f"supported; remove or replace: {rows(frame, in_service)}"
             )
         net[table] = pp.create_empty_network()[table]
     if "et" in net.switch:
@@ -180,7 +181,8 @@ def unsupplied_loads(net: Any, topology: Topology) -> list[str]:
     dark = net.load["in_service"].to_numpy() & ~energised[net.bus.index.get_indexer(net.load["bus"])]
     if not dark.any():
         return []
-    return [f"{dark.sum()} load(s) without a path to a source in the normal switching state: {rows(net.load, dark)}"]
+    loads = counted(int(dark.sum()), "load")
+    return [f"{loads} without a path to a source in the normal switching state: {rows(net.load, dark)}"]
 
 
 def power_flow_faults(net: Any) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from grid.wording import counted
+
 Position = tuple[float, float]
 
 
@@ -44,9 +46,11 @@ def unusable(points: Iterable[object], lines: Iterable[object]) -> str:
     buses = [geo for geo in points if is_given(geo)]
     lost = sum(point(geo) is None for geo in buses)
     astray = sum(is_given(geo) and not courses(geo) for geo in lines)
-    counts = [f"{count} {noun if count == 1 else plural}" for count, noun, plural in (
-        (lost, "bus", "buses"), (astray, "line", "lines"),
-    ) if count]  # fmt: skip
+    counts = [
+        counted(count, noun, plural)
+        for count, noun, plural in ((lost, "bus", "buses"), (astray, "line", "lines"))
+        if count
+    ]
     if not counts:
         return ""
     verb = "has" if lost + astray == 1 else "have"

@@ -26,6 +26,7 @@ from pandapower.convert_format import convert_format
 
 from grid.net_tables import TABLES, UNSUPPORTED, drop_the_rest, read_tables
 from grid.pandapower_calls import PandapowerError, pandapower_call
+from grid.wording import counted
 
 LARGEST_BYTES = 256 << 20
 """Tens of times what a city's low-voltage networks take."""
@@ -67,8 +68,9 @@ def read_net_file(path: Path) -> NetFile:
         raise NetFileError(f"{path} is not a pandapower net; write one with pandapower.to_json(net, {path.name!r})")
     strangers = sorted({name for name in _NAMED_MODULE.findall(text) if name.split(".")[0] not in _KNOWN_MODULES})
     if strangers:
+        noun = "the Python module" if len(strangers) == 1 else "the Python modules"
         raise NetFileError(
-            f"{path} names the Python module(s) {', '.join(strangers[:10])[:300]}, which amilab does not import; "
+            f"{path} names {noun} {', '.join(strangers[:10])[:300]}, which amilab does not import; "
             "remove what is of these kinds (controllers, for instance) and save the net again"
         )
     net, notices = _net_of(content)
@@ -146,7 +148,8 @@ def _net_of(content: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
         raise NetFileError(*faults)
     _give_positions(net)
     acting = _rows_of(content.get("controller"))
-    notices = (f"{acting} controller(s) of the net do not act: its taps stay as they are",) if acting else ()
+    controllers = counted(acting, "controller of the net does", "controllers of the net do")
+    notices = (f"{controllers} not act: its taps stay as they are",) if acting else ()
     return net, notices
 
 

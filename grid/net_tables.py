@@ -179,7 +179,7 @@ def _read_table(table: str, frame: Any, columns: dict[str, Column], *, fill: boo
     twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if twice:
         once = frame.loc[:, ~frame.columns.duplicated()]
-        return once.iloc[:0], [f"table {table!r} has the column(s) {', '.join(twice)} more than once"]
+        return once.iloc[:0], [f"table {table!r} has more than once: {', '.join(twice)}"]
     index, fault = _read_index(table, frame.index)
     if fault:
         return frame.iloc[:0], [fault]

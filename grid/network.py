@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from grid.feeder import Device, Feeder
 from grid.powerflow import PowerFlow, PowerFlowError
+from grid.wording import counted
 
 Floats = NDArray[np.float64]
 
@@ -98,7 +99,7 @@ class Network:
             flow = self._flow.solve(p_mw, q_mvar)
         except PowerFlowError as error:
             raise PowerFlowError(
-                f"feeder {self._feeder.name!r} with {len(opened)} device(s) open cannot carry "
+                f"feeder {self._feeder.name!r} with {counted(len(opened), 'device')} open cannot carry "
                 f"{p_mw.sum() * 1e3:.1f} kW: {error}"
             ) from error
         return Solution(

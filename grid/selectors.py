@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
+from grid.wording import counted
 
 _CRITERIA = ("customers", "id")
 _STAND_INS: dict[DeviceKind, tuple[DeviceKind, ...]] = {
@@ -78,7 +79,7 @@ def select(
         device = Device(checked, str(criteria["id"]))
         overlap = int(excluded[feeder.darkened_by(device)].sum())
         if overlap:
-            raise SelectionError(f"{kind} {device.id!r} would darken {overlap} usage point(s) that are taken")
+            raise SelectionError(f"{kind} {device.id!r} would darken {_taken(overlap)}")
         return Choice(device)
     seen = np.ones_like(excluded) if metered is None else _mask(feeder, metered)
     for stand_in in (checked, *_STAND_INS[checked]):
@@ -167,13 +168,19 @@ def _bounds(feeder: Feeder, kind: str, criteria: Mapping[str, object]) -> tuple[
     return low, high
 
 
+def _taken(count: int) -> str:
+    return counted(count, "usage point that is taken", "usage points that are taken")
+
+
 def _nothing(feeder: Feeder, kind: DeviceKind, excluded: int) -> str:
     exists = sorted(count for device in feeder.devices(kind) if (count := len(feeder.darkened_by(device))))
-    taken = f" and spares the {excluded} usage point(s) that are taken" if excluded else ""
+    taken = f" and spares the {_taken(excluded)}" if excluded else ""
     has = (
-        f"{len(exists)} of them with {exists[0]} to {exists[-1]} customers" if exists else "none that supplies anybody"
+        f"{len(exists)} of them with {exists[0]} to {counted(exists[-1], 'customer')}"
+        if exists
+        else "none that supplies anybody"
     )
     return (
         f"no {kind}, nor anything smaller, darkens a meter but not the whole feeder{taken}; the feeder has {has}, and "
-        f"{len(feeder.usage_points)} usage point(s) in all"
+        f"{counted(len(feeder.usage_points), 'usage point')} in all"
     )

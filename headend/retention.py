@@ -79,5 +79,9 @@ def beside_readings(connection: psycopg.Connection) -> str:
     ).fetchone()
     assert row is not None, "an aggregate answers one row"
     implausible, meters, letters, copies = row
-    kept = f"{implausible} implausible intervals of {meters} meters"
-    return f"{kept}, {letters} dead letters that stand for {copies} messages"
+    kept = f"{_counted(implausible, 'implausible interval')} of {_counted(meters, 'meter')}"
+    return f"{kept}, {_counted(letters, 'dead letter')} for {_counted(copies, 'message')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grid.wording import counted
 from lab.errors import UserError
 from lab.refusal import refusals_shown
 from lab.secret_option import AT_FILE, DATABASE_URL, HEADEND_DATABASE_URL, disclosed
@@ -118,12 +119,11 @@ def maintain(
         elif retention_days is not None:
             with console.status("removing old readings"):
                 days = drop_older(connection, retention_days)
-            plural = "day" if days == 1 else "days"
-            console.print(f"[green]✓[/] readings of {days} {plural} removed; {retention_days} days stay")
+            console.print(f"[green]✓[/] readings of {counted(days, 'day')} removed; {retention_days} days stay")
         for relation, kept_days in wanted.items():
             with console.status(f"removing old rows of {relation}"):
                 rows = drop_older_rows(connection, relation, kept_days)
-            console.print(f"[green]✓[/] {rows:,} rows of {relation} removed; {kept_days} days stay")
+            console.print(f"[green]✓[/] {counted(rows, 'row')} of {relation} removed; {counted(kept_days, 'day')} stay")
 
 
 def _url(given: str | None) -> str:

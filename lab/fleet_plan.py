@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from grid.wording import counted
 from lab.commissioning import Commissioned, commission, vendor_mix
 from lab.errors import UserError
 from lab.geography import Place
@@ -110,7 +111,7 @@ def _metered_rows(scenario: Scenario, usage_points: int) -> list[int]:
         return list(range(usage_points))
     if wanted > usage_points:
         raise UserError(
-            [f"the scenario wants {wanted:,} meters, but the feeder has {usage_points:,} usage points"],
+            [f"the scenario wants {wanted:,} meters, but the feeder has {counted(usage_points, 'usage point')}"],
             "Lower `meters` in [fleet], or leave it out to meter them all.",
         )
     return sorted(np.random.default_rng(scenario.seed).permutation(usage_points)[:wanted].tolist())

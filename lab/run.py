@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from grid.wording import counted
 from lab.barrier import Barrier, BarrierStalled
 from lab.companion import Scene
 from lab.conductor import conduct
@@ -257,7 +258,7 @@ class Run:
         with self.progress.step("starting the database and loading the feeder"):
             store, grid = await setting_up.first_parts(stack)
         count = self.scenario.fleet.meters or len(grid["usage_points"])
-        with self.progress.step(f"commissioning {count:,} meters"):
+        with self.progress.step(f"commissioning {counted(count, 'meter')}"):
             plan, disturbances, broker = await setting_up.commission(stack, grid, store)
         length_s = self.vendors.interval_length_s
         judging = Judging(self.scenario, self.stage, plan, grid, store, broker.version, length_s)
@@ -285,7 +286,7 @@ class Run:
             self.progress.notice("connect your head-end:", *connection.lines())
             earliest_s = int(time.time()) + self.request.external.lead_s
         count = len(plan.fleet.meters)
-        with self.progress.step(f"connecting {count:,} meters"):
+        with self.progress.step(f"connecting {counted(count, 'meter')}"):
             ready_s = await real_time.until_connected(count)
         length_s = self.vendors.interval_length_s
         self.start_s = -(-max(ready_s, earliest_s) // length_s) * length_s

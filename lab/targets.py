@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from grid.wording import counted
 from lab.answers import Selected
 from lab.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.errors import UserError
@@ -91,7 +92,7 @@ async def choose_targets(
             points = choice["usage_points"]
             taken.add(points, from_s, until_s)
             name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
-            label = f"{name}: {choice['device']}, {len(points):,} customers"
+            label = f"{name}: {choice['device']}, {counted(len(points), 'customer')}"
             label += f" ({choice['remark']})" if choice["remark"] else ""
             chosen[index] = Disturbance("outage", label, from_s, until_s, choice["device"])
         elif isinstance(event, UplinkLossEvent | RebootEvent):
@@ -171,7 +172,7 @@ def _choose_collectors(
     points = [point for name in names for point in points_of[name]]
     remark = f" ({wanted:,} asked for)" if count < wanted else ""
     called = f"collector {names[0]}" if count == 1 else f"{count:,} collectors"
-    return _Hit(points, names, f"{called}, {len(points):,} meters{remark}")
+    return _Hit(points, names, f"{called}, {counted(len(points), 'meter')}{remark}")
 
 
 def _choose_meters(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from grid.wording import counted
 from lab.live.feed import Feed, Tone
 from lab.live.map_state import GASPED, OFFLINE, ONLINE, OUT, MapState
 from lab.live.reader import Reader
@@ -111,11 +112,6 @@ class HeadEndView:
         else:
             told = f"outage {number} is now: {where}", "warning"
         self._feed.tell(at_s, "head-end", *told, reveals="outages")
-
-
-def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """`1 customer`, `1,024 customers`"""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _instant(time_s: int) -> datetime:

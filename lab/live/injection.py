@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from grid.wording import counted
 from lab.answers import Selected
 from lab.companion import Scene
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
-from lab.live.headend_view import counted
 from lab.live.incidents import Incident, Incidents, Origin
 from lab.stage import BROKER, DATABASE, GRID
 from lab.timeline import Disturbance

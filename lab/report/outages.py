@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from grid.wording import counted
 from lab.verdict.detected import DetectedOutage, Share
 from lab.verdict.detection import Detection, Match
 from lab.verdict.outages import InjectedOutage
@@ -115,7 +116,7 @@ def _equivalent(match: Match) -> str:
     """The verdict's classes: devices whose opening darkens the same meters."""
     if not match.localised or match.detected.device in (None, match.injected.device_id):
         return ""
-    meters = f"{match.injected.customers:,} meter{'' if match.injected.customers == 1 else 's'}"
+    meters = counted(match.injected.customers, "meter")
     return f"equivalent to {device_name(match.injected.device_id)}: either darkens the same {meters}"
 
 

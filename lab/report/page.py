@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from grid.wording import counted
 from lab.report.causes import causes
 from lab.report.chart import Axis
 from lab.report.charts import draw
@@ -175,10 +176,10 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
         ("Window", f"{instant(clock.start_s)} to {instant(clock.end_s)} UTC"),
         (
             "Feeder",
-            f"{feeder.name}: {feeder.usage_points:,} usage points, {feeder.buses:,} buses, "
-            f"{feeder.transformers:,} transformers",
+            f"{feeder.name}: {counted(feeder.usage_points, 'usage point')}, "
+            f"{counted(feeder.buses, 'bus', 'buses')}, {counted(feeder.transformers, 'transformer')}",
         ),
-        ("Fleet", f"{fleet.meters:,} meters ({vendors})"),
+        ("Fleet", f"{counted(fleet.meters, 'meter')} ({vendors})"),
         ("Speed", f"{clock.pace}: {length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),
         ("Host", f"{host.cpu_count} × {host.cpu_model}, {host.memory_gib:g} GiB, Python {host.python}"),
         ("Services", f"{database}; {host.broker}"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grid.wording import counted
 from lab.verdict.detected import DetectedOutage
 from lab.verdict.detection import Detection
 from lab.verdict.outages import InjectedOutage
@@ -72,12 +73,14 @@ def outage_lines(detection: Detection, criterion_id: str) -> list[str]:
 
 def _injected(outage: InjectedOutage) -> str:
     at = datetime.fromtimestamp(outage.start_s, UTC)
-    return f"{outage.device_id} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {outage.customers} customers"
+    customers = counted(outage.customers, "customer")
+    return f"{outage.device_id} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {customers}"
 
 
 def _detected(outage: DetectedOutage) -> str:
     at = datetime.fromtimestamp(outage.start_s, UTC)
-    return f"{outage.device} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {outage.customers} customers"
+    customers = counted(outage.customers, "customer")
+    return f"{outage.device} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {customers}"
 
 
 def junit_xml(verdict: "Verdict") -> bytes:

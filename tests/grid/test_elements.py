@@ -180,7 +180,7 @@ def test_tables_that_lack_columns_or_lead_nowhere_are_named(net: Any) -> None:
     with pytest.raises(FeederError) as caught:
         build_feeder("broken", net)
     message = str(caught.value)
-    assert "'ward' in service, which is not supported; remove or replace them: 0 'w'" in message
+    assert "'ward' in service, which is not supported; remove or replace: 0 'w'" in message
     assert "switch 0: element is not a line of the net" in message
     assert "switch 1: et is none of l, t, b" in message
     del net.load["p_mw"]

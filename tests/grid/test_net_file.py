@@ -97,7 +97,7 @@ def test_what_a_file_names_is_not_imported(document: dict[str, Any], tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert [line.partition(" names ")[2].partition(";")[0] for line in done.stdout.splitlines()] == [
-        f"the Python module(s) {module}, which amilab does not import" for module, _, _ in STRANGERS
+        f"the Python module {module}, which amilab does not import" for module, _, _ in STRANGERS
     ]
     assert not (tmp_path / "sprung").exists()
     assert not (tmp_path / "__pycache__").exists()
@@ -130,7 +130,7 @@ def test_what_is_not_read_does_not_stop_a_net(document: dict[str, Any], tmp_path
     in_a_controller(document, strange("pandapower.control.controller.trafo.Gone", "Gone", "{}"))
     document["_object"]["measurement"]["_object"] = "not a table"
     feeder = load_feeder(f"file:{saved(document, tmp_path)}")
-    assert feeder.notices == ("1 controller(s) of the net do not act: its taps stay as they are",)
+    assert feeder.notices == ("1 controller of the net does not act: its taps stay as they are",)
     assert len(feeder.usage_points) == 4
 
 

@@ -153,7 +153,7 @@ def test_voltage_dependence_does_not_bend_the_demand(net: Any) -> None:
 def test_too_much_demand_is_refused(hamlet: Feeder) -> None:
     network = Network(hamlet)
     network.solve(np.full(4, 1000.0), np.zeros(4))
-    with pytest.raises(PowerFlowError, match=r"'hamlet' with 0 device\(s\) open cannot carry 4000\.0 kW"):
+    with pytest.raises(PowerFlowError, match=r"'hamlet' with 0 devices open cannot carry 4000\.0 kW"):
         network.solve(np.full(4, 1e6), np.zeros(4))
 
 

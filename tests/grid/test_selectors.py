@@ -111,5 +111,5 @@ def test_an_outage_is_seen_by_a_meter(hamlet: Feeder) -> None:
 
 def test_a_single_customer_cannot_be_cut_off_alone(net: Any) -> None:
     net.load.loc[1:, "in_service"] = False
-    with pytest.raises(SelectionError, match=r"not the whole feeder; .* 1 usage point\(s\) in all"):
+    with pytest.raises(SelectionError, match=r"not the whole feeder; .* 1 usage point in all"):
         select(build_feeder("a alone", net), "transformer", {}, rng())

@@ -88,7 +88,7 @@ async def test_quickstart_fits_a_street(tmp_path: Path, houses: int) -> None:
     assert len(chosen) == len(scenario.events)
     outages = [each for each in chosen if each.kind == "outage"]
     assert all(each.target.startswith("section ") for each in outages), "the one transformer would darken everybody"
-    assert all("1 customers (in place of a transformer with 50–200" in outages[row].label for row in (0, 2))
+    assert all(", 1 customer (in place of a transformer with 50–200" in outages[row].label for row in (0, 2))
     assert "the nearest to 10–60 customers" in outages[1].label
     instead, loss = (each for each in chosen if each.kind == "uplink_loss")
     assert set(instead.stations) < serials

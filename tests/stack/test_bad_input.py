@@ -154,7 +154,7 @@ def test_a_net_that_names_a_module_beside_it(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "names the Python module(s) trap, which amilab does not import" in " ".join(done.stderr.split())
+    assert "names the Python module trap, which amilab does not import" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "sprung").exists()
 

@@ -42,7 +42,7 @@ def test_a_feeder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     assert lab.returncode == 2, output + errors
     said = " ".join(errors.split())
     assert "feeder 'file:village.json' cannot be used" in said
-    assert "1 load(s) without a path to a source in the normal switching state" in said
+    assert "1 load without a path to a source in the normal switching state" in said
     assert "Traceback" not in errors
     assert "Choose another feeder with --feeder." in errors
     assert "[feeder]" not in errors, "it does not come from there"
@@ -72,7 +72,7 @@ def test_a_net_in_metres_with_a_line_of_no_length_runs_without_a_map(tmp_path: P
     output, errors = lab.communicate(timeout=120)
     assert lab.returncode == 0, output + errors
     assert "6 buses have coordinates that are not longitude and latitude: no map" in output
-    assert "1 line(s) of no length are taken to be 1 m long: 1 'L1'" in output
+    assert "1 line of no length is taken to be 1 m long: 1 'L1'" in output
     run = tmp_path / "runs" / "latest"
     assert json.loads((run / "verdict.json").read_text())["reads"]["expected"] == 16
     assert not (run / "geography.json").exists()

@@ -50,7 +50,7 @@ def test_status_has_a_line_for_each_feature(schema: Schema) -> None:
     assert head.startswith(f"schema {schema.name} of ")
     assert "PostgreSQL 1" in head
     assert "interval_reading takes" in size
-    assert size.endswith("beside it: 0 implausible intervals of 0 meters, 0 dead letters that stand for 0 messages")
+    assert size.endswith("beside it: 0 implausible intervals of 0 meters, 0 dead letters for 0 messages")
     with schema.connect() as connection:
         found = look(connection)
     assert [line.split()[0] for line in lines] == ["✓" if feature.active else "–" for feature in found]
@@ -144,7 +144,7 @@ def test_old_rows_of_each_other_relation_go_as_it_is_told(schema: Schema) -> Non
             at = f"now() - interval '{days} days'"
             schema.run(f"INSERT INTO {relation} {values.format(at=at)}")
     beside = on(schema, "status").stdout.splitlines()[1]
-    assert beside.endswith("3 implausible intervals of 1 meters, 3 dead letters that stand for 21 messages")
+    assert beside.endswith("3 implausible intervals of 1 meter, 3 dead letters for 21 messages")
     options = [part for option, _ in RECORDS.values() for part in (f"--{option}-retention-days", "60")]
     answer = on(schema, "maintain", *options)
     assert (answer.returncode, answer.stderr) == (0, "")
