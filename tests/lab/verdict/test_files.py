@@ -161,7 +161,7 @@ async def test_a_separator_is_told_before_the_run(tmp_path: Path) -> None:
         ((HEADER, "AMI1,15.01.2026 00:00,900,much"), ["interval_start", "import_wh"]),
         ((HEADER, "AMI1,2026-01-15T00:00:00Z,900"), ["row 1 has 3 cells"]),
         (("Serial,Interval Start,interval_length_s,Import_Wh",), ["'Serial'", "'Interval Start'", "'Import_Wh'"]),
-        (("meter,time,value",), ["usage_point or serial", "interval_start", "interval_length_s", "import_wh"]),
+        (("meter,time,value",), ["serial or usage_point", "interval_start", "interval_length_s", "import_wh"]),
         (("serial,serial,interval_start,interval_length_s,import_wh",), ["more than once"]),
         ((), ["empty"]),
     ],
