@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+
+from lab.errors import PartFailed
+from lab.link import Body, Reply
 
 _MOST_TEXT = 2_000
 _MOST_S = 1 << 33  # the year 2242
@@ -26,6 +29,20 @@ Course = list[Position]
 
 class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+def checked(reply: Reply, form: type[Answer]) -> Body:
+    """The body of the reply, which has this form. Raises PartFailed."""
+    try:
+        form.model_validate(reply.body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))[:100]
+        where = f" at {place}" if place else ""
+        raise PartFailed(
+            reply.part, None, what=f"answered {reply.op} with what is no such answer{where}: {first['msg']}"
+        ) from error
+    return reply.body
 
 
 class GridBegun(Answer):

@@ -12,7 +12,7 @@ import contextlib
 
 import psycopg
 
-from lab.answers import Transformers
+from lab.answers import Transformers, checked
 from lab.database_session import session
 from lab.link import LabLink
 
@@ -59,7 +59,7 @@ class Historian:
         reply = await self._link.call(
             self._grid, "transformers", from_s=self._written_to_s, until_s=self._now_s, interval_length_s=LENGTH_S
         )
-        rows = reply.checked(Transformers)["measurements"]
+        rows = checked(reply, Transformers)["measurements"]
         if rows:
             await write_measurements(*self._database, rows)
             self._written_to_s = max(row[1] for row in rows) + LENGTH_S

@@ -23,7 +23,6 @@ from socket import gethostname
 import orjson
 import zmq
 import zmq.asyncio
-from pydantic import BaseModel, ValidationError
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from lab.errors import PartFailed, UserError, full_disk_as_user_error
@@ -63,19 +62,6 @@ class Reply:
     op: str
     body: Body
     blobs: Sequence[bytes] = ()
-
-    def checked(self, form: type[BaseModel]) -> Body:
-        """The body, which has this form (lab/answers.py). Raises PartFailed."""
-        try:
-            form.model_validate(self.body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))[:100]
-            where = f" at {place}" if place else ""
-            raise PartFailed(
-                self.part, None, what=f"answered {self.op} with what is no such answer{where}: {first['msg']}"
-            ) from error
-        return self.body
 
 
 class LabLink:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from lab.answers import FleetBegun, FleetSettled, GridAdvanced, HeadSettled, HeadStats
+from lab.answers import FleetBegun, FleetSettled, GridAdvanced, HeadSettled, HeadStats, checked
 from lab.barrier import FleetRound, GridStep, HeadRound
 from lab.link import Body, LabLink, PartGone, Reply
 
@@ -26,7 +26,7 @@ class RemoteGrid:
 
     async def advance(self, now_s: int) -> GridStep:
         reply = await self._link.call(self.name, "advance", now_s=now_s)
-        return GridStep(reply.checked(GridAdvanced)["next_due_s"], reply.blobs[0] if reply.blobs else None)
+        return GridStep(checked(reply, GridAdvanced)["next_due_s"], reply.blobs[0] if reply.blobs else None)
 
 
 class _Member:
@@ -118,7 +118,7 @@ class RemoteFleet(_Member):
 
     async def settle(self) -> FleetRound:
         async def settled() -> FleetRound:
-            body = (await self.call("settle")).checked(FleetSettled)
+            body = checked(await self.call("settle"), FleetSettled)
             self.sent += body["sent"]
             self.connected = body["connected"]
             return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"])
@@ -151,7 +151,7 @@ class RemoteFleet(_Member):
 
     async def _init(self, *, again: bool) -> None:
         reply = await self._link.call(self.name, "init", **self._body)
-        self.stations = frozenset(reply.checked(FleetBegun)["stations"])
+        self.stations = frozenset(checked(reply, FleetBegun)["stations"])
         if again:
             for now_s, frame in self._frames:
                 await self._link.call(self.name, "replay", frame, now_s=now_s)
@@ -174,7 +174,7 @@ class RemoteHead(_Member):
 
     async def settle(self) -> HeadRound:
         async def settled() -> HeadRound:
-            body = (await self.call("settle")).checked(HeadSettled)
+            body = checked(await self.call("settle"), HeadSettled)
             return HeadRound(body["connected"], body["commanded"], body["next_due_s"])
 
         return await self.unless_absent(settled, HeadRound(True, (), None))
@@ -202,7 +202,7 @@ class RemoteHead(_Member):
         """What it says of its life so far; None if it is absent."""
 
         async def read() -> Body | None:
-            found: Body = (await self.call("stats")).checked(HeadStats)["stats"]
+            found: Body = checked(await self.call("stats"), HeadStats)["stats"]
             return found
 
         return await self.unless_absent(read, None)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.answers import GridBegun
+from lab.answers import GridBegun, checked
 from lab.errors import UserError
 from lab.fleet_plan import FleetPlan, Vendors, plan_fleet
 from lab.headend_settings import LOCKSTEP_LIMITS, headend_settings
@@ -86,7 +86,7 @@ class SetUp:
         except UserError as error:
             where = "with --feeder" if self.request.feeder_option else "in the scenario's [feeder] table"
             raise UserError(error.faults, f"Choose another feeder {where}.") from error
-        grid = reply.checked(GridBegun)
+        grid = checked(reply, GridBegun)
         for notice in grid["notices"]:
             self.progress.notice(notice)
         return grid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grid.wording import counted
-from lab.answers import Selected
+from lab.answers import Selected, checked
 from lab.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.errors import UserError
 from lab.link import LabLink
@@ -88,7 +88,7 @@ async def choose_targets(
             except UserError as error:
                 faults.extend(error.faults)
                 continue
-            choice = reply.checked(Selected)
+            choice = checked(reply, Selected)
             points = choice["usage_points"]
             taken.add(points, from_s, until_s)
             name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"

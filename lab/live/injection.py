@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from grid.wording import counted
-from lab.answers import Selected
+from lab.answers import Selected, checked
 from lab.companion import Scene
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
@@ -69,7 +69,7 @@ class Injector:
             metered=list(self._point_of.values()),
             where="this fault",
         )
-        choice = reply.checked(Selected)
+        choice = checked(reply, Selected)
         device, points = choice["device"], choice["usage_points"]
         remark = f" ({choice['remark']})" if choice["remark"] else ""
         label = f"fault: {device}, {counted(len(points), 'customer')}{remark}"

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.answers import Described
+from lab.answers import Described, checked
 from lab.companion import Lived, Scene
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
@@ -97,7 +97,7 @@ class Session:
         for disturbance in scene.disturbances:
             self.incidents.add(disturbance, "scenario")
         network = read_network(scene.stage.layout.network)
-        description = (await scene.stage.link.call(GRID, "describe")).checked(Described)
+        description = checked(await scene.stage.link.call(GRID, "describe"), Described)
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
         self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v)
         self.injector = Injector(scene, network, self.incidents)

@@ -31,25 +31,25 @@ STATS = {
 async def test_what_the_grid_answers_is_an_answer() -> None:
     part = GridPart().handlers()
     begun, _ = await part["init"]({"feeder": FEEDER, "seed": 7, "start_s": 1_772_323_200}, ())
-    assert Reply("grid", "init", begun).checked(answers.GridBegun) is begun
+    assert answers.checked(Reply("grid", "init", begun), answers.GridBegun) is begun
     described, _ = await part["describe"]({}, ())
-    assert Reply("grid", "describe", described).checked(answers.Described)["geography"] is not None
+    assert answers.checked(Reply("grid", "describe", described), answers.Described)["geography"] is not None
     advanced, _ = await part["advance"]({"now_s": 1_772_323_200}, ())
-    Reply("grid", "advance", advanced).checked(answers.GridAdvanced)
+    answers.checked(Reply("grid", "advance", advanced), answers.GridAdvanced)
 
 
 @pytest.mark.parametrize("name", ["usage_points", "largest_w", "places"])
 async def test_a_grid_that_does_not_say_everything_of_each_usage_point_has_failed(name: str) -> None:
     begun, _ = await GridPart().handlers()["init"]({"feeder": FEEDER, "seed": 7, "start_s": 1_772_323_200}, ())
     with pytest.raises(PartFailed, match="grid answered init with what is no such answer"):
-        Reply("grid", "init", {**begun, name: begun[name][1:]}).checked(answers.GridBegun)
+        answers.checked(Reply("grid", "init", {**begun, name: begun[name][1:]}), answers.GridBegun)
 
 
 @pytest.mark.parametrize("bins", [{"801": 1}, {"-1": 1}, {"x": 1}, {"0": -1}, {"0": 2**70}, []])
 def test_latencies_that_no_histogram_has_are_refused(bins: object) -> None:
     stats = {**STATS, "latency_histogram": {"bins": bins, "max_s": 0.1}}
     with pytest.raises(PartFailed, match=r"at stats\.latency_histogram"):
-        Reply("headend", "stats", {"stats": stats}).checked(answers.HeadStats)
+        answers.checked(Reply("headend", "stats", {"stats": stats}), answers.HeadStats)
 
 
 @given(st.sampled_from(sorted(STATS)), JSON)
