@@ -94,8 +94,8 @@ async def test_a_database_that_refuses(postgres: Postgres, schema: str, shipment
 
 async def test_a_role_that_may_not_create_the_schema(postgres: Postgres, schema: str, shipment: Shipment) -> None:
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
-    settings = shipment.settings(postgres.url("guest", "guest"), schema, 9)
+        connection.execute("CREATE ROLE newcomer LOGIN PASSWORD 'newcomer'")
+    settings = shipment.settings(postgres.url("newcomer", "newcomer"), schema, 9)
     assert "permission denied" in await fault(HeadEnd(settings, ManualClock(START_S)), DatabaseRefused)
 
 

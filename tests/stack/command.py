@@ -17,7 +17,7 @@ import psutil
 
 from tests.stack.labs import amilab, processes_of
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def wait_for(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:

@@ -16,7 +16,7 @@ from lab.live.handle import FILE, find
 from tests.stack.command import Command, running, temporary_directory, wait_for
 from tests.stack.labs import REPOSITORY
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """Wall clock: the machine may be busy."""
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -14,8 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lab.errors import UserError
 from tests.stack.labs import amilab, scenario_text
 from tests.stack.live import PATIENCE_S, LiveLab, live_lab
+
+pytestmark = pytest.mark.timeout(900)
 
 FAST = 120.0
 METERS = 60
@@ -36,7 +40,9 @@ def _undisturbed(lab: LiveLab) -> Iterator[None]:
     if lab.state()["exercise"]:
         lab.client.post("exercises/stop", {})
     if lab.state()["incidents"]:
-        lab.client.post("inject", {"kind": "restore"})
+        # They may end by themselves in this moment.
+        with suppress(UserError):
+            lab.client.post("inject", {"kind": "restore"})
     lab.until("incidents", [])
     lab.until_counted("dark", 0)
     lab.until_counted("gasped", 0)

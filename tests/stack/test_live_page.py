@@ -20,7 +20,7 @@ from tests.stack.browser import chromium, opened, without_a_browser
 from tests.stack.labs import scenario_text
 from tests.stack.live import PATIENCE_S, LiveLab, live_lab
 
-pytestmark = [without_a_browser, pytest.mark.timeout(400)]
+pytestmark = [without_a_browser, pytest.mark.timeout(900)]
 LOAD_TEST = """
 INSERT INTO load_test_sample
 SELECT 'ramp-1', TIMESTAMPTZ '2026-01-10 10:00Z' + n * interval '1 second', source, metric, 100 + n
