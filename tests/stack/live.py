@@ -83,7 +83,7 @@ def live_lab(scenario: str, *arguments: str | Path, history: str = "15min") -> I
             temporary=temporary,
             verb="up",
         ) as command:
-            wait_for(lambda: (command.directory / FILE).exists() or command.process.poll() is not None, "the page", 90)
+            wait_for(lambda: any(command.out.glob(f"*/{FILE}")) or command.process.poll() is not None, "the page", 90)
             assert command.process.poll() is None, command.stdout + command.stderr
             handle = find(command.directory)
             lab = LiveLab(command, Client(handle), f"{handle.url}/#token={handle.token}")

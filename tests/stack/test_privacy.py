@@ -119,42 +119,44 @@ def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     broker, act = request.param
     out = tmp_path_factory.mktemp("out") / "runs"
     out.mkdir(mode=0o755)
-    with pytest.MonkeyPatch.context() as patch, temporary_directory() as temporary:
-        seen = Watched(out, temporary, "")
-        patch.setenv("AMILAB_BROKER", broker)
-        patch.setattr("tempfile.tempdir", str(temporary))
-        patch.setenv("AMILAB_DATABASE_URL", "postgresql://me:of-the-environment@db/lab")
-        seen.secrets.add("of-the-environment")
-        for name in ("token_urlsafe", "token_hex"):
-            patch.setattr(secrets, name, remembering(seen.secrets, getattr(secrets, name)))
-        public_too: set[str] = set()
-        patch.setattr(zmq, "curve_keypair", remembering(public_too, zmq.curve_keypair))
-        printed: list[str] = []
-        patch.setattr(
-            "rich.console.Console.print", lambda _self, *words, **_more: printed.append(" ".join(map(str, words)))
-        )
-        over = threading.Event()
+    with temporary_directory() as temporary:
+        # What is set here is not for the tests that come later.
+        with pytest.MonkeyPatch.context() as patch:
+            seen = Watched(out, temporary, "")
+            patch.setenv("AMILAB_BROKER", broker)
+            patch.setattr("tempfile.tempdir", str(temporary))
+            patch.setenv("AMILAB_DATABASE_URL", "postgresql://me:of-the-environment@db/lab")
+            seen.secrets.add("of-the-environment")
+            for name in ("token_urlsafe", "token_hex"):
+                patch.setattr(secrets, name, remembering(seen.secrets, getattr(secrets, name)))
+            public_too: set[str] = set()
+            patch.setattr(zmq, "curve_keypair", remembering(public_too, zmq.curve_keypair))
+            printed: list[str] = []
+            patch.setattr(
+                "rich.console.Console.print", lambda _self, *words, **_more: printed.append(" ".join(map(str, words)))
+            )
+            over = threading.Event()
 
-        def look() -> None:
+            def look() -> None:
+                try:
+                    while not over.wait(0.2):
+                        seen.look([*temporary.glob("amilab-*"), *out.glob("*Z")])
+                except BaseException as error:
+                    seen.died.append(error)
+
+            looking = threading.Thread(target=look)
+            looking.start()
+            before = os.umask(0o022)
             try:
-                while not over.wait(0.2):
-                    seen.look([*temporary.glob("amilab-*"), *out.glob("*Z")])
-            except BaseException as error:
-                seen.died.append(error)
-
-        looking = threading.Thread(target=look)
-        looking.start()
-        before = os.umask(0o022)
-        try:
-            act(out)
-        finally:
-            os.umask(before)
-            over.set()
-            looking.join()
-        seen.secrets |= public_too
-        (seen.kept,) = temporary.glob("amilab-*")
-        seen.printed = "\n".join(printed)
-        seen.look([seen.kept, *out.glob("*Z")])
+                act(out)
+            finally:
+                os.umask(before)
+                over.set()
+                looking.join()
+            seen.secrets |= public_too
+            (seen.kept,) = temporary.glob("amilab-*")
+            seen.printed = "\n".join(printed)
+            seen.look([seen.kept, *out.glob("*Z")])
         yield seen
 
 
