@@ -16,18 +16,18 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.report import Result, Spread
-from lab.barrier import Barrier
-from lab.local_stage import LocalStage
-from lab.progress import RunProgress
-from lab.realtime import RealTime
-from lab.reaper import Reaper
-from lab.run import Run
-from lab.run_request import RunRequest
-from lab.scenario import parse_scenario
+from lab.commands.progress import RunProgress
+from lab.lockstep.barrier import Barrier
+from lab.lockstep.realtime import RealTime
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
+from lab.run.local_stage import LocalStage
+from lab.run.request import RunRequest
+from lab.run.run import Run
+from lab.run.surroundings import check_externals
+from lab.scenario.load import parse_scenario
+from lab.scenario.timeline import Disturbance
 from lab.services.host import make_private_directory
-from lab.supervisor import Supervisor
-from lab.surroundings import check_externals
-from lab.timeline import Disturbance
 
 STEP_S = 900
 QUIET_S = 400

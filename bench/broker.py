@@ -17,13 +17,13 @@ from pathlib import Path
 
 from bench.report import Result, Spread
 from lab.errors import UserError
-from lab.keyring import Keyring
-from lab.reaper import Reaper
+from lab.keys.keyring import Keyring
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.broker import BrokerProgram, Certificates, EmbeddedBroker, find_broker, keyring_below
 from lab.services.broker_config import BrokerUser, RateLimit, device_user
 from lab.services.host import make_private_directory
 from lab.services.mqtt_probe import connect_packet
-from lab.supervisor import Supervisor
 
 GROUP = "bench"
 PAYLOAD = b"x" * 300

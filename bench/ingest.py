@@ -45,14 +45,14 @@ from headend.mqtt import MqttLink, Session
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
 from headend.writer import Batch
-from lab.reaper import Reaper
+from lab.fleet.shipment import COLUMNS
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import ProcessSpec, Supervisor
 from lab.services.broker import EmbeddedBroker, find_broker
 from lab.services.broker_config import BrokerUser
 from lab.services.host import give_to, make_private_directory, unprivileged_identity
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
-from lab.shipment import COLUMNS
-from lab.supervisor import ProcessSpec, Supervisor
 
 GROUP = "bench"
 FILTER = f"dt/{GROUP}/#"

@@ -28,12 +28,12 @@ from headend.modbus.poller import Poller
 from headend.registry import read_shipment, register
 from headend.settings import HeadEndSettings
 from headend.writer import prepare
-from lab.reaper import Reaper
+from lab.fleet.shipment import COLUMNS
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
-from lab.shipment import COLUMNS
-from lab.supervisor import Supervisor
 from meters.fleet import BrokerAddress, Fleet
 from meters.shipment import read_shipment as read_meters
 

@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.report import Result, Spread
 from lab.errors import UserError
-from lab.interpreter import python
 from lab.live.handle import Handle, find
+from lab.processes.interpreter import python
 
 FEEDER = "simbench:1-MVLV-urban-all-0-sw"
 OPEN_WITHIN_S, LEAST_FRAMES_PER_S = 2.0, 30.0
@@ -41,7 +41,7 @@ def living_lab(out: Path, meters: int | None) -> Iterator[Handle]:
     chosen = [] if meters is None else ["--meters", str(meters)]
     process = subprocess.Popen(
         [
-            *(*python("-m", "lab.cli"), "up", "quickstart", "--feeder", FEEDER, "--port", "0"),
+            *(*python("-m", "lab.commands.main"), "up", "quickstart", "--feeder", FEEDER, "--port", "0"),
             *("--history", "15min", "--out", str(out), *chosen),
         ],
         stdout=subprocess.DEVNULL,

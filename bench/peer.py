@@ -31,10 +31,10 @@ from bench.ingest import (
 )
 from bench.report import Result, Spread
 from headend.migrate import connection_info, migrate
-from lab.reaper import Reaper
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory
 from lab.services.postgres import EmbeddedPostgres
-from lab.supervisor import Supervisor
 
 SCHEMA = "bench_peer"
 CLIENT = "plain-writer"

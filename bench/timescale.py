@@ -24,10 +24,10 @@ from bench.ingest import copy_rate
 from bench.readings import QUERIES, Volume, fill, take
 from bench.report import Result, Spread
 from headend.migrate import connection_info, migrate
-from lab.reaper import Reaper
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory
 from lab.services.postgres import EmbeddedPostgres, PostgresBinaries, find_binaries
-from lab.supervisor import Supervisor
 
 AIM_MS = 300
 PLAIN, HYPERTABLE = "PostgreSQL", "hypertable"

@@ -93,5 +93,5 @@ COPY loadtests/ loadtests/
 COPY --from=builder /opt/pip/lib/python3.13/site-packages/pip /opt/venv/lib/python3.13/site-packages/pip
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 HEALTHCHECK NONE
-ENTRYPOINT ["/opt/venv/bin/python", "-P", "-m", "lab.cli"]
+ENTRYPOINT ["/opt/venv/bin/python", "-P", "-m", "lab.commands.main"]
 CMD ["--help"]

@@ -12,7 +12,7 @@ from lab.containers.link_keys import make_link_keys
 from lab.containers.settings import ENV, HEADEND_PASSWORD, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER, Owner, make_state
 from lab.errors import UserError
-from lab.keyring import AUTHORITY
+from lab.keys.keyring import AUTHORITY
 from lab.services.broker_config import (
     ACL,
     COMPRESSED_TIME,

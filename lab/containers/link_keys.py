@@ -14,8 +14,8 @@ from pathlib import Path
 from lab.containers.settings import INIT_HINT
 from lab.containers.state import Owner
 from lab.errors import UserError
-from lab.link_keys import KeyPair, PartKey
-from lab.pki import write_file
+from lab.keys.pki import write_file
+from lab.lockstep.link_keys import KeyPair, PartKey
 
 KINDS: Sequence[str] = ("grid", "meters", "gateways", "ingest", "poller", "outages")
 """Of parts: one for each service."""

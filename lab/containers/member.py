@@ -19,9 +19,9 @@ from typing import Any
 
 from lab.containers.claims import Claim, claim_one
 from lab.containers.plan import LINK_KEY, LOCKS, ROOT, Plan, read_plan
-from lab.interpreter import python
-from lab.link import Handler, serve_part
-from lab.link_keys import PartKey
+from lab.lockstep.link import Handler, serve_part
+from lab.lockstep.link_keys import PartKey
+from lab.processes.interpreter import python
 
 HEARTBEAT = Path("/tmp/heartbeat")  # noqa: S108 - the container's own tmpfs
 HEARTBEAT_EVERY_S = 5.0

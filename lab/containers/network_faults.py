@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from lab.containers.docker import docker
 from lab.containers.project import ComposeProject, Plug
 from lab.errors import UserError
-from lab.network_fault import NetworkFault
+from lab.lockstep.network_fault import NetworkFault
 
 Undo = Callable[[], Awaitable[None]]
 TOOLS = "lab"

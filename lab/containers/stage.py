@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from headend.migrate import open_schema
-from lab.commissioning import Commissioned, processes
 from lab.containers.keys import HOLD, project_keyring, reload_broker
 from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
@@ -23,17 +22,18 @@ from lab.containers.project import ComposeProject
 from lab.containers.settings import HEADEND_PASSWORD, INIT_HINT, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import PLAN, SECRETS, Owner, SharedLayout, make_state
-from lab.database_role import CAREFUL, HEADEND_ROLE, make_headend_role, owner_of
 from lab.errors import PartFailed, UserError
-from lab.head_group import HeadGroup
-from lab.link import Body, LabLink, PartGone
-from lab.network_fault import NetworkFault
-from lab.remote import RemoteFleet, RemoteHead
+from lab.fleet.commissioning import Commissioned, processes
+from lab.lockstep.head_group import HeadGroup
+from lab.lockstep.link import Body, LabLink, PartGone
+from lab.lockstep.network_fault import NetworkFault
+from lab.lockstep.remote import RemoteFleet, RemoteHead
+from lab.run.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
+from lab.run.surroundings import BrokerAccess, Database, drop_schema
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, ingest_identity
+from lab.services.database_role import CAREFUL, HEADEND_ROLE, make_headend_role, owner_of
 from lab.services.external import check_database_url
 from lab.services.host import allow_many_files
-from lab.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
-from lab.surroundings import BrokerAccess, Database, drop_schema
 
 POLLER, OUTAGES = "poller", "outages"
 GATEWAYS = "gateways"

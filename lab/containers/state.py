@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.containers.plan import ROOT
-from lab.layout import Layout
+from lab.run.layout import Layout
 
 PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER, LOADTEST = PARTS = (
     "plan", "supplies", "secrets", "devices", "memory", "results", "broker", "loadtest",

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.interpreter import python
+from lab.processes.interpreter import python
 
 PYTHON = "3.13"
 """Of Debian 13, and of the default base image."""

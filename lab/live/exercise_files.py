@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault
 from lab.live.feed import Secret
-from lab.scenario_times import parse_duration
+from lab.scenario.times import parse_duration
 
 DurationS = Annotated[int, BeforeValidator(parse_duration)]
 

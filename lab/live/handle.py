@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.reaper import ProcessId, is_alive, status_of
+from lab.processes.reaper import ProcessId, is_alive, status_of
 
 FILE = "live.json"
 OPENING = "open.html"
@@ -19,7 +19,7 @@ OPENING = "open.html"
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """`pid`, `started`: the lab's process, which no other can be confused with (lab/reaper.py)."""
+    """`pid`, `started`: the lab's process, which no other can be confused with (lab/processes/reaper.py)."""
 
     url: str
     token: str

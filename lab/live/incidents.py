@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lab.pace import Agenda
-from lab.timeline import Disturbance, beginning, ending
+from lab.lockstep.pace import Agenda
+from lab.scenario.timeline import Disturbance, beginning, ending
 
 Origin = Literal["scenario", "injected", "exercise"]
 

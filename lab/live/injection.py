@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from grid.wording import counted
-from lab.answers import Selected, checked
-from lab.companion import Scene
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
 from lab.live.incidents import Incident, Incidents, Origin
-from lab.stage import BROKER, DATABASE, GRID
-from lab.timeline import Disturbance
+from lab.lockstep.answers import Selected, checked
+from lab.run.companion import Scene
+from lab.run.stage import BROKER, DATABASE, GRID
+from lab.scenario.timeline import Disturbance
 from lab.verdict.network import Network
 
 Wanted = Fault | CommsLoss | Reboot | Kill | Restore

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.fleet_plan import FleetPlan
-from lab.link import Body
+from lab.fleet.plan import FleetPlan
+from lab.lockstep.link import Body
 from lab.verdict.network import Network
 
 Degrees = NDArray[np.float64]

@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.answers import Described, checked
-from lab.companion import Lived, Scene
 from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
 from lab.live.exercise_files import load_exercise
@@ -24,8 +22,10 @@ from lab.live.reader import Reader, ReadError, may_take_roles
 from lab.live.scene import map_scene
 from lab.live.so_far import Judged, SoFar, described
 from lab.live.training import Training, Truth, clock
-from lab.pace import Agenda, Pace
-from lab.stage import GRID
+from lab.lockstep.answers import Described, checked
+from lab.lockstep.pace import Agenda, Pace
+from lab.run.companion import Lived, Scene
+from lab.run.stage import GRID
 from lab.verdict.network import read_network
 from lab.verdict.verdict import Verdict
 

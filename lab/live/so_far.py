@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from lab.companion import Scene
 from lab.errors import UserError
+from lab.run.companion import Scene
 from lab.verdict.context import ClockFacts
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict, judge_run

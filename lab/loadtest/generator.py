@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.errors import PartFailed, UserError
-from lab.interpreter import python
 from lab.loadtest.judgement import Operation
+from lab.processes.interpreter import python
+from lab.processes.supervisor import ProcessSpec, Supervisor
 from lab.services.ports import ReservedPort
-from lab.supervisor import ProcessSpec, Supervisor
 from loadtests.ledger import SCHEMA
 from loadtests.plan import LEDGERS, PROGRESS, VARIABLE, Plan
 

@@ -23,7 +23,7 @@ from lab.loadtest.plot import XY, Line
 from lab.loadtest.progress import LoadProgress
 from lab.loadtest.run import Bench, LoadRequest, on_a_bench
 from lab.loadtest.samples import Sample
-from lab.run_directory import link_latest
+from lab.run.directory import link_latest
 from lab.verdict.context import Host
 from loadtests.shapes import Shape
 

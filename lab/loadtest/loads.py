@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.commissioning import Commissioned
-from lab.geography import Place
+from lab.fleet.commissioning import Commissioned
+from lab.fleet.geography import Place
 from loadtests.duties import Rhythm
 from loadtests.plan import Broker, Gateway, Plan, Reading, Station
 from loadtests.shapes import Shape

@@ -17,7 +17,6 @@ import numpy as np
 
 from lab.containers.project import ComposeProject
 from lab.errors import PartFailed, full_disk_as_user_error
-from lab.kept import keep
 from lab.loadtest.container_generator import ContainerGenerator
 from lab.loadtest.generator import MODULE, Generator, ProcessGenerator, Progress, require_locust
 from lab.loadtest.judgement import HeadEndView, LoadVerdict, Measured, generator_view, judge
@@ -29,12 +28,13 @@ from lab.loadtest.samples import Limit, Sample, Sampler, add_samples
 from lab.loadtest.settings import LoadTest
 from lab.loadtest.stand import ContainerLoadStage, LoadStage, LocalLoadStage, Stand, open_stand
 from lab.loadtest.stored import read_stored
-from lab.reaper import Reaper
-from lab.run_directory import link_latest, new_directory
-from lab.scenario import FleetChoice
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
+from lab.run.directory import link_latest, new_directory
+from lab.run.kept import keep
+from lab.run.surroundings import check_externals
+from lab.scenario.load import FleetChoice
 from lab.services.host import make_private_directory, private_files
-from lab.supervisor import Supervisor
-from lab.surroundings import check_externals
 from lab.verdict.context import Host
 from loadtests.shapes import Shape
 

@@ -12,9 +12,9 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from lab.database_session import session
 from lab.loadtest.generator import Generator, Progress
 from lab.loadtest.stand import Stand
+from lab.services.database_session import session
 
 EVERY_S = 1.0
 Source = Literal["client", "head-end", "database", "generator"]

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.errors import UserError
-from lab.scenario_times import shown
-from lab.toml_lines import LineIndex
+from lab.scenario.times import shown
+from lab.scenario.toml_lines import LineIndex
 from loadtests.shapes import Shape, Storm, Wave, faults_of
 
 FIND_KNEE = "find-knee"

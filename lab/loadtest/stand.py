@@ -20,21 +20,21 @@ import psycopg
 
 from dashboards.roles import ROLES, create_roles
 from grid.world import WorldFrame
-from lab.commissioning import Commissioned, commission
 from lab.containers.stage import GATEWAYS, ContainerStage
-from lab.database_session import session
-from lab.fleet_plan import Vendors
-from lab.headend_settings import headend_settings
-from lab.ingest_totals import IngestTotals
+from lab.fleet.commissioning import Commissioned, commission
+from lab.fleet.plan import Vendors
+from lab.fleet.shipment import write_command_key, write_shipment
+from lab.headends.ingest_totals import IngestTotals
+from lab.headends.settings import headend_settings
 from lab.loadtest.loads import Polled, polled, usage_points, write_network_model
-from lab.local_stage import LocalStage
-from lab.scenario import FleetChoice
+from lab.processes.supervisor import Supervisor
+from lab.run.local_stage import LocalStage
+from lab.run.stage import BROKER, FLEET, HEADEND, Stage
+from lab.run.surroundings import BrokerAccess, Database, Externals, open_database
+from lab.scenario.load import FleetChoice
+from lab.services.database_session import session
 from lab.services.external import ExternalBroker
 from lab.services.host import require_open_files
-from lab.shipment import write_command_key, write_shipment
-from lab.stage import BROKER, FLEET, HEADEND, Stage
-from lab.supervisor import Supervisor
-from lab.surroundings import BrokerAccess, Database, Externals, open_database
 from lab.verdict.context import IngestFacts
 from loadtests.plan import Broker, Reading
 

@@ -14,8 +14,8 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
-from lab.database_session import session
 from lab.loadtest.matching import Stored
+from lab.services.database_session import session
 
 COMMIT_TIMESTAMP, INSERTED = "commit timestamp", "insertion of the row"
 _INSTANT = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grid.world import WorldFrame
 from lab.errors import SPACE_HINT, UserError
-from lab.link import Body, Handler, NotBegun
+from lab.lockstep.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
 from meters.fleet import BrokerAddress, Fleet

@@ -15,7 +15,7 @@ from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
 from lab.errors import UserError
-from lab.link import Body, Handler, NotBegun
+from lab.lockstep.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 
 GEOGRAPHY = "geography.json"
@@ -23,7 +23,7 @@ Answer = tuple[Body, Sequence[bytes]]
 
 
 class GridPart:
-    """Handlers of the link; see lab/remote.py for who calls them."""
+    """Handlers of the link; see lab/lockstep/remote.py for who calls them."""
 
     def __init__(self) -> None:
         self._feeder: Feeder | None = None

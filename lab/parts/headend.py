@@ -15,7 +15,7 @@ from headend.errors import HeadEndError
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
 from lab.errors import UserError
-from lab.link import Body, Handler, NotBegun
+from lab.lockstep.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 
 Answer = tuple[Body, Sequence[bytes]]

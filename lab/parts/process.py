@@ -8,8 +8,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from lab.link import Handler, serve_part
-from lab.link_keys import VARIABLE, PartKey
+from lab.lockstep.link import Handler, serve_part
+from lab.lockstep.link_keys import VARIABLE, PartKey
 
 
 def run_part(describe: str, handlers: Callable[[str], dict[str, Handler]]) -> None:

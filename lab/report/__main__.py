@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.judge_again import judge_again
+from lab.run.judge_again import judge_again
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lab.headend_files import DEAD_LETTERS_FILE
+from lab.headends.files import DEAD_LETTERS_FILE
 from lab.report.meters import Meters
 
 _HEAD_SHOWN = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.headend_files import FIGURES_FILE
+from lab.headends.files import FIGURES_FILE
 from lab.report.written import length
 
 ALL = "all"

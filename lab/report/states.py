@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lab.headend_files import COMMUNICATION_FILE
+from lab.headends.files import COMMUNICATION_FILE
 from lab.verdict.detection import CLOCK_S
 from lab.verdict.tables import DETECTED_FILE
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lab.headend_files import IMPLAUSIBLE_FILE, POLLS_FILE
+from lab.headends.files import IMPLAUSIBLE_FILE, POLLS_FILE
 
 _SHOWN = frozenset({"answered", "register_backwards", "register_jump"})
 _NOBODY = frozenset({"no_answer", "no_connection", "not_asked"})

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lab.headend_files import EVENTS_FILE
+from lab.headends.files import EVENTS_FILE
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
 from lab.report.unusable import Polls

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import UserError
-from lab.interpreter import python
-from lab.keyring import KeyPlaces, Keyring, Receivers
-from lab.pki import write_file
+from lab.keys.keyring import KeyPlaces, Keyring, Receivers
+from lab.keys.pki import write_file
+from lab.processes.interpreter import python
+from lab.processes.supervisor import ProcessSpec, Supervisor
 from lab.services.broker_config import (
     ACL,
     COMPRESSED_TIME,
@@ -39,7 +40,6 @@ from lab.services.broker_guard import build_guard
 from lab.services.host import give_to, unprivileged_identity
 from lab.services.mqtt_probe import ConnectAnswer, probe, until_shown
 from lab.services.ports import LOOPBACK, ReservedPort
-from lab.supervisor import ProcessSpec, Supervisor
 
 CHOICE_VARIABLE = "AMILAB_BROKER"
 DIRECTORY = "broker"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.pki import CIPHERS
+from lab.keys.pki import CIPHERS
 
 MAX_PACKET_BYTES = 32 * 1024
 """A part of a load profile is at most 16,000 bytes (docs/wire-rl-dsp.md), a collector's message some 4,000."""

@@ -19,8 +19,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import psycopg
 
-from lab.database_session import ENCODING, session
 from lab.errors import UserError
+from lab.services.database_session import ENCODING, session
 from lab.services.mqtt_probe import ConnectAnswer, probe
 from lab.services.postgres import OLDEST_MAJOR
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.errors import SPACE_HINT, UserError
-from lab.reaper import DIRECTORY_PREFIX, Reaper
-from lab.supervisor import Identity
+from lab.processes.reaper import DIRECTORY_PREFIX, Reaper
+from lab.processes.supervisor import Identity
 
 _MIB = 1 << 20
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from lab.pki import CIPHERS
+from lab.keys.pki import CIPHERS
 
 _DISCONNECT = b"\xe0\x00"
 _KEEP_ALIVE_S = 10

@@ -20,11 +20,11 @@ from typing import Literal
 
 import psycopg
 
-from lab.database_role import CAREFUL, HEADEND_ROLE, make_headend_role
 from lab.errors import UserError
+from lab.processes.supervisor import ProcessSpec, Supervisor
+from lab.services.database_role import CAREFUL, HEADEND_ROLE, make_headend_role
 from lab.services.host import give_to, is_reachable_by_all, require_free_space, unprivileged_identity
 from lab.services.ports import ReservedPort
-from lab.supervisor import ProcessSpec, Supervisor
 
 CHOICE_VARIABLE = "AMILAB_POSTGRES"
 OLDEST_MAJOR = 14  # date_bin

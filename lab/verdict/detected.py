@@ -15,7 +15,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lab.database_session import session
+from lab.services.database_session import session
 from lab.verdict.outages import MOMENTARY_AT_MOST_S
 from lab.verdict.tables import DETECTED, TableError, conform, read_parquet
 

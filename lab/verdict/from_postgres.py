@@ -21,7 +21,7 @@ from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from lab.database_session import session
+from lab.services.database_session import session
 from lab.verdict.tables import STORED, Column, Kind, TableError, conform, empty
 
 DEFAULT_QUERY = "SELECT * FROM stored_reading"

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.errors import UserError
-from lab.judge_again import judge_again
-from lab.run_record import write_record
-from lab.stored_source import LookedAt, StoredFile, StoredQuery, parse_stored
+from lab.headends.stored_source import LookedAt, StoredFile, StoredQuery, parse_stored
+from lab.run.judge_again import judge_again
+from lab.run.record import write_record
 from tests.headend.services import Postgres
 from tests.lab.verdict.synthetic import START_S, arrow, make_run
 from tests.stack.labs import amilab, scenario_text

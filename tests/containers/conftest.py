@@ -46,7 +46,7 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """The command, as a user would give it in the checkout."""
         return subprocess.run(
-            [sys.executable, "-m", "lab.cli", *arguments],
+            [sys.executable, "-m", "lab.commands.main", *arguments],
             cwd=self.root,
             env={**os.environ, "AMILAB_COMPOSE_DIRECTORY": str(self.directory), **(environment or {})},
             capture_output=True,

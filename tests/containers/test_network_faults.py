@@ -12,7 +12,7 @@ from lab.containers.project import ComposeProject
 from lab.containers.settings import read_settings
 from lab.containers.stage import METERING
 from lab.errors import UserError
-from lab.network_fault import NetworkFault
+from lab.lockstep.network_fault import NetworkFault
 from tests.containers.conftest import Project
 from tests.containers.test_compose import passed_verdict
 

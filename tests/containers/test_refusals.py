@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lab.pki import Authority
+from lab.keys.pki import Authority
 from tests.containers.conftest import SETTINGS, Project
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]

@@ -21,7 +21,7 @@ from dashboards.grafana import FOLDERS, HOUSEHOLDS_SOURCE, SOURCE, all_dashboard
 from dashboards.model import Dashboard, Panel
 from dashboards.roles import ROLES
 from dashboards.when_empty import WHEN_EMPTY, ZERO_IS_NOTHING
-from lab.cli import app
+from lab.commands.main import app
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = {value for name, value in vars(units).items() if name.isupper() or isinstance(value, str)}

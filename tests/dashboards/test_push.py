@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from dashboards.alerts import RULES
 from dashboards.catalogue import DASHBOARDS
-from lab.cli import app
+from lab.commands.main import app
 from tests.dashboards.grafana_server import TOKEN, FakeGrafana, serving
 
 DATABASE = "postgresql://amilab_dashboards:p%2F1@database:5432/amilab?sslmode=disable"

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from lab.scenario import bundled_scenarios, load_scenario, parse_scenario
-from lab.scenario_model import ScenarioFile
-from lab.scenario_reference import REFERENCE, SCHEMA, reference, schema, schema_text
+from lab.scenario.load import bundled_scenarios, load_scenario, parse_scenario
+from lab.scenario.model import ScenarioFile
+from lab.scenario.reference import REFERENCE, SCHEMA, reference, schema, schema_text
 from lab.verdict.criteria import CRITERIA
 from tests.docs.pages import PAGES
 
 BUNDLED = Path(__file__).parents[2] / "lab" / "scenarios"
-_ANEW = "run python -m lab.scenario_reference"
+_ANEW = "run python -m lab.scenario.reference"
 _TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
 _ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "discriminator", "format"}
 

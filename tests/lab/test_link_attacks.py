@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from zmq.utils.monitor import recv_monitor_message
 
 from lab.errors import PartFailed
-from lab.link import Body, LabLink, serve_part
-from lab.link_frames import (
+from lab.lockstep.link import Body, LabLink, serve_part
+from lab.lockstep.link_frames import (
     HELLO,
     MOST_BYTES,
     Answer,
@@ -32,13 +32,13 @@ from lab.link_frames import (
     hello_frames,
     read_message,
 )
-from lab.link_keys import KeyPair, PartKey
-from lab.local_stage import LocalStage
-from lab.reaper import Reaper
-from lab.remote import RemoteFleet, RemoteGrid, RemoteHead
+from lab.lockstep.link_keys import KeyPair, PartKey
+from lab.lockstep.remote import RemoteFleet, RemoteGrid, RemoteHead
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
+from lab.run.local_stage import LocalStage
+from lab.run.surroundings import Externals
 from lab.services.host import make_private_directory
-from lab.supervisor import Supervisor
-from lab.surroundings import Externals
 from tests import left_out
 
 RUN = "run"
@@ -303,7 +303,10 @@ async def test_an_answer_that_is_none_fails_its_part(
 
 
 async def test_a_part_cannot_answer_for_another(lab: Lab) -> None:
-    with peer(lab, lab.link.new_part("bad")) as (bad, _), peer(lab, lab.link.new_part("victim")) as (victim, _):
+    with (
+        peer(lab, lab.link.new_part("bad")) as (bad, _),
+        peer(lab, lab.link.new_part("victim")) as (victim, _),
+    ):
         for each, name in ((bad, "bad"), (victim, "victim")):
             await each.send_multipart(hello_frames(Hello(name, RUN, "host")))
             async with asyncio.timeout(PATIENCE_S):

@@ -9,8 +9,8 @@ import pytest
 from lab.containers.init import init_project
 from lab.containers.keys import project_keyring
 from lab.containers.state import Owner
-from lab.keyring import AUTHORITY, Keyring
-from lab.pki import Authority
+from lab.keys.keyring import AUTHORITY, Keyring
+from lab.keys.pki import Authority
 
 HEAD_ENDS = ("headend", "headend-ingest-0")
 

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from lab.progress import RunProgress
-from lab.reaper import MARK_VARIABLE
-from lab.run import run
-from lab.run_request import RunRequest, RunResult
-from lab.scenario import parse_scenario
+from lab.commands.progress import RunProgress
+from lab.processes.reaper import MARK_VARIABLE
+from lab.run.request import RunRequest, RunResult
+from lab.run.run import run
+from lab.scenario.load import parse_scenario
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -66,7 +66,7 @@ def failed_criteria(result: RunResult) -> set[str]:
 def amilab(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
     """The command itself, as a user starts it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "lab.cli", *map(str, arguments)],
+        [sys.executable, "-m", "lab.commands.main", *map(str, arguments)],
         cwd=REPOSITORY,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,

@@ -61,7 +61,7 @@ class LiveLab:
     def amilab(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of the user's on this lab."""
         return subprocess.run(
-            [sys.executable, "-m", "lab.cli", *words, "--run", str(self.command.directory)],
+            [sys.executable, "-m", "lab.commands.main", *words, "--run", str(self.command.directory)],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,

@@ -146,7 +146,17 @@ def test_a_net_that_names_a_module_beside_it(tmp_path: Path) -> None:
     net["_object"]["extra"] = {"_module": "trap", "_class": "Trap", "_object": "{}"}
     (tmp_path / "net.json").write_text(json.dumps(net))
     done = subprocess.run(
-        [sys.executable, "-m", "lab.cli", "run", scenario(tmp_path), "--feeder", "file:net.json", "--out", "runs"],
+        [
+            sys.executable,
+            "-m",
+            "lab.commands.main",
+            "run",
+            scenario(tmp_path),
+            "--feeder",
+            "file:net.json",
+            "--out",
+            "runs",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,

@@ -18,7 +18,7 @@ from dashboards.macros import expand
 from dashboards.roles import create_roles
 from lab.live.panels import Panels
 from lab.live.reader import Reader
-from lab.run_request import RunResult
+from lab.run.request import RunResult
 from tests.headend.services import Postgres
 from tests.stack.labs import live, scenario_text
 

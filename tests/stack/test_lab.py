@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from lab.run_request import RunResult
+from lab.run.request import RunResult
 from tests.stack.labs import amilab, live, scenario_text
 
 DISTURBED = """

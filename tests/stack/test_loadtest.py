@@ -20,9 +20,9 @@ from lab.loadtest.judgement import Word
 from lab.loadtest.progress import LoadProgress
 from lab.loadtest.run import LoadRequest, LoadResult, run_shape
 from lab.loadtest.settings import parse_settings
-from lab.scenario import FleetChoice
+from lab.run.stage import HEADEND
+from lab.scenario.load import FleetChoice
 from lab.services.ports import ReservedPort
-from lab.stage import HEADEND
 from tests.headend.services import Postgres
 from tests.stack.command import temporary_directory, wait_for
 from tests.stack.labs import amilab

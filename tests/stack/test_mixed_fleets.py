@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lab.run_request import RunResult
+from lab.run.request import RunResult
 from tests.stack.labs import failed_criteria, live, scenario_text
 from tests.stack.test_lab import figures, stored
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from lab.loadtest.progress import LoadProgress
 from lab.loadtest.run import LoadRequest, run_shape
 from lab.loadtest.settings import parse_settings
-from lab.scenario import FleetChoice
+from lab.scenario.load import FleetChoice
 from lab.services import postgres as embedded
 from lab.services.host import unprivileged_identity
 from tests import left_out

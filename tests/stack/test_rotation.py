@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab.errors import UserError
-from lab.run_request import RunResult
+from lab.run.request import RunResult
 from lab.services.broker import find_broker
 from tests import left_out
 from tests.stack.labs import failed_criteria, live, scenario_text

@@ -18,7 +18,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from lab.run_request import RunResult
+from lab.run.request import RunResult
 from tests.stack.labs import live, processes_of, scenario_text
 from tests.stack.test_lab import DISTURBED, figures, stored
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.supervisor import ProcessSpec, Supervisor
+from lab.processes.supervisor import ProcessSpec, Supervisor
 from tests.stack.labs import live, scenario_text
 
 UPDATES = "".join(

@@ -16,7 +16,7 @@ TODAY_S = int(time.time()) // DAY_S * DAY_S
 
 def db(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lab.cli", "db", *arguments],
+        [sys.executable, "-m", "lab.commands.main", "db", *arguments],
         env={**os.environ, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,

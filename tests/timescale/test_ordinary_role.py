@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from headend.features import look
 from headend.migrate import connection_info, migrate
-from lab.database_role import HEADEND_ROLE, make_headend_role
+from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from tests.timescale.schema import Schema
 from tests.timescale.servers import Server
 from tests.timescale.test_features import ACTIVE

@@ -9,11 +9,11 @@ import pytest
 
 from grid.feeder import load_feeder
 from grid.geography import geography
-from lab.commissioning import commission, vendor_mix
-from lab.fleet_plan import FleetPlan
-from lab.geography import Place
+from lab.fleet.commissioning import commission, vendor_mix
+from lab.fleet.geography import Place
+from lab.fleet.plan import FleetPlan
 from lab.live.scene import map_scene
-from lab.scenario_model import FleetChoice
+from lab.scenario.model import FleetChoice
 from lab.verdict.network import Network
 
 NETS = Path(__file__).parents[2] / "cases" / "geometry"

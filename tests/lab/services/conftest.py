@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from lab.errors import UserError
-from lab.reaper import Reaper
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.broker import BrokerProgram, find_broker
 from lab.services.host import make_private_directory
 from lab.services.mqtt_probe import connect_packet
-from lab.supervisor import Supervisor
 from tests import left_out
 
 

@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lab.keyring import Keyring
-from lab.pki import Authority, write_file
+from lab.keys.keyring import Keyring
+from lab.keys.pki import Authority, write_file
 from lab.services.broker import BrokerProgram, Certificates, EmbeddedBroker, keyring_below
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, AddressLimit, RateLimit
 from tests import left_out

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from lab.errors import PartFailed, UserError
-from lab.reaper import Reaper
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.broker import BrokerProgram, EmbeddedBroker, find_broker
 from lab.services.broker_config import BrokerUser, device_user, head_end_user, mosquitto_acl
 from lab.services.host import make_private_directory
 from lab.services.mqtt_probe import ConnectAnswer, probe
-from lab.supervisor import Supervisor
 
 HEAD_END = head_end_user("g1", "head end", 'p:w"\\#é ')
 REFUSED = {ConnectAnswer.NOT_AUTHORISED, ConnectAnswer.BAD_CREDENTIALS, ConnectAnswer.CLOSED}

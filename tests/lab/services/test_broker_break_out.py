@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab.pki import Authority
+from lab.keys.pki import Authority
 from lab.services.broker import DIRECTORY
 from lab.services.broker_config import MAX_PACKET_BYTES, MOST_SUBSCRIPTIONS, SERVER
 from tests.lab.services.conftest import Peer, content_type, correlation_data, response_topic, user_property

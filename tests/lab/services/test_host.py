@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from lab.errors import UserError
-from lab.reaper import Reaper
+from lab.processes.reaper import Reaper
 from lab.services.host import (
     is_reachable_by_all,
     make_private_directory,

@@ -14,10 +14,10 @@ import pytest
 
 from headend.migrate import migrate
 from lab.errors import PartFailed, UserError
-from lab.reaper import Reaper
+from lab.processes.reaper import Reaper
+from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory
 from lab.services.postgres import EmbeddedPostgres, PostgresBinaries, find_binaries
-from lab.supervisor import Supervisor
 from tests import left_out
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.keyring import AUTHORITY, RETIRING
-from lab.pki import Authority, serial_of
+from lab.keys.keyring import AUTHORITY, RETIRING
+from lab.keys.pki import Authority, serial_of
 from lab.services.mqtt_probe import until_shown
 from tests.lab.services.guarded import HONEST, VILLAIN, GuardedBroker
 

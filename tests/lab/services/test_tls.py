@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import headend.tls
 import meters.tls
-from lab.pki import Authority, write_file
+from lab.keys.pki import Authority, write_file
 from lab.services.mqtt_probe import probe
 from tests.lab.services.guarded import HONEST, VILLAIN, GuardedBroker
 

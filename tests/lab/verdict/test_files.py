@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import UserError
-from lab.stored_source import StoredFile
+from lab.headends.stored_source import StoredFile
 from lab.verdict.from_csv import stored_from_csv
 from lab.verdict.from_parquet import stored_from_parquet
 from lab.verdict.tables import STORED, TableError

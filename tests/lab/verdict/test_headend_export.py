@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from headend.migrate import migrate
-from lab.headend_export import export_evidence
+from lab.headends.export import export_evidence
 
 SCHEMA = "amilab_export"
 

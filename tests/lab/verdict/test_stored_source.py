@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import UserError
-from lab.stored_source import StoredFile, StoredQuery, parse_stored
+from lab.headends.stored_source import StoredFile, StoredQuery, parse_stored
 from lab.verdict.tables import STORED, conform
 from tests.lab.verdict.synthetic import START_S, STEP_S, arrow, make_run
 

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.link import Body
+from lab.lockstep.link import Body
 from lab.parts.fleet import Answer, FleetPart
 from lab.parts.process import run_part
 from lab.services.mqtt_probe import probe

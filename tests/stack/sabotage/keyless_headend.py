@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from lab.link import Body
+from lab.lockstep.link import Body
 from lab.parts.headend import Answer, HeadPart
 from lab.parts.process import run_part
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.link import Body
+from lab.lockstep.link import Body
 from lab.parts.headend import Answer, HeadPart
 from lab.parts.process import run_part
 

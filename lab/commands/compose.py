@@ -1,0 +1,107 @@
+"""The commands `amilab compose …`: what is done before and beside `docker compose`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lab.commands.refusal import refusals_shown
+from lab.containers.project import ComposeProject
+from lab.containers.settings import ComposeSettings, read_settings
+from lab.errors import UserError
+
+app = typer.Typer(help="The lab in containers: see compose/README.md.", no_args_is_help=True)
+
+DIRECTORY = Path(os.environ.get("AMILAB_COMPOSE_DIRECTORY") or Path(__file__).parents[2] / "compose")
+Directory = Annotated[Path, typer.Option(help="Where compose.yaml is.", file_okay=False)]
+
+
+@app.command()
+def init(
+    directory: Directory = DIRECTORY,
+    debian: Annotated[
+        bool,
+        typer.Option("--debian", help="Build broker and database from Debian's packages: needs no image registry."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write .env anew; keys and passwords stay.")] = False,
+) -> None:
+    """Write .env, keys and passwords. What is there already stays."""
+    from lab.containers.init import init_project
+
+    with refusals_shown():
+        written = init_project(directory, debian=debian, force=force)
+    console = Console(highlight=False, soft_wrap=True)
+    for path in written:
+        console.print(f"[green]✓[/] {os.path.relpath(path)}")
+    console.print("Everything was there already." if not written else "Keep state/ and secrets/ to yourself.")
+
+
+@app.command()
+def wheelhouse(directory: Directory = DIRECTORY) -> None:
+    """Fetch the images' Python packages beforehand, for machines without internet."""
+    from lab.containers.wheelhouse import make_wheelhouse
+
+    console = Console(highlight=False, soft_wrap=True)
+    with refusals_shown(), console.status("fetching wheels"):
+        wheels = make_wheelhouse(directory / "wheelhouse", directory.parent / "requirements-loadtest.lock")
+    size_mib = sum(wheel.stat().st_size for wheel in wheels) / 2**20
+    console.print(
+        f"[green]✓[/] {len(wheels)} wheels, {size_mib:,.0f} MiB in {os.path.relpath(directory / 'wheelhouse')}"
+    )
+
+
+@app.command()
+def rotate(
+    directory: Directory = DIRECTORY,
+    authority: Annotated[bool, typer.Option("--authority", help="A new certificate authority, too.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Refuse what the last rotation has replaced.")] = False,
+) -> None:
+    """Give everybody new certificates; the old ones are accepted until --finish. See docs/broker.md."""
+    from lab.containers import keys
+
+    with refusals_shown():
+        if finish and authority:
+            raise UserError("--finish ends whatever rotation has begun", "Leave out --authority.")
+        count = asyncio.run(keys.rotate(project_of(directory), authority=authority, finish=finish))
+    said = "the old certificates are refused" if finish else f"{count} new identities; end the old ones with --finish"
+    Console(highlight=False).print(f"[green]✓[/] {said}")
+
+
+@app.command()
+def revoke(device: str, directory: Directory = DIRECTORY) -> None:
+    """Refuse a device's certificate from its next connection on."""
+    from lab.containers import keys
+
+    with refusals_shown():
+        asyncio.run(keys.revoke(project_of(directory), device))
+    Console(highlight=False).print(f"[green]✓[/] {device} is refused")
+
+
+@app.command()
+def stack(directory: Directory = DIRECTORY) -> None:
+    """Print the stack file of the same project: amilab compose stack | docker stack deploy -c - NAME"""
+    from lab.containers.swarm import SwarmProject
+
+    with refusals_shown():
+        document = asyncio.run(SwarmProject(directory, _settings(directory)).stack())
+    # JSON is YAML, too.
+    typer.echo(json.dumps(document, indent=2))
+
+
+def project_of(directory: Path, *, swarm: bool = False) -> ComposeProject:
+    """The Compose project of a directory, or the stack that is made of it. Raises UserError."""
+    from lab.containers.swarm import SwarmProject
+
+    return (SwarmProject if swarm else ComposeProject)(directory, _settings(directory))
+
+
+def _settings(directory: Path) -> ComposeSettings:
+    if not (directory / "compose.yaml").is_file():
+        raise UserError(f"{directory} has no compose.yaml", "Run this in a checkout of amilab's repository.")
+    return read_settings(directory)

@@ -1,0 +1,1 @@
+"""Who is metered, by whose meter, and in which process."""

@@ -1,0 +1,1 @@
+"""What the lab knows of head-ends: its own, and somebody else's."""

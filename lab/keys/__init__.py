@@ -1,0 +1,1 @@
+"""Certificates and keys of everybody in a lab."""

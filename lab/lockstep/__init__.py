@@ -1,0 +1,1 @@
+"""Simulated time: grants, quiescence, and the link to the parts."""

@@ -1,0 +1,138 @@
+"""From a lab, living or at its end, to its verdict: the three tables are collected, then compared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import UserError
+from lab.fleet.plan import FleetPlan
+from lab.fleet.table import write_fleet_table
+from lab.headends.export import export_results
+from lab.headends.stored_source import fetch_stored
+from lab.lockstep.link import Body
+from lab.report import LATENCIES, RunEvent, write_report
+from lab.run.record import write_record
+from lab.run.request import ExternalStore
+from lab.run.stage import GRID, Stage
+from lab.run.surroundings import Database
+from lab.scenario.load import Scenario
+from lab.scenario.timeline import Disturbance
+from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
+from lab.verdict.verdict import Verdict, judge_run
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What it takes to judge a run, at its end or on the way."""
+
+    scenario: Scenario
+    stage: Stage
+    plan: FleetPlan
+    grid: Body
+    store: Database | ExternalStore
+    broker_version: str
+    interval_length_s: int
+
+    async def collect(self, directory: Path, results: Path, *, start_s: int, end_s: int) -> int | None:
+        """Write the tables and the fleet's description to `directory`; returns how many frames were rejected, if known.
+
+        :param results: where the parts write, to be brought to `directory`.
+        """
+        await self._collect_reference(directory, results, end_s=end_s)
+        return await self._collect_stored(directory, start_s=start_s, end_s=end_s)
+
+    async def _collect_reference(self, directory: Path, results: Path, *, end_s: int) -> None:
+        """Truth and journal."""
+        stage = self.stage
+        journal = stage.layout.hand_out_directory(results / "journal")
+        await asyncio.gather(
+            stage.link.call(
+                GRID,
+                "finish",
+                directory=stage.layout.seen(results),
+                interval_length_s=self.interval_length_s,
+                until_s=end_s,
+            ),
+            stage.finish_fleets(journal),
+        )
+        write_fleet_table(directory / "meters.parquet", self.plan.fleet, self.plan.places)
+
+    async def _collect_stored(self, directory: Path, *, start_s: int, end_s: int) -> int | None:
+        path = directory / "stored.parquet"
+        if isinstance(self.store, Database):
+            return await asyncio.to_thread(export_results, self.store, path, start_s, end_s)
+        await asyncio.to_thread(fetch_stored, self.store.source, path, start_s=start_s, end_s=end_s)
+        return None
+
+    async def collect_at_end(
+        self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]
+    ) -> int | None:
+        """The same, with what is known of a run's intake at its end.
+
+        What is stored is fetched last, when the directory has all that it takes to judge the run another time.
+        """
+        stage = self.stage
+        if isinstance(self.store, Database):
+            await stage.read_ingest()
+            stage.ingest.write_latencies(directory / LATENCIES)
+        await self.keep_reference(directory, clock, disturbances)
+        return await self._collect_stored(directory, start_s=clock.start_s, end_s=clock.end_s)
+
+    async def keep_reference(self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]) -> None:
+        """Leave in `directory` what a run can be judged from, but for what is stored."""
+        await self._collect_reference(directory, self.stage.layout.results, end_s=clock.end_s)
+        self.stage.layout.collect(directory)
+        self.record(directory, clock, disturbances)
+
+    def record(self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]) -> None:
+        """Say what the run is, for who judges it another time."""
+        events = [_run_event(disturbance) for disturbance in disturbances]
+        write_record(directory, self.context(clock, None), events, self.scenario.criteria)
+
+    def context(self, clock: ClockFacts, rejected: int | None) -> RunContext:
+        grid = self.grid
+        own = isinstance(self.store, Database)
+        return RunContext(
+            scenario=self.scenario.name,
+            seed=self.scenario.seed,
+            host=Host.here(
+                database=self.store.version,
+                timescaledb=self.store.timescaledb,
+                broker=self.broker_version,
+            ),
+            feeder=FeederFacts(grid["name"], grid["buses"], len(grid["usage_points"]), grid["transformers"]),
+            clock=clock,
+            ingest=self.stage.ingest.facts() if own else None,
+            rejected_frames=rejected,
+            collectors=len(self.plan.fleet.collectors),
+            headend=OWN if own else EXTERNAL,
+        )
+
+
+def judge_and_report(
+    directory: Path, context: RunContext, disturbances: Sequence[Disturbance], targets: Mapping[str, float]
+) -> tuple[Verdict, Path]:
+    """The verdict on the tables in `directory`, written there with its report; returns the report's path."""
+    verdict = judge_run(directory, context, targets=targets)
+    events = [_run_event(disturbance) for disturbance in disturbances]
+    write_record(directory, context, events, targets)
+    return verdict, write_report(directory, verdict, events)
+
+
+@contextmanager
+def judged_another_time(directory: Path) -> Iterator[None]:
+    """A refusal of what is stored says how to go on: the run itself is over and whole."""
+    try:
+        yield
+    except UserError as error:
+        again = f"Nothing of the run is lost. Put it right, then: amilab judge {directory} --stored …"
+        raise UserError(error.faults, "\n".join(filter(None, (error.hint, again)))) from error
+
+
+def _run_event(disturbance: Disturbance) -> RunEvent:
+    until_s = disturbance.until_s if disturbance.until_s > disturbance.from_s else None
+    return RunEvent(disturbance.from_s, disturbance.kind, disturbance.label, until_s)

@@ -1,0 +1,1 @@
+"""Scenarios: from what a person writes to checked, frozen values and chosen targets."""

@@ -1,0 +1,198 @@
+"""Chooses whom each event of a scenario hits, by seeded selectors, so that a scenario fits any feeder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grid.wording import counted
+from lab.errors import UserError
+from lab.fleet.commissioning import METERS_PER_COLLECTOR, Commissioned
+from lab.lockstep.answers import Selected, checked
+from lab.lockstep.link import LabLink
+from lab.scenario.load import (
+    Event,
+    KillEvent,
+    NetworkEvent,
+    OutageEvent,
+    RebootEvent,
+    RotateEvent,
+    Scenario,
+    UpdateEvent,
+    UplinkLossEvent,
+)
+from lab.scenario.timeline import Disturbance
+
+MOMENTARY_S = 300
+"""An interruption of up to five minutes is momentary (IEEE 1366-2022, 3.15: "sustained" lasts longer)."""
+APART_S = 3_600
+"""Events that have to share somebody lie at least this far apart: one is over, and made up for, before the next."""
+
+
+FREE_SHARE = 5
+"""An event on meters takes no more than one in so many of those left: a small fleet must not be all disturbance."""
+
+
+class _Taken:
+    """Whom events hit, and when."""
+
+    def __init__(self) -> None:
+        self._hits: list[tuple[int, int, frozenset[str]]] = []
+
+    def add(self, points: Iterable[str], from_s: int, until_s: int) -> None:
+        self._hits.append((from_s, until_s, frozenset(points)))
+
+    def ever(self) -> set[str]:
+        return {point for _, _, points in self._hits for point in points}
+
+    def around(self, from_s: int, until_s: int) -> set[str]:
+        """By events that begin or end within `APART_S` of this time."""
+        hits = (points for start, end, points in self._hits if start < until_s + APART_S and from_s < end + APART_S)
+        return {point for points in hits for point in points}
+
+
+async def choose_targets(
+    scenario: Scenario, *, start_s: int, link: LabLink, grid: str, fleet: Commissioned
+) -> list[Disturbance]:
+    """A disturbance for each event. Events share a usage point only if the feeder is too small for all, and then lie
+    `APART_S` apart. Where a target is not as the event's selector says, its label tells.
+
+    :raises UserError: listing every event whose selector fits nothing on this feeder.
+    """
+    faults: list[str] = []
+    chosen: dict[int, Disturbance] = {}
+    taken = _Taken()
+    serial_of = {meter.usage_point: meter.serial for meter in fleet.meters}
+    points_of = {name: [meter.usage_point for meter in meters] for name, meters in fleet.collectors.items()}
+    order = sorted(range(len(scenario.events)), key=lambda index: _freedom(scenario.events[index]))
+    for index in order:
+        event = scenario.events[index]
+        from_s, until_s = start_s + event.at_s, start_s + event.ends_s
+        where = f"event {index + 1} ({event.kind}, line {event.line})"
+        if isinstance(event, OutageEvent):
+            try:
+                reply = await link.call(
+                    grid,
+                    "select",
+                    seed=scenario.seed,
+                    key=[index],
+                    device=event.device,
+                    select=event.select,
+                    exclude=sorted(taken.around(from_s, until_s)),
+                    avoid=sorted(taken.ever()),
+                    metered=list(serial_of),
+                    where=where,
+                )
+            except UserError as error:
+                faults.extend(error.faults)
+                continue
+            choice = checked(reply, Selected)
+            points = choice["usage_points"]
+            taken.add(points, from_s, until_s)
+            name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
+            label = f"{name}: {choice['device']}, {counted(len(points), 'customer')}"
+            label += f" ({choice['remark']})" if choice["remark"] else ""
+            chosen[index] = Disturbance("outage", label, from_s, until_s, choice["device"])
+        elif isinstance(event, UplinkLossEvent | RebootEvent):
+            try:
+                seed = [scenario.seed, index]
+                if points_of and "collectors" in event.select:
+                    hit = _choose_collectors(event.select["collectors"], seed, points_of, taken, from_s, until_s)
+                else:
+                    free = _free_points(serial_of, taken, from_s, until_s)
+                    hit = _choose_meters(event.select, seed, free, serial_of)
+            except ValueError as error:
+                faults.append(f"{where}: {error}")
+                continue
+            taken.add(hit.points, from_s, until_s)
+            if isinstance(event, RebootEvent):
+                chosen[index] = Disturbance("reboot", f"reboot: {hit.label}", from_s, until_s, stations=hit.stations)
+            else:
+                label = f"uplink loss: {hit.label}"
+                chosen[index] = Disturbance("uplink_loss", label, from_s, until_s, stations=hit.stations)
+        elif isinstance(event, KillEvent):
+            label = f"SIGKILL: {event.part}, back after {event.down_s:,} s"
+            until_s = from_s + event.down_s
+            chosen[index] = Disturbance("kill", label, from_s, until_s, event.part, races=event.moment == "any")
+        elif isinstance(event, NetworkEvent):
+            fault = event.network_fault
+            label = f"network: {event.part}, {fault.label}"
+            chosen[index] = Disturbance("network", label, from_s, from_s, event.part, fault=fault)
+        elif isinstance(event, RotateEvent):
+            label = f"rotation: new {event.what}, the old trusted for {event.overlap_s:,} s more"
+            chosen[index] = Disturbance("rotate", label, from_s, until_s, event.what)
+        elif isinstance(event, UpdateEvent):
+            label = f"rolling update: {event.part}"
+            chosen[index] = Disturbance("update", label, from_s, until_s, event.part)
+    if faults:
+        raise UserError(faults, "Change the events' `select`, or choose another feeder.")
+    return [chosen[index] for index in sorted(chosen)]
+
+
+def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int) -> list[str]:
+    ever, around = taken.ever(), taken.around(from_s, until_s)
+    candidates = list(points)
+    return [p for p in candidates if p not in ever] or [p for p in candidates if p not in around]
+
+
+def _freedom(event: Event) -> int:
+    """A device takes its customers as they are, a collector its meters; single meters can be chosen around both."""
+    if isinstance(event, OutageEvent):
+        return 0
+    return 1 if isinstance(event, UplinkLossEvent) and "collectors" in event.select else 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """Usage points that are disturbed, the stations to disturb, and how to call them."""
+
+    points: Sequence[str]
+    stations: Sequence[str]
+    label: str
+
+
+def _choose_collectors(
+    wanted: int,
+    seed: Sequence[int],
+    points_of: Mapping[str, Sequence[str]],
+    taken: _Taken,
+    from_s: int,
+    until_s: int,
+) -> _Hit:
+    """As many collectors as wanted, of those whose meters no other event takes; near it in time, if need be."""
+    ever, around = taken.ever(), taken.around(from_s, until_s)
+    free = [name for name, points in points_of.items() if not ever.intersection(points)]
+    free = free or [name for name, points in points_of.items() if not around.intersection(points)]
+    if not free:
+        raise ValueError("other events take meters of every collector within an hour of this one")
+    count = min(wanted, len(free))
+    names = [free[at] for at in sorted(np.random.default_rng(list(seed)).choice(len(free), size=count, replace=False))]
+    points = [point for name in names for point in points_of[name]]
+    remark = f" ({wanted:,} asked for)" if count < wanted else ""
+    called = f"collector {names[0]}" if count == 1 else f"{count:,} collectors"
+    return _Hit(points, names, f"{called}, {counted(len(points), 'meter')}{remark}")
+
+
+def _choose_meters(
+    select: Mapping[str, object], seed: Sequence[int], free: Sequence[str], serial_of: Mapping[str, str]
+) -> _Hit:
+    """As many as wanted, but at least one and no more than 1 in `FREE_SHARE`, and what to say of that."""
+    collectors, wanted = select.get("collectors"), select.get("meters")
+    if isinstance(collectors, int):
+        wanted = collectors * METERS_PER_COLLECTOR
+    if not isinstance(wanted, int):
+        raise ValueError("`select` needs `meters = <number>`")
+    if not free:
+        raise ValueError("other events take every meter within an hour of this one")
+    count = min(wanted, max(1, len(free) // FREE_SHARE))
+    rows = np.random.default_rng(list(seed)).choice(len(free), size=count, replace=False)
+    points = [free[row] for row in sorted(rows)]
+    serials = [serial_of[point] for point in points]
+    label = serials[0] if count == 1 else f"{count:,} meters"
+    if isinstance(collectors, int):
+        label += " (this fleet has no collector)"
+    elif count < wanted:
+        label += f" ({wanted:,} asked for; one in {FREE_SHARE} of {len(free):,} left)"
+    return _Hit(points, serials, label)

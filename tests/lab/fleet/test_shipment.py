@@ -1,0 +1,41 @@
+"""The shipment file as the lab writes it is what both sides read, each by itself."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from headend.registry import read_shipment as read_at_the_utility
+from lab.fleet.shipment import ShippedMeter, write_command_key, write_shipment
+from meters.profile import load_profile
+from meters.shipment import read_shipment as read_at_the_meters
+
+
+def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
+    public = write_command_key(tmp_path / "key")
+    points = ["UP-1", 'UP-"2", north', "UP-3"]
+    meters = [
+        ShippedMeter(f"AMI{n}", point, load_profile("rl-dsp"), f"user{n}", f"pw{n}") for n, point in enumerate(points)
+    ]
+    meters[1] = replace(meters[1], profile=load_profile("sparkplug-mesh"), address="COL0001", max_current_a=400.0)
+    write_shipment(tmp_path / "shipment.csv", meters, group="g1", command_public_key=public)
+    devices = read_at_the_utility(tmp_path / "shipment.csv", command_public_key=public)
+    entries = read_at_the_meters(tmp_path / "shipment.csv")
+    assert [device.serial for device in devices] == [entry.serial for entry in entries] == [m.serial for m in meters]
+    assert [device.usage_point for device in devices] == ["UP-1", 'UP-"2", north', "UP-3"]
+    assert [device.max_current_a for device in devices] == [None, 400.0, None]
+    assert [entry.usage_point for entry in entries] == ["UP-1", 'UP-"2", north', "UP-3"]
+    assert [(entry.username, entry.password) for entry in entries] == [(m.username, m.password) for m in meters]
+    assert [device.address for device in devices] == [entry.address for entry in entries] == ["", "COL0001", ""]
+
+
+def test_the_private_key_fits_the_public_one_and_is_for_the_owner_only(tmp_path: Path) -> None:
+    public = write_command_key(tmp_path / "key")
+    private = Ed25519PrivateKey.from_private_bytes(
+        base64.urlsafe_b64decode((tmp_path / "key").read_text().strip() + "=")
+    )
+    assert private.public_key().public_bytes_raw() == base64.urlsafe_b64decode(public + "=")
+    assert (tmp_path / "key").stat().st_mode & 0o077 == 0
