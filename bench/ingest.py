@@ -36,15 +36,15 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
-from headend import writer
 from headend.clock import ManualClock
+from headend.commands.envelope import CommandSigner
 from headend.drivers import driver_for
-from headend.envelope import CommandSigner
-from headend.migrate import connection_info, migrate
-from headend.mqtt import MqttLink, Session
+from headend.links.mqtt import MqttLink, Session
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
-from headend.writer import Batch
+from headend.store import writer
+from headend.store.migrate import connection_info, migrate
+from headend.store.writer import Batch
 from lab.fleet.shipment import COLUMNS
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import ProcessSpec, Supervisor

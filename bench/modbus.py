@@ -22,20 +22,20 @@ from pymodbus.client import AsyncModbusTcpClient
 from bench.report import Result, Spread
 from grid.world import WorldFrame
 from headend.clock import ManualClock
-from headend.database import Database
+from headend.links.modbus.poller import Poller
 from headend.metrics import Metrics
-from headend.modbus.poller import Poller
 from headend.registry import read_shipment, register
 from headend.settings import HeadEndSettings
-from headend.writer import prepare
+from headend.store.database import Database
+from headend.store.writer import prepare
 from lab.fleet.shipment import COLUMNS
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
-from meters.fleet import BrokerAddress, Fleet
-from meters.shipment import read_shipment as read_meters
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.fleet.shipment import read_shipment as read_meters
 
 START_S = 1_768_435_200
 STEP_S = 900

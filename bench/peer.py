@@ -30,7 +30,7 @@ from bench.ingest import (
     shipment,
 )
 from bench.report import Result, Spread
-from headend.migrate import connection_info, migrate
+from headend.store.migrate import connection_info, migrate
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory

@@ -23,7 +23,7 @@ from bench.editions import Lacking, apache_binaries, begin_pglite, pglite
 from bench.ingest import copy_rate
 from bench.readings import QUERIES, Volume, fill, take
 from bench.report import Result, Spread
-from headend.migrate import connection_info, migrate
+from headend.store.migrate import connection_info, migrate
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory

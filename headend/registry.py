@@ -9,9 +9,9 @@ import psycopg
 
 from headend.drivers import Driver, driver_for, known_profiles
 from headend.errors import ShipmentError
+from headend.links.modbus.address import EXPECTED, GatewayAddress, parse_address
 from headend.log import logger
-from headend.modbus.address import EXPECTED, GatewayAddress, parse_address
-from headend.plausibility import rated_power_w
+from headend.reads.plausibility import rated_power_w
 
 _COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",

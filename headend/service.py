@@ -9,31 +9,32 @@ from dataclasses import dataclass
 import orjson
 from prometheus_client import start_http_server
 
-from headend import commands, writer
-from headend.budgets import Budgets
 from headend.clock import Clock
-from headend.database import Connection, Database
-from headend.dead_letters import DeadLetters
-from headend.direct import DirectIntake
-from headend.envelope import CommandSigner
+from headend.commands import issue as commands
+from headend.commands.envelope import CommandSigner
 from headend.errors import BrokerRefused, BrokerUnavailable, MetricsPortError
-from headend.ingest import Ingest
+from headend.links.direct import DirectIntake
+from headend.links.modbus.poller import Poller
+from headend.links.mqtt import MqttLink, Session
+from headend.links.sparkplug.host import SparkplugHost
+from headend.links.sparkplug.intake import SparkplugIntake
 from headend.log import logger
 from headend.metrics import Metrics
-from headend.modbus.poller import Poller
-from headend.mqtt import MqttLink, Session
 from headend.outages.model import NetworkModel, read_network_model
 from headend.outages.publish import publish_network
 from headend.outages.watch import OutageWatch
-from headend.record import Recorder, communication_states
-from headend.recovery import BackOff, Recovery
+from headend.reads.budgets import Budgets
+from headend.reads.dead_letters import DeadLetters
+from headend.reads.ingest import Ingest
+from headend.reads.record import Recorder, communication_states
+from headend.reads.recovery import BackOff, Recovery
+from headend.reads.resume import no_recovery, resume
 from headend.registry import EndDevice, ShippedDevice, read_shipment, register
-from headend.resume import no_recovery, resume
 from headend.roles import ROLES
 from headend.settings import HeadEndSettings
-from headend.settled import settle_what_is_stored
-from headend.sparkplug.host import SparkplugHost
-from headend.sparkplug.intake import SparkplugIntake
+from headend.store import writer
+from headend.store.database import Connection, Database
+from headend.store.settled import settle_what_is_stored
 
 
 @dataclass(frozen=True, slots=True)

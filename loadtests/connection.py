@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from loadtests.plan import Broker, Station
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2, as the meters' (meters/tls.py)."""
+"""Of TLS 1.2, as the meters' (meters/carriers/tls.py)."""
 KEEP_ALIVE_S = 60
 CONNECT_S = 30.0
 _TICK_S = 15.0

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.rl_dsp import Row
+from meters.vendors.rl_dsp import Row
 
 Whole = TypeVar("Whole", int, NDArray[np.int64])
 _REGISTER_WH = 48_000_000
@@ -24,7 +24,7 @@ def import_wh(meter: Whole, number: Whole) -> Whole:
 
 
 def row(meter: int, number: int) -> Row:
-    """One interval's values in the order of `meters.rl_dsp.COLUMNS`."""
+    """One interval's values in the order of `meters.vendors.rl_dsp.COLUMNS`."""
     energy_wh = import_wh(meter, number)
     third_wh = energy_wh // 3
     register_wh = _REGISTER_WH + (meter % 1000) * 1000 + number * _LEAST_WH

@@ -16,7 +16,8 @@ settings.load_profile("amilab")
 # Debian installs servers where an ordinary user's PATH does not look.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
-# Processes of ours import nothing from the current directory (lab/processes/interpreter.py): tests' parts are found by this.
+# Processes of ours import nothing from the current directory (lab/processes/interpreter.py): tests' parts are found
+# by this.
 ROOT = str(Path(__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
 

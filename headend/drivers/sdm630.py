@@ -1,7 +1,7 @@
 """The vendor profile `sdm630`: polled, so it has no messages to decode (headend/modbus)."""
 
 from headend.drivers import Driver
-from headend.modbus.sdm630 import ROLL_OVER_WH
+from headend.links.modbus.sdm630 import ROLL_OVER_WH
 
 DRIVER = Driver(
     vendor_profile="sdm630",

@@ -1,4 +1,4 @@
--- What cannot be believed of an interval (headend/plausibility.py): kept, in no sum, never a meter's current value.
+-- What cannot be believed of an interval (headend/reads/plausibility.py): kept, in no sum, never a meter's current value.
 
 -- channels: all that the meter said, by name of the column of interval_reading, or by reading type. origin: as there.
 -- id: of what the meter said, so that a value which is said twice is there once.

@@ -1,7 +1,7 @@
 """The network model in the database, for those who look at the network through it."""
 
-from headend.database import Connection
 from headend.outages.model import NetworkModel, Position
+from headend.store.database import Connection
 
 
 async def publish_network(connection: Connection, model: NetworkModel) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headend.database import Connection
 from headend.outages.doubt import HORIZON_S
 from headend.outages.follow import NEVER_S, Outage, Report, Sightings
+from headend.store.database import Connection
 
 # 96.10.1: power was down, or came up, in the interval (docs/wire-rl-dsp.md); any profile's status is stored so.
 _POWER_BITS = 4 | 8

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headend.database import Connection, Database
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.outages import store
@@ -21,9 +20,10 @@ from headend.outages.doubt import HORIZON_S, Beliefs
 from headend.outages.explain import suspects
 from headend.outages.follow import Follower, Report, Rules, groups, merged
 from headend.outages.model import NetworkModel, classes_of
-from headend.recovery import GRID_S
+from headend.reads.recovery import GRID_S
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
+from headend.store.database import Connection, Database
 
 # After its end an outage is looked at until the readings of all meters have come, and for some time more.
 _REVIEW_FOR_S = 3600

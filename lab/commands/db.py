@@ -43,9 +43,9 @@ def _days(what: str, variable: str, least: int) -> Any:
 @app.command()
 def status(database_url: DatabaseUrl = None, schema: SchemaName = "headend") -> None:
     """Say which features of TimescaleDB are active, and why the others are not."""
-    from headend.features import look, size
-    from headend.migrate import describe
-    from headend.retention import beside_readings
+    from headend.store.features import look, size
+    from headend.store.migrate import describe
+    from headend.store.retention import beside_readings
 
     with refusals_shown():
         url = _url(database_url)
@@ -88,9 +88,9 @@ def maintain(
     poll_failure_retention_days: Annotated[int | None, _days("polls that failed", "POLL_FAILURE", 1)] = None,
 ) -> None:
     """Remove old readings where no policy of the database does it, and other old records. Run it daily."""
-    from headend.features import retention_days as policy_days
-    from headend.retention import drop_older_rows
-    from headend.timescale import drop_older
+    from headend.store.features import retention_days as policy_days
+    from headend.store.retention import drop_older_rows
+    from headend.store.timescale import drop_older
 
     others = {
         "other_reading": other_reading_retention_days,
@@ -142,7 +142,7 @@ def _url(given: str | None) -> str:
 @contextmanager
 def _opened(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
     from headend.errors import DatabaseError, SchemaMissing
-    from headend.migrate import open_schema
+    from headend.store.migrate import open_schema
 
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
         raise UserError(f"--schema is {schema!r}", "Small letters, digits and '_', as the head-end has it.")

@@ -13,7 +13,7 @@ from typing import NoReturn, Self
 from urllib.parse import quote
 
 from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
-from headend.migrate import open_schema
+from headend.store.migrate import open_schema
 from lab.containers.keys import HOLD, project_keyring, reload_broker
 from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose

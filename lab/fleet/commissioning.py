@@ -14,7 +14,7 @@ from lab.fleet.presets import PRESETS
 from lab.fleet.shipment import ANYBODY, ShippedMeter
 from lab.scenario.model import FleetChoice
 from lab.services.external import ExternalBroker
-from meters.profile import VendorProfile, load_profile
+from meters.vendors.profile import VendorProfile, load_profile
 
 METERS_PER_COLLECTOR = 200
 METERS_PER_CONCENTRATOR = 500

@@ -16,7 +16,7 @@ from lab.scenario.load import FleetChoice, Scenario
 from lab.scenario.times import clock
 from lab.services.external import ExternalBroker
 from meters.errors import ProfileError
-from meters.profile import VendorProfile
+from meters.vendors.profile import VendorProfile
 
 LAST_REPORT_S = 1_800
 """How long after a report is due the head-end still gets to ask for what did not come."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meters.profile import VendorProfile
+from meters.vendors.profile import VendorProfile
 
 ANYBODY = "amilab"
 """User name and password towards a broker that lets anybody in."""

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from dashboards.roles import ROLES
-from headend.migrate import connection_info
+from headend.store.migrate import connection_info
 from lab.run.surroundings import Database
 
 AT_ONCE = 3

@@ -9,11 +9,11 @@ from grid.world import WorldFrame
 from lab.errors import SPACE_HINT, UserError
 from lab.lockstep.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
+from meters.carriers.tls import TlsFiles
+from meters.device.flow import Flow
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
-from meters.fleet import BrokerAddress, Fleet
-from meters.flow import Flow
-from meters.shipment import read_shipment
-from meters.tls import TlsFiles
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.fleet.shipment import read_shipment
 
 Answer = tuple[Body, Sequence[bytes]]
 

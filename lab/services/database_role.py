@@ -7,7 +7,7 @@ from importlib import resources
 
 import psycopg
 
-from headend.features import absence, extension_version
+from headend.store.features import absence, extension_version
 
 HEADEND_ROLE = "amilab_headend"
 CAREFUL = "options=-csearch_path%3Dpg_catalog"

@@ -1,7 +1,7 @@
 """How the lab's own connections to a PostgreSQL begin, whatever that database, its role or the server set as default.
 
 A database may show dates in the German way, have another time zone or encoding, or be read-only unless asked. None of
-that may change what is read or written. The head-end has a list of its own (headend/migrate.py): who judges takes
+that may change what is read or written. The head-end has a list of its own (headend/store/migrate.py): who judges takes
 nothing from who is judged.
 """
 

@@ -18,7 +18,7 @@ from lab.verdict.identity import CHANNELS, ENERGY_CHANNELS, resolution
 from lab.verdict.keys import Int, codes_of, integers, micros, numbers
 from lab.verdict.sides import Side, is_actual
 from lab.verdict.tables import RunTables
-from meters.modbus.curve import Curves, Display, Shown, knots_of
+from meters.carriers.modbus.curve import Curves, Display, Shown, knots_of
 
 Float = NDArray[np.float64]
 POLLED = "modbus"

@@ -11,7 +11,7 @@ from pymodbus.exceptions import ModbusException
 from loadtests import duties
 from loadtests.duties import Duty
 from loadtests.users.base import Scheduled
-from meters.modbus.sdm630 import ADDRESSES, READ_LIMIT
+from meters.carriers.modbus.sdm630 import ADDRESSES, READ_LIMIT
 
 TIMEOUT_S = 3.0
 # It dumps each packet of a failed request; failures are counted by Locust.

@@ -16,13 +16,13 @@ from loadtests.connection import Connection
 from loadtests.duties import GASP, Duty, Kind
 from loadtests.plan import Station
 from loadtests.users.base import Scheduled
-from meters import rl_dsp
-from meters.memory import Event
-from meters.rl_dsp import EventCode
-from meters.sparkplug import payload
-from meters.sparkplug.edge import Edge, Message
-from meters.sparkplug.payload import INTERVALS_PER_MESSAGE, REBIRTH, Closed
-from meters.sparkplug.session import FIRST_BD_SEQ_AFTER, Session
+from meters.carriers.sparkplug import payload
+from meters.carriers.sparkplug.edge import Edge, Message
+from meters.carriers.sparkplug.payload import INTERVALS_PER_MESSAGE, REBIRTH, Closed
+from meters.carriers.sparkplug.session import FIRST_BD_SEQ_AFTER, Session
+from meters.device.memory import Event
+from meters.vendors import rl_dsp
+from meters.vendors.rl_dsp import EventCode
 
 DRAIN_S = 20.0
 """For so long a user that stops waits for what is not acknowledged yet."""

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from dashboards.roles import ROLES, create_roles, show_schema
-from headend.migrate import migrate
+from headend.store.migrate import migrate
 from tests.headend.services import Postgres
 from tests.timescale.servers import LOADED, apache_cluster, skipped_if_lacking
 

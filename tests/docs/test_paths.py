@@ -37,6 +37,8 @@ def test_every_path_that_is_named_is_there(page: Path) -> None:
 
 
 def test_a_path_is_found_in_text_code_and_diagrams() -> None:
-    text = "see grid/world.py. `lab/verdict/<name>.py`\n│ meters/shard.py │ (docs/live.md) https://x.y/docs/live.md"
-    assert paths(text) == {"grid/world.py", "lab/verdict/<name>.py", "meters/shard.py", "docs/live.md"}
+    text = (
+        "see grid/world.py. `lab/verdict/<name>.py`\n│ meters/fleet/shard.py │ (docs/live.md) https://x.y/docs/live.md"
+    )
+    assert paths(text) == {"grid/world.py", "lab/verdict/<name>.py", "meters/fleet/shard.py", "docs/live.md"}
     assert not is_there("grid/nowhere.py")

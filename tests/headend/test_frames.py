@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from headend.frames import MalformedFrame, frame_extent, is_plain_publish, parse_publish
+from headend.links.frames import MalformedFrame, frame_extent, is_plain_publish, parse_publish
 
 
 def length_bytes(length: int) -> bytes:

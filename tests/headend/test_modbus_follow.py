@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.modbus.estimation import Poll, Share
-from headend.modbus.follow import ACCEPTED_AFTER, Follower, Taken
-from headend.modbus.sdm630 import ROLL_OVER_WH, Registers
-from headend.plausibility import most_wh, rated_power_w
+from headend.links.modbus.estimation import Poll, Share
+from headend.links.modbus.follow import ACCEPTED_AFTER, Follower, Taken
+from headend.links.modbus.sdm630 import ROLL_OVER_WH, Registers
+from headend.reads.plausibility import most_wh, rated_power_w
 
 LENGTH_S = 900
 START_S = 1_768_435_200

@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headend.drivers import DecodeError
-from headend.modbus.estimation import Implausible, Poll, advance_of, intervals_between
-from headend.modbus.sdm630 import REGISTERS, ROLL_OVER_WH, Registers, decode
+from headend.links.modbus.estimation import Implausible, Poll, advance_of, intervals_between
+from headend.links.modbus.sdm630 import REGISTERS, ROLL_OVER_WH, Registers, decode
 
 LENGTH_S = 900
 START_S = 1_768_435_200

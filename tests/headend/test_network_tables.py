@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from headend.database import Connection
 from headend.errors import NetworkModelError
-from headend.migrate import connection_info, migrate
 from headend.outages.model import NetworkModel, read_network_model
 from headend.outages.publish import publish_network
 from headend.registry import ShippedDevice, register
+from headend.store.database import Connection
+from headend.store.migrate import connection_info, migrate
 from tests.headend.services import Postgres
 
 pytest_plugins = ["tests.headend.fixtures"]

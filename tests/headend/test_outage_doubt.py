@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend import writer
-from headend.database import Connection, Database
 from headend.metrics import Metrics
-from headend.migrate import connection_info, migrate
 from headend.outages import doubt
 from headend.outages.doubt import HORIZON_S, MOST_A_DAY, MOST_IN_ALL, Beliefs
 from headend.outages.watch import OutageWatch
 from headend.registry import read_shipment, register
+from headend.store import writer
+from headend.store.database import Connection, Database
+from headend.store.migrate import connection_info, migrate
 from tests.headend.fleet import START_S, Shipment
 from tests.headend.networks import street
 from tests.headend.services import Postgres

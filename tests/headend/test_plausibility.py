@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import ABSENT
-from headend.plausibility import Limits, can_have_passed, most_wh, rated_power_w
+from headend.reads.plausibility import Limits, can_have_passed, most_wh, rated_power_w
 
 HOUSE_W = rated_power_w(100)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend import budgets
-from headend.budgets import Budgets
 from headend.clock import ManualClock
+from headend.reads import budgets
+from headend.reads.budgets import Budgets
 from headend.service import HeadEnd
-from headend.writer import MOST_REVISIONS
+from headend.store.writer import MOST_REVISIONS
 from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, reading, serial, state
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until

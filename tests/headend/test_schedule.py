@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.recovery import BackOff
-from headend.schedule import Cadence, Schedule
+from headend.reads.recovery import BackOff
+from headend.reads.schedule import Cadence, Schedule
 
 QUARTER = Cadence(900, 900)
 GRACE_S = 120

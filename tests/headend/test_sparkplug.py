@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from headend.clock import ManualClock
+from headend.links.sparkplug.presence import ANSWERS, WITHIN_S
 from headend.service import HeadEnd
-from headend.sparkplug.presence import ANSWERS, WITHIN_S
 from tests.headend.fleet import (
     GROUP,
     LENGTH_S,

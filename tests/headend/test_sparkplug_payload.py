@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import DecodeError, NamedValue, driver_for
-from headend.sparkplug.payload import decode_payload, encode_command, value_of
-from headend.sparkplug.session import EdgeSession
+from headend.links.sparkplug.payload import decode_payload, encode_command, value_of
+from headend.links.sparkplug.session import EdgeSession
 from tests.headend.fleet import LENGTH_S, START_S, values
 from tests.headend.sparkplug_edge import COUNTERS, DEVICE, INTERVAL, M, interval_values, metrics_of, payload
 

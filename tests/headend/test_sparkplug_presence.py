@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.sparkplug.presence import ANSWERS, Answer, Presence
+from headend.links.sparkplug.presence import ANSWERS, Answer, Presence
 
 NOW_S = 1_768_435_200.0
 states = st.builds(

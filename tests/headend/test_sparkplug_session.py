@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import DecodeError
-from headend.sparkplug.payload import Payload, decode_payload
-from headend.sparkplug.session import MAX_METRICS, MAX_NAME, EdgeBirth, EdgeDeath, EdgeSession
+from headend.links.sparkplug.payload import Payload, decode_payload
+from headend.links.sparkplug.session import MAX_METRICS, MAX_NAME, EdgeBirth, EdgeDeath, EdgeSession
 from tests.headend.sparkplug_edge import M, payload
 
 FOREIGN = 9

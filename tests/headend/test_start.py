@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import ValidationError
 
 from headend.clock import ManualClock
-from headend.envelope import CommandSigner
+from headend.commands.envelope import CommandSigner
 from headend.errors import (
     BrokerRefused,
     BrokerUnavailable,
@@ -35,9 +35,9 @@ from headend.errors import (
     SchemaTooNew,
     ShipmentError,
 )
-from headend.migrate import connection_info, migrate
 from headend.registry import ShippedDevice, read_shipment, register
 from headend.service import HeadEnd
+from headend.store.migrate import connection_info, migrate
 from tests.headend.fleet import HEADER, LENGTH_S, START_S, Publisher, Shipment, event, opened, reading, serial
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, free_port

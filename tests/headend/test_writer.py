@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headend import writer
 from headend.drivers import ABSENT, DecodeError, driver_for
-from headend.migrate import connection_info, migrate
-from headend.writer import Batch, Written
+from headend.store import writer
+from headend.store.migrate import connection_info, migrate
+from headend.store.writer import Batch, Written
 from tests.headend.fleet import START_S, iso
 from tests.headend.services import Postgres
 

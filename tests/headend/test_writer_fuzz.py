@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from headend import writer
-from headend.batch import Batch
 from headend.clock import ManualClock
-from headend.commit import commit
-from headend.database import Database
 from headend.metrics import Metrics
 from headend.service import HeadEnd
+from headend.store import writer
+from headend.store.batch import Batch
+from headend.store.commit import commit
+from headend.store.database import Database
 from tests.headend.fleet import (
     COLUMNS,
     GROUP,

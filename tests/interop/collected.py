@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from meters.fleet import BrokerAddress, Fleet
-from meters.shipment import ShipmentEntry
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.fleet.shipment import ShipmentEntry
 from tests.meters.meter_yard import HEAD_END_KEY, START_S, World, grant, uneven_power_w
 
 __all__ = ["COLLECTOR", "GROUP", "LENGTH_S", "REPORT_EVERY_S", "START_S", "UNREACHABLE_AFTER_S", "Collected", "serial"]

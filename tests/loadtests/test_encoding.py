@@ -16,7 +16,7 @@ from loadtests.leases import Leases, NoneLeft
 from loadtests.ledger import Ledger
 from loadtests.plan import Broker, Gateway, Plan, Station, read_plan
 from loadtests.shapes import Shape, Storm
-from meters import rl_dsp
+from meters.vendors import rl_dsp
 
 IMPORT = READING_COUNTERS.index("import_wh")
 

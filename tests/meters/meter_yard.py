@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
 from grid.world import WorldFrame
-from meters.fleet import BrokerAddress, Fleet
-from meters.shipment import ShipmentEntry
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.fleet.shipment import ShipmentEntry
 
 START_S = 1_768_435_200
 """2026-01-15T00:00:00Z, a multiple of 900."""

@@ -13,7 +13,7 @@ from meter_yard import HEAD_END_KEY, until
 from paho.mqtt.enums import CallbackAPIVersion
 from sparkplug_reader import Metric, Payload, read, write
 
-from meters.shipment import ShipmentEntry
+from meters.fleet.shipment import ShipmentEntry
 
 HOST = "hes"
 

@@ -15,9 +15,9 @@ import structlog
 from meter_broker import MOSQUITTO, Broker
 from meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_power_w, until
 
-from meters import limits
 from meters.errors import FleetError, MemoryFullError
-from meters.fleet import BrokerAddress, Fleet
+from meters.fleet import limits
+from meters.fleet.fleet import BrokerAddress, Fleet
 from tests import left_out
 
 needs_mosquitto = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)

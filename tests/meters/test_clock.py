@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from meter_yard import START_S
 
-from meters.clock import Clocks
-from meters.draws import meter_keys
-from meters.profile import Facts, load_profile
-from meters.state import METER_STATE
+from meters.device.clock import Clocks
+from meters.device.draws import meter_keys
+from meters.device.state import METER_STATE
+from meters.vendors.profile import Facts, load_profile
 
 FACTS = load_profile("rl-dsp").facts
 COUNT = 200

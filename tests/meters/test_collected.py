@@ -16,8 +16,8 @@ from meter_yard import START_S, World, command, grant, uneven_power_w
 from sparkplug_ear import HOST, SparkplugEar, collected_shipment, instant
 
 from meters.errors import FleetError
-from meters.fleet import BrokerAddress, Fleet
-from meters.shipment import ShipmentEntry
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.fleet.shipment import ShipmentEntry
 from tests import left_out
 
 COUNT = 6

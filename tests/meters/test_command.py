@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from meter_yard import HEAD_END_KEY, START_S, base64url, command
 
-from meters.command import LoadProfileRead, Refused, fence_token, verify
+from meters.device.command import LoadProfileRead, Refused, fence_token, verify
 
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 ID = str(uuid4())

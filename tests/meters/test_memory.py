@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meters.device.memory import Event, Memory
+from meters.device.state import METER_STATE
 from meters.errors import MemoryFailedError, MemoryFullError
-from meters.memory import Event, Memory
-from meters.state import METER_STATE
 
 NOBODY = np.array([], dtype=np.intp)
 
@@ -113,7 +113,7 @@ def test_a_file_that_may_not_grow_is_named(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "import test_memory\n"
         "from meters.errors import MemoryFailedError\n"
-        "from meters.memory import Memory\n"
+        "from meters.device.memory import Memory\n"
         "memory = Memory(Path(sys.argv[1]), identity={})\n"
         "try:\n"
         "    test_memory.fill(memory)\n"

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.draws import meter_keys
-from meters.metrology import Metrology
-from meters.profile import load_profile
+from meters.device.draws import meter_keys
+from meters.device.metrology import Metrology
+from meters.vendors.profile import load_profile
 
 FACTS = load_profile("rl-dsp").facts
 COUNT = 1500

@@ -18,13 +18,13 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from grid.world import WorldFrame
 from lab.services.ports import ReservedPort
+from meters.carriers.modbus.curve import Curves, Display, knots_of
+from meters.carriers.modbus.sdm630 import ADDRESSES, REGISTERS, registers_of
+from meters.device.flow import Flow
 from meters.errors import FleetError
-from meters.fleet import BrokerAddress, Fleet
-from meters.flow import Flow
-from meters.modbus.curve import Curves, Display, knots_of
-from meters.modbus.sdm630 import ADDRESSES, REGISTERS, registers_of
-from meters.profile import PolledFacts, load_profile
-from meters.shipment import ShipmentEntry
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.fleet.shipment import ShipmentEntry
+from meters.vendors.profile import PolledFacts, load_profile
 
 START_S = 1_768_435_200
 LENGTH_S = 900

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from meters.errors import ProfileError
-from meters.profile import known_profiles, load_profile, parse_profile, read_profile
+from meters.vendors.profile import known_profiles, load_profile, parse_profile, read_profile
 
 TEXT = resources.files("meters").joinpath("profiles", "rl-dsp.toml").read_text(encoding="utf-8")
 

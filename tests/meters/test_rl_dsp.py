@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters import rl_dsp
+from meters.vendors import rl_dsp
 
 INTEGER_CODES = [
     "1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0", "1.7.0",

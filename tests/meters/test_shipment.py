@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from meters.errors import ShipmentError
-from meters.shipment import read_shipment
+from meters.fleet.shipment import read_shipment
 
 HEADER = "serial,vendor_profile,usage_point,group,username,password,command_public_key,address"
 KEY = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sparkplug_reader import BOOLEAN, FLOAT, INT64, STRING, UINT32, UINT64, Metric, read, write
 
-from meters.rl_dsp import COLUMNS
-from meters.sparkplug import payload
-from meters.sparkplug.payload import DEVICE_METRICS, Answer, Closed
+from meters.carriers.sparkplug import payload
+from meters.carriers.sparkplug.payload import DEVICE_METRICS, Answer, Closed
+from meters.vendors.rl_dsp import COLUMNS
 
 NAMES = [spec.name for spec in DEVICE_METRICS]
 FIRST_ALIAS = 55

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sparkplug_reader import read, write
 
-from meters.memory import Event
-from meters.sparkplug.edge import Edge
-from meters.sparkplug.payload import decode_command
-from meters.sparkplug.session import FIRST_BD_SEQ_AFTER, Move, Session
+from meters.carriers.sparkplug.edge import Edge
+from meters.carriers.sparkplug.payload import decode_command
+from meters.carriers.sparkplug.session import FIRST_BD_SEQ_AFTER, Move, Session
+from meters.device.memory import Event
 
 NOW_S = 1_768_435_200
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from meter_yard import START_S
 
-from meters.draws import meter_keys
-from meters.profile import load_profile
-from meters.state import METER_STATE, NEVER_S
-from meters.supply import Change, Changed, Supplies
+from meters.device.draws import meter_keys
+from meters.device.state import METER_STATE, NEVER_S
+from meters.device.supply import Change, Changed, Supplies
+from meters.vendors.profile import load_profile
 
 FACTS = load_profile("rl-dsp").facts
 COUNT = 100

@@ -14,7 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from meters.modbus.curve import Display
+from meters.carriers.modbus.curve import Display
 from tests.headend.services import wait_for
 from tests.stack.labs import amilab, live, processes_of, scenario_text
 from tests.stack.plain_poller import Master, PlainPoller

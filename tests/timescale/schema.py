@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from bench.editions import begin_pglite
-from headend import writer
 from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
-from headend.features import Feature
-from headend.migrate import connection_info, migrate
-from headend.writer import Batch, Written
+from headend.store import writer
+from headend.store.features import Feature
+from headend.store.migrate import connection_info, migrate
+from headend.store.writer import Batch, Written
 from tests.timescale.servers import Server
 
 LENGTH_S = 900

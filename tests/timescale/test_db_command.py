@@ -7,7 +7,7 @@ import time
 
 from psycopg.conninfo import conninfo_to_dict
 
-from headend.features import look
+from headend.store.features import look
 from tests.timescale.schema import Schema, Value
 
 DAY_S = 86_400

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from headend.features import Feature, look
-from headend.migrate import connection_info, migrate
+from headend.store.features import Feature, look
+from headend.store.migrate import connection_info, migrate
 from tests.headend.services import Postgres
 from tests.timescale.schema import LENGTH_S, Schema, Value
 from tests.timescale.servers import LOADED, apache_cluster, skipped_if_lacking

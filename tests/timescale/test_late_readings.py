@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from headend.writer import Written
+from headend.store.writer import Written
 from tests.timescale.schema import LENGTH_S, Schema, Value
 
 START_S = 1_767_225_600  # 2026-01-01 00:00 UTC

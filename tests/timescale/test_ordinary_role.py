@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from headend.features import look
-from headend.migrate import connection_info, migrate
+from headend.store.features import look
+from headend.store.migrate import connection_info, migrate
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from tests.timescale.schema import Schema
 from tests.timescale.servers import Server

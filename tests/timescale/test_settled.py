@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from headend.schedule import Cadence, Schedule
-from headend.settled import settle_what_is_stored
+from headend.reads.schedule import Cadence, Schedule
+from headend.store.settled import settle_what_is_stored
 from tests.timescale.schema import LENGTH_S, Schema, Value
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from headend.migrate import migrate
+from headend.store.migrate import migrate
 from lab.headends.historian import LENGTH_S, Historian
 from lab.lockstep.link import LabLink, serve_part
 from lab.parts.grid import GridPart

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from headend.migrate import migrate
+from headend.store.migrate import migrate
 from lab.errors import PartFailed, UserError
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-import headend.tls
-import meters.tls
+import headend.links.tls
+import meters.carriers.tls
 from lab.keys.pki import Authority, write_file
 from lab.services.mqtt_probe import probe
 from tests.lab.services.guarded import HONEST, VILLAIN, GuardedBroker
@@ -77,13 +77,13 @@ async def _connected(port: int) -> socket.socket:
 
 
 async def meter(port: int, ca: Path, identity: Path) -> ssl.SSLSocket:
-    files = meters.tls.TlsFiles(ca, identity.parent)
+    files = meters.carriers.tls.TlsFiles(ca, identity.parent)
     loop = asyncio.get_running_loop()
-    return await meters.tls.secured(await _connected(port), files, identity.stem, "127.0.0.1", loop)
+    return await meters.carriers.tls.secured(await _connected(port), files, identity.stem, "127.0.0.1", loop)
 
 
 async def head_end(port: int, ca: Path, identity: Path) -> ssl.SSLSocket:
-    return await headend.tls.secured(await _connected(port), ca, identity, "127.0.0.1")
+    return await headend.links.tls.secured(await _connected(port), ca, identity, "127.0.0.1")
 
 
 async def lab_itself(port: int, ca: Path, identity: Path) -> None:

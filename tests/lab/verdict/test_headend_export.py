@@ -6,7 +6,7 @@ import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from headend.migrate import migrate
+from headend.store.migrate import migrate
 from lab.headends.export import export_evidence
 
 SCHEMA = "amilab_export"

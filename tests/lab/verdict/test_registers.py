@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab.verdict.context import ClockFacts
 from lab.verdict.verdict import Verdict, judge
-from meters.modbus.curve import KNOT, Curves, Display, registers_table
+from meters.carriers.modbus.curve import KNOT, Curves, Display, registers_table
 from tests.lab.verdict.synthetic import START_S, STEP_S, make_run
 
 INTERVALS = 8

@@ -5,7 +5,7 @@ import re
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.device import Device
+from meters.carriers.meter_connection import Device
 
 ALTERED_METERS = int(os.environ.get("AMILAB_TEST_ALTERED", "1"))
 NEEDLE = b"T00:45:00"

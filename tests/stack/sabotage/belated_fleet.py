@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.device import Device
+from meters.carriers.meter_connection import Device
 
 DELAY = timedelta(minutes=3)
 publish = Device.publish

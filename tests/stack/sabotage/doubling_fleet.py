@@ -2,7 +2,7 @@
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.device import Device
+from meters.carriers.meter_connection import Device
 
 STUTTERING_METER = 4
 publish = Device.publish

@@ -1,7 +1,7 @@
 """A head-end that acknowledges everything, and forgets what every third meter reports."""
 
 from headend.drivers import Reading
-from headend.record import Recorder
+from headend.reads.record import Recorder
 from headend.registry import EndDevice
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part

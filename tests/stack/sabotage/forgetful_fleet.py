@@ -5,7 +5,7 @@ from typing import Any
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.memory import IntervalRecord, Memory
+from meters.device.memory import IntervalRecord, Memory
 
 FORGETFUL_METER = 3
 keep = Memory.commit

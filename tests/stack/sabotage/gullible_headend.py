@@ -1,10 +1,10 @@
 """A head-end that takes meters that cannot be reached for dark, as DDEATH and NDEATH invite one to."""
 
 from headend.drivers import EndDeviceEvent
+from headend.links.sparkplug.intake import SparkplugIntake
+from headend.links.sparkplug.payload import Payload
+from headend.links.sparkplug.session import Definitions, EdgeSession
 from headend.registry import EndDevice
-from headend.sparkplug.intake import SparkplugIntake
-from headend.sparkplug.payload import Payload
-from headend.sparkplug.session import Definitions, EdgeSession
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.metrology import Metrology
+from meters.device.metrology import Metrology
 
 INACCURATE_METER = 6
 make = Metrology.__init__

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from headend.modbus import follow
-from headend.modbus.estimation import Poll, Share, intervals_between
+from headend.links.modbus import follow
+from headend.links.modbus.estimation import Poll, Share, intervals_between
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part
 

@@ -2,8 +2,8 @@
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.device import Device
-from meters.rl_dsp import encode_event
+from meters.carriers.meter_connection import Device
+from meters.vendors.rl_dsp import encode_event
 
 LIAR_NEEDLE = b'"ts":"2026-01-15T00:45:00+00:00"'
 LIE = {"down_at": "2026-01-15T00:35:00+00:00", "up_at": "2026-01-15T00:40:30+00:00"}

@@ -7,7 +7,7 @@ import os
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.device import Device
+from meters.carriers.meter_connection import Device
 
 VICTIM = "AMI00000005"
 NEEDLE = b"T00:45:00"

@@ -1,0 +1,1 @@
+"""Commands to devices, made durable and signed."""

@@ -1,0 +1,1 @@
+"""Connections to devices: MQTT, Sparkplug B, Modbus TCP."""

@@ -1,0 +1,351 @@
+"""When meters behind gateways are asked, on the injected clock, and what becomes of the answers.
+
+Each meter is polled at each boundary of its interval grid. Gateways are polled side by side, the meters of one after
+the other; whoever did not answer is asked again a few times, and at the next boundary the old one is given up. So a
+gateway that is slow or dead delays nobody but itself, and a meter that swallows requests is asked last. Answers are
+committed as they come. What is known of each meter's registers is in the database, so a head-end that was down
+estimates over its own absence.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from headend.clock import Clock
+from headend.links.modbus import store
+from headend.links.modbus.estimation import Poll
+from headend.links.modbus.follow import Follower, Taken
+from headend.links.modbus.gateway import (
+    NO_ANSWER,
+    NOT_ASKED,
+    Answer,
+    GatewayLink,
+    Refusal,
+    Silence,
+    Unusable,
+    address_of,
+)
+from headend.links.modbus.sdm630 import ROLL_OVER_WH
+from headend.log import logger
+from headend.metrics import Metrics
+from headend.reads.record import communication_states
+from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
+from headend.store.database import Connection, Database
+
+NEAR_S = 60
+"""A poll so late is none of the boundary any more."""
+RETRIES_AT_S = (5, 15, 35)
+GIVEN_UP_AFTER = 3
+"""A gateway that was silent at so many boundaries is tried once at each, without repetition."""
+
+
+#: What came of a meter that did not show its registers.
+Failure = Unusable | Refusal | Silence
+
+
+@dataclass(slots=True)
+class _Gateway:
+    link: GatewayLink
+    devices: list[EndDevice]
+    waiting: list[EndDevice] = field(default_factory=list)
+    #: What came of those who wait, by meter id, and who was reached all the same.
+    failures: dict[int, Failure] = field(default_factory=dict)
+    reached: set[int] = field(default_factory=set)
+    noted: bool = False
+    silent_rounds: int = 0
+    heard: bool = False
+    task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """A boundary: everybody is asked."""
+        self.waiting = list(self.devices)
+        self.failures, self.reached = {}, set()
+        self.noted = self.heard = False
+
+    def ask_last(self, device: EndDevice) -> None:
+        """From now on: whoever keeps the line waiting must not keep others from being asked."""
+        for queue in (self.devices, self.waiting):
+            queue.remove(device)
+            queue.append(device)
+
+
+class _Round:
+    """One boundary of the meters of one interval length."""
+
+    def __init__(self, length_s: int, boundary_s: int) -> None:
+        self.length_s = length_s
+        self.boundary_s = boundary_s
+        self.retries = [boundary_s + after_s for after_s in RETRIES_AT_S if after_s < min(NEAR_S, length_s)]
+        self.over = False
+
+
+class Poller:
+    """The polled ones among the registered devices. Belongs to the running loop."""
+
+    def __init__(
+        self,
+        settings: HeadEndSettings,
+        clock: Clock,
+        devices: Sequence[EndDevice],
+        database: Database,
+        metrics: Metrics,
+        *,
+        on_rows: Callable[[int], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._metrics = metrics
+        self._on_rows = on_rows
+        self._on_failure = on_failure
+        by_place: defaultdict[tuple[int, str, int], list[EndDevice]] = defaultdict(list)
+        for device in devices:
+            # One that was replaced is nowhere.
+            if device.driver.is_polled and device.address:
+                address = address_of(device)
+                by_place[device.driver.interval_length_s, address.host, address.port].append(device)
+        self._gateways: defaultdict[int, list[_Gateway]] = defaultdict(list)
+        for (length_s, host, port), members in by_place.items():
+            link = GatewayLink(host, port, timeout_s=settings.poll_timeout_s)
+            self._gateways[length_s].append(_Gateway(link, members))
+        self._rounds: dict[int, _Round] = {}
+        # The boundary at this very instant counts.
+        self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
+        self._followers: dict[int, Follower] = {}
+        self._online: dict[int, bool] = {}
+        #: How the last poll of a meter failed, where it did.
+        self._failing: dict[int, str] = {}
+        self._batch = store.PollBatch()
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anybody to poll."""
+        return bool(self._gateways)
+
+    async def rebuild(self, connection: Connection) -> None:
+        """Go on where an earlier life ended."""
+        known = await store.last_polls(connection)
+        self._followers = {}
+        for device in self._polled():
+            follower = self._followers[device.id] = Follower(
+                device.driver.interval_length_s, ROLL_OVER_WH, device.max_power_w
+            )
+            if device.id in known:
+                follower.last, strays = known[device.id]
+                for stray in strays:
+                    follower.take(stray)
+        polled = {device.id for device in self._polled()}
+        states = await communication_states(connection)
+        self._online = {meter: online for meter, online in states.items() if meter in polled}
+        self._failing = await store.last_failures(connection)
+
+    def next_due_s(self) -> float | None:
+        """The next instant at which `advance` has something to do."""
+        due_s: list[float] = list(self._next_s.values())
+        for length_s, current in self._rounds.items():
+            if current.retries and any(self._repeats(gateway) for gateway in self._gateways[length_s]):
+                due_s.append(current.retries[0])
+        return min(due_s, default=None)
+
+    def advance(self, now_s: float) -> None:
+        """Launch the polls that are due."""
+        for length_s, gateways in self._gateways.items():
+            if self._next_s[length_s] <= now_s:
+                self._end_round(length_s, now_s)
+                boundary_s = int(now_s // length_s) * length_s
+                self._next_s[length_s] = boundary_s + length_s
+                if now_s - boundary_s <= NEAR_S:
+                    self._rounds[length_s] = current = _Round(length_s, boundary_s)
+                    for gateway in gateways:
+                        gateway.begin()
+                        self._launch(gateway, current)
+            found = self._rounds.get(length_s)
+            if found is not None and found.retries and found.retries[0] <= now_s:
+                found.retries = [at_s for at_s in found.retries if at_s > now_s]
+                for gateway in gateways:
+                    if self._repeats(gateway) and (gateway.task is None or gateway.task.done()):
+                        self._metrics.polls.labels("repeated").inc(len(gateway.waiting))
+                        self._launch(gateway, found)
+
+    async def settle(self) -> None:
+        """Return when no poll is under way and all answers are committed."""
+        while tasks := [
+            task
+            for task in (self._writer, *(gateway.task for gateway in self._all()))
+            if task is not None and not task.done()
+        ]:
+            await asyncio.wait(tasks)
+
+    async def stop(self) -> None:
+        """Give up what is under way, commit what was answered, close the connections."""
+        for gateway in self._all():
+            if gateway.task is not None:
+                gateway.task.cancel()
+        await asyncio.gather(*(g.task for g in self._all() if g.task is not None), return_exceptions=True)
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
+        for gateway in self._all():
+            gateway.link.close()
+
+    def _polled(self) -> list[EndDevice]:
+        return [device for gateway in self._all() for device in gateway.devices]
+
+    def _all(self) -> list[_Gateway]:
+        return [gateway for gateways in self._gateways.values() for gateway in gateways]
+
+    def _repeats(self, gateway: _Gateway) -> bool:
+        return bool(gateway.waiting) and (gateway.heard or gateway.silent_rounds < GIVEN_UP_AFTER)
+
+    def _launch(self, gateway: _Gateway, current: _Round) -> None:
+        before = gateway.task
+        gateway.task = asyncio.create_task(self._poll(gateway, current, before))
+        gateway.task.add_done_callback(self._ended)
+
+    async def _poll(self, gateway: _Gateway, current: _Round, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            # Of the boundary before: it ends with the request that it is waiting for.
+            await asyncio.wait({before})
+        asked = list(gateway.waiting)
+        async for answer in gateway.link.poll(asked, lambda: current.over):
+            if current.over:
+                return
+            if isinstance(answer, Answer):
+                gateway.heard = True
+                self._take(answer, gateway, current)
+            else:
+                gateway.heard |= isinstance(answer, Unusable)
+                self._failed(answer, gateway)
+        if not current.over and not (current.retries and self._repeats(gateway)):
+            self._note_failures(gateway, current)
+
+    def _failed(self, failure: Failure, gateway: _Gateway) -> None:
+        """A poll failed, this time; it may be repeated."""
+        device = failure.device
+        gateway.failures[device.id] = failure
+        self._metrics.polls.labels(_outcome_of(failure)).inc()
+        if isinstance(failure, Silence):
+            if failure.outcome == NO_ANSWER:
+                gateway.ask_last(device)
+            return
+        if isinstance(failure, Unusable) or failure.is_meters_own:
+            gateway.reached.add(device.id)
+            self._communication(device, self._clock.now(), online=True)
+
+    def _note_failures(self, gateway: _Gateway, current: _Round) -> None:
+        """What came of those who have not shown their registers at this boundary, once nothing more is asked."""
+        if gateway.noted:
+            return
+        gateway.noted = True
+        now_s = self._clock.now()
+        for device in gateway.waiting:
+            failure = gateway.failures.get(device.id)
+            if failure is None:
+                failure = Silence(device, NO_ANSWER if device is gateway.link.asking else NOT_ASKED)
+            outcome = _outcome_of(failure)
+            code = failure.code if isinstance(failure, Refusal) else None
+            self._batch.failures.append((device.id, current.boundary_s, outcome, code, now_s))
+            if self._failing.get(device.id) == outcome:
+                continue
+            # Once for as long as it lasts: whoever is asked each quarter-hour says the same each quarter-hour.
+            self._failing[device.id] = outcome
+            if isinstance(failure, Unusable):
+                self._bury(device, failure.raw, outcome, failure.fault.detail, now_s)
+            elif isinstance(failure, Refusal) and failure.is_lasting:
+                named = outcome.replace("_", " ")
+                logger().warning("a meter refuses to be read", serial=device.serial, exception=named)
+                detail = f"exception {failure.code} ({named}): is it a meter of profile {device.driver.vendor_profile}?"
+                self._bury(device, failure.raw, outcome, detail, now_s)
+        if gateway.waiting:
+            self._write_soon()
+
+    def _take(self, answer: Answer, gateway: _Gateway, current: _Round) -> None:
+        now_s = self._clock.now()
+        device = answer.device
+        gateway.waiting.remove(device)
+        gateway.failures.pop(device.id, None)
+        self._failing.pop(device.id, None)
+        self._metrics.polls.labels("answered").inc()
+        self._communication(device, now_s, online=True)
+        poll = Poll(current.boundary_s, now_s, answer.registers)
+        taken = self._followers[device.id].take(poll)
+        self._believe(device, poll, taken)
+        self._write_soon()
+
+    def _believe(self, device: EndDevice, poll: Poll, taken: Taken) -> None:
+        batch, length_s = self._batch, device.driver.interval_length_s
+        believed = taken.fault is None or bool(taken.accepted)
+        batch.registers.append((device.id, poll, None if believed else taken.fault.reason))  # type: ignore[union-attr]  # a fault where it is not believed
+        batch.accepted += [(device.id, stray.boundary_s) for stray in taken.accepted]
+        for after, shares in taken.pieces:
+            for share in shares:
+                ends = share.start_s + length_s == after.boundary_s
+                batch.intervals.append((device.id, length_s, poll.at_s, share, after.registers if ends else None))
+        if taken.accepted:
+            first = taken.accepted[0]
+            logger().warning("a meter was replaced or reset: its registers begin anew", serial=device.serial)
+            detail = (
+                f"{taken.fault}; {len(taken.accepted)} polls agree, from {first.registers.import_wh} Wh on at"
+                f" {first.boundary_s}: what passed before is not known"
+            )
+            self._bury(device, b"", "register_replaced", detail, poll.at_s)
+        elif taken.fault is not None and taken.is_first:
+            logger().warning("a register cannot have come there: not believed yet", serial=device.serial)
+            self._bury(device, b"", taken.fault.reason, str(taken.fault), poll.at_s)
+
+    def _end_round(self, length_s: int, now_s: float) -> None:
+        """The boundary before is given up: whoever has not answered is not there."""
+        ended = self._rounds.pop(length_s, None)
+        if ended is None:
+            return
+        ended.over = True
+        for gateway in self._gateways[length_s]:
+            gateway.silent_rounds = 0 if gateway.heard else gateway.silent_rounds + 1
+            self._note_failures(gateway, ended)
+            for device in gateway.waiting:
+                if device.id not in gateway.reached:
+                    self._communication(device, now_s, online=False)
+
+    def _communication(self, device: EndDevice, now_s: float, *, online: bool) -> None:
+        if self._online.get(device.id) != online:
+            self._online[device.id] = online
+            self._batch.communications[device.id, now_s] = online
+            self._write_soon()
+
+    def _bury(self, device: EndDevice, raw: bytes, reason: str, detail: str, now_s: float) -> None:
+        topic = f"modbus/{device.address}/{device.serial}"
+        self._batch.dead_letters.append((now_s, topic, raw, reason, f"{device.serial}: {detail}"))
+        self._metrics.dead_letters.labels(reason).inc()
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+            self._writer.add_done_callback(self._ended)
+
+    async def _write(self) -> None:
+        # What the other gateways answer at this instant comes along.
+        await asyncio.sleep(0)
+        while self._batch:
+            batch, self._batch = self._batch, store.PollBatch()
+
+            async def work(connection: Connection, batch: store.PollBatch = batch) -> int:
+                return await store.write(connection, batch, committed_s=self._clock.now())
+
+            rows = await self._database.run(work)
+            self._metrics.rows.inc(rows)
+            self._on_rows(rows)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._on_failure(error)
+
+
+def _outcome_of(failure: Failure) -> str:
+    return failure.fault.reason if isinstance(failure, Unusable) else failure.outcome
+
+
+def _ceiling(now_s: float, length_s: int) -> int:
+    return -int(-now_s // length_s) * length_s

@@ -1,0 +1,274 @@
+"""Meters behind collectors: from Sparkplug topics and payloads to records (docs/wire-sparkplug.md)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from headend.drivers import DecodeError, DeviceReport
+from headend.links.sparkplug.host import FENCE, NAMESPACE
+from headend.links.sparkplug.payload import Payload, decode_payload
+from headend.links.sparkplug.session import Definitions, EdgeSession
+from headend.reads.record import Recorder, check_time
+from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
+from headend.store import writer
+
+#: An edge node is asked for a rebirth no more often.
+REBIRTH_EVERY_S = 5.0
+#: A collector that has sent no birth by then, after we came ourselves, is asked: it may have sent it before we heard.
+CENSUS_AFTER_S = 10.0
+#: A collector that has not come by then, after we came ourselves, is not there.
+ABSENT_AFTER_S = 300.0
+_METERS = "Properties/Meters"
+_MAINS = "Power/Mains"
+_MAX_METERS = 2**31 - 1
+
+
+class SparkplugIntake:
+    """Takes what arrives under `spBv1.0/<group>/`.
+
+    `ask_for_rebirth(edge node)` sends the request; `on_fence(token)` is called for a fence of our own to `fence_node`;
+    `uncounted()` for a message that nobody sent to us.
+    """
+
+    def __init__(
+        self,
+        settings: HeadEndSettings,
+        devices: Sequence[EndDevice],
+        recorder: Recorder,
+        *,
+        fence_node: str,
+        ask_for_rebirth: Callable[[str], None],
+        on_fence: Callable[[str], None],
+        uncounted: Callable[[], None],
+    ) -> None:
+        self._group = settings.group
+        self._fence_node = fence_node
+        self._recorder = recorder
+        self._ask_for_rebirth = ask_for_rebirth
+        self._on_fence = on_fence
+        self._uncounted = uncounted
+        self._devices = {device.serial: device for device in devices}
+        self._edges: dict[str, list[EndDevice]] = defaultdict(list)
+        for device in devices:
+            if device.driver.protocol == "sparkplug" and device.group == settings.group:
+                self._edges[device.address].append(device)
+        self._sessions = {
+            edge: EdgeSession(frozenset(device.serial for device in members)) for edge, members in self._edges.items()
+        }
+        self._lengths_s: dict[str, int] = {}
+        self._asked_s: dict[str, float] = {}
+        self._wanted_s: dict[str, float] = {}
+        self._census_at_s: float | None = None
+        self._absent_at_s: float | None = None
+
+    @property
+    def edges(self) -> frozenset[str]:
+        """The collectors of the registry."""
+        return frozenset(self._edges)
+
+    def connected(self, now_s: float) -> None:
+        """We are there: collectors send their births now."""
+        self._census_at_s = now_s + CENSUS_AFTER_S
+        self._absent_at_s = now_s + ABSENT_AFTER_S
+
+    def disconnected(self) -> None:
+        """What edge nodes say from now on we do not hear: when we are back, their births count."""
+        self._census_at_s = self._absent_at_s = None
+        self._wanted_s.clear()
+        for session in self._sessions.values():
+            session.forget()
+
+    def next_due_s(self) -> float | None:
+        """The next instant at which `advance` has something to do."""
+        due_s = [*self._wanted_s.values()]
+        due_s += [at_s for at_s in (self._census_at_s, self._absent_at_s) if at_s is not None]
+        return min(due_s, default=None)
+
+    def advance(self, now_s: float) -> None:
+        """Ask for the rebirths that had to wait and for births not heard; note which collectors have not come."""
+        if self._census_at_s is not None and self._census_at_s <= now_s:
+            self._census_at_s = None
+            for edge, session in self._sessions.items():
+                if not session.online:
+                    self._want(edge, now_s)
+        for edge in [edge for edge, due_s in self._wanted_s.items() if due_s <= now_s]:
+            self._ask(edge, now_s)
+        if self._absent_at_s is not None and self._absent_at_s <= now_s:
+            self._absent_at_s = None
+            for edge, session in self._sessions.items():
+                if not session.online:
+                    self._edge_gone(edge, None, now_s)
+
+    def receive(self, topic: str, payload: bytes, now_s: float) -> None:
+        """Record one message. Raises DecodeError; a rebirth is asked for where one was missed."""
+        parts = topic.split("/")
+        if not 4 <= len(parts) <= 5 or parts[0] != NAMESPACE:
+            raise DecodeError("unknown_topic", f"not {NAMESPACE}/<group>/<type>/<edge node>[/<device>]")
+        kind, edge = parts[2], parts[3]
+        device = parts[4] if len(parts) == 5 else None
+        if kind in ("NCMD", "DCMD"):
+            self._echo(edge, payload)
+            return
+        session = self._sessions.get(edge)
+        if session is None or parts[1] != self._group:
+            raise DecodeError("unknown_collector", f"{edge} is not the collector of any registered device")
+        try:
+            self._take(kind, session, edge, device, payload, now_s)
+        finally:
+            if session.wants_rebirth:
+                session.wants_rebirth = False
+                self._want(edge, now_s)
+
+    def _take(
+        self, kind: str, session: EdgeSession, edge: str, device: str | None, payload: bytes, now_s: float
+    ) -> None:
+        try:
+            message = decode_payload(payload)
+        except DecodeError:
+            if kind == "NBIRTH":
+                session.forget()
+            raise
+        if device is None:
+            if kind == "NBIRTH":
+                self._node_birth(session, edge, message, now_s)
+            elif kind == "NDATA":
+                values = session.named(message, session.node_data(message))
+                self._births_complete(session, edge, now_s)
+                self._node_supply(edge, ((value.name, value.value) for value in values), now_s)
+            elif kind == "NDEATH":
+                death = session.node_death(message)
+                if death is not None:
+                    self._wanted_s.pop(edge, None)
+                    self._edge_gone(edge, death.bdseq, now_s)
+            else:
+                raise DecodeError("unknown_topic", f"there is no message {kind} of an edge node")
+        elif kind == "DBIRTH":
+            definitions = session.device_birth(device, message)
+            self._device_birth(session, self._device(device, edge), message, definitions, now_s)
+        elif kind == "DDATA":
+            definitions = session.device_data(device, message)
+            self._births_complete(session, edge, now_s)
+            self._device_data(session, self._device(device, edge), message, definitions, now_s)
+        elif kind == "DDEATH":
+            session.device_death(device, message)
+            self._births_complete(session, edge, now_s)
+            self._device_gone(self._device(device, edge), now_s)
+        else:
+            raise DecodeError("unknown_topic", f"there is no message {kind} of a device")
+
+    def _device(self, serial: str, edge: str) -> EndDevice:
+        device = self._devices.get(serial)
+        if device is None:
+            raise DecodeError("unknown_device", f"{serial} is not in the registry")
+        if device.driver.sparkplug is None:
+            raise DecodeError("wrong_protocol", f"{serial} is registered as {device.driver.vendor_profile}")
+        if device.group != self._group:
+            raise DecodeError("wrong_group", f"{serial} is registered in group {device.group}")
+        if device.address != edge:
+            raise DecodeError("wrong_collector", f"{serial} is registered behind {device.address}")
+        return device
+
+    def _node_birth(self, session: EdgeSession, edge: str, message: Payload, now_s: float) -> None:
+        birth = session.node_birth(message)
+        self._wanted_s.pop(edge, None)
+        meters = next((metric.raw for metric in message.metrics if metric.name == _METERS), None)
+        if type(meters) is not int or meters > _MAX_METERS:
+            meters = None
+        self._recorder.collector(self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
+        self._node_supply(edge, ((metric.name, metric.raw) for metric in message.metrics), now_s)
+
+    def _node_supply(self, edge: str, values: Iterable[tuple[str, object]], now_s: float) -> None:
+        """Whether a collector has supply is news of the collector: of their own, meters speak themselves."""
+        for name, value in values:
+            if name == _MAINS and isinstance(value, bool):
+                self._recorder.collector_supply(self._group, edge, now_s, mains=value)
+
+    def _device_birth(
+        self, session: EdgeSession, device: EndDevice, message: Payload, definitions: Definitions, now_s: float
+    ) -> None:
+        boot, time_s = None, None
+        try:
+            report = self._report(session, device, message, definitions, now_s, birth=True)
+            if report.boot is not None:
+                boot, time_s = report.boot[0], float(report.boot[1])
+        finally:
+            # It is there, whatever its values are worth.
+            self._recorder.state(device, now_s, online=True, boot=boot, time_s=time_s)
+        self._recorder.repeated(device, report.readings, report.interval_length_s, now_s)
+        self._recorder.momentary_values(device, report.others, now_s)
+
+    def _device_data(
+        self, session: EdgeSession, device: EndDevice, message: Payload, definitions: Definitions, now_s: float
+    ) -> None:
+        report = self._report(session, device, message, definitions, now_s, birth=False)
+        if report.boot is not None:
+            self._recorder.state(device, now_s, online=True, boot=report.boot[0], time_s=float(report.boot[1]))
+        if report.event is not None:
+            self._recorder.event(device, report.event, now_s)
+        if report.answer is not None:
+            self._recorder.answer(device, report.answer, now_s)
+        else:
+            for reading in report.readings:
+                self._recorder.reading(device, reading, report.interval_length_s, writer.REPORTED, now_s)
+        self._recorder.momentary_values(device, report.others, now_s)
+
+    def _report(
+        self,
+        session: EdgeSession,
+        device: EndDevice,
+        message: Payload,
+        definitions: Definitions,
+        now_s: float,
+        *,
+        birth: bool,
+    ) -> DeviceReport:
+        """What the message says, all of it plausible."""
+        decode = device.driver.sparkplug
+        assert decode is not None
+        length_s = self._lengths_s.get(device.serial, device.driver.interval_length_s)
+        report = decode(session.named(message, definitions), length_s, birth=birth)
+        for reading in report.readings:
+            check_time(reading.end_s - report.interval_length_s, now_s)
+        for _, time_s, _ in report.others:
+            check_time(time_s, now_s)
+        if report.boot is not None:
+            check_time(report.boot[1], now_s)
+        self._lengths_s[device.serial] = report.interval_length_s
+        return report
+
+    def _births_complete(self, session: EdgeSession, edge: str, now_s: float) -> None:
+        """Births come first: a meter that has none by now cannot be reached."""
+        if session.births_complete():
+            for device in self._edges[edge]:
+                if not session.has(device.serial):
+                    self._device_gone(device, now_s)
+
+    def _edge_gone(self, edge: str, bdseq: int | None, now_s: float) -> None:
+        self._recorder.collector(self._group, edge, now_s, online=False, bdseq=bdseq)
+        for device in self._edges[edge]:
+            self._device_gone(device, now_s)
+
+    def _device_gone(self, device: EndDevice, now_s: float) -> None:
+        if self._recorder.is_online(device) is not False:
+            self._recorder.state(device, now_s, online=False)
+
+    def _want(self, edge: str, now_s: float) -> None:
+        asked_s = self._asked_s.get(edge)
+        due_s = now_s if asked_s is None else max(now_s, asked_s + REBIRTH_EVERY_S)
+        self._wanted_s.setdefault(edge, due_s)
+        if self._wanted_s[edge] <= now_s:
+            self._ask(edge, now_s)
+
+    def _ask(self, edge: str, now_s: float) -> None:
+        self._wanted_s.pop(edge, None)
+        self._asked_s[edge] = now_s
+        self._ask_for_rebirth(edge)
+
+    def _echo(self, edge: str, payload: bytes) -> None:
+        """What hosts say to edge nodes comes back to us; only our own fence concerns us."""
+        if edge != self._fence_node:
+            self._uncounted()
+            return
+        for metric in decode_payload(payload).metrics:
+            if metric.name == FENCE and isinstance(metric.raw, str):
+                self._on_fence(metric.raw)

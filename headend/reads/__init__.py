@@ -1,0 +1,1 @@
+"""From messages to readings, and from gaps to requests."""

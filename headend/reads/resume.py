@@ -1,0 +1,68 @@
+"""What is still to be asked for when the head-end starts: schedules and requests as the database knows them."""
+
+from collections.abc import Sequence
+
+from headend.commands import issue as commands
+from headend.reads.recovery import Ask, BackOff, Recovery
+from headend.reads.schedule import Cadence, Schedule
+from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
+from headend.store.database import Connection
+
+
+def no_recovery(settings: HeadEndSettings, devices: Sequence[EndDevice]) -> Recovery:
+    """For who does not follow the schedules: nobody owes anything."""
+    return _recovery_of(settings, devices, Schedule([None] * len(devices), [0.0] * len(devices), grace_s=0))
+
+
+async def resume(
+    connection: Connection, settings: HeadEndSettings, devices: Sequence[EndDevice], *, now_s: float
+) -> Recovery:
+    """For who follows them: goes on where an earlier life ended. `now_s`: the head-end's clock, epoch s."""
+    horizon_s = now_s - settings.recovery_horizon_s
+    schedule = Schedule(
+        [
+            None if device.driver.is_polled else Cadence(device.driver.interval_length_s, device.driver.report_every_s)
+            for device in devices
+        ],
+        [max(device.registered_at_s, horizon_s) for device in devices],
+        grace_s=settings.gap_grace_s,
+    )
+    index_of = {device.id: device.index for device in devices}
+    async with connection.cursor(name="settled_intervals") as cursor:
+        await cursor.execute(
+            "SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s FROM interval_reading"
+            " WHERE revision = 0 AND interval_start >= to_timestamp(%(from)s)"
+            " UNION ALL SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s"
+            " FROM interval_gap WHERE interval_start >= to_timestamp(%(from)s) ORDER BY 1, 2",
+            {"from": horizon_s - 86400},
+        )
+        cursor.itersize = 20_000
+        async for meter_id, start_s, length_s in cursor:
+            schedule.settle(index_of[meter_id], start_s, length_s)  # type: ignore[index,arg-type]  # integers by the SQL above
+    recovery = _recovery_of(settings, devices, schedule)
+    states = await connection.execute("SELECT meter_id FROM device_state WHERE NOT online")
+    recovery.restore(
+        offline=[index_of[row[0]] for row in await states.fetchall()],  # type: ignore[index]  # integer by the schema
+        issued=[
+            (command_id, Ask(index_of[meter_id], from_s, to_s), expires_s)
+            for command_id, meter_id, from_s, to_s, expires_s in await commands.open_commands(connection)
+        ],
+        ended=[
+            (command_id, Ask(index_of[meter_id], from_s, to_s))
+            for command_id, meter_id, from_s, to_s in await commands.ended_commands(connection)
+        ],
+        now_s=now_s,
+    )
+    return recovery
+
+
+def _recovery_of(settings: HeadEndSettings, devices: Sequence[EndDevice], schedule: Schedule) -> Recovery:
+    return Recovery(
+        schedule,
+        [device.serial for device in devices],
+        back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
+        silent_s=settings.retry_silent_s,
+        return_delay_s=settings.return_delay_s,
+        max_per_sweep=settings.recovery_max_per_sweep,
+    )

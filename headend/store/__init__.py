@@ -1,0 +1,1 @@
+"""The database: its connection, schema and upkeep, and what is written into it."""

@@ -1,0 +1,224 @@
+"""What polled meters have counted, as a function of time: the curve that they answer by, and that is their journal.
+
+Between two changes a register advances with a constant rate, so its value at any instant is exact, whoever asks and
+however often. A *knot* is where the curve of a meter changes: at each physical frame, and when the meter begins or
+ceases to answer. Whoever has the knots knows what the meter showed, or would have shown, at every instant: `Curves`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from meters.carriers.modbus.sdm630 import shown_wh
+from meters.device.state import CHANNELS
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+KNOT = np.dtype(
+    [
+        ("meter", "<i4"),
+        ("from_s", "<i8"),
+        ("energised", "?"),
+        # When it answers: from then on, if that lies before the next knot. NEVER_S: not at all.
+        ("answers_from_s", "<f8"),
+        # Not yet cut to whole steps, before the roll-over; CHANNELS as in meters/device/state.py.
+        ("counted_wh", "<f8", (CHANNELS,)),
+        ("wh_per_s", "<f8", (CHANNELS,)),
+        ("active_power_w", "<f8"),
+        ("voltage_v", "<f8", (3,)),
+    ]
+)
+
+_CHANNEL_NAMES = ("import", "export", *(f"{way}_l{phase}" for way in ("import", "export") for phase in (1, 2, 3)))
+_COUNTED = tuple(f"{name}_counted_wh" for name in _CHANNEL_NAMES)
+_RATES = tuple(f"{name}_wh_per_s" for name in _CHANNEL_NAMES)
+_VOLTAGES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
+
+REGISTERS = pa.schema(
+    [
+        ("serial", pa.string()),
+        ("usage_point", pa.string()),
+        ("from_s", pa.int64()),
+        ("energised", pa.bool_()),
+        ("answers_from_s", pa.float64()),
+        *((name, pa.float64()) for name in (*_COUNTED, *_RATES, "active_power_w", *_VOLTAGES)),
+        ("counting_step_wh", pa.int64()),
+        ("roll_over_wh", pa.int64()),
+    ]
+)
+"""The knots of a journal, ordered by meter and time. Instants are true epoch seconds."""
+
+
+def counted_wh(knots: NDArray[np.void], at_s: Float | float) -> Float:
+    """Registers (m, 8) that the curves of `knots` (m,) have at `at_s`: a scalar, or (m,)."""
+    elapsed_s = np.broadcast_to(np.asarray(at_s, dtype=np.float64), knots.shape) - knots["from_s"]
+    counted: Float = knots["counted_wh"] + knots["wh_per_s"] * elapsed_s[:, np.newaxis]
+    return counted
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How a register is shown: in whole steps, with so many digits, as float32 kWh."""
+
+    step_wh: int
+    roll_over_wh: int
+
+    def digits(self, counted: Float) -> Int:
+        """What the display has, in Wh."""
+        return self._steps_wh(counted) % self.roll_over_wh
+
+    def shown(self, counted: Float) -> Int:
+        """What a reader makes of registers, in whole Wh."""
+        return self.unrolled(counted) % self.roll_over_wh
+
+    def unrolled(self, counted: Float) -> Int:
+        """The same as if there were no roll-over, so that values can be compared and subtracted."""
+        steps_wh = self._steps_wh(counted)
+        digits_wh = steps_wh % self.roll_over_wh
+        return steps_wh - digits_wh + shown_wh(digits_wh)
+
+    def _steps_wh(self, counted: Float) -> Int:
+        return np.floor(counted / self.step_wh).astype(np.int64) * self.step_wh
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What meters could have shown within windows of time: lowest and highest registers (m, 8), powers and voltages.
+
+    `answers` (m,): whether they would have answered at all; where not, the values mean nothing.
+    """
+
+    answers: NDArray[np.bool_]
+    lowest_wh: Int
+    highest_wh: Int
+    least_power_w: Float
+    most_power_w: Float
+    least_voltage_v: Float
+    most_voltage_v: Float
+
+
+class Curves:
+    """The curves of meters 0 to n − 1, from their knots."""
+
+    def __init__(self, knots: NDArray[np.void], display: Display) -> None:
+        """`knots` of any order; those of one meter and second in the order in which they came about."""
+        self.knots = knots[np.lexsort((np.arange(len(knots)), knots["from_s"], knots["meter"]))]
+        self.display = display
+        self._origin_s = int(knots["from_s"].min(initial=0)) if len(knots) else 0
+        self._span_s = int(knots["from_s"].max(initial=0)) - self._origin_s + 2 if len(knots) else 2
+        self._keys = self._key(self.knots["meter"].astype(np.int64), self.knots["from_s"])
+        # At each knot, from the meter's first on.
+        lengths_s = np.diff(self.knots["from_s"], append=0) * self.knots["energised"]
+        before_s = np.concatenate([[0.0], np.cumsum(lengths_s)[:-1]])
+        begins = np.append(True, self.knots["meter"][1:] != self.knots["meter"][:-1])[: len(self.knots)]
+        self._supplied_s = before_s - before_s[np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))]
+
+    def _key(self, meters: Int, at_s: NDArray[np.generic]) -> Int:
+        offset_s = np.floor(at_s.astype(np.float64)).astype(np.int64) - self._origin_s
+        return meters * self._span_s + np.clip(offset_s, -1, self._span_s - 2)
+
+    def holding(self, meters: Int, at_s: Float) -> tuple[NDArray[np.bool_], Int]:
+        """Whether the curves of `meters` (m,) have begun by `at_s` (m,), and their knots (m,) that hold then."""
+        at, begun = self._first(meters, at_s, side="right")
+        return begun, at
+
+    def supplied_s(self, meters: Int, at_s: Float) -> Float:
+        """For how long `meters` (m,) have had supply since their curves began, at `at_s` (m,) after that."""
+        begun, at = self.holding(meters, at_s)
+        knots = self.knots[at]
+        since_s = np.where(knots["energised"], at_s - knots["from_s"], 0.0)
+        return np.where(begun, self._supplied_s[at] + since_s, 0.0)
+
+    def _first(self, meters: Int, at_s: Float, *, side: Literal["left", "right"]) -> tuple[Int, NDArray[np.bool_]]:
+        """The knot (m,) that holds at `at_s` (m,), and whether there is one: else the meter's first knot, or another's.
+
+        Of several that begin at that very second `left` takes the first, `right` the last.
+        """
+        count = len(self.knots)
+        if not count:
+            return np.zeros(len(meters), dtype=np.int64), np.zeros(len(meters), dtype=bool)
+        after = np.searchsorted(self._keys, self._key(meters, at_s), side=side)
+        here = np.minimum(after, count - 1)
+        begun = (after < count) & (self.knots["meter"][here] == meters) & (self.knots["from_s"][here] <= at_s)
+        before = np.maximum(after - 1, 0)
+        has_before = (after > 0) & (self.knots["meter"][before] == meters) & (self.knots["from_s"][before] <= at_s)
+        return np.where(begun, here, np.where(has_before, before, here)), begun | has_before
+
+    def ends_s(self, at: Int) -> Float:
+        """Until when the knots `at` (m,) hold."""
+        after = np.minimum(at + 1, len(self.knots) - 1)
+        same = (after > at) & (self.knots["meter"][after] == self.knots["meter"][at])
+        return np.where(same, self.knots["from_s"][after], np.inf)
+
+    def within(self, meters: Int, first_s: Float, last_s: Float) -> Shown:
+        """What `meters` (m,) could have shown from `first_s` to `last_s` (m,), both included."""
+        count = len(meters)
+        lowest, highest = np.full((count, CHANNELS), np.inf), np.full((count, CHANNELS), -np.inf)
+        power, volts = (np.full((count, *shape), np.inf) for shape in ((), (3,)))
+        most_power, most_volts = -power, -volts
+        answers = np.zeros(count, dtype=bool)
+        if len(self.knots):
+            at, _ = self._first(meters, first_s, side="left")
+            rows = np.arange(count)
+            while len(rows):
+                inside = (at < len(self.knots)) & (
+                    self.knots["meter"][np.minimum(at, len(self.knots) - 1)] == meters[rows]
+                )
+                rows, at = rows[inside], at[inside]
+                knots = self.knots[at]
+                begins_s = np.maximum(np.maximum(first_s[rows], knots["from_s"]), knots["answers_from_s"])
+                ends_s = np.minimum(last_s[rows], self.ends_s(at))
+                lit = begins_s <= ends_s
+                hit, held = rows[lit], knots[lit]
+                answers[hit] = True
+                lowest[hit] = np.minimum(lowest[hit], counted_wh(held, begins_s[lit]))
+                highest[hit] = np.maximum(highest[hit], counted_wh(held, ends_s[lit]))
+                power[hit] = np.minimum(power[hit], held["active_power_w"])
+                most_power[hit] = np.maximum(most_power[hit], held["active_power_w"])
+                volts[hit] = np.minimum(volts[hit], held["voltage_v"])
+                most_volts[hit] = np.maximum(most_volts[hit], held["voltage_v"])
+                more = self.ends_s(at) <= last_s[rows]
+                rows, at = rows[more], at[more] + 1
+        lowest[~answers], highest[~answers] = 0.0, 0.0
+        return Shown(
+            answers,
+            self.display.unrolled(lowest),
+            self.display.unrolled(highest),
+            power,
+            most_power,
+            volts,
+            most_volts,
+        )
+
+
+def registers_table(curves: Curves, serials: list[str], usage_points: list[str]) -> pa.Table:
+    """The knots as a table of `REGISTERS`; `serials` and `usage_points` by meter."""
+    knots = curves.knots
+    columns: dict[str, object] = {
+        "serial": pa.array(serials, pa.string()).take(pa.array(knots["meter"])),
+        "usage_point": pa.array(usage_points, pa.string()).take(pa.array(knots["meter"])),
+        **{name: knots[name] for name in ("from_s", "energised", "answers_from_s", "active_power_w")},
+        **dict(zip(_COUNTED, knots["counted_wh"].T, strict=True)),
+        **dict(zip(_RATES, knots["wh_per_s"].T, strict=True)),
+        **dict(zip(_VOLTAGES, knots["voltage_v"].T, strict=True)),
+        "counting_step_wh": np.full(len(knots), curves.display.step_wh),
+        "roll_over_wh": np.full(len(knots), curves.display.roll_over_wh),
+    }
+    return pa.table([pa.array(columns[name]) for name in REGISTERS.names], schema=REGISTERS)
+
+
+def knots_of(table: pa.Table, meters: Int) -> NDArray[np.void]:
+    """The knots in a table of `REGISTERS`, whose rows belong to `meters` (m,)."""
+    knots = np.zeros(len(table), dtype=KNOT)
+    knots["meter"] = meters
+    for name in ("from_s", "energised", "answers_from_s", "active_power_w"):
+        knots[name] = table[name].to_numpy()
+    for name, columns in (("counted_wh", _COUNTED), ("wh_per_s", _RATES), ("voltage_v", _VOLTAGES)):
+        knots[name] = np.column_stack([table[column].to_numpy() for column in columns])
+    return knots

@@ -1,0 +1,1 @@
+"""One meter, as arrays over many: clock, metrology, supply, records and memory."""

@@ -1,0 +1,248 @@
+"""The durable memory of a shard: one SQLite file, written before anything is published.
+
+It holds each meter's load profile and event log, the state that the meters go on from, and the last physical frame.
+Nothing is ever deleted by a PUBACK; a meter *answers* for no more than its profile's load-profile depth, but the rows
+stay, because the file is also the journal of the run.
+
+**What it survives.** One grant is one transaction in WAL mode. A commit hands the pages to the kernel, so SIGKILL of
+the process loses nothing that was committed, and what was not committed was not published. `synchronous=NORMAL` leaves
+out only the fsync per commit, which guards against the loss of the whole machine.
+
+**What a restart does.** The fleet goes on from the state of its last commit. Intervals that ended while the process was
+dead are closed by the first grant: exactly, if the frame of that grant is the kept one or its successor; if frames were
+missed, with the energy between the last commit and the new frame spread evenly, and with a record for each interval of
+each meter that had supply at either end of the gap or drew energy in it (`Physics.bridge`). The sum stays exact.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meters.device.state import METER_STATE, Rows, ShardState
+from meters.errors import MemoryFailedError, MemoryFullError
+
+INTERVAL_COLUMNS = (
+    "interval_start_s", "meter", "import_register_wh", "export_register_wh", "import_wh", "export_wh",
+    "import_l1_wh", "import_l2_wh", "import_l3_wh", "export_l1_wh", "export_l2_wh", "export_l3_wh",
+    "active_power_w", "voltage_l1_dv", "voltage_l2_dv", "voltage_l3_dv", "status",
+    "window_start_s", "window_end_s", "recorded_at_s",
+)  # fmt: skip
+"""An interval record. `meter` is the row in the shard; voltages are in tenths of a volt."""
+
+EVENT_COLUMNS = ("meter", "sequence", "code", "device_time_s", "true_time_s", "detail")
+
+IntervalRecord = tuple[int | float, ...]
+"""In the order of `INTERVAL_COLUMNS`."""
+
+_METERS_PER_CHUNK = 64
+_CHECKPOINT_PAGES = 8192
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS interval (
+    {", ".join(f"{name} NOT NULL" for name in INTERVAL_COLUMNS)}, PRIMARY KEY (interval_start_s, meter)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS curve (number INTEGER PRIMARY KEY, knots BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS event (
+    {", ".join(f"{name} NOT NULL" for name in EVENT_COLUMNS)}, PRIMARY KEY (meter, sequence)
+) WITHOUT ROWID;
+"""
+# The tables' keys put one boundary of all meters side by side: a grant appends.
+_INSERT_INTERVAL = f"INSERT INTO interval VALUES ({', '.join('?' * len(INTERVAL_COLUMNS))})"  # noqa: S608  # constants
+_INSERT_EVENT = f"INSERT INTO event VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"  # noqa: S608  # constants
+_SELECT_BLOCK = (
+    "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval ON interval.interval_start_s = start.value"
+    " AND interval.meter >= ? AND interval.meter < ? ORDER BY interval.meter, interval.interval_start_s"
+)
+_SELECT_INTERVALS = (
+    "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval"
+    " ON interval.interval_start_s = start.value AND interval.meter = ? ORDER BY interval.interval_start_s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An entry of a meter's event log. `detail` is JSON."""
+
+    meter: int
+    sequence: int
+    code: str
+    device_time_s: int
+    true_time_s: float
+    detail: str
+
+    def parsed_detail(self) -> dict[str, Any]:
+        """The detail as the mapping that it was entered as."""
+        parsed: dict[str, Any] = json.loads(self.detail)
+        return parsed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What a file holds from an earlier process."""
+
+    now_s: int
+    state: ShardState
+    frame: bytes | None
+    wire: bytes | None
+
+
+class Memory:
+    """The file of one shard. Every method raises MemoryFullError or MemoryFailedError, naming the file."""
+
+    def __init__(self, path: Path, *, identity: dict[str, object]) -> None:
+        """Open or create. `identity` says whose memory it is; a file of another fleet is refused."""
+        self._path = path
+        self._identity = json.dumps({"schema": METER_STATE.descr, **identity}, sort_keys=True)
+        with self._speaking():
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+        try:
+            with self._speaking():
+                self._prepare()
+        except MemoryFailedError:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        for pragma in (
+            "locking_mode=EXCLUSIVE",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        found = self._kept_value("identity")
+        if found is None:
+            self._connection.execute("INSERT INTO kept VALUES ('identity', ?)", (self._identity,))
+        elif found != self._identity:
+            raise MemoryFailedError(
+                f"{self._path}: is the memory of another fleet (other meters, seed, start or version of the program); "
+                "give each run a directory of its own, or delete the file"
+            )
+
+    def restore(self) -> Kept | None:
+        """What an earlier process left, or None in a new file."""
+        with self._speaking():
+            now_s = self._kept_value("now_s")
+            if not isinstance(now_s, int):
+                return None
+            chunks = self._connection.execute("SELECT data FROM state ORDER BY chunk").fetchall()
+            frame, wire = self._kept_value("frame"), self._kept_value("wire")
+        state = np.frombuffer(b"".join(data for (data,) in chunks), dtype=METER_STATE).copy()
+        return Kept(
+            now_s, state, frame if isinstance(frame, bytes) else None, wire if isinstance(wire, bytes) else None
+        )
+
+    def commit(
+        self,
+        now_s: int,
+        state: ShardState,
+        changed: Rows,
+        *,
+        intervals: Sequence[IntervalRecord] = (),
+        events: Sequence[Event] = (),
+        frame: bytes | None = None,
+        wire: bytes | None = None,
+        knots: bytes | None = None,
+    ) -> None:
+        """Write one grant: new records, the state of the `changed` meters, and the frame if there is a new one.
+
+        `wire`: what else the shard has to remember. `knots`: where curves of registers change
+        (meters/carriers/modbus/curve.py).
+        """
+        chunks: NDArray[np.intp] = np.unique(changed // _METERS_PER_CHUNK)
+        parts = [(int(chunk), state[chunk * _METERS_PER_CHUNK :][:_METERS_PER_CHUNK].tobytes()) for chunk in chunks]
+        with self._speaking(), self._transaction():
+            self._connection.executemany(_INSERT_INTERVAL, intervals)
+            self._connection.executemany(
+                _INSERT_EVENT,
+                ((e.meter, e.sequence, e.code, e.device_time_s, e.true_time_s, e.detail) for e in events),
+            )
+            self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", parts)
+            self._connection.execute("INSERT OR REPLACE INTO kept VALUES ('now_s', ?)", (now_s,))
+            if knots is not None:
+                self._connection.execute("INSERT INTO curve (knots) VALUES (?)", (knots,))
+            for name, value in (("frame", frame), ("wire", wire)):
+                if value is not None:
+                    self._connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, value))
+
+    def intervals(self, meter: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
+        """Records of one meter whose intervals start at any of `starts_s`, by rising start."""
+        with self._speaking():
+            return self._connection.execute(_SELECT_INTERVALS, (json.dumps(list(starts_s)), meter)).fetchall()
+
+    def block(self, first: int, end: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
+        """Records of the meters `first` to `end`, exclusive, that start at any of `starts_s`, by meter and start."""
+        with self._speaking():
+            return self._connection.execute(_SELECT_BLOCK, (json.dumps(list(starts_s)), first, end)).fetchall()
+
+    def events_after(self, meter: int, sequence: int) -> list[Event]:
+        """The event log of one meter from `sequence` on, exclusive."""
+        query = "SELECT * FROM event WHERE meter = ? AND sequence > ? ORDER BY sequence"
+        with self._speaking():
+            return [Event(*row) for row in self._connection.execute(query, (meter, sequence))]
+
+    def all_intervals(self, batch: int) -> Iterator[list[IntervalRecord]]:
+        """Every record, by start and meter, in lists of up to `batch`."""
+        yield from self._batches("SELECT * FROM interval ORDER BY interval_start_s, meter", batch)
+
+    def all_knots(self) -> bytes:
+        """All that was given as `knots`, in the order of time."""
+        with self._speaking():
+            return b"".join(knots for (knots,) in self._connection.execute("SELECT knots FROM curve ORDER BY number"))
+
+    def all_events(self, batch: int) -> Iterator[list[tuple[object, ...]]]:
+        """Every event, by meter and sequence, each in the order of `EVENT_COLUMNS`, in lists of up to `batch`."""
+        yield from self._batches("SELECT * FROM event ORDER BY meter, sequence", batch)
+
+    def close(self) -> None:
+        with self._speaking():
+            self._connection.close()
+
+    def _batches(self, query: str, batch: int) -> Iterator[list[tuple[Any, ...]]]:
+        with self._speaking():
+            cursor = self._connection.execute(query)
+            while rows := cursor.fetchmany(batch):
+                yield rows
+
+    def _kept_value(self, name: str) -> object:
+        row = self._connection.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            # A full disk makes SQLite roll back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Errors of the file system and of foreign files in words; those of the program as they are."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise MemoryFullError(
+                    f"{self._path}: no space left for the meters' durable memory; free some and start again: what was "
+                    "recorded before is kept"
+                ) from error
+            raise MemoryFailedError(f"{self._path}: the meters' durable memory cannot be used: {error}") from error

@@ -1,0 +1,84 @@
+"""The shard's view of the physical frame: only its own usage points, and energies at any instant up to now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.world import SECONDS_PER_HOUR, WorldFrame
+from meters.device.state import Rows
+from meters.errors import FleetError
+
+_ENERGY_TOLERANCE_WH = 0.01
+"""Far below a register step; frames sum their energies in another order than we do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Physics:
+    """A frame cut down to the shard's meters, in their order, and the energy rates (n, 3) that hold from it on."""
+
+    frame: WorldFrame
+    import_wh_per_s: NDArray[np.float64]
+    export_wh_per_s: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, frame: WorldFrame) -> Physics:
+        """Of a frame that is cut down already: energies run on with the frame's powers."""
+        power_w = frame.active_power_w
+        return cls(frame, np.maximum(power_w, 0.0) / SECONDS_PER_HOUR, np.maximum(-power_w, 0.0) / SECONDS_PER_HOUR)
+
+    def energy_at(self, rows: Rows, true_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Cumulative (import, export) in Wh of `rows`, each (m, 3), at the true instants (m,)."""
+        elapsed_s = (true_s - self.frame.time_s)[:, np.newaxis]
+        return (
+            self.frame.import_wh[rows] + self.import_wh_per_s[rows] * elapsed_s,
+            self.frame.export_wh[rows] + self.export_wh_per_s[rows] * elapsed_s,
+        )
+
+    def bridge(self, following: WorldFrame, now_s: int) -> Physics | None:
+        """What holds from `now_s` until `following` if frames between this one and that were missed; else None.
+
+        Then (the process was dead) what flowed since `now_s` is known only as a sum. It is spread evenly, so the sum
+        stays exact. A meter counts as supplied all along if it was so at either end, or if energy flowed.
+
+        Raises FleetError if the energies of `following` are less than what has flowed already.
+        """
+        missed = following.sequence > self.frame.sequence + 1
+        at_s = now_s if missed else following.time_s
+        import_wh, export_wh = self.energy_at(np.arange(len(self.frame)), np.full(len(self.frame), float(at_s)))
+        import_gap_wh, export_gap_wh = following.import_wh - import_wh, following.export_wh - export_wh
+        if min(import_gap_wh.min(initial=0.0), export_gap_wh.min(initial=0.0)) < -_ENERGY_TOLERANCE_WH:
+            raise FleetError(
+                f"frame {following.sequence} at {following.time_s} s has less energy than what had flowed after frame "
+                f"{self.frame.sequence}: the energies of a run are cumulative, and after a restart of a fleet process "
+                "its first grant must carry the current frame"
+            )
+        length_s = following.time_s - at_s
+        if length_s <= 0:
+            return None
+        import_wh_per_s, export_wh_per_s = (np.maximum(gap, 0.0) / length_s for gap in (import_gap_wh, export_gap_wh))
+        flowed = (import_gap_wh + export_gap_wh).sum(axis=1) > _ENERGY_TOLERANCE_WH
+        frame = WorldFrame(
+            sequence=self.frame.sequence,
+            time_s=at_s,
+            energised=self.frame.energised | following.energised | flowed,
+            import_wh=import_wh,
+            export_wh=export_wh,
+            active_power_w=(import_wh_per_s - export_wh_per_s) * SECONDS_PER_HOUR,
+            reactive_power_var=self.frame.reactive_power_var,
+            voltage_v=np.where(self.frame.energised[:, np.newaxis], self.frame.voltage_v, following.voltage_v),
+        )
+        return Physics(frame, import_wh_per_s, export_wh_per_s)
+
+
+def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:
+    """The frame of the usage points in `world_rows` alone. Raises FleetError if the frame has too few."""
+    if len(world_rows) and world_rows.max() >= len(frame):
+        raise FleetError(f"a meter sits at row {world_rows.max()} of a physical frame with {len(frame)} usage points")
+    return WorldFrame(
+        frame.sequence, frame.time_s, frame.energised[world_rows], frame.import_wh[world_rows],
+        frame.export_wh[world_rows], frame.active_power_w[world_rows], frame.reactive_power_var[world_rows],
+        frame.voltage_v[world_rows],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The meters of one process: shards, and what they are composed of."""

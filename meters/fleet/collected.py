@@ -1,0 +1,435 @@
+"""Meters behind collectors that speak Sparkplug B: docs/wire-sparkplug.md.
+
+A collector reads its meters in blocks. What it has reported of each is kept as a number in the meter's state, so what
+could not be reported (no uplink, no host, no supply, a killed process) follows as soon as it can be, and is historical.
+A meter can be *read* when its communication processor runs and its link to the collector is up; it can be *heard* when
+besides its collector is born.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from meters.carriers.connection import Hub, Limits, Link, Login
+from meters.carriers.sparkplug.edge import Message, state_topic
+from meters.carriers.sparkplug.payload import FENCE, REBIRTH, Answer, Closed, decode_command
+from meters.carriers.sparkplug.session import Move
+from meters.device.backoff import Backoff
+from meters.device.draws import Purpose, uniform
+from meters.device.memory import Event, IntervalRecord, Kept
+from meters.device.state import NEVER_S, Rows, field
+from meters.device.supply import Change, Changed
+from meters.errors import FleetError
+from meters.fleet.collectors import Collectors
+from meters.fleet.edges import EdgeConnection, Edges, make_edges
+from meters.fleet.network import FleetSettled, Network
+from meters.fleet.recording import ProfileAnswer, RecordingShard
+from meters.fleet.shard import ShardSetup
+from meters.fleet.unreported import Unreported
+from meters.vendors.profile import CollectedFacts
+from meters.vendors.rl_dsp import EventCode
+
+_MESSAGES_PER_TURN = 64
+
+_log = structlog.get_logger("meters.fleet.collected")
+
+
+class CollectedShard(RecordingShard):
+    """The collectors of one vendor with their meters. Rows are in the order of the meters' addresses."""
+
+    def __init__(self, setup: ShardSetup) -> None:
+        """Raises FleetError."""
+        order = sorted(range(len(setup.entries)), key=lambda row: setup.entries[row].address)
+        super().__init__(
+            replace(
+                setup,
+                entries=tuple(setup.entries[row] for row in order),
+                world_rows=tuple(setup.world_rows[row] for row in order),
+            )
+        )
+        self._facts: CollectedFacts = cast(CollectedFacts, setup.profile.facts)
+        self._collectors = Collectors(self._entries, setup.seed, self._facts)
+        if both := self._collectors.number_of.keys() & self._row_of.keys():
+            raise FleetError(f"both a meter and a collector: {', '.join(sorted(both))}")
+        self._backoff = Backoff(self._collectors.keys, self._facts)
+        self._report_due_s = np.full(len(self._collectors.names), NEVER_S)
+        self._emptied = self._started = self._closing = self._reporting = np.empty(0, dtype=np.intp)
+        self._unreachable = np.empty(0, dtype=np.intp)
+
+    @property
+    def stations(self) -> frozenset[str]:
+        return frozenset((*self._row_of, *self._collectors.names))
+
+    @property
+    def sockets(self) -> int:
+        return len(self._collectors.names)
+
+    @property
+    def refusals(self) -> int:
+        return self._network.refusals
+
+    @property
+    def losses(self) -> int:
+        return self._network.losses
+
+    async def settle(self) -> FleetSettled:
+        return replace(await self._network.settle(), connected=self._voices.connected)
+
+    async def await_fence(self, token: str, stations: Collection[str]) -> None:
+        """A meter is fenced with its collector."""
+        rows, numbers = self._addressed(stations)
+        await self._network.await_fence(token, {*numbers.tolist(), *self._collectors.of_row[rows].tolist()})
+
+    async def wait_disconnected(self) -> None:
+        await self._network.wait_disconnected()
+
+    def lose_uplink(self, stations: Collection[str]) -> None:
+        """A collector loses its network, a meter its link to the collector."""
+        rows, numbers = self._addressed(stations)
+        rows = rows[np.isnan(self._state["uplink_lost_at_s"][rows])]
+        self._state["uplink_lost_at_s"][rows] = self._now_s
+        self._lost_sight_of(rows)
+        for number in self._collectors.lose_uplink(numbers, self._now_s).tolist():
+            self._backoff.stop(np.array([number]))
+            self._network.devices[number].mute()
+        self._commit(rows)
+
+    def restore_uplink(self, stations: Collection[str]) -> None:
+        """Collectors whose socket is still open go on; others try to connect at a moment of their back-off."""
+        rows, numbers = self._addressed(stations)
+        rows = rows[~np.isnan(self._state["uplink_lost_at_s"][rows])]
+        self._state["uplink_lost_at_s"][rows] = np.nan
+        back, lost_for_s = self._collectors.restore_uplink(numbers, self._now_s)
+        able = self._collectors.able(back)
+        self._backoff.restored(back[able], lost_for_s[able], self._now_s)
+        self._commit(rows)
+        for number in back[able].tolist():
+            if self._network.devices[number].link is Link.MUTED:
+                self._backoff.stop(np.array([number]))
+                self._network.devices[number].unmute()
+                self._network.sent(number, 0, acknowledged=False)
+                self._resume(number)
+        self._regain(rows[self._readable(rows)])
+
+    def reboot(self, stations: Collection[str]) -> None:
+        """RAM is gone at once, and a collector's connection with it."""
+        rows, numbers = self._addressed(stations)
+        rows = self._supplies.reboot(rows, self._now_s)
+        self._lost_sight_of(rows)
+        restarted = self._collectors.reboot(numbers, self._now_s)
+        self._backoff.stop(restarted)
+        for number in restarted.tolist():
+            self._network.devices[number].forget()
+            self._voices.ended(number)
+        self._commit(rows)
+
+    def renew(self, stations: Collection[str]) -> None:
+        """The meters behind a collector have no identity of their own."""
+        _, numbers = self._addressed(stations)
+        for number in numbers.tolist():
+            if self._network.devices[number].link is Link.ONLINE:
+                self._leave(number)
+
+    # What the network tells us, by number of the collector.
+
+    def on_joined(self, number: int) -> None:
+        """Connected and subscribed: the host's STATE follows, if there is one."""
+        self._backoff.joined(number)
+        self._network.sent(number, 0, acknowledged=False)
+        if self._edges[number].session.may_be_born:
+            self._be_born(number)
+
+    def on_lost(self, number: int) -> None:
+        self._voices.ended(number)
+        if self._collectors.able(np.array([number]))[0]:
+            self._backoff.failed(number, self._now_s)
+
+    def on_message(self, number: int, topic: str, payload: bytes) -> None:
+        edge = self._edges[number]
+        if topic == self._state_topic:
+            match edge.session.on_state(payload):
+                case Move.BE_BORN:
+                    self._be_born(number)
+                case Move.LEAVE:
+                    self._leave(number)
+                case Move.STAY:
+                    pass
+            return
+        try:
+            written = decode_command(payload)
+        except ValueError as error:
+            _log.warning("a command that cannot be read", collector=self._collectors.names[number], reason=str(error))
+            return
+        place = edge.addressed(topic)
+        if place is None:
+            for metric in written:
+                if metric.name == FENCE and isinstance(metric.value, str) and edge.fenced_by(topic):
+                    self._network.fenced(number, metric.value)
+                elif metric.name == REBIRTH and metric.value is True and edge.may_rebirth(topic):
+                    self._be_born(number)
+            return
+        envelope = edge.command_in(place, written)
+        row = int(self._collectors.first[number]) + place
+        if envelope is not None and self._reachable(row):
+            self._obey(row, envelope.encode())
+
+    # Births, deaths, and what follows them.
+
+    def _be_born(self, number: int) -> None:
+        """All births, then what could not be told while there was nobody to hear it."""
+        rows = self._collectors.rows(number)
+        field(self._state, "uplink_close_due_s")[rows] = NEVER_S
+        readable = rows[self._readable(rows)]
+        self._voices.be_born(number, readable, self._now_s)
+        self._make_up(number, readable)
+
+    def _regain(self, rows: Rows) -> None:
+        """The collectors reach these meters again."""
+        field(self._state, "uplink_close_due_s")[rows] = NEVER_S
+        for number in np.unique(self._collectors.of_row[rows]).tolist():
+            if self._voices.speaks(number):
+                own = rows[self._collectors.of_row[rows] == number]
+                self._voices.present(number, own, self._now_s)
+                self._make_up(number, own)
+
+    def _make_up(self, number: int, rows: Rows) -> None:
+        """Tell what came up, and what ended before the last report, while these meters could not be heard."""
+        for row in rows.tolist():
+            for event in self._log.pending(row):
+                self._push(event, historical=True)
+        due_s = self._report_due_s[number] - self._collectors.report_offset_s[number] - self._facts.report_every_s
+        until = self._unreported.until(rows, int(due_s))
+        behind = self._unreported.behind(rows, until)
+        for row, closed in self._unreported.take(rows[behind], until[behind]):
+            self._voices.send(number, self._messages(number, row, closed, historical=True))
+        if behind.any():
+            self._commit(rows[behind])
+
+    def _resume(self, number: int) -> None:
+        """The uplink is back, and the broker has not missed it."""
+        if not self._edges[number].session.born:
+            return
+        self._voices.tell_mains(number, self._now_s)
+        rows = self._collectors.rows(number)
+        readable = self._readable(rows)
+        gone = rows[~readable & self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
+        self._voices.declare_dead(gone, self._now_s)
+        self._voices.present(number, rows[readable], self._now_s)
+        self._make_up(number, rows[readable])
+
+    def _lost_sight_of(self, rows: Rows) -> None:
+        """The collectors do not reach these meters any more; they take some time to find that out."""
+        watched = rows[self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
+        self._state["uplink_close_due_s"][watched] = math.ceil(self._now_s + self._facts.unreachable_after_s)
+
+    def _leave(self, number: int) -> None:
+        """Say goodbye, and come back over a new connection."""
+        device = self._network.devices[number]
+        self._voices.say_goodbye(number, self._now_s)
+        self._voices.ended(number)
+        device.leave()
+        self._backoff.soon(np.array([number]), self._now_s)
+
+    # What a shard asks of its wire.
+
+    def _prepare(self, kept: Kept | None) -> None:
+        super()._prepare(kept)
+        collectors, every_s = self._collectors, self._facts.report_every_s
+        self._unreported = Unreported(self._state, self._memory, self._facts.interval_length_s)
+        if kept is None:
+            self._unreported.begin()
+        elif kept.wire is not None:
+            collectors.resume(kept.wire)
+        host = self._setup.primary_host
+        self._state_topic = None if host is None else state_topic(host)
+        self._edges = make_edges(self._entries, collectors, has_host=host is not None)
+        self._network = Network(
+            collectors.names,
+            self._connection,
+            self._setup.broker,
+            self,
+            keep_alive_s=self._facts.keep_alive_s,
+            resumed=kept is not None,
+        )
+        self._voices = Edges(self._edges, self._network, collectors, self._state, self._unreported, self._facts)
+        offset_s = collectors.report_offset_s
+        self._report_due_s = (np.floor((self._now_s - offset_s) / every_s) + 1) * every_s + offset_s
+        if kept is not None:
+            # The sockets of the process before are closed.
+            field(self._state, "uplink_close_due_s")[:] = NEVER_S
+            everybody = np.arange(len(collectors.names))
+            self._backoff.soon(everybody[collectors.able(everybody)], self._now_s)
+
+    def _connection(self, number: int, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> EdgeConnection:
+        edge, entry = self._edges[number], self._entries[self._collectors.first[number]]
+        filters = edge.filters if self._state_topic is None else (*edge.filters, (self._state_topic, 1))
+        login = Login(edge.name, edge.client_id, entry.username, entry.password, filters, clean_session=True)
+        return EdgeConnection(number, login, lambda: edge.node_death(self._now_s), hub, gate, limits)
+
+    async def _open(self) -> None:
+        await self._network.start()
+
+    async def _close(self) -> None:
+        for number in range(len(self._edges)):
+            self._voices.say_goodbye(number, self._now_s)
+        await self._network.stop()
+
+    def _raise_failure(self) -> None:
+        self._network.raise_failure()
+
+    def _timers(self) -> tuple[NDArray[np.float64], ...]:
+        return (*super()._timers(), *self._collectors.timers(), self._backoff.due_s, self._report_due_s)
+
+    def _commit(
+        self,
+        touched: Rows,
+        *,
+        intervals: Sequence[IntervalRecord] = (),
+        events: Sequence[Event] = (),
+        frame: bytes | None = None,
+    ) -> None:
+        self._collectors.state["bd_seq"] = [edge.session.bd_seq for edge in self._edges]
+        self._memory.commit(
+            self._now_s, self._state, touched, intervals=intervals, events=events, frame=frame,
+            wire=self._collectors.state.tobytes(),
+        )  # fmt: skip
+
+    def _first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
+        super()._first_frame(energised, now_s)
+        self._collectors.begin(energised)
+        everybody = np.arange(len(self._edges))
+        self._backoff.first(everybody[self._collectors.able(everybody)], now_s)
+
+    def _supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
+        super()._supply_changed(lost, back, now_s)
+        for number in self._collectors.supply_changed(lost, back, now_s).tolist():
+            self._voices.tell_mains(number, now_s)
+
+    def _has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
+        """A collector that runs keeps the time for its meters."""
+        powered: NDArray[np.bool_] = self._collectors.state["powered"][self._collectors.of_row[rows]]
+        return self._readable(rows) & powered
+
+    def _note_timers(self, now_s: int) -> Rows:
+        self._emptied = self._collectors.fire_batteries(now_s)
+        self._started = self._collectors.fire_boots(now_s)
+        self._closing = self._collectors.fire_closes(now_s)
+        self._reporting = np.flatnonzero(self._report_due_s <= now_s)
+        self._unreachable = np.flatnonzero(self._state["uplink_close_due_s"] <= now_s)
+        self._state["uplink_close_due_s"][self._unreachable] = NEVER_S
+        return self._unreachable
+
+    async def _act_on_timers(self, now_s: int) -> None:
+        for number in self._emptied.tolist():
+            self._backoff.stop(np.array([number]))
+            self._network.devices[number].mute()
+        for number in self._closing.tolist():
+            self._network.devices[number].drop()
+            self._voices.ended(number)
+        for number in self._started.tolist():
+            self._network.devices[number].forget()
+            self._voices.ended(number)
+        self._backoff.soon(self._started[self._collectors.able(self._started)], now_s)
+        self._voices.declare_dead(self._unreachable, now_s)
+        for number in self._reporting.tolist():
+            self._report_due_s[number] += self._facts.report_every_s
+            if self._voices.speaks(number):
+                await self._report_block(number, now_s)
+        connecting = self._backoff.take_due(now_s)
+        for number in connecting:
+            self._edges[number].session.connecting()
+        if connecting or len(self._emptied) or len(self._started) or len(self._closing):
+            self._commit(np.empty(0, dtype=np.intp))
+        for number in connecting:
+            self._network.connect(number)
+
+    def _act_on(self, changed: Changed) -> None:
+        row = np.array([changed.row])
+        match changed.change:
+            case Change.DIED:
+                self._lost_sight_of(row)
+            case Change.BOOTED | Change.REBOOTED:
+                self._regain(row[self._readable(row)])
+            case Change.LAST_GASP | Change.MOMENTARY | Change.RESTORED | Change.FORGOTTEN:
+                pass
+
+    # Intervals.
+
+    async def _report(self, records: Sequence[IntervalRecord]) -> None:
+        """They wait for the collector's next report."""
+
+    async def _report_block(self, number: int, now_s: int) -> None:
+        rows = self._collectors.rows(number)
+        rows = rows[self._readable(rows) & self._voices.born[rows]]
+        block_before_s = now_s - now_s % self._facts.report_every_s - self._facts.report_every_s
+        batch: list[Message] = []
+        for row, closed in self._unreported.take(rows, self._unreported.until(rows)):
+            late = sum(end_s <= block_before_s for end_s, _ in closed)
+            batch += self._messages(number, row, closed[:late], historical=True)
+            batch += self._messages(number, row, closed[late:], historical=False)
+            if len(batch) >= _MESSAGES_PER_TURN:
+                self._voices.send(number, batch)
+                batch = []
+                await asyncio.sleep(0)
+                if not self._voices.speaks(number):
+                    # The connection broke off in between. The rest follows after the next one.
+                    break
+        self._voices.send(number, batch)
+        self._commit(rows)
+
+    def _messages(self, number: int, row: int, closed: Sequence[Closed], *, historical: bool) -> list[Message]:
+        place = self._voices.place(row)
+        return list(self._edges[number].intervals(self._now_s, place, closed, historical=historical))
+
+    # Events and commands.
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            row = event.meter
+            if not self._reachable(row) or (event.code == EventCode.LAST_GASP and not self._relayed(row)):
+                continue
+            self._voices.present(int(self._collectors.of_row[row]), np.array([row]), self._now_s)
+            for earlier in self._log.pending(row):
+                if earlier.sequence < event.sequence:
+                    self._push(earlier, historical=True)
+            self._push(event, historical=False)
+
+    def _relayed(self, row: int) -> bool:
+        """Whether a neighbour that still has supply hears the last gasp of the present outage."""
+        down_at_s = int(self._state["down_at_s"][row])
+        draw = uniform(self._keys[row : row + 1], Purpose.GASP_HEARD, down_at_s)[0]
+        return bool(draw < self._facts.gasp_heard_share)
+
+    def _push(self, event: Event, *, historical: bool) -> None:
+        if self._voices.push(event, self._now_s, historical=historical):
+            self._log.told(event)
+
+    def _answer(self, row: int, answer: ProfileAnswer) -> None:
+        number = int(self._collectors.of_row[row])
+        said = Answer(answer.command_id, answer.device_time_s, answer.from_s, answer.to_s)
+        closed = [self._unreported.closed(record) for record in answer.records]
+        self._voices.send(number, list(self._edges[number].answer(self._now_s, self._voices.place(row), said, closed)))
+
+    # Small things.
+
+    def _readable(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of these meters their collectors can reach."""
+        readable: NDArray[np.bool_] = self._supplies.alive(rows) & np.isnan(self._state["uplink_lost_at_s"][rows])
+        return readable
+
+    def _reachable(self, row: int) -> bool:
+        return self._voices.speaks(int(self._collectors.of_row[row])) and bool(self._readable(np.array([row]))[0])
+
+    def _addressed(self, stations: Collection[str]) -> tuple[Rows, Rows]:
+        """Rows of the meters, and numbers of the collectors, of these names. Raises FleetError."""
+        numbers = [self._collectors.number_of[name] for name in stations if name in self._collectors.number_of]
+        rows = self._rows([name for name in stations if name not in self._collectors.number_of])
+        return rows, np.array(numbers, dtype=np.intp)

@@ -1,0 +1,192 @@
+"""The meters of one process: a shard for each vendor profile, and everything that is asked of them, asked of each.
+
+Shards have nothing to do with each other: each has its own durable memory `<stem>-<profile>.sqlite` and journal
+`<stem>-<profile>.parquet`, and its own connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from grid.world import WorldFrame
+from meters.device.flow import Flow
+from meters.errors import FleetError
+from meters.fleet.limits import allow_sockets
+from meters.fleet.network import BrokerAddress, FleetSettled
+from meters.fleet.shard import Shard, ShardSetup
+from meters.fleet.shipment import ShipmentEntry
+from meters.vendors.profile import VendorProfile, load_profile
+
+__all__ = ["BrokerAddress", "Fleet", "FleetSettled"]
+
+_SHARDS = {
+    "mqtt": "meters.fleet.direct:DirectShard",
+    "sparkplug": "meters.fleet.collected:CollectedShard",
+    "modbus": "meters.fleet.polled:PolledShard",
+}
+"""Loaded when there is such a meter: each brings its own libraries."""
+
+
+class Fleet:
+    """Meters of any vendors. Row i is `meters[i]`, whose usage point is `world_rows[i]` of the physical frames."""
+
+    def __init__(
+        self,
+        *,
+        meters: Sequence[ShipmentEntry],
+        world_rows: Sequence[int],
+        memory_path: Path,
+        broker: BrokerAddress,
+        seed: int,
+        start_s: int,
+        interval_length_s: int | None = None,
+        primary_host: str | None = None,
+        gateway_host: str | None = None,
+    ) -> None:
+        """`interval_length_s`: the capture period that the meters are set to, by default their profile's.
+        `primary_host`: host id of the Sparkplug host application that collectors wait for; None: for nobody.
+        `gateway_host`: where Modbus gateways listen, by default at the host that their address names.
+
+        Raises FleetError or ProfileError.
+        """
+        if not meters:
+            raise FleetError("a fleet without meters")
+        if len(world_rows) != len(meters):
+            raise FleetError(f"{len(meters)} meters but {len(world_rows)} world rows")
+        if len({entry.serial for entry in meters}) != len(meters):
+            raise FleetError("two meters of the fleet have the same serial")
+        self._shards: list[Shard] = []
+        for name in sorted({entry.vendor_profile for entry in meters}):
+            profile = load_profile(name)
+            if interval_length_s is not None:
+                profile = profile.at_interval(interval_length_s)
+            rows = [row for row, entry in enumerate(meters) if entry.vendor_profile == name]
+            setup = ShardSetup(
+                profile=profile,
+                entries=tuple(meters[row] for row in rows),
+                world_rows=tuple(world_rows[row] for row in rows),
+                memory_path=memory_path.with_name(f"{memory_path.stem}-{name}.sqlite"),
+                broker=broker,
+                seed=seed,
+                start_s=start_s,
+                primary_host=primary_host,
+                gateway_host=gateway_host,
+            )
+            self._shards.append(_shard_class(profile)(setup))
+
+    @property
+    def stations(self) -> frozenset[str]:
+        """Names that fences and faults may address: serials and collectors."""
+        return frozenset().union(*(shard.stations for shard in self._shards))
+
+    @property
+    def refusals(self) -> int:
+        """Connections and subscriptions that the broker refused, for instance for a wrong password."""
+        return sum(shard.refusals for shard in self._shards)
+
+    @property
+    def losses(self) -> int:
+        """Connection attempts that failed, and connections that ended without the meters' doing."""
+        return sum(shard.losses for shard in self._shards)
+
+    async def start(self) -> None:
+        """Open the durable memories, or go on from them. Raises FleetError, MemoryFailedError, MemoryFullError.
+
+        Connections are not made here but by timers within the first simulated seconds.
+        """
+        allow_sockets(sum(shard.sockets for shard in self._shards))
+        for shard in self._shards:
+            await shard.start()
+
+    def next_due(self) -> float | None:
+        """The earliest instant, in whole epoch seconds, at which any meter has something to do."""
+        return min((due_s for shard in self._shards if (due_s := shard.next_due()) is not None), default=None)
+
+    async def advance(self, now_s: int, frame: WorldFrame | None) -> None:
+        """Run everything due up to `now_s` under the frame so far, then adopt `frame` and react to supply changes.
+
+        A frame older than `now_s` (only after a restart) holds from its own time on. Raises FleetError, MemoryFullError
+        or MemoryFailedError.
+        """
+        for shard in self._shards:
+            await shard.advance(now_s, frame)
+
+    def flow(self, flow: Flow) -> None:
+        """Until the next grant time goes on like this, for whoever is asked then; without it, it stands still."""
+        for shard in self._shards:
+            shard.flow(flow)
+
+    async def replay(self, now_s: int, frame: WorldFrame) -> None:
+        """`advance` after a restart, when the memory may hold part of that grant, or later ones, already.
+
+        To be called for each frame since one that all meters surely had, that one included. Raises as `advance` does.
+        """
+        for shard in self._shards:
+            await shard.advance(max(now_s, shard.now_s), frame)
+
+    async def settle(self) -> FleetSettled:
+        """Returns when all that was sent has reached its receiver or is known to be lost, and pending connects and
+        drops have concluded. `next_due` may be earlier than before: failed attempts set timers.
+
+        Raises what went wrong while a command was carried out, for instance MemoryFullError.
+        """
+        settled = [await shard.settle() for shard in self._shards]
+        return FleetSettled(
+            sum(shard.sent for shard in settled),
+            [station for shard in settled for station in shard.fresh],
+            sum(shard.connected for shard in settled),
+        )
+
+    async def await_fence(self, token: str, stations: Collection[str]) -> None:
+        """Returns when each of these that is connected has received the fence."""
+        for shard, own in self._addressed(stations):
+            await shard.await_fence(token, own)
+
+    async def wait_disconnected(self) -> None:
+        """After the broker was killed: returns when every device has noticed."""
+        for shard in self._shards:
+            await shard.wait_disconnected()
+
+    def lose_uplink(self, stations: Collection[str]) -> None:
+        """From now on nothing passes; connections are dropped when the broker would have missed the keep-alive."""
+        for shard, own in self._addressed(stations):
+            shard.lose_uplink(own)
+
+    def restore_uplink(self, stations: Collection[str]) -> None:
+        """Stations whose connection is still open go on; others try again at a moment of their back-off."""
+        for shard, own in self._addressed(stations):
+            shard.restore_uplink(own)
+
+    def reboot(self, stations: Collection[str]) -> None:
+        """Restart communication processors that run on supply: RAM and connection are gone at once."""
+        for shard, own in self._addressed(stations):
+            shard.reboot(own)
+
+    def renew(self, stations: Collection[str]) -> None:
+        """Their identities have changed: whoever is connected leaves in order, and comes back with the new one."""
+        for shard, own in self._addressed(stations):
+            shard.renew(own)
+
+    def export_journal(self, directory: Path) -> None:
+        """Write `<stem>-<profile>.parquet` and `<stem>-<profile>_events.parquet` for each vendor profile."""
+        for shard in self._shards:
+            shard.export_journal(directory)
+
+    async def stop(self) -> None:
+        """Leave the broker in order and close the memories."""
+        for shard in self._shards:
+            await shard.stop()
+
+    def _addressed(self, stations: Collection[str]) -> list[tuple[Shard, list[str]]]:
+        if unknown := [station for station in stations if station not in self.stations]:
+            raise FleetError(f"not in this fleet: {', '.join(unknown)}")
+        parts = [(shard, [name for name in stations if name in shard.stations]) for shard in self._shards]
+        return [(shard, own) for shard, own in parts if own]
+
+
+def _shard_class(profile: VendorProfile) -> type[Shard]:
+    module, _, name = _SHARDS[profile.protocol].partition(":")
+    found: type[Shard] = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,114 @@
+"""The shipment file: what a utility gets from the manufacturer with each pallet of meters.
+
+CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
+A ninth column, `max_current_a`, may follow: the primary current of the current transformers that a meter measures
+through, empty where it is connected directly. The address is that of a meter without a connection of its own: its
+collector, or `host:port/unit` of its Modbus gateway.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from meters.carriers.modbus.address import EXPECTED, split_address
+from meters.errors import ShipmentError
+from meters.vendors.profile import known_profiles, load_profile
+
+COLUMNS = (
+    "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
+)  # fmt: skip
+OPTIONAL = ("max_current_a",)
+_IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
+_FAULTS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentEntry:
+    """One meter as it was shipped."""
+
+    serial: str
+    vendor_profile: str
+    usage_point: str
+    group: str
+    username: str
+    password: str
+    command_public_key: bytes
+    """Raw Ed25519 public key of the head-end, 32 bytes."""
+    address: str = ""
+    """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
+
+
+def read_shipment(path: Path) -> list[ShipmentEntry]:
+    """The entries in the file's order. Raises ShipmentError, listing every faulty line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShipmentError(f"{path}: cannot be read: {error}") from error
+    rows = list(csv.reader(text.splitlines()))
+    header = tuple(rows[0]) if rows else ()
+    if header not in (COLUMNS, COLUMNS + OPTIONAL):
+        raise ShipmentError(f"{path}: line 1: the header must be {','.join(COLUMNS)}, with or without {OPTIONAL[0]}")
+    faults: list[str] = []
+    entries: list[ShipmentEntry] = []
+    line_of: dict[str, int] = {}
+    line_of_unit: dict[tuple[str, int, int], int] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        entry, wrong = _parse_row(row, header)
+        if entry is not None and entry.serial in line_of:
+            wrong.append(f"serial {entry.serial} is already on line {line_of[entry.serial]}")
+        unit = split_address(entry.address) if entry is not None and _is_polled(entry.vendor_profile) else None
+        if unit is not None and (first := line_of_unit.setdefault(unit, line)) != line:
+            wrong.append(f"unit {unit[2]} of {unit[0]}:{unit[1]} is already on line {first}")
+        if wrong or entry is None:
+            faults.append(f"line {line}: {', '.join(wrong)}")
+            continue
+        line_of[entry.serial] = line
+        entries.append(entry)
+    if faults:
+        more = f"; and {len(faults) - _FAULTS_SHOWN} more lines" if len(faults) > _FAULTS_SHOWN else ""
+        raise ShipmentError(f"{path}: " + "; ".join(faults[:_FAULTS_SHOWN]) + more)
+    if not entries:
+        raise ShipmentError(f"{path}: lists no meter")
+    return entries
+
+
+def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry | None, list[str]]:
+    if len(row) != len(header):
+        return None, [f"has {len(row)} fields, not {len(header)}"]
+    fields = dict(zip(header, row, strict=True))
+    # What the meter measures through is the utility's concern.
+    fields.pop(OPTIONAL[0], None)
+    # A Modbus meter has no broker to log in to; a meter with a connection of its own has no address.
+    free = {"address", "username", "password"} if fields["address"] else {"address"}
+    wrong = [f"{name} is empty" for name, value in fields.items() if not value and name not in free]
+    wrong += [
+        f"{name} {fields[name]!r} is not alphanumeric"
+        for name in ("serial", "group")
+        if fields[name] and not _IDENTIFIER.fullmatch(fields[name])
+    ]
+    if _is_polled(fields["vendor_profile"]) and split_address(fields["address"]) is None:
+        wrong.append(f"address {fields['address']!r} is not {EXPECTED}")
+    key = b""
+    if fields["command_public_key"]:
+        try:
+            if not _BASE64URL.fullmatch(fields["command_public_key"]):
+                raise ValueError("length or alphabet")
+            key = base64.urlsafe_b64decode(fields["command_public_key"] + "=")
+        except (ValueError, binascii.Error):
+            wrong.append("command_public_key is not 32 bytes in base64url without padding")
+    if wrong:
+        return None, wrong
+    return ShipmentEntry(**{**fields, "command_public_key": key}), []  # type: ignore[arg-type]  # the one bytes field
+
+
+@cache
+def _is_polled(profile: str) -> bool:
+    # One that is not known is refused where meters are made of it.
+    return profile in known_profiles() and load_profile(profile).protocol == "modbus"
