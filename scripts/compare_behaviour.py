@@ -28,6 +28,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
@@ -222,7 +223,7 @@ def _values(value: object, above: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _truth_differences(before: Path, after: Path) -> tuple[list[str], list[str]]:
-    old, new = pq.read_table(before), pq.read_table(after)
+    old, new = _plain(pq.read_table(before)), _plain(pq.read_table(after))
     additions = [f"{TRUTH}: column {name}" for name in new.column_names if name not in old.column_names]
     if gone := [name for name in old.column_names if name not in new.column_names]:
         return [f"{TRUTH}: no column {name} any more" for name in gone], additions
@@ -232,6 +233,14 @@ def _truth_differences(before: Path, after: Path) -> tuple[list[str], list[str]]
     old, new = (table.select(old.column_names).sort_by(order).combine_chunks() for table in (old, new))
     unlike = [name for name in old.column_names if not old[name].equals(new[name].cast(old[name].type))]
     return [f"{TRUTH}: {name} differs" for name in unlike], additions
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without dictionaries, in which the same text may be coded otherwise."""
+    for index, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(index, table.column_names[index], column.cast(column.type.value_type))
+    return table
 
 
 def _figures(outcome: Outcome) -> list[str]:

@@ -45,7 +45,8 @@ def checkout(root: Path, module: str, verdict: dict[str, Any] = VERDICT, truth: 
     (root / "pyproject.toml").write_text(f'[project.scripts]\namilab = "{module}:entry"\n')
     (root / f"{module}.py").write_text(COMMAND)
     (root / "result" / "verdict.json").write_text(json.dumps(verdict))
-    pq.write_table(pa.table(truth), root / "result" / "truth.parquet")
+    points = pa.array(truth["usage_point"]).dictionary_encode()
+    pq.write_table(pa.table(truth | {"usage_point": points}), root / "result" / "truth.parquet")
     return root
 
 
