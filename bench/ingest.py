@@ -38,7 +38,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
-from headend.drivers import driver_for
+from headend.drivers.rl_dsp.wire import decode_reading
 from headend.links.mqtt import MqttLink, Session
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
@@ -261,13 +261,11 @@ async def head_end_rate(settings: HeadEndSettings, broker: Broker, first: int, c
 
 async def copy_rate(info: str, first: int, count: int, batch_rows: int) -> float:
     """(ii): rows per second of the writer alone, decoded beforehand."""
-    decoders = driver_for("rl-dsp").mqtt
-    assert decoders is not None
     batches = []
     for start in range(first, first + count, batch_rows):
         batch = Batch()
         for number in range(start, min(start + batch_rows, first + count)):
-            end_s, counters, voltages, _, _ = decoders.reading(payload(number))
+            end_s, counters, voltages, _, _ = decode_reading(payload(number))
             batch.add_reading(
                 number % METERS + 1, end_s - LENGTH_S, LENGTH_S, START_S * 10**6, writer.REPORTED, counters, voltages
             )

@@ -9,6 +9,10 @@ class ShipmentError(HeadEndError):
     """The shipment file is unusable; the message lists every fault with its line."""
 
 
+class DriverError(HeadEndError):
+    """A vendor's driver is missing or unusable; the message lists every fault."""
+
+
 class NetworkModelError(HeadEndError):
     """The network model is unusable; the message lists every fault."""
 

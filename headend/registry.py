@@ -78,7 +78,7 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
     for row in reader:
         found = _faults_of(row, seen, command_public_key)
         address = row["address"]
-        unit = parse_address(address) if address and _is_polled(row["vendor_profile"]) else None
+        unit = parse_address(address) if address and _needs_gateway(row["vendor_profile"]) else None
         if unit is not None:
             address = str(unit)
             if (first := units.setdefault(unit, reader.line_num)) != reader.line_num:
@@ -112,7 +112,7 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
         faults.append(f"{_CURRENT} {row[_CURRENT]!r} is not a current in A; leave it empty for a direct connection")
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
-    if not _is_polled(profile) and command_public_key is not None and row["command_public_key"] != command_public_key:
+    if _verifies(profile) and command_public_key is not None and row["command_public_key"] != command_public_key:
         faults.append("command_public_key does not belong to this head-end's command key")
     return faults
 
@@ -126,17 +126,24 @@ def _current_of(row: dict[str, str]) -> float | None:
     return current_a if 0 < current_a <= _MOST_CURRENT_A else None
 
 
-def _is_polled(profile: str) -> bool:
-    return profile in known_profiles() and driver_for(profile).is_polled
+def _verifies(profile: str) -> bool:
+    """Whether devices of the profile have our public key; of an unknown one all is to be right."""
+    return profile not in known_profiles() or driver_for(profile).capabilities.last_verifier != "gateway_link"
+
+
+def _needs_gateway(profile: str) -> bool:
+    return profile in known_profiles() and driver_for(profile).capabilities.needs_gateway
 
 
 def _address_faults(driver: Driver, address: str) -> list[str]:
-    if driver.protocol == "sparkplug" and (not address or address.startswith("_") or _FORBIDDEN & set(address)):
-        return [f"address {address!r} is not the name of a collector"]
-    if driver.protocol == "mqtt" and address:
+    meter = driver.capabilities
+    if meter.needs_collector:
+        named = address and not address.startswith("_") and not _FORBIDDEN & set(address)
+        return [] if named else [f"address {address!r} is not the name of a collector"]
+    if meter.needs_gateway:
+        return [] if parse_address(address) is not None else [f"address {address!r} is not {EXPECTED}"]
+    if address:
         return [f"address {address!r}: a meter of profile {driver.vendor_profile} has a connection of its own"]
-    if driver.is_polled and parse_address(address) is None:
-        return [f"address {address!r} is not {EXPECTED}"]
     return []
 
 
@@ -174,7 +181,7 @@ async def register(
             "install the release that has them"
         )
     nowhere = [
-        f"{row[1]} ({row[6]!r})" for row in rows if row[6] and _is_polled(row[2]) and parse_address(row[6]) is None
+        f"{row[1]} ({row[6]!r})" for row in rows if row[6] and _needs_gateway(row[2]) and parse_address(row[6]) is None
     ]
     if nowhere:
         raise ShipmentError(
@@ -228,7 +235,7 @@ async def _store(
             [device.max_current_a for device in shipment],
         ],
     )
-    polled = [device for device in shipment if _is_polled(device.vendor_profile)]
+    polled = [device for device in shipment if _needs_gateway(device.vendor_profile)]
     replaced = await connection.execute(
         "UPDATE end_device SET address = '' WHERE address = ANY(%s) AND serial <> ALL(%s) RETURNING serial",
         [[device.address for device in polled], [device.serial for device in polled]],

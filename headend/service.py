@@ -138,7 +138,7 @@ class HeadEnd:
         if self._poller.is_needed:
             await self._database.run(self._poller.rebuild)
             self._running.push_async_callback(self._poller.stop)
-        if self._role.follows and any(device.driver.protocol == "sparkplug" for device in self._devices):
+        if self._role.follows and any(device.driver.capabilities.needs_collector for device in self._devices):
             self._host, self._edges = self._sparkplug_host(recorder)
         if settings.metrics_port is not None:
             self._serve_metrics(settings.metrics_port)
@@ -436,7 +436,7 @@ class HeadEnd:
 
     def _send(self, command: commands.Command) -> None:
         device = command.device
-        if self._host is not None and device.driver.protocol == "sparkplug":
+        if self._host is not None and device.driver.capabilities.needs_collector:
             self._host.command(device.address, device.serial, command.envelope)
             self._commanded.append(device.address)
         else:

@@ -1,19 +1,29 @@
-"""Meters with an MQTT connection of their own: from topics and payloads to records (docs/wire-rl-dsp.md)."""
+"""Meters with an MQTT connection of their own: from topics and payloads to records (docs/drivers.md)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from headend.drivers import DecodeError, MqttDecoders
+from headend.drivers import (
+    Decode,
+    DecodeError,
+    DeviceState,
+    EndDeviceEvent,
+    ProfilePart,
+    Reading,
+)
 from headend.reads.record import Recorder, check_time
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store import writer
 
-_Handler = Callable[[EndDevice, MqttDecoders, bytes, float], None]
-_Route = tuple[_Handler, EndDevice, MqttDecoders]
+_Take = Callable[[EndDevice, Any, float], None]
 
 
 class DirectIntake:
-    """Takes what arrives under `dt/<group>/`. `on_fence(token)` is called for a fence of our own."""
+    """Takes what arrives under `dt/<group>/<serial>/`; what is below, and what it says, a meter's driver knows.
+
+    `on_fence(token)` is called for a fence of our own.
+    """
 
     def __init__(
         self,
@@ -27,53 +37,55 @@ class DirectIntake:
         self._recorder = recorder
         self._on_fence = on_fence
         self._devices = {device.serial: device for device in devices}
-        self._handlers: dict[str, _Handler] = {
-            "ds": self._reading,
-            "ev": self._event,
-            "st": self._state,
-            "lp": self._profile,
+        self._takers: dict[type, _Take] = {
+            Reading: self._reading,
+            EndDeviceEvent: recorder.event,
+            DeviceState: self._state,
+            ProfilePart: recorder.answer,
+            list: self._each,
         }
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, tuple[Decode, EndDevice]] = {}
 
     def receive(self, topic: str, payload: bytes, now_s: float) -> None:
         """Record one message. Raises DecodeError."""
         route = self._routes.get(topic) or self._route(topic, payload)
         if route is not None:
-            route[0](route[1], route[2], payload, now_s)
+            decode, device = route
+            said = decode(payload)
+            self._takers[type(said)](device, said, now_s)
 
-    def _route(self, topic: str, payload: bytes) -> _Route | None:
+    def _route(self, topic: str, payload: bytes) -> tuple[Decode, EndDevice] | None:
         """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
-        parts = topic.split("/")
-        if len(parts) == 4 and parts[2] == "_fence":
+        parts = topic.split("/", 3)
+        if len(parts) == 4 and parts[2] == "_fence" and "/" not in parts[3]:
             if parts[3] == self._client_id:
                 self._on_fence(payload.decode("utf-8", "replace"))
             # Another head-end's fence says nothing to us.
             return None
-        if len(parts) != 4 or parts[3] not in self._handlers:
-            raise DecodeError("unknown_topic", "not dt/<group>/<source>/{ds,ev,st,lp}")
-        device = self._devices.get(parts[2])
+        if len(parts) < 4 or parts[2].startswith("_"):
+            raise DecodeError("unknown_topic", "not dt/<group>/<serial>/<what the meter's driver knows>")
+        _, group, serial, rest = parts
+        device = self._devices.get(serial)
         if device is None:
-            raise DecodeError("unknown_device", f"{parts[2]} is not in the registry")
-        if device.group != parts[1]:
-            raise DecodeError("wrong_group", f"{device.serial} is registered in group {device.group}")
-        decoders = device.driver.mqtt
-        if decoders is None:
-            raise DecodeError("wrong_protocol", f"{device.serial} is registered as {device.driver.vendor_profile}")
-        route = (self._handlers[parts[3]], device, decoders)
+            raise DecodeError("unknown_device", f"{serial} is not in the registry")
+        if device.group != group:
+            raise DecodeError("wrong_group", f"{serial} is registered in group {device.group}")
+        topics = device.driver.mqtt
+        if topics is None:
+            raise DecodeError("wrong_protocol", f"{serial} is registered as {device.driver.vendor_profile}")
+        decode = topics.get(rest)
+        if decode is None:
+            raise DecodeError("unknown_topic", f"not dt/<group>/<serial>/{{{','.join(topics)}}}")
+        route = decode, device
         self._routes[topic] = route
         return route
 
-    def _reading(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        reading = decoders.reading(payload)
+    def _reading(self, device: EndDevice, reading: Reading, now_s: float) -> None:
         length_s = device.driver.interval_length_s
         check_time(reading.end_s - length_s, now_s)
         self._recorder.reading(device, reading, length_s, writer.REPORTED, now_s)
 
-    def _event(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        self._recorder.event(device, decoders.event(payload), now_s)
-
-    def _state(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        state = decoders.state(payload)
+    def _state(self, device: EndDevice, state: DeviceState, now_s: float) -> None:
         time_s = state.device_time_s
         if time_s is not None:
             check_time(time_s, now_s)
@@ -81,5 +93,6 @@ class DirectIntake:
             device, now_s, online=state.online, boot=state.boot, time_s=None if time_s is None else float(time_s)
         )
 
-    def _profile(self, device: EndDevice, decoders: MqttDecoders, payload: bytes, now_s: float) -> None:
-        self._recorder.answer(device, decoders.profile(payload), now_s)
+    def _each(self, device: EndDevice, records: Sequence[object], now_s: float) -> None:
+        for record in records:
+            self._takers[type(record)](device, record, now_s)

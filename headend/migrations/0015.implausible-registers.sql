@@ -1,4 +1,4 @@
--- Polls that are kept and not believed: a register that dropped or jumped, and may come back (headend/links/modbus/follow.py).
+-- Polls that are kept and not believed: a register that dropped or jumped, and may come back (headend/reads/follow.py).
 
 -- Null for what is believed; register_backwards or register_jump for what is in no interval. Polls of a meter that was
 -- replaced are believed after all once enough of them agree.

@@ -21,9 +21,9 @@ class DeadLetters:
         self._most_bytes = settings.payload_max_bytes
         self._group = settings.group
         self._budgets = budgets
-        self._direct = {device.serial for device in devices if device.driver.protocol == "mqtt"}
+        self._direct = {device.serial for device in devices if device.driver.mqtt is not None}
         self._collector_of = {
-            device.serial: device.address for device in devices if device.driver.protocol == "sparkplug"
+            device.serial: device.address for device in devices if device.driver.capabilities.needs_collector
         }
         self._collectors = set(self._collector_of.values())
 

@@ -22,7 +22,9 @@ async def resume(
     horizon_s = now_s - settings.recovery_horizon_s
     schedule = Schedule(
         [
-            None if device.driver.is_polled else Cadence(device.driver.interval_length_s, device.driver.report_every_s)
+            Cadence(device.driver.interval_length_s, device.driver.report_every_s)
+            if device.driver.capabilities.keeps_load_profile
+            else None
             for device in devices
         ],
         [max(device.registered_at_s, horizon_s) for device in devices],

@@ -11,7 +11,7 @@ import pytest
 from pymodbus.constants import ExcCodes
 
 from headend.clock import ManualClock
-from headend.links.modbus.follow import ACCEPTED_AFTER
+from headend.reads.follow import ACCEPTED_AFTER
 from headend.service import HeadEnd
 from tests.headend.fleet import LENGTH_S, START_S, Shipment, serial
 from tests.headend.modbus_line import Line, SilentLine

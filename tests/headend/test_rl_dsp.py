@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import ABSENT, DecodeError, driver_for
+from headend.drivers.rl_dsp.wire import decode_event, decode_profile, decode_reading, decode_state
 from tests.headend.fleet import COLUMNS
 
 DRIVER = driver_for("rl-dsp")
-assert DRIVER.mqtt is not None
-DECODE = DRIVER.mqtt
-DECODERS = [DECODE.reading, DECODE.event, DECODE.state, DECODE.profile]
+DECODERS = [decode_reading, decode_event, decode_state, decode_profile]
 
 READING = (
     b'{"meter":{"ts":"2026-01-15T00:15:00+00:00","1.8.0":48211345,"2.8.0":0,"1.29.0":131,"2.29.0":0,'
@@ -54,23 +53,23 @@ def test_the_cadence_is_the_profiles() -> None:
 
 
 def test_the_reading_of_the_document() -> None:
-    assert DECODE.reading(READING) == (END_S, COUNTERS, (231.4, 231.4, 231.4), (), True)
+    assert decode_reading(READING) == (END_S, COUNTERS, (231.4, 231.4, 231.4), (), True)
 
 
 def test_the_event_of_the_document() -> None:
-    decoded = DECODE.event(EVENT)
+    decoded = decode_event(EVENT)
     assert (decoded.device_time_s, decoded.sequence, decoded.code) == (END_S + 6 * 3600 - 253, 17, "last_gasp")
     assert json.loads(decoded.detail_json) == {"down_at": "2026-01-15T06:10:00+00:00"}
     assert not decoded.restored
 
 
 def test_states_with_and_without_a_time() -> None:
-    assert DECODE.state(STATE) == (True, END_S - 900, 3)
-    assert DECODE.state(b'{"state":{"value":"offline"}}') == (False, None, None)
+    assert decode_state(STATE) == (True, END_S - 900, 3)
+    assert decode_state(b'{"state":{"value":"offline"}}') == (False, None, None)
 
 
 def test_the_load_profile_of_the_document() -> None:
-    part = DECODE.profile(PROFILE)
+    part = decode_profile(PROFILE)
     assert (part.command_id, part.to_s - part.from_s, part.part, part.parts, part.interval_length_s) == (
         "c1",
         3600,
@@ -82,26 +81,26 @@ def test_the_load_profile_of_the_document() -> None:
 
 
 def test_an_empty_answer_is_an_answer() -> None:
-    assert DECODE.profile(changed(PROFILE, rows=[])).readings == []
+    assert decode_profile(changed(PROFILE, rows=[])).readings == []
 
 
 def test_a_refusal_names_its_command() -> None:
     detail = {"command": "c1", "reason": "replayed"}
-    decoded = DECODE.event(changed(EVENT, code="command_refused", detail=detail))
+    decoded = decode_event(changed(EVENT, code="command_refused", detail=detail))
     assert (decoded.refused_command, decoded.refused_reason) == ("c1", "replayed")
-    nameless = DECODE.event(changed(EVENT, code="command_refused", detail={"command": None, "reason": "malformed"}))
+    nameless = decode_event(changed(EVENT, code="command_refused", detail={"command": None, "reason": "malformed"}))
     assert nameless.refused_command is None
 
 
 def test_absent_channels_are_absent_not_zero() -> None:
-    decoded = DECODE.reading(b'{"meter":{"ts":"2026-01-15T00:15:00Z","1.29.0":7,"9.7.0":1.5}}')
+    decoded = decode_reading(b'{"meter":{"ts":"2026-01-15T00:15:00Z","1.29.0":7,"9.7.0":1.5}}')
     assert decoded.counters == (ABSENT, ABSENT, 7, *[ABSENT] * 10)
     assert all(math.isnan(value) for value in decoded.voltages)
     assert decoded.others == (("9.7.0", 1.5),)
 
 
 def test_an_offset_is_an_offset() -> None:
-    assert DECODE.reading(changed(READING, ts="2026-01-15T01:15:00+01:00")).end_s == END_S
+    assert decode_reading(changed(READING, ts="2026-01-15T01:15:00+01:00")).end_s == END_S
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_an_offset_is_an_offset() -> None:
 )
 def test_a_faulty_reading_says_why(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(DecodeError) as error:
-        DECODE.reading(changed(READING, **changes))
+        decode_reading(changed(READING, **changes))
     assert error.value.reason == reason
 
 
@@ -143,7 +142,7 @@ def test_a_faulty_reading_says_why(changes: dict[str, Any], reason: str) -> None
 )
 def test_what_is_not_json_is_not_json(payload: bytes) -> None:
     with pytest.raises(DecodeError) as error:
-        DECODE.reading(payload)
+        decode_reading(payload)
     assert error.value.reason == "not_json"
 
 
@@ -168,12 +167,12 @@ def test_what_is_not_json_is_not_json(payload: bytes) -> None:
 )
 def test_a_faulty_load_profile_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(DecodeError):
-        DECODE.profile(changed(PROFILE, **changes))
+        decode_profile(changed(PROFILE, **changes))
 
 
 def test_a_nul_in_a_detail_is_refused_since_the_database_cannot_hold_it() -> None:
     with pytest.raises(DecodeError):
-        DECODE.event(changed(EVENT, detail={"x": ["\u0000"]}))
+        decode_event(changed(EVENT, detail={"x": ["\u0000"]}))
 
 
 @pytest.mark.parametrize("document", [READING, EVENT, STATE, PROFILE], ids=["ds", "ev", "st", "lp"])
@@ -233,6 +232,6 @@ def test_whatever_a_meter_may_send_comes_out_as_it_went_in(
     counters: list[int], voltages: list[float], status: int
 ) -> None:
     fields = dict(zip(COLUMNS, [*counters, *voltages, status], strict=True))
-    decoded = DECODE.reading(changed(READING, **fields))
+    decoded = decode_reading(changed(READING, **fields))
     assert decoded.counters == (*counters, status)
     assert decoded.voltages == tuple(voltages)

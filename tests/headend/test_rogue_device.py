@@ -237,7 +237,7 @@ FLOODS = [
     (reboot, budgets.EVENTS, "end_device_event", "too_many_events", 1),
     (other, budgets.OTHER_READINGS, "other_reading", "too_many_other_readings", 60),
     (nonsense, budgets.IMPLAUSIBLE, "implausible_reading", "too_many_implausible", 1),
-    (nowhere, budgets.NOBODYS_LETTERS, "dead_letter", "unknown_topic", 1),
+    (nowhere, budgets.NOBODYS_LETTERS, "dead_letter", "unknown_device", 1),
 ]
 
 

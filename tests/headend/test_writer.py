@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT, DecodeError, driver_for
+from headend.drivers import ABSENT, DecodeError
+from headend.drivers.rl_dsp.wire import decode_event, decode_reading
 from headend.store import writer
 from headend.store.migrate import connection_info, migrate
 from headend.store.writer import Batch, Written
@@ -147,15 +148,13 @@ details = st.recursive(
 def test_whatever_the_driver_lets_through_the_database_takes(
     url: str, code: str, seq: int, detail: dict[str, object]
 ) -> None:
-    decoders = driver_for("rl-dsp").mqtt
-    assert decoders is not None
     payload = json.dumps({"event": {"ts": iso(START_S), "seq": seq, "code": code, "detail": detail}})
     other = json.dumps({"meter": {"ts": iso(START_S), "1.29.0": 1, code: -1e300}})
     batch = Batch()
     try:
-        event = decoders.event(payload.encode())
+        event = decode_event(payload.encode())
         batch.events.append((1, event.sequence, event.code, float(event.device_time_s), event.detail_json, START_S))
-        reading = decoders.reading(other.encode())
+        reading = decode_reading(other.encode())
         batch.others += [(1, START_S, 900, name, value, START_S) for name, value in reading.others]
     except DecodeError:
         return

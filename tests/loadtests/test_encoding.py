@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import READING_COUNTERS, driver_for
+from headend.drivers import READING_COUNTERS
+from headend.drivers.rl_dsp.wire import decode_reading
 from loadtests import readings
 from loadtests.duties import Duty, Kind
 from loadtests.leases import Leases, NoneLeft
@@ -23,9 +24,7 @@ IMPORT = READING_COUNTERS.index("import_wh")
 
 @given(st.integers(0, 1_000_000), st.integers(-5_000, 1_000_000))
 def test_a_reading_decodes_to_the_energy_that_the_judge_expects(meter: int, number: int) -> None:
-    decoders = driver_for("rl-dsp").mqtt
-    assert decoders is not None
-    reading = decoders.reading(rl_dsp.encode_reading(1_768_435_200, readings.row(meter, number)))
+    reading = decode_reading(rl_dsp.encode_reading(1_768_435_200, readings.row(meter, number)))
     assert reading.complete
     expected = readings.import_wh(np.array([meter]), np.array([number]))
     assert reading.counters[IMPORT] == expected[0]

@@ -1,5 +1,6 @@
 """One Modbus TCP gateway: a connection that is made when it is needed, and one request on it at a time."""
 
+import asyncio
 import logging
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -7,17 +8,17 @@ from dataclasses import dataclass
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ExceptionResponse
+from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from headend.drivers import DecodeError
+from headend.drivers import DecodeError, Registers
+from headend.drivers.register_map import Block, RegisterMap
 from headend.links.modbus.address import GatewayAddress, parse_address
-from headend.links.modbus.sdm630 import FIRST_REGISTER, REGISTERS, Registers, decode
 from headend.registry import EndDevice
 
 # It dumps every packet with each failure; failures are counted and told in our own words.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
-READ_INPUT_REGISTERS = 4
+READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS = 3, 4
 NO_ANSWER, NO_CONNECTION, NOT_ASKED = "no_answer", "no_connection", "not_asked"
 
 # Modbus application protocol V1.1b3, section 7. 5 and 6 are those of a meter that is busy.
@@ -46,7 +47,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A meter answered what no such meter shows; `raw` is the block as it came."""
+    """A meter answered what no such meter shows, or is one of another kind; `raw` is the block as it came."""
 
     device: EndDevice
     fault: DecodeError
@@ -79,11 +80,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer at all came for a meter: READ_INPUT_REGISTERS = 4
+    """No answer at all came for a meter: READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS = 3, 4
     NO_ANSWER, NO_CONNECTION or NOT_ASKED."""
 
     device: EndDevice
     outcome: str
+
+
+Failure = Unusable | Refusal | Silence
+"""What came of a meter that did not show its registers."""
 
 
 def address_of(device: EndDevice) -> GatewayAddress:
@@ -93,6 +98,13 @@ def address_of(device: EndDevice) -> GatewayAddress:
     return address
 
 
+def map_of(device: EndDevice) -> RegisterMap:
+    """The registers of a polled meter."""
+    registers = device.driver.modbus
+    assert registers is not None, "whoever needs a gateway has a map"
+    return registers
+
+
 class GatewayLink:
     """The connection to the gateway at host:port. Nothing but programming errors is raised."""
 
@@ -100,54 +112,97 @@ class GatewayLink:
         self._host, self._port = host, port
         self._timeout_s = timeout_s
         self._client: AsyncModbusTcpClient | None = None
+        self._free = asyncio.Lock()
         #: Whose answer is being waited for.
         self.asking: EndDevice | None = None
 
-    async def poll(
-        self, devices: Sequence[EndDevice], over: Callable[[], bool]
-    ) -> AsyncIterator[Answer | Unusable | Refusal | Silence]:
+    async def poll(self, devices: Sequence[EndDevice], over: Callable[[], bool]) -> AsyncIterator[Answer | Failure]:
         """What came of each, one after the other; ends early once `over()`.
 
         A gateway that is away, or falls silent, is left alone until it is polled again.
         """
-        if not await self._connect():
-            for device in devices:
-                yield Silence(device, NO_CONNECTION)
-            return
         for number, device in enumerate(devices):
             if over():
                 return
-            unit = address_of(device).unit
-            client = self._client
-            assert client is not None
-            self.asking = device
-            try:
-                response = await client.read_input_registers(FIRST_REGISTER, count=REGISTERS, device_id=unit)
-            except ModbusException:
-                self.asking = None
-                self.close()
-                yield Silence(device, NO_ANSWER)
+            found = await self.read(device)
+            yield found
+            if isinstance(found, Silence):
+                rest = NO_CONNECTION if found.outcome == NO_CONNECTION else NOT_ASKED
                 for other in devices[number + 1 :]:
-                    yield Silence(other, NOT_ASKED)
+                    yield Silence(other, rest)
                 return
-            self.asking = None
-            if isinstance(response, ExceptionResponse):
-                raw = bytes((response.function_code, response.exception_code))
-                yield Refusal(device, response.exception_code, raw)
-                continue
-            try:
-                if response.function_code != READ_INPUT_REGISTERS:
-                    raise DecodeError("bad_structure", f"the answer is to function {response.function_code}")
-                yield Answer(device, decode(response.registers))
-            except DecodeError as error:
-                raw = struct.pack(f">{len(response.registers)}H", *response.registers)
-                yield Unusable(device, error, raw)
+
+    async def read(self, device: EndDevice) -> Answer | Failure:
+        """The registers of one meter, now. Where its map states an identity, only of a meter that has it."""
+        registers = map_of(device)
+        async with self._free:
+            if registers.identity is not None:
+                known = await self._identify(device, registers)
+                if known is not None:
+                    return known
+            answers = []
+            for block in registers.blocks:
+                answer = await self._request(device, block)
+                if not isinstance(answer, list):
+                    return answer
+                answers.append(answer)
+        try:
+            return Answer(device, registers.decode(answers))
+        except DecodeError as error:
+            return Unusable(device, error, _raw(answers))
+
+    async def ping(self, device: EndDevice) -> Failure | None:
+        """Whether the meter itself answers, now; None if it does. It shows its identity, or its first block."""
+        registers = map_of(device)
+        async with self._free:
+            if registers.identity is not None:
+                return await self._identify(device, registers)
+            answer = await self._request(device, registers.blocks[0])
+        return None if isinstance(answer, list) else answer
 
     def close(self) -> None:
         """Drop the connection."""
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    async def _identify(self, device: EndDevice, registers: RegisterMap) -> Failure | None:
+        """None for a meter of the map's kind."""
+        assert registers.identity is not None
+        answer = await self._request(device, registers.identity.block)
+        if not isinstance(answer, list):
+            return answer
+        try:
+            registers.identity.check(answer)
+        except DecodeError as error:
+            return Unusable(device, error, _raw([answer]))
+        return None
+
+    async def _request(self, device: EndDevice, block: Block) -> list[int] | Failure:
+        """The registers of a block, or why there are none. One that is not answered costs the connection."""
+        if not await self._connect():
+            return Silence(device, NO_CONNECTION)
+        self.asking = device
+        try:
+            response = await self._read(block, address_of(device).unit)
+        except ModbusException:
+            self.close()
+            return Silence(device, NO_ANSWER)
+        finally:
+            self.asking = None
+        if isinstance(response, ExceptionResponse):
+            raw = bytes((response.function_code, response.exception_code))
+            return Refusal(device, response.exception_code, raw)
+        if response.function_code != block.function:
+            error = DecodeError("bad_structure", f"the answer is to function {response.function_code}")
+            return Unusable(device, error, _raw([response.registers]))
+        return list(response.registers)
+
+    async def _read(self, block: Block, unit: int) -> ModbusPDU:
+        assert self._client is not None
+        if block.function == READ_HOLDING_REGISTERS:
+            return await self._client.read_holding_registers(block.first, count=block.count, device_id=unit)
+        return await self._client.read_input_registers(block.first, count=block.count, device_id=unit)
 
     async def _connect(self) -> bool:
         if self._client is not None and self._client.connected:
@@ -161,3 +216,8 @@ class GatewayLink:
             return False
         self._client = client
         return True
+
+
+def _raw(answers: Sequence[Sequence[int]]) -> bytes:
+    """Blocks as they came, one after the other."""
+    return b"".join(struct.pack(f">{len(registers)}H", *registers) for registers in answers)

@@ -14,21 +14,21 @@ from dataclasses import dataclass, field
 
 from headend.clock import Clock
 from headend.links.modbus import store
-from headend.links.modbus.estimation import Poll
-from headend.links.modbus.follow import Follower, Taken
 from headend.links.modbus.gateway import (
     NO_ANSWER,
     NOT_ASKED,
     Answer,
+    Failure,
     GatewayLink,
     Refusal,
     Silence,
     Unusable,
     address_of,
 )
-from headend.links.modbus.sdm630 import ROLL_OVER_WH
 from headend.log import logger
 from headend.metrics import Metrics
+from headend.reads.estimation import BoundaryReading
+from headend.reads.follow import Follower, Taken
 from headend.reads.record import communication_states
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
@@ -39,10 +39,6 @@ NEAR_S = 60
 RETRIES_AT_S = (5, 15, 35)
 GIVEN_UP_AFTER = 3
 """A gateway that was silent at so many boundaries is tried once at each, without repetition."""
-
-
-#: What came of a meter that did not show its registers.
-Failure = Unusable | Refusal | Silence
 
 
 @dataclass(slots=True)
@@ -103,7 +99,7 @@ class Poller:
         by_place: defaultdict[tuple[int, str, int], list[EndDevice]] = defaultdict(list)
         for device in devices:
             # One that was replaced is nowhere.
-            if device.driver.is_polled and device.address:
+            if device.driver.capabilities.needs_gateway and device.address:
                 address = address_of(device)
                 by_place[device.driver.interval_length_s, address.host, address.port].append(device)
         self._gateways: defaultdict[int, list[_Gateway]] = defaultdict(list)
@@ -131,7 +127,7 @@ class Poller:
         self._followers = {}
         for device in self._polled():
             follower = self._followers[device.id] = Follower(
-                device.driver.interval_length_s, ROLL_OVER_WH, device.max_power_w
+                device.driver.interval_length_s, device.driver.register_range_wh, device.max_power_w
             )
             if device.id in known:
                 follower.last, strays = known[device.id]
@@ -269,12 +265,12 @@ class Poller:
         self._failing.pop(device.id, None)
         self._metrics.polls.labels("answered").inc()
         self._communication(device, now_s, online=True)
-        poll = Poll(current.boundary_s, now_s, answer.registers)
+        poll = BoundaryReading(current.boundary_s, now_s, answer.registers)
         taken = self._followers[device.id].take(poll)
         self._believe(device, poll, taken)
         self._write_soon()
 
-    def _believe(self, device: EndDevice, poll: Poll, taken: Taken) -> None:
+    def _believe(self, device: EndDevice, poll: BoundaryReading, taken: Taken) -> None:
         batch, length_s = self._batch, device.driver.interval_length_s
         believed = taken.fault is None or bool(taken.accepted)
         batch.registers.append((device.id, poll, None if believed else taken.fault.reason))  # type: ignore[union-attr]  # a fault where it is not believed
@@ -287,7 +283,7 @@ class Poller:
             first = taken.accepted[0]
             logger().warning("a meter was replaced or reset: its registers begin anew", serial=device.serial)
             detail = (
-                f"{taken.fault}; {len(taken.accepted)} polls agree, from {first.registers.import_wh} Wh on at"
+                f"{taken.fault}; {len(taken.accepted)} polls agree, from {first.registers.import_register_wh} Wh on at"
                 f" {first.boundary_s}: what passed before is not known"
             )
             self._bury(device, b"", "register_replaced", detail, poll.at_s)

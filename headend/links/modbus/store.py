@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from headend.links.modbus.estimation import Poll, Share
-from headend.links.modbus.sdm630 import Registers
+from headend.drivers import Registers
+from headend.reads.estimation import BoundaryReading, DerivedInterval
 from headend.store.database import Connection
 
 ACTUAL, ESTIMATED = 0, 1
@@ -16,11 +16,11 @@ class PollBatch:
     """Rows to be written. Times are epoch s."""
 
     #: meter id, poll, why it is not believed
-    registers: list[tuple[int, Poll, str | None]] = field(default_factory=list)
+    registers: list[tuple[int, BoundaryReading, str | None]] = field(default_factory=list)
     #: meter id, boundary of a poll that is believed after all
     accepted: list[tuple[int, int]] = field(default_factory=list)
     #: meter id, interval length, instant of the answer, interval, registers at its end if they are known
-    intervals: list[tuple[int, int, float, Share, Registers | None]] = field(default_factory=list)
+    intervals: list[tuple[int, int, float, DerivedInterval, Registers | None]] = field(default_factory=list)
     #: by meter id and instant: whether it answers; of several at one instant the last counts
     communications: dict[tuple[int, float], bool] = field(default_factory=dict)
     #: meter id, boundary, outcome, code of the exception if it was one, instant
@@ -105,7 +105,7 @@ async def write(connection: Connection, batch: PollBatch, *, committed_s: float)
     return inserted
 
 
-async def last_polls(connection: Connection) -> dict[int, tuple[Poll, list[Poll]]]:
+async def last_polls(connection: Connection) -> dict[int, tuple[BoundaryReading, list[BoundaryReading]]]:
     """The latest poll of each meter that is believed, and those since that are not, by meter id."""
     columns = (
         "extract(epoch FROM r.boundary)::int8, extract(epoch FROM r.read_at)::float8, r.import_register_wh,"
@@ -119,9 +119,9 @@ async def last_polls(connection: Connection) -> dict[int, tuple[Poll, list[Poll]
         f"SELECT r.meter_id, {columns} FROM ({believed}) l JOIN register_reading r"  # noqa: S608 - constants from above
         " ON r.meter_id = l.meter_id AND r.boundary >= l.boundary ORDER BY r.meter_id, r.boundary".encode()
     )
-    polls: dict[int, tuple[Poll, list[Poll]]] = {}
+    polls: dict[int, tuple[BoundaryReading, list[BoundaryReading]]] = {}
     for meter, boundary_s, at_s, import_wh, export_wh, power_w, *voltages_v in await cursor.fetchall():
-        poll = Poll(
+        poll = BoundaryReading(
             int(str(boundary_s)),
             float(str(at_s)),
             Registers(
@@ -149,10 +149,12 @@ async def last_failures(connection: Connection) -> dict[int, str]:
 
 
 def _values(registers: Registers) -> tuple[float, ...]:
-    return (registers.import_wh, registers.export_wh, registers.active_power_w, *registers.voltages_v)
+    return (registers.import_register_wh, registers.export_register_wh, registers.active_power_w, *registers.voltages_v)
 
 
-def _interval_row(meter: int, length_s: int, at_s: float, share: Share, end: Registers | None) -> tuple[object, ...]:
+def _interval_row(
+    meter: int, length_s: int, at_s: float, share: DerivedInterval, end: Registers | None
+) -> tuple[object, ...]:
     quality = ESTIMATED if share.estimated else ACTUAL
     head = (meter, share.start_s, length_s, share.import_wh, share.export_wh, quality, at_s)
     if end is None:
@@ -160,7 +162,7 @@ def _interval_row(meter: int, length_s: int, at_s: float, share: Share, end: Reg
     moment: tuple[object, ...] = (None,) * 5
     if not share.estimated:
         moment = (max(end.active_power_w, 0), max(-end.active_power_w, 0), *end.voltages_v)
-    return (*head, end.import_wh, end.export_wh, *moment)
+    return (*head, end.import_register_wh, end.export_register_wh, *moment)
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:

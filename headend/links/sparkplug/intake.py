@@ -50,7 +50,7 @@ class SparkplugIntake:
         self._devices = {device.serial: device for device in devices}
         self._edges: dict[str, list[EndDevice]] = defaultdict(list)
         for device in devices:
-            if device.driver.protocol == "sparkplug" and device.group == settings.group:
+            if device.driver.capabilities.needs_collector and device.group == settings.group:
                 self._edges[device.address].append(device)
         self._sessions = {
             edge: EdgeSession(frozenset(device.serial for device in members)) for edge, members in self._edges.items()

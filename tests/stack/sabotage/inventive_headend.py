@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
-from headend.links.modbus import follow
-from headend.links.modbus.estimation import Poll, Share, intervals_between
+from headend.reads import follow
+from headend.reads.estimation import BoundaryReading, DerivedInterval, intervals_between
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part
 
 
-def inventive(before: Poll, after: Poll, *, length_s: int, roll_over_wh: int, most_wh: float) -> list[Share]:
+def inventive(
+    before: BoundaryReading, after: BoundaryReading, *, length_s: int, roll_over_wh: int, most_wh: float
+) -> list[DerivedInterval]:
     shares = intervals_between(before, after, length_s=length_s, roll_over_wh=roll_over_wh, most_wh=most_wh)
     return [replace(share, import_wh=share.import_wh + 1) if share.estimated else share for share in shares]
 

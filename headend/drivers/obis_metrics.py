@@ -1,4 +1,4 @@
-"""Drivers `sparkplug-mesh` and `sparkplug-plc`: meters behind collectors (docs/wire-sparkplug.md, metrics of a meter).
+"""Metrics of a meter behind a collector, named by OBIS code (docs/wire-sparkplug.md, metrics of a meter).
 
 Named values in, records out; which alias had which name is the session's business. Only DecodeError is raised.
 """
@@ -12,7 +12,6 @@ from headend.drivers import (
     ABSENT,
     DecodeError,
     DeviceReport,
-    Driver,
     EndDeviceEvent,
     NamedValue,
     ProfilePart,
@@ -31,7 +30,6 @@ from headend.drivers.checks import (
     text,
 )
 
-INTERVAL_LENGTH_S = 900
 _MAX_LENGTH_S = 86_400
 _MAX_TIME_MS = 2**53
 
@@ -173,16 +171,3 @@ def _keep(others: list[tuple[str, float, float]], item: NamedValue) -> None:
         if time_ms is None or time_ms > _MAX_TIME_MS:
             raise DecodeError("bad_time", f"{name:.60} has no time, or none that there is")
         others.append((text(name, "the name of a metric"), time_ms / 1000, float(value)))
-
-
-#: Power-line carrier reads its meters each hour, a radio mesh every four.
-DRIVERS = tuple(
-    Driver(
-        vendor_profile=vendor_profile,
-        protocol="sparkplug",
-        interval_length_s=INTERVAL_LENGTH_S,
-        report_every_s=report_every_s,
-        sparkplug=decode_report,
-    )
-    for vendor_profile, report_every_s in (("sparkplug-mesh", 14_400), ("sparkplug-plc", 3_600))
-)

@@ -4,21 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.links.modbus.estimation import Poll, Share
-from headend.links.modbus.follow import ACCEPTED_AFTER, Follower, Taken
-from headend.links.modbus.sdm630 import ROLL_OVER_WH, Registers
+from headend.drivers import Registers
+from headend.reads.estimation import BoundaryReading, DerivedInterval
+from headend.reads.follow import ACCEPTED_AFTER, Follower, Taken
 from headend.reads.plausibility import most_wh, rated_power_w
 
 LENGTH_S = 900
+ROLL_OVER_WH = 100_000_000
 START_S = 1_768_435_200
 POWER_W = rated_power_w(100.0)
 MOST_WH = 17_000
 """100 A in three phases over a quarter-hour, without any margin."""
 
 
-def poll(number: int, import_wh: int, export_wh: int = 0) -> Poll:
+def poll(number: int, import_wh: int, export_wh: int = 0) -> BoundaryReading:
     boundary_s = START_S + number * LENGTH_S
-    return Poll(boundary_s, boundary_s + 1.0, Registers(import_wh, export_wh, 0, (230.0, 230.0, 230.0)))
+    return BoundaryReading(boundary_s, boundary_s + 1.0, Registers(import_wh, export_wh, 0, (230.0, 230.0, 230.0)))
 
 
 def follow(shown_wh: list[int | None]) -> tuple[Follower, list[Taken]]:
@@ -27,7 +28,7 @@ def follow(shown_wh: list[int | None]) -> tuple[Follower, list[Taken]]:
     return follower, [follower.take(poll(number, value)) for number, value in enumerate(shown_wh) if value is not None]
 
 
-def shares_of(taken: list[Taken]) -> list[Share]:
+def shares_of(taken: list[Taken]) -> list[DerivedInterval]:
     return [share for one in taken for _, shares in one.pieces for share in shares]
 
 

@@ -1,4 +1,4 @@
-"""Driver `rl-dsp`: JSON after VSE/AES RL-DSP CH 2024, with amilab's extension (docs/wire-rl-dsp.md).
+"""The wire of `rl-dsp`: JSON after VSE/AES RL-DSP CH 2024, with amilab's extension (docs/wire-rl-dsp.md).
 
 Pure functions over bytes. Whatever the bytes are, the only exception is DecodeError.
 """
@@ -13,9 +13,7 @@ from headend.drivers import (
     ABSENT,
     DecodeError,
     DeviceState,
-    Driver,
     EndDeviceEvent,
-    MqttDecoders,
     ProfilePart,
     Reading,
 )
@@ -32,8 +30,6 @@ from headend.drivers.checks import (
     text,
     time_s,
 )
-
-INTERVAL_LENGTH_S = 900
 
 # OBIS codes in the order of READING_COUNTERS, then READING_VOLTAGES (docs/wire-rl-dsp.md, table of reading types).
 _COUNTERS = (
@@ -180,13 +176,3 @@ def _body(payload: bytes, key: str) -> dict[str, Any]:
     if type(body) is not dict:
         raise DecodeError("bad_structure", f'no object "{key}"')
     return body
-
-
-DRIVER = Driver(
-    vendor_profile="rl-dsp",
-    protocol="mqtt",
-    interval_length_s=INTERVAL_LENGTH_S,
-    # A cellular meter: it reports each interval when it ends.
-    report_every_s=INTERVAL_LENGTH_S,
-    mqtt=MqttDecoders(decode_reading, decode_event, decode_state, decode_profile),
-)

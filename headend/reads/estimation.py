@@ -1,16 +1,16 @@
-"""From two polls to the intervals between them. Pure; instants are epoch seconds, energies whole Wh."""
+"""From registers at two boundaries to the intervals between them. Pure; instants are epoch s, energies whole Wh."""
 
 from dataclasses import dataclass
 
-from headend.links.modbus.sdm630 import Registers
+from headend.drivers import Registers
 
 #: Only a register that shows at least this share of its range can have rolled over since.
 NEAR_TOP = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
-    """What a meter showed at a boundary of the interval grid; `at_s`: when it answered."""
+class BoundaryReading:
+    """What a meter's registers showed at a boundary of its interval grid, or near; `at_s`: when, exactly."""
 
     boundary_s: int
     at_s: float
@@ -18,8 +18,8 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """The energy of the interval that starts at `start_s`."""
+class DerivedInterval:
+    """The energy of the interval that starts at `start_s`, by the difference of registers."""
 
     start_s: int
     import_wh: int
@@ -49,8 +49,10 @@ def advance_of(before_wh: int, after_wh: int, *, roll_over_wh: int, most_wh: flo
     raise Implausible(reason, f"from {before_wh} Wh to {after_wh} Wh, where {most_wh:.0f} Wh is the most there can be")
 
 
-def intervals_between(before: Poll, after: Poll, *, length_s: int, roll_over_wh: int, most_wh: float) -> list[Share]:
-    """The intervals from one poll to the next: one actual, or k + 1 estimated ones where k boundaries were missed.
+def intervals_between(
+    before: BoundaryReading, after: BoundaryReading, *, length_s: int, roll_over_wh: int, most_wh: float
+) -> list[DerivedInterval]:
+    """The intervals from one boundary to another: one actual, or k + 1 estimated ones where k boundaries were missed.
 
     Estimates follow the straight line between the two registers, in whole Wh, and sum exactly to the difference.
     Raises Implausible.
@@ -58,11 +60,14 @@ def intervals_between(before: Poll, after: Poll, *, length_s: int, roll_over_wh:
     first, last = before.registers, after.registers
     imported_wh, exported_wh = (
         advance_of(one, other, roll_over_wh=roll_over_wh, most_wh=most_wh)
-        for one, other in ((first.import_wh, last.import_wh), (first.export_wh, last.export_wh))
+        for one, other in (
+            (first.import_register_wh, last.import_register_wh),
+            (first.export_register_wh, last.export_register_wh),
+        )
     )
     count = (after.boundary_s - before.boundary_s) // length_s
     return [
-        Share(
+        DerivedInterval(
             start_s=before.boundary_s + number * length_s,
             import_wh=imported_wh * (number + 1) // count - imported_wh * number // count,
             export_wh=exported_wh * (number + 1) // count - exported_wh * number // count,

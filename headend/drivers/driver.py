@@ -1,0 +1,65 @@
+"""What the head-end knows of a vendor profile: what its meters can do, their cadence, and how their bytes are read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from headend.drivers.records import Decode, DeviceReport, NamedValue
+from headend.drivers.register_map import RegisterMap
+
+Carrier = Literal["mqtt", "sparkplug", "modbus"]
+Verifier = Literal["meter", "collector", "gateway_link"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What meters of a profile can do; generic code asks these, never the profile's name.
+
+    `purposes`: the commands that it can be sent. `last_verifier`: who checks a command's signature last, before
+    something happens: the meter itself, or whoever speaks to it where its wire cannot carry one.
+    """
+
+    carrier: Carrier
+    reports_itself: bool
+    keeps_load_profile: bool
+    reports_outages: bool
+    has_relay: bool = False
+    last_verifier: Verifier = "meter"
+    purposes: frozenset[str] = frozenset()
+
+    @property
+    def needs_collector(self) -> bool:
+        """Its address is the collector that speaks for it."""
+        return self.carrier == "sparkplug"
+
+    @property
+    def needs_gateway(self) -> bool:
+        """Its address is `host:port/unit`, where it is polled."""
+        return self.carrier == "modbus"
+
+
+class DecodeReport(Protocol):
+    """Takes the metrics of a message apart. `length_s`: the capture period as told before, `birth`: it is a DBIRTH."""
+
+    def __call__(self, values: Iterable[NamedValue], length_s: int, *, birth: bool) -> DeviceReport: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A vendor profile: its capabilities, its cadence and, by carrier, how it is read.
+
+    `mqtt`: decoders by the topic below `dt/<group>/<serial>/`. `sparkplug`: the decoder of a device's metrics.
+    `modbus`: the map of its registers. Each decoder raises only DecodeError. The one of its carrier is there.
+    """
+
+    vendor_profile: str
+    capabilities: Capabilities
+    interval_length_s: int
+    report_every_s: int
+    #: In each of three phases; a meter behind current transformers has its own in the shipment file.
+    max_current_a: float = 100.0
+    #: A register shows 0 after the last value below.
+    register_range_wh: int = 1_000_000_000
+    mqtt: Mapping[str, Decode] | None = None
+    sparkplug: DecodeReport | None = None
+    modbus: RegisterMap | None = None

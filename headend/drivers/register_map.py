@@ -1,0 +1,196 @@
+"""A Modbus meter's register map: data that a TOML file states, and what a block of registers says by it. Sans-IO.
+
+docs/drivers.md has the keys of the file. An answer that no such meter gives is a DecodeError.
+"""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from headend.drivers.records import DecodeError, Registers
+
+Format = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+Order = Literal["most_significant_first", "least_significant_first"]
+Name = Literal[
+    "import_register_wh", "export_register_wh", "active_power_w", "voltage_l1_v", "voltage_l2_v", "voltage_l3_v"
+]
+
+_CODES = {
+    "int16": "h", "uint16": "H", "int32": "i", "uint32": "I",
+    "int64": "q", "uint64": "Q", "float32": "f", "float64": "d",
+}  # fmt: skip
+_ENERGIES: tuple[Name, Name] = ("import_register_wh", "export_register_wh")
+_VOLTAGES: tuple[Name, Name, Name] = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
+_NEEDED: tuple[Name, ...] = (*_ENERGIES, "active_power_w")
+#: Of one request (Modbus application protocol V1.1b3, 6.3).
+MOST_REGISTERS = 125
+_MOST_VOLTAGE_V = 1_000.0
+_MOST_POWER_W = 10_000_000.0
+_Address = Annotated[int, Field(ge=0, le=0xFFFF)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Block(_Part):
+    """Registers that are read in one request: `count` from `first` on, by function code `function`."""
+
+    first: _Address
+    count: Annotated[int, Field(ge=1, le=MOST_REGISTERS)]
+    function: Literal[3, 4]
+
+    def __contains__(self, value: "Value") -> bool:
+        return self.first <= value.address and value.address + value.width <= self.first + self.count
+
+
+class Value(_Part):
+    """One quantity, its first register at `address`. What it shows × `scale` × `sign` is the quantity in its unit.
+
+    `unavailable`: bit patterns that say "not available".
+    """
+
+    address: _Address
+    format: Format
+    word_order: Order = "most_significant_first"
+    byte_order: Order = "most_significant_first"
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    sign: Literal[1, -1] = 1
+    unavailable: tuple[int, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """In registers."""
+        return struct.calcsize(f">{_CODES[self.format]}") // 2
+
+    def shown(self, registers: Sequence[int]) -> float | int | None:
+        """What its `width` registers show, before scaling; None where they say that it is not available."""
+        words = registers if self.word_order == "most_significant_first" else registers[::-1]
+        data = struct.pack(f"{'>' if self.byte_order == 'most_significant_first' else '<'}{len(words)}H", *words)
+        if self.unavailable and int.from_bytes(data, "big") in self.unavailable:
+            return None
+        found: float | int = struct.unpack(f">{_CODES[self.format]}", data)[0]
+        return found
+
+
+class Identity(_Part):
+    """A register by which such a meter is told from others: it shows one of `expected`."""
+
+    address: _Address
+    format: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64"] = "uint16"
+    word_order: Order = "most_significant_first"
+    byte_order: Order = "most_significant_first"
+    function: Literal[3, 4]
+    expected: Annotated[tuple[int, ...], Field(min_length=1)]
+
+    @property
+    def block(self) -> Block:
+        """What is read for it: its own registers alone. Some meters show others there as part of a longer read."""
+        return Block(first=self.address, count=self._value.width, function=self.function)
+
+    @property
+    def _value(self) -> Value:
+        return Value(address=self.address, format=self.format, word_order=self.word_order, byte_order=self.byte_order)
+
+    def check(self, registers: Sequence[int]) -> None:
+        """Raises DecodeError (`wrong_identity`) for a device of another kind."""
+        _check_length(self.block, registers)
+        found = self._value.shown(registers)
+        if found not in self.expected:
+            right = " or ".join(map(str, self.expected))
+            raise DecodeError("wrong_identity", f"the device says {found} at 0x{self.address:04X}, not {right}")
+
+
+class RegisterMap(_Part):
+    """The registers of a vendor's meter. Values without a block of their own, or two, do not get here."""
+
+    blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
+    values: Mapping[Name, Value]
+    roll_over_wh: Annotated[int, Field(gt=0)]
+    identity: Identity | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = [f"values.{name} is missing" for name in _NEEDED if name not in self.values]
+        faults += [
+            f"values.{name}: its registers lie in no block, or in more than one"
+            for name, value in self.values.items()
+            if sum(value in block for block in self.blocks) != 1
+        ]
+        if not faults and self._place("import_register_wh")[0] != self._place("export_register_wh")[0]:
+            faults.append(
+                "values.export_register_wh lies in another block than import_register_wh: one moment for both"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def decode(self, answers: Sequence[Sequence[int]]) -> Registers:
+        """What the answers to the requests for `blocks` say, in their order. Raises DecodeError."""
+        if len(answers) != len(self.blocks):
+            raise DecodeError("bad_structure", f"{len(answers)} blocks instead of {len(self.blocks)}")
+        for block, registers in zip(self.blocks, answers, strict=True):
+            _check_length(block, registers)
+        imported_wh, exported_wh = (self._energy_wh(answers, name) for name in _ENERGIES)
+        return Registers(
+            import_register_wh=imported_wh,
+            export_register_wh=exported_wh,
+            active_power_w=round(self._needed(answers, "active_power_w")),
+            voltages_v=tuple(self._voltage_v(answers, name) for name in _VOLTAGES),  # type: ignore[arg-type]  # three
+        )
+
+    def _energy_wh(self, answers: Sequence[Sequence[int]], name: Name) -> int:
+        return round(self._needed(answers, name)) % self.roll_over_wh
+
+    def _voltage_v(self, answers: Sequence[Sequence[int]], name: Name) -> float:
+        found = self._quantity(answers, name) if name in self.values else None
+        return math.nan if found is None else round(found, 1)
+
+    def _needed(self, answers: Sequence[Sequence[int]], name: Name) -> float:
+        found = self._quantity(answers, name)
+        if found is None:
+            raise DecodeError("not_available", f"{_said(name)} at 0x{self.values[name].address:04X} is not available")
+        return found
+
+    def _quantity(self, answers: Sequence[Sequence[int]], name: Name) -> float | None:
+        """In its unit; None where the meter has none to show."""
+        value = self.values[name]
+        number, offset = self._place(name)
+        found = value.shown(answers[number][offset : offset + value.width])
+        if found is None:
+            return None
+        least, most = self._limits(name)
+        quantity = found * value.scale * value.sign
+        # Also false of NaN.
+        if not least <= quantity <= most:
+            limits = " to ".join(
+                f"{bound:g}" for bound in sorted(bound / value.scale * value.sign for bound in (least, most))
+            )
+            raise DecodeError("bad_value", f"{_said(name)} at 0x{value.address:04X} is {found:g}, not from {limits}")
+        return quantity
+
+    def _limits(self, name: Name) -> tuple[float, float]:
+        """What any meter can show, in the quantity's unit."""
+        if name in _ENERGIES:
+            # A register of few digits may be rounded up to the roll-over, which is nothing.
+            return 0.0, float(self.roll_over_wh)
+        return (-_MOST_POWER_W, _MOST_POWER_W) if name == "active_power_w" else (0.0, _MOST_VOLTAGE_V)
+
+    def _place(self, name: Name) -> tuple[int, int]:
+        """(number of its block, registers before it there)."""
+        value = self.values[name]
+        return next((n, value.address - block.first) for n, block in enumerate(self.blocks) if value in block)
+
+
+def _check_length(block: Block, registers: Sequence[int]) -> None:
+    if len(registers) != block.count:
+        raise DecodeError("bad_structure", f"{len(registers)} registers instead of {block.count}")
+
+
+def _said(name: str) -> str:
+    """`voltage_l1_v` as one says it: voltage L1."""
+    said = {"import_register_wh": "imported energy", "export_register_wh": "exported energy"}
+    return said.get(name) or name.rsplit("_", 1)[0].replace("_l", " L").replace("_", " ")

@@ -1,0 +1,22 @@
+"""`rl-dsp`: a household meter with an MQTT connection of its own (docs/wire-rl-dsp.md)."""
+
+from headend.drivers.driver import Capabilities, Driver
+from headend.drivers.rl_dsp.wire import decode_event, decode_profile, decode_reading, decode_state
+
+_INTERVAL_LENGTH_S = 900
+
+DRIVER = Driver(
+    vendor_profile="rl-dsp",
+    capabilities=Capabilities(
+        carrier="mqtt",
+        reports_itself=True,
+        keeps_load_profile=True,
+        reports_outages=True,
+        last_verifier="meter",
+        purposes=frozenset(("load_profile.read",)),
+    ),
+    interval_length_s=_INTERVAL_LENGTH_S,
+    # A cellular meter: it reports each interval when it ends.
+    report_every_s=_INTERVAL_LENGTH_S,
+    mqtt={"ds": decode_reading, "ev": decode_event, "st": decode_state, "lp": decode_profile},
+)

@@ -1,0 +1,204 @@
+"""Register maps: what a TOML file states, and what registers say by it. Without sockets."""
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headend.drivers import DecodeError, RegisterMap, driver_for
+from headend.drivers.modbus import parse_driver
+from headend.errors import DriverError
+
+SDM630 = driver_for("sdm630")
+assert SDM630.modbus is not None
+MAP = SDM630.modbus
+ROLL_OVER_WH = 100_000_000
+
+
+def block(**values: float) -> list[list[int]]:
+    """The answer to an SDM630's one read, in which only the named registers are not zero: `r0x48=1.5`."""
+    data = bytearray(MAP.blocks[0].count * 2)
+    for name, value in values.items():
+        struct.pack_into(">f", data, int(name[1:], 16) * 2, value)
+    return [list(struct.unpack(f">{len(data) // 2}H", data))]
+
+
+def a_map(value: dict[str, Any], **changed: Any) -> RegisterMap:
+    """A map whose imported energy is `value` at register 10, and whose other values are single registers before."""
+    values = {
+        "active_power_w": {"address": 0, "format": "int16"},
+        "export_register_wh": {"address": 1, "format": "uint16"},
+        "import_register_wh": {"address": 10, **value},
+    }
+    stated = {"blocks": [{"function": 3, "first": 0, "count": 20}], "values": values, "roll_over_wh": 10**18}
+    return RegisterMap.model_validate(stated | changed)
+
+
+def answer(words: Sequence[int]) -> list[list[int]]:
+    return [[0] * 10 + list(words) + [0] * (10 - len(words))]
+
+
+@given(st.floats(0, 99_999, width=32), st.floats(0, 99_999, width=32), st.floats(-1e5, 1e5, width=32))
+def test_energies_and_power_are_read_from_their_addresses(import_kwh: float, export_kwh: float, power_w: float) -> None:
+    found = MAP.decode(block(r0x48=import_kwh, r0x4A=export_kwh, r0x34=power_w, r0x0=231.4, r0x2=229.96, r0x4=0.0))
+    assert found.import_register_wh == round(import_kwh * 1000) % ROLL_OVER_WH
+    assert found.export_register_wh == round(export_kwh * 1000) % ROLL_OVER_WH
+    assert found.active_power_w == round(power_w)
+    assert found.voltages_v == (231.4, 230.0, 0.0)
+
+
+def test_an_energy_that_is_rounded_up_to_the_roll_over_is_nothing() -> None:
+    assert MAP.decode(block(r0x48=100_000.0)).import_register_wh == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"r0x48": math.nan}, "imported energy at 0x0048 is nan, not from 0 to 100000"),
+        ({"r0x4A": -1.0}, "exported energy at 0x004A is -1"),
+        ({"r0x34": math.inf}, "active power at 0x0034 is inf"),
+        ({"r0x2": 5000.0}, "voltage L2 at 0x0002 is 5000, not from 0 to 1000"),
+        ({"r0x48": 3e6}, "imported energy"),
+    ],
+)
+def test_what_no_meter_shows_is_refused(values: dict[str, float], said: str) -> None:
+    with pytest.raises(DecodeError, match=said) as error:
+        MAP.decode(block(**values))
+    assert error.value.reason == "bad_value"
+
+
+@given(st.lists(st.lists(st.integers(0, 0xFFFF), max_size=100), max_size=3))
+def test_any_answer_is_decoded_or_refused(answers: list[list[int]]) -> None:
+    try:
+        found = MAP.decode(answers)
+    except DecodeError:
+        return
+    assert 0 <= found.import_register_wh < ROLL_OVER_WH
+
+
+FORMATS = {"int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
+
+
+@given(st.data(), st.sampled_from(sorted(FORMATS)), st.booleans(), st.booleans())
+def test_an_integer_is_read_whatever_the_order_of_its_words_and_bytes(
+    data: st.DataObject, form: str, words_swapped: bool, bytes_swapped: bool
+) -> None:
+    bits = FORMATS[form]
+    value = data.draw(st.integers(0, 2 ** (bits - form.startswith("int")) - 1))
+    words = [value >> shift & 0xFFFF for shift in range(bits - 16, -1, -16)]
+    if words_swapped:
+        words.reverse()
+    if bytes_swapped:
+        words = [word >> 8 | (word & 0xFF) << 8 for word in words]
+    order = ("most_significant_first", "least_significant_first")
+    stated = {"format": form, "word_order": order[words_swapped], "byte_order": order[bytes_swapped]}
+    least = a_map(stated, roll_over_wh=2**64)
+    # A float in between has 53 bits; what is shown is exact.
+    assert least.values["import_register_wh"].shown(words) == value
+    assert least.decode(answer(words)).import_register_wh == pytest.approx(value, rel=1e-15)
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.sampled_from([0.1, 1.0, 10.0]), st.sampled_from([1, -1]))
+def test_scale_and_sign_make_the_quantity(shown: int, scale: float, sign: int) -> None:
+    power = {"address": 10, "format": "int32", "scale": scale, "sign": sign}
+    values = {
+        "import_register_wh": {"address": 0, "format": "uint16"},
+        "export_register_wh": {"address": 1, "format": "uint16"},
+        "active_power_w": power,
+    }
+    found = a_map({}, values=values)
+    words = struct.unpack(">2H", struct.pack(">i", shown))
+    if abs(shown * scale) > 10_000_000:
+        with pytest.raises(DecodeError, match="active power at 0x000A"):
+            found.decode(answer(words))
+    else:
+        assert found.decode(answer(words)).active_power_w == round(shown * scale * sign)
+
+
+@pytest.mark.parametrize("pattern", [0x7FFFFFFF, 0xFFFFFFFF, 0x80000000])
+def test_what_is_not_available_is_no_energy_and_no_voltage(pattern: int) -> None:
+    words = [pattern >> 16, pattern & 0xFFFF]
+    sentinels = [0x7FFFFFFF, 0xFFFFFFFF, 0x80000000]
+    with pytest.raises(DecodeError, match="imported energy at 0x000A is not available") as error:
+        a_map({"format": "uint32", "unavailable": sentinels}).decode(answer(words))
+    assert error.value.reason == "not_available"
+    values = {
+        "import_register_wh": {"address": 0, "format": "uint16"},
+        "export_register_wh": {"address": 1, "format": "uint16"},
+        "active_power_w": {"address": 2, "format": "int16"},
+        "voltage_l1_v": {"address": 10, "format": "uint32", "scale": 0.1, "unavailable": sentinels},
+    }
+    found = a_map({}, values=values).decode(answer(words))
+    assert all(math.isnan(voltage) for voltage in found.voltages_v), "one not available, two that it does not have"
+
+
+@given(st.integers(0, 0xFFFF))
+def test_a_device_of_another_kind_is_told(shown: int) -> None:
+    found = a_map({"format": "uint16"}, identity={"function": 3, "address": 11, "expected": [341, 345]})
+    assert found.identity is not None
+    assert (found.identity.block.first, found.identity.block.count) == (11, 1)
+    if shown in (341, 345):
+        found.identity.check([shown])
+        return
+    with pytest.raises(DecodeError, match=f"says {shown} at 0x000B, not 341 or 345") as error:
+        found.identity.check([shown])
+    assert error.value.reason == "wrong_identity"
+
+
+GOOD = """
+vendor_profile = "acme"
+source = "its manual"
+interval_length_s = 900
+max_current_a = 80.0
+[registers]
+roll_over_wh = 1_000_000
+blocks = [{ function = 4, first = 0, count = 10 }]
+[registers.values]
+import_register_wh = { address = 0, format = "uint32" }
+export_register_wh = { address = 2, format = "uint32" }
+active_power_w = { address = 4, format = "int32" }
+"""
+
+
+def test_a_file_states_a_driver() -> None:
+    driver = parse_driver(GOOD, origin="acme")
+    assert (driver.vendor_profile, driver.interval_length_s, driver.register_range_wh) == ("acme", 900, 1_000_000)
+    meter = driver.capabilities
+    assert (meter.carrier, meter.needs_gateway, meter.keeps_load_profile) == ("modbus", True, False)
+    assert driver.modbus is not None
+    assert driver.modbus.decode([[0, 5, 0, 6, 0xFFFF, 0xFFFF, 0, 0, 0, 0]])[:3] == (5, 6, -1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"uint32" }\nactive', '"uint32" }\nreactive', ["registers.values.reactive_power_w"]),
+        ("active_power_w = {", "voltage_l1_v = {", ["values.active_power_w is missing"]),
+        (
+            "count = 10",
+            "count = 3",
+            ["values.export_register_wh: its registers lie in no block", "values.active_power_w"],
+        ),
+        ("count = 10", "count = 126", ["registers.blocks.0.count"]),
+        ("function = 4", "function = 16", ["registers.blocks.0.function"]),
+        ('"int32"', '"int24"', ["registers.values.active_power_w.format"]),
+        ("blocks = [", "blocks = [{ function = 3, first = 2, count = 2 }, ", ["export_register_wh: its registers lie"]),
+        (
+            "count = 10 }",
+            "count = 2 }, { function = 4, first = 2, count = 8 }",
+            ["another block than import_register_wh"],
+        ),
+        ("max_current_a = 80.0", "max_current = 80.0", ["max_current_a: Field required", "max_current: Extra"]),
+        ('"acme"', "acme", ["not TOML"]),
+    ],
+)
+def test_what_a_file_lacks_is_said_with_its_key(before: str, after: str, said: list[str]) -> None:
+    assert before in GOOD
+    with pytest.raises(DriverError) as error:
+        parse_driver(GOOD.replace(before, after, 1), origin="acme.toml")
+    assert str(error.value).startswith("acme.toml: ")
+    assert all(part in str(error.value) for part in said), str(error.value)
