@@ -91,12 +91,13 @@ class TruthRecorder:
         )
         self._outages.update(frame.time_s, frame.energised, opened)
 
-    def write(self, directory: Path, *, interval_length_s: int = 900, until_s: int) -> None:
+    def write(self, directory: Path, *, interval_lengths_s: NDArray[np.int64] | int = 900, until_s: int) -> None:
         """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet` and
         `truth_outages.json` into `directory`, which is made if need be.
 
-        Intervals lie on multiples of `interval_length_s` since the epoch; those that are not wholly between the first
-        frame and `until_s` are left out. Frames and outages after `until_s` are left out, too.
+        `interval_lengths_s`: of all usage points, or (n,) of each. Intervals lie on multiples of it since the epoch;
+        those that are not wholly between the first frame and `until_s` are left out. Frames and outages after
+        `until_s` are left out, too.
         Raises ValueError when there is no frame up to `until_s`.
         """
         samples = [sample for sample in self._samples if sample.time_s <= until_s]
@@ -104,7 +105,7 @@ class TruthRecorder:
             raise ValueError(f"no frame was recorded up to {until_s}")
         directory.mkdir(parents=True, exist_ok=True)
         tables = {
-            "truth": self._intervals(samples, interval_length_s, until_s),
+            "truth": self._intervals(samples, interval_lengths_s, until_s),
             "truth_frames": self._frames(samples),
             "truth_transformers": self._transformers(samples),
             "truth_network": _network(samples),
@@ -113,18 +114,25 @@ class TruthRecorder:
             pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
         write_outages(directory / "truth_outages.json", [outage for outage in self.outages if outage.from_s <= until_s])
 
-    def _intervals(self, samples: list[_Sample], length_s: int, until_s: int) -> pa.Table:
+    def _intervals(self, samples: list[_Sample], lengths_s: NDArray[np.int64] | int, until_s: int) -> pa.Table:
+        of_each = np.broadcast_to(np.asarray(lengths_s, dtype=np.int64), len(self._feeder.usage_points))
+        return pa.concat_tables(
+            self._intervals_of(samples, np.flatnonzero(of_each == length_s), int(length_s), until_s)
+            for length_s in np.unique(of_each)
+        )
+
+    def _intervals_of(self, samples: list[_Sample], rows: NDArray[np.intp], length_s: int, until_s: int) -> pa.Table:
+        """Of these usage points, which are all measured in intervals of this length."""
         first = -(-samples[0].time_s // length_s)
         bounds = np.arange(first, until_s // length_s + 1, dtype=np.int64) * length_s
-        imported, exported, energised_s, voltage_vs = np.diff(_integrals(samples, bounds), axis=1)
+        imported, exported, energised_s, voltage_vs = np.diff(_integrals(samples, bounds)[:, :, rows], axis=1)
         voltage_v = np.divide(voltage_vs, energised_s, out=np.zeros_like(voltage_vs), where=energised_s > 0)
         starts = bounds[:-1]
-        n = len(self._feeder.usage_points)
         return pa.table(
             {
-                "usage_point": self._usage_points(len(starts)),
-                "interval_start": _times(np.repeat(starts, n)),
-                "interval_length_s": np.full(len(starts) * n, length_s, dtype=np.int32),
+                "usage_point": _repeated([point.id for point in self._feeder.usage_points], len(starts), rows),
+                "interval_start": _times(np.repeat(starts, len(rows))),
+                "interval_length_s": np.full(len(starts) * len(rows), length_s, dtype=np.int32),
                 "energised_s": energised_s.ravel(),
                 "import_wh": imported.ravel(),
                 "export_wh": exported.ravel(),
@@ -203,6 +211,7 @@ def _times(seconds: NDArray[np.int64]) -> pa.Array:
     return pa.array(np.asarray(seconds, dtype=np.int64) * 1_000_000, pa.int64()).cast(_TIME)
 
 
-def _repeated(names: list[str], times: int) -> pa.DictionaryArray:
-    indices = np.tile(np.arange(len(names), dtype=np.int32), times)
+def _repeated(names: list[str], times: int, rows: NDArray[np.intp] | None = None) -> pa.DictionaryArray:
+    """All names, or those of `rows`, so many times."""
+    indices = np.tile(np.arange(len(names)) if rows is None else rows, times).astype(np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(names, pa.string()))

@@ -17,7 +17,7 @@ from lab.commands.progress import RunProgress
 from lab.commands.refusal import failures_shown, refusals_shown
 from lab.commands.secret_option import BROKER_URL, DATABASE_URL, disclosed
 from lab.errors import UserError
-from lab.fleet.presets import parse_preset
+from lab.fleet.presets import parse_fleet
 from lab.scenario.choices import with_choices
 from lab.scenario.load import load_scenario, parse_duration
 
@@ -133,7 +133,7 @@ def _set_up(
             faults.append(f"--speed is {speed}; it must be 'max' or a number above 0")
     if fleet is not None:
         try:
-            parse_preset(fleet)
+            parse_fleet(fleet)
         except ValueError as error:
             faults.append(f"--fleet: {error}")
     if out.exists() and not out.is_dir():

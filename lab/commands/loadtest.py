@@ -15,7 +15,7 @@ from lab.commands.interruption import until_interrupted
 from lab.commands.refusal import failures_shown
 from lab.commands.secret_option import BROKER_URL, DATABASE_URL, disclosed
 from lab.errors import UserError
-from lab.fleet.presets import PRESETS, parse_preset
+from lab.fleet.presets import PRESETS, parse_fleet
 
 MOST_WORKERS = 256
 FIND_KNEE = "find-knee"
@@ -97,6 +97,7 @@ def _work(
     from lab.commands.compose import project_of
     from lab.containers.project import ComposeProject
     from lab.loadtest.settings import LoadTest, load_settings
+    from lab.scenario.choices import chosen_fleet
     from lab.scenario.load import Scenario, load_scenario
 
     faults: list[str] = []
@@ -116,7 +117,7 @@ def _work(
     scenario: Scenario | None = tried(lambda: load_scenario(scenario_name))
     if fleet is not None:
         try:
-            parse_preset(fleet)
+            parse_fleet(fleet)
         except ValueError as error:
             faults.append(f"--fleet: {error}")
     if period_s is not None and not 0.01 <= period_s <= 86_400:
@@ -141,7 +142,7 @@ def _work(
     from lab.loadtest.progress import LoadProgress
     from lab.loadtest.run import LoadRequest, run_shape
 
-    choice = scenario.fleet.model_copy(update={"meters": None, **({"preset": fleet, "profile": None} if fleet else {})})
+    choice = chosen_fleet(scenario.fleet, fleet).model_copy(update={"meters": None})
     changes = {key: value for key, value in (("meters", meters), ("period_s", period_s)) if value is not None}
     request = LoadRequest(
         settings=settings.with_load(**changes),

@@ -25,7 +25,7 @@ from lab.commands.refusal import failures_shown
 from lab.commands.secret_option import AT_FILE, BROKER_URL, DATABASE_URL, STORED, disclosed
 from lab.commands.terminal import make_output_tolerant
 from lab.errors import UserError
-from lab.fleet.presets import PRESETS, parse_preset
+from lab.fleet.presets import PRESETS, parse_fleet
 from lab.scenario.choices import with_choices
 from lab.scenario.load import bundled_scenarios, load_scenario, parse_duration
 
@@ -100,6 +100,7 @@ def run(
         typer.Option(
             help="Instead of the scenario's: "
             + "; ".join(f"[b]{name}[/b]: {preset.description}" for name, preset in sorted(PRESETS.items()))
+            + "; or shares of vendors, [b]rl-dsp=0.3,file:acme.toml=0.7[/b] (see `amilab vendors`)"
         ),
     ] = None,
     meters: Annotated[
@@ -219,7 +220,7 @@ def _request(
             faults.append(f"--duration: {error}")
     if fleet is not None:
         try:
-            parse_preset(fleet)
+            parse_fleet(fleet)
         except ValueError as error:
             faults.append(f"--fleet: {error}")
     if out.exists() and not out.is_dir():

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lab.fleet.geography import Place, areas
-from lab.fleet.presets import PRESETS
 from lab.fleet.shipment import ANYBODY, ShippedMeter
-from lab.scenario.model import FleetChoice
 from lab.services.external import ExternalBroker
-from meters.vendors.profile import VendorProfile, load_profile
+from meters.vendors.profile import VendorProfile
 
 METERS_PER_COLLECTOR = 200
 METERS_PER_CONCENTRATOR = 500
@@ -51,18 +49,6 @@ class Commissioned:
     def connections(self) -> int:
         """To the broker, and of gateways."""
         return len(self.carriers) + sum(not meter.address for meter in self.meters)
-
-
-def vendor_mix(fleet: FleetChoice) -> list[tuple[VendorProfile, float]]:
-    """The vendor profiles of a fleet with their shares, at the capture period that the scenario sets.
-
-    Raises ProfileError.
-    """
-    shares = ((fleet.profile, 1.0),) if fleet.profile is not None else PRESETS[fleet.preset_name].shares
-    profiles = [load_profile(name) for name, _ in shares]
-    if fleet.interval_s is not None:
-        profiles = [profile.at_interval(fleet.interval_s) for profile in profiles]
-    return [(profile, share) for profile, (_, share) in zip(profiles, shares, strict=True)]
 
 
 def commission(

@@ -9,14 +9,13 @@ import numpy as np
 
 from grid.wording import counted
 from lab.errors import UserError
-from lab.fleet.commissioning import Commissioned, commission, vendor_mix
+from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.geography import Place
+from lab.fleet.vendors import vendor_mix
 from lab.lockstep.link import Body
 from lab.scenario.load import FleetChoice, Scenario
 from lab.scenario.times import clock
 from lab.services.external import ExternalBroker
-from meters.errors import ProfileError
-from meters.vendors.profile import VendorProfile
 
 LAST_REPORT_S = 1_800
 """How long after a report is due the head-end still gets to ask for what did not come."""
@@ -30,30 +29,40 @@ class FleetPlan:
     places: list[Place]
     fleet: Commissioned
 
+    def interval_lengths_s(self, usage_points: int) -> list[int]:
+        """At which capture period each of so many usage points is measured; the longest of all where nobody does."""
+        own = [meter.profile.facts.interval_length_s for meter in self.fleet.meters]
+        lengths_s = [max(own)] * usage_points
+        for row, length_s in zip(self.rows, own, strict=True):
+            lengths_s[row] = length_s
+        return lengths_s
+
 
 class Vendors:
     """The vendor profiles of a scenario's fleet, with their shares."""
 
     def __init__(self, choice: FleetChoice) -> None:
         """Raises UserError: an unknown profile, or an interval that one cannot be set to."""
-        try:
-            self.mix: list[tuple[VendorProfile, float]] = vendor_mix(choice)
-        except ProfileError as error:
-            raise UserError(str(error), "Change `preset`, `profile` or `interval` in [fleet].") from error
+        self.mix = vendor_mix(choice.by_profile, choice.interval_s)
+        self.longest_interval_s = max(profile.facts.interval_length_s for profile, _ in self.mix)
+
+    @property
+    def one_interval_s(self) -> int | None:
+        """The capture period of all meters, if it is the same."""
         lengths_s = {profile.facts.interval_length_s for profile, _ in self.mix}
-        if len(lengths_s) != 1:
-            raise UserError(
-                f"the vendors of this fleet have different capture periods: {sorted(lengths_s)} s",
-                "Set them all to one with `interval` in [fleet].",
-            )
-        self.interval_length_s = lengths_s.pop()
+        return self.longest_interval_s if len(lengths_s) == 1 else None
+
+    @property
+    def intervals_per_s(self) -> float:
+        """Of a meter of the fleet, on average."""
+        return sum(share / profile.facts.interval_length_s for profile, share in self.mix)
 
     def require_an_interval(self, start_s: int, duration_s: int, *, aligned: bool) -> None:
-        """Raises UserError: nothing would be judged, since no interval lies whole in the window.
+        """Raises UserError: of some meters nothing would be judged, since no interval lies whole in the window.
 
-        :param aligned: the window is to begin where an interval does.
+        :param aligned: the window is to begin where one of the longest does.
         """
-        length_s = self.interval_length_s
+        length_s = self.longest_interval_s
         waiting_s = 0 if aligned else -start_s % length_s
         if waiting_s + length_s > duration_s:
             raise UserError(
@@ -63,15 +72,15 @@ class Vendors:
 
     def settled_s(self, end_s: int, settle_s: int) -> int:
         """When a run whose window ends at `end_s` may be judged: also who reports in blocks must have reported."""
-        every_s = max(profile.facts.report_every_s for profile, _ in self.mix)
-        reported_s = -(-end_s // every_s) * every_s
-        return max(end_s + settle_s, reported_s + LAST_REPORT_S if every_s > self.interval_length_s else 0)
+        facts = [profile.facts for profile, _ in self.mix]
+        blocks_s = {fact.report_every_s for fact in facts if fact.report_every_s > fact.interval_length_s}
+        return max(end_s + settle_s, *(-(-end_s // every_s) * every_s + LAST_REPORT_S for every_s in blocks_s), 0)
 
     def settled_until_s(self, now_s: float, start_s: int, settle_s: int) -> int:
         """Up to where all that was measured since `start_s` has had its chance to be stored by `now_s`."""
-        end_s = int(now_s // self.interval_length_s) * self.interval_length_s
+        end_s = int(now_s // self.longest_interval_s) * self.longest_interval_s
         while end_s > start_s and self.settled_s(end_s, settle_s) > now_s:
-            end_s -= self.interval_length_s
+            end_s -= self.longest_interval_s
         return max(end_s, start_s)
 
 

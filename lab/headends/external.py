@@ -54,7 +54,8 @@ class Connection:
     group: str
     shipment: Path
     command_key: Path
-    interval_length_s: int
+    interval_length_s: int | None
+    """None: not the same for all meters."""
 
     @property
     def topic_filter(self) -> str:

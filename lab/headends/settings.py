@@ -15,11 +15,12 @@ is dead refuses at once."""
 
 
 def headend_settings(
-    store: Database, broker: BrokerAccess, layout: Layout, *, group: str, network: Path, interval_length_s: int
+    store: Database, broker: BrokerAccess, layout: Layout, *, group: str, network: Path, interval_length_s: int | None
 ) -> Body:
     """Keyword arguments of `HeadEndSettings`, with files as the head-end sees them.
 
     :param network: the network model, where it was handed out.
+    :param interval_length_s: the capture period that all meters are set to; None: each has its vendor's.
     """
     settings: Body = {
         "database_url": store.seen_url or store.url,

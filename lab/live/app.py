@@ -177,7 +177,7 @@ def _scenario(session: Session) -> dict[str, Any]:
         "seed": scene.scenario.seed,
         "start_s": scene.start_s,
         "directory": scene.directory.name,
-        "interval_length_s": scene.vendors.interval_length_s,
+        "interval_length_s": scene.vendors.longest_interval_s,
     }
 
 

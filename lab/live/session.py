@@ -289,7 +289,7 @@ class Session:
         if self.training is not None:
             self.end_exercise()
         now_s, start_s = max(self._soon_s(), self.completed_s + 1), self.scene.start_s
-        length_s = self.scene.vendors.interval_length_s
+        length_s = self.scene.vendors.longest_interval_s
         self._end_s = max(-(-now_s // length_s) * length_s, start_s + length_s)
         for incident in self.incidents.wind_up(self.completed_s, self._end_s):
             self._tell(f"restored at the end: {incident.disturbance.label}")

@@ -21,6 +21,7 @@ import psycopg
 from dashboards.roles import ROLES, create_roles
 from grid.world import WorldFrame
 from lab.containers.stage import GATEWAYS, ContainerStage
+from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.plan import Vendors
 from lab.fleet.shipment import write_command_key, write_shipment
@@ -190,6 +191,12 @@ async def open_stand(
 ) -> AsyncIterator[Stand]:
     """Raises UserError: surroundings, or a fleet that cannot be made."""
     vendors = Vendors(choice)
+    interval_s = vendors.one_interval_s
+    if interval_s is None:
+        raise UserError(
+            "the meters of this fleet have different capture periods, and a load has one rhythm",
+            "Set them all to one with `interval` in [fleet] of the scenario.",
+        )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(stage.close)
         await stage.begin(head_end=True)
@@ -225,14 +232,14 @@ async def open_stand(
                             layout,
                             group=group,
                             network=network,
-                            interval_length_s=vendors.interval_length_s,
+                            interval_length_s=choice.interval_s,
                         ),
                         "gap_grace_s": NO_RECOVERY_S,
                     },
                 },
                 int(time.time()),
             )
-            yield Stand(fleet, group, vendors.interval_length_s, store, broker, stage, url)
+            yield Stand(fleet, group, interval_s, store, broker, stage, url)
         finally:
             # Whoever writes must be gone before his schema goes.
             await stage.stop()

@@ -140,7 +140,8 @@ class GridPart:
 
     async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         directory = Path(body["directory"])
-        self.simulation.truth.write(directory, interval_length_s=body["interval_length_s"], until_s=body["until_s"])
+        lengths_s = np.array(body["interval_lengths_s"], dtype=np.int64)
+        self.simulation.truth.write(directory, interval_lengths_s=lengths_s, until_s=body["until_s"])
         write_geography(directory / GEOGRAPHY, self.feeder)
         return {}, ()
 

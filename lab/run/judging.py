@@ -35,7 +35,6 @@ class Judging:
     grid: Body
     store: Database | ExternalStore
     broker_version: str
-    interval_length_s: int
 
     async def collect(self, directory: Path, results: Path, *, start_s: int, end_s: int) -> int | None:
         """Write the tables and the fleet's description to `directory`; returns how many frames were rejected, if known.
@@ -54,7 +53,7 @@ class Judging:
                 GRID,
                 "finish",
                 directory=stage.layout.seen(results),
-                interval_length_s=self.interval_length_s,
+                interval_lengths_s=self.plan.interval_lengths_s(len(self.grid["usage_points"])),
                 until_s=end_s,
             ),
             stage.finish_fleets(journal),

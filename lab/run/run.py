@@ -260,8 +260,7 @@ class Run:
         count = self.scenario.fleet.meters or len(grid["usage_points"])
         with self.progress.step(f"commissioning {counted(count, 'meter')}"):
             plan, disturbances, broker = await setting_up.commission(stack, grid, store)
-        length_s = self.vendors.interval_length_s
-        judging = Judging(self.scenario, self.stage, plan, grid, store, broker.version, length_s)
+        judging = Judging(self.scenario, self.stage, plan, grid, store, broker.version)
         return plan, disturbances, broker, judging
 
     async def _begin_in_real_time(
@@ -288,7 +287,7 @@ class Run:
         count = len(plan.fleet.meters)
         with self.progress.step(f"connecting {counted(count, 'meter')}"):
             ready_s = await real_time.until_connected(count)
-        length_s = self.vendors.interval_length_s
+        length_s = self.vendors.longest_interval_s
         self.start_s = -(-max(ready_s, earliest_s) // length_s) * length_s
         if connect_file is not None:
             connect_file.write(judged=(self.start_s, self.end_s), read_at_s=self.settled_s)
@@ -310,7 +309,7 @@ class Run:
             group=self.group,
             shipment=self.stage.layout.shipment,
             command_key=self.stage.layout.command_key,
-            interval_length_s=self.vendors.interval_length_s,
+            interval_length_s=self.vendors.one_interval_s,
         )
 
     async def _begin_history(self, stack: AsyncExitStack, judging: Judging) -> None:

@@ -106,7 +106,7 @@ class SetUp:
         )
         fleet = plan.fleet
         require_open_files(min(fleet.connections, stage.meters_per_fleet) + _OPEN_FILES_BESIDE_METERS)
-        readings = len(fleet.meters) * (self.settled_s - self.start_s) // self.vendors.interval_length_s
+        readings = round(len(fleet.meters) * (self.settled_s - self.start_s) * self.vendors.intervals_per_s)
         for place in (self.directory, layout.memory):
             require_free_space(place, readings * _BYTES_PER_READING)
         disturbances = await choose_targets(
@@ -131,7 +131,7 @@ class SetUp:
                     "identities": None if keys is None else layout.seen(keys.devices),
                     "seed": self.scenario.seed,
                     "start_s": self.origin_s,
-                    "interval_length_s": self.vendors.interval_length_s,
+                    "interval_length_s": self.scenario.fleet.interval_s,
                     # Somebody else's head-end need not be a Sparkplug host.
                     "primary_host": head_end_client(self.group) if isinstance(store, Database) else None,
                 },
@@ -144,7 +144,7 @@ class SetUp:
                 layout,
                 group=self.group,
                 network=network,
-                interval_length_s=self.vendors.interval_length_s,
+                interval_length_s=self.scenario.fleet.interval_s,
             )
             if not self.request.in_real_time:
                 settings |= LOCKSTEP_LIMITS

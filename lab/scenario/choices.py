@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.scenario.load import Scenario, anchored_feeder
+from lab.errors import UserError
+from lab.fleet.presets import anchored_shares, parse_fleet
+from lab.fleet.vendors import FLEET_HINT, vendor_mix
+from lab.scenario.load import FleetChoice, Scenario, anchored_feeder
 
 
 def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
-    """The scenario with the feeder and the meters that the command line names; files are seen from here."""
-    changes: dict[str, object] = {}
-    fleet_changes: dict[str, object] = {}
-    if fleet is not None:
-        fleet_changes |= {"preset": fleet, "profile": None}
+    """The scenario with the feeder and the meters that the command line names; files are seen from here.
+
+    Raises UserError: a vendor profile of its fleet is unknown or faulty.
+    """
+    choice = chosen_fleet(scenario.fleet, fleet)
+    changes: dict[str, object] = {"fleet": choice if meters is None else choice.model_copy(update={"meters": meters})}
     if feeder is not None:
         changes["feeder"] = scenario.feeder.model_copy(update={"name": anchored_feeder(feeder, Path.cwd())})
-    if meters is not None:
-        fleet_changes["meters"] = meters
-    if fleet_changes:
-        changes["fleet"] = scenario.fleet.model_copy(update=fleet_changes)
     return scenario.model_copy(update=changes)
+
+
+def chosen_fleet(choice: FleetChoice, option: str | None) -> FleetChoice:
+    """The scenario's choice, or what `--fleet` says. Raises UserError as `with_choices` does."""
+    if option is not None:
+        try:
+            choice = choice.of(anchored_shares(parse_fleet(option), Path.cwd()))
+        except ValueError as error:
+            raise UserError(f"--fleet: {error}", FLEET_HINT) from error
+    vendor_mix(choice.by_profile, choice.interval_s)
+    return choice

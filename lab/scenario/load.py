@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lab.errors import UserError
+from lab.fleet.presets import PROFILE_FILE, anchored_shares
 from lab.scenario.model import (
     EVENT_KINDS,
     SELECTOR_TAGS,
@@ -39,6 +40,7 @@ from lab.scenario.model import (
 )
 from lab.scenario.times import LATEST_S, clock, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
+from meters.vendors.profile import known_profiles
 
 __all__ = [
     "Event",
@@ -100,8 +102,14 @@ def load_scenario(
             f"Bundled scenarios: {', '.join(bundled)}.{_suggestion(name_or_path, bundled)}",
         ) from None
     scenario = parse_scenario(text, name_or_path, seed=seed, duration_s=duration_s, known_criteria=known_criteria)
-    feeder = anchored_feeder(scenario.feeder.name, Path(name_or_path).parent)
-    return scenario.model_copy(update={"feeder": scenario.feeder.model_copy(update={"name": feeder})})
+    directory = Path(name_or_path).parent
+    feeder = anchored_feeder(scenario.feeder.name, directory)
+    return scenario.model_copy(
+        update={
+            "feeder": scenario.feeder.model_copy(update={"name": feeder}),
+            "fleet": scenario.fleet.of(anchored_shares(scenario.fleet.by_profile, directory)),
+        }
+    )
 
 
 def anchored_feeder(name: str, directory: Path) -> str:
@@ -150,8 +158,8 @@ class _Reading:
             head = head.model_copy(update={name: value for name, value in changes.items() if value is not None})
         feeder = self._table("feeder", FeederChoice)
         fleet = self._table("fleet", FleetChoice)
-        if fleet is not None and fleet.preset is not None and fleet.profile is not None:
-            self._fault(("fleet", "profile"), "'preset' and 'profile' exclude each other: give one of them")
+        if fleet is not None:
+            self._check_fleet(fleet)
         events = self._events()
         criteria = self._criteria(known_criteria)
         if head is not None:
@@ -239,6 +247,18 @@ class _Reading:
                 found[name] = value
         return found
 
+    def _check_fleet(self, fleet: FleetChoice) -> None:
+        given = [name for name in ("preset", "profile", "shares") if getattr(fleet, name) is not None]
+        if len(given) > 1:
+            message = f"{' and '.join(map(repr, given))} exclude each other: give one of them"
+            self._fault(("fleet", given[-1]), message)
+        known = known_profiles()
+        for name in fleet.by_profile:
+            if not name.startswith(PROFILE_FILE) and name not in known:
+                path = ("fleet", "shares", name) if fleet.shares is not None else ("fleet", "profile")
+                message = f"{name!r} is no vendor profile; there are {', '.join(known)}, and {PROFILE_FILE}<path>."
+                self._fault(path, message + _suggestion(name, known))
+
     def _check_end(self, head: Head) -> None:
         if head.start_s + head.duration_s + head.settle_s > LATEST_S:
             message = "with its settling time the run ends after 2100-01-01, where the dates of meters' protocols end"
@@ -289,6 +309,7 @@ _MESSAGES = {
     "missing": "{key!r} is missing",
     "string_type": "{key!r} must be a text, not {given}",
     "int_type": "{key!r} must be a whole number, not {given}",
+    "dict_type": "{key!r} is {given}; write {{ rl-dsp = 0.3, sdm630 = 0.7 }}",
     "list_type": "{key!r} must be a list, not {given}",
     "string_pattern_mismatch": "{key!r} is {given}; letters, digits, '.', '_' and '-' are allowed, 64 at most",
     "too_short": "{key!r} is {given}; it takes two numbers, the least and the most",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,7 +25,7 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
-from lab.fleet.presets import DEFAULT_PRESET, PRESETS, parse_preset
+from lab.fleet.presets import DEFAULT_PRESET, PRESETS, Shares, checked_shares, parse_preset
 from lab.lockstep.network_fault import LONGEST_S, FaultKind, NetworkFault
 from lab.scenario.times import (
     DURATION_PATTERN,
@@ -48,6 +49,18 @@ InstantS = Annotated[
 ]
 PresetName = Annotated[
     str, BeforeValidator(parse_preset), WithJsonSchema({"type": "string", "enum": sorted(PRESETS), "title": "preset"})
+]
+FleetShares = Annotated[
+    dict[str, Annotated[float, Field(gt=0.0, le=1.0)]],
+    AfterValidator(checked_shares),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            "minProperties": 1,
+            "title": "shares",
+        }
+    ),
 ]
 Part = Literal["headend", "broker", "database", "fleet", "ingest"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -289,17 +302,31 @@ class FeederChoice(Table):
 
 
 class FleetChoice(Table):
-    """Which meters: those of a preset, or all of one vendor profile."""
+    """Which meters: those of a preset, of vendor profiles in shares of your own, or all of one profile.
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["preset", "profile"]}})
+    `file:<path>` is a profile of your own, seen from the scenario's file ([running.md](running.md#fleets)).
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "anyOf": [
+                    {"required": ["preset", "profile"]},
+                    {"required": ["preset", "shares"]},
+                    {"required": ["profile", "shares"]},
+                ]
+            }
+        }
+    )
 
     preset: PresetName | None = Field(
         default=None,
-        description=f"A fleet that comes with amilab; `{DEFAULT_PRESET}` where neither it nor `profile` is given.",
+        description=f"A fleet that comes with amilab; `{DEFAULT_PRESET}` where no other key says which meters.",
     )
     profile: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="One vendor profile for all meters, for instance `rl-dsp`; excludes `preset`."
+        default=None, description='One vendor profile for all meters, for instance `"rl-dsp"` or `"file:acme.toml"`.'
     )
+    shares: FleetShares | None = Field(default=None, description="Of all meters, the share of each vendor profile.")
     meters: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="How many usage points have a meter, drawn by seed; all of them if not given."
     )
@@ -310,9 +337,17 @@ class FleetChoice(Table):
     )
 
     @property
-    def preset_name(self) -> str:
-        """Of the preset that holds where there is no `profile`."""
-        return self.preset or DEFAULT_PRESET
+    def by_profile(self) -> Shares:
+        """The share of each vendor profile, however the fleet was chosen."""
+        if self.shares is not None:
+            return self.shares
+        if self.profile is not None:
+            return {self.profile: 1.0}
+        return PRESETS[self.preset or DEFAULT_PRESET].shares
+
+    def of(self, shares: Shares) -> FleetChoice:
+        """The same choice with these shares instead of what it names."""
+        return self.model_copy(update={"preset": None, "profile": None, "shares": dict(shares)})
 
 
 class Head(Table):

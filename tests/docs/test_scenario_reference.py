@@ -47,8 +47,10 @@ def faults(value: Any, rule: dict[str, Any], models: dict[str, Any], at: str = "
             case "properties":
                 for key in value.keys() & bound.keys():
                     yield from faults(value[key], bound[key], models, f"{at}.{key}")
+            case "additionalProperties" if isinstance(bound, dict):
+                for key in value.keys() - rule.get("properties", {}).keys():
+                    yield from faults(value[key], bound, models, f"{at}.{key}")
             case "additionalProperties":
-                assert bound is False
                 yield from (f"{at}.{key} is unknown" for key in value.keys() - rule["properties"].keys())
             case "items":
                 for index, item in enumerate(value):
@@ -57,6 +59,10 @@ def faults(value: Any, rule: dict[str, Any], models: dict[str, Any], at: str = "
                 tried = [list(faults(value, one, models, at)) for one in bound]
                 if sum(not found for found in tried) != 1:
                     yield from min(tried, key=len) or [f"{at} is several"]
+            case "anyOf":
+                tried = [list(faults(value, one, models, at)) for one in bound]
+                if all(tried):
+                    yield from min(tried, key=len)
             case "not" if not list(faults(value, bound, models, at)):
                 yield f"{at} has what it must not have"
             case "minimum" if value < bound:
@@ -67,13 +73,13 @@ def faults(value: Any, rule: dict[str, Any], models: dict[str, Any], at: str = "
                 yield f"{at} is not more than {bound}"
             case "exclusiveMaximum" if value >= bound:
                 yield f"{at} is not less than {bound}"
-            case "minLength" | "minItems" if len(value) < bound:
+            case "minLength" | "minItems" | "minProperties" if len(value) < bound:
                 yield f"{at} is too short"
             case "maxItems" if len(value) > bound:
                 yield f"{at} is too long"
             case _:
                 known = {"type", "const", "enum", "pattern", "not", "minimum", "maximum", "exclusiveMinimum"}
-                known |= {"exclusiveMaximum", "minLength", "minItems", "maxItems"}
+                known |= {"exclusiveMaximum", "minLength", "minItems", "maxItems", "minProperties"}
                 assert keyword in known | _ANNOTATIONS, f"the schema uses {keyword!r}, which this test does not know"
 
 
@@ -132,6 +138,8 @@ def test_every_key_has_a_sentence() -> None:
         ("scenario", "seed", -1),
         ("scenario", "sede", 7),
         ("fleet", "preset", "bakeof"),
+        ("fleet", "shares", {"rl-dsp": 1.5}),
+        ("fleet", "shares", {}),
         ("fleet", "profile", "rl-dsp"),
         ("fleet", "meters", 0),
         ("criteria", "reads.succes_rate", 1),

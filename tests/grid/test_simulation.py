@@ -205,12 +205,31 @@ def test_intervals_lie_on_the_grid_of_the_clock(hamlet: Feeder, start_s: int, tm
     demand = Steps(np.ones((4, 3), dtype=bool), start_s + 300)
     simulation = GridSimulation(hamlet, demand, start_s=start_s + 300)
     run(simulation, start_s + 3600)
-    simulation.truth.write(tmp_path, interval_length_s=1800, until_s=start_s + 5400)
+    simulation.truth.write(tmp_path, interval_lengths_s=1800, until_s=start_s + 5400)
     rows = pq.read_table(tmp_path / "truth.parquet").to_pylist()
     starts = sorted({int(row["interval_start"].timestamp()) for row in rows})
     assert starts == [start_s + 1800, start_s + 3600]
     # Beyond the last frame its power goes on.
     assert [row["import_wh"] for row in rows if row["usage_point"] == "UP-b"] == pytest.approx([500.0, 500.0])
+
+
+def test_each_usage_point_has_the_intervals_that_its_meter_measures(
+    simulation: GridSimulation, start_s: int, tmp_path: Path
+) -> None:
+    run(simulation, start_s + 3600)
+    simulation.truth.write(tmp_path / "alike", interval_lengths_s=900, until_s=start_s + 3600)
+    lengths_s = np.array([900, 300, 900, 1800])
+    simulation.truth.write(tmp_path / "mixed", interval_lengths_s=lengths_s, until_s=start_s + 3600)
+    alike, mixed = (pq.read_table(tmp_path / name / "truth.parquet").to_pylist() for name in ("alike", "mixed"))
+    names = list(dict.fromkeys(row["usage_point"] for row in alike))
+    for name, length_s in zip(names, lengths_s, strict=True):
+        rows = [row for row in mixed if row["usage_point"] == name]
+        assert {row["interval_length_s"] for row in rows} == {length_s}
+        assert len(rows) == 3600 // length_s
+        for key in ("import_wh", "export_wh", "energised_s"):
+            assert sum(row[key] for row in rows) == pytest.approx(
+                sum(row[key] for row in alike if row["usage_point"] == name)
+            )
 
 
 def test_nothing_to_write(simulation: GridSimulation, start_s: int, tmp_path: Path) -> None:

@@ -127,6 +127,20 @@ def _unboxed(text: str) -> str:
 CASES = Path(__file__).parents[1] / "cases"
 
 
+def test_an_unknown_vendor_is_one_clear_line_before_anything_starts(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    path = tmp_path / "fleet.toml"
+    path.write_text(scenario_text(fleet="shares = { rl-dsp = 0.5, acme = 0.5 }"))
+    (line,) = [text for text in refusal(path, "--out", runs).splitlines() if "acme" in text]
+    assert "fleet.toml, line 11: 'acme' is no vendor profile; there are rl-dsp, sdm630" in line
+    (line,) = [text for text in refusal("quickstart", "--fleet", "acme", "--out", runs).splitlines() if "acme" in text]
+    assert "no vendor profile 'acme'; known: rl-dsp, sdm630" in line
+    assert "--fleet: the shares sum to 1.2" in refusal("quickstart", "--fleet", "rl-dsp=0.5,sdm630=0.7", "--out", runs)
+    said = refusal("quickstart", "--fleet", "file:nowhere.toml", "--out", runs)
+    assert "nowhere.toml: cannot be read: [Errno 2] No such file" in said
+    assert not runs.exists()
+
+
 def test_times_in_which_nothing_can_be_judged(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     said = refusal(CASES / "start-before-2000" / "y1999.toml", "--out", runs)

@@ -14,11 +14,11 @@ from lab.fleet.commissioning import (
     Commissioned,
     commission,
     processes,
-    vendor_mix,
 )
 from lab.fleet.geography import Place, areas
+from lab.fleet.presets import PRESETS
 from lab.fleet.shipment import ANYBODY
-from lab.scenario.model import FleetChoice
+from lab.fleet.vendors import vendor_mix
 from lab.services.external import ExternalBroker
 
 degrees = st.floats(-60, 60, allow_nan=False)
@@ -37,7 +37,7 @@ def fleet(preset: str, points: int, *, seed: int = 7, broker: ExternalBroker | N
     return commission(
         [f"UP{n}" for n in range(points)],
         village(points),
-        vendor_mix(FleetChoice(preset=preset)),
+        vendor_mix(PRESETS[preset].shares),
         group="g",
         seed=seed,
         new_gateway=lambda: f"127.0.0.1:{next(ports)}",
@@ -50,7 +50,7 @@ def test_a_usage_point_that_needs_more_than_a_meter_passes_gets_current_transfor
     found = commission(
         [f"UP{n}" for n in range(5)],
         village(5),
-        vendor_mix(FleetChoice(preset="cellular")),
+        vendor_mix(PRESETS["cellular"].shares),
         group="g",
         seed=7,
         new_gateway=lambda: "127.0.0.1:1",

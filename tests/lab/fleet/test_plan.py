@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import UserError
-from lab.fleet.plan import Vendors
+from lab.fleet.plan import LAST_REPORT_S, Vendors
 from lab.scenario.model import FleetChoice
 
 START_S = 1_768_435_200
@@ -30,3 +30,16 @@ def test_a_window_has_room_for_an_interval(start_s: int, duration_s: int, aligne
         return
     with pytest.raises(UserError, match="no interval of 00:15:00 lies whole within"):
         vendors.require_an_interval(start_s, duration_s, aligned=aligned)
+
+
+def test_a_fleet_of_several_capture_periods_is_judged_by_each() -> None:
+    vendors = Vendors(FleetChoice(shares={"rl-dsp": 0.5, "sparkplug-mesh": 0.5}))
+    assert vendors.one_interval_s == 900
+    (quick, share), slow = vendors.mix
+    vendors.mix[0] = (quick.at_interval(300), share)
+    assert vendors.one_interval_s is None
+    assert vendors.longest_interval_s == 900
+    assert vendors.intervals_per_s == pytest.approx(0.5 / 300 + 0.5 / 900)
+    # Who reports in blocks of four hours is waited for, and not whoever reports each interval.
+    assert slow[0].facts.report_every_s == 14_400
+    assert vendors.settled_s(START_S + 3_600, 900) == START_S + 14_400 + LAST_REPORT_S

@@ -59,7 +59,7 @@ async def test_every_interval_is_written_once_though_the_database_was_away(
     await historian.finish()
     assert written() == 8
 
-    await link.call("grid", "finish", directory=str(tmp_path), interval_length_s=LENGTH_S, until_s=START_S + 2 * 3600)
+    await link.call("grid", "finish", directory=str(tmp_path), interval_lengths_s=LENGTH_S, until_s=START_S + 2 * 3600)
     truth = pq.read_table(tmp_path / "truth_transformers.parquet").to_pandas()
     begun = truth[truth["time"].astype("int64") < (START_S + 2 * 3600) * 1_000_000]
     # Nothing was switched: each frame held for an interval.

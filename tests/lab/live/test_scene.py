@@ -9,11 +9,12 @@ import pytest
 
 from grid.feeder import load_feeder
 from grid.geography import geography
-from lab.fleet.commissioning import commission, vendor_mix
+from lab.fleet.commissioning import commission
 from lab.fleet.geography import Place
 from lab.fleet.plan import FleetPlan
+from lab.fleet.presets import PRESETS
+from lab.fleet.vendors import vendor_mix
 from lab.live.scene import map_scene
-from lab.scenario.model import FleetChoice
 from lab.verdict.network import Network
 
 NETS = Path(__file__).parents[2] / "cases" / "geometry"
@@ -25,7 +26,7 @@ def scene_of(net: str) -> dict[str, Any]:
     fleet = commission(
         [point.id for point in feeder.usage_points],
         places,
-        vendor_mix(FleetChoice(preset="mesh")),
+        vendor_mix(PRESETS["mesh"].shares),
         group="g",
         seed=1,
         new_gateway=lambda: "127.0.0.1:1",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import UserError
+from lab.fleet.presets import PRESETS, parse_fleet
 from lab.scenario.load import (
     KillEvent,
     OutageEvent,
@@ -60,7 +62,7 @@ def test_quickstart_has_what_the_lab_promises():
     scenario = load_scenario("quickstart")
     assert (scenario.name, scenario.duration_s, scenario.settle_s) == ("quickstart", 86_400, 3_600)
     assert scenario.feeder.name == "schutterwald"
-    assert (scenario.fleet.preset_name, scenario.fleet.profile, scenario.fleet.meters) == ("bakeoff", None, None)
+    assert (scenario.fleet.preset, scenario.fleet.profile, scenario.fleet.meters) == ("bakeoff", None, None)
     outages = {(e.device, e.duration_s) for e in scenario.events if isinstance(e, OutageEvent)}
     assert outages == {("transformer", 7_200), ("section", 2_700), ("transformer", 40)}
     assert [e.select for e in scenario.events if isinstance(e, RebootEvent)] == [{"meters": 1}]
@@ -424,11 +426,68 @@ def test_an_interval_that_does_not_divide_a_day_is_refused(interval: str, part: 
 
 def test_a_fleet_is_a_preset_or_one_profile():
     text = HEAD.replace('profile = "rl-dsp"', 'preset = "plc"')
-    assert read(text).fleet.preset_name == "plc"
-    assert read(HEAD.replace('profile = "rl-dsp"', "")).fleet.preset_name == "bakeoff"
+    assert read(text).fleet.by_profile == {"sparkplug-plc": 1.0}
+    assert read(HEAD.replace('profile = "rl-dsp"', "")).fleet.by_profile == PRESETS["bakeoff"].shares
+    assert read(HEAD).fleet.by_profile == {"rl-dsp": 1.0}
     with pytest.raises(UserError) as both:
         read(HEAD.replace('profile = "rl-dsp"', 'profile = "rl-dsp"\npreset = "plc"'))
     assert "'preset' and 'profile' exclude each other" in both.value.faults[0]
     with pytest.raises(UserError) as unknown:
         read(HEAD.replace('profile = "rl-dsp"', 'preset = "mash"'))
     assert "'mash' is no fleet; there are bakeoff, cellular, mesh, plc" in unknown.value.faults[0]
+
+
+def fleet_of(line: str) -> str:
+    return HEAD.replace('profile = "rl-dsp"', line)
+
+
+def test_vendors_are_mixed_in_shares_of_ones_own():
+    text = fleet_of('shares = { rl-dsp = 0.3, sdm630 = 0.1, "file:acme.toml" = 0.6 }')
+    assert read(text).fleet.by_profile == {"rl-dsp": 0.3, "sdm630": 0.1, "file:acme.toml": 0.6}
+
+
+def test_a_preset_is_shares_by_name():
+    shares = ", ".join(f"{name} = {share}" for name, share in PRESETS["bakeoff"].shares.items())
+    assert list(read(fleet_of(f"shares = {{ {shares} }}")).fleet.by_profile.items()) == list(
+        read(fleet_of('preset = "bakeoff"')).fleet.by_profile.items()
+    ), "in the same order: the seed gives each usage point the same meter"
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("shares = { rl-dsp = 0.3, sdm630 = 0.6 }", "'shares': the shares sum to 0.9; they must sum to 1"),
+        ("shares = { rl-dsp = 0.0, sdm630 = 1.0 }", "'rl-dsp' is 0.0"),
+        ("shares = {}", "'shares': there is no vendor in it"),
+        ('shares = "rl-dsp"', "write { rl-dsp = 0.3, sdm630 = 0.7 }"),
+        ('preset = "plc"\nshares = { rl-dsp = 1 }', "'preset' and 'shares' exclude each other"),
+        ("shares = { rl-dps = 0.5, sdm630 = 0.5 }", "'rl-dps' is no vendor profile; there are rl-dsp, sdm630"),
+        ('profile = "acme"', "'acme' is no vendor profile; there are rl-dsp"),
+        ('profile = "sparkplug-mash"', "Did you mean 'sparkplug-mesh'?"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused_in_one_line(line: str, part: str):
+    (fault,) = faults_of(fleet_of(line))
+    number = FIRST_FREE_LINE - 1 + line.count("\n")
+    assert fault.startswith(f"file.toml, line {number}: ")
+    assert part in fault
+
+
+def test_a_profiles_file_is_seen_from_the_scenarios(tmp_path: Path):
+    (tmp_path / "small.toml").write_text(fleet_of('shares = { rl-dsp = 0.5, "file:meters/acme.toml" = 0.5 }'))
+    shares = load_scenario(str(tmp_path / "small.toml")).fleet.by_profile
+    assert shares == {"rl-dsp": 0.5, f"file:{tmp_path}/meters/acme.toml": 0.5}
+
+
+def test_the_command_line_names_a_preset_a_vendor_or_shares():
+    assert parse_fleet("mesh") == PRESETS["mesh"].shares
+    assert parse_fleet("rl-dsp") == {"rl-dsp": 1.0}
+    assert parse_fleet("rl-dsp=0.25, file:a=b.toml=0.75") == {"rl-dsp": 0.25, "file:a=b.toml": 0.75}
+    for wrong, part in (
+        ("rl-dsp=0.5,sdm630=x", "'sdm630=x' is no share"),
+        ("rl-dsp=0.5,sdm630=0.6", "sum to 1.1"),
+        ("rl-dsp=0.5,rl-dsp=0.5", "rl-dsp is given twice"),
+        ("rl-dsp=nan", "must be above 0"),
+    ):
+        with pytest.raises(ValueError, match=part):
+            parse_fleet(wrong)

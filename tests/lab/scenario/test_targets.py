@@ -11,12 +11,13 @@ import pandapower as pp
 import pytest
 
 from lab.errors import UserError
-from lab.fleet.commissioning import commission, vendor_mix
+from lab.fleet.commissioning import commission
 from lab.fleet.geography import Place
+from lab.fleet.presets import PRESETS
+from lab.fleet.vendors import vendor_mix
 from lab.lockstep.link import Reply
 from lab.parts.grid import GridPart
 from lab.scenario.load import Scenario, anchored_feeder, load_scenario, parse_scenario
-from lab.scenario.model import FleetChoice
 from lab.scenario.targets import APART_S, choose_targets
 from lab.scenario.timeline import Disturbance
 
@@ -56,7 +57,7 @@ async def targets(
     reply = await link.call("grid", "init", feeder=feeder, seed=scenario.seed, start_s=START_S)
     points: Sequence[str] = reply.body["usage_points"][:meters]
     places = [Place(*place) for place in reply.body["places"][:meters]]
-    mix = vendor_mix(FleetChoice(preset=preset))
+    mix = vendor_mix(PRESETS[preset].shares)
     fleet = commission(points, places, mix, group="g", seed=scenario.seed, new_gateway=lambda: "127.0.0.1:1502")
     chosen = await choose_targets(scenario, start_s=START_S, link=link, grid="grid", fleet=fleet)  # type: ignore[arg-type]  # only `call` is used
     return chosen, {meter.serial for meter in fleet.meters}

@@ -1,0 +1,39 @@
+"""The vendor profiles of a fleet, by name or from a file, each with its share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.errors import UserError
+from lab.fleet.presets import PRESETS, PROFILE_FILE, Shares
+from meters.errors import ProfileError
+from meters.vendors.profile import VendorProfile, load_profile, read_profile
+
+Mix = list[tuple[VendorProfile, float]]
+FLEET_HINT = f"A fleet is named by [fleet] or by --fleet: {', '.join(sorted(PRESETS))}, or vendor profiles in shares."
+
+
+def vendor_mix(shares: Shares, interval_s: int | None = None) -> Mix:
+    """The profiles with their shares, at their own capture period or at the one that all are set to.
+
+    Raises UserError with every profile that is unknown, is faulty, or cannot be set to that period.
+    """
+    mix: Mix = []
+    faults: list[str] = []
+    for name, share in shares.items():
+        try:
+            profile = _profile(name)
+            mix.append((profile if interval_s is None else profile.at_interval(interval_s), share))
+        except ProfileError as error:
+            faults.append(str(error))
+    names = [profile.name for profile, _ in mix]
+    faults += [f"two profiles of this fleet are called {name!r}" for name in set(names) if names.count(name) > 1]
+    if faults:
+        raise UserError(faults, FLEET_HINT)
+    return mix
+
+
+def _profile(name: str) -> VendorProfile:
+    if name.startswith(PROFILE_FILE):
+        return read_profile(Path(name.removeprefix(PROFILE_FILE)))
+    return load_profile(name)
