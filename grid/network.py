@@ -25,9 +25,9 @@ class Solution:
     """The feeder at one instant: n usage points, t transformers in the order of `Feeder.transformers`."""
 
     energised: NDArray[np.bool_]
-    """(n,)"""
+    """(n,) at the line side of the meter."""
     active_power_w: Floats
-    """(n,) + import; 0 when dark."""
+    """(n,) + import; 0 when dark or disconnected."""
     reactive_power_var: Floats
     voltage_pu: Floats
     """(n,) of the bus; 0 when dark."""
@@ -77,15 +77,18 @@ class Network:
         opened: Collection[Device] = (),
         *,
         bulk: tuple[Floats, Floats] | None = None,
+        breaker_closed: NDArray[np.bool_] | None = None,
     ) -> Solution:
         """Power flow for the demand (n,) of the usage points with these devices open.
 
-        `bulk` is the (active W, reactive var) of `Feeder.bulk`; what the net states, if not given.
+        `breaker_closed` (n,) are the customers' breakers, all of them if not given. `bulk` is the (active W, reactive var) of `Feeder.bulk`; what the net states, if not given.
         Raises PowerFlowError when it does not converge, KeyError for a device that the feeder does not have.
         """
         self._switch(frozenset(opened))
-        active_w = np.where(self._energised, active_power_w, 0.0)
-        reactive_var = np.where(self._energised, reactive_power_var, 0.0)
+        # A breaker changes what is taken, and not the net: its matrices stay as they are.
+        taking = self._energised if breaker_closed is None else self._energised & breaker_closed
+        active_w = np.where(taking, active_power_w, 0.0)
+        reactive_var = np.where(taking, reactive_power_var, 0.0)
         bulk = bulk or (self._feeder.bulk.active_power_w, self._feeder.bulk.reactive_power_var)
         p_mw, q_mvar = np.zeros(len(self._bus_rows)), np.zeros(len(self._bus_rows))
         p_mw[self._bulk_rows], q_mvar[self._bulk_rows] = bulk[0] / 1e6, bulk[1] / 1e6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -48,6 +48,8 @@ class GridSimulation:
         self._next_s = start_s
         self._applied: frozenset[Device] = frozenset()
         self._wanted: frozenset[Device] = frozenset()
+        self._breaker_closed = np.ones(len(feeder.usage_points), dtype=bool)
+        self._breakers_moved = False
 
     def next_due(self) -> int:
         """The epoch second of the next step."""
@@ -74,6 +76,24 @@ class GridSimulation:
         self.feeder.darkened_by(device)
         self._wanted -= {device}
 
+    @property
+    def breaker_closed(self) -> NDArray[np.bool_]:
+        """(n,) the customers' breakers, as they are or will be at the next `advance`."""
+        return self._breaker_closed.copy()
+
+    def operate_breakers(self, closed: Mapping[int, bool]) -> None:
+        """Put customers' breakers, by row of the usage point, into this position at the instant of the next `advance`.
+
+        However many they are, they take one power flow. Raises IndexError for a row that the feeder does not have.
+        """
+        rows = np.fromiter(closed.keys(), dtype=np.intp, count=len(closed))
+        wanted = np.fromiter(closed.values(), dtype=bool, count=len(closed))
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._breaker_closed):
+            wrong = rows.min() if rows.min() < 0 else rows.max()
+            raise IndexError(f"the feeder has {len(self._breaker_closed)} usage points, and no row {wrong}")
+        self._breakers_moved |= bool((self._breaker_closed[rows] != wanted).any())
+        self._breaker_closed[rows] = wanted
+
     def advance(self, now_s: int) -> WorldFrame | None:
         """The frame that holds from `now_s`, if a step begins or something was switched; else None.
 
@@ -84,14 +104,19 @@ class GridSimulation:
             raise ValueError(
                 f"cannot advance to {now_s}: the next step is due at {self._next_s}, the last was {earliest}"
             )
-        if now_s < self._next_s and self._wanted == self._applied:
+        if now_s < self._next_s and self._wanted == self._applied and not self._breakers_moved:
             return None
         if now_s == self._next_s:
             self._next_s += self._step_s
         # Demand belongs to the step: switching in the middle of one must not change what the others take.
         step_s = self._next_s - self._step_s
-        solution = self._network.solve(*self._demand.at(step_s), self._wanted, bulk=self._demand.bulk_at(step_s))
-        self._applied = self._wanted
+        solution = self._network.solve(
+            *self._demand.at(step_s),
+            self._wanted,
+            bulk=self._demand.bulk_at(step_s),
+            breaker_closed=self._breaker_closed,
+        )
+        self._applied, self._breakers_moved = self._wanted, False
         self._frame = self._next_frame(now_s, solution)
         self.truth.record(self._frame, solution, self._demand.connected, self._applied)
         return self._frame
@@ -111,4 +136,5 @@ class GridSimulation:
             active_power_w=solution.active_power_w[:, np.newaxis] * self._phase_share,
             reactive_power_var=solution.reactive_power_var[:, np.newaxis] * self._phase_share,
             voltage_v=solution.voltage_pu[:, np.newaxis] * self._voltage_base_v,
+            breaker_closed=self._breaker_closed.copy(),
         )

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from grid.disconnections import Disconnection, DisconnectionLog, write_disconnections
 from grid.feeder import Device, Feeder
 from grid.measurements import TransformerInterval, TransformerSample, intervals
 from grid.network import Solution
@@ -30,6 +31,7 @@ class _Sample:
 
     time_s: int
     energised: NDArray[np.bool_]
+    """At the line side of the meter."""
     import_wh: Floats
     export_wh: Floats
     import_w: Floats
@@ -53,11 +55,17 @@ class TruthRecorder:
         self._feeder = feeder
         self._samples: list[_Sample] = []
         self._outages = OutageLog(feeder)
+        self._disconnections = DisconnectionLog(feeder)
 
     @property
     def outages(self) -> tuple[Outage, ...]:
         """Interruptions by device so far, in the order of their beginning."""
         return self._outages.outages
+
+    @property
+    def disconnections(self) -> tuple[Disconnection, ...]:
+        """Spans of open customers' breakers so far. They are no interruptions."""
+        return self._disconnections.disconnections
 
     def transformer_intervals(self, *, from_s: int, until_s: int, length_s: int) -> list[TransformerInterval]:
         """What the transformers measured in the whole intervals of [from_s, until_s), which has been simulated."""
@@ -70,7 +78,9 @@ class TruthRecorder:
     def record(
         self, frame: WorldFrame, solution: Solution, connected: NDArray[np.bool_], opened: frozenset[Device]
     ) -> None:
-        """Take note of a frame. `connected` (n, 3) are the phases of each usage point."""
+        """Take note of a frame, which replaces one of the same instant. `connected` (n, 3): phases of usage points."""
+        if self._samples and self._samples[-1].time_s == frame.time_s:
+            self._samples.pop()
         lit_pu = solution.voltage_pu[solution.energised]
         self._samples.append(
             _Sample(
@@ -90,14 +100,15 @@ class TruthRecorder:
             )
         )
         self._outages.update(frame.time_s, frame.energised, opened)
+        self._disconnections.update(frame.time_s, frame.breaker_closed)
 
     def write(self, directory: Path, *, interval_lengths_s: NDArray[np.int64] | int = 900, until_s: int) -> None:
-        """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet` and
-        `truth_outages.json` into `directory`, which is made if need be.
+        """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet`,
+        `truth_outages.json` and `truth_disconnections.json` into `directory`, which is made if need be.
 
         `interval_lengths_s`: of all usage points, or (n,) of each. Intervals lie on multiples of it since the epoch;
-        those that are not wholly between the first frame and `until_s` are left out. Frames and outages after
-        `until_s` are left out, too.
+        those that are not wholly between the first frame and `until_s` are left out. Frames, outages and disconnections
+        after `until_s` are left out, too.
         Raises ValueError when there is no frame up to `until_s`.
         """
         samples = [sample for sample in self._samples if sample.time_s <= until_s]
@@ -113,6 +124,8 @@ class TruthRecorder:
         for name, table in tables.items():
             pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
         write_outages(directory / "truth_outages.json", [outage for outage in self.outages if outage.from_s <= until_s])
+        disconnections = [each for each in self.disconnections if each.from_s <= until_s]
+        write_disconnections(directory / "truth_disconnections.json", disconnections)
 
     def _intervals(self, samples: list[_Sample], lengths_s: NDArray[np.int64] | int, until_s: int) -> pa.Table:
         of_each = np.broadcast_to(np.asarray(lengths_s, dtype=np.int64), len(self._feeder.usage_points))

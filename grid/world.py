@@ -21,10 +21,11 @@ PHASES = 3
 SECONDS_PER_HOUR = 3600.0
 
 _MAGIC = b"AMIWORLD"
-_VERSION = 1
+_VERSION = 2
 # magic, version, usage points, sequence, time_s. A multiple of 8 bytes, so that the arrays behind it stay aligned.
 _HEADER = struct.Struct("<8sIIqq")
 _ARRAYS = ("import_wh", "export_wh", "active_power_w", "reactive_power_var", "voltage_v")
+_ENERGISED, _CLOSED = np.uint8(1), np.uint8(2)
 _BYTES_PER_POINT = 1 + 8 * PHASES * len(_ARRAYS)
 
 
@@ -36,14 +37,16 @@ class FrameError(ValueError):
 class WorldFrame:
     """State of all n usage points, in the order of `Feeder.usage_points`.
 
-    `energised` is (n,); every other array is (n, 3), by phase. Power is positive for import. Dark usage points, and
-    phases that a usage point does not have, carry zero power and zero voltage; their energies stand still.
+    `energised` and `breaker_closed` are (n,); every other array is (n, 3), by phase. Power is positive for import. Dark
+    usage points, and phases that a usage point does not have, carry zero power and zero voltage; their energies stand
+    still. Behind an open breaker there is no power, but the meter before it still has its voltage.
     """
 
     sequence: int
     time_s: int
     """Epoch second from which the powers hold."""
     energised: NDArray[np.bool_]
+    """Supply at the line side of the meter: what an outage takes away."""
     import_wh: NDArray[np.float64]
     """Delivered to the usage point since the start of the run, at `time_s`."""
     export_wh: NDArray[np.float64]
@@ -51,13 +54,18 @@ class WorldFrame:
     active_power_w: NDArray[np.float64]
     reactive_power_var: NDArray[np.float64]
     voltage_v: NDArray[np.float64]
-    """Line to neutral."""
+    """Line to neutral, at the line side of the meter."""
+    breaker_closed: NDArray[np.bool_]
+    """The customer's breaker, which the meter's relay moves."""
 
     def __post_init__(self) -> None:
         """Raises FrameError, listing every array of the wrong shape or type."""
         faults = []
         if self.energised.dtype != np.bool_ or self.energised.ndim != 1:
             faults.append(f"energised is {self.energised.dtype}{self.energised.shape}, not bool(n,)")
+        closed = self.breaker_closed
+        if closed.dtype != np.bool_ or closed.shape != self.energised.shape:
+            faults.append(f"breaker_closed is {closed.dtype}{closed.shape}, not bool{self.energised.shape}")
         expected = (len(self.energised), PHASES)
         for name in _ARRAYS:
             array: NDArray[np.float64] = getattr(self, name)
@@ -68,6 +76,11 @@ class WorldFrame:
 
     def __len__(self) -> int:
         return len(self.energised)
+
+    @property
+    def load_energised(self) -> NDArray[np.bool_]:
+        """(n,) supply at the load side of the meter: what the customer has."""
+        return self.energised & self.breaker_closed
 
     def energy_at(
         self, time_s: float | NDArray[np.float64] | NDArray[np.int64]
@@ -87,10 +100,11 @@ class WorldFrame:
         return imported, exported
 
     def to_bytes(self) -> bytes:
-        """Little-endian: header, five float64 (n, 3) arrays, then one byte per usage point for `energised`."""
+        """Little-endian: header, five float64 (n, 3) arrays, then a byte per usage point: 1 energised + 2 closed."""
         header = _HEADER.pack(_MAGIC, _VERSION, len(self), self.sequence, self.time_s)
         arrays = (np.ascontiguousarray(getattr(self, name), dtype="<f8").tobytes() for name in _ARRAYS)
-        return b"".join((header, *arrays, self.energised.tobytes()))
+        flags = self.energised * _ENERGISED | self.breaker_closed * _CLOSED
+        return b"".join((header, *arrays, flags.tobytes()))
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> WorldFrame:
@@ -113,7 +127,7 @@ class WorldFrame:
         if not np.all(np.isfinite(values)):
             raise FrameError("contains values that are not finite")
         flags = np.frombuffer(view, dtype=np.uint8, count=count, offset=expected - count)
-        if np.any(flags > 1):
-            raise FrameError("energised contains bytes other than 0 and 1")
+        if np.any(flags > _ENERGISED | _CLOSED):
+            raise FrameError("contains flags other than energised and closed")
         arrays = values.reshape(len(_ARRAYS), count, PHASES).astype(np.float64, copy=False)
-        return cls(sequence, time_s, flags.view(np.bool_), *arrays)
+        return cls(sequence, time_s, (flags & _ENERGISED) > 0, *arrays, (flags & _CLOSED) > 0)

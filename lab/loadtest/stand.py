@@ -139,7 +139,8 @@ async def start_gateways(stage: LoadStage, gateways: Sequence[Polled], broker: B
         },
     )
     still = np.zeros((len(entries), 3))
-    frame = WorldFrame(0, now_s, np.ones(len(entries), dtype=bool), still, still, still, still, still + _NOMINAL_V)
+    everybody = np.ones(len(entries), dtype=bool)
+    frame = WorldFrame(0, now_s, everybody, still, still, still, still, still + _NOMINAL_V, everybody)
     await stage.fleets[0].advance(now_s, frame.to_bytes())
 
 

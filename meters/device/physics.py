@@ -69,6 +69,7 @@ class Physics:
             active_power_w=(import_wh_per_s - export_wh_per_s) * SECONDS_PER_HOUR,
             reactive_power_var=self.frame.reactive_power_var,
             voltage_v=np.where(self.frame.energised[:, np.newaxis], self.frame.voltage_v, following.voltage_v),
+            breaker_closed=following.breaker_closed,
         )
         return Physics(frame, import_wh_per_s, export_wh_per_s)
 
@@ -80,5 +81,5 @@ def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:
     return WorldFrame(
         frame.sequence, frame.time_s, frame.energised[world_rows], frame.import_wh[world_rows],
         frame.export_wh[world_rows], frame.active_power_w[world_rows], frame.reactive_power_var[world_rows],
-        frame.voltage_v[world_rows],
+        frame.voltage_v[world_rows], frame.breaker_closed[world_rows],
     )  # fmt: skip

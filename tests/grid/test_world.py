@@ -23,12 +23,14 @@ def frames(draw: st.DrawFn) -> WorldFrame:
         draw(st.integers(-(2**40), 2**40)),
         draw(hnp.arrays(np.bool_, n)),
         *arrays,
+        draw(hnp.arrays(np.bool_, n)),
     )
 
 
 def example(n: int = 2) -> WorldFrame:
     values = np.arange(n * 3, dtype=np.float64).reshape(n, 3)
-    return WorldFrame(3, 1000, np.ones(n, dtype=bool), values, values + 1, values - 4, values, values + 230)
+    on = np.ones(n, dtype=bool)
+    return WorldFrame(3, 1000, on, values, values + 1, values - 4, values, values + 230, on)
 
 
 @given(frames())
@@ -36,6 +38,7 @@ def test_round_trip(frame: WorldFrame) -> None:
     read = WorldFrame.from_bytes(frame.to_bytes())
     assert (read.sequence, read.time_s) == (frame.sequence, frame.time_s)
     assert np.array_equal(read.energised, frame.energised)
+    assert np.array_equal(read.breaker_closed, frame.breaker_closed)
     for name in ARRAYS:
         assert np.array_equal(getattr(read, name), getattr(frame, name))
 
@@ -69,7 +72,7 @@ def patched(offset: int, replacement: bytes) -> bytes:
         (patched(8, b"\x09"), "version 9"),
         (patched(12, b"\xff\xff\xff\xff"), "usage points has"),
         (patched(32, np.float64("nan").tobytes()), "not finite"),
-        (example().to_bytes()[:-1] + b"\x07", "energised"),
+        (example().to_bytes()[:-1] + b"\x07", "flags other than"),
     ],
 )
 def test_malformed_frames_say_what_is_wrong(data: bytes, message: str) -> None:
@@ -79,14 +82,15 @@ def test_malformed_frames_say_what_is_wrong(data: bytes, message: str) -> None:
 
 def test_arrays_of_the_wrong_shape_are_all_named() -> None:
     good = np.zeros((2, 3))
-    with pytest.raises(FrameError, match=r"export_wh.*voltage_v"):
-        WorldFrame(0, 0, np.ones(2, dtype=bool), good, good[:1], good, good, good.astype(np.float32))
+    on = np.ones(2, dtype=bool)
+    with pytest.raises(FrameError, match=r"breaker_closed.*export_wh.*voltage_v"):
+        WorldFrame(0, 0, on, good, good[:1], good, good, good.astype(np.float32), on[:1])
 
 
 def test_energy_goes_on_with_constant_power() -> None:
     power = np.array([[3600.0, 0.0, -7200.0], [0.0, 0.0, 0.0]])
     zeros = np.zeros((2, 3))
-    frame = WorldFrame(0, 100, np.array([True, False]), zeros + 5, zeros, power, zeros, zeros)
+    frame = WorldFrame(0, 100, np.array([True, False]), zeros + 5, zeros, power, zeros, zeros, np.ones(2, dtype=bool))
     imported, exported = frame.energy_at(110)
     assert imported.tolist() == [[15.0, 5.0, 5.0], [5.0, 5.0, 5.0]]
     assert exported.tolist() == [[0.0, 0.0, 20.0], [0.0, 0.0, 0.0]]

@@ -74,8 +74,9 @@ class World:
         live = np.where(self.energised[:, None], self.power_w, 0.0)
         voltage_v = np.where(self.energised[:, None], np.full_like(live, 231.44), 0.0)
         return WorldFrame(
-            self.sequence, now_s, self.energised, self.import_wh, self.export_wh, live, np.zeros_like(live), voltage_v
-        )
+            self.sequence, now_s, self.energised, self.import_wh, self.export_wh, live, np.zeros_like(live), voltage_v,
+            np.ones_like(self.energised),
+        )  # fmt: skip
 
 
 def uneven_power_w(count: int) -> np.ndarray:

@@ -73,7 +73,7 @@ class Street:
         power_w = np.where(lit, POWER_W, 0.0)
         return WorldFrame(
             self.sequence, now_s, self.energised.copy(), self.energy_wh.copy(), zero, power_w, zero,
-            np.where(lit, VOLTAGE_V, 0.0),
+            np.where(lit, VOLTAGE_V, 0.0), np.ones_like(self.energised),
         )  # fmt: skip
 
     async def begin(self) -> None:

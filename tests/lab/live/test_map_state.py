@@ -18,7 +18,7 @@ def frame(dark: tuple[int, ...] = (), voltage_v: float = 230.0) -> bytes:
     energised[list(dark)] = False
     voltages = np.where(energised[:, np.newaxis], np.array([[voltage_v, 0.0, 0.0]]), 0.0)
     zero = np.zeros((5, 3))
-    return WorldFrame(1, 900, energised, zero, zero, zero, zero, voltages).to_bytes()
+    return WorldFrame(1, 900, energised, zero, zero, zero, zero, voltages, np.ones(5, dtype=bool)).to_bytes()
 
 
 @pytest.fixture
