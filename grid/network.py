@@ -81,7 +81,8 @@ class Network:
     ) -> Solution:
         """Power flow for the demand (n,) of the usage points with these devices open.
 
-        `breaker_closed` (n,) are the customers' breakers, all of them if not given. `bulk` is the (active W, reactive var) of `Feeder.bulk`; what the net states, if not given.
+        `breaker_closed` (n,): the customers' breakers, all of them if not given. `bulk`: the (active W, reactive var)
+        of `Feeder.bulk`; what the net states, if not given.
         Raises PowerFlowError when it does not converge, KeyError for a device that the feeder does not have.
         """
         self._switch(frozenset(opened))

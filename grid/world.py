@@ -130,4 +130,6 @@ class WorldFrame:
         if np.any(flags > _ENERGISED | _CLOSED):
             raise FrameError("contains flags other than energised and closed")
         arrays = values.reshape(len(_ARRAYS), count, PHASES).astype(np.float64, copy=False)
-        return cls(sequence, time_s, (flags & _ENERGISED) > 0, *arrays, (flags & _CLOSED) > 0)
+        imported, exported, active_w, reactive_var, voltage_v = arrays
+        energised, closed = (flags & _ENERGISED) > 0, (flags & _CLOSED) > 0
+        return cls(sequence, time_s, energised, imported, exported, active_w, reactive_var, voltage_v, closed)

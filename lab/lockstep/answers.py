@@ -104,7 +104,13 @@ class FleetBegun(Answer):
     stations: list[Name]
 
 
-class FleetSettled(Answer):
+class FleetSwitched(Answer):
+    """Relays that meters have moved: row of the usage point in the physical frame, and whether it is closed now."""
+
+    switched: list[tuple[Count, StrictBool]]
+
+
+class FleetSettled(FleetSwitched):
     sent: Count
     fresh: list[Name]
     connected: Count

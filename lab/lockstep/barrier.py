@@ -7,7 +7,8 @@ fence that follows on its command topic. Rounds repeat until one finds nothing n
 quiet periods, so a grant takes as long as the work takes.
 
 Within a grant the order is fixed, which makes a run repeatable: the grid first, then the meters under the new frame,
-then (once all that they sent is committed) the head-end's timers.
+then (once all that they sent is committed) the head-end's timers. What meters have switched by then goes back to the
+grid at the same instant, all of it in one power flow, and the meters get the frame that follows from it.
 
 A fleet or a head-end that the scenario kills is absent for a while, also from the middle of a grant on: it then
 answers at once, with nothing. When it is back, `quiesce` waits until what it missed has been made up for.
@@ -18,12 +19,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+Switched = Mapping[int, bool]
+"""Relays that meters have moved: row of the usage point in the physical frame → whether it is closed now."""
+_MOST_SWITCHINGS = 16
+"""At one instant. A relay that answers another needs one more, but nothing answers for ever."""
+NOTHING_SWITCHED: Switched = MappingProxyType({})
 
 
 class BarrierStalled(Exception):  # noqa: N818 - names the state
@@ -42,13 +49,14 @@ class GridStep:
 class FleetRound:
     """One fleet's part of a round: messages sent since the last, stations newly subscribed, next instant [epoch s].
 
-    A station is a meter or a collector. `connected`: how many meters are, now.
+    A station is a meter or a collector. `connected`: how many meters are, now. `switched`: since the last.
     """
 
     sent: int
     fresh: Sequence[str]
     next_due_s: float | None
     connected: int
+    switched: Switched = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,9 @@ class HeadRound:
 
 
 class Grid(Protocol):
-    async def advance(self, now_s: int) -> GridStep: ...
+    async def advance(self, now_s: int, switched: Switched = NOTHING_SWITCHED) -> GridStep:
+        """`switched` holds from `now_s` on, which may be the instant of the last call."""
+        ...
 
 
 class Fleet(Protocol):
@@ -71,6 +81,10 @@ class Fleet(Protocol):
         ...
 
     async def settle(self) -> FleetRound: ...
+    async def switched(self) -> Switched:
+        """What its meters have switched since it last told, without waiting for anything."""
+        ...
+
     async def await_fence(self, token: str, stations: Sequence[str]) -> None: ...
 
 
@@ -99,6 +113,7 @@ class Barrier:
         self._fleet_due_s: list[float | None] = [None] * len(self._fleets)
         self._head_due_s: float | None = None
         self._fresh: set[str] = set()
+        self._switched: dict[int, bool] = {}
         self.out_of_touch = False
         """Whether the last round found the head-end, or all meters, without a connection to the broker."""
         self.now_s = 0
@@ -122,13 +137,14 @@ class Barrier:
         self._grid_due_s = step.next_due_s
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
         if under_way is not None:
-            await self._within_limit(self._settle_fleets())
+            await self.settle_fleets()
             await under_way()
-        await self.quiesce()
+        await self._rounds()
         if self._head is not None and self._head_due_s is not None and self._head_due_s <= now_s:
             # It may have commands to store, and wait for its database.
             await self._within_limit(self._head.advance())
-            await self.quiesce()
+            await self._rounds()
+        await self._switch()
 
     async def flow(self, *, from_s: float, speed: float, until_s: float) -> None:
         """Between two grants time flows for whoever asks the meters: it is `from_s`, and goes so fast."""
@@ -138,22 +154,49 @@ class Barrier:
         )
 
     async def quiesce(self) -> None:
-        """Repeat rounds until one neither sends nor connects anything that must still arrive.
+        """Repeat rounds until one neither sends nor connects anything that must still arrive, nor switches anything.
 
-        :raises BarrierStalled: a round took longer than the limit.
+        :raises BarrierStalled: a round took longer than the limit, or relays move without end.
         """
+        await self._rounds()
+        await self._switch()
+
+    async def settle_fleets(self) -> None:
+        """Return when the broker has all that the meters said.
+
+        :raises BarrierStalled: it took longer than the limit.
+        """
+        await self._within_limit(self._settle_fleets())
+
+    async def _rounds(self) -> None:
         while not await self._within_limit(self._round()):
             pass
+
+    async def _switch(self) -> None:
+        """All that was switched in the rounds so far, in one power flow."""
+        for _ in range(_MOST_SWITCHINGS):
+            if not self._switched:
+                return
+            switched, self._switched = self._switched, {}
+            step = await self._grid.advance(self.now_s, switched)
+            self._grid_due_s = step.next_due_s
+            if step.frame is not None:
+                await asyncio.gather(*(fleet.advance(self.now_s, step.frame) for fleet in self._fleets))
+                await self._rounds()
+        raise BarrierStalled(f"relays of meters move without end at simulated {self._instant}")
 
     async def _within_limit(self, work: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(self._stall_s):
                 return await work
         except TimeoutError as error:
-            instant = datetime.fromtimestamp(self.now_s, UTC)
             raise BarrierStalled(
-                f"the lab did not settle within {self._stall_s:g} s of wall-clock time at simulated {instant:%F %T}"
+                f"the lab did not settle within {self._stall_s:g} s of wall-clock time at simulated {self._instant}"
             ) from error
+
+    @property
+    def _instant(self) -> str:
+        return f"{datetime.fromtimestamp(self.now_s, UTC):%F %T}"
 
     async def _begin(self) -> None:
         if self._head is not None:
@@ -163,6 +206,8 @@ class Barrier:
         fleets = await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
         self._fleet_due_s = [fleet.next_due_s for fleet in fleets]
         self._fresh.update(station for fleet in fleets for station in fleet.fresh)
+        for fleet in fleets:
+            self._switched.update(fleet.switched)
         self.out_of_touch = not any(fleet.connected for fleet in fleets)
 
     async def _round(self) -> bool:

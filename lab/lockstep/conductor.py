@@ -11,7 +11,7 @@ from typing import Protocol
 from lab.lockstep.barrier import Barrier
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.pace import Agenda, Pace
-from lab.scenario.timeline import Action
+from lab.scenario.timeline import RELAY_VERBS, Action
 
 RACE_WITHIN_S = 0.1
 """A kill that races with the work of its instant falls within so much wall-clock time after that has begun."""
@@ -24,7 +24,7 @@ class Stage(Protocol):
         """`open` or `close` a device of the grid, from the next grant on."""
 
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
-        """`lose_uplink`, `restore_uplink` or `reboot` these meters now."""
+        """`lose_uplink`, `restore_uplink`, `reboot`, `open_relay` or `close_relay` of these meters now."""
 
     async def say_farewell(self, part: str) -> None:
         """Read from a part that is about to be killed what would be lost with it."""
@@ -123,20 +123,23 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await stage.switch(action.verb, action.target)
         elif action.fault is not None:
             await stage.impair(action.target, action.fault)
-    await _grant(barrier, stage, [action for action in due if action.verb in ("kill", "rotate", "retire")], now_s, dice)
-    disturbed = [action for action in due if action.stations]
+    await _grant(barrier, stage, due, now_s, dice)
+    disturbed = [action for action in due if action.stations and action.verb not in RELAY_VERBS]
     for action in disturbed:
         await stage.disturb(action.verb, action.stations)
     if disturbed:
         await barrier.quiesce()
 
 
-async def _grant(barrier: Barrier, stage: Stage, meddling: Sequence[Action], now_s: int, dice: random.Random) -> None:
-    """A grant in whose middle the `meddling` falls: where nothing races, so that every run counts the same.
+async def _grant(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: int, dice: random.Random) -> None:
+    """A grant in whose middle relays are moved and kills and rotations fall: so that every run counts the same.
 
     What the meters say at this instant is with the broker then, and the head-end that is to be killed, or whose broker
     is, has read nothing of it. So a killed head-end has to get all of it again, and a killed broker loses all of it.
+    A relay has moved, and the lab knows it, before anybody is killed.
     """
+    relays = [action for action in due if action.verb in RELAY_VERBS]
+    meddling = [action for action in due if action.verb in ("kill", "rotate", "retire")]
     kills = [action for action in meddling if action.verb == "kill"]
     for action in kills:
         await stage.say_farewell(action.target)
@@ -146,16 +149,22 @@ async def _grant(barrier: Barrier, stage: Stage, meddling: Sequence[Action], now
             await asyncio.wait([grant], timeout=dice.uniform(0.0, RACE_WITHIN_S))
             await _meddle(stage, action)
         await grant
+        for action in relays:
+            await stage.disturb(action.verb, action.stations)
         await barrier.quiesce()
         return
     for action in kills:
         await stage.hold(action.target)
 
     async def meddle() -> None:
+        for action in relays:
+            await stage.disturb(action.verb, action.stations)
+        if relays and meddling:
+            await barrier.settle_fleets()
         for action in meddling:
             await _meddle(stage, action)
 
-    await barrier.grant(now_s, under_way=meddle if meddling else None)
+    await barrier.grant(now_s, under_way=meddle if relays or meddling else None)
 
 
 async def _meddle(stage: Stage, action: Action) -> None:

@@ -2,7 +2,8 @@
 
 The head-end runs its own timers; the fleets and the grid are told the time once a second, and the grid's frames are
 passed on as they come. Nothing waits for anything: not even for a killed head-end, which comes back beside the meters.
-Every second is told once, so a late second is made up for.
+Every second is told once, so a late second is made up for. What meters have switched by the end of a second's work
+goes back to the grid with that second; what they switch between two, with the next.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from lab.errors import UserError
 from lab.lockstep.barrier import Fleet, Grid
 from lab.lockstep.conductor import Stage
-from lab.scenario.timeline import Action
+from lab.scenario.timeline import RELAY_VERBS, Action
 
 CONNECT_LIMIT_S = 120
 
@@ -87,12 +88,16 @@ class RealTime:
                 await self._stage.impair(action.target, action.fault)
         step = await self._grid.advance(now_s)
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
+        for action in due:
+            if action.verb in RELAY_VERBS:
+                await self._stage.disturb(action.verb, action.stations)
+        await self._switch(now_s)
         wall_s = self._clock()
         flow = {"from_s": wall_s, "wall_s": wall_s, "speed": 1.0, "until_s": now_s + 1.0}
         await asyncio.gather(*(fleet.flow(**flow) for fleet in self._fleets))
         self._next_s = now_s + 1
         for action in due:
-            if action.stations:
+            if action.stations and action.verb not in RELAY_VERBS:
                 await self._stage.disturb(action.verb, action.stations)
             elif action.verb == "kill":
                 await self._kill(action.target)
@@ -112,6 +117,15 @@ class RealTime:
             if task.done():
                 await self._returning.pop(part)
         return now_s
+
+    async def _switch(self, now_s: int) -> None:
+        told = await asyncio.gather(*(fleet.switched() for fleet in self._fleets))
+        switched = {row: closed for fleet in told for row, closed in fleet.items()}
+        if not switched:
+            return
+        step = await self._grid.advance(now_s, switched)
+        if step.frame is not None:
+            await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
 
     async def _update(self, part: str) -> None:
         async for _gone in self._stage.update(part):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from lab.lockstep.answers import FleetBegun, FleetSettled, GridAdvanced, HeadSettled, HeadStats, checked
-from lab.lockstep.barrier import FleetRound, GridStep, HeadRound
+from lab.errors import PartFailed
+from lab.lockstep.answers import FleetBegun, FleetSettled, FleetSwitched, GridAdvanced, HeadSettled, HeadStats, checked
+from lab.lockstep.barrier import NOTHING_SWITCHED, FleetRound, GridStep, HeadRound, Switched
 from lab.lockstep.link import Body, LabLink, PartGone, Reply
 
 T = TypeVar("T")
@@ -24,8 +25,8 @@ class RemoteGrid:
         self._link = link
         self.name = name
 
-    async def advance(self, now_s: int) -> GridStep:
-        reply = await self._link.call(self.name, "advance", now_s=now_s)
+    async def advance(self, now_s: int, switched: Switched = NOTHING_SWITCHED) -> GridStep:
+        reply = await self._link.call(self.name, "advance", now_s=now_s, switched=list(switched.items()))
         return GridStep(checked(reply, GridAdvanced)["next_due_s"], reply.blobs[0] if reply.blobs else None)
 
 
@@ -89,12 +90,19 @@ class _Member:
 
 
 class RemoteFleet(_Member):
-    """One process of meters; keeps count of what they have sent. `stations`: its serials and its collectors."""
+    """One process of meters; keeps count of what they have sent. `stations`: its serials and its collectors.
+
+    What is done to its stations while nobody is there is done when somebody is: a technician's hand is not undone.
+    """
 
     def __init__(self, link: LabLink, name: str, init: Body) -> None:
-        """:param init: what the process is begun with; it goes on from the memory that this names, if there is one."""
+        """:param init: what the process is begun with; it goes on from the memory that this names, if there is one.
+        Its `world_rows` are the rows whose relays it may move.
+        """
         super().__init__(link, name)
         self._body = init
+        self._own_rows = frozenset(init["world_rows"])
+        self._owed: list[tuple[str, list[str]]] = []  # what was done while nobody was there
         self._frames: list[tuple[int, bytes]] = []  # since the last that it surely had, that one included
         self.stations: frozenset[str] = frozenset()
         self.sent = 0
@@ -109,6 +117,10 @@ class RemoteFleet(_Member):
         async def told() -> None:
             await self.call("advance", *(() if frame is None else (frame,)), now_s=now_s)
             del self._frames[:-1]
+            while self._owed:
+                action, stations = self._owed[0]
+                await self.call("disturb", action=action, stations=stations)
+                del self._owed[0]
 
         await self.unless_absent(told, None)
 
@@ -121,9 +133,18 @@ class RemoteFleet(_Member):
             body = checked(await self.call("settle"), FleetSettled)
             self.sent += body["sent"]
             self.connected = body["connected"]
-            return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"])
+            switched = self._switched(body, "settle")
+            return FleetRound(body["sent"], body["fresh"], body["next_due_s"], body["connected"], switched)
 
         return await self.unless_absent(settled, FleetRound(0, (), None, 0))
+
+    async def switched(self) -> Switched:
+        """Relays that have moved since they were last told of, here or in a `FleetRound`; it waits for nothing."""
+
+        async def asked() -> Switched:
+            return self._switched(checked(await self.call("switched"), FleetSwitched), "switched")
+
+        return await self.unless_absent(asked, NOTHING_SWITCHED)
 
     async def await_fence(self, token: str, stations: Sequence[str]) -> None:
         life = self._life
@@ -139,8 +160,15 @@ class RemoteFleet(_Member):
 
     async def disturb(self, action: str, stations: Sequence[str]) -> None:
         own = [station for station in stations if station in self.stations]
-        if own:
-            await self.unless_absent(lambda: self.call("disturb", action=action, stations=own), None)
+        if not own:
+            return
+
+        async def done() -> bool:
+            await self.call("disturb", action=action, stations=own)
+            return True
+
+        if not await self.unless_absent(done, False):
+            self._owed.append((action, own))
 
     async def wait_disconnected(self) -> None:
         await self.unless_absent(lambda: self.call("wait_disconnected"), None)
@@ -148,6 +176,15 @@ class RemoteFleet(_Member):
     async def finish(self, directory: str) -> None:
         """Let it write its journal to `directory`, as it sees it."""
         await self.call("finish", directory=directory)
+
+    def _switched(self, body: Body, op: str) -> Switched:
+        """As the meters say, whose relays they are. Raises PartFailed for those of others."""
+        switched: dict[int, bool] = dict(body["switched"])
+        if not switched.keys() <= self._own_rows:
+            row = min(switched.keys() - self._own_rows)
+            what = f"answered {op} with the relay of the usage point in row {row}, which is none of its meters'"
+            raise PartFailed(self.name, None, what=what)
+        return switched
 
     async def _init(self, *, again: bool) -> None:
         reply = await self._link.call(self.name, "init", **self._body)

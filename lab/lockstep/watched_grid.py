@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.lockstep.barrier import Grid, GridStep
+from lab.lockstep.barrier import NOTHING_SWITCHED, Grid, GridStep, Switched
 
 
 class WatchedGrid:
@@ -14,8 +14,8 @@ class WatchedGrid:
         self._grid = grid
         self._look = look
 
-    async def advance(self, now_s: int) -> GridStep:
-        step = await self._grid.advance(now_s)
+    async def advance(self, now_s: int, switched: Switched = NOTHING_SWITCHED) -> GridStep:
+        step = await self._grid.advance(now_s, switched)
         if step.frame is not None:
             self._look(step.frame)
         return step

@@ -87,6 +87,7 @@ class FleetPart:
             "fresh": list(settled.fresh),
             "connected": settled.connected,
             "next_due_s": self.fleet.next_due(),
+            "switched": [],
         }, ()
 
     async def await_fence(self, body: Body, _blobs: Sequence[bytes]) -> Answer:

@@ -112,6 +112,7 @@ class GridPart:
         return {}, ()
 
     async def advance(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        self.simulation.operate_breakers(dict(body.get("switched", ())))
         try:
             frame = self.simulation.advance(body["now_s"])
         except PowerFlowError as error:

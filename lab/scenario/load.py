@@ -31,6 +31,7 @@ from lab.scenario.model import (
     NetworkEvent,
     OutageEvent,
     RebootEvent,
+    RelayEvent,
     RotateEvent,
     Scenario,
     ScenarioFile,
@@ -50,6 +51,7 @@ __all__ = [
     "NetworkEvent",
     "OutageEvent",
     "RebootEvent",
+    "RelayEvent",
     "RotateEvent",
     "Scenario",
     "UpdateEvent",
@@ -304,6 +306,7 @@ _SELECTORS: dict[type[Table], str] = {
     OutageEvent: 'select = { customers = [50, 200] } or select = { id = "…" }',
     UplinkLossEvent: f"{_METERS} or select = {{ collectors = 1 }}",
     RebootEvent: _METERS,
+    RelayEvent: f'{_METERS} or select = {{ serials = ["…"] }}',
 }
 _MESSAGES = {
     "missing": "{key!r} is missing",

@@ -101,7 +101,15 @@ class MeterCount(Table):
     meters: Annotated[int, Field(ge=1)] = Field(description="How many meters.")
 
 
-SELECTOR_TAGS = frozenset({"by customers", "by id", "by meters", "by collectors"})
+class MeterSerials(Table):
+    """The meters of these serials."""
+
+    serials: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
+        description="Serials as a run's report and journal name them; the same feeder and fleet have the same."
+    )
+
+
+SELECTOR_TAGS = frozenset({"by customers", "by id", "by meters", "by collectors", "by serials"})
 
 
 def _selector_tag(value: object) -> str:
@@ -120,6 +128,15 @@ def _station_tag(value: object) -> str:
 StationSelector = Annotated[
     Annotated[MeterCount, Tag("by meters")] | Annotated[CollectorCount, Tag("by collectors")],
     Discriminator(_station_tag),
+]
+
+
+def _meter_tag(value: object) -> str:
+    return "by serials" if isinstance(value, dict) and "serials" in value else "by meters"
+
+
+MeterSelector = Annotated[
+    Annotated[MeterCount, Tag("by meters")] | Annotated[MeterSerials, Tag("by serials")], Discriminator(_meter_tag)
 ]
 
 
@@ -189,6 +206,33 @@ class RebootEvent(_Event):
     def select(self) -> dict[str, Any]:
         """{"meters": count}"""
         return self.selector.model_dump()
+
+
+class RelayEvent(_Event):
+    """A technician moves meters' relays on site: their customers are disconnected, or connected again.
+
+    A disconnected customer takes no power and is in no outage. Its meter keeps its supply, records zero energy and
+    reports. A meter drawn by seed has a relay, which is not in this position yet; one named by its serial must have a
+    relay.
+    """
+
+    kind: Literal["relay"]
+    position: Literal["open", "closed"] = Field(
+        description="Where the relay goes: `open` disconnects the customer, `closed` connects it again."
+    )
+    duration_s: DurationS | None = Field(
+        default=None, alias="duration", description="How long until the relays go back; they stay there if not given."
+    )
+    selector: MeterSelector = Field(alias="select", description="Which meters.")
+
+    @property
+    def select(self) -> dict[str, Any]:
+        """{"meters": count} or {"serials": list}"""
+        return self.selector.model_dump()
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + (self.duration_s or 0)
 
 
 class KillEvent(_Event):
@@ -280,11 +324,12 @@ class UpdateEvent(_Event):
     part: Literal["fleet", "ingest"] = Field(description="What is updated.")
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | KillEvent | NetworkEvent | RotateEvent | UpdateEvent
+Event = OutageEvent | UplinkLossEvent | RebootEvent | RelayEvent | KillEvent | NetworkEvent | RotateEvent | UpdateEvent
 EVENT_KINDS: dict[str, type[Event]] = {
     "outage": OutageEvent,
     "uplink_loss": UplinkLossEvent,
     "reboot": RebootEvent,
+    "relay": RelayEvent,
     "kill": KillEvent,
     "network": NetworkEvent,
     "rotate": RotateEvent,

@@ -182,7 +182,9 @@ def _type(value: _Schema, models: _Schema) -> str:
 
 
 def _example(value: _Schema) -> str:
-    return {"array": "[10, 60]", "string": '"…"', "integer": "1"}[value["type"]]
+    if value["type"] == "array":
+        return '["…"]' if value["items"]["type"] == "string" else "[10, 60]"
+    return {"string": '"…"', "integer": "1"}[value["type"]]
 
 
 def _limits(value: _Schema) -> str:

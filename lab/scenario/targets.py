@@ -18,11 +18,13 @@ from lab.scenario.load import (
     NetworkEvent,
     OutageEvent,
     RebootEvent,
+    RelayEvent,
     RotateEvent,
     Scenario,
     UpdateEvent,
     UplinkLossEvent,
 )
+from lab.scenario.relay_targets import Numbered, Technician
 from lab.scenario.timeline import Disturbance
 
 MOMENTARY_S = 300
@@ -126,6 +128,13 @@ async def choose_targets(
         elif isinstance(event, UpdateEvent):
             label = f"rolling update: {event.part}"
             chosen[index] = Disturbance("update", label, from_s, until_s, event.part)
+    technician = Technician(fleet.meters, start_s=start_s, seed=scenario.seed)
+    relays = [Numbered(index, event) for index, event in enumerate(scenario.events) if isinstance(event, RelayEvent)]
+    for numbered in sorted(relays, key=lambda each: each.event.at_s):
+        try:
+            chosen[numbered.index] = technician.disturbance(numbered, lambda at_s: taken.around(at_s, at_s))
+        except ValueError as error:
+            faults += [f"{numbered.where}: {line}" for line in str(error).splitlines()]
     if faults:
         raise UserError(faults, "Change the events' `select`, or choose another feeder.")
     return [chosen[index] for index in sorted(chosen)]

@@ -9,8 +9,21 @@ from typing import Literal
 from lab.lockstep.network_fault import NetworkFault
 
 Verb = Literal[
-    "open", "close", "lose_uplink", "restore_uplink", "reboot", "kill", "return", "impair", "rotate", "retire", "update"
+    "open",
+    "close",
+    "lose_uplink",
+    "restore_uplink",
+    "reboot",
+    "open_relay",
+    "close_relay",
+    "kill",
+    "return",
+    "impair",
+    "rotate",
+    "retire",
+    "update",
 ]
+RELAY_VERBS = ("open_relay", "close_relay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +31,7 @@ class Action:
     """Something to do at the simulated instant `at_s` [epoch s].
 
     `target` is a device of the grid (open, close), a part (kill, return, impair, update), or what gets new keys
-    (rotate, retire); `stations` are meters or collectors.
+    (rotate, retire); of a relay, the position that the disturbance begins with. `stations` are meters or collectors.
     """
 
     at_s: int
@@ -34,7 +47,7 @@ class Action:
 class Disturbance:
     """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
 
-    kind: Literal["outage", "uplink_loss", "reboot", "kill", "network", "rotate", "update"]
+    kind: Literal["outage", "uplink_loss", "reboot", "relay", "kill", "network", "rotate", "update"]
     label: str
     from_s: int
     until_s: int
@@ -42,12 +55,19 @@ class Disturbance:
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
     races: bool = False
+    lasting: bool = False
+    """Nothing undoes it, whatever its `until_s`."""
 
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
         return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s)
 
 
+_RELAY_VERBS: dict[str, tuple[Verb, Verb]] = {
+    "open": ("open_relay", "close_relay"),
+    "closed": ("close_relay", "open_relay"),
+}
+"""By the position that the disturbance's target names."""
 _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "outage": ("open", "close"),
     "uplink_loss": ("lose_uplink", "restore_uplink"),
@@ -59,7 +79,7 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
 }
 
 
-ENDINGS = frozenset(verb for _, verb in _VERBS.values() if verb is not None)
+ENDINGS = frozenset({"close_relay", *(verb for _, verb in _VERBS.values() if verb is not None)})
 
 
 def order(action: Action) -> tuple[int, bool]:
@@ -69,7 +89,7 @@ def order(action: Action) -> tuple[int, bool]:
 
 def beginning(disturbance: Disturbance) -> Action:
     """What the lab does when it begins."""
-    verb, _ = _VERBS[disturbance.kind]
+    verb, _ = _verbs(disturbance)
     return Action(
         disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault, disturbance.races
     )
@@ -77,8 +97,16 @@ def beginning(disturbance: Disturbance) -> Action:
 
 def ending(disturbance: Disturbance) -> Action | None:
     """What the lab does when it is over; None for what is over at once."""
-    _, verb = _VERBS[disturbance.kind]
-    return None if verb is None else Action(disturbance.until_s, verb, disturbance.target, disturbance.stations)
+    _, verb = _verbs(disturbance)
+    if verb is None or disturbance.lasting:
+        return None
+    return Action(disturbance.until_s, verb, disturbance.target, disturbance.stations)
+
+
+def _verbs(disturbance: Disturbance) -> tuple[Verb, Verb | None]:
+    if disturbance.kind == "relay":
+        return _RELAY_VERBS[disturbance.target]
+    return _VERBS[disturbance.kind]
 
 
 def actions(disturbances: Sequence[Disturbance]) -> list[Action]:

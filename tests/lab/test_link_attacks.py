@@ -43,6 +43,7 @@ from tests import left_out
 
 RUN = "run"
 PATIENCE_S = 30
+SETTLED = {"sent": 0, "fresh": [], "connected": 0, "next_due_s": None}
 REFUSED = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -259,7 +260,15 @@ def of_a_grid(link: LabLink) -> Awaitable[object]:
 
 
 def of_a_fleet(link: LabLink) -> Awaitable[object]:
-    return RemoteFleet(link, "bad", {}).join()
+    return RemoteFleet(link, "bad", {"world_rows": []}).join()
+
+
+def of_meters_in_rows_2_and_5(link: LabLink) -> Awaitable[object]:
+    return RemoteFleet(link, "bad", {"world_rows": [2, 5]}).settle()
+
+
+def of_the_same_in_real_time(link: LabLink) -> Awaitable[object]:
+    return RemoteFleet(link, "bad", {"world_rows": [2, 5]}).switched()
 
 
 def of_a_head(link: LabLink) -> Awaitable[object]:
@@ -275,6 +284,13 @@ def of_a_head(link: LabLink) -> Awaitable[object]:
         (of_a_fleet, {}),
         (of_a_fleet, {"stations": 1}),
         (of_a_fleet, {"stations": [["a"]]}),
+        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": 1}),
+        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [[2, 0]]}),
+        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [["2", True]]}),
+        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [[-1, True]]}),
+        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [[2, True, 1]]}),
+        (of_meters_in_rows_2_and_5, SETTLED),
+        (of_the_same_in_real_time, {"switched": {"2": True}}),
         (of_a_head, {"connected": 1, "commanded": [], "next_due_s": None}),
         (of_a_head, {"connected": True, "commanded": {}, "next_due_s": None}),
         (of_a_head, {"connected": True, "commanded": [], "next_due_s": "never"}),
@@ -286,20 +302,41 @@ async def test_an_answer_that_is_none_fails_its_part(
     with peer(lab, lab.link.new_part("bad")) as (bad, _):
         await bad.send_multipart(hello_frames(Hello("bad", RUN, "host")))
 
-        async def lie() -> None:
-            while True:
-                call = orjson.loads((await bad.recv_multipart())[0])
-                begins = ask is of_a_head and call["op"] == "init"
-                await bad.send_multipart(answer_frames(Answer(call["id"], {} if begins else body)))
-
         async with asyncio.timeout(PATIENCE_S):
             await lab.link.wait_for("bad")
-            lying = asyncio.create_task(lie())
+            lying = asyncio.create_task(lie(bad, body, honest=() if ask is of_a_fleet else ("init",)))
             with pytest.raises(PartFailed, match=r"^bad answered \w+ with what is no such answer"):
                 await ask(lab.link)
         lying.cancel()
         await asyncio.gather(lying, return_exceptions=True)
         await lab.serves()
+
+
+@pytest.mark.parametrize("ask", [of_meters_in_rows_2_and_5, of_the_same_in_real_time])
+@pytest.mark.parametrize("claim", [[[2, False], [3, False]], [[1 << 40, True]]])
+async def test_meters_that_switch_what_is_not_theirs_fail_their_part(
+    lab: Lab, ask: Callable[[LabLink], Awaitable[object]], claim: list[list[object]]
+) -> None:
+    """Whoever has taken a fleet over could else disconnect everybody's customers in the truth."""
+    with peer(lab, lab.link.new_part("bad")) as (bad, _):
+        await bad.send_multipart(hello_frames(Hello("bad", RUN, "host")))
+        async with asyncio.timeout(PATIENCE_S):
+            await lab.link.wait_for("bad")
+            lying = asyncio.create_task(lie(bad, {**SETTLED, "switched": claim}, honest=("init",)))
+            words = rf"^bad answered \w+ with the relay of .* row {claim[-1][0]}, which is none of its meters'"
+            with pytest.raises(PartFailed, match=words):
+                await ask(lab.link)
+        lying.cancel()
+        await asyncio.gather(lying, return_exceptions=True)
+        await lab.serves()
+
+
+async def lie(bad: zmq.asyncio.Socket, body: Body, *, honest: Sequence[str]) -> None:
+    """Answer calls with `body`; those that are `honest` as they should be, with as little as there can be."""
+    while True:
+        call = orjson.loads((await bad.recv_multipart())[0])
+        told = {"stations": []} if call["op"] in honest else body
+        await bad.send_multipart(answer_frames(Answer(call["id"], told)))
 
 
 async def test_a_part_cannot_answer_for_another(lab: Lab) -> None:

@@ -10,7 +10,15 @@ from dataclasses import replace
 
 import pytest
 
-from lab.lockstep.barrier import Barrier, BarrierStalled, FleetRound, GridStep, HeadRound
+from lab.lockstep.barrier import (
+    NOTHING_SWITCHED,
+    Barrier,
+    BarrierStalled,
+    FleetRound,
+    GridStep,
+    HeadRound,
+    Switched,
+)
 from lab.lockstep.link import PartGone
 
 
@@ -31,8 +39,13 @@ class ToyGrid:
     def __init__(self, step_s: int) -> None:
         self.step_s = step_s
         self.frames = 0
+        self.switched: list[tuple[int, dict[int, bool]]] = []
 
-    async def advance(self, now_s: int) -> GridStep:
+    async def advance(self, now_s: int, switched: Switched = NOTHING_SWITCHED) -> GridStep:
+        if switched:
+            self.switched.append((now_s, dict(switched)))
+            self.frames += 1
+            return GridStep(float(now_s - now_s % self.step_s + self.step_s), b"after " + str(now_s).encode())
         due = now_s % self.step_s == 0
         self.frames += due
         return GridStep(float(now_s - now_s % self.step_s + self.step_s), b"frame" if due else None)
@@ -50,10 +63,15 @@ class ToyFleet:
         self.fences: dict[str, str] = {}
         self.fresh: list[str] = list(serials)
         self.subscribed: set[str] = set()
+        self.moved: dict[int, bool] = {}
+        self.moves_for: dict[str, dict[int, bool]] = {}
+        self.frames: list[tuple[int, bytes]] = []
 
     async def advance(self, now_s: int, frame: bytes | None) -> None:
-        self.now_s = now_s
-        if now_s % self.period_s == 0:
+        again, self.now_s = self.now_s == now_s, now_s
+        if frame is not None:
+            self.frames.append((now_s, frame))
+        if now_s % self.period_s == 0 and not again:
             for serial in self.serials:
                 self.push(serial, f"reading {now_s}")
 
@@ -66,7 +84,13 @@ class ToyFleet:
         sent, self.sent = self.sent, 0
         fresh, self.fresh = self.fresh, []
         due_s = float(self.now_s - self.now_s % self.period_s + self.period_s)
-        return FleetRound(sent, fresh, due_s, len(self.serials))
+        moved, self.moved = self.moved, {}
+        return FleetRound(sent, fresh, due_s, len(self.serials), moved)
+
+    async def switched(self) -> Switched:
+        raise AssertionError("the rounds tell it")
+
+    async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None: ...
 
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
         for serial in set(serials) & set(self.serials):
@@ -77,6 +101,7 @@ class ToyFleet:
                     self.fences[serial] = message.removeprefix("fence ")
                     self.subscribed.add(serial)
                 else:
+                    self.moved.update(self.moves_for.get(message, {}))
                     self.push(serial, f"answer to {message}")
 
 
@@ -267,3 +292,41 @@ async def test_the_same_grants_give_the_same_commits(seed: int) -> None:
         return sorted(head.committed)
 
     assert await run(seed) == await run(seed + 1000)
+
+
+async def test_what_meters_switch_is_the_grids_at_the_same_instant_all_at_once() -> None:
+    """Two fleets, and one relay in answer to a question: they are one power flow, and everybody gets its frame."""
+    broker, grid = ToyBroker(6), ToyGrid(900)
+    one, other = ToyFleet(broker, ["A", "B"], 900), ToyFleet(broker, ["C"], 900)
+    one.moved, one.moves_for = {3: False, 4: False}, {"question 1": {5: False}}
+    other.moved = {7: True}
+    barrier = Barrier(grid, [one, other], ToyHead(broker, questions=1))
+    await barrier.grant(900)
+    assert grid.switched == [(900, {3: False, 4: False, 5: False, 7: True})]
+    for fleet in (one, other):
+        assert fleet.frames == [(900, b"frame"), (900, b"after 900")]
+    await barrier.grant(1800)
+    assert len(grid.switched) == 1, "told once"
+
+
+async def test_a_relay_that_is_moved_between_two_grants_counts_from_the_last() -> None:
+    broker, grid = ToyBroker(7), ToyGrid(900)
+    fleet = ToyFleet(broker, ["A"], 900)
+    barrier = Barrier(grid, [fleet], ToyHead(broker))
+    await barrier.grant(900)
+    fleet.moved = {0: False}
+    await barrier.quiesce()
+    assert grid.switched == [(900, {0: False})]
+    assert barrier.next_due_s() == 1800
+
+
+async def test_relays_that_never_rest_end_the_run() -> None:
+    class Restless(ToyFleet):
+        async def settle(self) -> FleetRound:
+            self.moved = {0: self.now_s % 2 == 0}
+            return await super().settle()
+
+    broker = ToyBroker(8)
+    barrier = Barrier(ToyGrid(900), [Restless(broker, ["A"], 900)], ToyHead(broker))
+    with pytest.raises(BarrierStalled, match=r"relays of meters move without end at simulated 1970-01-01 00:15:00"):
+        await barrier.grant(900)

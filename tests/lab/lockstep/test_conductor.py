@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.lockstep.barrier import Barrier, FleetRound, GridStep, HeadRound
+from lab.lockstep.barrier import Barrier, FleetRound, GridStep, HeadRound, Switched
 from lab.lockstep.conductor import conduct
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.pace import Agenda, Pace
@@ -34,6 +34,9 @@ class Recorder:
     async def settle(self) -> FleetRound:
         self.log.append(("settled", self.now_s))
         return FleetRound(0, [], None, 0 if self.now_s in self.broker_away_at_s else 1)
+
+    async def switched(self) -> Switched:
+        raise AssertionError("the rounds tell it")
 
     async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None:
         self.flows.append((from_s, speed, until_s))
@@ -232,3 +235,34 @@ def test_actions_are_in_the_order_of_time_and_ends_come_before_beginnings(spans:
     for number in range(len(spans)):
         verbs = [action.verb for action in planned if action.target == str(number)]
         assert verbs == ["open", "close"]
+
+
+async def test_a_relay_moves_under_way_and_the_lab_knows_it_before_anybody_is_killed() -> None:
+    planned = actions(
+        [
+            Disturbance("relay", "", 900, 1200, "open", ["A", "B"]),
+            Disturbance("kill", "", 900, 1000, "fleet"),
+            Disturbance("relay", "", 1500, 1500, "closed", ["C"], lasting=True),
+        ]
+    )
+    recorder = await conduct_recorded(planned, 1800)
+    log = recorder.log
+    moved = log.index(("open_relay", ("A", "B"), 900))
+    assert log.index(("fleet", 900)) < moved < log.index(("settled", 900), moved) < log.index(("kill", "fleet"))
+    assert [entry for entry in log if str(entry[0]).endswith("_relay")] == [
+        ("open_relay", ("A", "B"), 900),
+        ("close_relay", ("A", "B"), 1200),
+        ("close_relay", ("C",), 1500),
+    ]
+
+
+async def test_a_relay_beside_a_kill_that_races_moves_when_that_is_over() -> None:
+    planned = actions(
+        [
+            Disturbance("relay", "", 900, 900, "open", ["A"], lasting=True),
+            Disturbance("kill", "", 900, 1000, "broker", races=True),
+        ]
+    )
+    log = (await conduct_recorded(planned, 1800)).log
+    moved = log.index(("open_relay", ("A",), 900))
+    assert log.index(("kill", "broker")) < moved < log.index(("settled", 900), moved)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from lab.errors import UserError
-from lab.lockstep.barrier import FleetRound, GridStep
+from lab.lockstep.barrier import FleetRound, GridStep, Switched
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.realtime import CONNECT_LIMIT_S, RealTime
 from lab.scenario.timeline import Action, Disturbance, actions
@@ -24,14 +24,17 @@ class Toy:
         self.now_s = 0
         self.frame = b"1"
         self.connects_at_s = connects_at_s
+        self.moved: Switched = {}
         self.comes_back_at_s = 0
         self.came_back = asyncio.Event()
 
     def clock(self) -> float:
         return self.wall_s
 
-    async def advance(self, now_s: int, frame: bytes | None = None) -> GridStep:
-        if frame is None:
+    async def advance(self, now_s: int, frame: Switched | bytes | None = None) -> GridStep:
+        if isinstance(frame, dict):
+            self.log.append(("grid switched", now_s, frame))
+        elif frame is None:
             self.log.append(("grid", now_s))
             self.now_s = now_s
             self.wall_s = max(self.wall_s, now_s + 0.99)
@@ -47,6 +50,10 @@ class Toy:
     async def settle(self) -> FleetRound:
         return FleetRound(0, [], None, 5 if self.now_s >= self.connects_at_s else 3)
 
+    async def switched(self) -> Switched:
+        moved, self.moved = self.moved, {}
+        return moved
+
     async def await_fence(self, token: str, serials: Sequence[str]) -> None:
         raise AssertionError("there is no barrier")
 
@@ -55,6 +62,8 @@ class Toy:
 
     async def disturb(self, verb: str, serials: Sequence[str]) -> None:
         self.log.append((verb, tuple(serials), self.now_s))
+        if verb.endswith("_relay"):
+            self.moved = {7: verb == "close_relay"}
 
     async def impair(self, part: str, fault: NetworkFault) -> None:
         self.log.append(("impair", part, self.now_s))
@@ -179,3 +188,22 @@ async def test_meters_that_cannot_connect_are_an_error_of_the_surroundings() -> 
     toy = Locked(wall_s=100.0, connects_at_s=10**9)
     with pytest.raises(UserError, match=f"only 3 of 5 meters could connect to the broker within {CONNECT_LIMIT_S} s"):
         await real_time(toy, 100).until_connected(5)
+
+
+async def test_what_is_switched_goes_back_to_the_grid_in_the_same_second() -> None:
+    toy = Toy()
+    planned = actions([Disturbance("relay", "", 102, 104, "open", ["A"]), Disturbance("kill", "", 102, 104, "fleet")])
+    await real_time(toy, 100).until(105, planned)
+    about = [entry for entry in toy.log if entry[0] not in ("starting", "back", "farewell")]
+    at = about.index(("open_relay", ("A",), 102))
+    assert about[at - 1 : at + 4] == [
+        ("fleet", 102),
+        ("open_relay", ("A",), 102),
+        ("grid switched", 102, {7: False}),
+        ("fleet", 102),
+        ("kill", "fleet", 102),
+    ]
+    assert ("grid switched", 104, {7: True}) in toy.log
+    toy.moved = {7: False}  # by a command, between two seconds
+    await real_time(toy, 106).until(106)
+    assert toy.log[-2:] == [("grid switched", 106, {7: False}), ("fleet", 106)]
