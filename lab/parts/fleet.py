@@ -31,6 +31,7 @@ class FleetPart:
             "flow": self.flow,
             "replay": self.replay,
             "settle": self.settle,
+            "switched": self.switched,
             "await_fence": self.await_fence,
             "disturb": self.disturb,
             "wait_disconnected": self.wait_disconnected,
@@ -89,6 +90,9 @@ class FleetPart:
             "next_due_s": self.fleet.next_due(),
             "switched": [],
         }, ()
+
+    async def switched(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
+        return {"switched": []}, ()
 
     async def await_fence(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         await self.fleet.await_fence(body["token"], body["stations"])
