@@ -39,7 +39,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
 from headend.drivers.rl_dsp.wire import decode_reading
-from headend.links.mqtt import MqttLink, Session
+from headend.links.mqtt import MqttConnection, Session
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
 from headend.store import writer
@@ -214,7 +214,9 @@ async def link_rate(settings: HeadEndSettings, broker: Broker, first: int, count
         raise error
 
     session = Session(settings.client_id, (FILTER,))
-    link = MqttLink(settings, session, on_message=message, on_chunk=chunk, on_lost=lambda: None, on_failure=failed)
+    link = MqttConnection(
+        settings, session, on_message=message, on_chunk=chunk, on_lost=lambda: None, on_failure=failed
+    )
     await link.connect()
     await link.disconnect()
     await prefill(broker, first, count)

@@ -1,11 +1,15 @@
 """Prometheus metrics of one head-end, and the exact figures that the verdict quotes."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from headend.errors import MetricsPortError
 
 # Receive to commit, s.
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -56,6 +60,20 @@ class Metrics:
         self.database_retries = Counter(
             f"{name}_database_retries", "Transactions begun anew after a loss of the database", registry=registry
         )
+
+
+@contextlib.contextmanager
+def served(metrics: Metrics, port: int) -> Iterator[None]:
+    """The metrics on a port, meanwhile. Raises MetricsPortError."""
+    try:
+        server, _ = start_http_server(port, registry=metrics.registry)
+    except OSError as error:
+        raise MetricsPortError(f"metrics port {port}: {error.strerror}; choose another or none") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class LatencyHistogram:

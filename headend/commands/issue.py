@@ -2,27 +2,16 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
 
 from headend.commands.envelope import CommandSigner
+from headend.links.link import Outgoing
 from headend.reads.recovery import Ask
 from headend.registry import EndDevice
 from headend.store.database import Connection, Database
 
 LOAD_PROFILE_READ = "load_profile.read"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command as it goes out."""
-
-    command_id: str
-    device: EndDevice
-    ask: Ask
-    expires_s: int
-    envelope: bytes
 
 
 async def issue(
@@ -33,7 +22,7 @@ async def issue(
     *,
     now_s: float,
     expiry_s: int,
-) -> list[Command]:
+) -> list[Outgoing]:
     """Record and sign one `load_profile.read` for each request.
 
     Counters are at least the instant of issue: should the table be lost, those of a new one are still greater than what
@@ -71,10 +60,11 @@ async def issue(
 
     counters = await database.run(work)
     return [
-        Command(
+        Outgoing(
             command_id=command_id,
             device=devices[ask.meter],
-            ask=ask,
+            purpose=LOAD_PROFILE_READ,
+            params=param,
             expires_s=expires_s,
             envelope=signer.sign(
                 command_id=command_id,

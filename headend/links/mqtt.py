@@ -50,7 +50,7 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Which session a link keeps: `filters` at QoS 1; with `clean`, the broker forgets it at each disconnection.
+    """Which session a connection keeps: `filters` at QoS 1; with `clean`, the broker forgets it at each disconnection.
 
     `will` is asked for at each connection.
     """
@@ -62,7 +62,7 @@ class Session:
     will: Callable[[], Will] | None = None
 
 
-class MqttLink:
+class MqttConnection:
     """One MQTT session. All methods belong to the running loop.
 
     `on_message(topic, payload, packet_id)`, `on_chunk()` after each read from the socket with at least one message,

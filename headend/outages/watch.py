@@ -117,6 +117,12 @@ class OutageWatch:
         overdue: NDArray[np.bool_] = now_s > reported_s + self._settings.gap_grace_s
         return overdue
 
+    async def advance(self, now_s: float) -> None:
+        """Look, if that is due."""
+        due_s = self.next_due_s(now_s)
+        if due_s is not None and due_s <= now_s:
+            await self.look(now_s)
+
     async def look(self, now_s: float) -> None:
         """Derive the outages behind what was reported, and those in progress, on what is known at `now_s`."""
         recovered = self._recovered

@@ -38,7 +38,7 @@ def check_time(time_s: float, now_s: float) -> None:
 
 
 class Recorder:
-    """Appends to `batch`, which its owner replaces; settles schedules and tells recovery and outage watch.
+    """Appends to the batch that it is given; settles schedules and tells recovery and outage watch.
 
     `online`: the state of communication of the meters, by id, where it is known (`communication_states`).
     """
@@ -63,31 +63,31 @@ class Recorder:
         self._unheard = recovery.unheard
         self._outages = outages
         self._online = online
-        self.batch = Batch()
 
-    def reading(self, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> bool:
+    def reading(
+        self, batch: Batch, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float
+    ) -> bool:
         """An interval; False if it is implausible, and kept aside. `origin`: writer.REPORTED or writer.RECOVERED."""
         end_s, counters, voltages, others, complete = reading
         start_s = end_s - length_s
         # It may be over by a clock that is fast, though not by ours.
         fault = self._limits[device.index].fault_of(start_s, length_s, counters, voltages, now_s + self._tolerance_s)
         if fault is not None:
-            self._implausible(device, reading, length_s, origin, fault, now_s)
+            self._implausible(batch, device, reading, length_s, origin, fault, now_s)
             self._recovery.heard(device.index, now_s)
             return False
-        batch = self.batch
         batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, voltages)
         if not complete:
             batch.has_absent = True
         if others:
-            self._others(device, [(start_s, length_s, name, value) for name, value in others], now_s)
+            self._others(batch, device, [(start_s, length_s, name, value) for name, value in others], now_s)
         self._schedule.settle(device.index, start_s, length_s)
         if device.index in self._unheard:
             self._recovery.heard(device.index, now_s)
         return True
 
     def _implausible(
-        self, device: EndDevice, reading: Reading, length_s: int, origin: int, fault: str, now_s: float
+        self, batch: Batch, device: EndDevice, reading: Reading, length_s: int, origin: int, fault: str, now_s: float
     ) -> None:
         """It settles nothing: the interval is asked for."""
         channels: dict[str, float] = {
@@ -99,46 +99,51 @@ class Recorder:
         channels |= dict(reading.others)
         start_s = reading.end_s - length_s
         text = orjson.dumps(channels).decode()
-        if self._may_keep(device, budgets.IMPLAUSIBLE, now_s, f"{fault}, interval of {start_s}", text):
-            self.batch.implausible.append((device.id, float(start_s), length_s, fault, text, origin, now_s))
+        if self._may_keep(batch, device, budgets.IMPLAUSIBLE, now_s, f"{fault}, interval of {start_s}", text):
+            batch.implausible.append((device.id, float(start_s), length_s, fault, text, origin, now_s))
 
-    def _others(self, device: EndDevice, rows: Sequence[tuple[float, int, str, float]], now_s: float) -> None:
+    def _others(
+        self, batch: Batch, device: EndDevice, rows: Sequence[tuple[float, int, str, float]], now_s: float
+    ) -> None:
         """(start, length, reading type, value) of what has no column of its own."""
         first = "" if not rows else f"{rows[0][2]} of {rows[0][0]}"
-        if self._may_keep(device, budgets.OTHER_READINGS, now_s, first, "", rows=len(rows)):
-            self.batch.others += [(device.id, *row, now_s) for row in rows]
+        if self._may_keep(batch, device, budgets.OTHER_READINGS, now_s, first, "", rows=len(rows)):
+            batch.others += [(device.id, *row, now_s) for row in rows]
 
     def _may_keep(
-        self, device: EndDevice, kind: Kind, now_s: float, detail: str, example: str, *, rows: int = 1
+        self, batch: Batch, device: EndDevice, kind: Kind, now_s: float, detail: str, example: str, *, rows: int = 1
     ) -> bool:
         """Within the device's budget; else it is counted."""
         hour_s = budgets.hour_of(device.driver.interval_length_s)
         if self._budgets.spend(device.serial, kind, now_s, rows=rows, hour_s=hour_s):
             return True
-        drop(self.batch, device.group, device.serial, kind, now_s, example.encode(), detail, copies=rows)
+        drop(batch, device.group, device.serial, kind, now_s, example.encode(), detail, copies=rows)
         return False
 
-    def repeated(self, device: EndDevice, readings: Sequence[Reading], length_s: int, now_s: float) -> None:
+    def repeated(
+        self, batch: Batch, device: EndDevice, readings: Sequence[Reading], length_s: int, now_s: float
+    ) -> None:
         """Intervals that were reported before, unless we missed them."""
         for reading in readings:
             if self._schedule.awaits(device.index, reading.end_s - length_s, length_s):
-                self.reading(device, reading, length_s, writer.REPORTED, now_s)
+                self.reading(batch, device, reading, length_s, writer.REPORTED, now_s)
 
-    def momentary_values(self, device: EndDevice, values: Iterable[tuple[str, float, float]], now_s: float) -> None:
+    def momentary_values(
+        self, batch: Batch, device: EndDevice, values: Iterable[tuple[str, float, float]], now_s: float
+    ) -> None:
         """(name, epoch s, value) of metrics that are no channel of ours."""
         rows = [(time_s, 0, name, value) for name, time_s, value in values]
         if rows:
-            self._others(device, rows, now_s)
+            self._others(batch, device, rows, now_s)
 
-    def event(self, device: EndDevice, event: EndDeviceEvent, now_s: float) -> None:
+    def event(self, batch: Batch, device: EndDevice, event: EndDeviceEvent, now_s: float) -> None:
         """An entry of the event log. Raises DecodeError, before anything is noted, for an implausible time."""
         for time_s in (event.device_time_s, event.down_s, event.up_s):
             if time_s is not None:
                 check_time(time_s, now_s)
         self._recovery.heard(device.index, now_s)
-        if not self._may_keep(device, budgets.EVENTS, now_s, event.code, event.detail_json):
+        if not self._may_keep(batch, device, budgets.EVENTS, now_s, event.code, event.detail_json):
             return
-        batch = self.batch
         batch.events.append(
             (device.id, event.sequence, event.code, float(event.device_time_s), event.detail_json, now_s)
         )
@@ -154,20 +159,27 @@ class Recorder:
                 gasp_s, back_s = (now_s, None) if up_s is None else (None, now_s)
                 batch.interruptions.append((device.id, down_s, up_s, gasp_s, back_s))
             elif self._may_keep(
-                device, budgets.DOUBTFUL, now_s, f"{doubt}, {event.code} of {down_s}", event.detail_json
+                batch, device, budgets.DOUBTFUL, now_s, f"{doubt}, {event.code} of {down_s}", event.detail_json
             ):
                 batch.doubtful.append((device.id, down_s, up_s, doubt, now_s))
 
     def state(
-        self, device: EndDevice, now_s: float, *, online: bool, boot: int | None = None, time_s: float | None = None
+        self,
+        batch: Batch,
+        device: EndDevice,
+        now_s: float,
+        *,
+        online: bool,
+        boot: int | None = None,
+        time_s: float | None = None,
     ) -> None:
         """The meter says that it is there, or somebody says that it is not. `time_s`: the meter's clock."""
-        earlier = self.batch.states.get(device.id)
+        earlier = batch.states.get(device.id)
         if earlier is not None:
             boot = earlier[2] if boot is None else boot
             time_s = earlier[3] if time_s is None else time_s
-        self.batch.states[device.id] = (device.id, online, boot, time_s, now_s)
-        self.communication(device, now_s, online=online)
+        batch.states[device.id] = (device.id, online, boot, time_s, now_s)
+        self.communication(batch, device, now_s, online=online)
         if online:
             self._recovery.returned(device.index, now_s)
         else:
@@ -177,14 +189,14 @@ class Recorder:
         """Whether the meter can be reached, as far as we know."""
         return self._online.get(device.id)
 
-    def communication(self, device: EndDevice, now_s: float, *, online: bool) -> None:
+    def communication(self, batch: Batch, device: EndDevice, now_s: float, *, online: bool) -> None:
         """Whether the meter can be reached: a row where that has changed."""
         if self._online.get(device.id) != online:
             self._online[device.id] = online
-            if self._may_keep(device, budgets.COMMUNICATIONS, now_s, "online" if online else "offline", ""):
-                self.batch.communications[device.id, now_s] = online
+            if self._may_keep(batch, device, budgets.COMMUNICATIONS, now_s, "online" if online else "offline", ""):
+                batch.communications[device.id, now_s] = online
 
-    def answer(self, device: EndDevice, part: ProfilePart, now_s: float) -> None:
+    def answer(self, batch: Batch, device: EndDevice, part: ProfilePart, now_s: float) -> None:
         """A part of an answer to `load_profile.read`. Raises DecodeError, before anything, if it answers nothing."""
         length_s = part.interval_length_s
         check_time(part.from_s, now_s)
@@ -195,20 +207,21 @@ class Recorder:
         implausible = [
             reading.end_s - length_s
             for reading in part.readings
-            if not self.reading(device, reading, length_s, writer.RECOVERED, now_s)
+            if not self.reading(batch, device, reading, length_s, writer.RECOVERED, now_s)
         ]
         self._outages.recovered(part.from_s, part.to_s)
         self._recovery.heard(device.index, now_s)
         answer = self._recovery.answered(device.index, part, now_s, implausible=implausible)
         if answer is not None:
-            self.batch.finished_commands.append((answer.command_id, "answered", None, now_s))
-            self.batch.gaps += [
+            batch.finished_commands.append((answer.command_id, "answered", None, now_s))
+            batch.gaps += [
                 (device.id, float(start_s), length_s, reason, answer.command_id, now_s)
                 for start_s, reason in answer.gaps
             ]
 
     def collector(
         self,
+        batch: Batch,
         device_group: str,
         edge_node: str,
         now_s: float,
@@ -219,14 +232,14 @@ class Recorder:
     ) -> None:
         """A collector came or went."""
         born_s = now_s if online else None
-        earlier = self.batch.collectors.get((device_group, edge_node))
+        earlier = batch.collectors.get((device_group, edge_node))
         if earlier is not None and not online:
             bdseq, meters, born_s = (earlier[1] if bdseq is None else bdseq), earlier[2], earlier[3]
-        self.batch.collectors[device_group, edge_node] = (online, bdseq, meters, born_s, now_s)
+        batch.collectors[device_group, edge_node] = (online, bdseq, meters, born_s, now_s)
 
-    def collector_supply(self, device_group: str, edge_node: str, now_s: float, *, mains: bool) -> None:
+    def collector_supply(self, batch: Batch, device_group: str, edge_node: str, now_s: float, *, mains: bool) -> None:
         """A collector says whether it has supply, or runs on its battery."""
-        self.batch.collector_supplies[device_group, edge_node] = (mains, now_s)
+        batch.collector_supplies[device_group, edge_node] = (mains, now_s)
 
 
 async def communication_states(connection: Connection) -> dict[int, bool]:

@@ -8,10 +8,10 @@ Everything happens on a grid of 30 s, and what concerns a silent meter on one of
 stopped once per meter.
 """
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from headend.backoff import BackOff
 from headend.drivers import ProfilePart
 from headend.reads.schedule import Schedule
 
@@ -21,19 +21,6 @@ SILENT_GRID_S = 300
 LINGER_S = 3600
 # Two parts of 48 rows (docs/wire-rl-dsp.md); more is asked for when these are in.
 MAX_INTERVALS = 96
-
-
-@dataclass(frozen=True, slots=True)
-class BackOff:
-    """Delays that double from `first_s` to `max_s`, spread by ± 25 % so that a fleet does not speak in one breath."""
-
-    first_s: float
-    max_s: float
-
-    def delay_s(self, attempt: int, key: str) -> float:
-        """The delay after attempt 0, 1, …; the same for the same key, as a seeded run must repeat itself."""
-        delay_s = min(self.max_s, self.first_s * 2.0 ** min(attempt, 30))
-        return delay_s * random.Random(f"{key}/{attempt}").uniform(0.75, 1.25)
 
 
 @dataclass(frozen=True, slots=True)

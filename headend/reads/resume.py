@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from headend.backoff import BackOff
 from headend.commands import issue as commands
-from headend.reads.recovery import Ask, BackOff, Recovery
+from headend.reads.recovery import Ask, Recovery
 from headend.reads.schedule import Cadence, Schedule
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings

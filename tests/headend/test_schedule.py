@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.reads.recovery import BackOff
+from headend.backoff import BackOff
 from headend.reads.schedule import Cadence, Schedule
 
 QUARTER = Cadence(900, 900)

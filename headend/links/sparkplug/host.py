@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from headend.clock import Clock
-from headend.links.mqtt import MqttLink, Session, Will
+from headend.links.mqtt import MqttConnection, Session, Will
 from headend.links.sparkplug.payload import encode_command
 from headend.links.sparkplug.presence import Answer, Presence
 from headend.log import logger
@@ -21,7 +21,7 @@ COMMAND = "Device Control/Command"
 class SparkplugHost:
     """A connection of its own, as Sparkplug wants a clean session (docs/wire-sparkplug.md).
 
-    `on_message(topic, payload)` for everything but STATE; the other callbacks are those of MqttLink.
+    `on_message(topic, payload)` for everything but STATE; the other callbacks are those of MqttConnection.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class SparkplugHost:
             certificate=settings.broker_host_certificate or settings.broker_certificate,
             will=self._will,
         )
-        self.link = MqttLink(
+        self.connection = MqttConnection(
             settings,
             session,
             on_message=self._received,
@@ -63,20 +63,20 @@ class SparkplugHost:
     async def connect(self) -> None:
         """Connect, subscribe and say that we are there. Raises BrokerUnavailable, BrokerRefused."""
         self.is_contradicted = False
-        await self.link.connect()
+        await self.connection.connect()
         self._publish_state(self._presence.birth())
 
     async def disconnect(self) -> None:
         """Say that we leave, and leave."""
-        if self.link.connected:
-            self.link.resume()
+        if self.connection.connected:
+            self.connection.resume()
             self._publish_state(self._presence.leaving(self._clock.now()))
             try:
                 async with asyncio.timeout(self._settings.stop_timeout_s):
-                    await self.link.published()
+                    await self.connection.published()
             except TimeoutError:
                 logger().warning("left without a word: the broker does not acknowledge our state")
-        await self.link.disconnect()
+        await self.connection.disconnect()
 
     def ask_for_rebirth(self, edge: str) -> None:
         """Have an edge node send all its births again."""
@@ -91,7 +91,7 @@ class SparkplugHost:
     def fence_self(self, token: str) -> None:
         """Mark a point in what we receive. At QoS 1: somebody waits for it."""
         payload = encode_command([(FENCE, token)], time_ms=int(self._clock.now() * 1000))
-        self.link.publish(f"{self._prefix}/NCMD/{self.fence_node}", payload)
+        self.connection.publish(f"{self._prefix}/NCMD/{self.fence_node}", payload)
 
     def command(self, edge: str, serial: str, envelope: bytes) -> None:
         """Send a signed command to a device."""
@@ -100,12 +100,12 @@ class SparkplugHost:
 
     def _command(self, where: str, metric: str, value: bool | str) -> None:
         payload = encode_command([(metric, value)], time_ms=int(self._clock.now() * 1000))
-        self.link.publish_once(f"{self._prefix}/{where}", payload)
+        self.connection.publish_once(f"{self._prefix}/{where}", payload)
 
     def _received(self, topic: str, payload: bytes, packet_id: int) -> None:
         if packet_id:
             # The session is clean: what we do not commit will not come again.
-            self.link.acknowledge([packet_id])
+            self.connection.acknowledge([packet_id])
         if topic == self._state_topic:
             self._state_heard(payload)
         else:
@@ -118,7 +118,7 @@ class SparkplugHost:
 
     def advance(self, now_s: float) -> None:
         """Answer what is said of us in our name."""
-        if not self.link.connected:
+        if not self.connection.connected:
             return
         match self._presence.take(now_s):
             case Answer.SAY_AGAIN:
@@ -143,4 +143,4 @@ class SparkplugHost:
         return Will(self._state_topic, self._presence.coming(self._clock.now()))
 
     def _publish_state(self, state: bytes) -> None:
-        self.link.publish(self._state_topic, state, retain=True)
+        self.connection.publish(self._state_topic, state, retain=True)

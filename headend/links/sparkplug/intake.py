@@ -10,7 +10,7 @@ from headend.links.sparkplug.session import Definitions, EdgeSession
 from headend.reads.record import Recorder, check_time
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
-from headend.store import writer
+from headend.store.batch import REPORTED, Batch
 
 #: An edge node is asked for a rebirth no more often.
 REBIRTH_EVERY_S = 5.0
@@ -84,7 +84,7 @@ class SparkplugIntake:
         due_s += [at_s for at_s in (self._census_at_s, self._absent_at_s) if at_s is not None]
         return min(due_s, default=None)
 
-    def advance(self, now_s: float) -> None:
+    def advance(self, batch: Batch, now_s: float) -> None:
         """Ask for the rebirths that had to wait and for births not heard; note which collectors have not come."""
         if self._census_at_s is not None and self._census_at_s <= now_s:
             self._census_at_s = None
@@ -97,9 +97,9 @@ class SparkplugIntake:
             self._absent_at_s = None
             for edge, session in self._sessions.items():
                 if not session.online:
-                    self._edge_gone(edge, None, now_s)
+                    self._edge_gone(batch, edge, None, now_s)
 
-    def receive(self, topic: str, payload: bytes, now_s: float) -> None:
+    def receive(self, batch: Batch, topic: str, payload: bytes, now_s: float) -> None:
         """Record one message. Raises DecodeError; a rebirth is asked for where one was missed."""
         parts = topic.split("/")
         if not 4 <= len(parts) <= 5 or parts[0] != NAMESPACE:
@@ -113,14 +113,14 @@ class SparkplugIntake:
         if session is None or parts[1] != self._group:
             raise DecodeError("unknown_collector", f"{edge} is not the collector of any registered device")
         try:
-            self._take(kind, session, edge, device, payload, now_s)
+            self._take(batch, kind, session, edge, device, payload, now_s)
         finally:
             if session.wants_rebirth:
                 session.wants_rebirth = False
                 self._want(edge, now_s)
 
     def _take(
-        self, kind: str, session: EdgeSession, edge: str, device: str | None, payload: bytes, now_s: float
+        self, batch: Batch, kind: str, session: EdgeSession, edge: str, device: str | None, payload: bytes, now_s: float
     ) -> None:
         try:
             message = decode_payload(payload)
@@ -130,29 +130,29 @@ class SparkplugIntake:
             raise
         if device is None:
             if kind == "NBIRTH":
-                self._node_birth(session, edge, message, now_s)
+                self._node_birth(batch, session, edge, message, now_s)
             elif kind == "NDATA":
                 values = session.named(message, session.node_data(message))
-                self._births_complete(session, edge, now_s)
-                self._node_supply(edge, ((value.name, value.value) for value in values), now_s)
+                self._births_complete(batch, session, edge, now_s)
+                self._node_supply(batch, edge, ((value.name, value.value) for value in values), now_s)
             elif kind == "NDEATH":
                 death = session.node_death(message)
                 if death is not None:
                     self._wanted_s.pop(edge, None)
-                    self._edge_gone(edge, death.bdseq, now_s)
+                    self._edge_gone(batch, edge, death.bdseq, now_s)
             else:
                 raise DecodeError("unknown_topic", f"there is no message {kind} of an edge node")
         elif kind == "DBIRTH":
             definitions = session.device_birth(device, message)
-            self._device_birth(session, self._device(device, edge), message, definitions, now_s)
+            self._device_birth(batch, session, self._device(device, edge), message, definitions, now_s)
         elif kind == "DDATA":
             definitions = session.device_data(device, message)
-            self._births_complete(session, edge, now_s)
-            self._device_data(session, self._device(device, edge), message, definitions, now_s)
+            self._births_complete(batch, session, edge, now_s)
+            self._device_data(batch, session, self._device(device, edge), message, definitions, now_s)
         elif kind == "DDEATH":
             session.device_death(device, message)
-            self._births_complete(session, edge, now_s)
-            self._device_gone(self._device(device, edge), now_s)
+            self._births_complete(batch, session, edge, now_s)
+            self._device_gone(batch, self._device(device, edge), now_s)
         else:
             raise DecodeError("unknown_topic", f"there is no message {kind} of a device")
 
@@ -168,23 +168,29 @@ class SparkplugIntake:
             raise DecodeError("wrong_collector", f"{serial} is registered behind {device.address}")
         return device
 
-    def _node_birth(self, session: EdgeSession, edge: str, message: Payload, now_s: float) -> None:
+    def _node_birth(self, batch: Batch, session: EdgeSession, edge: str, message: Payload, now_s: float) -> None:
         birth = session.node_birth(message)
         self._wanted_s.pop(edge, None)
         meters = next((metric.raw for metric in message.metrics if metric.name == _METERS), None)
         if type(meters) is not int or meters > _MAX_METERS:
             meters = None
-        self._recorder.collector(self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
-        self._node_supply(edge, ((metric.name, metric.raw) for metric in message.metrics), now_s)
+        self._recorder.collector(batch, self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
+        self._node_supply(batch, edge, ((metric.name, metric.raw) for metric in message.metrics), now_s)
 
-    def _node_supply(self, edge: str, values: Iterable[tuple[str, object]], now_s: float) -> None:
+    def _node_supply(self, batch: Batch, edge: str, values: Iterable[tuple[str, object]], now_s: float) -> None:
         """Whether a collector has supply is news of the collector: of their own, meters speak themselves."""
         for name, value in values:
             if name == _MAINS and isinstance(value, bool):
-                self._recorder.collector_supply(self._group, edge, now_s, mains=value)
+                self._recorder.collector_supply(batch, self._group, edge, now_s, mains=value)
 
     def _device_birth(
-        self, session: EdgeSession, device: EndDevice, message: Payload, definitions: Definitions, now_s: float
+        self,
+        batch: Batch,
+        session: EdgeSession,
+        device: EndDevice,
+        message: Payload,
+        definitions: Definitions,
+        now_s: float,
     ) -> None:
         boot, time_s = None, None
         try:
@@ -193,24 +199,30 @@ class SparkplugIntake:
                 boot, time_s = report.boot[0], float(report.boot[1])
         finally:
             # It is there, whatever its values are worth.
-            self._recorder.state(device, now_s, online=True, boot=boot, time_s=time_s)
-        self._recorder.repeated(device, report.readings, report.interval_length_s, now_s)
-        self._recorder.momentary_values(device, report.others, now_s)
+            self._recorder.state(batch, device, now_s, online=True, boot=boot, time_s=time_s)
+        self._recorder.repeated(batch, device, report.readings, report.interval_length_s, now_s)
+        self._recorder.momentary_values(batch, device, report.others, now_s)
 
     def _device_data(
-        self, session: EdgeSession, device: EndDevice, message: Payload, definitions: Definitions, now_s: float
+        self,
+        batch: Batch,
+        session: EdgeSession,
+        device: EndDevice,
+        message: Payload,
+        definitions: Definitions,
+        now_s: float,
     ) -> None:
         report = self._report(session, device, message, definitions, now_s, birth=False)
         if report.boot is not None:
-            self._recorder.state(device, now_s, online=True, boot=report.boot[0], time_s=float(report.boot[1]))
+            self._recorder.state(batch, device, now_s, online=True, boot=report.boot[0], time_s=float(report.boot[1]))
         if report.event is not None:
-            self._recorder.event(device, report.event, now_s)
+            self._recorder.event(batch, device, report.event, now_s)
         if report.answer is not None:
-            self._recorder.answer(device, report.answer, now_s)
+            self._recorder.answer(batch, device, report.answer, now_s)
         else:
             for reading in report.readings:
-                self._recorder.reading(device, reading, report.interval_length_s, writer.REPORTED, now_s)
-        self._recorder.momentary_values(device, report.others, now_s)
+                self._recorder.reading(batch, device, reading, report.interval_length_s, REPORTED, now_s)
+        self._recorder.momentary_values(batch, device, report.others, now_s)
 
     def _report(
         self,
@@ -236,21 +248,21 @@ class SparkplugIntake:
         self._lengths_s[device.serial] = report.interval_length_s
         return report
 
-    def _births_complete(self, session: EdgeSession, edge: str, now_s: float) -> None:
+    def _births_complete(self, batch: Batch, session: EdgeSession, edge: str, now_s: float) -> None:
         """Births come first: a meter that has none by now cannot be reached."""
         if session.births_complete():
             for device in self._edges[edge]:
                 if not session.has(device.serial):
-                    self._device_gone(device, now_s)
+                    self._device_gone(batch, device, now_s)
 
-    def _edge_gone(self, edge: str, bdseq: int | None, now_s: float) -> None:
-        self._recorder.collector(self._group, edge, now_s, online=False, bdseq=bdseq)
+    def _edge_gone(self, batch: Batch, edge: str, bdseq: int | None, now_s: float) -> None:
+        self._recorder.collector(batch, self._group, edge, now_s, online=False, bdseq=bdseq)
         for device in self._edges[edge]:
-            self._device_gone(device, now_s)
+            self._device_gone(batch, device, now_s)
 
-    def _device_gone(self, device: EndDevice, now_s: float) -> None:
+    def _device_gone(self, batch: Batch, device: EndDevice, now_s: float) -> None:
         if self._recorder.is_online(device) is not False:
-            self._recorder.state(device, now_s, online=False)
+            self._recorder.state(batch, device, now_s, online=False)
 
     def _want(self, edge: str, now_s: float) -> None:
         asked_s = self._asked_s.get(edge)

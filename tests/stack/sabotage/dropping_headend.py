@@ -3,6 +3,7 @@
 from headend.drivers import Reading
 from headend.reads.record import Recorder
 from headend.registry import EndDevice
+from headend.store.batch import Batch
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part
 
@@ -13,9 +14,10 @@ def is_victim(serial: str) -> bool:
     return int(serial.removeprefix("AMI")) % 3 == 0
 
 
-def forget(self: Recorder, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float) -> None:
-    if not is_victim(device.serial):
-        record(self, device, reading, length_s, origin, now_s)
+def forget(
+    self: Recorder, batch: Batch, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float
+) -> bool:
+    return not is_victim(device.serial) and record(self, batch, device, reading, length_s, origin, now_s)
 
 
 if __name__ == "__main__":

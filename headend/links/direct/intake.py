@@ -14,9 +14,9 @@ from headend.drivers import (
 from headend.reads.record import Recorder, check_time
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
-from headend.store import writer
+from headend.store.batch import REPORTED, Batch
 
-_Take = Callable[[EndDevice, Any, float], None]
+_Take = Callable[[Batch, EndDevice, Any, float], None]
 
 
 class DirectIntake:
@@ -46,13 +46,13 @@ class DirectIntake:
         }
         self._routes: dict[str, tuple[Decode, EndDevice]] = {}
 
-    def receive(self, topic: str, payload: bytes, now_s: float) -> None:
+    def receive(self, batch: Batch, topic: str, payload: bytes, now_s: float) -> None:
         """Record one message. Raises DecodeError."""
         route = self._routes.get(topic) or self._route(topic, payload)
         if route is not None:
             decode, device = route
             said = decode(payload)
-            self._takers[type(said)](device, said, now_s)
+            self._takers[type(said)](batch, device, said, now_s)
 
     def _route(self, topic: str, payload: bytes) -> tuple[Decode, EndDevice] | None:
         """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
@@ -80,19 +80,19 @@ class DirectIntake:
         self._routes[topic] = route
         return route
 
-    def _reading(self, device: EndDevice, reading: Reading, now_s: float) -> None:
+    def _reading(self, batch: Batch, device: EndDevice, reading: Reading, now_s: float) -> None:
         length_s = device.driver.interval_length_s
         check_time(reading.end_s - length_s, now_s)
-        self._recorder.reading(device, reading, length_s, writer.REPORTED, now_s)
+        self._recorder.reading(batch, device, reading, length_s, REPORTED, now_s)
 
-    def _state(self, device: EndDevice, state: DeviceState, now_s: float) -> None:
+    def _state(self, batch: Batch, device: EndDevice, state: DeviceState, now_s: float) -> None:
         time_s = state.device_time_s
         if time_s is not None:
             check_time(time_s, now_s)
         self._recorder.state(
-            device, now_s, online=state.online, boot=state.boot, time_s=None if time_s is None else float(time_s)
+            batch, device, now_s, online=state.online, boot=state.boot, time_s=None if time_s is None else float(time_s)
         )
 
-    def _each(self, device: EndDevice, records: Sequence[object], now_s: float) -> None:
+    def _each(self, batch: Batch, device: EndDevice, records: Sequence[object], now_s: float) -> None:
         for record in records:
-            self._takers[type(record)](device, record, now_s)
+            self._takers[type(record)](batch, device, record, now_s)

@@ -1,0 +1,185 @@
+"""The parts of a head-end, put together: who commits, which links there are, who looks for what is missing."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from headend.clock import Clock
+from headend.commands.envelope import CommandSigner
+from headend.links.direct.link import DirectLink
+from headend.links.link import Link, Notices, Outgoing
+from headend.links.modbus.link import ModbusLink
+from headend.links.modbus.poller import Poller
+from headend.links.reconnection import Reconnection
+from headend.links.sparkplug.link import SparkplugLink
+from headend.metrics import Metrics, served
+from headend.outages.model import NetworkModel, read_network_model
+from headend.outages.publish import publish_network
+from headend.outages.watch import OutageWatch
+from headend.reads.budgets import Budgets
+from headend.reads.committing import Committing
+from headend.reads.dead_letters import DeadLetters
+from headend.reads.ingest import Ingest
+from headend.reads.record import Recorder, communication_states
+from headend.reads.recovery import Recovery
+from headend.reads.resume import no_recovery, resume
+from headend.reads.sweep import GapSweep
+from headend.registry import EndDevice, read_shipment, register
+from headend.roles import ROLES
+from headend.settings import HeadEndSettings
+from headend.store import writer
+from headend.store.batch import Batch
+from headend.store.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What runs. `outages` and `sweep` are None for a role that does not follow what meters owe."""
+
+    devices: Sequence[EndDevice]
+    links: Sequence[Link]
+    reconnection: Reconnection
+    ingest: Ingest
+    committing: Committing
+    outages: OutageWatch | None
+    sweep: GapSweep | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is in the database from earlier lives, and in the shipment file."""
+
+    devices: list[EndDevice]
+    recovery: Recovery
+    outages: OutageWatch
+    online: dict[int, bool]
+
+
+async def assemble(
+    settings: HeadEndSettings, clock: Clock, metrics: Metrics, notices: Notices, running: AsyncExitStack
+) -> Assembly:
+    """Everything but the connections; `running` gets what must be ended, in the order in which it must be.
+
+    Raises what HeadEnd.start does, except of the broker.
+    """
+    role = ROLES[settings.role]
+    signer = CommandSigner.from_file(settings.command_key)
+    database = Database(settings, metrics, prepare=writer.prepare)
+    known = await _known(settings, clock, database, metrics, signer.public_key(), running)
+    outages = known.outages
+
+    def committed(batch: Batch) -> None:
+        if batch.interruptions:
+            outages.reported(clock.now())
+
+    committing = Committing(settings, clock, database, metrics, on_committed=committed, on_failure=notices.failed)
+    budgets = Budgets()
+    ingest = Ingest(settings, clock, committing, DeadLetters(settings, known.devices, budgets))
+    recorder = Recorder(settings, known.devices, budgets, known.recovery, outages, known.online)
+    brokered = _brokered(settings, clock, known.devices, recorder, ingest, metrics, notices)
+    polled = await _polled(settings, clock, known.devices, database, metrics, committing, notices)
+    if settings.metrics_port is not None:
+        running.enter_context(served(metrics, settings.metrics_port))
+    committing.start()
+    # From here on upwards: who is polled falls silent, what came is committed and acknowledged, then we leave.
+    running.push_async_callback(committing.stop)
+    for link in brokered:
+        running.push_async_callback(link.disconnect)
+    running.push_async_callback(committing.drain)
+    for link in polled:
+        running.push_async_callback(link.disconnect)
+    links = [*brokered, *polled]
+    sweep = GapSweep(
+        settings,
+        known.recovery,
+        known.devices,
+        database,
+        signer,
+        metrics,
+        sees_all=role.sees_all,
+        send=_sender(links),
+    )
+    return Assembly(
+        devices=known.devices,
+        links=links,
+        reconnection=Reconnection(settings, clock, brokered, metrics),
+        ingest=ingest,
+        committing=committing,
+        outages=outages if role.follows else None,
+        sweep=sweep if role.follows else None,
+    )
+
+
+async def _known(
+    settings: HeadEndSettings,
+    clock: Clock,
+    database: Database,
+    metrics: Metrics,
+    command_public_key: str,
+    running: AsyncExitStack,
+) -> _Known:
+    shipment = read_shipment(settings.shipment, command_public_key=command_public_key)
+    model = NetworkModel() if settings.network_model is None else read_network_model(settings.network_model)
+    follows = ROLES[settings.role].follows
+    await database.start()
+    running.push_async_callback(database.stop)
+
+    async def load(connection: Connection) -> tuple[list[EndDevice], Recovery]:
+        now_s = clock.now()
+        devices = await register(connection, shipment, now_s=now_s, interval_length_s=settings.interval_length_s)
+        if not follows:
+            return devices, no_recovery(settings, devices)
+        return devices, await resume(connection, settings, devices, now_s=now_s)
+
+    devices, recovery = await database.run(load)
+    outages = OutageWatch(settings, model, devices, database, metrics)
+    if follows:
+        if settings.network_model is not None:
+            await database.run(lambda connection: publish_network(connection, model))
+        await database.run(lambda connection: outages.rebuild(connection, clock.now()))
+    return _Known(devices, recovery, outages, await database.run(communication_states))
+
+
+def _brokered(
+    settings: HeadEndSettings,
+    clock: Clock,
+    devices: Sequence[EndDevice],
+    recorder: Recorder,
+    ingest: Ingest,
+    metrics: Metrics,
+    notices: Notices,
+) -> list[Link]:
+    """The links that lead through the broker."""
+    role = ROLES[settings.role]
+    links: list[Link] = []
+    if role.listens:
+        links.append(DirectLink(settings, devices, recorder, ingest, notices))
+    if role.follows and any(device.driver.capabilities.needs_collector for device in devices):
+        links.append(SparkplugLink(settings, clock, devices, recorder, ingest, metrics, notices))
+    return links
+
+
+async def _polled(
+    settings: HeadEndSettings,
+    clock: Clock,
+    devices: Sequence[EndDevice],
+    database: Database,
+    metrics: Metrics,
+    committing: Committing,
+    notices: Notices,
+) -> list[Link]:
+    """The links to devices that say nothing unless they are asked."""
+    if not ROLES[settings.role].polls or not any(device.driver.capabilities.needs_gateway for device in devices):
+        return []
+    poller = Poller(
+        settings, clock, devices, database, metrics, on_rows=committing.totals.polled, on_failure=notices.failed
+    )
+    await database.run(poller.rebuild)
+    return [ModbusLink(poller)]
+
+
+def _sender(links: Sequence[Link]) -> Callable[[Outgoing], None]:
+    def send(command: Outgoing) -> None:
+        next(link for link in links if link.reaches(command.device)).send(command)
+
+    return send

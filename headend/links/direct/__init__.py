@@ -1,0 +1,1 @@
+"""Meters with an MQTT connection of their own."""

@@ -1,0 +1,47 @@
+"""The link to meters behind Modbus gateways: they are polled, and say nothing by themselves."""
+
+from collections.abc import Collection
+
+from headend.links.link import Outgoing
+from headend.links.modbus.poller import Poller
+from headend.registry import EndDevice
+
+
+class ModbusLink:
+    """Its connections are made when somebody is asked, so it always stands."""
+
+    connected = True
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+
+    async def connect(self) -> None:
+        """Each gateway has a connection of its own, made at its next poll."""
+
+    async def disconnect(self) -> None:
+        await self._poller.stop()
+
+    async def fence(self) -> bool:
+        await self._poller.settle()
+        return True
+
+    async def fence_stations(self, names: Collection[str], token: str) -> None:
+        """A polled meter waits for nothing."""
+
+    def reaches(self, device: EndDevice) -> bool:
+        return device.driver.capabilities.carrier == "modbus"
+
+    def send(self, command: Outgoing) -> None:
+        raise NotImplementedError(f"{command.purpose}: nothing is asked of polled meters but their registers")
+
+    def next_due_s(self) -> float | None:
+        return self._poller.next_due_s()
+
+    async def advance(self, now_s: float) -> None:
+        self._poller.advance(now_s)
+
+    def hold(self) -> None:
+        """Nobody sends it anything that is unasked for."""
+
+    def drop(self) -> None:
+        """Nothing is unread."""

@@ -1,0 +1,116 @@
+"""The link to collectors and the meters behind them (docs/wire-sparkplug.md)."""
+
+from collections.abc import Collection, Sequence
+
+from headend.clock import Clock
+from headend.links.link import Notices, Outgoing
+from headend.links.sparkplug.host import SparkplugHost
+from headend.links.sparkplug.intake import SparkplugIntake
+from headend.metrics import Metrics
+from headend.reads.ingest import Ingest
+from headend.reads.record import Recorder
+from headend.registry import EndDevice
+from headend.settings import HeadEndSettings
+
+
+class SparkplugLink:
+    """What the host says, and what is heard of edge nodes and devices."""
+
+    def __init__(
+        self,
+        settings: HeadEndSettings,
+        clock: Clock,
+        devices: Sequence[EndDevice],
+        recorder: Recorder,
+        ingest: Ingest,
+        metrics: Metrics,
+        notices: Notices,
+    ) -> None:
+        self._clock = clock
+        self._ingest = ingest
+        self._metrics = metrics
+        self._notices = notices
+        self._host = SparkplugHost(
+            settings,
+            clock,
+            on_message=lambda topic, payload: ingest.receive(self._intake.receive, topic, payload),
+            on_chunk=ingest.chunk_read,
+            on_lost=self._lost,
+            on_failure=notices.failed,
+        )
+        self._intake = SparkplugIntake(
+            settings,
+            devices,
+            recorder,
+            fence_node=self._host.fence_node,
+            ask_for_rebirth=self._ask_for_rebirth,
+            on_fence=ingest.fence_read,
+            uncounted=ingest.not_ours,
+        )
+        ingest.attach(self._host.connection)
+
+    @property
+    def connected(self) -> bool:
+        return self._host.connection.connected
+
+    async def connect(self) -> None:
+        if not self.connected:
+            await self._host.connect()
+            self._intake.connected(self._clock.now())
+
+    async def disconnect(self) -> None:
+        was_connected = self.connected
+        await self._host.disconnect()
+        if was_connected:
+            self._forget()
+
+    async def fence(self) -> bool:
+        connection = self._host.connection
+        if not connection.connected:
+            return False
+        return await self._ingest.fence(connection, self._host.fence_self) and await connection.published()
+
+    async def fence_stations(self, names: Collection[str], token: str) -> None:
+        """By an NCMD or DCMD with `Node Control/Fence`."""
+        for edge in sorted(self._intake.edges.intersection(names)):
+            self._host.fence_edge(edge, token)
+
+    def reaches(self, device: EndDevice) -> bool:
+        return device.driver.capabilities.carrier == "sparkplug"
+
+    def send(self, command: Outgoing) -> None:
+        device = command.device
+        self._host.command(device.address, device.serial, command.envelope)
+        self._notices.commanded(device.address)
+
+    def next_due_s(self) -> float | None:
+        hosts_s = self._host.next_due_s() if self.connected else None
+        due_s = [due_s for due_s in (hosts_s, self._intake.next_due_s()) if due_s is not None]
+        return min(due_s, default=None)
+
+    async def advance(self, now_s: float) -> None:
+        """Answer what is said in our name, ask for births that were missed, note who has not come."""
+        self._host.advance(now_s)
+        if self._host.is_contradicted:
+            await self.disconnect()
+            self._notices.lost()
+        self._ingest.record(lambda batch: self._intake.advance(batch, now_s))
+
+    def hold(self) -> None:
+        self._host.connection.hold()
+
+    def drop(self) -> None:
+        self._host.connection.drop()
+
+    def _ask_for_rebirth(self, edge: str) -> None:
+        self._host.ask_for_rebirth(edge)
+        self._notices.commanded(edge)
+        self._metrics.rebirths.inc()
+
+    def _lost(self) -> None:
+        self._forget()
+        self._notices.lost()
+
+    def _forget(self) -> None:
+        self._ingest.connection_lost(self._host.connection)
+        self._intake.disconnected()
