@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,7 +259,7 @@ def _bind(socket: zmq.asyncio.Socket, reachable: str, address: str) -> None:
         ) from error
 
 
-async def serve_part(name: str, address: str, handlers: dict[str, Handler], *, run: str, key: PartKey) -> None:
+async def serve_part(name: str, address: str, handlers: Mapping[str, Handler], *, run: str, key: PartKey) -> None:
     """A part's end: answer the lab's calls one after another until it says ``stop``.
 
     A `UserError` of a handler goes back as the answer; any other exception is a programming error and ends the part.
@@ -290,7 +290,7 @@ async def serve_part(name: str, address: str, handlers: dict[str, Handler], *, r
             socket.close()
 
 
-async def _answer(call: Body, blobs: Sequence[bytes], handlers: dict[str, Handler]) -> Answer:
+async def _answer(call: Body, blobs: Sequence[bytes], handlers: Mapping[str, Handler]) -> Answer:
     number, op = call["id"], call["op"]
     if op == "stop" and op not in handlers:
         return Answer(number)

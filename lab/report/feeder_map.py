@@ -186,15 +186,15 @@ def _data(
     }
 
 
-def encode(change: Change, start_s: float) -> list[object]:
-    """[seconds since the start, 2 × aspect + on, [gap, run, …]]: `gap` meters as they were, then `run` changed."""
+def encode(change: Change, start_s: float) -> tuple[float, int, list[int]]:
+    """(seconds since the start, 2 × aspect + on, [gap, run, …]): `gap` meters as they were, then `run` changed."""
     breaks = np.flatnonzero(np.diff(change.meters) != 1) + 1
     runs: list[int] = []
     at = 0
     for run in np.split(change.meters, breaks):
         runs += [int(run[0]) - at, len(run)]
         at = int(run[-1]) + 1
-    return [round(change.time_s - start_s, 3), 2 * change.aspect + change.on, runs]
+    return round(change.time_s - start_s, 3), 2 * change.aspect + change.on, runs
 
 
 def _coded(names: Sequence[str]) -> tuple[list[str], list[int]]:

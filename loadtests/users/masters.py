@@ -26,7 +26,7 @@ class ModbusMaster(Scheduled):
         self._number = self.desk.leases.take([f"gateway-{number}" for number in range(len(gateways))])
         self._gateway = gateways[self._number]
         self._client = ModbusTcpClient(self._gateway.host, port=self._gateway.port, timeout=TIMEOUT_S, retries=0)
-        if not self._client.connect():  # type: ignore[no-untyped-call]
+        if not self._client.connect():
             raise ConnectionError(f"the gateway at {self._gateway.host}:{self._gateway.port} does not answer")
 
     def duties(self, from_s: float) -> Iterator[Duty]:
@@ -49,5 +49,5 @@ class ModbusMaster(Scheduled):
     def leave(self) -> None:
         if hasattr(self, "_number"):
             if hasattr(self, "_client"):
-                self._client.close()  # type: ignore[no-untyped-call]
+                self._client.close()
             self.desk.leases.give_back(f"gateway-{self._number}")

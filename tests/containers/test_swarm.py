@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,11 @@ def test_a_part_waits_for_a_node_with_its_label(project: Project, node: str, tmp
     finally:
         docker("node", "update", "--label-add=amilab.headend=true", node)
     for service, replicas in (("headend-ingest", WORKERS), ("headend-poller", 1)):
-        until(lambda s=service, n=replicas: running_of(s) == ["Running"] * n, f"{service} to run where its label is")
+        until(partial(runs, service, replicas), f"{service} to run where its label is")
+
+
+def runs(service: str, replicas: int) -> bool:
+    return running_of(service) == ["Running"] * replicas
 
 
 def running_of(service: str) -> list[str]:

@@ -339,12 +339,12 @@ def changed_group(
         if unknown := sources - grafana.sources.keys():
             raise refusal(400, f"failed to find data sources {unknown}")
     provenance = "" if headers.get("x-disable-provenance") else "api"
-    rules = [
+    rules: list[dict[str, Any]] = [
         {**rule, "for": written(rule["for"]), "id": number, "provenance": provenance, "updated": "2026-01-01T00:00:00Z"}
         for number, rule in enumerate(dumped(wanted)["rules"], start=1)
     ]
-    for rule in rules:
-        for query in rule["data"]:
+    for written_rule in rules:
+        for query in written_rule["data"]:
             query["model"] = {"intervalMs": 1000, "maxDataPoints": 43200, **query["model"]}
     grafana.groups[folder, name] = {"title": name, "folderUid": folder, "interval": wanted.interval, "rules": rules}
     return Answered(200, grafana.groups[folder, name])

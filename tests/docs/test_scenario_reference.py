@@ -17,7 +17,13 @@ from tests.docs.pages import PAGES
 
 BUNDLED = Path(__file__).parents[2] / "lab" / "scenarios"
 _ANEW = "run python -m lab.scenario.reference"
-_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+}
 _ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "discriminator", "format"}
 
 

@@ -17,12 +17,18 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 @st.composite
 def frames(draw: st.DrawFn) -> WorldFrame:
     n = draw(st.integers(0, 6))
-    arrays = [draw(hnp.arrays(np.float64, (n, 3), elements=FINITE)) for _ in ARRAYS]
+    imported, exported, active, reactive, voltage = (
+        draw(hnp.arrays(np.float64, (n, 3), elements=FINITE)) for _ in ARRAYS
+    )
     return WorldFrame(
         draw(st.integers(0, 2**62)),
         draw(st.integers(-(2**40), 2**40)),
         draw(hnp.arrays(np.bool_, n)),
-        *arrays,
+        imported,
+        exported,
+        active,
+        reactive,
+        voltage,
         draw(hnp.arrays(np.bool_, n)),
     )
 

@@ -37,7 +37,18 @@ def iso(time_s: float) -> str:
 def values(meter: int, end_s: int, **changed: object) -> dict[str, object]:
     """A reading's values; those of two meters or two intervals differ."""
     energy_wh = 100 + meter % 50 + end_s // LENGTH_S % 97
-    usual = [10**6 + end_s // LENGTH_S, 0, energy_wh, 0, energy_wh // 3, energy_wh // 3, energy_wh // 3, 0, 0, 0]
+    usual: list[float] = [
+        10**6 + end_s // LENGTH_S,
+        0,
+        energy_wh,
+        0,
+        energy_wh // 3,
+        energy_wh // 3,
+        energy_wh // 3,
+        0,
+        0,
+        0,
+    ]
     usual += [4 * energy_wh, 0, 231.4, 230.1, 229.9, 0]
     return dict(zip(COLUMNS, usual, strict=True)) | {key.replace("_", "."): value for key, value in changed.items()}
 
@@ -152,9 +163,10 @@ class Publisher:
             self.client.subscribe(self._subscribe, qos=1)
 
     def _message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        self.received.append((message.topic, message.payload))
+        payload = bytes(message.payload)
+        self.received.append((message.topic, payload))
         if self.on_message is not None:
-            self.on_message(message.topic, message.payload)
+            self.on_message(message.topic, payload)
 
 
 def opened(envelope: bytes, key: Ed25519PublicKey) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Looks into a head-end's tables."""
 
+from typing import Any
+
 import psycopg
 
 
@@ -9,16 +11,16 @@ class Reader:
     def __init__(self, url: str, schema: str) -> None:
         self._url = url
         self._schema = schema
-        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
-    def rows(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
+    def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
                 self._url, autocommit=True, options=f"-csearch_path={self._schema},public"
             )
-        return self._connection.execute(query, arguments).fetchall()  # type: ignore[arg-type]  # tests write their SQL
+        return self._connection.execute(query, arguments).fetchall()
 
-    def value(self, query: str, *arguments: object) -> object:
+    def value(self, query: str, *arguments: object) -> Any:
         return self.rows(query, *arguments)[0][0]
 
     def close(self) -> None:

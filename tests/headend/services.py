@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -56,7 +57,7 @@ class Postgres:
     def __init__(self, directory: Path, binaries: Path | None = None, configuration: str = "") -> None:
         self.data = directory / "data"
         self.port = free_port()
-        self._as_user: dict[str, str] = {}
+        self._as_user: dict[str, Any] = {}
         binaries = binaries or postgres_binaries()
         directory.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
@@ -82,7 +83,7 @@ class Postgres:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [self._binaries / "postgres", "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""],
+            [str(self._binaries / "postgres"), "-D", str(self.data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""],
             stdout=subprocess.DEVNULL,
             stderr=(self._directory / "log").open("ab"),
             cwd="/",

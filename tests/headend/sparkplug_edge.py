@@ -150,14 +150,21 @@ class EdgeNode:
         self._host_topic = f"spBv1.0/STATE/{host}"
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"{GROUP}-{edge}", clean_session=True)
         self.client.will_set(self.topic("NDEATH"), self._death(bdseq), qos=1)
-        self.client.on_connect = lambda *_: self.client.subscribe(
-            [(f"spBv1.0/{GROUP}/NCMD/{edge}", 1), (f"spBv1.0/{GROUP}/DCMD/{edge}/#", 1), (self._host_topic, 1)]
-        )
+        self.client.on_connect = self._subscribe
         self.client.on_subscribe = lambda *_: self._ready.set()
         self.client.on_message = self._message
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self._ready.wait(10)
+
+    def _subscribe(self, client: paho.Client, *_: object) -> None:
+        client.subscribe(
+            [
+                (f"spBv1.0/{GROUP}/NCMD/{self.edge}", 1),
+                (f"spBv1.0/{GROUP}/DCMD/{self.edge}/#", 1),
+                (self._host_topic, 1),
+            ]
+        )
 
     def topic(self, kind: str, device: str | None = None) -> str:
         return f"spBv1.0/{GROUP}/{kind}/{self.edge}" + (f"/{device}" if device else "")
@@ -273,7 +280,7 @@ class EdgeNode:
         if message.topic == self._host_topic:
             self.states.append(json.loads(message.payload))
         else:
-            self.commands.append((message.topic, metrics_of(message.payload)))
+            self.commands.append((message.topic, metrics_of(bytes(message.payload))))
 
 
 def interval_values(serial: str, end_s: int) -> list[object]:

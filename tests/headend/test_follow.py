@@ -105,7 +105,7 @@ def test_once_it_is_back_intervals_sum_to_the_register_difference(
         # Of glitches that look like a meter of its own there are fewer than are believed.
         glitched = what is not None and what is not True
         together = together + 1 if glitched and together < ACCEPTED_AFTER - 1 else 0
-        shown.append(None if what is None else what if together else true_wh)  # type: ignore[arg-type]  # an int if glitched
+        shown.append(None if what is None else what if together else true_wh)  # an int if glitched
     true_wh += last_wh
     _, taken = follow([*shown, true_wh])
     shares = shares_of(taken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
@@ -84,7 +84,7 @@ async def head_end(make: Callable[..., HeadEnd], north: Line, south: Line) -> As
 
 
 @pytest.fixture
-def intervals(database: Reader) -> Iterator[Callable[[int], list[tuple[object, ...]]]]:
+def intervals(database: Reader) -> Intervals:
     def of(meter: int) -> list[tuple[object, ...]]:
         return database.rows(
             "SELECT extract(epoch FROM interval_start)::int8 - %s, import_wh, quality FROM stored_reading"

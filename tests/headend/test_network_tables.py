@@ -18,7 +18,7 @@ from tests.headend.services import Postgres
 
 pytest_plugins = ["tests.headend.fixtures"]
 
-DEVICES = [
+DEVICES: list[dict[str, object]] = [
     {"id": "transformer:T", "kind": "transformer", "parent": None, "position": [7.8, 48.4], "rated_kva": 400.0},
     {"id": "line:L", "kind": "line", "parent": "transformer:T"},
     {"id": "line:M", "kind": "line", "parent": None},

@@ -163,7 +163,7 @@ async def test_a_reading_that_the_database_refuses_is_buried_alone(
     [(where, reason, detail, payload)] = database.rows("SELECT topic, reason, detail, payload FROM dead_letter")
     assert (where, reason) == (f"refused/readings/{serial(ROGUE)}", "refused_by_database")
     assert str(detail).startswith(f"{state}: not this one")
-    assert b"666" in bytes(payload)  # type: ignore[call-overload]  # bytea
+    assert b"666" in bytes(payload)
 
     last = make()
     await last.start()

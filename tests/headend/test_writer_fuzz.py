@@ -247,7 +247,7 @@ def send_made_up(running: Running, messages: list[tuple[str, bytes]]) -> None:
     assert stored == [("actual",)]
     # Nothing that got past the drivers was too much for the database.
     assert running.reader.value("SELECT count(*) FROM dead_letter WHERE reason = 'refused_by_database'") == 0
-    assert running.reader.value("SELECT coalesce(max(import_wh), 0) FROM stored_reading") <= 17_250 * 1.6  # type: ignore[operator]  # bigint
+    assert running.reader.value("SELECT coalesce(max(import_wh), 0) FROM stored_reading") <= 17_250 * 1.6
 
 
 def test_no_message_keeps_anothers_reading_from_being_stored(running: Running) -> None:

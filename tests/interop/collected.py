@@ -54,7 +54,11 @@ class Collected:
 
     async def switch(self, row: int, *, energised: bool) -> None:
         """At the present instant a meter loses its supply or gets it back; the collector hangs on that of row 0."""
-        await grant(self.fleet, self._now_s, {self._now_s: self._world.frame(self._now_s, **{f"m{row}": energised})})
+        await grant(
+            self.fleet,
+            self._now_s,
+            {self._now_s: self._world.frame(self._now_s, power_w=None, **{f"m{row}": energised})},
+        )
 
     def journal(self) -> list[dict[str, Any]]:
         """One row per interval that a meter recorded."""

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import left_out
-
-# Test modules are not packages here; this lets them import the `meter_*` modules beside them.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from meter_broker import Broker  # needs the path above
+from tests.meters.meter_broker import Broker
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-from meter_yard import START_S, World, make_fleet, shipment, uneven_power_w  # noqa: E402  # needs the path above
-from sparkplug_ear import collected_shipment  # noqa: E402  # the same
+from tests.meters.meter_yard import START_S, World, make_fleet, shipment, uneven_power_w  # noqa: E402  # needs the path above
+from tests.meters.sparkplug_ear import collected_shipment  # noqa: E402  # the same
 
 FRAMES = 13
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from meter_yard import START_S
+from tests.meters.meter_yard import START_S
 
 
 class FleetProcess:

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import orjson
 import paho.mqtt.client as mqtt
-from meter_yard import HEAD_END_KEY, until
 from paho.mqtt.enums import CallbackAPIVersion
-from sparkplug_reader import Metric, Payload, read, write
 
 from meters.fleet.shipment import ShipmentEntry
+from tests.meters.meter_yard import HEAD_END_KEY, until
+from tests.meters.sparkplug_reader import Metric, Payload, read, write
 
 HOST = "hes"
 
@@ -60,16 +60,19 @@ class SparkplugEar:
     heard: list[Heard] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ready = asyncio.Event()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"{self.group}-ear", clean_session=True, protocol=mqtt.MQTTv311
         )
         self._client.on_connect = lambda client, *_: client.subscribe(f"spBv1.0/{self.group}/#", qos=1)
-        self._client.on_subscribe = lambda *_: self._loop.call_soon_threadsafe(self.ready.set)
+        self._client.on_subscribe = self._subscribed
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)
-        self._loop = asyncio.get_running_loop()
-        self.ready = asyncio.Event()
         self._fences: dict[str, asyncio.Event] = {}
+
+    def _subscribed(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self.ready.set)
 
     async def open(self) -> SparkplugEar:
         self._client.connect("127.0.0.1", self.port)

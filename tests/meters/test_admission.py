@@ -9,16 +9,16 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
-from meter_broker import MOSQUITTO, Broker
-from meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_power_w, until
 
 from meters.errors import FleetError, MemoryFullError
-from meters.fleet import limits
 from meters.fleet.fleet import BrokerAddress, Fleet
 from tests import left_out
+from tests.meters.meter_broker import MOSQUITTO, Broker
+from tests.meters.meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_power_w, until
 
 needs_mosquitto = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)
 
@@ -137,7 +137,7 @@ async def test_a_broker_that_comes_back_at_another_address_is_found_by_its_name(
     addresses = {"broker": "127.0.0.1"}
     resolve = socket.getaddrinfo
 
-    def by_name(host: str, *rest: object, **more: object) -> object:
+    def by_name(host: str, *rest: Any, **more: Any) -> object:
         if host == "broker" and host not in addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return resolve(addresses.get(host, host), *rest, **more)
@@ -186,7 +186,7 @@ async def test_a_host_that_does_not_exist(tmp_path: Path) -> None:
 async def test_too_few_open_files_are_said_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits.resource, "getrlimit", lambda _: (100, 100))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
     fleet = make_fleet(shipment(200, "t1"), 1883, tmp_path / "shard.db")
     with pytest.raises(
         FleetError, match=r"200 meters need \d+ open files, the system allows 100: raise the hard limit"

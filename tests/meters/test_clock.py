@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meter_yard import START_S
 
 from meters.device.clock import Clocks
 from meters.device.draws import meter_keys
 from meters.device.state import METER_STATE
-from meters.vendors.profile import Facts, load_profile
+from meters.vendors.profile import DirectFacts, Facts, load_profile
+from tests.meters.meter_yard import START_S
 
-FACTS = load_profile("rl-dsp").facts
+FACTS = cast(DirectFacts, load_profile("rl-dsp").facts)
 COUNT = 200
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from meter_broker import MOSQUITTO, Broker
-from meter_process import FleetProcess
-from meter_yard import START_S, World, command, grant, uneven_power_w
-from sparkplug_ear import HOST, SparkplugEar, collected_shipment, instant
 
 from meters.errors import FleetError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
 from tests import left_out
+from tests.meters.meter_broker import MOSQUITTO, Broker
+from tests.meters.meter_process import FleetProcess
+from tests.meters.meter_yard import START_S, World, command, grant, uneven_power_w
+from tests.meters.sparkplug_ear import HOST, SparkplugEar, collected_shipment, instant
 
 COUNT = 6
 END_S = START_S + 5 * 3600
@@ -53,7 +53,7 @@ class Yard:
     async def go(self, until_s: int, **switched: bool) -> None:
         frames = {}
         if switched or self.now_s == START_S:
-            frames[self.now_s] = self.world.frame(self.now_s, **switched)
+            frames[self.now_s] = self.world.frame(self.now_s, power_w=None, **switched)
         for time_s in range(START_S, END_S, 900):
             if self.now_s < time_s <= until_s:
                 frames[time_s] = self.world.frame(time_s)
@@ -62,7 +62,10 @@ class Yard:
 
     def journal(self) -> list[dict[str, Any]]:
         self.fleet.export_journal(self.directory / "journal")
-        return pq.read_table(self.directory / "journal" / "fleet-0-sparkplug-plc.parquet").to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(
+            self.directory / "journal" / "fleet-0-sparkplug-plc.parquet"
+        ).to_pylist()
+        return rows
 
 
 def serial(row: int) -> str:
@@ -135,7 +138,7 @@ async def test_collectors_are_born_with_their_meters_and_report_in_blocks(yard: 
         assert ear.kinds(collector(row), serial(row)) == ["DBIRTH", "DDATA", "DDATA"]
         assert not any(interval.historical for interval in ear.intervals(serial(row)))
     # Each collector at an offset of its own, between 5 s and 59 s.
-    offsets = {}
+    offsets: dict[str, set[int]] = {}
     for heard in ear.heard:
         if heard.kind == "DDATA":
             assert heard.payload.timestamp_ms is not None

@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from meter_yard import HEAD_END_KEY, START_S, base64url, command
 
 from meters.device.command import LoadProfileRead, Refused, fence_token, verify
+from tests.meters.meter_yard import HEAD_END_KEY, START_S, base64url, command
 
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 ID = str(uuid4())

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from meter_broker import Broker
-from meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
 from grid.world import WorldFrame
 from meters.errors import FleetError, MemoryFailedError
+from tests.meters.meter_broker import Broker
+from tests.meters.meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
 COUNT = 12
 DOWN_S = START_S + 900 + 300
@@ -36,7 +36,7 @@ class Yard:
         """Frames each quarter of an hour, and one at once if something is `switched`."""
         frames: dict[int, WorldFrame] = {}
         if switched or self.now_s == START_S:
-            frames[self.now_s] = self.world.frame(self.now_s, **switched)
+            frames[self.now_s] = self.world.frame(self.now_s, power_w=None, **switched)
         for time_s in FRAMES_S:
             if self.now_s < time_s <= until_s:
                 frames[time_s] = self.world.frame(time_s)
@@ -45,11 +45,16 @@ class Yard:
 
     def journal(self) -> list[dict[str, Any]]:
         self.fleet.export_journal(self.directory / "journal")
-        return pq.read_table(self.directory / "journal" / "shard-0-rl-dsp.parquet").to_pylist()
+        table = pq.read_table(self.directory / "journal" / "shard-0-rl-dsp.parquet")
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
 
     def events(self) -> list[dict[str, Any]]:
         self.fleet.export_journal(self.directory / "journal")
-        return pq.read_table(self.directory / "journal" / "shard-0-rl-dsp_events.parquet").to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(
+            self.directory / "journal" / "shard-0-rl-dsp_events.parquet"
+        ).to_pylist()
+        return rows
 
 
 def serial(row: int) -> str:

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +32,8 @@ LENGTH_S = 900
 UNITS = 4
 POWER_W = (300.0, 400.0, 500.0)
 VOLTAGE_V = (231.27, 229.04, 230.0)
-FACTS = load_profile("sdm630").facts
+FACTS = cast(PolledFacts, load_profile("sdm630").facts)
 ROLL_OVER_WH = FACTS.register_roll_over_wh
-assert isinstance(FACTS, PolledFacts)
 DISPLAY = Display(FACTS.counting_step_wh, ROLL_OVER_WH)
 
 
@@ -92,9 +92,9 @@ class Street:
         await client.connect()
         return client
 
-    def journal(self) -> list[dict[str, object]]:
+    def journal(self) -> list[dict[str, Any]]:
         self.fleet.export_journal(self.directory / "journal")
-        rows: list[dict[str, object]] = pq.read_table(self.directory / "journal" / "fleet-0-sdm630.parquet").to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(self.directory / "journal" / "fleet-0-sdm630.parquet").to_pylist()
         return rows
 
     def curves(self) -> pa.Table:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from meters.errors import ProfileError
-from meters.vendors.profile import known_profiles, load_profile, parse_profile, read_profile
+from meters.vendors.profile import DirectFacts, known_profiles, load_profile, parse_profile, read_profile
 
 TEXT = resources.files("meters").joinpath("profiles", "rl-dsp.toml").read_text(encoding="utf-8")
 
@@ -20,7 +21,7 @@ def test_every_profile_of_the_package_loads_and_names_a_source_for_each_fact() -
 
 
 def test_rl_dsp_states_what_its_documents_state() -> None:
-    facts = load_profile("rl-dsp").facts
+    facts = cast(DirectFacts, load_profile("rl-dsp").facts)
     # docs/wire-rl-dsp.md: registers roll over to 0 after 999,999,999 Wh; keep-alive 60 s.
     assert facts.register_roll_over_wh == 999_999_999 + 1
     assert facts.keep_alive_s == 60
@@ -74,7 +75,7 @@ def test_another_interval_goes_with_another_report_and_says_where_it_is_from() -
     profile = load_profile("rl-dsp").at_interval(5)
     assert (profile.facts.interval_length_s, profile.facts.report_every_s) == (5, 5)
     assert profile.sources["interval_length_s"].startswith("set for the run; of itself 900 s: Swiss")
-    assert profile.facts.sync_every_s == load_profile("rl-dsp").facts.sync_every_s
+    assert profile.facts.model_dump()["sync_every_s"] == cast(DirectFacts, load_profile("rl-dsp").facts).sync_every_s
     assert load_profile("rl-dsp").at_interval(900) == load_profile("rl-dsp")
 
 

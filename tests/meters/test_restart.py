@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from meter_broker import Broker
-from meter_process import FleetProcess
-from meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
 from meters.errors import FleetError
+from tests.meters.meter_broker import Broker
+from tests.meters.meter_process import FleetProcess
+from tests.meters.meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
 COUNT = 70
 HOURS = 2
@@ -22,7 +22,9 @@ END_S = START_S + HOURS * 3600
 
 
 def journal(directory: Path) -> list[dict[str, Any]]:
-    return pq.read_table(directory / "shard-rl-dsp.parquet").to_pylist()
+    table = pq.read_table(directory / "shard-rl-dsp.parquet")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def live(directory: Path, port: int, group: str, killed_at: dict[int, bool], *, gap_s: int = 0) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sparkplug_reader import BOOLEAN, FLOAT, INT64, STRING, UINT32, UINT64, Metric, read, write
 
 from meters.carriers.sparkplug import payload
 from meters.carriers.sparkplug.payload import DEVICE_METRICS, Answer, Closed
 from meters.vendors.rl_dsp import COLUMNS
+from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, STRING, UINT32, UINT64, Metric, read, write
 
 NAMES = [spec.name for spec in DEVICE_METRICS]
 FIRST_ALIAS = 55
@@ -29,15 +29,21 @@ def as_float32(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
+def name_of(metric: Metric) -> str:
+    assert metric.alias is not None
+    return NAMES[metric.alias - FIRST_ALIAS]
+
+
 def intervals_in(metrics: list[Metric]) -> list[tuple[int, tuple[float, ...], bool]]:
     """(timestamp in ms, values in the order of the table, historical), from runs of sixteen metrics."""
     assert len(metrics) % len(COLUMNS) == 0
-    found = []
+    found: list[tuple[int, tuple[float, ...], bool]] = []
     for start in range(0, len(metrics), len(COLUMNS)):
         run = metrics[start : start + len(COLUMNS)]
-        assert [NAMES[metric.alias - FIRST_ALIAS] for metric in run] == [f"Interval/{obis}" for obis in COLUMNS]
+        assert [name_of(metric) for metric in run] == [f"Interval/{obis}" for obis in COLUMNS]
         assert all(metric.name is None and metric.datatype is None for metric in run)
         assert len({(metric.timestamp_ms, metric.historical) for metric in run}) == 1
+        assert run[0].timestamp_ms is not None
         found.append((run[0].timestamp_ms, tuple(metric.value for metric in run), run[0].historical))
     return found
 
@@ -119,7 +125,7 @@ def test_an_event_is_three_metrics_of_one_instant(
         historical=historical,
     )  # fmt: skip
     found = read(encoded)
-    assert {NAMES[m.alias - FIRST_ALIAS]: m.value for m in found.metrics} == {
+    assert {name_of(m): m.value for m in found.metrics} == {
         "Event/Sequence": sequence, "Event/Code": code, "Event/Detail": detail,
     }  # fmt: skip
     assert {(m.timestamp_ms, m.historical) for m in found.metrics} == {((NOW_S - 5) * 1000, historical)}
@@ -131,7 +137,7 @@ def test_an_answer_says_what_it_covers_and_then_its_intervals(found_rows: list[t
     answer = Answer("6b1f", NOW_S + 7, NOW_S - 900, NOW_S + 900)
     found = read(payload.encode_answer(NOW_S, seq, FIRST_ALIAS, answer, closed, part=2, parts=3))
     head, rest = found.metrics[:5], found.metrics[5:]
-    assert {NAMES[m.alias - FIRST_ALIAS]: m.value for m in head} == {
+    assert {name_of(m): m.value for m in head} == {
         "Answer/Command": "6b1f", "Answer/From": (NOW_S - 900) * 1000, "Answer/To": (NOW_S + 900) * 1000,
         "Answer/Part": 2, "Answer/Parts": 3,
     }  # fmt: skip

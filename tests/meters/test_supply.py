@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
-from meter_yard import START_S
 
 from meters.device.draws import meter_keys
 from meters.device.state import METER_STATE, NEVER_S
 from meters.device.supply import Change, Changed, Supplies
-from meters.vendors.profile import load_profile
+from meters.vendors.profile import DirectFacts, load_profile
+from tests.meters.meter_yard import START_S
 
-FACTS = load_profile("rl-dsp").facts
+FACTS = cast(DirectFacts, load_profile("rl-dsp").facts)
 COUNT = 100
 ALL = np.arange(COUNT)
 DOWN_S = START_S + 1000

@@ -23,7 +23,11 @@ VERDICT: dict[str, Any] = {
     "outages": {"injected": 1},
     "criteria": [{"id": "reads.lost", "value": 0, "passed": True}],
 }
-TRUTH = {"usage_point": ["A", "A", "B"], "interval_start": [0, 900, 0], "import_wh": [1.0, 2.0, None]}
+TRUTH: dict[str, list[Any]] = {
+    "usage_point": ["A", "A", "B"],
+    "interval_start": [0, 900, 0],
+    "import_wh": [1.0, 2.0, None],
+}
 COMMAND = """
 import shutil, sys
 from pathlib import Path

@@ -113,7 +113,7 @@ class Command:
     def left_behind(self, ports: set[int]) -> list[str]:
         """Processes, listening sockets (of `ports`) and private directories that are still there."""
         left = [f"process {process.pid}" for process in self.processes()]
-        listening = {c.laddr.port for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        listening = {c.laddr.port for c in psutil.net_connections("inet") if c.laddr and c.status == psutil.CONN_LISTEN}
         left += [f"port {port}" for port in sorted(ports & listening)]
         return left + [str(path) for path in self.temporary.iterdir()]
 

@@ -187,7 +187,7 @@ def test_what_is_no_scenario_and_options_that_make_no_sense(tmp_path: Path) -> N
     binary, broken = tmp_path / "binary.toml", tmp_path / "broken.toml"
     binary.write_bytes(b"\xff\xfe\x00")
     broken.write_text("[scenario]\nname = \n")
-    cases = [
+    cases: list[tuple[list[str | Path], str]] = [
         (["no-such-scenario"], "no-such-scenario"),
         (["no/such/file.toml"], "no/such/file.toml"),
         ([tmp_path], tmp_path.name),

@@ -43,7 +43,8 @@ class Witness:
         self._length = timedelta(seconds=connect["interval_length_s"])
         self._client = client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="witness")
         client.username_pw_set(connect["broker"]["username"], connect["broker"]["password"])
-        client.on_connect = lambda *_: client.subscribe(connect["topic_filter"], qos=1)
+        self._filter = connect["topic_filter"]
+        client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.connect(connect["broker"]["host"], connect["broker"]["port"])
@@ -55,6 +56,9 @@ class Witness:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _on_connect(self, client: mqtt.Client, *_: object) -> None:
+        client.subscribe(self._filter, qos=1)
 
     def _on_subscribe(self, *_: Any) -> None:
         self.listening = True
@@ -69,7 +73,7 @@ class Witness:
 @contextmanager
 def writing(connect: Path, database_url: str) -> Iterator[subprocess.Popen[str]]:
     """The plain writer, from the moment that it is subscribed (or has failed) until it is killed."""
-    argv = [sys.executable, WRITER, connect, database_url]
+    argv = [sys.executable, str(WRITER), str(connect), database_url]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -86,7 +90,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def stored(database_url: str) -> set[Reading]:
     with psycopg.connect(database_url) as database:
-        rows = database.execute(f"SELECT serial, interval_start FROM ({QUERY}) AS readings")  # type: ignore[arg-type]
+        rows = database.execute(f"SELECT serial, interval_start FROM ({QUERY}) AS readings")
         return set(rows.fetchall())
 
 

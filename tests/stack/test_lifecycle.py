@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def scenario(tmp_path: Path) -> Path:
 
 def until_started(run: Command) -> None:
     for name in STARTED:
-        wait_for(lambda name=name: run.part(name), name)
+        wait_for(partial(run.part, name), name)
 
 
 def test_ctrl_c_while_it_runs(tmp_path: Path, temporary: Path, scenario: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from dashboards.catalogue import DASHBOARDS
+from dashboards.model import Dashboard
 from dashboards.roles import create_roles
 from tests.headend.services import Postgres
 from tests.stack.browser import chromium, opened, without_a_browser
@@ -100,7 +101,9 @@ def expect_counted(page: Page, state: str, count: int) -> None:
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.key)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_panel_of_every_dashboard_shows_data(browser: Browser, lab: LiveLab, dashboard, scheme: str) -> None:
+def test_every_panel_of_every_dashboard_shows_data(
+    browser: Browser, lab: LiveLab, dashboard: Dashboard, scheme: str
+) -> None:
     with opened(browser, lab.url, color_scheme=scheme) as (page, complaints):
         page.get_by_role("navigation").get_by_role("link", name=dashboard.title, exact=True).click()
         if dashboard.households:
@@ -247,7 +250,7 @@ def test_landmarks_and_names_for_those_who_cannot_see_it(page: Page) -> None:
 
 def test_light_dark_and_large(browser: Browser, lab: LiveLab) -> None:
     def paper(page: Page) -> str:
-        return page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+        return str(page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor"))
 
     with (
         opened(browser, lab.url, color_scheme="light") as (light, _),

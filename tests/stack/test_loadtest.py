@@ -197,11 +197,11 @@ def test_somebody_elses_database_keeps_samples_beside_the_readings(tmp_path: Pat
             # It keeps no commit timestamps, and the verdict says so.
             assert verdict["database"]["commit_instant"] == "insertion of the row"
             with psycopg.connect(server.url()) as connection:
-                (schema,) = connection.execute(
+                ((schema,),) = connection.execute(
                     "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'amilab_%'"
-                ).fetchone()
+                ).fetchall()
                 connection.execute(f"SET search_path = {schema}")
-                (rows,) = connection.execute("SELECT count(*) FROM interval_reading").fetchone()
+                ((rows,),) = connection.execute("SELECT count(*) FROM interval_reading").fetchall()
                 samples = connection.execute("SELECT DISTINCT run, source FROM load_test_sample").fetchall()
         finally:
             server.stop()

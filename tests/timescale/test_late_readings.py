@@ -152,7 +152,7 @@ def test_a_batch_with_duplicates_and_revisions_looks_at_its_own_days_alone(schem
             " JOIN pg_stat_all_tables ON (schemaname, relname) = (chunk_schema, chunk_name)"
             " WHERE hypertable_schema = current_schema AND hypertable_name = 'interval_reading'"
         )
-        return dict(found)  # type: ignore[arg-type]  # pairs, by the query
+        return dict(found)
 
     schema.write(*(Value(meter, at(day, slot), 1) for day in range(6) for slot in range(96) for meter in range(1, 5)))
     schema.run("ANALYZE interval_reading")

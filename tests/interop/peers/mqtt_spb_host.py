@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+from typing import Any
 
 from mqtt_spb_wrapper import MqttSpbEntityScada
 from mqtt_spb_wrapper.spb_protobuf import Payload
@@ -24,11 +25,11 @@ class Host(MqttSpbEntityScada):
     out of DDATA when there is an alias. So names and types are put back here, from the births, before it looks.
     """
 
-    def __init__(self, group):
+    def __init__(self, group: str) -> None:
         super().__init__(group, "foreign-host")
-        self._known = {}
+        self._known: dict[tuple[str, ...], dict[int, Any]] = {}
 
-    def _mqtt_on_message(self, client, userdata, msg):
+    def _mqtt_on_message(self, client: Any, userdata: Any, msg: Any) -> None:
         kind, entity = msg.topic.split("/")[2], tuple(msg.topic.split("/")[3:])
         if kind in ("NBIRTH", "DBIRTH"):
             metrics = Payload.FromString(msg.payload).metrics
@@ -43,11 +44,11 @@ class Host(MqttSpbEntityScada):
         super()._mqtt_on_message(client, userdata, msg)
 
 
-def say(**line):
+def say(**line: object) -> None:
     print(json.dumps(line, default=str), flush=True)
 
 
-def say_seen(scada, topic, payload):
+def say_seen(scada: Host, topic: Any, payload: dict[str, Any]) -> None:
     node = scada.entities_eon[topic.eon_name]
     entity = node if topic.eon_device_name is None else node.entities_eond[topic.eon_device_name]
     metrics = [
@@ -71,17 +72,17 @@ def say_seen(scada, topic, payload):
     )
 
 
-def end_at_once(failure):
-    sys.__excepthook__(failure.exc_type, failure.exc_value, failure.exc_traceback)
+def end_at_once(failure: threading.ExceptHookArgs) -> None:
+    threading.__excepthook__(failure)
     os._exit(1)
 
 
-def main(host, port, group):
+def main(host: str, port: str, group: str) -> None:
     threading.excepthook = end_at_once
     scada = Host(group)
     scada.callback_birth = scada.callback_data = scada.callback_death = functools.partial(say_seen, scada)
 
-    def connected(code):
+    def connected(code: int) -> None:
         # It subscribes at each connection, but tells nobody when the broker has agreed.
         scada._mqtt.on_subscribe = lambda *_: say(subscribed=code == 0)
 

@@ -16,31 +16,32 @@ import json
 import os
 import sys
 import threading
+from typing import Any
 
 from pysparkplug import Client, DataType, Device, EdgeNode, Metric
 
 
-def say(**line):
+def say(**line: object) -> None:
     print(json.dumps(line, default=str), flush=True)
 
 
-def metrics_of(rows):
+def metrics_of(rows: list[list[Any]]) -> list[Any]:
     return [
         Metric(timestamp=timestamp_ms, name=name, datatype=DataType[kind], value=value, is_null=value is None)
         for name, kind, value, timestamp_ms in rows
     ]
 
 
-def say_commanded(_edge, message):
+def say_commanded(_edge: Any, message: Any) -> None:
     say(commanded=[[metric.name, metric.value] for metric in message.payload.metrics])
 
 
-def end_at_once(failure):
-    sys.__excepthook__(failure.exc_type, failure.exc_value, failure.exc_traceback)
+def end_at_once(failure: threading.ExceptHookArgs) -> None:
+    threading.__excepthook__(failure)
     os._exit(1)
 
 
-def main(host, port, group, edge, device):
+def main(host: str, port: str, group: str, edge: str, device: str) -> None:
     threading.excepthook = end_at_once
     client = Client(client_id=f"{group}-{edge}")
     node = EdgeNode(group, edge, metrics=(), client=client, cmd_callback=say_commanded)

@@ -33,8 +33,9 @@ def test_a_window_has_room_for_an_interval(start_s: int, duration_s: int, aligne
 
 
 def test_a_fleet_of_several_capture_periods_is_judged_by_each() -> None:
-    vendors = Vendors(FleetChoice(shares={"rl-dsp": 0.5, "sparkplug-mesh": 0.5}))
-    assert vendors.one_interval_s == 900
+    choice = FleetChoice(shares={"rl-dsp": 0.5, "sparkplug-mesh": 0.5})
+    assert Vendors(choice).one_interval_s == 900
+    vendors = Vendors(choice)
     (quick, share), slow = vendors.mix
     vendors.mix[0] = (quick.at_interval(300), share)
     assert vendors.one_interval_s is None

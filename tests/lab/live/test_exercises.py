@@ -103,7 +103,7 @@ def test_what_is_no_answer_is_told_and_nothing_is_scored(key: str, answer: str |
     given = {**RIGHT, key: answer} if answer is not None else {k: v for k, v in RIGHT.items() if k != key}
     question = next(each.text for each in load_exercise("find-the-fault").question if each.key == key)
     with pytest.raises(UserError) as refusal:
-        training().debrief(given, 400, [])  # type: ignore[arg-type]
+        training().debrief(given, 400, [])
     assert len(refusal.value.faults) == 1
     assert refusal.value.faults[0].startswith(question)
     assert told in refusal.value.faults[0]

@@ -11,7 +11,7 @@ def test_secrets_are_kept_and_told_once_they_are_none_any_more() -> None:
     feed.tell(2, "head-end", "outage found", reveals="outages")
     feed.tell(3, "head-end", "7 last gasps heard")
     assert [event.text for event in feed.after(0, ("truth", "outages"))] == ["7 last gasps heard"]
-    assert [event.text for event in feed.after(0, ("truth",))] == ["outage found", "7 last gasps heard"]
+    assert [event.text for event in feed.after(0, {"truth"})] == ["outage found", "7 last gasps heard"]
     assert [event.text for event in feed.after(1)] == ["outage found", "7 last gasps heard"]
 
 

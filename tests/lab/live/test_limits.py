@@ -323,7 +323,10 @@ async def test_half_a_body_is_none() -> None:
         return
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"10")]}
-    messages = [{"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"{}", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
     await Bodies(app)(scope, receive, send)
     assert asked == []
 

@@ -49,7 +49,7 @@ def test_what_the_head_end_says_is_added(state: MapState) -> None:
 def test_nothing_true_is_told_while_the_truth_is_hidden(state: MapState) -> None:
     state.see_frame(frame(dark=(0,)))
     state.see_headend([(GASPED, ["B"]), (OUT, ["B"])])
-    flags, voltage = decoded(state.encoded(("truth",)))
+    flags, voltage = decoded(state.encoded({"truth"}))
     assert flags == [0, GASPED | OUT, 0]
     assert voltage == [0.0, 0.0, 0.0]
     assert decoded(state.encoded(("truth", "outages")))[0] == [0, GASPED, 0]

@@ -92,8 +92,8 @@ class ToyFleet:
 
     async def flow(self, *, from_s: float, wall_s: float, speed: float, until_s: float) -> None: ...
 
-    async def await_fence(self, token: str, serials: Sequence[str]) -> None:
-        for serial in set(serials) & set(self.serials):
+    async def await_fence(self, token: str, stations: Sequence[str]) -> None:
+        for serial in set(stations) & set(self.serials):
             while self.fences.get(serial) != token:
                 await self.broker.delay()
                 message = self.broker.down[serial].popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -54,14 +55,14 @@ class Toy:
         moved, self.moved = self.moved, {}
         return moved
 
-    async def await_fence(self, token: str, serials: Sequence[str]) -> None:
+    async def await_fence(self, token: str, stations: Sequence[str]) -> None:
         raise AssertionError("there is no barrier")
 
     async def switch(self, verb: str, device: str) -> None:
         self.log.append((verb, device))
 
-    async def disturb(self, verb: str, serials: Sequence[str]) -> None:
-        self.log.append((verb, tuple(serials), self.now_s))
+    async def disturb(self, verb: str, stations: Sequence[str]) -> None:
+        self.log.append((verb, tuple(stations), self.now_s))
         if verb.endswith("_relay"):
             self.moved = {7: verb == "close_relay"}
 
@@ -70,6 +71,12 @@ class Toy:
 
     async def await_repairs(self) -> None:
         """They end at once."""
+
+    async def hold(self, part: str) -> None:
+        raise AssertionError("nobody waits for anything")
+
+    async def await_broker(self, now_s: int) -> None:
+        raise AssertionError("nobody waits for anything")
 
     async def update(self, part: str) -> AsyncIterator[str]:
         for number in range(2):
@@ -96,7 +103,9 @@ class Toy:
 
 
 def real_time(toy: Toy, start_s: int) -> RealTime:
-    return RealTime(toy, [toy], toy, start_s=start_s, clock=toy.clock)
+    # Its `advance` is the grid's and a fleet's.
+    both: Any = toy
+    return RealTime(both, [both], toy, start_s=start_s, clock=toy.clock)
 
 
 async def test_seconds_of_the_past_are_told_one_after_the_other_and_each_action_at_its_own() -> None:

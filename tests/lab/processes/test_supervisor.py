@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
         await made.stop_all()
 
 
-def python(name: str, program: str, **more) -> ProcessSpec:
+def python(name: str, program: str, **more: Any) -> ProcessSpec:
     return ProcessSpec(name, [sys.executable, "-u", "-S", "-c", textwrap.dedent(program)], **more)
 
 
@@ -53,7 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_an_unexpected_end_is_told_with_the_last_twenty_lines(supervisor):
+async def test_an_unexpected_end_is_told_with_the_last_twenty_lines(supervisor: Supervisor) -> None:
     await supervisor.start(python("part", "for n in range(50): print('line', n)\nraise SystemExit(7)"))
     with pytest.raises(PartFailed) as failure:
         await asyncio.wait_for(supervisor.watch(), DEADLINE_S)
@@ -62,20 +63,20 @@ async def test_an_unexpected_end_is_told_with_the_last_twenty_lines(supervisor):
     assert "part ended with exit code 7" in str(failure.value)
 
 
-async def test_an_unexpected_end_without_an_error_is_a_failure_too(supervisor):
+async def test_an_unexpected_end_without_an_error_is_a_failure_too(supervisor: Supervisor) -> None:
     await supervisor.start(python("part", "print('bye')"))
     with pytest.raises(PartFailed, match="exit code 0"):
         await asyncio.wait_for(supervisor.watch(), DEADLINE_S)
 
 
-async def test_a_death_by_signal_is_told(supervisor):
+async def test_a_death_by_signal_is_told(supervisor: Supervisor) -> None:
     pid = await supervisor.start(python("part", FOREVER))
     os.kill(pid, signal.SIGSEGV)
     with pytest.raises(PartFailed, match="part was killed by signal 11"):
         await asyncio.wait_for(supervisor.watch(), DEADLINE_S)
 
 
-async def test_what_was_asked_for_is_no_failure(supervisor):
+async def test_what_was_asked_for_is_no_failure(supervisor: Supervisor) -> None:
     for name in ("killed", "stopped"):
         await supervisor.start(python(name, FOREVER))
     await supervisor.start(python("done", "raise SystemExit(3)"))
@@ -88,7 +89,7 @@ async def test_what_was_asked_for_is_no_failure(supervisor):
         await asyncio.wait_for(supervisor.watch(), DEADLINE_S)
 
 
-async def test_restart_runs_the_same_again_and_keeps_the_log(supervisor):
+async def test_restart_runs_the_same_again_and_keeps_the_log(supervisor: Supervisor) -> None:
     first = await supervisor.start(python("part", FOREVER))
     await until(lambda: supervisor.log_tail("part") == ["up"])
     await supervisor.kill("part")
@@ -100,13 +101,13 @@ async def test_restart_runs_the_same_again_and_keeps_the_log(supervisor):
         await supervisor.restart("part")
 
 
-async def test_a_program_that_is_not_there(supervisor):
+async def test_a_program_that_is_not_there(supervisor: Supervisor) -> None:
     with pytest.raises(PartFailed, match="cannot execute /no/such/program"):
         await supervisor.start(ProcessSpec("part", ["/no/such/program"]))
     assert supervisor.names == ()
 
 
-async def test_who_does_not_listen_is_killed(supervisor):
+async def test_who_does_not_listen_is_killed(supervisor: Supervisor) -> None:
     deaf = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up')\nwhile True: time.sleep(60)"
     pid = await supervisor.start(python("deaf", deaf, grace_s=0.2))
     await until(lambda: supervisor.log_tail("deaf") == ["up"])
@@ -115,7 +116,7 @@ async def test_who_does_not_listen_is_killed(supervisor):
     assert not is_alive(process)
 
 
-async def test_stop_all_ends_the_last_started_first(supervisor, tmp_path):
+async def test_stop_all_ends_the_last_started_first(supervisor: Supervisor, tmp_path: Path) -> None:
     says_when = """
         import pathlib, signal, sys, time
         def leave(*_):
@@ -144,7 +145,7 @@ FAMILY = """
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-async def test_no_grandchild_survives(supervisor, end):
+async def test_no_grandchild_survives(supervisor: Supervisor, end: str) -> None:
     await supervisor.start(python("parent", FAMILY))
     await until(lambda: len(supervisor.log_tail("parent")) == 1)
     family = [identity(int(pid)) for pid in supervisor.log_tail("parent")[0].split()]
@@ -152,7 +153,7 @@ async def test_no_grandchild_survives(supervisor, end):
     assert not [process for process in family if is_alive(process)]
 
 
-async def test_no_grandchild_of_the_session_survives_a_crash(supervisor):
+async def test_no_grandchild_of_the_session_survives_a_crash(supervisor: Supervisor) -> None:
     pid = await supervisor.start(python("parent", FAMILY))
     await until(lambda: len(supervisor.log_tail("parent")) == 1)
     in_session, _ = (identity(int(number)) for number in supervisor.log_tail("parent")[0].split())
@@ -162,7 +163,7 @@ async def test_no_grandchild_of_the_session_survives_a_crash(supervisor):
     assert not is_alive(in_session)
 
 
-async def test_ready_is_waited_for_and_a_crash_is_not(supervisor):
+async def test_ready_is_waited_for_and_a_crash_is_not(supervisor: Supervisor) -> None:
     asked = 0
 
     async def third_time() -> bool:
@@ -184,14 +185,14 @@ async def test_ready_is_waited_for_and_a_crash_is_not(supervisor):
         await supervisor.until_ready("dead", never)
 
 
-async def test_processes_do_not_share_the_terminals_session(supervisor):
+async def test_processes_do_not_share_the_terminals_session(supervisor: Supervisor) -> None:
     pid = await supervisor.start(python("part", FOREVER))
     status = status_of(pid)
     assert status is not None
     assert status.session == pid != os.getsid(0)
 
 
-def test_a_pid_used_again_is_not_killed():
+def test_a_pid_used_again_is_not_killed() -> None:
     bystander = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
     try:
         real = identity(bystander.pid)
@@ -206,7 +207,7 @@ def test_a_pid_used_again_is_not_killed():
         bystander.wait()
 
 
-def test_only_directories_of_a_run_are_removed(tmp_path):
+def test_only_directories_of_a_run_are_removed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
     (tmp_path / "amilab-link").symlink_to(precious)
@@ -217,7 +218,7 @@ def test_only_directories_of_a_run_are_removed(tmp_path):
     assert precious.exists()
 
 
-def test_a_kept_directory_stays(tmp_path):
+def test_a_kept_directory_stays(tmp_path: Path) -> None:
     with Reaper(uuid.uuid4().hex) as reaper:
         for name in ("amilab-kept", "amilab-gone"):
             (tmp_path / name).mkdir()
@@ -226,7 +227,7 @@ def test_a_kept_directory_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["amilab-kept"]
 
 
-def test_the_reaper_does_not_hear_what_the_terminal_says():
+def test_the_reaper_does_not_hear_what_the_terminal_says() -> None:
     with Reaper(uuid.uuid4().hex) as reaper:
         process = identity(reaper.pid)
         assert os.getsid(reaper.pid) != os.getsid(0)
@@ -308,7 +309,7 @@ def members_of(mark: str, work: str) -> list[str]:
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGKILL of its group", "orderly", "a part crashes"])
-def test_a_lab_leaves_nothing_behind(tmp_path, end):
+def test_a_lab_leaves_nothing_behind(tmp_path: Path, end: str) -> None:
     lab = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(LAB), str(tmp_path / "logs"), textwrap.dedent(FAMILY)],
         stdin=subprocess.PIPE,
@@ -331,7 +332,9 @@ def test_a_lab_leaves_nothing_behind(tmp_path, end):
             lab.stdin.write("\n")
             lab.stdin.flush()
         case "a part crashes":
-            os.kill(status_of(family[0].pid).parent, signal.SIGKILL)
+            part = status_of(family[0].pid)
+            assert part is not None
+            os.kill(part.parent, signal.SIGKILL)
     expected = {"orderly": 0, "a part crashes": EXIT_PART_FAILED}.get(end, -signal.SIGKILL)
     assert lab.wait(DEADLINE_S) == expected
     deadline = time.monotonic() + DEADLINE_S
@@ -352,7 +355,9 @@ def test_a_lab_leaves_nothing_behind(tmp_path, end):
     "other_user",
     [False, pytest.param(True, marks=AS_ROOT)],
 )
-async def test_addresses_that_the_lab_was_given_are_not_handed_on(supervisor, monkeypatch, other_user):
+async def test_addresses_that_the_lab_was_given_are_not_handed_on(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, other_user: bool
+) -> None:
     monkeypatch.setenv("AMILAB_DATABASE_URL", "postgresql://me:secret@db/lab")
     monkeypatch.setenv("GRAFANA_TOKEN", "secret")
     monkeypatch.setenv("SOMETHING_ELSE", "shown")

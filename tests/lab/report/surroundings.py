@@ -63,8 +63,11 @@ def write_communication(run_dir: Path, changes: Iterable[tuple[str, float, bool]
     pq.write_table(table, run_dir / "communication.parquet")
 
 
-def write_detected(run_dir: Path, shares: Iterable[tuple[str, str, float, float, float | None, float | None]]) -> None:
-    """Shares: outage, usage point, detected at, dark from, dark to, last gasp received."""
+Share = tuple[str, str, float, float, float | None, float | None]
+"""Outage, usage point, detected at, dark from, dark to, last gasp received."""
+
+
+def write_detected(run_dir: Path, shares: Iterable[Share]) -> None:
     rows = list(shares)
     columns = list(zip(*rows, strict=True)) or [()] * 6
     table = pa.table(

@@ -11,6 +11,7 @@ from lab.report import RunEvent, write_report
 from lab.verdict.verdict import judge_run
 from tests import left_out
 from tests.lab.report import surroundings
+from tests.lab.report.text import first
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, make_run
 
 BROWSER = next(
@@ -29,7 +30,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     run_dir = run.write(tmp_path_factory.mktemp("browser") / "run")
     names = [f"UP{i:05d}" for i in range(POINTS)]
     surroundings.write_geography(run_dir, names)
-    shares = [("1", n, DARK_FROM_S + 66.0, float(DARK_FROM_S), float(DARK_TO_S), None) for n in names[10:20]]
+    shares: list[surroundings.Share] = [
+        ("1", n, DARK_FROM_S + 66.0, float(DARK_FROM_S), float(DARK_TO_S), None) for n in names[10:20]
+    ]
     shares += [("2", names[30], 7.0 * STEP_S, 7.0 * STEP_S, 8.0 * STEP_S, None)]
     surroundings.write_detected(run_dir, shares)
     silences = [(n, at, on) for n in names[:3] for at, on in ((5.5 * STEP_S, False), (6.5 * STEP_S, True))]
@@ -49,7 +52,7 @@ def after(page: str, directory: Path, *steps: str, secured: bool = False) -> tup
     (directory / "page.html").write_text(page.replace("</body>", f"<script>{driver}</script></body>"), encoding="utf-8")
     done = subprocess.run(
         [
-            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={directory}/profile"),
+            *(str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={directory}/profile"),
             *("--virtual-time-budget=3000", "--dump-dom", f"file://{directory}/page.html"),
         ],
         capture_output=True,
@@ -57,9 +60,9 @@ def after(page: str, directory: Path, *steps: str, secured: bool = False) -> tup
         timeout=120,
         check=True,
     )
-    opening = re.search(r'<div id="map"[^>]*>', done.stdout).group()
-    counts = [int(re.search(rf'data-count{state}="(\d+)"', opening).group(1)) for state in range(5)]
-    return counts, float(re.search(r'data-time="([\d.]+)"', opening).group(1)), done.stdout
+    opening = first(r'<div id="map"[^>]*>', done.stdout).group()
+    counts = [int(first(rf'data-count{state}="(\d+)"', opening).group(1)) for state in range(5)]
+    return counts, float(first(r'data-time="([\d.]+)"', opening).group(1)), done.stdout
 
 
 def slide_to(time_s: float) -> str:
@@ -81,7 +84,7 @@ def test_opens_at_the_worst_instant_with_the_counts_of_the_still_map(page: str, 
     assert counts == [30, 10, 0, 0, 0]
     assert time_s == DARK_FROM_S + 66
     assert 'class="map live"' in dom
-    assert "10</b>" in re.search(r'data-count="dark-known".*', dom).group()
+    assert "10</b>" in first(r'data-count="dark-known".*', dom).group()
     assert ">00:31:06</span> UTC" in dom
 
 
@@ -118,7 +121,7 @@ def test_a_meter_is_found_and_described(page: str, tmp_path: Path) -> None:
         "s.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter'}));}",
     ]
     dom = after(page, tmp_path, *steps)[2]
-    tip = re.search(r'data-role="tip".*?</div>', dom, flags=re.S).group()
+    tip = first(r'data-role="tip".*?</div>', dom, flags=re.S).group()
     assert (
         re.sub(r"<[^>]+>", "|", tip)
         .replace("||", "|")

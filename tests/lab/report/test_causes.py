@@ -23,6 +23,7 @@ from lab.verdict.verdict import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.test_evidence import row_of, two_vendors
 from tests.lab.report.test_report import outline, words
+from tests.lab.report.text import first
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run
 
 
@@ -147,9 +148,9 @@ def test_groups_show_the_worst_first_and_count_all(tmp_path: Path) -> None:
     run.stored["committed_at"][: 8 * 48] += np.timedelta64(3, "h")
     run.drop("stored", [row_of(run, "stored", 6, 4)])
     run_dir = run.write(tmp_path / "run")
-    table = re.search(r'<table class="causes">.*?</table>', report(run, tmp_path).read_text(), flags=re.S).group()
+    table = first(r'<table class="causes">.*?</table>', report(run, tmp_path).read_text(), flags=re.S).group()
     told = [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)) for row in table.split("<tr data-group=")[1:]]
-    kinds = [re.search(r"(lost|late) nothing known (direct|mesh) (\d+)", row).groups() for row in told]
+    kinds = [first(r"(lost|late) nothing known (direct|mesh) (\d+)", row).groups() for row in told]
     assert [kind for kind, _, _ in kinds] == ["lost", *["late"] * (len(kinds) - 1)]
     assert sum(int(count) for _, _, count in kinds) == len(rows_of(run_dir)) > 200
     page = outline(run_dir / "report.html")

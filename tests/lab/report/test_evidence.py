@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,12 +11,13 @@ from lab.report.events import RunEvent
 from lab.verdict.verdict import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.test_report import words
+from tests.lab.report.text import first
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, instants, make_run
 
 EVENTS = (RunEvent(START_S + 5 * STEP_S, "uplink_loss", "one meter without uplink", START_S + 6 * STEP_S),)
 
 
-def two_vendors(points: int = 8, intervals: int = 12, **changes: object) -> Run:
+def two_vendors(points: int = 8, intervals: int = 12, **changes: Any) -> Run:
     """The second half is of a vendor that reports every two intervals, through COL0001."""
     run = make_run(points, intervals, **changes)
     second = np.arange(points) >= points // 2
@@ -35,10 +37,10 @@ def row_of(run: Run, table: str, point: int, interval: int) -> int:
 def vendors(path: Path) -> dict[str, str]:
     """The text of each vendor's row."""
     text = path.read_text(encoding="utf-8")
-    table = re.search(r'<table class="vendors">.*?</table>', text, flags=re.S).group()
+    table = first(r'<table class="vendors">.*?</table>', text, flags=re.S).group()
     rows = re.findall(r"<tr class=.*?</tr>", table, flags=re.S)
     plain = [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)).strip() for row in rows]
-    return {re.search(r"direct|mesh", row).group(): row for row in plain}
+    return {first(r"direct|mesh", row).group(): row for row in plain}
 
 
 def test_the_vendor_at_fault_is_marked_and_the_other_is_not(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ URBAN = 11_542
 def test_changes_survive_their_coding(meters: set[int], on: bool, aspect: int) -> None:
     at, code, runs = encode(Change(START_S + 7.0, aspect, on, np.array(sorted(meters))), START_S)
     assert (at, code) == (7.0, 2 * aspect + on)
-    decoded, place = set(), 0
+    decoded: set[int] = set()
+    place = 0
     for gap, run in zip(runs[::2], runs[1::2], strict=True):
         decoded |= set(range(place + gap, place + gap + run))
         place += gap + run

@@ -17,6 +17,7 @@ from lab.verdict.tables import FRAMES, TRUTH, empty
 from lab.verdict.verdict import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.example import EVENTS, write_example
+from tests.lab.report.text import first
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, make_run
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -93,7 +94,7 @@ def test_is_one_file_that_fetches_nothing(village: dict[str, Path], outcome: str
 @pytest.mark.parametrize("outcome", ["passed", "failed"])
 def test_only_our_own_script_may_run(village: dict[str, Path], outcome: str) -> None:
     text = village[outcome].read_text(encoding="utf-8")
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text).group(1)
+    policy = first(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text).group(1)
     scripts = re.findall(r"<script>(.*?)</script>", text, flags=re.S)
     assert len(scripts) == 1
     digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
@@ -109,8 +110,8 @@ def test_drawings_are_well_formed_and_described(village: dict[str, Path], outcom
         svg = ET.fromstring(drawing)
         if "aria-hidden" in svg.attrib:
             continue
-        assert svg.find("title").text
-        assert svg.find("desc").text
+        assert svg.findtext("title")
+        assert svg.findtext("desc")
         assert not re.search(r"\b(nan|inf)\b", drawing, flags=re.I)
     page = outline(village[outcome])
     assert len(page.ids) == len(set(page.ids))

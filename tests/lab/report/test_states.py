@@ -36,7 +36,9 @@ def test_darkness_is_the_physics(run_dir: Path) -> None:
 
 
 def test_an_outage_is_known_from_its_detection_to_its_recorded_end(run_dir: Path) -> None:
-    shares = [("1", f"UP{i:05d}", DARK_FROM_S + 66.0, DARK_FROM_S - 1.0, DARK_TO_S - 1.0, None) for i in (1, 2)]
+    shares: list[surroundings.Share] = [
+        ("1", f"UP{i:05d}", DARK_FROM_S + 66.0, DARK_FROM_S - 1.0, DARK_TO_S - 1.0, None) for i in (1, 2)
+    ]
     surroundings.write_detected(run_dir, shares)
     assert counts(history(run_dir)) == {
         0: [6, 0, 0, 0, 0],
@@ -48,7 +50,7 @@ def test_an_outage_is_known_from_its_detection_to_its_recorded_end(run_dir: Path
 
 
 def test_what_is_reported_dark_but_is_not_is_a_phantom(run_dir: Path) -> None:
-    shares = [("1", "UP00001", DARK_FROM_S + 66.0, DARK_FROM_S, DARK_TO_S + 600.0, None)]
+    shares: list[surroundings.Share] = [("1", "UP00001", DARK_FROM_S + 66.0, DARK_FROM_S, DARK_TO_S + 600.0, None)]
     shares += [("2", "UP00005", 100.0, 90.0, None, None)]
     surroundings.write_detected(run_dir, shares)
     found = counts(history(run_dir))

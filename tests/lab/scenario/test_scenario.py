@@ -58,7 +58,7 @@ def network(**keys: object) -> str:
     return event(**{"at": '"01:00:00"', "kind": '"network"', "part": '"fleet"', "wall": '"5s"', **keys})
 
 
-def test_quickstart_has_what_the_lab_promises():
+def test_quickstart_has_what_the_lab_promises() -> None:
     scenario = load_scenario("quickstart")
     assert (scenario.name, scenario.duration_s, scenario.settle_s) == ("quickstart", 86_400, 3_600)
     assert scenario.feeder.name == "schutterwald"
@@ -75,7 +75,7 @@ def test_quickstart_has_what_the_lab_promises():
     assert all(kill.at_s % 900 == 0 for kill in kills), "killed when readings flow"
 
 
-def test_values_arrive_in_seconds():
+def test_values_arrive_in_seconds() -> None:
     text = HEAD + event(at='"30:05"', kind='"kill"', part='"broker"', down='"1h 30min"')
     scenario = read(text.replace('"24h"', '"2d"'))
     assert scenario.start_s == 1_768_435_200  # date -u -d 2026-01-15 +%s
@@ -85,7 +85,7 @@ def test_values_arrive_in_seconds():
     assert (kill.at_s, kill.down_s, kill.ends_s, kill.line) == (108_300, 5_400, 113_700, FIRST_FREE_LINE)
 
 
-def test_times_may_be_written_as_toml_or_as_text():
+def test_times_may_be_written_as_toml_or_as_text() -> None:
     reboot = {"kind": '"reboot"', "select": "{ meters = 1 }"}
     as_text = read(
         HEAD.replace("2026-01-15T00:00:00Z", '"2026-01-15T01:00:00+01:00"') + event(at='"06:10:00"', **reboot)
@@ -93,12 +93,12 @@ def test_times_may_be_written_as_toml_or_as_text():
     assert as_text == read(HEAD + event(at="06:10:00", **reboot))
 
 
-def test_seed_and_duration_can_be_replaced():
+def test_seed_and_duration_can_be_replaced() -> None:
     scenario = read(HEAD, seed=11, duration_s=7_200)
     assert (scenario.seed, scenario.duration_s) == (11, 7_200)
 
 
-def test_shortening_drops_no_event_silently():
+def test_shortening_drops_no_event_silently() -> None:
     late = event(at='"05:00"', kind='"reboot"', select="{ meters = 1 }")
     early = event(at='"00:30"', kind='"reboot"', select="{ meters = 1 }")
     later = event(at='"06:00"', kind='"outage"', device='"service"', duration='"1h"', select='{ id = "x" }')
@@ -109,13 +109,13 @@ def test_shortening_drops_no_event_silently():
     ]
 
 
-def test_everything_must_be_over_when_the_run_is_judged():
+def test_everything_must_be_over_when_the_run_is_judged() -> None:
     text = HEAD + event(at='"23:30"', kind='"uplink_loss"', duration='"91min"', select="{ meters = 3 }")
     assert "is over only at 25:01:00" in faults_of(text)[0]
     assert read(text.replace("91min", "90min")).events[0].ends_s == 90_000
 
 
-def test_a_part_that_is_down_cannot_be_killed():
+def test_a_part_that_is_down_cannot_be_killed() -> None:
     def kills(*times: str, part: str = "broker") -> str:
         return "".join(event(at=f'"{at}"', kind='"kill"', part=f'"{part}"', down='"1h"') for at in times)
 
@@ -124,7 +124,7 @@ def test_a_part_that_is_down_cannot_be_killed():
     assert fault == "file.toml, line 11: the broker cannot be killed at 02:00:00: by line 16 it is down until 02:00:00"
 
 
-def test_rotations_come_one_after_the_other():
+def test_rotations_come_one_after_the_other() -> None:
     def rotations(*times: str) -> str:
         return "".join(event(at=f'"{at}"', kind='"rotate"', what='"authority"', overlap='"1h"') for at in times)
 
@@ -168,7 +168,7 @@ reads.x = true
 """
 
 
-def test_every_fault_is_listed_with_its_line():
+def test_every_fault_is_listed_with_its_line() -> None:
     expected = {
         1: ["[feeder] is missing"],  # of the whole document
         2: ["'nam' is unknown", "Did you mean 'name'?"],
@@ -221,7 +221,7 @@ def test_every_fault_is_listed_with_its_line():
         (event(at="01:00:00.5", kind='"kill"', part='"broker"', down='"1s"'), "not an offset"),
     ],
 )
-def test_faults_of_events(events, saying):
+def test_faults_of_events(events: str, saying: str) -> None:
     # Top-level keys must stand before the first table.
     text = events + HEAD if events.startswith("event =") else HEAD + events
     assert saying in "\n".join(faults_of(text))
@@ -240,26 +240,26 @@ def test_faults_of_events(events, saying):
         ("{ }", "'customers' is missing"),
     ],
 )
-def test_faults_of_selectors(select, saying):
+def test_faults_of_selectors(select: str, saying: str) -> None:
     text = HEAD + event(at="01:00:00", kind='"outage"', device='"section"', duration='"1h"', select=select)
     (fault,) = [fault for fault in faults_of(text) if saying in fault]
     assert fault.startswith(f"file.toml, line {FIRST_FREE_LINE + 5}: ")
 
 
-def test_criteria_may_be_quoted_or_nested():
+def test_criteria_may_be_quoted_or_nested() -> None:
     quoted = read(HEAD + '[criteria]\n"reads.success_rate" = 0.99\n').criteria
     assert quoted == read(HEAD + "[criteria]\nreads.success_rate = 0.99\n").criteria == {"reads.success_rate": 0.99}
     assert "given twice" in faults_of(HEAD + '[criteria]\n"a.b" = 1\na.b = 2\n')[0]
     assert "must be a number" in faults_of(HEAD + '[criteria]\n"a.b" = nan\n')[0]
 
 
-def test_syntax_errors_have_their_line():
+def test_syntax_errors_have_their_line() -> None:
     (fault,) = faults_of(HEAD + "oh dear\n")
     assert "not valid TOML" in fault
     assert f"line {FIRST_FREE_LINE}" in fault
 
 
-def test_an_unknown_name_lists_the_bundled_ones():
+def test_an_unknown_name_lists_the_bundled_ones() -> None:
     with pytest.raises(UserError) as error:
         load_scenario("quickstrat")
     bundled = ["acceptance", "bad-network", "containers", "quickstart", "rolling-update"]
@@ -267,7 +267,7 @@ def test_an_unknown_name_lists_the_bundled_ones():
     assert error.value.hint == f"Bundled scenarios: {', '.join(bundled)}. Did you mean 'quickstart'?"
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Is a directory"):
         load_scenario(str(tmp_path))
     latin = tmp_path / "latin.toml"
@@ -279,7 +279,7 @@ def test_files_that_cannot_be_read(tmp_path):
             load_scenario(name)
 
 
-def test_a_file_with_a_byte_order_mark_and_windows_line_ends(tmp_path):
+def test_a_file_with_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "windows.toml"
     path.write_bytes(b"\xef\xbb\xbf" + (HEAD + event(at='"1:00"', kind='"rebot"')).replace("\n", "\r\n").encode())
     with pytest.raises(UserError) as error:
@@ -287,12 +287,12 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends(tmp_path):
     assert f"line {FIRST_FREE_LINE + 2}: " in error.value.faults[0]
 
 
-def test_values_nested_without_end():
+def test_values_nested_without_end() -> None:
     assert faults_of("a = " + "[" * 20_000 + "]" * 20_000)
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_a_scenario_or_a_user_error(text):
+def test_any_text_is_a_scenario_or_a_user_error(text: str) -> None:
     with pytest.raises(UserError):
         read(text)
 
@@ -331,7 +331,9 @@ def as_toml(value: object) -> str:
         max_size=3,
     ),
 )
-def test_any_values_under_known_keys_are_a_scenario_or_a_user_error(head, events):
+def test_any_values_under_known_keys_are_a_scenario_or_a_user_error(
+    head: dict[str, object], events: list[dict[str, object]]
+) -> None:
     text = "[scenario]\n" + "".join(f"{key} = {as_toml(value)}\n" for key, value in head.items())
     for keys in events:
         text += "[[event]]\n" + "".join(f"{key} = {as_toml(value)}\n" for key, value in keys.items())
@@ -345,7 +347,7 @@ def test_any_values_under_known_keys_are_a_scenario_or_a_user_error(head, events
     st.lists(VALUES, min_size=4, max_size=4),
     st.integers(0, 3),
 )
-def test_lines_of_keys_are_found_whatever_stands_between(names, values, tables):
+def test_lines_of_keys_are_found_whatever_stands_between(names: list[str], values: list[object], tables: int) -> None:
     lines: dict[Sequence[str | int], int] = {}
     text = "# a comment with = and [brackets]\n"
     for table in range(tables + 1):
@@ -380,13 +382,13 @@ def test_lines_of_keys_are_found_whatever_stands_between(names, values, tables):
         ("-1", "is not a time"),
     ],
 )
-def test_a_start_that_no_head_end_believes_is_refused_with_its_line(start: str, saying: str):
+def test_a_start_that_no_head_end_believes_is_refused_with_its_line(start: str, saying: str) -> None:
     (fault,) = faults_of(HEAD.replace("2026-01-15T00:00:00Z", start))
     assert fault.startswith("file.toml, line 3: 'start'")
     assert saying in fault
 
 
-def test_a_start_on_the_first_and_the_last_day():
+def test_a_start_on_the_first_and_the_last_day() -> None:
     assert read(HEAD.replace("2026-01-15T00:00:00Z", "2000-01-01T00:00:00Z")).start_s == 946_684_800
     assert read(HEAD.replace("2026-01-15T00:00:00Z", "1999-12-31T20:00:00-04:00")).start_s == 946_684_800
     text = HEAD.replace("2026-01-15T00:00:00Z", "2099-12-30T23:00:00Z")
@@ -394,13 +396,13 @@ def test_a_start_on_the_first_and_the_last_day():
 
 
 @pytest.mark.parametrize("duration_s", [None, 10**11])
-def test_a_run_that_outlasts_the_dates_is_refused_with_its_line(duration_s: int | None):
+def test_a_run_that_outlasts_the_dates_is_refused_with_its_line(duration_s: int | None) -> None:
     text = HEAD.replace("2026-01-15T00:00:00Z", "2099-12-30T23:00:01Z")
     (fault,) = faults_of(text, duration_s=duration_s)
     assert fault.startswith("file.toml, line 4: with its settling time the run ends after 2100-01-01")
 
 
-def test_durations():
+def test_durations() -> None:
     assert [parse_duration(text) for text in ("40s", "45min", "24h", "2d", "1h30min", "1d 2h 3min 4s")] == [
         40, 2_700, 86_400, 172_800, 5_400, 93_784,
     ]  # fmt: skip
@@ -409,7 +411,7 @@ def test_durations():
             parse_duration(wrong)
 
 
-def test_the_interval_is_the_profiles_unless_the_fleet_is_set_to_another():
+def test_the_interval_is_the_profiles_unless_the_fleet_is_set_to_another() -> None:
     assert read(HEAD).fleet.interval_s is None
     assert read(HEAD + 'interval = "1min"\n').fleet.interval_s == 60
 
@@ -418,13 +420,13 @@ def test_the_interval_is_the_profiles_unless_the_fleet_is_set_to_another():
     ("interval", "part"),
     [('"7s"', "does not divide a day"), ('"1s"', "too short"), ("900", "is not a duration"), ('"2d"', "divide a day")],
 )
-def test_an_interval_that_does_not_divide_a_day_is_refused(interval: str, part: str):
+def test_an_interval_that_does_not_divide_a_day_is_refused(interval: str, part: str) -> None:
     (fault,) = faults_of(HEAD + f"interval = {interval}\n")
     assert fault.startswith(f"file.toml, line {FIRST_FREE_LINE}: 'interval': ")
     assert part in fault
 
 
-def test_a_fleet_is_a_preset_or_one_profile():
+def test_a_fleet_is_a_preset_or_one_profile() -> None:
     text = HEAD.replace('profile = "rl-dsp"', 'preset = "plc"')
     assert read(text).fleet.by_profile == {"sparkplug-plc": 1.0}
     assert read(HEAD.replace('profile = "rl-dsp"', "")).fleet.by_profile == PRESETS["bakeoff"].shares
@@ -441,12 +443,12 @@ def fleet_of(line: str) -> str:
     return HEAD.replace('profile = "rl-dsp"', line)
 
 
-def test_vendors_are_mixed_in_shares_of_ones_own():
+def test_vendors_are_mixed_in_shares_of_ones_own() -> None:
     text = fleet_of('shares = { rl-dsp = 0.3, sdm630 = 0.1, "file:acme.toml" = 0.6 }')
     assert read(text).fleet.by_profile == {"rl-dsp": 0.3, "sdm630": 0.1, "file:acme.toml": 0.6}
 
 
-def test_a_preset_is_shares_by_name():
+def test_a_preset_is_shares_by_name() -> None:
     shares = ", ".join(f"{name} = {share}" for name, share in PRESETS["bakeoff"].shares.items())
     assert list(read(fleet_of(f"shares = {{ {shares} }}")).fleet.by_profile.items()) == list(
         read(fleet_of('preset = "bakeoff"')).fleet.by_profile.items()
@@ -466,20 +468,20 @@ def test_a_preset_is_shares_by_name():
         ('profile = "sparkplug-mash"', "Did you mean 'sparkplug-mesh'?"),
     ],
 )
-def test_shares_that_cannot_be_are_refused_in_one_line(line: str, part: str):
+def test_shares_that_cannot_be_are_refused_in_one_line(line: str, part: str) -> None:
     (fault,) = faults_of(fleet_of(line))
     number = FIRST_FREE_LINE - 1 + line.count("\n")
     assert fault.startswith(f"file.toml, line {number}: ")
     assert part in fault
 
 
-def test_a_profiles_file_is_seen_from_the_scenarios(tmp_path: Path):
+def test_a_profiles_file_is_seen_from_the_scenarios(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(fleet_of('shares = { rl-dsp = 0.5, "file:meters/acme.toml" = 0.5 }'))
     shares = load_scenario(str(tmp_path / "small.toml")).fleet.by_profile
     assert shares == {"rl-dsp": 0.5, f"file:{tmp_path}/meters/acme.toml": 0.5}
 
 
-def test_the_command_line_names_a_preset_a_vendor_or_shares():
+def test_the_command_line_names_a_preset_a_vendor_or_shares() -> None:
     assert parse_fleet("mesh") == PRESETS["mesh"].shares
     assert parse_fleet("rl-dsp") == {"rl-dsp": 1.0}
     assert parse_fleet("rl-dsp=0.25, file:a=b.toml=0.75") == {"rl-dsp": 0.25, "file:a=b.toml": 0.75}

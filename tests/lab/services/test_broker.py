@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import uuid
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from lab.services.broker import BrokerProgram, EmbeddedBroker, find_broker
 from lab.services.broker_config import BrokerUser, device_user, head_end_user, mosquitto_acl
 from lab.services.host import make_private_directory
 from lab.services.mqtt_probe import ConnectAnswer, probe
+from tests.lab.services.conftest import Peer, Surroundings
 
 HEAD_END = head_end_user("g1", "head end", 'p:w"\\#é ')
 REFUSED = {ConnectAnswer.NOT_AUTHORISED, ConnectAnswer.BAD_CREDENTIALS, ConnectAnswer.CLOSED}
@@ -24,13 +24,13 @@ def a_device(number: int) -> BrokerUser:
     return device_user("g1", f"AMI{number:08}", f"g1-AMI{number:08}", secrets.token_urlsafe(12))
 
 
-async def serve(surroundings: Any, program: BrokerProgram, users: list[BrokerUser]) -> EmbeddedBroker:
+async def serve(surroundings: Surroundings, program: BrokerProgram, users: list[BrokerUser]) -> EmbeddedBroker:
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, users, program)
     await broker.start()
     return broker
 
 
-async def test_lets_in_its_users_and_nobody_else(surroundings, program):
+async def test_lets_in_its_users_and_nobody_else(surroundings: Surroundings, program: BrokerProgram) -> None:
     device = a_device(1)
     broker = await serve(surroundings, program, [device, HEAD_END])
     assert broker.version == program.version
@@ -45,7 +45,9 @@ async def test_lets_in_its_users_and_nobody_else(surroundings, program):
     assert await answer(None, None) in REFUSED
 
 
-async def test_a_device_reaches_its_own_topics_only(surroundings, mosquitto, peer):
+async def test_a_device_reaches_its_own_topics_only(
+    surroundings: Surroundings, mosquitto: BrokerProgram, peer: type[Peer]
+) -> None:
     mine, other = a_device(1), a_device(2)
     broker = await serve(surroundings, mosquitto, [mine, other, HEAD_END])
     head = await peer.connect(broker.port, "hes", HEAD_END.username, HEAD_END.password)
@@ -73,7 +75,9 @@ async def test_a_device_reaches_its_own_topics_only(surroundings, mosquitto, pee
     await asyncio.gather(head.close(), device.close())
 
 
-async def test_returns_after_a_kill_on_the_same_port(surroundings, program, peer):
+async def test_returns_after_a_kill_on_the_same_port(
+    surroundings: Surroundings, program: BrokerProgram, peer: type[Peer]
+) -> None:
     device = a_device(1)
     broker = await serve(surroundings, program, [device, HEAD_END])
     port = broker.port
@@ -88,7 +92,7 @@ async def test_returns_after_a_kill_on_the_same_port(surroundings, program, peer
     await client.close()
 
 
-async def test_two_brokers_side_by_side(surroundings, program, tmp_path):
+async def test_two_brokers_side_by_side(surroundings: Surroundings, program: BrokerProgram, tmp_path: Path) -> None:
     first = await serve(surroundings, program, [HEAD_END])
     with Reaper(uuid.uuid4().hex) as reaper:
         supervisor = Supervisor(tmp_path / "logs", reaper)
@@ -101,21 +105,23 @@ async def test_two_brokers_side_by_side(surroundings, program, tmp_path):
         await supervisor.stop_all()
 
 
-async def test_a_large_fleet_is_served_within_seconds(surroundings, program):
+async def test_a_large_fleet_is_served_within_seconds(surroundings: Surroundings, program: BrokerProgram) -> None:
     devices = [a_device(number) for number in range(5_000)]
     broker = await serve(surroundings, program, [*devices, HEAD_END])
     last = devices[-1]
     assert await probe(broker.host, broker.port, last.username, last.password, 5) is ConnectAnswer.ACCEPTED
 
 
-async def test_a_broker_that_is_not_started_over_the_state_of_another(surroundings, mosquitto):
+async def test_a_broker_that_is_not_started_over_the_state_of_another(
+    surroundings: Surroundings, mosquitto: BrokerProgram
+) -> None:
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [HEAD_END], mosquitto)
     (surroundings.directory / "broker").mkdir()
     with pytest.raises(FileExistsError):  # a directory that is not fresh could hold another run's sessions
         await broker.start()
 
 
-async def test_a_crash_while_starting_has_the_last_words(surroundings):
+async def test_a_crash_while_starting_has_the_last_words(surroundings: Surroundings) -> None:
     # A program that every user can run, and that does not know mosquitto's options.
     fake = BrokerProgram("mosquitto", "mosquitto 2.0", Path("/bin/cat"))
     with pytest.raises(PartFailed) as failure:
@@ -124,12 +130,12 @@ async def test_a_crash_while_starting_has_the_last_words(surroundings):
     assert "invalid option -- 'c'" in "".join(failure.value.log_tail)
 
 
-def test_an_unknown_choice_is_refused(monkeypatch):
+def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMILAB_BROKER", "rabbit")
     with pytest.raises(UserError, match="AMILAB_BROKER is 'rabbit'"):
         find_broker()
 
 
-def test_users_that_would_break_the_configuration_are_refused():
+def test_users_that_would_break_the_configuration_are_refused() -> None:
     with pytest.raises(ValueError, match="one line"):
         mosquitto_acl([device_user("g1", "x", "a\nuser b", "pw")])

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import ssl
 import warnings
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
 from lab.keys.pki import Authority
-from lab.services.broker import DIRECTORY
+from lab.services.broker import DIRECTORY, BrokerProgram
 from lab.services.broker_config import MAX_PACKET_BYTES, MOST_SUBSCRIPTIONS, SERVER
-from tests.lab.services.conftest import Peer, content_type, correlation_data, response_topic, user_property
+from tests.lab.services.conftest import (
+    Peer,
+    Surroundings,
+    content_type,
+    correlation_data,
+    response_topic,
+    user_property,
+)
 from tests.lab.services.guarded import (
     COLLECTOR,
     HONEST,
@@ -29,20 +36,20 @@ OWN = f"dt/g1/{VILLAIN}/ds"
 
 
 @pytest.fixture
-async def guarded(surroundings: Any, mosquitto: Any) -> GuardedBroker:
+async def guarded(surroundings: Surroundings, mosquitto: BrokerProgram) -> GuardedBroker:
     return await GuardedBroker.start(surroundings, mosquitto)
 
 
 # Without a certificate that the broker trusts.
 
 
-async def test_nobody_gets_in_without_tls(guarded):
+async def test_nobody_gets_in_without_tls(guarded: GuardedBroker) -> None:
     await guarded.refuses(None)
     await guarded.until_logged("SSL routines")
     await guarded.serves_others()
 
 
-async def test_nobody_gets_in_without_a_certificate(guarded):
+async def test_nobody_gets_in_without_a_certificate(guarded: GuardedBroker) -> None:
     await guarded.refuses(guarded.showing(None))
     await guarded.until_logged("peer did not return a certificate")
     await guarded.serves_others()
@@ -59,7 +66,7 @@ async def test_nobody_gets_in_without_a_certificate(guarded):
         ("the broker's own", "certificate verify failed"),
     ],
 )
-async def test_certificates_that_are_not_trusted(guarded, whose, logged):
+async def test_certificates_that_are_not_trusted(guarded: GuardedBroker, whose: str, logged: str) -> None:
     ours = guarded.keyring.authority
     name = ours.certificate.subject.rfc4514_string().removeprefix("CN=")
     pem = {
@@ -77,7 +84,7 @@ async def test_certificates_that_are_not_trusted(guarded, whose, logged):
     await guarded.serves_others()
 
 
-async def test_a_revoked_certificate(guarded):
+async def test_a_revoked_certificate(guarded: GuardedBroker) -> None:
     stolen = guarded.forged(guarded.pem(VILLAIN).read_bytes())
     await (await guarded.connect(VILLAIN, tls=stolen)).close()
     guarded.keyring.revoke(VILLAIN)
@@ -87,7 +94,7 @@ async def test_a_revoked_certificate(guarded):
     await guarded.serves_others()
 
 
-async def test_tls_older_than_1_2(guarded):
+async def test_tls_older_than_1_2(guarded: GuardedBroker) -> None:
     old = guarded.showing(guarded.pem(VILLAIN))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -99,7 +106,7 @@ async def test_tls_older_than_1_2(guarded):
     await guarded.serves_others()
 
 
-async def test_tls_1_2_is_enough(guarded):
+async def test_tls_1_2_is_enough(guarded: GuardedBroker) -> None:
     context = guarded.showing(guarded.pem(VILLAIN))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     device = await guarded.connect(VILLAIN, tls=context)
@@ -141,7 +148,7 @@ ANOTHERS_FILTERS = (
 )
 
 
-async def test_publishing_as_another(guarded):
+async def test_publishing_as_another(guarded: GuardedBroker) -> None:
     assert await guarded.head.subscribe("spBv1.0/#") == 1
     for topic in ANOTHERS_TOPICS:
         await _forge(await guarded.connect(VILLAIN), topic)
@@ -157,7 +164,7 @@ async def test_publishing_as_another(guarded):
     await guarded.serves_others()
 
 
-async def test_subscribing_to_what_is_another_s(guarded):
+async def test_subscribing_to_what_is_another_s(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN)
     for topic_filter in ANOTHERS_FILTERS:
         assert await device.subscribe(topic_filter) == 0x80, topic_filter
@@ -169,7 +176,7 @@ async def test_subscribing_to_what_is_another_s(guarded):
     assert device.received == [(f"cmd/g1/{VILLAIN}", b"yours")]
 
 
-async def test_a_collector_reads_its_own_commands_and_the_host_s_state_only(guarded):
+async def test_a_collector_reads_its_own_commands_and_the_host_s_state_only(guarded: GuardedBroker) -> None:
     collector = await guarded.connect(COLLECTOR)
     for own in (f"spBv1.0/g1/NCMD/{COLLECTOR}", f"spBv1.0/g1/DCMD/{COLLECTOR}/+", "spBv1.0/STATE/g1-headend"):
         assert await collector.subscribe(own) == 1
@@ -178,7 +185,7 @@ async def test_a_collector_reads_its_own_commands_and_the_host_s_state_only(guar
         await guarded.until_logged(f"guard: {COLLECTOR} may not subscribe to {other}")
 
 
-async def test_taking_messages_out_of_a_shared_subscription(guarded):
+async def test_taking_messages_out_of_a_shared_subscription(guarded: GuardedBroker) -> None:
     worker = await guarded.connect("headend-sparkplug")
     assert await worker.subscribe("$share/ingest/dt/#") == 1
     thief = await guarded.connect(VILLAIN)
@@ -192,7 +199,7 @@ async def test_taking_messages_out_of_a_shared_subscription(guarded):
     assert worker.received == sent
 
 
-async def test_taking_over_the_session_of_another(guarded):
+async def test_taking_over_the_session_of_another(guarded: GuardedBroker) -> None:
     thief = await guarded.connect(VILLAIN, client_id=HONEST)
     await guarded.until_logged("New client connected", f" as {VILLAIN} ", f"u'{VILLAIN}'")
     await guarded.serves_others()
@@ -202,7 +209,7 @@ async def test_taking_over_the_session_of_another(guarded):
     assert (f"dt/g1/{HONEST}/ds", b"forged") not in guarded.head.received
 
 
-async def test_a_will_in_the_name_of_another(guarded):
+async def test_a_will_in_the_name_of_another(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN, will=(f"dt/g1/{HONEST}/st", b"gone"))
     device.writer.transport.abort()
     await guarded.until_logged(f"guard: {VILLAIN} may not publish to dt/g1/{HONEST}/st")
@@ -210,7 +217,7 @@ async def test_a_will_in_the_name_of_another(guarded):
     assert (f"dt/g1/{HONEST}/st", b"gone") not in guarded.head.received
 
 
-async def test_retaining(guarded):
+async def test_retaining(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN)
     await _forge(device, f"dt/any/{VILLAIN}/ds", retain=True)
     await guarded.until_logged(f"guard: {VILLAIN} may not retain a message at dt/any/{VILLAIN}/ds")
@@ -222,7 +229,7 @@ async def test_retaining(guarded):
 # Too much.
 
 
-async def test_an_oversized_message(guarded):
+async def test_an_oversized_message(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN)
     device.publish(OWN, b"x" * MAX_PACKET_BYTES)
     assert not await device.read_packet()
@@ -231,7 +238,7 @@ async def test_an_oversized_message(guarded):
     assert guarded.stolen() == []
 
 
-async def test_messages_that_the_broker_would_have_to_keep(guarded):
+async def test_messages_that_the_broker_would_have_to_keep(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN)
     device.publish(OWN, b"exactly once", qos=2)
     assert not await device.read_packet()
@@ -240,7 +247,7 @@ async def test_messages_that_the_broker_would_have_to_keep(guarded):
 
 
 @pytest.mark.parametrize("payload", [b"x", b"x" * 20_000])
-async def test_a_flood_of_messages(guarded, payload):
+async def test_a_flood_of_messages(guarded: GuardedBroker, payload: bytes) -> None:
     """By number, and by size."""
     flooder = await guarded.connect(VILLAIN, will=(f"dt/g1/{VILLAIN}/st", b"gone"))
     count = 5 * MODEST.burst_messages
@@ -255,7 +262,7 @@ async def test_a_flood_of_messages(guarded, payload):
     assert (f"dt/g1/{VILLAIN}/st", b"gone") in guarded.head.received
 
 
-async def test_a_flood_goes_on_over_new_connections(guarded):
+async def test_a_flood_goes_on_over_new_connections(guarded: GuardedBroker) -> None:
     await _flood(await guarded.connect(VILLAIN), b"x", 5 * MODEST.burst_messages)
     for _ in range(3):
         again = await guarded.connect(VILLAIN)
@@ -264,7 +271,7 @@ async def test_a_flood_goes_on_over_new_connections(guarded):
         await guarded.serves_others()
 
 
-async def test_nothing_passes_after_an_expulsion(guarded):
+async def test_nothing_passes_after_an_expulsion(guarded: GuardedBroker) -> None:
     """Its will may; without one, nothing that it says when it is back."""
     reading = b"x" * 20_000
     await _flood(await guarded.connect(VILLAIN), reading, 2 * MODEST.burst_bytes // len(reading))
@@ -278,7 +285,7 @@ async def test_nothing_passes_after_an_expulsion(guarded):
     assert len(guarded.stolen()) == arrived
 
 
-async def test_wills_are_no_way_round_the_limits(guarded):
+async def test_wills_are_no_way_round_the_limits(guarded: GuardedBroker) -> None:
     """One passes for nothing, so that everybody hears; not one for each expulsion."""
     gone = (f"dt/g1/{VILLAIN}/st", b"gone" * 5_000)
     for _ in range(5):
@@ -288,7 +295,7 @@ async def test_wills_are_no_way_round_the_limits(guarded):
 
 
 @pytest.mark.parametrize("make", [partial(user_property, b"x"), content_type, response_topic, correlation_data])
-async def test_a_flood_in_the_properties_of_mqtt_5(guarded, make):
+async def test_a_flood_in_the_properties_of_mqtt_5(guarded: GuardedBroker, make: Callable[[bytes], bytes]) -> None:
     large = make(b"x" * 20_000)
     device = await guarded.connect(VILLAIN, version=5)
     for number in range(MODEST.burst_messages // 2):
@@ -300,7 +307,7 @@ async def test_a_flood_in_the_properties_of_mqtt_5(guarded, make):
     assert len(guarded.stolen()) <= MODEST.burst_bytes // 20_000
 
 
-async def test_small_properties_are_let_pass(guarded):
+async def test_small_properties_are_let_pass(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN, version=5)
     for _ in range(MODEST.burst_messages // 2):
         device.publish(OWN, b"x", properties=user_property(b"unit", b"Wh"))
@@ -308,7 +315,7 @@ async def test_small_properties_are_let_pass(guarded):
     await guarded.serves_others()
 
 
-async def test_a_flood_in_the_properties_of_wills(guarded):
+async def test_a_flood_in_the_properties_of_wills(guarded: GuardedBroker) -> None:
     """Mosquitto shows them to nobody, so each counts as the largest packet."""
     large = user_property(b"x", b"x" * 20_000)
     gone = (f"dt/g1/{VILLAIN}/st", b"gone")
@@ -321,7 +328,7 @@ async def test_a_flood_in_the_properties_of_wills(guarded):
     assert len(guarded.stolen()) <= MODEST.burst_bytes // MAX_PACKET_BYTES + 1
 
 
-async def test_a_flood_in_the_properties_of_subscriptions(guarded):
+async def test_a_flood_in_the_properties_of_subscriptions(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN, version=5)
     for _ in range(20):
         device.subscribe_unheard(f"cmd/g1/{VILLAIN}", properties=user_property(b"x", b"x" * 20_000))
@@ -331,7 +338,7 @@ async def test_a_flood_in_the_properties_of_subscriptions(guarded):
     await guarded.serves_others()
 
 
-async def test_a_flood_in_the_properties_of_what_is_refused(guarded):
+async def test_a_flood_in_the_properties_of_what_is_refused(guarded: GuardedBroker) -> None:
     for _ in range(20):
         device = await guarded.connect(VILLAIN, version=5)
         device.publish(f"dt/g1/{HONEST}/ds", b"", properties=user_property(b"x", b"x" * 20_000))
@@ -340,7 +347,7 @@ async def test_a_flood_in_the_properties_of_what_is_refused(guarded):
     await guarded.serves_others()
 
 
-async def test_a_flood_of_unsubscriptions(guarded):
+async def test_a_flood_of_unsubscriptions(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN)
     for _ in range(2 * MODEST.burst_messages):
         device.unsubscribe_unheard(f"cmd/g1/{VILLAIN}")
@@ -350,7 +357,7 @@ async def test_a_flood_of_unsubscriptions(guarded):
     await guarded.serves_others()
 
 
-async def test_a_flood_of_subscriptions(guarded):
+async def test_a_flood_of_subscriptions(guarded: GuardedBroker) -> None:
     device = await guarded.connect(VILLAIN)
     for _ in range(2 * MODEST.burst_messages):
         device.subscribe_unheard(f"cmd/g1/{VILLAIN}")
@@ -360,7 +367,7 @@ async def test_a_flood_of_subscriptions(guarded):
     await guarded.serves_others()
 
 
-async def test_subscriptions_without_end(guarded):
+async def test_subscriptions_without_end(guarded: GuardedBroker) -> None:
     """Any group's commands to itself a device may read, but each filter is kept."""
     device = await guarded.connect(VILLAIN)
     granted = [await device.subscribe(f"cmd/g{number}/{VILLAIN}") for number in range(3 * MOST_SUBSCRIPTIONS)]
@@ -371,14 +378,14 @@ async def test_subscriptions_without_end(guarded):
     await guarded.serves_others()
 
 
-async def test_a_flood_of_what_is_refused_anyway(guarded):
+async def test_a_flood_of_what_is_refused_anyway(guarded: GuardedBroker) -> None:
     for _ in range(2 * MODEST.burst_messages):
         await _forge(await guarded.connect(VILLAIN), f"dt/g1/{HONEST}/ds")
     await guarded.until_logged(f"guard: {VILLAIN} exceeds")
     await guarded.serves_others()
 
 
-async def test_many_connections_of_one_identity(guarded):
+async def test_many_connections_of_one_identity(guarded: GuardedBroker) -> None:
     """A new one ends the one before."""
     peers = [await guarded.connect(VILLAIN, client_id=f"session {number}") for number in range(30)]
     ended = [await asyncio.wait_for(peer.read_packet(), 10) for peer in peers[:-1]]
@@ -389,7 +396,7 @@ async def test_many_connections_of_one_identity(guarded):
     await guarded.serves_others()
 
 
-async def test_connections_that_never_say_who_they_are(guarded):
+async def test_connections_that_never_say_who_they_are(guarded: GuardedBroker) -> None:
     silent = [await asyncio.open_connection("127.0.0.1", guarded.broker.port) for _ in range(100)]
     await guarded.serves_others()
     device = await guarded.connect(VILLAIN)
@@ -399,7 +406,7 @@ async def test_connections_that_never_say_who_they_are(guarded):
         writer.close()
 
 
-async def test_the_head_end_is_not_limited(guarded):
+async def test_the_head_end_is_not_limited(guarded: GuardedBroker) -> None:
     count = 3 * MODEST.burst_messages
     for _ in range(count):
         guarded.head.publish(f"cmd/g1/{VILLAIN}", b"x")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lab.services.broker import DIRECTORY
+from lab.services.broker import DIRECTORY, BrokerProgram
 from lab.services.broker_config import (
     COMPRESSED_TIME,
     AddressLimit,
@@ -27,6 +27,7 @@ from lab.services.broker_config import (
 from lab.services.broker_guard import build_guard
 from lab.services.ports import ReservedPort
 from tests import left_out
+from tests.lab.services.conftest import Surroundings
 from tests.lab.services.guarded import COLLECTOR, VILLAIN, GuardedBroker
 
 ELSEWHERE = "127.0.0.2"
@@ -44,8 +45,8 @@ SLOW = 0.001
 
 
 @pytest.fixture
-def start(surroundings: Any, mosquitto: Any) -> Any:
-    async def started(**lower: float) -> GuardedBroker:
+def start(surroundings: Surroundings, mosquitto: BrokerProgram) -> Any:
+    async def started(**lower: Any) -> GuardedBroker:
         return await GuardedBroker.start(surroundings, mosquitto, address=replace(LIMIT, **lower))
 
     return started
@@ -236,7 +237,9 @@ def plugin_lines(directory: Path, address: AddressLimit | None) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("plugin")]
 
 
-def test_a_broker_that_cannot_limit_addresses_does_not_serve(surroundings: Any, mosquitto: Any) -> None:
+def test_a_broker_that_cannot_limit_addresses_does_not_serve(
+    surroundings: Surroundings, mosquitto: BrokerProgram
+) -> None:
     """The configuration asks for it, but nobody has preloaded the guard."""
     directory: Path = surroundings.directory / DIRECTORY
     said = run_mosquitto(directory, mosquitto, plugin_lines(directory, LIMIT))
@@ -244,7 +247,7 @@ def test_a_broker_that_cannot_limit_addresses_does_not_serve(surroundings: Any, 
     assert "running" not in said
 
 
-def test_a_configuration_of_an_older_release_serves(surroundings: Any, mosquitto: Any) -> None:
+def test_a_configuration_of_an_older_release_serves(surroundings: Surroundings, mosquitto: BrokerProgram) -> None:
     directory: Path = surroundings.directory / DIRECTORY
     old = [line for line in plugin_lines(directory, None) if "packet_bytes" not in line and "subscriptions" not in line]
     with ReservedPort() as reserved:

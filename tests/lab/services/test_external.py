@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import psycopg
@@ -11,17 +12,18 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from lab.errors import UserError
-from lab.services.broker import EmbeddedBroker
+from lab.services.broker import BrokerProgram, EmbeddedBroker
 from lab.services.broker_config import head_end_user
 from lab.services.external import ExternalBroker, await_broker, check_broker_url, check_database_url
 from lab.services.ports import ReservedPort
 from lab.services.postgres import EmbeddedPostgres
+from tests.lab.services.conftest import Surroundings
 
 AWKWARD = "p@ss:w/o#r?d% \\'\"é[]"
 SECRET = "s3cr3t"
 
 
-async def refusal(check, url: str) -> str:
+async def refusal(check: Callable[[str], Awaitable[object]], url: str) -> str:
     with pytest.raises(UserError) as error:
         await check(url)
     assert error.value.hint, "a refusal says what to do"
@@ -29,7 +31,7 @@ async def refusal(check, url: str) -> str:
     return str(error.value)
 
 
-async def test_a_database_with_an_awkward_password(surroundings):
+async def test_a_database_with_an_awkward_password(surroundings: Surroundings) -> None:
     postgres = EmbeddedPostgres(surroundings.directory, surroundings.supervisor)
     await postgres.start()
     with psycopg.connect(postgres.admin_url) as connection:
@@ -51,7 +53,7 @@ async def test_a_database_with_an_awkward_password(surroundings):
     assert "does not know" in await refusal(check_database_url, f"{good}?colour={SECRET}")
 
 
-async def test_a_broker_with_an_awkward_password(surroundings, program):
+async def test_a_broker_with_an_awkward_password(surroundings: Surroundings, program: BrokerProgram) -> None:
     user = head_end_user("g1", "hes", AWKWARD)
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [user], program)
     await broker.start()
@@ -64,19 +66,19 @@ async def test_a_broker_with_an_awkward_password(surroundings, program):
     assert "without a user name" in await refusal(check_broker_url, f"mqtt://{at}")
 
 
-async def test_nobody_listens():
+async def test_nobody_listens() -> None:
     with ReservedPort() as free:
         at = f"127.0.0.1:{free.port}"
         assert f"nothing listens at {at}" in await refusal(check_database_url, f"postgresql://u:{SECRET}@{at}/db")
         assert f"the broker at {at}: Connection refused" in await refusal(check_broker_url, f"mqtt://u:{SECRET}@{at}")
 
 
-async def test_an_unknown_host():
+async def test_an_unknown_host() -> None:
     for check, scheme in ((check_database_url, "postgresql"), (check_broker_url, "mqtt")):
         assert "host 'no.such.invalid' is not known" in await refusal(check, f"{scheme}://u:{SECRET}@no.such.invalid/")
 
 
-async def test_somebody_else_listens():
+async def test_somebody_else_listens() -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ESMTP\r\n")
         await reader.read()
@@ -90,7 +92,7 @@ async def test_somebody_else_listens():
     server.close()
 
 
-async def test_a_broker_that_comes_back_is_waited_for(surroundings, program):
+async def test_a_broker_that_comes_back_is_waited_for(surroundings: Surroundings, program: BrokerProgram) -> None:
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [head_end_user("g1", "hes", "x")], program)
     await broker.start()
     external = await check_broker_url(f"mqtt://hes:x@127.0.0.1:{broker.port}")
@@ -105,7 +107,7 @@ async def test_a_broker_that_comes_back_is_waited_for(surroundings, program):
     await waiting
 
 
-async def test_a_broker_that_stays_away_is_not_waited_for_for_ever():
+async def test_a_broker_that_stays_away_is_not_waited_for_for_ever() -> None:
     with ReservedPort() as free:
         gone = ExternalBroker("127.0.0.1", free.port, "u", SECRET)
         with pytest.raises(UserError) as error:
@@ -115,7 +117,7 @@ async def test_a_broker_that_stays_away_is_not_waited_for_for_ever():
         assert SECRET not in str(error.value)
 
 
-async def test_somebody_listens_and_is_silent(monkeypatch):
+async def test_somebody_listens_and_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.services.external._TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
@@ -130,19 +132,19 @@ async def test_somebody_listens_and_is_silent(monkeypatch):
         f"u:{SECRET}@[::1/db", f"u:{SECRET}@h\n/db", f"u:{SECRET}",
     ],
 )  # fmt: skip
-async def test_malformed_addresses_do_not_betray_the_password(rest):
+async def test_malformed_addresses_do_not_betray_the_password(rest: str) -> None:
     for check, scheme in ((check_database_url, "postgresql"), (check_broker_url, "mqtt")):
         assert f"{scheme}://user:password@host" in await refusal(check, f"{scheme}://{rest}")
 
 
 @pytest.mark.parametrize("url", ["", "localhost", f"mysql://u:{SECRET}@h/db", f"mqtts://u:{SECRET}@h", f"u:{SECRET}@h"])
-async def test_other_schemes(url):
+async def test_other_schemes(url: str) -> None:
     assert "must begin with postgresql://" in await refusal(check_database_url, url)
     assert "must begin with mqtt://" in await refusal(check_broker_url, url)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
-def test_any_text_is_an_address_or_a_user_error(text):
+def test_any_text_is_an_address_or_a_user_error(text: str) -> None:
     # Port 1 refuses at once, wherever the text is taken to lead on this machine.
     for check, scheme in ((check_database_url, "postgresql"), (check_broker_url, "mqtt")):
         with pytest.raises(UserError):

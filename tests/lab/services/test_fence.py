@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from lab.services.broker import EmbeddedBroker
+from lab.services.broker import BrokerProgram, EmbeddedBroker
 from lab.services.broker_config import device_user, head_end_user
+from tests.lab.services.conftest import Peer, Surroundings
 
 HEAD_END = head_end_user("g1", "hes", "pw")
 FENCE = "dt/g1/_fence/hes"
@@ -17,7 +18,9 @@ DEVICES = 60
 ROUNDS = 250
 
 
-async def test_acknowledged_messages_come_before_a_later_fence(surroundings, program, peer):
+async def test_acknowledged_messages_come_before_a_later_fence(
+    surroundings: Surroundings, program: BrokerProgram, peer: type[Peer]
+) -> None:
     users = [device_user("g1", f"AMI{n:08}", f"u{n}", "pw") for n in range(DEVICES)]
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [*users, HEAD_END], program)
     await broker.start()
@@ -48,7 +51,9 @@ async def test_acknowledged_messages_come_before_a_later_fence(surroundings, pro
     await asyncio.gather(head.close(), *(device.close() for device in devices))
 
 
-async def test_a_command_comes_before_a_later_fence_to_its_device(surroundings, program, peer):
+async def test_a_command_comes_before_a_later_fence_to_its_device(
+    surroundings: Surroundings, program: BrokerProgram, peer: type[Peer]
+) -> None:
     user = device_user("g1", "AMI00000001", "u1", "pw")
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [user, HEAD_END], program)
     await broker.start()
@@ -69,7 +74,9 @@ async def test_a_command_comes_before_a_later_fence_to_its_device(surroundings, 
     await asyncio.gather(head.close(), device.close())
 
 
-async def test_a_will_is_published_before_the_broker_closes_a_half_closed_connection(surroundings, mosquitto, peer):
+async def test_a_will_is_published_before_the_broker_closes_a_half_closed_connection(
+    surroundings: Surroundings, mosquitto: BrokerProgram, peer: type[Peer]
+) -> None:
     """mosquitto only: rumqttd lets go of the connection first and publishes the will afterwards."""
     user = device_user("g1", "AMI00000001", "u1", "pw")
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [user, HEAD_END], mosquitto)
@@ -89,7 +96,9 @@ async def test_a_will_is_published_before_the_broker_closes_a_half_closed_connec
     await head.close()
 
 
-async def test_a_will_arrives_after_a_connection_is_lost(surroundings, program, peer):
+async def test_a_will_arrives_after_a_connection_is_lost(
+    surroundings: Surroundings, program: BrokerProgram, peer: type[Peer]
+) -> None:
     user = device_user("g1", "AMI00000001", "u1", "pw")
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [user, HEAD_END], program)
     await broker.start()

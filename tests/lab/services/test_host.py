@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -21,14 +22,14 @@ from lab.services.ports import LOOPBACK, ReservedPort
 from tests import left_out
 
 
-def test_room_is_measured_where_the_path_will_be(tmp_path):
+def test_room_is_measured_where_the_path_will_be(tmp_path: Path) -> None:
     require_free_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(UserError, match="the run needs") as error:
         require_free_space(tmp_path / "not" / "yet", 2**60)
     assert str(tmp_path) in error.value.faults[0]
 
 
-def test_open_files_are_raised_up_to_the_hard_limit_only():
+def test_open_files_are_raised_up_to_the_hard_limit_only() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     program = (
         "import resource; from lab.services.host import require_open_files\n"
@@ -42,7 +43,7 @@ def test_open_files_are_raised_up_to_the_hard_limit_only():
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
 
 
-def test_the_private_directory_goes_with_the_run(tmp_path, monkeypatch):
+def test_the_private_directory_goes_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Reaper(uuid.uuid4().hex) as reaper:
         directory = make_private_directory(reaper)
         (directory / "deep").mkdir()
@@ -51,7 +52,7 @@ def test_the_private_directory_goes_with_the_run(tmp_path, monkeypatch):
     assert not directory.exists()
 
 
-def test_a_directory_below_a_closed_one_is_not_reachable(tmp_path):
+def test_a_directory_below_a_closed_one_is_not_reachable(tmp_path: Path) -> None:
     place = tmp_path / "closed" / "open"
     place.mkdir(parents=True)
     place.chmod(0o755)
@@ -60,14 +61,14 @@ def test_a_directory_below_a_closed_one_is_not_reachable(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason=left_out.reason(*left_out.TWO_USERS))
-def test_root_needs_a_temporary_directory_that_all_may_enter(tmp_path, monkeypatch):
+def test_root_needs_a_temporary_directory_that_all_may_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     with Reaper(uuid.uuid4().hex) as reaper, pytest.raises(UserError, match="cannot be entered by unprivileged users"):
         make_private_directory(reaper)
 
 
-def test_a_reserved_port_is_refused_to_others_and_open_to_its_server():
+def test_a_reserved_port_is_refused_to_others_and_open_to_its_server() -> None:
     with ReservedPort() as reserved:
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind((LOOPBACK, reserved.port))
@@ -80,7 +81,7 @@ def test_a_reserved_port_is_refused_to_others_and_open_to_its_server():
                 socket.create_connection((LOOPBACK, reserved.port))
 
 
-def test_reserved_ports_differ():
+def test_reserved_ports_differ() -> None:
     ports = [ReservedPort() for _ in range(50)]
     assert len({port.port for port in ports}) == 50
     for port in ports:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
@@ -19,6 +20,7 @@ from lab.processes.supervisor import Supervisor
 from lab.services.host import make_private_directory
 from lab.services.postgres import EmbeddedPostgres, PostgresBinaries, find_binaries
 from tests import left_out
+from tests.lab.services.conftest import Surroundings
 
 
 @pytest.fixture(params=["system", "wheel"])
@@ -31,7 +33,7 @@ def binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
         left_out.lacking(*left_out.POSTGRES)
 
 
-async def test_serves_only_whom_it_knows(surroundings, binaries):
+async def test_serves_only_whom_it_knows(surroundings: Surroundings, binaries: PostgresBinaries) -> None:
     postgres = EmbeddedPostgres(surroundings.directory, surroundings.supervisor, binaries)
     await postgres.start()
     assert postgres.version.startswith(f"PostgreSQL {binaries.major}.")
@@ -45,7 +47,7 @@ async def test_serves_only_whom_it_knows(surroundings, binaries):
             psycopg.connect(stranger)
 
 
-async def test_what_was_committed_survives_a_kill(surroundings, binaries):
+async def test_what_was_committed_survives_a_kill(surroundings: Surroundings, binaries: PostgresBinaries) -> None:
     postgres = EmbeddedPostgres(surroundings.directory, surroundings.supervisor, binaries)
     await postgres.start()
     url = postgres.url
@@ -64,7 +66,7 @@ async def test_what_was_committed_survives_a_kill(surroundings, binaries):
             assert after.execute("SELECT count(*) FROM mine.kept").fetchone() == ((round_number + 1) * 1000,)
 
 
-async def test_as_root_binaries_in_a_closed_place_are_copied(surroundings, tmp_path):
+async def test_as_root_binaries_in_a_closed_place_are_copied(surroundings: Surroundings, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         left_out.lacking(*left_out.TWO_USERS, in_ci=False)
     wheel = find_binaries("wheel")
@@ -80,7 +82,7 @@ async def test_as_root_binaries_in_a_closed_place_are_copied(surroundings, tmp_p
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-async def test_a_port_that_is_taken_is_said(surroundings):
+async def test_a_port_that_is_taken_is_said(surroundings: Surroundings) -> None:
     postgres = EmbeddedPostgres(surroundings.directory, surroundings.supervisor)
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,14 +94,16 @@ async def test_a_port_that_is_taken_is_said(surroundings):
     assert any("Address already in use" in line for line in failure.value.log_tail)
 
 
-async def test_too_little_room_is_said_before_anything_is_started(surroundings, monkeypatch):
+async def test_too_little_room_is_said_before_anything_is_started(
+    surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100 * 2**20))
     with pytest.raises(UserError, match="100 MiB free"):
         await EmbeddedPostgres(surroundings.directory, surroundings.supervisor).start()
     assert surroundings.supervisor.names == ()
 
 
-def test_an_unknown_choice_is_refused(monkeypatch):
+def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMILAB_POSTGRES", "oracle")
     with pytest.raises(UserError, match="AMILAB_POSTGRES is 'oracle'"):
         find_binaries()
@@ -151,13 +155,13 @@ def headend_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("what", BEYOND)
-def test_the_role_of_the_head_end_cannot_leave_its_database(headend_url, what):
+def test_the_role_of_the_head_end_cannot_leave_its_database(headend_url: str, what: str) -> None:
     refused = pytest.raises(psycopg.errors.InsufficientPrivilege)
     with psycopg.connect(headend_url, autocommit=True) as connection, refused:
         connection.execute(BEYOND[what])
 
 
-def test_the_role_of_the_head_end_can_do_its_work(headend_url):
+def test_the_role_of_the_head_end_can_do_its_work(headend_url: str) -> None:
     with psycopg.connect(headend_url) as connection:
         assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
     migrate(headend_url, "mine")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
 
 import pytest
 
 from lab.keys.keyring import AUTHORITY, RETIRING
 from lab.keys.pki import Authority, serial_of
+from lab.services.broker import BrokerProgram
 from lab.services.mqtt_probe import until_shown
+from tests.lab.services.conftest import Surroundings
 from tests.lab.services.guarded import HONEST, VILLAIN, GuardedBroker
 
 OWN = f"dt/g1/{VILLAIN}/ds"
 
 
 @pytest.fixture
-async def guarded(surroundings: Any, mosquitto: Any) -> GuardedBroker:
+async def guarded(surroundings: Surroundings, mosquitto: BrokerProgram) -> GuardedBroker:
     return await GuardedBroker.start(surroundings, mosquitto)
+
+
+def rotating(guarded: GuardedBroker) -> bool:
+    return guarded.keyring.is_rotating
 
 
 async def publishes(guarded: GuardedBroker, tls: ssl.SSLContext, reading: bytes) -> None:
@@ -30,14 +35,14 @@ async def publishes(guarded: GuardedBroker, tls: ssl.SSLContext, reading: bytes)
 
 
 @pytest.mark.parametrize("authority", [False, True])
-async def test_old_certificates_hold_until_the_rotation_is_finished(guarded, authority):
+async def test_old_certificates_hold_until_the_rotation_is_finished(guarded: GuardedBroker, authority: bool) -> None:
     old = guarded.showing(guarded.pem(VILLAIN))
     before = serial_of(guarded.pem(VILLAIN).read_bytes())
     guarded.keyring.begin(authority=authority)
     await guarded.broker.reload()
     assert guarded.keyring.reissue() == 5
     assert serial_of(guarded.pem(VILLAIN).read_bytes()) != before
-    assert guarded.keyring.is_rotating
+    assert rotating(guarded)
     # Who trusts both authorities, as everybody is told to.
     old.load_verify_locations(guarded.keyring.places.trust)
     await publishes(guarded, old, b"with the old one")
@@ -45,7 +50,7 @@ async def test_old_certificates_hold_until_the_rotation_is_finished(guarded, aut
     await guarded.serves_others()
     guarded.keyring.finish()
     await guarded.broker.reload()
-    assert not guarded.keyring.is_rotating
+    assert not rotating(guarded)
     await publishes(guarded, guarded.showing(guarded.pem(VILLAIN)), b"with the new one again")
     old.load_verify_locations(guarded.keyring.places.trust)
     await guarded.refuses(old)
@@ -55,7 +60,7 @@ async def test_old_certificates_hold_until_the_rotation_is_finished(guarded, aut
     assert await guarded.head.subscribe("dt/g2/#") == 1
 
 
-async def test_a_retired_authority_is_trusted_by_nobody(guarded):
+async def test_a_retired_authority_is_trusted_by_nobody(guarded: GuardedBroker) -> None:
     old = guarded.keyring.authority
     guarded.keyring.begin(authority=True)
     await guarded.broker.reload()
@@ -73,7 +78,7 @@ async def test_a_retired_authority_is_trusted_by_nobody(guarded):
     await guarded.serves_others()
 
 
-async def test_the_broker_shows_its_new_certificate(guarded):
+async def test_the_broker_shows_its_new_certificate(guarded: GuardedBroker) -> None:
     tls = guarded.keyring.places.trust, guarded.pem(VILLAIN)
     first = guarded.keyring.server_serial
     await until_shown(first, "127.0.0.1", guarded.broker.port, tls)
@@ -83,7 +88,7 @@ async def test_the_broker_shows_its_new_certificate(guarded):
     await until_shown(guarded.keyring.server_serial, "127.0.0.1", guarded.broker.port, tls)
 
 
-async def test_a_rotation_survives_the_death_of_the_broker(guarded):
+async def test_a_rotation_survives_the_death_of_the_broker(guarded: GuardedBroker) -> None:
     guarded.keyring.begin(authority=True)
     await guarded.broker.kill()
     await guarded.broker.reload()
@@ -94,7 +99,7 @@ async def test_a_rotation_survives_the_death_of_the_broker(guarded):
     await device.all_acknowledged()
 
 
-async def test_revocations_outlast_rotations(guarded):
+async def test_revocations_outlast_rotations(guarded: GuardedBroker) -> None:
     stolen = guarded.showing(guarded.pem(VILLAIN))
     guarded.keyring.revoke(VILLAIN)
     assert not guarded.pem(VILLAIN).exists()
@@ -109,7 +114,7 @@ async def test_revocations_outlast_rotations(guarded):
     await (await guarded.connect(HONEST)).close()
 
 
-def test_the_vault_is_nobody_else_s(guarded):
+def test_the_vault_is_nobody_else_s(guarded: GuardedBroker) -> None:
     vault = guarded.keyring.places.vault
     assert all(path.stat().st_mode & 0o077 == 0 for path in vault.iterdir())
     assert Authority.load(vault / AUTHORITY).pem in guarded.keyring.places.trust.read_bytes()

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import headend.links.tls
 import meters.carriers.tls
 from lab.keys.pki import Authority, write_file
+from lab.services.broker import BrokerProgram
 from lab.services.mqtt_probe import probe
+from tests.lab.services.conftest import Surroundings
 from tests.lab.services.guarded import HONEST, VILLAIN, GuardedBroker
 
 WEAK = (
@@ -38,7 +40,7 @@ def only(context: ssl.SSLContext, cipher: str) -> ssl.SSLContext:
 
 
 @pytest.fixture
-async def guarded(surroundings: Any, mosquitto: Any) -> GuardedBroker:
+async def guarded(surroundings: Surroundings, mosquitto: BrokerProgram) -> GuardedBroker:
     return await GuardedBroker.start(surroundings, mosquitto)
 
 

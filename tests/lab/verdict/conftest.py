@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,9 @@ def postgres_url() -> Iterator[str]:
             port = probe.getsockname()[1]
 
         def run(*command: str) -> None:
-            as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+            as_user: dict[str, Any] = (
+                {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+            )
             done = subprocess.run(
                 [binaries / command[0], *command[1:]], cwd=home, capture_output=True, text=True, timeout=60, **as_user
             )

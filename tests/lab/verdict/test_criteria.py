@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lab.verdict.criteria import CRITERIA, CriteriaError, with_targets
+from lab.verdict.criteria import CRITERIA, CriteriaError, Criterion, with_targets
 from lab.verdict.verdict import Verdict, judge
 from tests.lab.verdict.synthetic import Run, make_run
 
@@ -122,7 +123,7 @@ def test_unknown_commit_times_fail_the_success_rate_alone() -> None:
 
 
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda c: c.id)
-def test_nan_never_passes(criterion: object) -> None:
+def test_nan_never_passes(criterion: Criterion) -> None:
     assert not criterion.passes(math.nan)
 
 
@@ -138,7 +139,8 @@ def test_the_scenarios_own_target_is_used_and_named_as_its_source() -> None:
     run.stored["committed_at"][0] += np.timedelta64(1, "D")
     verdict = judge(run.tables(), run.context(), targets={"reads.success_rate": 1.0})
     assert failed(verdict) == {"reads.success_rate"}
-    row = next(c for c in verdict.to_json()["criteria"] if c["id"] == "reads.success_rate")
+    told: Any = verdict.to_json()["criteria"]
+    row = next(c for c in told if c["id"] == "reads.success_rate")
     assert row["target"] == ">= 1"
     assert row["source"] == "scenario"
 

@@ -4,6 +4,7 @@ import io
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from lab.verdict.summary import summary
 from lab.verdict.verdict import judge, judge_run
-from tests.lab.verdict.synthetic import Dark, make_run
+from tests.lab.verdict.synthetic import Dark, Run, make_run
 
 
 class Strict(BaseModel):
@@ -180,20 +181,23 @@ def test_junit_has_a_case_for_each_criterion_and_failures_say_why(tmp_path: Path
     judge(run.tables(), run.context(scenario=hostile)).write(tmp_path)
     suite = ET.parse(tmp_path / "junit.xml").getroot()
     cases = {case.get("name"): case for case in suite.iter("testcase")}
-    assert len(cases) == int(suite.get("tests")) == 8
+    assert len(cases) == int(suite.attrib["tests"]) == 8
     failing = {name for name, case in cases.items() if case.find("failure") is not None}
     assert failing == {"reads.lost", "reads.success_rate"}
-    assert int(suite.get("failures")) == 2
+    assert int(suite.attrib["failures"]) == 2
     failure = cases["reads.lost"].find("failure")
+    assert failure is not None
     assert failure.get("message") == "reads.lost is 25, target == 0"
-    assert "UP00000" in failure.text
-    assert "and 5 more" in failure.text
+    told = failure.text or ""
+    assert "UP00000" in told
+    assert "and 5 more" in told
 
 
-def printed(run: object, **changes: object) -> str:
-    console = Console(file=io.StringIO(), width=110, no_color=True)
+def printed(run: Run, **changes: Any) -> str:
+    paper = io.StringIO()
+    console = Console(file=paper, width=110, no_color=True)
     console.print(summary(judge(run.tables(), run.context(**changes)), report="runs/[x]/report.html"))
-    return console.file.getvalue()
+    return paper.getvalue()
 
 
 def test_summary_says_what_failed_and_where_the_report_is() -> None:

@@ -103,7 +103,8 @@ def value(verdict: Verdict, criterion: str) -> float:
 
 
 def kinds(verdict: Verdict) -> list[str]:
-    return verdict.comparison.discrepancies["kind"].to_pylist()
+    found: list[str] = verdict.comparison.discrepancies["kind"].to_pylist()
+    return found
 
 
 def test_what_was_read_at_the_boundaries_is_identical(polled: Polled) -> None:

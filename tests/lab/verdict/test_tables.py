@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.verdict.context import ClockFacts
-from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, TableError, conform, empty, load_run
+from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, Schema, TableError, conform, empty, load_run
 from lab.verdict.verdict import judge, judge_run
 from tests.lab.verdict.synthetic import START_S, arrow, make_run
 
 
-def faults_of(table: pa.Table, schema: object) -> tuple[str, ...]:
+def faults_of(table: pa.Table, schema: Schema) -> tuple[str, ...]:
     with pytest.raises(TableError) as caught:
         conform(table, schema)
     return caught.value.faults
@@ -34,7 +34,7 @@ def test_every_missing_and_mistyped_column_is_listed() -> None:
 
 
 @pytest.mark.parametrize("schema", [TRUTH, JOURNAL, STORED], ids=lambda s: s.name)
-def test_naive_times_are_refused(schema: object) -> None:
+def test_naive_times_are_refused(schema: Schema) -> None:
     run = make_run(1, 2)
     table = arrow(getattr(run, schema.name))
     at = table.column_names.index("interval_start")

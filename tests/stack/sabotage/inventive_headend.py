@@ -16,5 +16,5 @@ def inventive(
 
 
 if __name__ == "__main__":
-    follow.intervals_between = inventive
+    vars(follow)["intervals_between"] = inventive
     run_part("sabotage", lambda _name: HeadPart().handlers())
