@@ -22,6 +22,7 @@ from headend.reads.dead_letters import DeadLetters
 from headend.reads.ingest import Ingest
 from headend.reads.record import Recorder, communication_states
 from headend.reads.recovery import Recovery
+from headend.reads.reported import ReportedRegisters
 from headend.reads.resume import no_recovery, resume
 from headend.reads.sweep import GapSweep
 from headend.registry import EndDevice, read_shipment, register
@@ -30,6 +31,7 @@ from headend.settings import HeadEndSettings
 from headend.store import writer
 from headend.store.batch import Batch
 from headend.store.database import Connection, Database
+from headend.store.register_rows import last_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class _Known:
     devices: list[EndDevice]
     recovery: Recovery
     outages: OutageWatch
+    reported: ReportedRegisters
     online: dict[int, bool]
 
 
@@ -76,7 +79,7 @@ async def assemble(
     budgets = Budgets()
     ingest = Ingest(settings, clock, committing, DeadLetters(settings, known.devices, budgets))
     recorder = Recorder(settings, known.devices, budgets, known.recovery, outages, known.online)
-    brokered = _brokered(settings, clock, known.devices, recorder, ingest, metrics, notices)
+    brokered = _brokered(settings, clock, known, recorder, ingest, metrics, notices)
     polled = await _polled(settings, clock, known.devices, database, metrics, committing, notices)
     if settings.metrics_port is not None:
         running.enter_context(served(metrics, settings.metrics_port))
@@ -137,23 +140,25 @@ async def _known(
         if settings.network_model is not None:
             await database.run(lambda connection: publish_network(connection, model))
         await database.run(lambda connection: outages.rebuild(connection, clock.now()))
-    return _Known(devices, recovery, outages, await database.run(communication_states))
+    reported = ReportedRegisters(settings, devices)
+    reported.reads.restore(await database.run(last_readings))
+    return _Known(devices, recovery, outages, reported, await database.run(communication_states))
 
 
 def _brokered(
     settings: HeadEndSettings,
     clock: Clock,
-    devices: Sequence[EndDevice],
+    known: _Known,
     recorder: Recorder,
     ingest: Ingest,
     metrics: Metrics,
     notices: Notices,
 ) -> list[Link]:
     """The links that lead through the broker."""
-    role = ROLES[settings.role]
+    role, devices = ROLES[settings.role], known.devices
     links: list[Link] = []
     if role.listens:
-        links.append(DirectLink(settings, devices, recorder, ingest, notices))
+        links.append(DirectLink(settings, devices, recorder, known.reported, ingest, notices))
     if role.follows and any(device.driver.capabilities.needs_collector for device in devices):
         links.append(SparkplugLink(settings, clock, devices, recorder, ingest, metrics, notices))
     return links

@@ -5,7 +5,7 @@ records out, DecodeError for the rest.
 """
 
 from headend.drivers.catalogue import driver_for, known_profiles
-from headend.drivers.driver import Capabilities, DecodeReport, Driver
+from headend.drivers.driver import Capabilities, DecodeReport, Driver, MqttTopic
 from headend.drivers.records import (
     ABSENT,
     READING_COUNTERS,
@@ -42,6 +42,7 @@ __all__ = [
     "EventCode",
     "Message",
     "MomentaryReport",
+    "MqttTopic",
     "NamedValue",
     "ProfilePart",
     "Reading",

@@ -38,6 +38,17 @@ class Capabilities:
         return self.carrier == "modbus"
 
 
+@dataclass(frozen=True, slots=True)
+class MqttTopic:
+    """What comes by a topic. `any_order`: interval readings alone, which say themselves what they are of.
+
+    Any number of processes share what comes in any order. All else of a meter passes through one, as it was sent.
+    """
+
+    decode: Decode
+    any_order: bool = False
+
+
 class DecodeReport(Protocol):
     """Takes the metrics of a message apart. `length_s`: the capture period as told before, `birth`: it is a DBIRTH."""
 
@@ -48,8 +59,9 @@ class DecodeReport(Protocol):
 class Driver:
     """A vendor profile: its capabilities, its cadence and, by carrier, how it is read.
 
-    `mqtt`: decoders by the topic below `dt/<group>/<serial>/`. `sparkplug`: the decoder of a device's metrics.
+    `mqtt`: what comes by a topic below `dt/<group>/<serial>/`. `sparkplug`: the decoder of a device's metrics.
     `modbus`: the map of its registers. Each decoder raises only DecodeError. The one of its carrier is there.
+    `report_every_s`: how often its intervals come; of a meter without a load profile, each when its end was read.
     """
 
     vendor_profile: str
@@ -60,6 +72,6 @@ class Driver:
     max_current_a: float = 100.0
     #: A register shows 0 after the last value below.
     register_range_wh: int = 1_000_000_000
-    mqtt: Mapping[str, Decode] | None = None
+    mqtt: Mapping[str, MqttTopic] | None = None
     sparkplug: DecodeReport | None = None
     modbus: RegisterMap | None = None

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headend.drivers import StatusFlag
 from headend.outages.doubt import HORIZON_S
 from headend.outages.follow import NEVER_S, Outage, Report, Sightings
 from headend.store.database import Connection
 
-# 96.10.1: power was down, or came up, in the interval (docs/wire-rl-dsp.md); any profile's status is stored so.
-_POWER_BITS = 4 | 8
+_POWER_BITS = int(StatusFlag.POWER_DOWN | StatusFlag.POWER_UP)
 _WINDOW_S = 60.0
 _LONGEST_CHAIN_S = 3600.0
 

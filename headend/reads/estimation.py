@@ -1,30 +1,9 @@
 """From registers at two boundaries to the intervals between them. Pure; instants are epoch s, energies whole Wh."""
 
-from dataclasses import dataclass
-
-from headend.drivers import Registers
+from headend.store.register_records import BoundaryReading, DerivedInterval
 
 #: Only a register that shows at least this share of its range can have rolled over since.
 NEAR_TOP = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class BoundaryReading:
-    """What a meter's registers showed at a boundary of its interval grid, or near; `at_s`: when, exactly."""
-
-    boundary_s: int
-    at_s: float
-    registers: Registers
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedInterval:
-    """The energy of the interval that starts at `start_s`, by the difference of registers."""
-
-    start_s: int
-    import_wh: int
-    export_wh: int
-    estimated: bool
 
 
 class Implausible(Exception):  # noqa: N818 - a finding, not a fault of the program

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from headend.reads.estimation import BoundaryReading, DerivedInterval, Implausible, intervals_between
+from headend.reads.estimation import Implausible, intervals_between
 from headend.reads.plausibility import most_wh
+from headend.store.register_records import BoundaryReading, DerivedInterval
 
 #: Two hours of quarter-hours. Nothing is lost by waiting: accepted readings make intervals, too.
 ACCEPTED_AFTER = 8

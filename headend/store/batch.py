@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from headend.drivers import READING_COUNTERS
+from headend.store.register_records import AcceptedRow, DerivedRow, RegisterRow
 
 #: A row of `Batch.counters`: these five, then READING_COUNTERS.
 ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
@@ -18,6 +19,9 @@ REPORTED, RECOVERED = 0, 1
 # In the order in which they are written; of interval rows, `counters` stands for `voltages` too.
 _KINDS = (
     "counters",
+    "registers",
+    "accepted",
+    "derived",
     "implausible",
     "others",
     "events",
@@ -52,6 +56,9 @@ class Batch:
     counters: "array[int]" = field(default_factory=lambda: array("q"))
     voltages: "array[float]" = field(default_factory=lambda: array("d"))
     has_absent: bool = False
+    registers: list[RegisterRow] = field(default_factory=list)
+    accepted: list[AcceptedRow] = field(default_factory=list)
+    derived: list[DerivedRow] = field(default_factory=list)
     #: meter, start, length, reason, channels as JSON, origin, received
     implausible: list[tuple[int, float, int, str, str, int, float]] = field(default_factory=list)
     #: meter, start, length, reading type, value, received

@@ -12,7 +12,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
-from headend.store import side_rows
+from headend.store import register_rows, side_rows
 from headend.store.batch import RECOVERED, REPORTED, ROW_HEAD, ROW_WIDTH, Batch
 from headend.store.database import Connection
 
@@ -197,8 +197,17 @@ async def clear(connection: Connection) -> None:
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> Written:
     """Write a batch inside the caller's transaction; `committed_s`: the head-end's clock. Idempotent."""
     written = await _write_readings(connection, batch, committed_s) if batch.counters else Written(0, 0, 0)
+    written += await _write_derived(connection, batch, committed_s)
     await side_rows.write(connection, batch, committed_s=committed_s)
     return written
+
+
+async def _write_derived(connection: Connection, batch: Batch, committed_s: float) -> Written:
+    """Of meters without a load profile: their registers, and the intervals between them."""
+    await register_rows.write_registers(connection, batch.registers, committed_s=committed_s)
+    await register_rows.write_accepted(connection, batch.accepted)
+    inserted = await register_rows.write_derived(connection, batch.derived, committed_s=committed_s)
+    return Written(inserted, 0, len(batch.derived) - inserted)
 
 
 async def _write_readings(connection: Connection, batch: Batch, committed_s: float) -> Written:

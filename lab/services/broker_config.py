@@ -220,8 +220,7 @@ def mosquitto_patterns(head_ends: Iterable[str]) -> str:
 
     :param head_ends: the identities of the head-end's connections.
     """
-    patterns = [f"write dt/+/%u/{leaf}" for leaf in ("ds", "ev", "st", "lp")]
-    patterns += ["read cmd/+/%u"]
+    patterns = ["write dt/+/%u/#", "read cmd/+/%u"]
     patterns += [f"write spBv1.0/+/{kind}/%u" for kind in ("NBIRTH", "NDATA", "NDEATH")]
     patterns += [f"write spBv1.0/+/{kind}/%u/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
     patterns += ["read spBv1.0/+/NCMD/%u", "read spBv1.0/+/DCMD/%u/+", "read spBv1.0/STATE/+"]

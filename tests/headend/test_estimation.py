@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headend.drivers import Registers
-from headend.reads.estimation import BoundaryReading, Implausible, advance_of, intervals_between
+from headend.reads.estimation import Implausible, advance_of, intervals_between
+from headend.store.register_records import BoundaryReading
 
 LENGTH_S = 900
 ROLL_OVER_WH = 100_000_000

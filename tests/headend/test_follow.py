@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import Registers
-from headend.reads.estimation import BoundaryReading, DerivedInterval
 from headend.reads.follow import ACCEPTED_AFTER, Follower, Taken
 from headend.reads.plausibility import most_wh, rated_power_w
+from headend.store.register_records import BoundaryReading, DerivedInterval
 
 LENGTH_S = 900
 ROLL_OVER_WH = 100_000_000

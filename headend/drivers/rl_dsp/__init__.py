@@ -1,6 +1,6 @@
 """`rl-dsp`: a household meter with an MQTT connection of its own (docs/wire-rl-dsp.md)."""
 
-from headend.drivers.driver import Capabilities, Driver
+from headend.drivers.driver import Capabilities, Driver, MqttTopic
 from headend.drivers.rl_dsp.wire import decode_event, decode_profile, decode_reading, decode_state
 
 _INTERVAL_LENGTH_S = 900
@@ -18,5 +18,10 @@ DRIVER = Driver(
     interval_length_s=_INTERVAL_LENGTH_S,
     # A cellular meter: it reports each interval when it ends.
     report_every_s=_INTERVAL_LENGTH_S,
-    mqtt={"ds": decode_reading, "ev": decode_event, "st": decode_state, "lp": decode_profile},
+    mqtt={
+        "ds": MqttTopic(decode_reading, any_order=True),
+        "ev": MqttTopic(decode_event),
+        "st": MqttTopic(decode_state),
+        "lp": MqttTopic(decode_profile),
+    },
 )

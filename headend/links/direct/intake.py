@@ -8,10 +8,13 @@ from headend.drivers import (
     DecodeError,
     DeviceState,
     EndDeviceEvent,
+    MomentaryReport,
     ProfilePart,
     Reading,
+    RegisterReport,
 )
 from headend.reads.record import Recorder, check_time
+from headend.reads.reported import ReportedRegisters
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.batch import REPORTED, Batch
@@ -31,6 +34,7 @@ class DirectIntake:
         devices: Sequence[EndDevice],
         recorder: Recorder,
         *,
+        reported: ReportedRegisters,
         on_fence: Callable[[str], None],
     ) -> None:
         self._client_id = settings.client_id
@@ -42,6 +46,8 @@ class DirectIntake:
             EndDeviceEvent: recorder.event,
             DeviceState: self._state,
             ProfilePart: recorder.answer,
+            RegisterReport: reported.registers,
+            MomentaryReport: reported.momentary,
             list: self._each,
         }
         self._routes: dict[str, tuple[Decode, EndDevice]] = {}
@@ -73,10 +79,10 @@ class DirectIntake:
         topics = device.driver.mqtt
         if topics is None:
             raise DecodeError("wrong_protocol", f"{serial} is registered as {device.driver.vendor_profile}")
-        decode = topics.get(rest)
-        if decode is None:
+        known = topics.get(rest)
+        if known is None:
             raise DecodeError("unknown_topic", f"not dt/<group>/<serial>/{{{','.join(topics)}}}")
-        route = decode, device
+        route = known.decode, device
         self._routes[topic] = route
         return route
 

@@ -1,14 +1,16 @@
-"""The link to meters with an MQTT connection of their own (docs/wire-rl-dsp.md)."""
+"""The link to meters with an MQTT connection of their own."""
 
 from collections.abc import Collection, Sequence
 
 import orjson
 
+from headend.drivers import driver_for, known_profiles
 from headend.links.direct.intake import DirectIntake
 from headend.links.link import Notices, Outgoing
 from headend.links.mqtt import MqttConnection, Session
 from headend.reads.ingest import Ingest
 from headend.reads.record import Recorder
+from headend.reads.reported import ReportedRegisters
 from headend.registry import EndDevice
 from headend.roles import ROLES
 from headend.settings import HeadEndSettings
@@ -22,6 +24,7 @@ class DirectLink:
         settings: HeadEndSettings,
         devices: Sequence[EndDevice],
         recorder: Recorder,
+        reported: ReportedRegisters,
         ingest: Ingest,
         notices: Notices,
     ) -> None:
@@ -29,10 +32,10 @@ class DirectLink:
         self._ingest = ingest
         self._notices = notices
         self._serials = frozenset(device.serial for device in devices if self.reaches(device))
-        intake = DirectIntake(settings, devices, recorder, on_fence=ingest.fence_read)
+        intake = DirectIntake(settings, devices, recorder, reported=reported, on_fence=ingest.fence_read)
         session = Session(
             settings.client_id,
-            ROLES[settings.role].filters(settings.group, settings.client_id),
+            ROLES[settings.role].filters(settings.group, settings.client_id, map(driver_for, known_profiles())),
             certificate=settings.broker_certificate,
         )
         self._connection = MqttConnection(

@@ -27,15 +27,14 @@ from headend.links.modbus.gateway import (
 )
 from headend.log import logger
 from headend.metrics import Metrics
-from headend.reads.estimation import BoundaryReading
-from headend.reads.follow import Follower, Taken
 from headend.reads.record import communication_states
+from headend.reads.registers import NEAR_S, RegisterReads
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.database import Connection, Database
+from headend.store.register_records import BoundaryReading
+from headend.store.register_rows import last_readings
 
-NEAR_S = 60
-"""A poll so late is none of the boundary any more."""
 RETRIES_AT_S = (5, 15, 35)
 GIVEN_UP_AFTER = 3
 """A gateway that was silent at so many boundaries is tried once at each, without repetition."""
@@ -109,7 +108,7 @@ class Poller:
         self._rounds: dict[int, _Round] = {}
         # The boundary at this very instant counts.
         self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
-        self._followers: dict[int, Follower] = {}
+        self._reads = RegisterReads(self._polled())
         self._online: dict[int, bool] = {}
         #: How the last poll of a meter failed, where it did.
         self._failing: dict[int, str] = {}
@@ -123,16 +122,7 @@ class Poller:
 
     async def rebuild(self, connection: Connection) -> None:
         """Go on where an earlier life ended."""
-        known = await store.last_polls(connection)
-        self._followers = {}
-        for device in self._polled():
-            follower = self._followers[device.id] = Follower(
-                device.driver.interval_length_s, device.driver.register_range_wh, device.max_power_w
-            )
-            if device.id in known:
-                follower.last, strays = known[device.id]
-                for stray in strays:
-                    follower.take(stray)
+        self._reads.restore(await last_readings(connection))
         polled = {device.id for device in self._polled()}
         states = await communication_states(connection)
         self._online = {meter: online for meter, online in states.items() if meter in polled}
@@ -265,31 +255,11 @@ class Poller:
         self._failing.pop(device.id, None)
         self._metrics.polls.labels("answered").inc()
         self._communication(device, now_s, online=True)
-        poll = BoundaryReading(current.boundary_s, now_s, answer.registers)
-        taken = self._followers[device.id].take(poll)
-        self._believe(device, poll, taken)
+        reading = BoundaryReading(current.boundary_s, now_s, answer.registers)
+        doubt = self._reads.take(self._batch, device, reading, now_s)
+        if doubt is not None:
+            self._bury(device, b"", doubt.reason, doubt.detail, now_s)
         self._write_soon()
-
-    def _believe(self, device: EndDevice, poll: BoundaryReading, taken: Taken) -> None:
-        batch, length_s = self._batch, device.driver.interval_length_s
-        believed = taken.fault is None or bool(taken.accepted)
-        batch.registers.append((device.id, poll, None if believed else taken.fault.reason))  # type: ignore[union-attr]  # a fault where it is not believed
-        batch.accepted += [(device.id, stray.boundary_s) for stray in taken.accepted]
-        for after, shares in taken.pieces:
-            for share in shares:
-                ends = share.start_s + length_s == after.boundary_s
-                batch.intervals.append((device.id, length_s, poll.at_s, share, after.registers if ends else None))
-        if taken.accepted:
-            first = taken.accepted[0]
-            logger().warning("a meter was replaced or reset: its registers begin anew", serial=device.serial)
-            detail = (
-                f"{taken.fault}; {len(taken.accepted)} polls agree, from {first.registers.import_register_wh} Wh on at"
-                f" {first.boundary_s}: what passed before is not known"
-            )
-            self._bury(device, b"", "register_replaced", detail, poll.at_s)
-        elif taken.fault is not None and taken.is_first:
-            logger().warning("a register cannot have come there: not believed yet", serial=device.serial)
-            self._bury(device, b"", taken.fault.reason, str(taken.fault), poll.at_s)
 
     def _end_round(self, length_s: int, now_s: float) -> None:
         """The boundary before is given up: whoever has not answered is not there."""

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from headend.reads import follow
-from headend.reads.estimation import BoundaryReading, DerivedInterval, intervals_between
+from headend.reads.estimation import intervals_between
+from headend.store.register_records import BoundaryReading, DerivedInterval
 from lab.parts.headend import HeadPart
 from lab.parts.process import run_part
 

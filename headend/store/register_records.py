@@ -1,0 +1,61 @@
+"""Records of meters that keep no load profile: their registers at boundaries, and the intervals derived from them.
+
+Instants are epoch seconds, energies whole Wh.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from headend.drivers import Registers
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryReading:
+    """What a meter's registers showed at a boundary of its interval grid, or near; `at_s`: when, exactly."""
+
+    boundary_s: int
+    at_s: float
+    registers: Registers
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedInterval:
+    """The energy of the interval that starts at `start_s`, by the difference of registers."""
+
+    start_s: int
+    import_wh: int
+    export_wh: int
+    estimated: bool
+
+
+class RegisterRow(NamedTuple):
+    """A boundary reading of a meter. `doubt`: why it is not believed."""
+
+    meter_id: int
+    reading: BoundaryReading
+    doubt: str | None
+
+
+class AcceptedRow(NamedTuple):
+    """A boundary reading that is believed after all."""
+
+    meter_id: int
+    boundary_s: int
+
+
+class DerivedRow(NamedTuple):
+    """An interval of a meter. `received_s`: when the reading came that ends it. `end`: that, if it is of its end."""
+
+    meter_id: int
+    length_s: int
+    received_s: float
+    interval: DerivedInterval
+    end: Registers | None
+
+
+class RegisterRows(Protocol):
+    """Where such rows go until they are written."""
+
+    registers: list[RegisterRow]
+    accepted: list[AcceptedRow]
+    derived: list[DerivedRow]
