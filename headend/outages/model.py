@@ -205,55 +205,69 @@ def classes_of(model: NetworkModel, usage_points: Sequence[str]) -> Classes:
     for device in _bottom_up(below):
         counts[device] = len(here[device]) + sum(counts[child] for child in below[device])
 
-    order: list[int] = []
-    first: list[int] = []
-    end: list[int] = []
-    parents: list[int] = []
-    devices: list[list[str]] = []
-    leaf = np.full(len(usage_points), NOBODY, dtype=np.intp)
-
-    def open_class(parent: int) -> int:
-        first.append(len(order))
-        end.append(NOBODY)
-        parents.append(parent)
-        devices.append([])
-        return len(first) - 1
-
-    def hang(meters: Sequence[int], at: int) -> None:
-        for meter in meters:
-            alone = at != NOBODY and len(meters) == 1 and counts[devices[at][-1]] == 1
-            own = at if alone else open_class(at)
-            leaf[meter] = own
-            order.append(meter)
-            end[own] = len(order)
-
+    forest = _Forest(len(usage_points))
     # Depth first without recursion: a string of lines may be longer than Python's stack.
     stack: list[tuple[str, int, bool]] = [(name, NOBODY, False) for name in reversed(below[None])]
     while stack:
         name, at, done = stack.pop()
         if done:
-            end[at] = len(order)
+            forest.close(at)
             continue
         if not counts[name]:
             continue
-        if at == NOBODY or counts[name] != counts[devices[at][-1]]:
-            at = open_class(at)
+        if at == NOBODY or counts[name] != counts[forest.devices[at][-1]]:
+            at = forest.open(at)
             stack.append((name, at, True))
-        devices[at].append(name)
-        hang(here[name], at)
+        forest.devices[at].append(name)
+        forest.hang(here[name], at, alone=counts[name] == 1)
         stack.extend((child, at, False) for child in reversed(below[name]))
-    hang(here[None], NOBODY)
-    place = np.empty(len(order), dtype=np.intp)
-    place[order] = np.arange(len(order))
-    return Classes(
-        order=np.array(order, dtype=np.intp),
-        place=place,
-        first=np.array(first, dtype=np.intp),
-        end=np.array(end, dtype=np.intp),
-        parent=np.array(parents, dtype=np.intp),
-        leaf=leaf,
-        devices=tuple(map(tuple, devices)),
-    )
+    forest.hang(here[None], NOBODY, alone=False)
+    return forest.classes()
+
+
+class _Forest:
+    """Classes as they are found, from the top."""
+
+    def __init__(self, meters: int) -> None:
+        self._order: list[int] = []
+        self._first: list[int] = []
+        self._end: list[int] = []
+        self._parents: list[int] = []
+        self._leaf = np.full(meters, NOBODY, dtype=np.intp)
+        self.devices: list[list[str]] = []
+
+    def open(self, parent: int) -> int:
+        """A class below another one; what is hung from now on until it is closed belongs to it."""
+        self._first.append(len(self._order))
+        self._end.append(NOBODY)
+        self._parents.append(parent)
+        self.devices.append([])
+        return len(self._first) - 1
+
+    def close(self, index: int) -> None:
+        self._end[index] = len(self._order)
+
+    def hang(self, meters: Sequence[int], at: int, *, alone: bool) -> None:
+        """Meters at a device of class `at`. Each has a class of its own below, but one that is `alone` in `at`."""
+        for meter in meters:
+            own = at if alone else self.open(at)
+            self._leaf[meter] = own
+            self._order.append(meter)
+            self.close(own)
+
+    def classes(self) -> Classes:
+        order = np.array(self._order, dtype=np.intp)
+        place = np.empty(len(order), dtype=np.intp)
+        place[order] = np.arange(len(order))
+        return Classes(
+            order=order,
+            place=place,
+            first=np.array(self._first, dtype=np.intp),
+            end=np.array(self._end, dtype=np.intp),
+            parent=np.array(self._parents, dtype=np.intp),
+            leaf=self._leaf,
+            devices=tuple(map(tuple, self.devices)),
+        )
 
 
 def _bottom_up(below: dict[str | None, list[str]]) -> list[str]:

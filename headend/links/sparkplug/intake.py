@@ -3,17 +3,17 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from headend.drivers import DecodeError, DeviceReport
+from headend.drivers import DecodeError
+from headend.links.sparkplug.devices import Devices
 from headend.links.sparkplug.host import FENCE, NAMESPACE
 from headend.links.sparkplug.payload import Payload, decode_payload
-from headend.links.sparkplug.session import Definitions, EdgeSession
-from headend.reads.record import Recorder, check_time
+from headend.links.sparkplug.rebirths import Rebirths
+from headend.links.sparkplug.session import EdgeSession
+from headend.reads.record import Recorder
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
-from headend.store.batch import REPORTED, Batch
+from headend.store.batch import Batch
 
-#: An edge node is asked for a rebirth no more often.
-REBIRTH_EVERY_S = 5.0
 #: A collector that has sent no birth by then, after we came ourselves, is asked: it may have sent it before we heard.
 CENSUS_AFTER_S = 10.0
 #: A collector that has not come by then, after we came ourselves, is not there.
@@ -44,10 +44,10 @@ class SparkplugIntake:
         self._group = settings.group
         self._fence_node = fence_node
         self._recorder = recorder
-        self._ask_for_rebirth = ask_for_rebirth
+        self._rebirths = Rebirths(ask_for_rebirth)
         self._on_fence = on_fence
         self._uncounted = uncounted
-        self._devices = {device.serial: device for device in devices}
+        self._devices = Devices(devices, recorder, group=settings.group)
         self._edges: dict[str, list[EndDevice]] = defaultdict(list)
         for device in devices:
             if device.driver.capabilities.needs_collector and device.group == settings.group:
@@ -55,9 +55,6 @@ class SparkplugIntake:
         self._sessions = {
             edge: EdgeSession(frozenset(device.serial for device in members)) for edge, members in self._edges.items()
         }
-        self._lengths_s: dict[str, int] = {}
-        self._asked_s: dict[str, float] = {}
-        self._wanted_s: dict[str, float] = {}
         self._census_at_s: float | None = None
         self._absent_at_s: float | None = None
 
@@ -74,15 +71,14 @@ class SparkplugIntake:
     def disconnected(self) -> None:
         """What edge nodes say from now on we do not hear: when we are back, their births count."""
         self._census_at_s = self._absent_at_s = None
-        self._wanted_s.clear()
+        self._rebirths.forget()
         for session in self._sessions.values():
             session.forget()
 
     def next_due_s(self) -> float | None:
         """The next instant at which `advance` has something to do."""
-        due_s = [*self._wanted_s.values()]
-        due_s += [at_s for at_s in (self._census_at_s, self._absent_at_s) if at_s is not None]
-        return min(due_s, default=None)
+        wishes_s = (self._rebirths.next_due_s(), self._census_at_s, self._absent_at_s)
+        return min((due_s for due_s in wishes_s if due_s is not None), default=None)
 
     def advance(self, batch: Batch, now_s: float) -> None:
         """Ask for the rebirths that had to wait and for births not heard; note which collectors have not come."""
@@ -90,9 +86,8 @@ class SparkplugIntake:
             self._census_at_s = None
             for edge, session in self._sessions.items():
                 if not session.online:
-                    self._want(edge, now_s)
-        for edge in [edge for edge, due_s in self._wanted_s.items() if due_s <= now_s]:
-            self._ask(edge, now_s)
+                    self._rebirths.want(edge, now_s)
+        self._rebirths.advance(now_s)
         if self._absent_at_s is not None and self._absent_at_s <= now_s:
             self._absent_at_s = None
             for edge, session in self._sessions.items():
@@ -117,7 +112,7 @@ class SparkplugIntake:
         finally:
             if session.wants_rebirth:
                 session.wants_rebirth = False
-                self._want(edge, now_s)
+                self._rebirths.want(edge, now_s)
 
     def _take(
         self, batch: Batch, kind: str, session: EdgeSession, edge: str, device: str | None, payload: bytes, now_s: float
@@ -138,39 +133,29 @@ class SparkplugIntake:
             elif kind == "NDEATH":
                 death = session.node_death(message)
                 if death is not None:
-                    self._wanted_s.pop(edge, None)
+                    self._rebirths.settled(edge)
                     self._edge_gone(batch, edge, death.bdseq, now_s)
             else:
                 raise DecodeError("unknown_topic", f"there is no message {kind} of an edge node")
         elif kind == "DBIRTH":
             definitions = session.device_birth(device, message)
-            self._device_birth(batch, session, self._device(device, edge), message, definitions, now_s)
+            meter = self._devices.named(device, edge)
+            self._devices.birth(batch, meter, lambda: session.named(message, definitions), now_s)
         elif kind == "DDATA":
             definitions = session.device_data(device, message)
             self._births_complete(batch, session, edge, now_s)
-            self._device_data(batch, session, self._device(device, edge), message, definitions, now_s)
+            meter = self._devices.named(device, edge)
+            self._devices.data(batch, meter, session.named(message, definitions), now_s)
         elif kind == "DDEATH":
             session.device_death(device, message)
             self._births_complete(batch, session, edge, now_s)
-            self._device_gone(batch, self._device(device, edge), now_s)
+            self._devices.gone(batch, self._devices.named(device, edge), now_s)
         else:
             raise DecodeError("unknown_topic", f"there is no message {kind} of a device")
 
-    def _device(self, serial: str, edge: str) -> EndDevice:
-        device = self._devices.get(serial)
-        if device is None:
-            raise DecodeError("unknown_device", f"{serial} is not in the registry")
-        if device.driver.sparkplug is None:
-            raise DecodeError("wrong_protocol", f"{serial} is registered as {device.driver.vendor_profile}")
-        if device.group != self._group:
-            raise DecodeError("wrong_group", f"{serial} is registered in group {device.group}")
-        if device.address != edge:
-            raise DecodeError("wrong_collector", f"{serial} is registered behind {device.address}")
-        return device
-
     def _node_birth(self, batch: Batch, session: EdgeSession, edge: str, message: Payload, now_s: float) -> None:
         birth = session.node_birth(message)
-        self._wanted_s.pop(edge, None)
+        self._rebirths.settled(edge)
         meters = next((metric.raw for metric in message.metrics if metric.name == _METERS), None)
         if type(meters) is not int or meters > _MAX_METERS:
             meters = None
@@ -183,98 +168,17 @@ class SparkplugIntake:
             if name == _MAINS and isinstance(value, bool):
                 self._recorder.collector_supply(batch, self._group, edge, now_s, mains=value)
 
-    def _device_birth(
-        self,
-        batch: Batch,
-        session: EdgeSession,
-        device: EndDevice,
-        message: Payload,
-        definitions: Definitions,
-        now_s: float,
-    ) -> None:
-        boot, time_s = None, None
-        try:
-            report = self._report(session, device, message, definitions, now_s, birth=True)
-            if report.boot is not None:
-                boot, time_s = report.boot[0], float(report.boot[1])
-        finally:
-            # It is there, whatever its values are worth.
-            self._recorder.state(batch, device, now_s, online=True, boot=boot, time_s=time_s)
-        self._recorder.repeated(batch, device, report.readings, report.interval_length_s, now_s)
-        self._recorder.momentary_values(batch, device, report.others, now_s)
-
-    def _device_data(
-        self,
-        batch: Batch,
-        session: EdgeSession,
-        device: EndDevice,
-        message: Payload,
-        definitions: Definitions,
-        now_s: float,
-    ) -> None:
-        report = self._report(session, device, message, definitions, now_s, birth=False)
-        if report.boot is not None:
-            self._recorder.state(batch, device, now_s, online=True, boot=report.boot[0], time_s=float(report.boot[1]))
-        if report.event is not None:
-            self._recorder.event(batch, device, report.event, now_s)
-        if report.answer is not None:
-            self._recorder.answer(batch, device, report.answer, now_s)
-        else:
-            for reading in report.readings:
-                self._recorder.reading(batch, device, reading, report.interval_length_s, REPORTED, now_s)
-        self._recorder.momentary_values(batch, device, report.others, now_s)
-
-    def _report(
-        self,
-        session: EdgeSession,
-        device: EndDevice,
-        message: Payload,
-        definitions: Definitions,
-        now_s: float,
-        *,
-        birth: bool,
-    ) -> DeviceReport:
-        """What the message says, all of it plausible."""
-        decode = device.driver.sparkplug
-        assert decode is not None
-        length_s = self._lengths_s.get(device.serial, device.driver.interval_length_s)
-        report = decode(session.named(message, definitions), length_s, birth=birth)
-        for reading in report.readings:
-            check_time(reading.end_s - report.interval_length_s, now_s)
-        for _, time_s, _ in report.others:
-            check_time(time_s, now_s)
-        if report.boot is not None:
-            check_time(report.boot[1], now_s)
-        self._lengths_s[device.serial] = report.interval_length_s
-        return report
-
     def _births_complete(self, batch: Batch, session: EdgeSession, edge: str, now_s: float) -> None:
         """Births come first: a meter that has none by now cannot be reached."""
         if session.births_complete():
             for device in self._edges[edge]:
                 if not session.has(device.serial):
-                    self._device_gone(batch, device, now_s)
+                    self._devices.gone(batch, device, now_s)
 
     def _edge_gone(self, batch: Batch, edge: str, bdseq: int | None, now_s: float) -> None:
         self._recorder.collector(batch, self._group, edge, now_s, online=False, bdseq=bdseq)
         for device in self._edges[edge]:
-            self._device_gone(batch, device, now_s)
-
-    def _device_gone(self, batch: Batch, device: EndDevice, now_s: float) -> None:
-        if self._recorder.is_online(device) is not False:
-            self._recorder.state(batch, device, now_s, online=False)
-
-    def _want(self, edge: str, now_s: float) -> None:
-        asked_s = self._asked_s.get(edge)
-        due_s = now_s if asked_s is None else max(now_s, asked_s + REBIRTH_EVERY_S)
-        self._wanted_s.setdefault(edge, due_s)
-        if self._wanted_s[edge] <= now_s:
-            self._ask(edge, now_s)
-
-    def _ask(self, edge: str, now_s: float) -> None:
-        self._wanted_s.pop(edge, None)
-        self._asked_s[edge] = now_s
-        self._ask_for_rebirth(edge)
+            self._devices.gone(batch, device, now_s)
 
     def _echo(self, edge: str, payload: bytes) -> None:
         """What hosts say to edge nodes comes back to us; only our own fence concerns us."""
