@@ -39,11 +39,12 @@ class Station:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A Modbus gateway with the units 1 to `units`."""
+    """A Modbus gateway with the units 1 to `units`. A poll of one reads `blocks`: (function, first register, count)."""
 
     host: str
     port: int
     units: int
+    blocks: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

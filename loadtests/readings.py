@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.vendors.rl_dsp import Row
+from meters.device.records import IntervalRecord
 
 Whole = TypeVar("Whole", int, NDArray[np.int64])
 _REGISTER_WH = 48_000_000
@@ -23,14 +23,30 @@ def import_wh(meter: Whole, number: Whole) -> Whole:
     return (meter * 7919 + number * 104_729) % _SPAN_WH + _LEAST_WH
 
 
-def row(meter: int, number: int) -> Row:
-    """One interval's values in the order of `meters.vendors.rl_dsp.COLUMNS`."""
+def record(meter: int, number: int, start_s: int) -> IntervalRecord:
+    """One interval as a meter keeps it, from `start_s` on."""
     energy_wh = import_wh(meter, number)
     third_wh = energy_wh // 3
-    register_wh = _REGISTER_WH + (meter % 1000) * 1000 + number * _LEAST_WH
-    volts = 228.0 + (meter + number) % 50 / 10
-    return (
-        register_wh, 0, energy_wh, 0,
-        third_wh, third_wh, third_wh, 0, 0, 0,
-        energy_wh * 4, 0, volts, volts, volts, 0,
-    )  # fmt: skip
+    voltage_dv = 2280 + (meter + number) % 50
+    return IntervalRecord(
+        interval_start_s=start_s,
+        meter=meter,
+        import_register_wh=_REGISTER_WH + (meter % 1000) * 1000 + number * _LEAST_WH,
+        export_register_wh=0,
+        import_wh=energy_wh,
+        export_wh=0,
+        import_l1_wh=third_wh,
+        import_l2_wh=third_wh,
+        import_l3_wh=third_wh,
+        export_l1_wh=0,
+        export_l2_wh=0,
+        export_l3_wh=0,
+        active_power_w=energy_wh * 4,
+        voltage_l1_dv=voltage_dv,
+        voltage_l2_dv=voltage_dv,
+        voltage_l3_dv=voltage_dv,
+        status=0,
+        window_start_s=start_s,
+        window_end_s=start_s,
+        recorded_at_s=start_s,
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 from lab.errors import UserError
 from lab.fleet.presets import PRESETS, PROFILE_FILE, Shares
 from meters.errors import ProfileError
-from meters.vendors.profile import VendorProfile, load_profile, read_profile
+from meters.vendors.profile import VendorProfile
+from meters.vendors.registry import load_profile, read_profile
 
 Mix = list[tuple[VendorProfile, float]]
 FLEET_HINT = f"A fleet is named by [fleet] or by --fleet: {', '.join(sorted(PRESETS))}, or vendor profiles in shares."

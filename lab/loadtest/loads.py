@@ -13,6 +13,7 @@ from lab.fleet.geography import Place
 from loadtests.duties import Rhythm
 from loadtests.plan import Broker, Gateway, Plan, Reading, Station
 from loadtests.shapes import Shape
+from meters.vendors.registers import registers_of
 
 CUSTOMERS_PER_TRANSFORMER = 100
 SLACK_S = 60.0
@@ -112,12 +113,14 @@ def make_plan(
             Station(name, meters[0].username, meters[0].password, tuple(row_of[meter.serial] for meter in meters))
             for name, meters in fleet.collectors.items()
         ),
-        gateways=tuple(_gateway(found) for found in polled(fleet)),
+        gateways=tuple(_gateway(found, fleet) for found in polled(fleet)),
         reading=reading,
         readers=readers if reading is not None else 0,
     )
 
 
-def _gateway(found: Polled) -> Gateway:
+def _gateway(found: Polled, fleet: Commissioned) -> Gateway:
     host, _, port = found.address.rpartition(":")
-    return Gateway(host, int(port), len(found.meters))
+    registers = registers_of(fleet.meters[found.meters[0]].profile)
+    blocks = ((block.functions[0], block.first, min(block.count, registers.read_limit)) for block in registers.block)
+    return Gateway(host, int(port), len(found.meters), tuple(blocks))

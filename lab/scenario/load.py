@@ -41,7 +41,7 @@ from lab.scenario.model import (
 )
 from lab.scenario.times import LATEST_S, clock, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
-from meters.vendors.profile import known_profiles
+from meters.vendors.registry import known_profiles
 
 __all__ = [
     "Event",

@@ -18,7 +18,7 @@ from lab.verdict.identity import CHANNELS, ENERGY_CHANNELS, resolution
 from lab.verdict.keys import Int, codes_of, integers, micros, numbers
 from lab.verdict.sides import Side, is_actual
 from lab.verdict.tables import RunTables
-from meters.carriers.modbus.curve import Curves, Display, Shown, knots_of
+from meters.device.curve import Curves, Display, Shown, knots_of
 
 Float = NDArray[np.float64]
 POLLED = "modbus"
@@ -50,11 +50,12 @@ class Registers:
         length_s[: len(protocols)] = integers(tables.fleet["interval_length_s"])
         table = tables.registers
         knots = knots_of(table, codes_of(table["usage_point"], known))
-        displays = set(zip(integers(table["counting_step_wh"]), integers(table["roll_over_wh"]), strict=True))
-        # A journal without a polled meter has none to show.
-        ((step_wh, roll_over_wh),) = displays or {(1, 1)}
-        display = Display(int(step_wh), int(roll_over_wh))
-        return cls(Curves(knots, display), polled, length_s, 0.0 if in_lockstep else STATED_WITHIN_S)
+        return cls(
+            Curves(knots, _displays(table, knots["meter"], count)),
+            polled,
+            length_s,
+            0.0 if in_lockstep else STATED_WITHIN_S,
+        )
 
     def near(self, points: Int, boundaries_us: Int, stated_s: Float) -> Shown:
         """What could be read of `points` (m,) for boundaries (m,): at stated instants (m,) or, where NaN, near them."""
@@ -69,11 +70,12 @@ class Registers:
         )
         return self.curves.within(points, first_s, last_s)
 
-    def nearest(self, shown: Shown, channel: int, read_wh: Float) -> Float:
-        """Registers as they were read (m,), without the roll-over, next to what was shown."""
-        roll_over_wh = self.curves.display.roll_over_wh
+    def nearest(self, points: Int, shown: Shown, channel: int, read_wh: Float) -> Float:
+        """Registers of `points` (m,) as they were read (m,), without the roll-over, next to what was shown."""
+        roll_over_wh = np.ravel(self.curves.display.of(points).roll_over_wh)
         least = shown.lowest_wh[:, channel]
-        return least + (read_wh - least + roll_over_wh / 2) % roll_over_wh - roll_over_wh / 2
+        nearest: Float = least + (read_wh - least + roll_over_wh / 2) % roll_over_wh - roll_over_wh / 2
+        return nearest
 
 
 def altered_registers(
@@ -93,9 +95,9 @@ def altered_registers(
             # They have none.
             continue
         values = numbers(tables.stored[name])[rows]
-        least, most = _possible(tables, rows, registers, opened, closed, name)
+        least, most = _possible(tables, points, rows, registers, opened, closed, name)
         if name.endswith("register_wh"):
-            values = registers.nearest(closed, ENERGY_CHANNELS.index(name) - len(ENERGY_CHANNELS) + 2, values)
+            values = registers.nearest(points, closed, ENERGY_CHANNELS.index(name) - len(ENERGY_CHANNELS) + 2, values)
         closest = np.clip(values, least, most)
         news = (np.abs(values - closest) * 2 >= resolution(name, step_wh[points]) * _ROUNDING) & (channel < 0)
         if name == "import_wh":
@@ -117,7 +119,7 @@ def altered_registers(
 
 
 def _possible(
-    tables: RunTables, rows: Int, registers: Registers, opened: Shown, closed: Shown, name: str
+    tables: RunTables, points: Int, rows: Int, registers: Registers, opened: Shown, closed: Shown, name: str
 ) -> tuple[Float, Float]:
     """Least and most (m,) that could be read of a channel of `stored`."""
     if name == "active_power_w":
@@ -133,10 +135,20 @@ def _possible(
     register = name.replace("_wh", "_register_wh")
     if register in tables.stored.column_names:
         # Then one end of the difference is known.
-        read_wh = registers.nearest(closed, channel, numbers(tables.stored[register])[rows])
+        read_wh = registers.nearest(points, closed, channel, numbers(tables.stored[register])[rows])
         least = np.fmax(least, read_wh - opened.highest_wh[:, channel])
         most = np.fmax(least, np.fmin(most, read_wh - opened.lowest_wh[:, channel]))
     return least, most
+
+
+def _displays(table: pa.Table, meters: Int, count: int) -> Display:
+    """How each of `count` meters shows its registers; `meters`: whose the rows of `table` are."""
+    # Whoever has no curve shows nothing.
+    step_wh, roll_over_wh, float32_unit_wh = np.ones(count), np.ones(count, dtype=np.int64), np.zeros(count)
+    step_wh[meters] = numbers(table["counting_step_wh"])
+    roll_over_wh[meters] = integers(table["roll_over_wh"])
+    float32_unit_wh[meters] = numbers(table["float32_unit_wh"])
+    return Display(step_wh, roll_over_wh, float32_unit_wh)
 
 
 def _advance(opened: Shown, closed: Shown, channel: int) -> tuple[Float, Float]:

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lab.errors import UserError
-from meters.carriers.modbus.curve import REGISTERS as CURVE_FORM
-from meters.carriers.modbus.journal import REGISTERS_DIRECTORY
+from meters.device.curve import REGISTERS as CURVE_FORM
+from meters.device.curve_journal import REGISTERS_DIRECTORY
 
 DETECTED_FILE = "detected_outages.parquet"
 QUALITIES = ("actual", "estimated", "revised")

@@ -1,4 +1,4 @@
-"""A Modbus master that polls all meters behind a gateway, as a utility's second reader would (docs/wire-sdm630.md)."""
+"""A Modbus master that polls all meters behind a gateway, as a utility's second reader would."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pymodbus.exceptions import ModbusException
 from loadtests import duties
 from loadtests.duties import Duty
 from loadtests.users.base import Scheduled
-from meters.carriers.modbus.sdm630 import ADDRESSES, READ_LIMIT
 
 TIMEOUT_S = 3.0
+INPUT = 4
+"""The function code that reads input registers."""
 # It dumps each packet of a failed request; failures are counted by Locust.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
@@ -34,17 +35,20 @@ class ModbusMaster(Scheduled):
 
     def do(self, duty: Duty) -> None:
         place = self.desk.enter(duty)
-        try:
-            answer = self._client.read_input_registers(
-                ADDRESSES["voltage_l1_v"], count=READ_LIMIT, device_id=duty.first
-            )
-        except ModbusException as error:
-            self.failed("poll", error, "Modbus")
-            return
-        if answer.isError():
-            self.failed("poll", ValueError(f"unit {duty.first} answers exception {answer.exception_code}"), "Modbus")
-        else:
-            self.done(duty, place, 2 * len(answer.registers))
+        registers = 0
+        for function, first, count in self._gateway.blocks:
+            read = self._client.read_input_registers if function == INPUT else self._client.read_holding_registers
+            try:
+                answer = read(first, count=count, device_id=duty.first)
+            except ModbusException as error:
+                self.failed("poll", error, "Modbus")
+                return
+            if answer.isError():
+                refused = ValueError(f"unit {duty.first} answers exception {answer.exception_code}")
+                self.failed("poll", refused, "Modbus")
+                return
+            registers += len(answer.registers)
+        self.done(duty, place, 2 * registers)
 
     def leave(self) -> None:
         if hasattr(self, "_number"):

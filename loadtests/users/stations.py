@@ -17,12 +17,14 @@ from loadtests.duties import GASP, Duty, Kind
 from loadtests.plan import Station
 from loadtests.users.base import Scheduled
 from meters.carriers.sparkplug import payload
+from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Edge, Message
 from meters.carriers.sparkplug.payload import INTERVALS_PER_MESSAGE, REBIRTH, Closed
 from meters.carriers.sparkplug.session import FIRST_BD_SEQ_AFTER, Session
-from meters.device.memory import Event
-from meters.vendors import rl_dsp
-from meters.vendors.rl_dsp import EventCode
+from meters.carriers.wire import Said
+from meters.device.records import Event, EventCode, timestamp
+from meters.vendors.rl_dsp import wire as rl_dsp
+from meters.vendors.sparkplug_mesh import wire as sparkplug_mesh
 
 DRAIN_S = 20.0
 """For so long a user that stops waits for what is not acknowledged yet."""
@@ -81,10 +83,10 @@ class StationUser(Scheduled):
         storm = self.desk.plan.shape.storm
         assert storm is not None, "events are those of a storm"
         down_s = int(self.desk.start_s + storm.at_s)
-        detail = {"down_at": rl_dsp.timestamp(down_s)}
+        detail = {"down_at": timestamp(down_s)}
         code = EventCode.LAST_GASP
         if duty.first != GASP:
-            detail["up_at"] = rl_dsp.timestamp(int(down_s + storm.dark_s))
+            detail["up_at"] = timestamp(int(down_s + storm.dark_s))
             code = EventCode.POWER_RESTORE
         now_s = time.time()
         return Event(duty.meter, duty.first, code, int(now_s), now_s, orjson.dumps(detail).decode())
@@ -113,7 +115,7 @@ class Meter(StationUser):
             self.station,
             self.desk.plan.broker,
             number=number,
-            will=(rl_dsp.topic(group, serial, "st"), rl_dsp.WILL),
+            will=self._message(rl_dsp.will(serial)),
             filters=((rl_dsp.command_topic(group, serial), 1),),
             clean=False,
             on_acknowledged=self.acknowledged,
@@ -122,7 +124,8 @@ class Meter(StationUser):
         )
 
     def greet(self) -> None:
-        self.connection.publish(self._topic("st"), rl_dsp.encode_online(int(time.time()), BOOT), 1)
+        for said in rl_dsp.online(self.station.name, int(time.time()), BOOT):
+            self.connection.publish(*self._message(said), 1)
 
     def duties(self, from_s: float) -> Iterator[Duty]:
         return duties.of_meter(self._meter, self.desk.plan.rhythm, from_s)
@@ -130,20 +133,18 @@ class Meter(StationUser):
     def do(self, duty: Duty) -> None:
         place = self.desk.enter(duty)
         if duty.kind is Kind.EVENT:
-            event = self.event_of(duty)
-            data = rl_dsp.encode_event(event.device_time_s, event.sequence, event.code, orjson.loads(event.detail))
-            self.publish(duty, place, self._topic("ev"), data)
-            return
-        end_s = self.desk.plan.interval_start_s(duty.first) + self.desk.plan.interval_s
-        data = rl_dsp.encode_reading(end_s, readings.row(duty.meter, duty.first))
-        self.publish(duty, place, self._topic("ds"), data)
+            said = rl_dsp.event(self.event_of(duty))
+        else:
+            record = readings.record(duty.meter, duty.first, self.desk.plan.interval_start_s(duty.first))
+            said = rl_dsp.reading(record, self.desk.plan.interval_s)
+        self.publish(duty, place, *self._message(said))
 
     @property
     def _meter(self) -> int:
         return self.station.meters[0]
 
-    def _topic(self, leaf: str) -> str:
-        return rl_dsp.topic(self.desk.plan.group, self.station.name, leaf)
+    def _message(self, said: Said) -> Message:
+        return f"{rl_dsp.home(self.desk.plan.group, self.station.name)}/{said.leaf}", said.payload
 
 
 class Collector(StationUser):
@@ -158,7 +159,9 @@ class Collector(StationUser):
     def connect(self, number: int) -> Connection:
         plan = self.desk.plan
         self._session = Session(FIRST_BD_SEQ_AFTER, has_host=False)
-        self._edge = Edge(plan.group, self.station.name, [plan.serials[m] for m in self.station.meters], self._session)
+        serials = [plan.serials[meter] for meter in self.station.meters]
+        metrics = DeviceMetrics(sparkplug_mesh)
+        self._edge = Edge(plan.group, self.station.name, serials, self._session, metrics)
         self._place_of = {meter: place for place, meter in enumerate(self.station.meters)}
         self._unflushed: list[tuple[Duty, int, int]] = []
         self._flush: gevent.event.Event | None = None
@@ -229,9 +232,10 @@ class Collector(StationUser):
 
     def _closed(self, duty: Duty) -> list[Closed]:
         plan = self.desk.plan
+        starts = ((number, plan.interval_start_s(number)) for number in range(duty.first, duty.first + duty.count))
         return [
-            Closed(plan.interval_start_s(number) + plan.interval_s, readings.row(duty.meter, number))
-            for number in range(duty.first, duty.first + duty.count)
+            Closed(start_s + plan.interval_s, readings.record(duty.meter, number, start_s))
+            for number, start_s in starts
         ]
 
     def _heard(self, topic: str, data: bytes) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, uniform
+from meters.device.facts import ConnectedFacts
 from meters.device.state import NEVER_S, Rows
-from meters.vendors.profile import Facts
 
 FIRST_CONNECTS_WITHIN_S = 10.0
 _EXPONENT_LIMIT = 16
@@ -18,7 +18,7 @@ _EXPONENT_LIMIT = 16
 class Backoff:
     """The instants of the next attempts, by row of the connection; NEVER_S where there is none. Not kept in memory."""
 
-    def __init__(self, keys: NDArray[np.uint64], facts: Facts) -> None:
+    def __init__(self, keys: NDArray[np.uint64], facts: ConnectedFacts) -> None:
         self.due_s = np.full(len(keys), NEVER_S)
         self._keys = keys
         self._first_s = facts.reconnect_first_s

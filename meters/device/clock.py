@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, uniform
+from meters.device.facts import Facts
 from meters.device.state import Rows, ShardState, field
-from meters.vendors.profile import Facts
 
 _SECONDS_PER_DAY = 86_400.0
 

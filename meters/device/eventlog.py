@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import orjson
 
 from meters.device.clock import Clocks
-from meters.device.memory import Event, Memory
+from meters.device.memory import Memory
+from meters.device.records import Event, EventCode
 from meters.device.state import ShardState, field
-from meters.vendors.rl_dsp import EventCode
 
 
 class EventLog:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.clock import Clocks
-from meters.device.memory import IntervalRecord
+from meters.device.facts import Facts
 from meters.device.metrology import Metrology
 from meters.device.physics import Physics
+from meters.device.records import IntervalRecord, Status
 from meters.device.state import Rows, ShardState, field
-from meters.vendors.profile import Facts
-from meters.vendors.rl_dsp import Row, Status
 
 _NO_TIME_S = 1e-6
 """Durations below this are rounding: epoch seconds in a float64 have steps of 0.24 microseconds."""
@@ -90,22 +89,8 @@ class Recorder:
             ]
         )[kept]
         return [
-            (*values, window_start_s, window_end_s, now_s)
+            IntervalRecord._make((*values, window_start_s, window_end_s, now_s))
             for values, window_start_s, window_end_s in zip(
                 integers.tolist(), start_s[kept].tolist(), end_s[kept].tolist(), strict=True
             )
         ]
-
-
-def wire_row(record: IntervalRecord) -> Row:
-    """The row of values (`rl_dsp.COLUMNS`) of a record."""
-    power_w = record[12]
-    return (
-        *record[2:12],
-        max(power_w, 0),
-        max(-power_w, 0),
-        record[13] / 10,
-        record[14] / 10,
-        record[15] / 10,
-        record[16],
-    )

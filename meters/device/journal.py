@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from meters.device.memory import EVENT_COLUMNS, INTERVAL_COLUMNS, Memory
 from meters.errors import MemoryFailedError, MemoryFullError
-from meters.fleet.shipment import ShipmentEntry
 
 _BATCH = 100_000
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -50,15 +49,16 @@ EVENTS = pa.schema(
 
 
 def write_journal(
-    memory: Memory, entries: Sequence[ShipmentEntry], directory: Path, shard: str, interval_length_s: int
+    memory: Memory, serials: list[str], points: list[str], directory: Path, shard: str, interval_length_s: int
 ) -> None:
-    """Write `<shard>.parquet` and `<shard>_events.parquet` into `directory`, creating it. Raises MemoryFailedError."""
-    serials = pa.array([entry.serial for entry in entries])
-    usage_points = pa.array([entry.usage_point for entry in entries])
+    """Write `<shard>.parquet` and `<shard>_events.parquet` into `directory`, creating it. Raises MemoryFailedError.
+
+    :param points: usage points, by meter as the serials are.
+    """
 
     def named(meter: np.ndarray) -> dict[str, pa.Array]:
         indices = pa.array(meter.astype(np.int32))
-        return {"serial": serials.take(indices), "usage_point": usage_points.take(indices)}
+        return {"serial": pa.array(serials).take(indices), "usage_point": pa.array(points).take(indices)}
 
     def intervals(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
         columns = dict(zip(INTERVAL_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))

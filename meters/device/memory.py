@@ -20,28 +20,19 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meters.device.records import Event, IntervalRecord
 from meters.device.state import METER_STATE, Rows, ShardState
 from meters.errors import MemoryFailedError, MemoryFullError
 
-INTERVAL_COLUMNS = (
-    "interval_start_s", "meter", "import_register_wh", "export_register_wh", "import_wh", "export_wh",
-    "import_l1_wh", "import_l2_wh", "import_l3_wh", "export_l1_wh", "export_l2_wh", "export_l3_wh",
-    "active_power_w", "voltage_l1_dv", "voltage_l2_dv", "voltage_l3_dv", "status",
-    "window_start_s", "window_end_s", "recorded_at_s",
-)  # fmt: skip
-"""An interval record. `meter` is the row in the shard; voltages are in tenths of a volt."""
-
-EVENT_COLUMNS = ("meter", "sequence", "code", "device_time_s", "true_time_s", "detail")
-
-IntervalRecord = tuple[int | float, ...]
-"""In the order of `INTERVAL_COLUMNS`."""
+INTERVAL_COLUMNS = IntervalRecord._fields
+EVENT_COLUMNS = tuple(field.name for field in fields(Event))
 
 _METERS_PER_CHUNK = 64
 _CHECKPOINT_PAGES = 8192
@@ -68,23 +59,6 @@ _SELECT_INTERVALS = (
     "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval"
     " ON interval.interval_start_s = start.value AND interval.meter = ? ORDER BY interval.interval_start_s"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An entry of a meter's event log. `detail` is JSON."""
-
-    meter: int
-    sequence: int
-    code: str
-    device_time_s: int
-    true_time_s: float
-    detail: str
-
-    def parsed_detail(self) -> dict[str, Any]:
-        """The detail as the mapping that it was entered as."""
-        parsed: dict[str, Any] = json.loads(self.detail)
-        return parsed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +133,7 @@ class Memory:
         """Write one grant: new records, the state of the `changed` meters, and the frame if there is a new one.
 
         `wire`: what else the shard has to remember. `knots`: where curves of registers change
-        (meters/carriers/modbus/curve.py).
+        (meters/device/curve.py).
         """
         chunks: NDArray[np.intp] = np.unique(changed // _METERS_PER_CHUNK)
         parts = [(int(chunk), state[chunk * _METERS_PER_CHUNK :][:_METERS_PER_CHUNK].tobytes()) for chunk in chunks]
@@ -180,12 +154,14 @@ class Memory:
     def intervals(self, meter: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
         """Records of one meter whose intervals start at any of `starts_s`, by rising start."""
         with self._speaking():
-            return self._connection.execute(_SELECT_INTERVALS, (json.dumps(list(starts_s)), meter)).fetchall()
+            found = self._connection.execute(_SELECT_INTERVALS, (json.dumps(list(starts_s)), meter))
+            return [IntervalRecord._make(row) for row in found]
 
     def block(self, first: int, end: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
         """Records of the meters `first` to `end`, exclusive, that start at any of `starts_s`, by meter and start."""
         with self._speaking():
-            return self._connection.execute(_SELECT_BLOCK, (json.dumps(list(starts_s)), first, end)).fetchall()
+            found = self._connection.execute(_SELECT_BLOCK, (json.dumps(list(starts_s)), first, end))
+            return [IntervalRecord._make(row) for row in found]
 
     def events_after(self, meter: int, sequence: int) -> list[Event]:
         """The event log of one meter from `sequence` on, exclusive."""
@@ -193,8 +169,8 @@ class Memory:
         with self._speaking():
             return [Event(*row) for row in self._connection.execute(query, (meter, sequence))]
 
-    def all_intervals(self, batch: int) -> Iterator[list[IntervalRecord]]:
-        """Every record, by start and meter, in lists of up to `batch`."""
+    def all_intervals(self, batch: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Every record, by start and meter, each in the order of `INTERVAL_COLUMNS`, in lists of up to `batch`."""
         yield from self._batches("SELECT * FROM interval ORDER BY interval_start_s, meter", batch)
 
     def all_knots(self) -> bytes:

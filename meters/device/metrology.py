@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, uniform
+from meters.device.facts import MeterFacts
 from meters.device.state import CHANNELS, Rows
-from meters.vendors.profile import MeterFacts
 
 _INSTALLED_WH = (1_000_000, 80_000_000)
 _BELOW_ROLL_OVER_WH = (200, 3_000)
@@ -22,9 +22,10 @@ _BELOW_ROLL_OVER_WH = (200, 3_000)
 class Metrology:
     """Registers of all meters of a shard, from the energies of the physical frame."""
 
-    def __init__(self, keys: NDArray[np.uint64], facts: MeterFacts) -> None:
+    def __init__(self, keys: NDArray[np.uint64], facts: MeterFacts, *, step_wh: float | None = None) -> None:
+        """`step_wh`: what it counts in, by default `register_step_wh`."""
         limit = facts.class_error_share * facts.accuracy_class_percent / 100.0
-        self._step_wh = facts.register_step_wh
+        self._step_wh = facts.register_step_wh if step_wh is None else step_wh
         self._roll_over_wh = facts.register_roll_over_wh
         self._gain = 1.0 + uniform(keys, Purpose.CLASS_ERROR, 0, -limit, limit)
         installed_wh = uniform(keys, Purpose.INITIAL_REGISTER, 0, *_INSTALLED_WH)
@@ -32,7 +33,7 @@ class Metrology:
         on_the_brink = uniform(keys, Purpose.NEAR_ROLL_OVER, 0) < facts.near_roll_over_share
         self._initial_wh = np.zeros((len(keys), CHANNELS), dtype=np.int64)
         self._initial_wh[:, 0] = np.where(on_the_brink, brink_wh, installed_wh).astype(np.int64) % self._roll_over_wh
-        self._initial_wh -= self._initial_wh % self._step_wh
+        self._initial_wh -= (self._initial_wh % self._step_wh).astype(np.int64)
         # Where between two steps each register stands at the start.
         self._remainder_wh = np.column_stack(
             [uniform(keys, Purpose.REGISTER_REMAINDER, channel, 0, self._step_wh) for channel in range(CHANNELS)]
@@ -49,7 +50,7 @@ class Metrology:
         """Registers (m, 8) of `rows`, quantised, before the roll-over, for cumulative energies (m, 3) and (m, 3)."""
         counted_wh = self.measured(rows, import_wh, export_wh) + self._remainder_wh[rows]
         steps: NDArray[np.int64] = np.floor(counted_wh / self._step_wh).astype(np.int64)
-        return self._initial_wh[rows] + steps * self._step_wh
+        return self._initial_wh[rows] + (steps * self._step_wh).astype(np.int64)
 
     def counted(
         self, rows: Rows, import_wh: NDArray[np.float64], export_wh: NDArray[np.float64]

@@ -5,7 +5,8 @@
                      +--------> ON                 +--------> ON                              +--> (as before)
 
 The super-capacitor carries the communication processor only; the measuring element starts and stops with the supply.
-It is taken as charged again as soon as the supply is back. All instants are whole true seconds.
+It is taken as charged again as soon as the supply is back. A meter without one is DEAD at once. All instants are whole
+true seconds.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, uniform
+from meters.device.facts import ConnectedFacts, Facts, PolledFacts
 from meters.device.state import NEVER_S, Rows, ShardState, field
-from meters.vendors.profile import Facts
 
 
 @unique
@@ -58,9 +59,10 @@ class Changed:
 class Supplies:
     """The automata behind the fields `phase`, `down_at_s`, `up_at_s`, `supply_due_s` and `boots` of a shard's state."""
 
-    def __init__(self, state: ShardState, keys: NDArray[np.uint64], facts: Facts) -> None:
+    def __init__(self, state: ShardState, keys: NDArray[np.uint64], facts: ConnectedFacts) -> None:
         self._keys = keys
         self._facts = facts
+        self._reserve = facts if isinstance(facts, Facts) else None
         self._phase = field(state, "phase")
         self._down_at_s = field(state, "down_at_s")
         self._up_at_s = field(state, "up_at_s")
@@ -80,13 +82,20 @@ class Supplies:
         running: NDArray[np.bool_] = self._phase[rows] <= Phase.GASPED
         return running
 
-    def lose(self, rows: Rows, now_s: int) -> None:
+    def lose(self, rows: Rows, now_s: int) -> list[Changed]:
         """Supply of `rows` is lost at `now_s`."""
         was_on = rows[self._phase[rows] == Phase.ON]
-        offset_s = uniform(self._keys[was_on], Purpose.QUALIFYING_OFFSET, now_s, 0.0, self._facts.qualifying_offset_s)
-        self._phase[was_on] = Phase.QUALIFYING
         self._down_at_s[was_on] = now_s
-        self._due_s[was_on] = np.ceil(now_s + self._facts.qualifying_delay_s + offset_s)
+        if self._reserve is None:
+            self._phase[was_on] = Phase.DEAD
+            self._due_s[was_on] = np.ceil(now_s + self._facts.silence_limit_s)
+            changed = [Changed(row, Change.DIED) for row in was_on.tolist()]
+        else:
+            limit_s = self._reserve.qualifying_offset_s
+            offset_s = uniform(self._keys[was_on], Purpose.QUALIFYING_OFFSET, now_s, 0.0, limit_s)
+            self._phase[was_on] = Phase.QUALIFYING
+            self._due_s[was_on] = np.ceil(now_s + self._reserve.qualifying_delay_s + offset_s)
+            changed = []
         # In a boot the super-capacitor has nothing to give yet. The outage that the boot would have ended goes on.
         booting = rows[self._phase[rows] == Phase.BOOTING]
         rebooting = rows[self._phase[rows] == Phase.REBOOTING]
@@ -94,6 +103,7 @@ class Supplies:
         for again in (booting, rebooting):
             self._phase[again] = Phase.DEAD
             self._due_s[again] = np.ceil(now_s + self._facts.silence_limit_s)
+        return changed
 
     def restore(self, rows: Rows, now_s: int) -> list[Changed]:
         """Supply of `rows` is back at `now_s`."""
@@ -122,8 +132,9 @@ class Supplies:
         for row in np.flatnonzero(self._due_s <= now_s):
             match Phase(self._phase[row]):
                 case Phase.QUALIFYING:
+                    assert self._reserve is not None, "without a super-capacitor nothing qualifies"
                     self._phase[row] = Phase.GASPED
-                    self._due_s[row] = np.ceil(self._down_at_s[row] + self._facts.hold_up_s)
+                    self._due_s[row] = np.ceil(self._down_at_s[row] + self._reserve.hold_up_s)
                     change = Change.LAST_GASP
                 case Phase.GASPED:
                     self._phase[row] = Phase.DEAD
@@ -146,3 +157,32 @@ class Supplies:
         return uniform(
             self._keys[rows], Purpose.BOOT_DELAY, now_s, self._facts.boot_delay_min_s, self._facts.boot_delay_max_s
         )
+
+
+class PlainSupply:
+    """Of meters that answer a while after their supply is back, and never before: the field `up_at_s`. No timers."""
+
+    def __init__(self, state: ShardState, facts: PolledFacts) -> None:
+        self._facts = facts
+        self._up_at_s = field(state, "up_at_s")
+
+    def begin(self, _energised: NDArray[np.bool_], now_s: int) -> None:
+        """As if they had been on, or dead, for long."""
+        self._up_at_s[:] = now_s
+
+    def lose(self, _rows: Rows, _now_s: int) -> list[Changed]:
+        """Nothing runs on."""
+        return []
+
+    def restore(self, rows: Rows, now_s: int) -> list[Changed]:
+        """Supply of `rows` is back at `now_s`."""
+        self._up_at_s[rows] = now_s + self._facts.start_up_s
+        return []
+
+    def reboot(self, rows: Rows, now_s: int) -> Rows:
+        """Restart `rows`; returns which."""
+        self._up_at_s[rows] = now_s + self._facts.reboot_s
+        return rows
+
+    def fire(self, _now_s: int) -> list[Changed]:
+        return []

@@ -19,54 +19,66 @@ import structlog
 from numpy.typing import NDArray
 
 from meters.carriers.connection import Hub, Limits, Link, Login
+from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Message, state_topic
 from meters.carriers.sparkplug.payload import FENCE, REBIRTH, Answer, Closed, decode_command
 from meters.carriers.sparkplug.session import Move
 from meters.device.backoff import Backoff
 from meters.device.draws import Purpose, uniform
-from meters.device.memory import Event, IntervalRecord, Kept
+from meters.device.facts import CollectedFacts
+from meters.device.memory import Kept
+from meters.device.records import Event, EventCode, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, Rows, field
-from meters.device.supply import Change, Changed
+from meters.device.supply import Change, Changed, Supplies
 from meters.errors import FleetError
 from meters.fleet.collectors import Collectors
+from meters.fleet.core import Core, ShardSetup
 from meters.fleet.edges import EdgeConnection, Edges, make_edges
 from meters.fleet.network import FleetSettled, Network
-from meters.fleet.recording import ProfileAnswer, RecordingShard
-from meters.fleet.shard import ShardSetup
+from meters.fleet.parts import Timers
+from meters.fleet.recording import Recording
 from meters.fleet.unreported import Unreported
-from meters.vendors.profile import CollectedFacts
-from meters.vendors.rl_dsp import EventCode
 
 _MESSAGES_PER_TURN = 64
 
 _log = structlog.get_logger("meters.fleet.collected")
 
 
-class CollectedShard(RecordingShard):
+def by_collector(setup: ShardSetup) -> ShardSetup:
+    """The same shard with its meters in the order of their addresses: those of a collector are neighbours."""
+    order = sorted(range(len(setup.entries)), key=lambda row: setup.entries[row].address)
+    entries = tuple(setup.entries[row] for row in order)
+    return replace(setup, entries=entries, world_rows=tuple(setup.world_rows[row] for row in order))
+
+
+class Collected:
     """The collectors of one vendor with their meters. Rows are in the order of the meters' addresses."""
 
-    def __init__(self, setup: ShardSetup) -> None:
-        """Raises FleetError."""
-        order = sorted(range(len(setup.entries)), key=lambda row: setup.entries[row].address)
-        super().__init__(
-            replace(
-                setup,
-                entries=tuple(setup.entries[row] for row in order),
-                world_rows=tuple(setup.world_rows[row] for row in order),
-            )
-        )
-        self._facts: CollectedFacts = cast(CollectedFacts, setup.profile.facts)
-        self._collectors = Collectors(self._entries, setup.seed, self._facts)
-        if both := self._collectors.number_of.keys() & self._row_of.keys():
+    def __init__(self, core: Core, metrics: DeviceMetrics) -> None:
+        """`core`: of a setup that is `by_collector`. Raises FleetError."""
+        self._core = core
+        self._metrics = metrics
+        self._facts = cast(CollectedFacts, core.profile.facts)
+        self._collectors = Collectors(core.entries, core.setup.seed, self._facts)
+        if both := self._collectors.number_of.keys() & core.row_of.keys():
             raise FleetError(f"both a meter and a collector: {', '.join(sorted(both))}")
         self._backoff = Backoff(self._collectors.keys, self._facts)
         self._report_due_s = np.full(len(self._collectors.names), NEVER_S)
         self._emptied = self._started = self._closing = self._reporting = np.empty(0, dtype=np.intp)
         self._unreachable = np.empty(0, dtype=np.intp)
+        core.wire_state = self._kept_state
+
+    def attach(self, supply: Supplies, record: Recording, *, new: bool) -> None:
+        """What has been made of the memory that is open now; `new`: nothing was kept in it."""
+        self._supply = supply
+        self._record = record
+        self._unreported = Unreported(self._core.state, self._core.memory, self._facts.interval_length_s)
+        if new:
+            self._unreported.begin()
 
     @property
     def stations(self) -> frozenset[str]:
-        return frozenset((*self._row_of, *self._collectors.names))
+        return frozenset((*self._core.row_of, *self._collectors.names))
 
     @property
     def sockets(self) -> int:
@@ -94,23 +106,23 @@ class CollectedShard(RecordingShard):
     def lose_uplink(self, stations: Collection[str]) -> None:
         """A collector loses its network, a meter its link to the collector."""
         rows, numbers = self._addressed(stations)
-        rows = rows[np.isnan(self._state["uplink_lost_at_s"][rows])]
-        self._state["uplink_lost_at_s"][rows] = self._now_s
+        rows = rows[np.isnan(self._core.state["uplink_lost_at_s"][rows])]
+        self._core.state["uplink_lost_at_s"][rows] = self._core.now_s
         self._lost_sight_of(rows)
-        for number in self._collectors.lose_uplink(numbers, self._now_s).tolist():
+        for number in self._collectors.lose_uplink(numbers, self._core.now_s).tolist():
             self._backoff.stop(np.array([number]))
             self._network.devices[number].mute()
-        self._commit(rows)
+        self._core.commit(rows)
 
     def restore_uplink(self, stations: Collection[str]) -> None:
         """Collectors whose socket is still open go on; others try to connect at a moment of their back-off."""
         rows, numbers = self._addressed(stations)
-        rows = rows[~np.isnan(self._state["uplink_lost_at_s"][rows])]
-        self._state["uplink_lost_at_s"][rows] = np.nan
-        back, lost_for_s = self._collectors.restore_uplink(numbers, self._now_s)
+        rows = rows[~np.isnan(self._core.state["uplink_lost_at_s"][rows])]
+        self._core.state["uplink_lost_at_s"][rows] = np.nan
+        back, lost_for_s = self._collectors.restore_uplink(numbers, self._core.now_s)
         able = self._collectors.able(back)
-        self._backoff.restored(back[able], lost_for_s[able], self._now_s)
-        self._commit(rows)
+        self._backoff.restored(back[able], lost_for_s[able], self._core.now_s)
+        self._core.commit(rows)
         for number in back[able].tolist():
             if self._network.devices[number].link is Link.MUTED:
                 self._backoff.stop(np.array([number]))
@@ -122,14 +134,14 @@ class CollectedShard(RecordingShard):
     def reboot(self, stations: Collection[str]) -> None:
         """RAM is gone at once, and a collector's connection with it."""
         rows, numbers = self._addressed(stations)
-        rows = self._supplies.reboot(rows, self._now_s)
+        rows = self._supply.reboot(rows, self._core.now_s)
         self._lost_sight_of(rows)
-        restarted = self._collectors.reboot(numbers, self._now_s)
+        restarted = self._collectors.reboot(numbers, self._core.now_s)
         self._backoff.stop(restarted)
         for number in restarted.tolist():
             self._network.devices[number].forget()
             self._voices.ended(number)
-        self._commit(rows)
+        self._core.commit(rows)
 
     def renew(self, stations: Collection[str]) -> None:
         """The meters behind a collector have no identity of their own."""
@@ -150,7 +162,7 @@ class CollectedShard(RecordingShard):
     def on_lost(self, number: int) -> None:
         self._voices.ended(number)
         if self._collectors.able(np.array([number]))[0]:
-            self._backoff.failed(number, self._now_s)
+            self._backoff.failed(number, self._core.now_s)
 
     def on_message(self, number: int, topic: str, payload: bytes) -> None:
         edge = self._edges[number]
@@ -178,32 +190,32 @@ class CollectedShard(RecordingShard):
             return
         envelope = edge.command_in(place, written)
         row = int(self._collectors.first[number]) + place
-        if envelope is not None and self._reachable(row):
-            self._obey(row, envelope.encode())
+        if envelope is not None and self.reachable(row):
+            self._record.obey(row, envelope.encode(), self)
 
     # Births, deaths, and what follows them.
 
     def _be_born(self, number: int) -> None:
         """All births, then what could not be told while there was nobody to hear it."""
         rows = self._collectors.rows(number)
-        field(self._state, "uplink_close_due_s")[rows] = NEVER_S
+        field(self._core.state, "uplink_close_due_s")[rows] = NEVER_S
         readable = rows[self._readable(rows)]
-        self._voices.be_born(number, readable, self._now_s)
+        self._voices.be_born(number, readable, self._core.now_s)
         self._make_up(number, readable)
 
     def _regain(self, rows: Rows) -> None:
         """The collectors reach these meters again."""
-        field(self._state, "uplink_close_due_s")[rows] = NEVER_S
+        field(self._core.state, "uplink_close_due_s")[rows] = NEVER_S
         for number in np.unique(self._collectors.of_row[rows]).tolist():
             if self._voices.speaks(number):
                 own = rows[self._collectors.of_row[rows] == number]
-                self._voices.present(number, own, self._now_s)
+                self._voices.present(number, own, self._core.now_s)
                 self._make_up(number, own)
 
     def _make_up(self, number: int, rows: Rows) -> None:
         """Tell what came up, and what ended before the last report, while these meters could not be heard."""
         for row in rows.tolist():
-            for event in self._log.pending(row):
+            for event in self._record.pending(row):
                 self._push(event, historical=True)
         due_s = self._report_due_s[number] - self._collectors.report_offset_s[number] - self._facts.report_every_s
         until = self._unreported.until(rows, int(due_s))
@@ -211,123 +223,106 @@ class CollectedShard(RecordingShard):
         for row, closed in self._unreported.take(rows[behind], until[behind]):
             self._voices.send(number, self._messages(number, row, closed, historical=True))
         if behind.any():
-            self._commit(rows[behind])
+            self._core.commit(rows[behind])
 
     def _resume(self, number: int) -> None:
         """The uplink is back, and the broker has not missed it."""
         if not self._edges[number].session.born:
             return
-        self._voices.tell_mains(number, self._now_s)
+        self._voices.tell_mains(number, self._core.now_s)
         rows = self._collectors.rows(number)
         readable = self._readable(rows)
-        gone = rows[~readable & self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
-        self._voices.declare_dead(gone, self._now_s)
-        self._voices.present(number, rows[readable], self._now_s)
+        gone = rows[~readable & self._voices.born[rows] & (self._core.state["uplink_close_due_s"][rows] == NEVER_S)]
+        self._voices.declare_dead(gone, self._core.now_s)
+        self._voices.present(number, rows[readable], self._core.now_s)
         self._make_up(number, rows[readable])
 
     def _lost_sight_of(self, rows: Rows) -> None:
         """The collectors do not reach these meters any more; they take some time to find that out."""
-        watched = rows[self._voices.born[rows] & (self._state["uplink_close_due_s"][rows] == NEVER_S)]
-        self._state["uplink_close_due_s"][watched] = math.ceil(self._now_s + self._facts.unreachable_after_s)
+        watched = rows[self._voices.born[rows] & (self._core.state["uplink_close_due_s"][rows] == NEVER_S)]
+        self._core.state["uplink_close_due_s"][watched] = math.ceil(self._core.now_s + self._facts.unreachable_after_s)
 
     def _leave(self, number: int) -> None:
         """Say goodbye, and come back over a new connection."""
         device = self._network.devices[number]
-        self._voices.say_goodbye(number, self._now_s)
+        self._voices.say_goodbye(number, self._core.now_s)
         self._voices.ended(number)
         device.leave()
-        self._backoff.soon(np.array([number]), self._now_s)
+        self._backoff.soon(np.array([number]), self._core.now_s)
 
-    # What a shard asks of its wire.
+    # What the shard asks of its carrier.
 
-    def _prepare(self, kept: Kept | None) -> None:
-        super()._prepare(kept)
-        collectors, every_s = self._collectors, self._facts.report_every_s
-        self._unreported = Unreported(self._state, self._memory, self._facts.interval_length_s)
-        if kept is None:
-            self._unreported.begin()
-        elif kept.wire is not None:
+    async def open(self, kept: Kept | None) -> None:
+        core, collectors, every_s = self._core, self._collectors, self._facts.report_every_s
+        if kept is not None and kept.wire is not None:
             collectors.resume(kept.wire)
-        host = self._setup.primary_host
+        host = core.setup.primary_host
         self._state_topic = None if host is None else state_topic(host)
-        self._edges = make_edges(self._entries, collectors, has_host=host is not None)
+        self._edges = make_edges(core.entries, collectors, self._metrics, has_host=host is not None)
         self._network = Network(
             collectors.names,
             self._connection,
-            self._setup.broker,
+            core.setup.broker,
             self,
             keep_alive_s=self._facts.keep_alive_s,
             resumed=kept is not None,
         )
-        self._voices = Edges(self._edges, self._network, collectors, self._state, self._unreported, self._facts)
+        self._voices = Edges(self._edges, self._network, collectors, core.state, self._unreported, self._facts)
         offset_s = collectors.report_offset_s
-        self._report_due_s = (np.floor((self._now_s - offset_s) / every_s) + 1) * every_s + offset_s
+        self._report_due_s = (np.floor((core.now_s - offset_s) / every_s) + 1) * every_s + offset_s
         if kept is not None:
             # The sockets of the process before are closed.
-            field(self._state, "uplink_close_due_s")[:] = NEVER_S
+            field(core.state, "uplink_close_due_s")[:] = NEVER_S
             everybody = np.arange(len(collectors.names))
-            self._backoff.soon(everybody[collectors.able(everybody)], self._now_s)
-
-    def _connection(self, number: int, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> EdgeConnection:
-        edge, entry = self._edges[number], self._entries[self._collectors.first[number]]
-        filters = edge.filters if self._state_topic is None else (*edge.filters, (self._state_topic, 1))
-        login = Login(edge.name, edge.client_id, entry.username, entry.password, filters, clean_session=True)
-        return EdgeConnection(number, login, lambda: edge.node_death(self._now_s), hub, gate, limits)
-
-    async def _open(self) -> None:
+            self._backoff.soon(everybody[collectors.able(everybody)], core.now_s)
         await self._network.start()
 
-    async def _close(self) -> None:
+    def _connection(self, number: int, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> EdgeConnection:
+        edge, entry = self._edges[number], self._core.entries[self._collectors.first[number]]
+        filters = edge.filters if self._state_topic is None else (*edge.filters, (self._state_topic, 1))
+        login = Login(edge.name, edge.client_id, entry.username, entry.password, filters, clean_session=True)
+        return EdgeConnection(number, login, lambda: edge.node_death(self._core.now_s), hub, gate, limits)
+
+    async def close(self) -> None:
         for number in range(len(self._edges)):
-            self._voices.say_goodbye(number, self._now_s)
+            self._voices.say_goodbye(number, self._core.now_s)
         await self._network.stop()
 
-    def _raise_failure(self) -> None:
+    def raise_failure(self) -> None:
         self._network.raise_failure()
 
-    def _timers(self) -> tuple[NDArray[np.float64], ...]:
-        return (*super()._timers(), *self._collectors.timers(), self._backoff.due_s, self._report_due_s)
+    def timers(self) -> Timers:
+        closing_s = self._core.state["uplink_close_due_s"]
+        return (closing_s, *self._collectors.timers(), self._backoff.due_s, self._report_due_s)
 
-    def _commit(
-        self,
-        touched: Rows,
-        *,
-        intervals: Sequence[IntervalRecord] = (),
-        events: Sequence[Event] = (),
-        frame: bytes | None = None,
-    ) -> None:
+    def _kept_state(self) -> bytes:
         self._collectors.state["bd_seq"] = [edge.session.bd_seq for edge in self._edges]
-        self._memory.commit(
-            self._now_s, self._state, touched, intervals=intervals, events=events, frame=frame,
-            wire=self._collectors.state.tobytes(),
-        )  # fmt: skip
+        return self._collectors.state.tobytes()
 
-    def _first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
-        super()._first_frame(energised, now_s)
+    def first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
         self._collectors.begin(energised)
         everybody = np.arange(len(self._edges))
         self._backoff.first(everybody[self._collectors.able(everybody)], now_s)
 
-    def _supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
-        super()._supply_changed(lost, back, now_s)
+    def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         for number in self._collectors.supply_changed(lost, back, now_s).tolist():
             self._voices.tell_mains(number, now_s)
 
-    def _has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
+    def has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
         """A collector that runs keeps the time for its meters."""
         powered: NDArray[np.bool_] = self._collectors.state["powered"][self._collectors.of_row[rows]]
         return self._readable(rows) & powered
 
-    def _note_timers(self, now_s: int) -> Rows:
+    def note_timers(self, now_s: int) -> Rows:
         self._emptied = self._collectors.fire_batteries(now_s)
         self._started = self._collectors.fire_boots(now_s)
         self._closing = self._collectors.fire_closes(now_s)
         self._reporting = np.flatnonzero(self._report_due_s <= now_s)
-        self._unreachable = np.flatnonzero(self._state["uplink_close_due_s"] <= now_s)
-        self._state["uplink_close_due_s"][self._unreachable] = NEVER_S
+        self._unreachable = np.flatnonzero(self._core.state["uplink_close_due_s"] <= now_s)
+        self._core.state["uplink_close_due_s"][self._unreachable] = NEVER_S
         return self._unreachable
 
-    async def _act_on_timers(self, now_s: int) -> None:
+    async def act_on_timers(self, now_s: int) -> None:
         for number in self._emptied.tolist():
             self._backoff.stop(np.array([number]))
             self._network.devices[number].mute()
@@ -347,11 +342,11 @@ class CollectedShard(RecordingShard):
         for number in connecting:
             self._edges[number].session.connecting()
         if connecting or len(self._emptied) or len(self._started) or len(self._closing):
-            self._commit(np.empty(0, dtype=np.intp))
+            self._core.commit(np.empty(0, dtype=np.intp))
         for number in connecting:
             self._network.connect(number)
 
-    def _act_on(self, changed: Changed) -> None:
+    def act_on(self, changed: Changed) -> None:
         row = np.array([changed.row])
         match changed.change:
             case Change.DIED:
@@ -363,7 +358,7 @@ class CollectedShard(RecordingShard):
 
     # Intervals.
 
-    async def _report(self, records: Sequence[IntervalRecord]) -> None:
+    async def report(self, records: Sequence[IntervalRecord]) -> None:
         """They wait for the collector's next report."""
 
     async def _report_block(self, number: int, now_s: int) -> None:
@@ -383,53 +378,55 @@ class CollectedShard(RecordingShard):
                     # The connection broke off in between. The rest follows after the next one.
                     break
         self._voices.send(number, batch)
-        self._commit(rows)
+        self._core.commit(rows)
 
     def _messages(self, number: int, row: int, closed: Sequence[Closed], *, historical: bool) -> list[Message]:
         place = self._voices.place(row)
-        return list(self._edges[number].intervals(self._now_s, place, closed, historical=historical))
+        return list(self._edges[number].intervals(self._core.now_s, place, closed, historical=historical))
 
     # Events and commands.
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def tell(self, events: Sequence[Event]) -> None:
         for event in events:
             row = event.meter
-            if not self._reachable(row) or (event.code == EventCode.LAST_GASP and not self._relayed(row)):
+            if not self.reachable(row) or (event.code == EventCode.LAST_GASP and not self._relayed(row)):
                 continue
-            self._voices.present(int(self._collectors.of_row[row]), np.array([row]), self._now_s)
-            for earlier in self._log.pending(row):
+            self._voices.present(int(self._collectors.of_row[row]), np.array([row]), self._core.now_s)
+            for earlier in self._record.pending(row):
                 if earlier.sequence < event.sequence:
                     self._push(earlier, historical=True)
             self._push(event, historical=False)
 
     def _relayed(self, row: int) -> bool:
         """Whether a neighbour that still has supply hears the last gasp of the present outage."""
-        down_at_s = int(self._state["down_at_s"][row])
-        draw = uniform(self._keys[row : row + 1], Purpose.GASP_HEARD, down_at_s)[0]
+        down_at_s = int(self._core.state["down_at_s"][row])
+        draw = uniform(self._core.keys[row : row + 1], Purpose.GASP_HEARD, down_at_s)[0]
         return bool(draw < self._facts.gasp_heard_share)
 
     def _push(self, event: Event, *, historical: bool) -> None:
-        if self._voices.push(event, self._now_s, historical=historical):
-            self._log.told(event)
+        if self._voices.push(event, self._core.now_s, historical=historical):
+            self._record.told(event)
 
-    def _answer(self, row: int, answer: ProfileAnswer) -> None:
+    def answer(self, row: int, answer: ProfileAnswer) -> None:
         number = int(self._collectors.of_row[row])
         said = Answer(answer.command_id, answer.device_time_s, answer.from_s, answer.to_s)
         closed = [self._unreported.closed(record) for record in answer.records]
-        self._voices.send(number, list(self._edges[number].answer(self._now_s, self._voices.place(row), said, closed)))
+        self._voices.send(
+            number, list(self._edges[number].answer(self._core.now_s, self._voices.place(row), said, closed))
+        )
 
     # Small things.
 
     def _readable(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of these meters their collectors can reach."""
-        readable: NDArray[np.bool_] = self._supplies.alive(rows) & np.isnan(self._state["uplink_lost_at_s"][rows])
+        readable: NDArray[np.bool_] = self._supply.alive(rows) & np.isnan(self._core.state["uplink_lost_at_s"][rows])
         return readable
 
-    def _reachable(self, row: int) -> bool:
+    def reachable(self, row: int) -> bool:
         return self._voices.speaks(int(self._collectors.of_row[row])) and bool(self._readable(np.array([row]))[0])
 
     def _addressed(self, stations: Collection[str]) -> tuple[Rows, Rows]:
         """Rows of the meters, and numbers of the collectors, of these names. Raises FleetError."""
         numbers = [self._collectors.number_of[name] for name in stations if name in self._collectors.number_of]
-        rows = self._rows([name for name in stations if name not in self._collectors.number_of])
+        rows = self._core.rows([name for name in stations if name not in self._collectors.number_of])
         return rows, np.array(numbers, dtype=np.intp)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from meters.carriers.sparkplug.session import FIRST_BD_SEQ_AFTER
 from meters.device.draws import Purpose, meter_keys, uniform
+from meters.device.facts import CollectedFacts
 from meters.device.state import NEVER_S, Rows, ShardState
 from meters.errors import FleetError
 from meters.fleet.shipment import ShipmentEntry
-from meters.vendors.profile import CollectedFacts
 
 COLLECTOR_STATE = np.dtype(
     [

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.carriers.connection import Connection, Hub, Limits, Link, Login
+from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Edge, Message
 from meters.carriers.sparkplug.session import Session
-from meters.device.memory import Event
+from meters.device.facts import CollectedFacts
+from meters.device.records import Event
 from meters.device.state import Rows, ShardState, field
 from meters.fleet.collectors import Collectors
 from meters.fleet.network import Network
 from meters.fleet.shipment import ShipmentEntry
 from meters.fleet.unreported import Unreported
-from meters.vendors.profile import CollectedFacts
 
 
 class EdgeConnection(Connection):
@@ -38,13 +39,16 @@ class EdgeConnection(Connection):
         return self._death()
 
 
-def make_edges(entries: Sequence[ShipmentEntry], collectors: Collectors, *, has_host: bool) -> list[Edge]:
+def make_edges(
+    entries: Sequence[ShipmentEntry], collectors: Collectors, metrics: DeviceMetrics, *, has_host: bool
+) -> list[Edge]:
     """The edge node of each collector, going on from the `bd_seq` in its state."""
     edges = []
     for number, name in enumerate(collectors.names):
         rows = collectors.rows(number)
         session = Session(int(collectors.state["bd_seq"][number]), has_host=has_host)
-        edges.append(Edge(entries[rows[0]].group, name, [entries[row].serial for row in rows.tolist()], session))
+        serials = [entries[row].serial for row in rows.tolist()]
+        edges.append(Edge(entries[rows[0]].group, name, serials, session, metrics))
     return edges
 
 

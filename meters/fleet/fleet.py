@@ -6,27 +6,22 @@ Shards have nothing to do with each other: each has its own durable memory `<ste
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from importlib import import_module
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from grid.world import WorldFrame
 from meters.device.flow import Flow
 from meters.errors import FleetError
+from meters.fleet.compose import compose
+from meters.fleet.core import ShardSetup
 from meters.fleet.limits import allow_sockets
 from meters.fleet.network import BrokerAddress, FleetSettled
-from meters.fleet.shard import Shard, ShardSetup
+from meters.fleet.shard import Shard
 from meters.fleet.shipment import ShipmentEntry
-from meters.vendors.profile import VendorProfile, load_profile
+from meters.vendors.profile import VendorProfile
+from meters.vendors.registry import load_profile
 
 __all__ = ["BrokerAddress", "Fleet", "FleetSettled"]
-
-_SHARDS = {
-    "mqtt": "meters.fleet.direct:DirectShard",
-    "sparkplug": "meters.fleet.collected:CollectedShard",
-    "modbus": "meters.fleet.polled:PolledShard",
-}
-"""Loaded when there is such a meter: each brings its own libraries."""
 
 
 class Fleet:
@@ -41,11 +36,13 @@ class Fleet:
         broker: BrokerAddress,
         seed: int,
         start_s: int,
+        profiles: Mapping[str, VendorProfile] | None = None,
         interval_length_s: int | None = None,
         primary_host: str | None = None,
         gateway_host: str | None = None,
     ) -> None:
-        """`interval_length_s`: the capture period that the meters are set to, by default their profile's.
+        """`profiles`: what the meters' profiles are, by name, where they are not those of a vendor as it is.
+        `interval_length_s`: the capture period that all meters are set to, by default each its profile's.
         `primary_host`: host id of the Sparkplug host application that collectors wait for; None: for nobody.
         `gateway_host`: where Modbus gateways listen, by default at the host that their address names.
 
@@ -59,7 +56,7 @@ class Fleet:
             raise FleetError("two meters of the fleet have the same serial")
         self._shards: list[Shard] = []
         for name in sorted({entry.vendor_profile for entry in meters}):
-            profile = load_profile(name)
+            profile = (profiles or {}).get(name) or load_profile(name)
             if interval_length_s is not None:
                 profile = profile.at_interval(interval_length_s)
             rows = [row for row, entry in enumerate(meters) if entry.vendor_profile == name]
@@ -74,7 +71,7 @@ class Fleet:
                 primary_host=primary_host,
                 gateway_host=gateway_host,
             )
-            self._shards.append(_shard_class(profile)(setup))
+            self._shards.append(compose(setup))
 
     @property
     def stations(self) -> frozenset[str]:
@@ -84,19 +81,19 @@ class Fleet:
     @property
     def refusals(self) -> int:
         """Connections and subscriptions that the broker refused, for instance for a wrong password."""
-        return sum(shard.refusals for shard in self._shards)
+        return sum(shard.carrier.refusals for shard in self._shards)
 
     @property
     def losses(self) -> int:
         """Connection attempts that failed, and connections that ended without the meters' doing."""
-        return sum(shard.losses for shard in self._shards)
+        return sum(shard.carrier.losses for shard in self._shards)
 
     async def start(self) -> None:
         """Open the durable memories, or go on from them. Raises FleetError, MemoryFailedError, MemoryFullError.
 
         Connections are not made here but by timers within the first simulated seconds.
         """
-        allow_sockets(sum(shard.sockets for shard in self._shards))
+        allow_sockets(sum(shard.carrier.sockets for shard in self._shards))
         for shard in self._shards:
             await shard.start()
 
@@ -142,32 +139,32 @@ class Fleet:
     async def await_fence(self, token: str, stations: Collection[str]) -> None:
         """Returns when each of these that is connected has received the fence."""
         for shard, own in self._addressed(stations):
-            await shard.await_fence(token, own)
+            await shard.carrier.await_fence(token, own)
 
     async def wait_disconnected(self) -> None:
         """After the broker was killed: returns when every device has noticed."""
         for shard in self._shards:
-            await shard.wait_disconnected()
+            await shard.carrier.wait_disconnected()
 
     def lose_uplink(self, stations: Collection[str]) -> None:
         """From now on nothing passes; connections are dropped when the broker would have missed the keep-alive."""
         for shard, own in self._addressed(stations):
-            shard.lose_uplink(own)
+            shard.carrier.lose_uplink(own)
 
     def restore_uplink(self, stations: Collection[str]) -> None:
         """Stations whose connection is still open go on; others try again at a moment of their back-off."""
         for shard, own in self._addressed(stations):
-            shard.restore_uplink(own)
+            shard.carrier.restore_uplink(own)
 
     def reboot(self, stations: Collection[str]) -> None:
         """Restart communication processors that run on supply: RAM and connection are gone at once."""
         for shard, own in self._addressed(stations):
-            shard.reboot(own)
+            shard.carrier.reboot(own)
 
     def renew(self, stations: Collection[str]) -> None:
         """Their identities have changed: whoever is connected leaves in order, and comes back with the new one."""
         for shard, own in self._addressed(stations):
-            shard.renew(own)
+            shard.carrier.renew(own)
 
     def export_journal(self, directory: Path) -> None:
         """Write `<stem>-<profile>.parquet` and `<stem>-<profile>_events.parquet` for each vendor profile."""
@@ -184,9 +181,3 @@ class Fleet:
             raise FleetError(f"not in this fleet: {', '.join(unknown)}")
         parts = [(shard, [name for name in stations if name in shard.stations]) for shard in self._shards]
         return [(shard, own) for shard, own in parts if own]
-
-
-def _shard_class(profile: VendorProfile) -> type[Shard]:
-    module, _, name = _SHARDS[profile.protocol].partition(":")
-    found: type[Shard] = getattr(import_module(module), name)
-    return found

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from meters.carriers.modbus.address import EXPECTED, split_address
 from meters.errors import ShipmentError
-from meters.vendors.profile import known_profiles, load_profile
+from meters.vendors.registry import known_profiles, load_profile
 
 COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
@@ -111,4 +111,4 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
 @cache
 def _is_polled(profile: str) -> bool:
     # One that is not known is refused where meters are made of it.
-    return profile in known_profiles() and load_profile(profile).protocol == "modbus"
+    return profile in known_profiles() and load_profile(profile).capabilities.needs_gateway

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.carriers.sparkplug.payload import Closed
-from meters.device.intervals import wire_row
-from meters.device.memory import IntervalRecord, Memory
+from meters.device.memory import Memory
+from meters.device.records import IntervalRecord
 from meters.device.state import Rows, ShardState, field
 
 
@@ -34,7 +34,7 @@ class Unreported:
 
     def closed(self, record: IntervalRecord) -> Closed:
         """A record as it goes over the wire."""
-        return Closed(int(record[0]) + self._interval_s, wire_row(record))
+        return Closed(record.interval_start_s + self._interval_s, record)
 
     def until(self, rows: Rows, end_s: int | None = None) -> NDArray[np.int64]:
         """Boundaries (m,) up to which these meters have closed their intervals, but none after `end_s`."""
@@ -57,13 +57,13 @@ class Unreported:
         starts_s = range(int(self._reported[rows].min()) * length_s, int(until.max()) * length_s, length_s)
         of_row: dict[int, list[IntervalRecord]] = defaultdict(list)
         for record in self._memory.block(int(rows.min()), int(rows.max()) + 1, starts_s):
-            of_row[int(record[1])].append(record)
+            of_row[record.meter].append(record)
         for row, boundary in zip(rows.tolist(), until.tolist(), strict=True):
             from_s, to_s = int(self._reported[row]) * length_s, boundary * length_s
-            records = [record for record in of_row[row] if from_s <= record[0] < to_s]
+            records = [record for record in of_row[row] if from_s <= record.interval_start_s < to_s]
             self._reported[row] = max(boundary, self._reported[row])
             if records:
-                self._last_s[row] = records[-1][0]
+                self._last_s[row] = records[-1].interval_start_s
             yield row, [self.closed(record) for record in records]
 
     def last(self, rows: Rows) -> dict[int, Closed]:
@@ -72,4 +72,8 @@ class Unreported:
             return {}
         starts_s = np.unique(self._last_s[rows]).tolist()
         records = self._memory.block(int(rows.min()), int(rows.max()) + 1, starts_s)
-        return {int(record[1]): self.closed(record) for record in records if record[0] == self._last_s[int(record[1])]}
+        return {
+            record.meter: self.closed(record)
+            for record in records
+            if record.interval_start_s == self._last_s[record.meter]
+        }

@@ -1,1 +1,1 @@
-"""What is a vendor's own: facts with their sources, and the wire."""
+"""What is a vendor's own: a folder each, with facts and their sources, and the wire. Nothing generic names one."""

@@ -17,14 +17,14 @@ from loadtests.leases import Leases, NoneLeft
 from loadtests.ledger import Ledger
 from loadtests.plan import Broker, Gateway, Plan, Station, read_plan
 from loadtests.shapes import Shape, Storm
-from meters.vendors import rl_dsp
+from meters.vendors.rl_dsp import wire as rl_dsp
 
 IMPORT = READING_COUNTERS.index("import_wh")
 
 
 @given(st.integers(0, 1_000_000), st.integers(-5_000, 1_000_000))
 def test_a_reading_decodes_to_the_energy_that_the_judge_expects(meter: int, number: int) -> None:
-    reading = decode_reading(rl_dsp.encode_reading(1_768_435_200, readings.row(meter, number)))
+    reading = decode_reading(rl_dsp.reading(readings.record(meter, number, 1_768_435_200), 900).payload)
     assert reading.complete
     expected = readings.import_wh(np.array([meter]), np.array([number]))
     assert reading.counters[IMPORT] == expected[0]
@@ -41,7 +41,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         serials=("A1", "A2"),
         broker=Broker("127.0.0.1", 1883, "/ca", "/identities"),
         meters=(Station("A1", "u", "p", (0,)),),
-        gateways=(Gateway("127.0.0.1", 502, 1),),
+        gateways=(Gateway("127.0.0.1", 502, 1, ((4, 0, 80),)),),
     )
     path = plan.write(tmp_path / "load")
     assert path.stat().st_mode & 0o777 == 0o600, "it holds passwords"

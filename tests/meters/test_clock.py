@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from meters.device.clock import Clocks
 from meters.device.draws import meter_keys
+from meters.device.facts import DirectFacts, Facts
 from meters.device.state import METER_STATE
-from meters.vendors.profile import DirectFacts, Facts, load_profile
+from meters.vendors.registry import load_profile
 from tests.meters.meter_yard import START_S
 
 FACTS = cast(DirectFacts, load_profile("rl-dsp").facts)

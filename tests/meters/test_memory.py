@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meters.device.memory import Event, Memory
+from meters.device.memory import Memory
+from meters.device.records import Event, IntervalRecord
 from meters.device.state import METER_STATE
 from meters.errors import MemoryFailedError, MemoryFullError
 
 NOBODY = np.array([], dtype=np.intp)
 
 
-def record(start_s: int, meter: int) -> tuple[int | float, ...]:
-    return (start_s, meter, *range(11), 2310, 2311, 2312, 0, start_s + 0.25, start_s + 900.25, start_s + 901)
+def record(start_s: int, meter: int) -> IntervalRecord:
+    values = (start_s, meter, *range(11), 2310, 2311, 2312, 0, start_s + 0.25, start_s + 900.25, start_s + 901)
+    return IntervalRecord._make(values)
 
 
 def state(count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from meters.device.draws import meter_keys
 from meters.device.metrology import Metrology
-from meters.vendors.profile import load_profile
+from meters.vendors.registry import load_profile
 
 FACTS = load_profile("rl-dsp").facts
 COUNT = 1500

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+import meters.vendors
+from meters.device.facts import DirectFacts
 from meters.errors import ProfileError
-from meters.vendors.profile import DirectFacts, known_profiles, load_profile, parse_profile, read_profile
+from meters.vendors.profile import parse_profile
+from meters.vendors.registry import known_profiles, load_profile, read_profile
 
-TEXT = resources.files("meters").joinpath("profiles", "rl-dsp.toml").read_text(encoding="utf-8")
+TEXT = (Path(meters.vendors.__file__).parent / "rl_dsp" / "profile.toml").read_text(encoding="utf-8")
 
 
 def test_every_profile_of_the_package_loads_and_names_a_source_for_each_fact() -> None:
@@ -37,13 +39,15 @@ def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
 
 def test_all_faults_are_listed_at_once() -> None:
     text = TEXT.replace("value = 60\n", 'value = "soon"\n').replace("[facts.hold_up_s]", "[facts.hold_up_minutes]")
-    text = text.replace('protocol = "mqtt"', 'protocol = "pigeon"\ncolour = "grey"')
+    text = text.replace('carrier = "mqtt"', 'carrier = "pigeon"\ncolour = "grey"')
     text += "\n[facts.extra]\nvalue = 1\n"
     with pytest.raises(ProfileError) as raised:
         parse_profile(text, origin="mine")
     message = str(raised.value)
     for expected in (
-        "mine:", "facts.keep_alive_s", "facts.hold_up_minutes", "facts.hold_up_s: Field required", "protocol", "colour",
+        "mine:", "facts.keep_alive_s", "facts.hold_up_minutes", "facts.hold_up_s: Field required",
+        "capabilities.carrier",
+        "colour",
         "facts.extra: must have exactly the keys value and source",
     ):  # fmt: skip
         assert expected in message

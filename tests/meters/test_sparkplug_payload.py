@@ -8,20 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meters.carriers.sparkplug import payload
-from meters.carriers.sparkplug.payload import DEVICE_METRICS, Answer, Closed
-from meters.vendors.rl_dsp import COLUMNS
+from meters.carriers.sparkplug.device_metrics import DeviceMetrics
+from meters.carriers.sparkplug.payload import Answer, Closed
+from meters.device.records import IntervalRecord
+from meters.vendors.sparkplug_mesh import wire
+from tests.meters.interval_records import LARGEST, coded, interval_records
 from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, STRING, UINT32, UINT64, Metric, read, write
 
-NAMES = [spec.name for spec in DEVICE_METRICS]
+METRICS = DeviceMetrics(wire)
+NAMES = [spec.name for spec in METRICS.specs]
+COLUMNS = list(coded(LARGEST))
 FIRST_ALIAS = 55
 NOW_S = 1_768_435_200
 
 seqs = st.integers(0, 255)
-wh = st.integers(0, 999_999_999)
-volts = st.floats(0, 300).map(lambda v: round(v, 1))
-rows = st.tuples(*[wh] * 10, *[st.integers(0, 100_000)] * 2, volts, volts, volts, st.integers(0, 15))
-blocks = st.lists(rows, min_size=1, max_size=20).map(
-    lambda found: [Closed(NOW_S + 900 * number, row) for number, row in enumerate(found)]
+blocks = st.lists(interval_records(), min_size=1, max_size=20).map(
+    lambda found: [Closed(NOW_S + 900 * number, record) for number, record in enumerate(found)]
 )
 
 
@@ -49,30 +51,30 @@ def intervals_in(metrics: list[Metric]) -> list[tuple[int, tuple[float, ...], bo
 
 
 def as_sent(closed: list[Closed], historical: bool) -> list[tuple[int, tuple[float, ...], bool]]:
-    return [
-        (end_s * 1000, (*row[:12], *(as_float32(v) for v in row[12:15]), row[15]), historical) for end_s, row in closed
-    ]
+    found = []
+    for end_s, record in closed:
+        row = list(coded(record).values())
+        found.append((end_s * 1000, (*row[:12], *(as_float32(v) for v in row[12:15]), row[15]), historical))
+    return found
 
 
 @given(blocks, seqs, st.booleans())
 def test_a_block_has_each_interval_whole_and_in_order(closed: list[Closed], seq: int, historical: bool) -> None:
-    found = read(payload.encode_intervals(NOW_S + 30, seq, FIRST_ALIAS, closed, historical=historical))
+    found = read(METRICS.intervals(NOW_S + 30, seq, FIRST_ALIAS, closed, historical=historical))
     assert (found.timestamp_ms, found.seq) == ((NOW_S + 30) * 1000, seq)
     assert intervals_in(found.metrics) == as_sent(closed, historical)
 
 
 @given(blocks, blocks, st.booleans())
 def test_a_message_keeps_nothing_of_the_one_before(first: list[Closed], second: list[Closed], historical: bool) -> None:
-    payload.encode_intervals(NOW_S, 1, FIRST_ALIAS + 7, first, historical=historical)
-    found = read(payload.encode_intervals(NOW_S, 2, FIRST_ALIAS, second, historical=historical))
+    METRICS.intervals(NOW_S, 1, FIRST_ALIAS + 7, first, historical=historical)
+    found = read(METRICS.intervals(NOW_S, 2, FIRST_ALIAS, second, historical=historical))
     assert intervals_in(found.metrics) == as_sent(second, historical)
 
 
 def test_the_longest_message_stays_below_its_limit() -> None:
-    most = Closed(4_000_000_000, (2**40,) * 12 + (999.9,) * 3 + (15,))
-    message = payload.encode_intervals(
-        4_000_000_000, 255, 10**7, [most] * payload.INTERVALS_PER_MESSAGE, historical=True
-    )
+    most = Closed(4_000_000_000, LARGEST)
+    message = METRICS.intervals(4_000_000_000, 255, 10**7, [most] * payload.INTERVALS_PER_MESSAGE, historical=True)
     assert len(message) < 60_000
 
 
@@ -94,10 +96,10 @@ def test_node_birth_and_death_carry_one_session_number(bd_seq: int, meters: int)
     assert [(m.name, m.value) for m in death.metrics] == [("bdSeq", bd_seq)]
 
 
-@given(seqs, st.integers(0, 2**31), st.none() | rows)
-def test_a_device_birth_declares_every_metric(seq: int, boot: int, row: tuple[float, ...] | None) -> None:
-    last = None if row is None else Closed(NOW_S - 900, row)
-    found = read(payload.encode_birth(NOW_S, seq, FIRST_ALIAS, interval_length_s=900, boot=boot, last=last))
+@given(seqs, st.integers(0, 2**31), st.none() | interval_records())
+def test_a_device_birth_declares_every_metric(seq: int, boot: int, record: IntervalRecord | None) -> None:
+    last = None if record is None else Closed(NOW_S - 900, record)
+    found = read(METRICS.birth(NOW_S, seq, FIRST_ALIAS, interval_length_s=900, boot=boot, last=last))
     assert found.seq == seq
     assert [m.name for m in found.metrics] == NAMES
     assert [m.alias for m in found.metrics] == list(range(FIRST_ALIAS, FIRST_ALIAS + len(NAMES)))
@@ -120,7 +122,7 @@ def test_a_device_birth_declares_every_metric(seq: int, boot: int, row: tuple[fl
 def test_an_event_is_three_metrics_of_one_instant(
     seq: int, sequence: int, code: str, detail: str, historical: bool
 ) -> None:
-    encoded = payload.encode_event(
+    encoded = METRICS.event(
         NOW_S, seq, FIRST_ALIAS, device_time_s=NOW_S - 5, sequence=sequence, code=code, detail=detail,
         historical=historical,
     )  # fmt: skip
@@ -131,11 +133,11 @@ def test_an_event_is_three_metrics_of_one_instant(
     assert {(m.timestamp_ms, m.historical) for m in found.metrics} == {((NOW_S - 5) * 1000, historical)}
 
 
-@given(st.lists(rows, max_size=48), seqs)
-def test_an_answer_says_what_it_covers_and_then_its_intervals(found_rows: list[tuple[float, ...]], seq: int) -> None:
-    closed = [Closed(NOW_S + 900 * number, row) for number, row in enumerate(found_rows)]
+@given(st.lists(interval_records(), max_size=48), seqs)
+def test_an_answer_says_what_it_covers_and_then_its_intervals(records: list[IntervalRecord], seq: int) -> None:
+    closed = [Closed(NOW_S + 900 * number, record) for number, record in enumerate(records)]
     answer = Answer("6b1f", NOW_S + 7, NOW_S - 900, NOW_S + 900)
-    found = read(payload.encode_answer(NOW_S, seq, FIRST_ALIAS, answer, closed, part=2, parts=3))
+    found = read(METRICS.answer(NOW_S, seq, FIRST_ALIAS, answer, closed, part=2, parts=3))
     head, rest = found.metrics[:5], found.metrics[5:]
     assert {name_of(m): m.value for m in head} == {
         "Answer/Command": "6b1f", "Answer/From": (NOW_S - 900) * 1000, "Answer/To": (NOW_S + 900) * 1000,

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Edge
 from meters.carriers.sparkplug.payload import decode_command
 from meters.carriers.sparkplug.session import FIRST_BD_SEQ_AFTER, Move, Session
-from meters.device.memory import Event
+from meters.device.records import Event
+from meters.vendors.sparkplug_mesh import wire as sparkplug_mesh
 from tests.meters.sparkplug_reader import read, write
 
 NOW_S = 1_768_435_200
@@ -23,7 +25,7 @@ def state(online: bool, timestamp_ms: int) -> bytes:
 def edge(serials: int = 2, *, has_host: bool = False) -> Edge:
     session = Session(FIRST_BD_SEQ_AFTER, has_host=has_host)
     session.connecting()
-    return Edge("g1", "COL1", [f"AMI{n}" for n in range(serials)], session)
+    return Edge("g1", "COL1", [f"AMI{n}" for n in range(serials)], session, DeviceMetrics(sparkplug_mesh))
 
 
 def test_each_connection_raises_the_session_number_modulo_256() -> None:

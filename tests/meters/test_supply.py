@@ -6,9 +6,10 @@ from typing import cast
 import numpy as np
 
 from meters.device.draws import meter_keys
+from meters.device.facts import DirectFacts
 from meters.device.state import METER_STATE, NEVER_S
 from meters.device.supply import Change, Changed, Supplies
-from meters.vendors.profile import DirectFacts, load_profile
+from meters.vendors.registry import load_profile
 from tests.meters.meter_yard import START_S
 
 FACTS = cast(DirectFacts, load_profile("rl-dsp").facts)

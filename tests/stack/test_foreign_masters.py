@@ -14,7 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from meters.carriers.modbus.curve import Display
+from meters.device.curve import Display
 from tests.headend.services import wait_for
 from tests.stack.labs import amilab, live, processes_of, scenario_text
 from tests.stack.plain_poller import Master, PlainPoller
@@ -67,7 +67,7 @@ def shown_at_grants(knot: dict[str, Any]) -> set[int]:
     from_s = knot["from_s"]
     instants = [from_s, *(from_s // 900 * 900 + 900 * number for number in range(1, 3))]
     counted = [knot["import_counted_wh"] + knot["import_wh_per_s"] * (at_s - from_s) for at_s in instants]
-    display = Display(knot["counting_step_wh"], knot["roll_over_wh"])
+    display = Display(knot["counting_step_wh"], knot["roll_over_wh"], knot["float32_unit_wh"])
     return set(display.shown(np.array(counted)).tolist())
 
 

@@ -1,1 +1,1 @@
-"""Modbus meters and the gateways in front of them (docs/wire-sdm630.md)."""
+"""Modbus TCP: gateways, and the registers of the meters behind them as data."""

@@ -10,10 +10,10 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from meters.carriers.modbus.sdm630 import READ_INPUT_REGISTERS, READ_LIMIT, REGISTERS
+from meters.carriers.modbus.register_map import Image, RegisterMap
 from meters.errors import FleetError
 
-Read = Callable[[int], list[int] | None]
+Read = Callable[[int], Image | None]
 """All registers of a meter at the present instant, or None if it does not answer."""
 
 _ANY_UNIT = 0
@@ -22,11 +22,14 @@ _LISTEN_PAUSE_S = 0.02
 
 
 class Gateway:
-    """Serves `units` (unit identifier → meter) at host:port while it is open."""
+    """Serves `units` (unit identifier → meter) at host:port while it is open. All have the same register map."""
 
-    def __init__(self, host: str, port: int, units: Mapping[int, int], read: Read) -> None:
+    def __init__(self, host: str, port: int, units: Mapping[int, int], registers: RegisterMap, read: Read) -> None:
         self._address = (host, port)
         self._units = dict(units)
+        self._registers = registers
+        self._first = min(block.first for block in registers.block)
+        self._end = max(block.end for block in registers.block)
         self._read = read
         self._server: ModbusTcpServer | None = None
 
@@ -39,9 +42,9 @@ class Gateway:
         """Listen. Raises FleetError if the port is taken."""
         if self._server is not None:
             return
-        devices = [_device(unit, partial(self._action, meter)) for unit, meter in self._units.items()]
+        devices = [self._device(unit, partial(self._action, meter)) for unit, meter in self._units.items()]
         # pymodbus answers for a unit that it does not know with another exception than a gateway does.
-        devices.append(_device(_ANY_UNIT, _nobody))
+        devices.append(self._device(_ANY_UNIT, _nobody))
         server = ModbusTcpServer(devices, address=self._address)
         for _ in range(_LISTEN_ATTEMPTS):
             if await server.listen():
@@ -61,25 +64,25 @@ class Gateway:
         self,
         meter: int,
         function: int,
-        _start: int,
-        _address: int,
+        start: int,
+        address: int,
         count: int,
         registers: list[int],
         _written: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
-        if function != READ_INPUT_REGISTERS:
-            return ExcCodes.ILLEGAL_FUNCTION
-        if count > READ_LIMIT:
-            return ExcCodes.ILLEGAL_VALUE
-        shown = self._read(meter)
-        if shown is None:
+        refusal = self._registers.refusal(function, address, count)
+        if refusal is not None:
+            return ExcCodes(refusal)
+        image = self._read(meter)
+        if image is None:
             return ExcCodes.GATEWAY_NO_RESPONSE
-        registers[:] = shown
+        registers[address - start : address - start + count] = self._registers.answer(image, function, address, count)
         return None
 
-
-def _device(unit: int, action: Callable[..., object]) -> SimDevice:
-    return SimDevice(unit, [SimData(0, values=[0] * REGISTERS, datatype=DataType.REGISTERS)], action=action)  # type: ignore[arg-type]  # a coroutine function behind partial
+    def _device(self, unit: int, action: Callable[..., object]) -> SimDevice:
+        # One span: what lies between blocks is refused by the map.
+        span = SimData(self._first, values=[0] * (self._end - self._first), datatype=DataType.REGISTERS)
+        return SimDevice(unit, [span], action=action)  # type: ignore[arg-type]  # a coroutine function behind partial
 
 
 async def _nobody(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from meters.carriers.sparkplug import payload
-from meters.carriers.sparkplug.payload import DEVICE_METRICS, Answer, Closed, Written
+from meters.carriers.sparkplug.device_metrics import DeviceMetrics
+from meters.carriers.sparkplug.payload import Answer, Closed, Written
 from meters.carriers.sparkplug.session import Session
-from meters.device.memory import Event
+from meters.device.records import Event
 
 NAMESPACE = "spBv1.0"
 _FENCED_DEVICE = "_fence"
@@ -28,8 +29,9 @@ def state_topic(host: str) -> str:
 class Edge:
     """The edge node `name` with the devices `serials`."""
 
-    def __init__(self, group: str, name: str, serials: Sequence[str], session: Session) -> None:
+    def __init__(self, group: str, name: str, serials: Sequence[str], session: Session, metrics: DeviceMetrics) -> None:
         self.session = session
+        self._metrics = metrics
         self.name = name
         self.client_id = f"{group}-{name}"
         self._serials = serials
@@ -52,7 +54,7 @@ class Edge:
 
     def command_in(self, place: int, written: Sequence[Written]) -> str | None:
         """The envelope among the metrics that a DCMD writes, named or by its alias; None: there is none."""
-        alias = self._first_alias(place) + COMMAND_PLACE
+        alias = self._first_alias(place) + self._metrics.command_place
         for metric in written:
             if metric.name == payload.COMMAND or (metric.name is None and metric.alias == alias):
                 return metric.value if isinstance(metric.value, str) else ""
@@ -77,7 +79,7 @@ class Edge:
 
     def birth(self, now_s: int, place: int, *, interval_length_s: int, boot: int, last: Closed | None) -> Message:
         """DBIRTH."""
-        encoded = payload.encode_birth(
+        encoded = self._metrics.birth(
             now_s, self.session.next_seq(), self._first_alias(place),
             interval_length_s=interval_length_s, boot=boot, last=last,
         )  # fmt: skip
@@ -89,12 +91,12 @@ class Edge:
 
     def boot(self, now_s: int, place: int, boot: int) -> Message:
         """DDATA: the meter has restarted."""
-        encoded = payload.encode_boot(now_s, self.session.next_seq(), self._first_alias(place), boot)
+        encoded = self._metrics.boot(now_s, self.session.next_seq(), self._first_alias(place), boot)
         return self._topic("DDATA", place), encoded
 
     def event(self, now_s: int, place: int, event: Event, *, historical: bool) -> Message:
         """DDATA with an event."""
-        encoded = payload.encode_event(
+        encoded = self._metrics.event(
             now_s, self.session.next_seq(), self._first_alias(place), device_time_s=event.device_time_s,
             sequence=event.sequence, code=event.code, detail=event.detail, historical=historical,
         )  # fmt: skip
@@ -104,7 +106,7 @@ class Edge:
         """DDATA with intervals, by rising end; no message if there are none."""
         for start in range(0, len(closed), payload.INTERVALS_PER_MESSAGE):
             part = closed[start : start + payload.INTERVALS_PER_MESSAGE]
-            encoded = payload.encode_intervals(
+            encoded = self._metrics.intervals(
                 now_s, self.session.next_seq(), self._first_alias(place), part, historical=historical
             )
             yield self._topic("DDATA", place), encoded
@@ -113,7 +115,7 @@ class Edge:
         """DDATA for each part of the answer to a command; one part without intervals if there are none."""
         parts = payload.in_parts(closed, payload.INTERVALS_PER_PART)
         for number, part in enumerate(parts, start=1):
-            encoded = payload.encode_answer(
+            encoded = self._metrics.answer(
                 now_s, self.session.next_seq(), self._first_alias(place), answer, part, part=number, parts=len(parts)
             )
             yield self._topic("DDATA", place), encoded
@@ -127,7 +129,4 @@ class Edge:
         return self._first_alias(len(self._serials))
 
     def _first_alias(self, place: int) -> int:
-        return 1 + place * len(DEVICE_METRICS)
-
-
-COMMAND_PLACE = [spec.name for spec in DEVICE_METRICS].index(payload.COMMAND)
+        return 1 + place * len(self._metrics.specs)

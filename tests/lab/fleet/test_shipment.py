@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from headend.registry import read_shipment as read_at_the_utility
 from lab.fleet.shipment import ShippedMeter, write_command_key, write_shipment
 from meters.fleet.shipment import read_shipment as read_at_the_meters
-from meters.vendors.profile import load_profile
+from meters.vendors.registry import load_profile
 
 
 def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from lab.verdict.context import ClockFacts
 from lab.verdict.verdict import Verdict, judge
-from meters.carriers.modbus.curve import KNOT, Curves, Display, registers_table
+from meters.device.curve import KNOT, Curves, Display, registers_table
 from tests.lab.verdict.synthetic import START_S, STEP_S, make_run
 
 INTERVALS = 8
 METER = 2
 FIRST, COUNT = 3, 3
 """The intervals between two polls in the middle of which boundaries were missed."""
-DISPLAY = Display(1, 100_000_000)
+ROLL_OVER_WH = 100_000_000
+DISPLAY = Display(1, ROLL_OVER_WH, 1000)
 DARK_S = np.inf
 CHANNELS = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way in ("import", "export") for phase in (1, 2, 3)))
 VOLTAGES = [f"voltage_l{phase}_v" for phase in (1, 2, 3)]
@@ -45,7 +46,7 @@ class Polled:
         self.knots["voltage_v"][1:] = np.column_stack([self.run.journal[name][self.rows] for name in VOLTAGES])
         for table in (self.run.journal, self.run.stored):
             for channel, name in enumerate(("import_register_wh", "export_register_wh")):
-                table[name][self.rows] = self.counted[1:, channel].astype(np.int64) % DISPLAY.roll_over_wh
+                table[name][self.rows] = self.counted[1:, channel].astype(np.int64) % ROLL_OVER_WH
 
     def judge(self, *, in_lockstep: bool = True) -> Verdict:
         curves = Curves(self.knots, DISPLAY)
@@ -153,9 +154,9 @@ def test_one_step_more_than_the_meter_ever_showed_is_seen(polled: Polled, channe
 
 def test_a_register_that_rolls_over_between_two_polls(polled: Polled) -> None:
     half_wh = int(polled.run.journal["import_wh"][polled.rows][:5].sum())
-    polled = Polled(before_wh=DISPLAY.roll_over_wh - half_wh + 1)
+    polled = Polled(before_wh=ROLL_OVER_WH - half_wh + 1)
     polled.run.fleet["register_step_wh"][METER] = 8
-    assert polled.counted[4, 0] < DISPLAY.roll_over_wh < polled.counted[6, 0]
+    assert polled.counted[4, 0] < ROLL_OVER_WH < polled.counted[6, 0]
     assert polled.judge().passed
     polled.run.stored["import_register_wh"][polled.rows.start + 5] += 16
     assert kinds(polled.judge()) == ["altered"]

@@ -5,14 +5,15 @@ from typing import Any
 
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
-from meters.device.memory import IntervalRecord, Memory
+from meters.device.memory import Memory
+from meters.device.records import IntervalRecord
 
 FORGETFUL_METER = 3
 keep = Memory.commit
 
 
 def forget(self: Memory, *arguments: Any, intervals: Sequence[IntervalRecord] = (), **more: Any) -> None:
-    keep(self, *arguments, intervals=[record for record in intervals if record[1] != FORGETFUL_METER], **more)
+    keep(self, *arguments, intervals=[record for record in intervals if record.meter != FORGETFUL_METER], **more)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 from lab.parts.fleet import FleetPart
 from lab.parts.process import run_part
 from meters.carriers.meter_connection import Device
-from meters.vendors.rl_dsp import encode_event
+from meters.device.records import Event
+from meters.vendors.rl_dsp.wire import event
 
 LIAR_NEEDLE = b'"ts":"2026-01-15T00:45:00+00:00"'
-LIE = {"down_at": "2026-01-15T00:35:00+00:00", "up_at": "2026-01-15T00:40:30+00:00"}
+LIE = '{"down_at":"2026-01-15T00:35:00+00:00","up_at":"2026-01-15T00:40:30+00:00"}'
 publish = Device.publish
 
 
 def lie(self: Device, leaf: str, payload: bytes) -> None:
     publish(self, leaf, payload)
     if leaf == "ds" and self.row == 0 and LIAR_NEEDLE in payload:
-        publish(self, "ev", encode_event(1_768_437_900, 1_000_000, "power_restore", LIE))
+        publish(self, *event(Event(0, 1_000_000, "power_restore", 1_768_437_900, 0.0, LIE)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What polled meters have counted, as a function of time: the curve that they answer by, and that is their journal.
+"""What meters without a load profile have counted, as a function of time: the curve that they show, and their journal.
 
 Between two changes a register advances with a constant rate, so its value at any instant is exact, whoever asks and
 however often. A *knot* is where the curve of a meter changes: at each physical frame, and when the meter begins or
@@ -7,14 +7,14 @@ ceases to answer. Whoever has the knots knows what the meter showed, or would ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from meters.carriers.modbus.sdm630 import shown_wh
 from meters.device.state import CHANNELS
 
 Float = NDArray[np.float64]
@@ -48,8 +48,9 @@ REGISTERS = pa.schema(
         ("energised", pa.bool_()),
         ("answers_from_s", pa.float64()),
         *((name, pa.float64()) for name in (*_COUNTED, *_RATES, "active_power_w", *_VOLTAGES)),
-        ("counting_step_wh", pa.int64()),
+        ("counting_step_wh", pa.float64()),
         ("roll_over_wh", pa.int64()),
+        ("float32_unit_wh", pa.float64()),
     ]
 )
 """The knots of a journal, ordered by meter and time. Instants are true epoch seconds."""
@@ -64,14 +65,38 @@ def counted_wh(knots: NDArray[np.void], at_s: Float | float) -> Float:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How a register is shown: in whole steps, with so many digits, as float32 kWh."""
+    """How registers are shown: in whole steps, with so many digits, and on the wire perhaps as a float32.
 
-    step_wh: int
-    roll_over_wh: int
+    Each field is a scalar, or one value for each meter.
+    """
 
-    def digits(self, counted: Float) -> Int:
+    step_wh: Float | float
+    roll_over_wh: Int | int
+    float32_unit_wh: Float | float = 0.0
+    """Where the wire has float32, how many Wh its unit is; 0 where it shows the steps as they are."""
+
+    @classmethod
+    def of_meters(cls, displays: Sequence[Self]) -> Self:
+        """One for several meters, from the scalars of each."""
+        return cls(
+            np.array([display.step_wh for display in displays], dtype=np.float64),
+            np.array([display.roll_over_wh for display in displays], dtype=np.int64),
+            np.array([display.float32_unit_wh for display in displays], dtype=np.float64),
+        )
+
+    def of(self, meters: Int) -> Display:
+        """That of `meters` (m,), to be used on registers (m, k)."""
+        if np.ndim(self.step_wh) == 0:
+            return self
+        step_wh, roll_over_wh, float32_unit_wh = (
+            np.asarray(each)[meters][:, np.newaxis] for each in (self.step_wh, self.roll_over_wh, self.float32_unit_wh)
+        )
+        return Display(step_wh, roll_over_wh, float32_unit_wh)
+
+    def digits(self, counted: Float) -> Float:
         """What the display has, in Wh."""
-        return self._steps_wh(counted) % self.roll_over_wh
+        digits: Float = self._steps(counted) % self._steps_in_all * np.float64(self.step_wh)
+        return digits
 
     def shown(self, counted: Float) -> Int:
         """What a reader makes of registers, in whole Wh."""
@@ -79,12 +104,25 @@ class Display:
 
     def unrolled(self, counted: Float) -> Int:
         """The same as if there were no roll-over, so that values can be compared and subtracted."""
-        steps_wh = self._steps_wh(counted)
-        digits_wh = steps_wh % self.roll_over_wh
-        return steps_wh - digits_wh + shown_wh(digits_wh)
+        steps = self._steps(counted)
+        turns = steps // self._steps_in_all
+        return turns * self.roll_over_wh + self._read_wh((steps - turns * self._steps_in_all) * self.step_wh)
 
-    def _steps_wh(self, counted: Float) -> Int:
-        return np.floor(counted / self.step_wh).astype(np.int64) * self.step_wh
+    @property
+    def _steps_in_all(self) -> Int | int:
+        in_all: Int | int = np.rint(self.roll_over_wh / self.step_wh).astype(np.int64)
+        return in_all
+
+    def _steps(self, counted: Float) -> Int:
+        return np.floor(counted / self.step_wh).astype(np.int64)
+
+    def _read_wh(self, digits_wh: Float) -> Int:
+        """A float32 rounds, the last Wh before the roll-over up to what a reader takes for 0."""
+        unit_wh = self.float32_unit_wh
+        safe = np.where(np.asarray(unit_wh) > 0, unit_wh, 1.0)
+        as_float32 = (digits_wh / safe).astype(np.float32).astype(np.float64) * safe
+        read: Int = np.rint(np.where(np.asarray(unit_wh) > 0, as_float32, digits_wh)).astype(np.int64)
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +224,11 @@ class Curves:
                 more = self.ends_s(at) <= last_s[rows]
                 rows, at = rows[more], at[more] + 1
         lowest[~answers], highest[~answers] = 0.0, 0.0
+        display = self.display.of(meters)
         return Shown(
             answers,
-            self.display.unrolled(lowest),
-            self.display.unrolled(highest),
+            display.unrolled(lowest),
+            display.unrolled(highest),
             power,
             most_power,
             volts,
@@ -199,7 +238,7 @@ class Curves:
 
 def registers_table(curves: Curves, serials: list[str], usage_points: list[str]) -> pa.Table:
     """The knots as a table of `REGISTERS`; `serials` and `usage_points` by meter."""
-    knots = curves.knots
+    knots, display = curves.knots, curves.display.of(curves.knots["meter"])
     columns: dict[str, object] = {
         "serial": pa.array(serials, pa.string()).take(pa.array(knots["meter"])),
         "usage_point": pa.array(usage_points, pa.string()).take(pa.array(knots["meter"])),
@@ -207,8 +246,9 @@ def registers_table(curves: Curves, serials: list[str], usage_points: list[str])
         **dict(zip(_COUNTED, knots["counted_wh"].T, strict=True)),
         **dict(zip(_RATES, knots["wh_per_s"].T, strict=True)),
         **dict(zip(_VOLTAGES, knots["voltage_v"].T, strict=True)),
-        "counting_step_wh": np.full(len(knots), curves.display.step_wh),
-        "roll_over_wh": np.full(len(knots), curves.display.roll_over_wh),
+        "counting_step_wh": np.broadcast_to(np.ravel(display.step_wh), len(knots)),
+        "roll_over_wh": np.broadcast_to(np.ravel(display.roll_over_wh), len(knots)),
+        "float32_unit_wh": np.broadcast_to(np.ravel(display.float32_unit_wh), len(knots)),
     }
     return pa.table([pa.array(columns[name]) for name in REGISTERS.names], schema=REGISTERS)
 

@@ -1,28 +1,28 @@
-"""The journal of polled meters: the curves of their registers, and what they counted in each interval with supply.
+"""The journal of meters without a load profile: the curves of their registers, and what they counted in each interval
+with supply.
 
 They have no intervals of their own. Those of the journal are cut at the boundaries of the grid of intervals, at which a
-poller reads; so nobody who polls, or does not, changes a row of it.
+reader reads; so nobody who reads, or does not, changes a row of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from meters.carriers.modbus.curve import Curves, counted_wh, registers_table
+from meters.device.curve import Curves, counted_wh, registers_table
 from meters.device.journal import EVENTS, INTERVALS, write_tables
-from meters.fleet.shipment import ShipmentEntry
 
 REGISTERS_DIRECTORY = "registers"
 _ENERGIES = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way in ("import", "export") for phase in (1, 2, 3)))
 
 
-def write_polled_journal(
+def write_curves(
     curves: Curves,
-    entries: Sequence[ShipmentEntry],
+    serials: list[str],
+    points: list[str],
     directory: Path,
     shard: str,
     *,
@@ -31,10 +31,10 @@ def write_polled_journal(
 ) -> None:
     """Write `<shard>.parquet`, an empty `<shard>_events.parquet` and `registers/<shard>.parquet` into `directory`.
 
+    :param points: usage points, by meter as the serials are.
+
     Raises MemoryFailedError.
     """
-    serials = [entry.serial for entry in entries]
-    points = [entry.usage_point for entry in entries]
     intervals = _intervals(curves, serials, points, interval_length_s, until_s)
     write_tables(directory, {shard: intervals, f"{shard}_events": EVENTS.empty_table()})
     write_tables(directory / REGISTERS_DIRECTORY, {shard: registers_table(curves, serials, points)})
@@ -53,8 +53,9 @@ def _intervals(curves: Curves, serials: list[str], points: list[str], length_s: 
     ends_s = starts_s + length_s
     closing = curves.knots[curves.holding(meters, ends_s)[1]]
     before_wh, after_wh = counted_wh(curves.knots[opening[kept]], starts_s), counted_wh(closing, ends_s)
-    delta_wh = curves.display.unrolled(after_wh) - curves.display.unrolled(before_wh)
-    registers_wh = curves.display.shown(after_wh)
+    display = curves.display.of(meters)
+    delta_wh = display.unrolled(after_wh) - display.unrolled(before_wh)
+    registers_wh = display.shown(after_wh)
     volts = np.rint(closing["voltage_v"].astype(np.float32).astype(np.float64) * 10) / 10
     of_meter = pa.array(meters.astype(np.int32))
     columns: dict[str, object] = {

@@ -1,0 +1,106 @@
+"""Which parts a shard is composed of: decided by the capabilities of its meters alone.
+
+What a carrier needs is loaded when there is such a meter: each brings its own libraries.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from meters.carriers.wire import REQUIRED_RECORDING, REQUIRED_REPORTING, RecordingWire, ReportingWire
+from meters.device.facts import ConnectedFacts, PolledFacts
+from meters.device.supply import PlainSupply, Supplies
+from meters.errors import ProfileError
+from meters.fleet.core import Core, ShardSetup
+from meters.fleet.counting import Counting
+from meters.fleet.parts import Record, Supply
+from meters.fleet.recording import Recording
+from meters.fleet.shard import Shard
+from meters.vendors.profile import VendorProfile
+from meters.vendors.registry import wire_module
+
+
+def compose(setup: ShardSetup) -> Shard:
+    """Raises FleetError: an address that is none; ProfileError: a wire that is none."""
+    capabilities = setup.profile.capabilities
+    if capabilities.needs_gateway:
+        return _polled(setup)
+    if capabilities.needs_collector:
+        return _collected(setup)
+    return _recording(setup) if capabilities.keeps_load_profile else _reporting(setup)
+
+
+def _recording(setup: ShardSetup) -> Shard:
+    from meters.fleet.direct import Direct
+    from meters.fleet.voices import RecordingVoice
+
+    wire = cast(RecordingWire, _wire(setup.profile, REQUIRED_RECORDING))
+    core = Core(setup)
+    carrier = Direct(core, wire)
+
+    def equip(new: bool) -> tuple[Supply, Record]:
+        supply = Supplies(core.state, core.keys, cast(ConnectedFacts, setup.profile.facts))
+        record = Recording(core, new=new)
+        carrier.attach(supply, RecordingVoice(core, record, wire, carrier))
+        return supply, record
+
+    return Shard(core, carrier, equip)
+
+
+def _reporting(setup: ShardSetup) -> Shard:
+    from meters.fleet.direct import Direct
+    from meters.fleet.voices import ReportingVoice
+
+    wire = cast(ReportingWire, _wire(setup.profile, REQUIRED_REPORTING))
+    core = Core(setup)
+    carrier = Direct(core, wire)
+
+    def equip(_new: bool) -> tuple[Supply, Record]:
+        supply = Supplies(core.state, core.keys, cast(ConnectedFacts, setup.profile.facts))
+        record = Counting(core, carrier.answers_from_s, float32_unit_wh=0.0)
+        carrier.attach(supply, ReportingVoice(core, record, wire, carrier))
+        return supply, record
+
+    return Shard(core, carrier, equip)
+
+
+def _collected(setup: ShardSetup) -> Shard:
+    from meters.carriers.sparkplug.device_metrics import REQUIRED, DeviceMetrics, IntervalWire
+    from meters.fleet.collected import Collected, by_collector
+
+    metrics = DeviceMetrics(cast(IntervalWire, _wire(setup.profile, REQUIRED)))
+    core = Core(by_collector(setup))
+    carrier = Collected(core, metrics)
+
+    def equip(new: bool) -> tuple[Supply, Record]:
+        supply = Supplies(core.state, core.keys, cast(ConnectedFacts, setup.profile.facts))
+        record = Recording(core, new=new)
+        carrier.attach(supply, record, new=new)
+        return supply, record
+
+    return Shard(core, carrier, equip)
+
+
+def _polled(setup: ShardSetup) -> Shard:
+    from meters.fleet.polled import Polled
+    from meters.vendors.registers import registers_of
+
+    registers = registers_of(setup.profile)
+    core = Core(setup)
+    carrier = Polled(core, registers)
+
+    def equip(_new: bool) -> tuple[Supply, Record]:
+        supply = PlainSupply(core.state, cast(PolledFacts, setup.profile.facts))
+        record = Counting(core, carrier.answers_from_s, registers.float32_unit_wh)
+        carrier.attach(supply, record)
+        return supply, record
+
+    return Shard(core, carrier, equip)
+
+
+def _wire(profile: VendorProfile, required: tuple[str, ...]) -> object:
+    """The vendor's wire. Raises ProfileError, listing what it lacks."""
+    module = wire_module(profile)
+    if missing := [name for name in required if not hasattr(module, name)]:
+        raise ProfileError(f"{module.__name__}: a wire of meters like {profile.name} has {', '.join(missing)} too")
+    return module

@@ -1,0 +1,136 @@
+"""What the parts of a shard have in common: its meters, their state and durable memory, and the present instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from grid.world import WorldFrame
+from meters.device.draws import meter_keys
+from meters.device.flow import Flow
+from meters.device.memory import Kept, Memory
+from meters.device.physics import Physics
+from meters.device.records import Event, IntervalRecord
+from meters.device.state import METER_STATE, NEVER_S, Rows, field
+from meters.errors import FleetError
+from meters.fleet.network import BrokerAddress
+from meters.fleet.shipment import ShipmentEntry
+from meters.vendors.profile import VendorProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSetup:
+    """What a shard is made of: meters of one vendor profile, row i at row `world_rows[i]` of the physical frames."""
+
+    profile: VendorProfile
+    entries: tuple[ShipmentEntry, ...]
+    world_rows: tuple[int, ...]
+    memory_path: Path
+    broker: BrokerAddress
+    seed: int
+    start_s: int
+    primary_host: str | None = None
+    """Host id of the Sparkplug host application whose STATE collectors obey; None: they wait for nobody."""
+    gateway_host: str | None = None
+    """Where Modbus gateways listen; None: at the host that their address names."""
+
+
+class Core:
+    """Row i is `entries[i]`. Before `open` there is neither `memory` nor `state`."""
+
+    def __init__(self, setup: ShardSetup) -> None:
+        self.setup = setup
+        self.profile = setup.profile
+        self.entries = setup.entries
+        self.row_of = {entry.serial: row for row, entry in enumerate(self.entries)}
+        self.world_rows = np.asarray(setup.world_rows, dtype=np.intp)
+        self.everybody: Rows = np.arange(len(self.entries))
+        self.keys = meter_keys(setup.seed, list(self.row_of))
+        self.now_s = setup.start_s
+        """The instant up to which the meters have lived."""
+        self.physics: Physics | None = None
+        self.flow: Flow | None = None
+        self.kept_s = self.now_s
+        """Where the memory ends."""
+        self.commits = 0
+        self.wire_state: Callable[[], bytes] | None = None
+        """What the carrier has to remember besides the meters' state, asked for at each commit."""
+        self.knots: Callable[[Rows, WorldFrame | None], bytes | None] | None = None
+        """Where the curves of these meters' registers change by a commit, if they have any."""
+
+    @property
+    def instant_s(self) -> float:
+        """The present instant, also between two grants."""
+        return float(self.now_s) if self.flow is None else self.flow.now_s(self.now_s)
+
+    def open(self) -> Kept | None:
+        """Open the durable memory: what it has kept, or None. Raises MemoryFailedError, MemoryFullError."""
+        self.memory = Memory(self.setup.memory_path, identity=self._identity())
+        kept = self.memory.restore()
+        self.state = np.zeros(len(self.entries), dtype=METER_STATE) if kept is None else kept.state
+        if kept is None:
+            field(self.state, "uplink_lost_at_s")[:] = np.nan
+            for timer in ("boundary_due_s", "supply_due_s", "uplink_close_due_s"):
+                field(self.state, timer)[:] = NEVER_S
+        else:
+            self.now_s = self.kept_s = kept.now_s
+            if kept.frame is not None:
+                self.physics = Physics.of(WorldFrame.from_bytes(kept.frame))
+        return kept
+
+    def commit(
+        self,
+        touched: Rows,
+        *,
+        intervals: Sequence[IntervalRecord] = (),
+        events: Sequence[Event] = (),
+        frame: WorldFrame | None = None,
+        at_s: int | None = None,
+    ) -> None:
+        """Keep the state of the `touched` meters, and what is new, before anybody is told of it.
+
+        `at_s`: up to when they have lived, by default the last grant.
+        """
+        self.kept_s = self.now_s if at_s is None else at_s
+        self.commits += 1
+        self.memory.commit(
+            self.kept_s,
+            self.state,
+            touched,
+            intervals=intervals,
+            events=events,
+            frame=None if frame is None else frame.to_bytes(),
+            wire=None if self.wire_state is None else self.wire_state(),
+            knots=None if self.knots is None else self.knots(touched, frame),
+        )
+
+    def rows(self, serials: Collection[str]) -> Rows:
+        """Raises FleetError: a serial is none of these meters'."""
+        unknown = [serial for serial in serials if serial not in self.row_of]
+        if unknown:
+            raise FleetError(f"not in this fleet: {', '.join(unknown)}")
+        return np.array([self.row_of[serial] for serial in serials], dtype=np.intp)
+
+    @property
+    def serials(self) -> list[str]:
+        return [entry.serial for entry in self.entries]
+
+    @property
+    def usage_points(self) -> list[str]:
+        return [entry.usage_point for entry in self.entries]
+
+    def _identity(self) -> dict[str, object]:
+        meters = blake2b(digest_size=16)
+        for entry, world_row in zip(self.entries, self.world_rows.tolist(), strict=True):
+            meters.update(f"{entry.serial} {entry.usage_point} {entry.address} {world_row}\n".encode())
+        return {
+            "seed": self.setup.seed,
+            "start_s": self.setup.start_s,
+            "profile": self.profile.name,
+            "interval_length_s": self.profile.facts.interval_length_s,
+            "meters": meters.hexdigest(),
+        }

@@ -1,0 +1,167 @@
+"""Meters that count, and show their registers: they keep no intervals and no events.
+
+The clock of whoever reads makes the intervals. What the durable memory keeps is the curve of each meter's registers
+(meters/device/curve.py), from which everything that it shows is made, for the instant at which it is shown; so it is
+the journal, whoever reads and however often.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.world import WorldFrame
+from meters.device.curve import KNOT, Curves, Display, counted_wh
+from meters.device.curve_journal import write_curves
+from meters.device.facts import CountingFacts
+from meters.device.metrology import Metrology
+from meters.device.quantities import PHASES, REGISTER_NAMES
+from meters.device.records import Event, IntervalRecord
+from meters.device.state import Rows
+from meters.device.supply import Changed
+from meters.fleet.core import Core
+from meters.fleet.parts import Carrier, Timers
+
+_NONE: Rows = np.empty(0, dtype=np.intp)
+
+
+class Counting:
+    """The curves of all meters of a shard."""
+
+    def __init__(
+        self, core: Core, answers_from_s: Callable[[Rows], NDArray[np.float64]], float32_unit_wh: float
+    ) -> None:
+        """`answers_from_s`: from when (m,) meters show their registers to anybody; NEVER_S: they do not.
+
+        `float32_unit_wh`: what a unit is worth where the wire has float32, else 0.
+        """
+        facts = cast(CountingFacts, core.profile.facts)
+        self._core = core
+        self._facts = facts
+        self._answers_from_s = answers_from_s
+        self._metrology = Metrology(core.keys, facts, step_wh=facts.counting_step_wh)
+        self._display = Display(facts.counting_step_wh, facts.register_roll_over_wh, float32_unit_wh)
+        self._knots = self._last_knots()
+        core.knots = self._changed
+
+    def timers(self) -> Timers:
+        return ()
+
+    def first_frame(self, energised: NDArray[np.bool_], _now_s: int) -> None:
+        self._core.state["energised"] = energised
+
+    def supply_changed(self, lost: Rows, back: Rows, _now_s: int) -> None:
+        self._core.state["energised"][lost] = False
+        self._core.state["energised"][back] = True
+
+    def run(self, _now_s: int, _carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
+        return _NONE, []
+
+    def note(self, _changes: Sequence[Changed]) -> None:
+        """There is no log."""
+
+    def take(self) -> list[Event]:
+        return []
+
+    def export(self, directory: Path, shard: str) -> None:
+        core = self._core
+        write_curves(
+            Curves(self._kept_knots(), self._display),
+            core.serials,
+            core.usage_points,
+            directory,
+            shard,
+            interval_length_s=self._facts.interval_length_s,
+            until_s=core.now_s,
+        )
+
+    def answers(self, row: int, now_s: float) -> bool:
+        """Whether the meter shows its registers to anybody."""
+        return self._knots is not None and bool(self._knots[row]["answers_from_s"] <= now_s)
+
+    def shown(self, rows: Rows, now_s: float) -> list[Mapping[str, float]]:
+        """What these meters show at `now_s`, after the first frame: QUANTITIES by name, of each."""
+        physics, knots = self._core.physics, self._knots
+        assert physics is not None
+        assert knots is not None
+        gains = self._metrology.gains[rows, np.newaxis]
+        power_w, reactive_var = (
+            physics.frame.active_power_w[rows] * gains,
+            physics.frame.reactive_power_var[rows] * gains,
+        )
+        voltage_v = physics.frame.voltage_v[rows]
+        apparent_va = np.hypot(power_w, reactive_var)
+        current_a = np.divide(apparent_va, voltage_v, out=np.zeros_like(apparent_va), where=voltage_v > 0)
+        factor = np.divide(power_w, apparent_va, out=np.ones_like(apparent_va), where=apparent_va > 0)
+        registers_wh = self._display.digits(counted_wh(knots[rows], now_s))
+        columns: dict[str, list[float]] = {
+            "active_power_w": power_w.sum(axis=1).tolist(),
+            "reactive_power_var": reactive_var.sum(axis=1).tolist(),
+            **dict(zip(REGISTER_NAMES, registers_wh.T.tolist(), strict=True)),
+            "total_wh": (registers_wh[:, 0] + registers_wh[:, 1]).tolist(),
+        }
+        for phase in PHASES:
+            at = phase - 1
+            columns[f"voltage_l{phase}_v"] = voltage_v[:, at].tolist()
+            columns[f"current_l{phase}_a"] = current_a[:, at].tolist()
+            columns[f"active_power_l{phase}_w"] = power_w[:, at].tolist()
+            columns[f"reactive_power_l{phase}_var"] = reactive_var[:, at].tolist()
+            columns[f"apparent_power_l{phase}_va"] = apparent_va[:, at].tolist()
+            columns[f"power_factor_l{phase}"] = factor[:, at].tolist()
+            columns[f"total_l{phase}_wh"] = (registers_wh[:, 1 + phase] + registers_wh[:, 4 + phase]).tolist()
+        totals = zip(columns["active_power_w"], columns["reactive_power_var"], strict=True)
+        columns["apparent_power_va"] = [math.hypot(active_w, reactive) for active_w, reactive in totals]
+        columns["power_factor"] = [
+            active_w / apparent if apparent else 1.0
+            for active_w, apparent in zip(columns["active_power_w"], columns["apparent_power_va"], strict=True)
+        ]
+        columns["frequency_hz"] = [self._facts.frequency_hz] * len(rows)
+        return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
+
+    def _changed(self, touched: Rows, frame: WorldFrame | None) -> bytes | None:
+        """For a commit: the knots of the meters whose curves change, which hold from then on."""
+        if frame is not None:
+            knots = self._under(frame)
+        elif self._knots is None or not len(touched):
+            return None
+        else:
+            knots = self._knots[touched]
+            knots["counted_wh"] = counted_wh(knots, self._core.now_s)
+            knots["from_s"] = self._core.now_s
+        knots["energised"] = self._core.state["energised"][knots["meter"]]
+        knots["answers_from_s"] = self._answers_from_s(knots["meter"])
+        if self._knots is None:
+            self._knots = knots
+        else:
+            self._knots[knots["meter"]] = knots
+        return knots.tobytes()
+
+    def _under(self, frame: WorldFrame) -> NDArray[np.void]:
+        physics, rows, before = self._core.physics, self._core.everybody, self._knots
+        assert physics is not None
+        knots = np.zeros(len(rows), dtype=KNOT)
+        knots["meter"] = rows
+        knots["from_s"] = frame.time_s
+        counted = self._metrology.counted(rows, frame.import_wh, frame.export_wh)
+        # A register never runs backwards, not even by the rounding between two frames.
+        knots["counted_wh"] = counted if before is None else np.maximum(counted, counted_wh(before, frame.time_s))
+        knots["wh_per_s"] = self._metrology.measured(rows, physics.import_wh_per_s, physics.export_wh_per_s)
+        knots["active_power_w"] = frame.active_power_w.sum(axis=1) * self._metrology.gains
+        knots["voltage_v"] = frame.voltage_v
+        return knots
+
+    def _last_knots(self) -> NDArray[np.void] | None:
+        knots = self._kept_knots()
+        if not len(knots):
+            return None
+        # Each frame has a knot of every meter: the last of each is among the last ones.
+        _, last = np.unique(knots["meter"][::-1], return_index=True)
+        return knots[len(knots) - 1 - last]
+
+    def _kept_knots(self) -> NDArray[np.void]:
+        return np.frombuffer(self._core.memory.all_knots(), dtype=KNOT)

@@ -1,0 +1,163 @@
+"""What meters say over a connection of their own, in the words of their vendor's wire.
+
+A meter with a load profile reports each interval when it ends, tells its events, and answers commands. One that counts
+reports what its registers show, whenever its clock shows a multiple of `report_every_s`; what it could not report then
+it never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+import numpy as np
+
+from meters.carriers.wire import RecordingWire, ReportingWire, Said
+from meters.device.facts import ReportingFacts
+from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.state import NEVER_S, Rows
+from meters.fleet.core import Core
+from meters.fleet.counting import Counting
+from meters.fleet.parts import Carrier, Timers
+from meters.fleet.recording import Recording
+
+_PUBLISHES_PER_TURN = 256
+_NOBODY: Rows = np.empty(0, dtype=np.intp)
+
+
+class Lines(Carrier, Protocol):
+    """The connections that a voice speaks over."""
+
+    def online(self, row: int) -> bool:
+        """Whether the meter is connected and subscribed."""
+        ...
+
+    def publish(self, row: int, said: Said) -> None:
+        """The meter is reachable."""
+
+
+class Voice(Protocol):
+    """What is said, and when."""
+
+    def device_time_s(self, row: int) -> int:
+        """What the meter's clock shows, in whole seconds."""
+        ...
+
+    def timers(self) -> Timers: ...
+
+    async def run(self, now_s: int) -> None:
+        """Say what is due by `now_s`."""
+
+    async def report(self, records: Sequence[IntervalRecord]) -> None:
+        """Intervals that have ended, of those meters that are reachable."""
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Events of those meters that are online."""
+
+    def tell_pending(self, row: int) -> None:
+        """What came up while the meter, now online, was not."""
+
+    def hear(self, row: int, payload: bytes) -> None:
+        """A message came in."""
+
+    def answer(self, row: int, answer: ProfileAnswer) -> None:
+        """To a command."""
+
+
+class RecordingVoice:
+    """Of meters with a load profile."""
+
+    def __init__(self, core: Core, record: Recording, wire: RecordingWire, lines: Lines) -> None:
+        self._record = record
+        self._wire = wire
+        self._lines = lines
+        self._interval_length_s = core.profile.facts.interval_length_s
+
+    def device_time_s(self, row: int) -> int:
+        return self._record.device_time_s(row)
+
+    def timers(self) -> Timers:
+        return ()
+
+    async def run(self, now_s: int) -> None:
+        """Intervals end by the record's own timers."""
+
+    async def report(self, records: Sequence[IntervalRecord]) -> None:
+        for count, record in enumerate(records, start=1):
+            if self._lines.reachable(record.meter):
+                self._lines.publish(record.meter, self._wire.reading(record, self._interval_length_s))
+            if count % _PUBLISHES_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            # A push may find that the connection is gone.
+            if self._lines.online(event.meter):
+                self._lines.publish(event.meter, self._wire.event(event))
+                self._record.told(event)
+
+    def tell_pending(self, row: int) -> None:
+        self.tell(self._record.pending(row))
+
+    def hear(self, row: int, payload: bytes) -> None:
+        self._record.obey(row, payload, self._lines)
+
+    def answer(self, row: int, answer: ProfileAnswer) -> None:
+        for said in self._wire.load_profile(answer):
+            self._lines.publish(row, said)
+
+
+class ReportingVoice:
+    """Of meters that count. Their clocks are right to the second."""
+
+    def __init__(self, core: Core, record: Counting, wire: ReportingWire, lines: Lines) -> None:
+        self._core = core
+        self._record = record
+        self._wire = wire
+        self._lines = lines
+        self._every_s = cast(ReportingFacts, core.profile.facts).report_every_s
+        self._due_s = np.array([self._after(core.now_s - 1)], dtype=np.float64)
+
+    def device_time_s(self, _row: int) -> int:
+        return self._core.now_s
+
+    def timers(self) -> Timers:
+        # Before the first frame there is nothing to report.
+        return (self._due_s,) if self._core.physics is not None else (np.array([NEVER_S]),)
+
+    async def run(self, now_s: int) -> None:
+        if self._due_s[0] > now_s:
+            return
+        self._due_s[0] = self._after(now_s)
+        rows = np.array([row for row in self._core.everybody.tolist() if self._lines.reachable(row)], dtype=np.intp)
+        if not len(rows):
+            return
+        # Whoever goes on from this memory must not go back behind what was said.
+        self._core.commit(_NOBODY)
+        for first in range(0, len(rows), _PUBLISHES_PER_TURN):
+            part = rows[first : first + _PUBLISHES_PER_TURN]
+            for row, quantities in zip(part.tolist(), self._record.shown(part, now_s), strict=True):
+                if not self._lines.reachable(row):
+                    continue
+                for said in self._wire.report(self._core.entries[row].serial, now_s, quantities):
+                    self._lines.publish(row, said)
+            await asyncio.sleep(0)
+
+    async def report(self, records: Sequence[IntervalRecord]) -> None:
+        """They have no intervals."""
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """They have no events."""
+
+    def tell_pending(self, row: int) -> None:
+        """They have no events."""
+
+    def hear(self, row: int, payload: bytes) -> None:
+        """Nothing that they are told is for them to obey."""
+
+    def answer(self, _row: int, _answer: ProfileAnswer) -> None:
+        raise AssertionError("a meter without a load profile has none to answer with")
+
+    def _after(self, now_s: int) -> int:
+        return (now_s // self._every_s + 1) * self._every_s

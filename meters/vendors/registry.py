@@ -1,0 +1,121 @@
+"""Which vendors there are: a folder each in this package, and whatever other packages bring as entry points.
+
+A vendor's folder has `profile.toml`, and its wire: `wire.py`, or `registers.toml` for a meter on Modbus. Another
+package adds one by the entry-point group `amilab.meters`: the entry's name is that of the profile, its value the
+package that is the vendor's folder. A profile may speak the wire of another vendor instead (`wire = "…"`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, resources
+from importlib.metadata import entry_points
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import ModuleType
+
+from meters.errors import ProfileError
+from meters.vendors.profile import VendorProfile, parse_profile
+
+GROUP = "amilab.meters"
+PROFILE = "profile.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class _Vendor:
+    """Where a vendor is: `package` is its folder as a package, `origin` who brings it."""
+
+    package: str
+    origin: str
+
+    def folder(self) -> Traversable:
+        parent, _, name = self.package.rpartition(".")
+        # A folder of data alone need not be a package.
+        return resources.files(parent) / name if parent else resources.files(name)
+
+
+def known_profiles() -> list[str]:
+    """Names of all vendor profiles. Raises ProfileError: two packages bring the same one."""
+    return sorted(_vendors())
+
+
+def load_profile(name: str) -> VendorProfile:
+    """The profile of that name. Raises ProfileError."""
+    vendor = _vendor(name)
+    profile = parse_profile(_text(vendor, PROFILE), origin=f"profile {name}")
+    if profile.name != name:
+        raise ProfileError(f"{vendor.origin}: brings a profile {name!r} that calls itself {profile.name!r}")
+    return _with_a_wire(profile)
+
+
+def read_profile(path: Path) -> VendorProfile:
+    """The profile in a file of one's own. Raises ProfileError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from error
+    return _with_a_wire(parse_profile(text, origin=str(path)))
+
+
+def wire_module(profile: VendorProfile) -> ModuleType:
+    """`wire.py` of the vendor whose wire the profile speaks. Raises ProfileError: it cannot be imported."""
+    vendor = _vendor(profile.wire)
+    try:
+        return import_module(f"{vendor.package}.wire")
+    except ImportError as error:
+        raise ProfileError(f"{vendor.origin}: its wire cannot be loaded: {error}") from error
+
+
+def wire_text(profile: VendorProfile, name: str) -> str:
+    """A file of the vendor whose wire the profile speaks. Raises ProfileError."""
+    return _text(_vendor(profile.wire), name)
+
+
+def _with_a_wire(profile: VendorProfile) -> VendorProfile:
+    """The profile, if there is a wire that it can speak. Raises ProfileError."""
+    if profile.wire == profile.name and profile.name in _vendors():
+        return profile
+    if profile.wire not in _vendors():
+        raise ProfileError(f"profile {profile.name}: no vendor has the wire {profile.wire!r}; known: {_all()}")
+    own = parse_profile(_text(_vendor(profile.wire), PROFILE), origin=f"profile {profile.wire}")
+    if own.wire != own.name:
+        raise ProfileError(f"profile {profile.name}: {own.name} speaks the wire {own.wire!r} itself: name that")
+    for name in ("carrier", "keeps_load_profile"):
+        if getattr(own.capabilities, name) != getattr(profile.capabilities, name):
+            raise ProfileError(f"profile {profile.name}: capabilities.{name} differs from that of its wire {own.name}")
+    return profile
+
+
+def _vendor(name: str) -> _Vendor:
+    vendors = _vendors()
+    if name not in vendors:
+        raise ProfileError(f"no vendor profile {name!r}; known: {_all()}")
+    return vendors[name]
+
+
+def _all() -> str:
+    return ", ".join(known_profiles())
+
+
+def _text(vendor: _Vendor, name: str) -> str:
+    try:
+        return (vendor.folder() / name).read_text(encoding="utf-8")
+    except (ImportError, OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{vendor.origin}: {name} cannot be read: {error}") from error
+
+
+@cache
+def _vendors() -> dict[str, _Vendor]:
+    vendors = {
+        folder.name.replace("_", "-"): _Vendor(f"{__package__}.{folder.name}", f"{__package__}.{folder.name}")
+        for folder in resources.files(__package__).iterdir()
+        if (folder / PROFILE).is_file()
+    }
+    for entry in entry_points(group=GROUP):
+        package = entry.dist.name if entry.dist is not None else entry.value
+        found = _Vendor(entry.value, f"{entry.value} (entry point of {package})")
+        if entry.name in vendors:
+            raise ProfileError(f"two vendors are called {entry.name!r}: {vendors[entry.name].origin}, {found.origin}")
+        vendors[entry.name] = found
+    return vendors

@@ -1,0 +1,116 @@
+"""Encoder of the wire `rl-dsp`: docs/wire-rl-dsp.md, "what a meter says". Pure: values in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import orjson
+
+from meters.carriers.wire import Said
+from meters.device.records import Event, IntervalRecord, ProfileAnswer, timestamp
+
+COLUMNS = (
+    "1.8.0", "2.8.0", "1.29.0", "2.29.0",
+    "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0",
+    "1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0", "96.10.1",
+)  # fmt: skip
+"""OBIS codes C.D.E (IEC 62056-61) of an interval's values."""
+
+ROWS_PER_PART = 48
+"""Most rows in one part of a load profile."""
+
+PAYLOAD_LIMIT_BYTES = 16_000
+"""Brokers of constrained networks cut here; nothing that a meter sends may be longer."""
+
+_OFFLINE = b'{"state":{"value":"offline"}}'
+
+
+def client_id(group: str, serial: str) -> str:
+    return f"{group}-{serial}"
+
+
+def home(group: str, serial: str) -> str:
+    return f"dt/{group}/{serial}"
+
+
+def command_topic(group: str, serial: str) -> str:
+    return f"cmd/{group}/{serial}"
+
+
+def will(_serial: str) -> Said:
+    """A will cannot know when it will be sent, so it carries no time."""
+    return Said("st", _OFFLINE)
+
+
+def online(_serial: str, device_time_s: int, boot: int) -> list[Said]:
+    state = {"ts": timestamp(device_time_s), "value": "online", "boot": boot}
+    return [Said("st", orjson.dumps({"state": state}))]
+
+
+def reading(record: IntervalRecord, interval_length_s: int) -> Said:
+    """The reading that closes an interval."""
+    meter: dict[str, object] = {"ts": timestamp(record.interval_start_s + interval_length_s)}
+    meter.update(zip(COLUMNS, values(record), strict=True))
+    return Said("ds", orjson.dumps({"meter": meter}))
+
+
+def event(entry: Event) -> Said:
+    said = {
+        "ts": timestamp(entry.device_time_s),
+        "seq": entry.sequence,
+        "code": entry.code,
+        "detail": entry.parsed_detail(),
+    }
+    return Said("ev", orjson.dumps({"event": said}))
+
+
+def load_profile(answer: ProfileAnswer) -> Iterator[Said]:
+    """The parts in order; one part without rows if nothing was recorded.
+
+    Raises ValueError if a part would be longer than `PAYLOAD_LIMIT_BYTES`.
+    """
+    length_s = answer.interval_length_s
+    parts = max(1, -(-len(answer.records) // ROWS_PER_PART))
+    for part in range(parts):
+        chunk = answer.records[part * ROWS_PER_PART : (part + 1) * ROWS_PER_PART]
+        payload = orjson.dumps(
+            {
+                "profile": {
+                    "command": answer.command_id,
+                    "ts": timestamp(answer.device_time_s),
+                    "from": timestamp(answer.from_s),
+                    "to": timestamp(answer.to_s),
+                    "part": part + 1,
+                    "parts": parts,
+                    "interval_s": length_s,
+                    "columns": COLUMNS,
+                    "rows": [[timestamp(record.interval_start_s + length_s), *values(record)] for record in chunk],
+                }
+            }
+        )
+        if len(payload) > PAYLOAD_LIMIT_BYTES:
+            raise ValueError(f"a load-profile part of {len(payload)} bytes exceeds {PAYLOAD_LIMIT_BYTES}")
+        yield Said("lp", payload)
+
+
+def values(record: IntervalRecord) -> tuple[int | float, ...]:
+    """The interval's values in the order of `COLUMNS`: Wh, W, V with one decimal, and the profile status."""
+    power_w = record.active_power_w
+    return (
+        record.import_register_wh,
+        record.export_register_wh,
+        record.import_wh,
+        record.export_wh,
+        record.import_l1_wh,
+        record.import_l2_wh,
+        record.import_l3_wh,
+        record.export_l1_wh,
+        record.export_l2_wh,
+        record.export_l3_wh,
+        max(power_w, 0),
+        max(-power_w, 0),
+        record.voltage_l1_dv / 10,
+        record.voltage_l2_dv / 10,
+        record.voltage_l3_dv / 10,
+        record.status,
+    )
