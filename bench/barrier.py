@@ -16,17 +16,17 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.report import Result, Spread
-from lab.commands.progress import RunProgress
 from lab.lockstep.barrier import Barrier
 from lab.lockstep.realtime import RealTime
+from lab.lockstep.timeline import Disturbance
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
 from lab.run.local_stage import LocalStage
+from lab.run.progress import RunProgress
 from lab.run.request import RunRequest
 from lab.run.run import Run
 from lab.run.surroundings import check_externals
 from lab.scenario.load import parse_scenario
-from lab.scenario.timeline import Disturbance
 from lab.services.host import make_private_directory
 
 STEP_S = 900

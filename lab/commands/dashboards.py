@@ -10,14 +10,9 @@ import typer
 from rich.console import Console
 
 from lab.commands.refusal import refusals_shown
-from lab.commands.secret_option import (
-    AT_FILE,
-    DASHBOARDS_DATABASE_URL,
-    GRAFANA_TOKEN,
-    HOUSEHOLDS_PASSWORD,
-    disclosed,
-)
+from lab.commands.secret_option import AT_FILE, disclosed
 from lab.errors import UserError
+from lab.processes.private_environment import DASHBOARDS_DATABASE_URL, GRAFANA_TOKEN, HOUSEHOLDS_PASSWORD
 
 if TYPE_CHECKING:
     from dashboards.push import Mark

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from grid.wording import counted
 from lab.commands.refusal import refusals_shown
-from lab.commands.secret_option import AT_FILE, DATABASE_URL, HEADEND_DATABASE_URL, disclosed
+from lab.commands.secret_option import AT_FILE, disclosed
 from lab.errors import UserError
+from lab.processes.private_environment import DATABASE_URL, HEADEND_DATABASE_URL
 
 if TYPE_CHECKING:
     import psycopg

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from lab.commands.refusal import refusals_shown
-from lab.commands.secret_option import AT_FILE, STORED, disclosed
+from lab.commands.secret_option import AT_FILE, disclosed
+from lab.processes.private_environment import STORED
 
 
 def judge(

@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lab.commands.interruption import until_interrupted
-from lab.commands.progress import RunProgress
 from lab.commands.refusal import failures_shown, refusals_shown
-from lab.commands.secret_option import BROKER_URL, DATABASE_URL, disclosed
+from lab.commands.secret_option import disclosed
 from lab.errors import UserError
 from lab.fleet.presets import parse_fleet
+from lab.processes.private_environment import BROKER_URL, DATABASE_URL
+from lab.run.progress import RunProgress
 from lab.scenario.choices import with_choices
 from lab.scenario.load import load_scenario, parse_duration
 

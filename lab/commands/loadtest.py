@@ -13,9 +13,10 @@ from rich.console import Console
 
 from lab.commands.interruption import until_interrupted
 from lab.commands.refusal import failures_shown
-from lab.commands.secret_option import BROKER_URL, DATABASE_URL, disclosed
+from lab.commands.secret_option import disclosed
 from lab.errors import UserError
 from lab.fleet.presets import PRESETS, parse_fleet
+from lab.processes.private_environment import BROKER_URL, DATABASE_URL
 
 MOST_WORKERS = 256
 FIND_KNEE = "find-knee"

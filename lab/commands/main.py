@@ -20,12 +20,13 @@ from lab.commands.interruption import until_interrupted
 from lab.commands.judge import judge
 from lab.commands.live import exercise_app, inject_app, up
 from lab.commands.loadtest import loadtest
-from lab.commands.progress import RunProgress
 from lab.commands.refusal import failures_shown
-from lab.commands.secret_option import AT_FILE, BROKER_URL, DATABASE_URL, STORED, disclosed
+from lab.commands.secret_option import AT_FILE, disclosed
 from lab.commands.terminal import make_output_tolerant
 from lab.errors import UserError
 from lab.fleet.presets import PRESETS, parse_fleet
+from lab.processes.private_environment import BROKER_URL, DATABASE_URL, STORED
+from lab.run.progress import RunProgress
 from lab.scenario.choices import with_choices
 from lab.scenario.load import bundled_scenarios, load_scenario, parse_duration
 
@@ -257,7 +258,7 @@ def _request(
         faults += [
             f"{option} is for --headend external" for option, value in (("--stored", stored), ("--lead", lead)) if value
         ]
-    project: Any = None
+    site: Any = None
     if compose and swarm:
         faults.append("--compose and --swarm exclude each other")
     elif compose or swarm:
@@ -265,7 +266,7 @@ def _request(
         given = {"--database-url": database_url, "--broker-url": broker_url, "--headend external": external}
         faults += [f"{other} does not go with {option}" for other, value in given.items() if value]
         try:
-            project = project_of(COMPOSE_DIRECTORY, swarm=swarm)
+            site = _containers(swarm=swarm)
         except UserError as error:
             faults += error.faults
             hint = error.hint or hint
@@ -281,9 +282,15 @@ def _request(
         broker_url,
         keep,
         external,
-        project,
+        site,
         feeder_option=feeder is not None,
     )
+
+
+def _containers(*, swarm: bool) -> Any:
+    from lab.containers.site import ContainerSite
+
+    return ContainerSite(project_of(COMPOSE_DIRECTORY, swarm=swarm))
 
 
 async def _run(request: Any, progress: RunProgress) -> Any:

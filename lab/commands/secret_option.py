@@ -10,20 +10,6 @@ from pathlib import Path
 
 from lab.errors import UserError
 
-DATABASE_URL = "AMILAB_DATABASE_URL"
-BROKER_URL = "AMILAB_BROKER_URL"
-STORED = "AMILAB_STORED"
-HEADEND_DATABASE_URL = "AMILAB_HEADEND_DATABASE_URL"
-DASHBOARDS_DATABASE_URL = "AMILAB_DASHBOARDS_DATABASE_URL"
-HOUSEHOLDS_PASSWORD = "AMILAB_HOUSEHOLDS_PASSWORD"  # noqa: S105 - the variable's name, not a password
-GRAFANA_TOKEN = "GRAFANA_TOKEN"  # noqa: S105 - the same
-VARIABLES = frozenset(
-    {
-        DATABASE_URL, BROKER_URL, STORED, HEADEND_DATABASE_URL, DASHBOARDS_DATABASE_URL, HOUSEHOLDS_PASSWORD,
-        GRAFANA_TOKEN, "AMILAB_HEADEND_BROKER_PASSWORD",
-    }
-)  # fmt: skip
-"""They are for this process alone: those that it starts are told what they need in another way."""
 AT_FILE = "@FILE: as that file says."
 _MARK = "@"
 _MOST_BYTES = 64 << 10

@@ -12,14 +12,13 @@ from lab.containers.link_keys import make_link_keys
 from lab.containers.settings import ENV, HEADEND_PASSWORD, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER, Owner, make_state
 from lab.errors import UserError
-from lab.keys.keyring import AUTHORITY
+from lab.keys.keyring import AUTHORITY, SERVER
 from lab.services.broker_config import (
     ACL,
     COMPRESSED_TIME,
     CONTAINERS,
     HEAD_END,
     HEAD_END_HOST,
-    SERVER,
     Guard,
     MosquittoPlaces,
     ingest_identity,

@@ -8,8 +8,7 @@ from pathlib import Path
 from lab.containers.project import ComposeProject
 from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner
 from lab.errors import UserError
-from lab.keys.keyring import AUTHORITY, KeyPlaces, Keyring, Receivers
-from lab.services.broker_config import AUTHORITIES
+from lab.keys.keyring import AUTHORITIES, AUTHORITY, KeyPlaces, Keyring, Receivers
 from lab.services.mqtt_probe import until_shown
 
 BROKER_HOSTS = ("broker", "localhost", "127.0.0.1")

@@ -24,12 +24,13 @@ from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import PLAN, SECRETS, Owner, SharedLayout, make_state
 from lab.errors import PartFailed, UserError
 from lab.fleet.commissioning import Commissioned, processes
+from lab.headends.store import Database
 from lab.lockstep.head_group import HeadGroup
 from lab.lockstep.link import Body, LabLink, PartGone
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.remote import RemoteFleet, RemoteHead
 from lab.run.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
-from lab.run.surroundings import BrokerAccess, Database, drop_schema
+from lab.run.surroundings import BrokerAccess, drop_schema
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, ingest_identity
 from lab.services.database_role import CAREFUL, HEADEND_ROLE, make_headend_role, owner_of
 from lab.services.external import check_database_url

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grid.wording import counted
+from grid.wording import clock, counted
 from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.geography import Place
+from lab.fleet.presets import Shares
 from lab.fleet.vendors import vendor_mix
 from lab.lockstep.link import Body
-from lab.scenario.load import FleetChoice, Scenario
-from lab.scenario.times import clock
 from lab.services.external import ExternalBroker
 
 LAST_REPORT_S = 1_800
@@ -41,9 +40,9 @@ class FleetPlan:
 class Vendors:
     """The vendor profiles of a scenario's fleet, with their shares."""
 
-    def __init__(self, choice: FleetChoice) -> None:
+    def __init__(self, shares: Shares, interval_s: int | None = None) -> None:
         """Raises UserError: an unknown profile, or an interval that one cannot be set to."""
-        self.mix = vendor_mix(choice.by_profile, choice.interval_s)
+        self.mix = vendor_mix(shares, interval_s)
         self.longest_interval_s = max(profile.facts.interval_length_s for profile, _ in self.mix)
 
     @property
@@ -85,19 +84,21 @@ class Vendors:
 
 
 def plan_fleet(
-    scenario: Scenario,
     vendors: Vendors,
     grid: Body,
     *,
+    meters: int | None,
+    seed: int,
     group: str,
     broker: ExternalBroker | None,
     new_gateway: Callable[[], str],
 ) -> FleetPlan:
-    """:param new_gateway: the `host:port` at which a further Modbus gateway listens.
+    """:param meters: how many; None: one at each usage point.
+    :param new_gateway: the `host:port` at which a further Modbus gateway listens.
     :raises UserError: more meters than usage points, or no port is free.
     """
     points: Sequence[str] = grid["usage_points"]
-    rows = _metered_rows(scenario, len(points))
+    rows = _metered_rows(meters, seed, len(points))
     places = [Place(*grid["places"][row]) for row in rows]
 
     fleet = commission(
@@ -105,7 +106,7 @@ def plan_fleet(
         places,
         vendors.mix,
         group=group,
-        seed=scenario.seed,
+        seed=seed,
         new_gateway=new_gateway,
         broker=broker,
         largest_w=[grid["largest_w"][row] for row in rows],
@@ -113,9 +114,8 @@ def plan_fleet(
     return FleetPlan(rows, places, fleet)
 
 
-def _metered_rows(scenario: Scenario, usage_points: int) -> list[int]:
-    """Which usage points have a meter: all, or as many as the scenario says, drawn by seed."""
-    wanted = scenario.fleet.meters
+def _metered_rows(wanted: int | None, seed: int, usage_points: int) -> list[int]:
+    """Which usage points have a meter: all, or so many, drawn by seed."""
     if wanted is None:
         return list(range(usage_points))
     if wanted > usage_points:
@@ -123,4 +123,4 @@ def _metered_rows(scenario: Scenario, usage_points: int) -> list[int]:
             [f"the scenario wants {wanted:,} meters, but the feeder has {counted(usage_points, 'usage point')}"],
             "Lower `meters` in [fleet], or leave it out to meter them all.",
         )
-    return sorted(np.random.default_rng(scenario.seed).permutation(usage_points)[:wanted].tolist())
+    return sorted(np.random.default_rng(seed).permutation(usage_points)[:wanted].tolist())

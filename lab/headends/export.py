@@ -31,7 +31,7 @@ from lab.headends.files import (
     IMPLAUSIBLE_FILE,
     POLLS_FILE,
 )
-from lab.run.surroundings import Database
+from lab.headends.store import Database
 from lab.services.database_session import session
 from lab.verdict.detected import export_detected
 from lab.verdict.from_postgres import export_stored

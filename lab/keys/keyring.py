@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.keys.pki import Authority, serial_of, write_file
-from lab.services.broker_config import AUTHORITIES, REVOKED, SERVER
 
+AUTHORITIES, REVOKED, SERVER = "ca.pem", "crl.pem", "server.pem"
+"""What a broker reads: whom to trust, whom no more, and who it is itself."""
 AUTHORITY = "ca.key"
 """In the vault: key and certificate that sign."""
 RETIRING = "ca.retiring.key"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.lockstep.pace import Agenda
-from lab.scenario.timeline import Disturbance, beginning, ending
+from lab.lockstep.timeline import Disturbance, beginning, ending
 
 Origin = Literal["scenario", "injected", "exercise"]
 

@@ -11,9 +11,9 @@ from lab.errors import UserError
 from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
 from lab.live.incidents import Incident, Incidents, Origin
 from lab.lockstep.answers import Selected, checked
+from lab.lockstep.timeline import Disturbance
 from lab.run.companion import Scene
 from lab.run.stage import BROKER, DATABASE, GRID
-from lab.scenario.timeline import Disturbance
 from lab.verdict.network import Network
 
 Wanted = Fault | CommsLoss | Reboot | Kill | Restore

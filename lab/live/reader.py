@@ -16,7 +16,7 @@ from psycopg import sql
 
 from dashboards.roles import ROLES
 from headend.store.migrate import connection_info
-from lab.run.surroundings import Database
+from lab.headends.store import Database
 
 AT_ONCE = 3
 TIME_LIMIT_MS = 10_000

@@ -12,8 +12,9 @@ from typing import Any
 from lab.errors import UserError
 from lab.run.companion import Scene
 from lab.verdict.context import ClockFacts
+from lab.verdict.judge_files import judge_run
 from lab.verdict.summary import format_value
-from lab.verdict.verdict import Verdict, judge_run
+from lab.verdict.verdict import Verdict
 
 DIRECTORY = "so-far"
 AGAIN_AFTER_S = 3_600

@@ -269,3 +269,14 @@ def _finite(value: object) -> object:
     if isinstance(value, list):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def figure(result: CriterionResult) -> str:
+    """A criterion's value. Shares are cut, times rounded up: what missed its target must not look as if it met it."""
+    if math.isnan(result.value):
+        return "not measured"
+    if result.id.endswith("_share"):
+        return f"{math.floor(result.value * 1e4) / 1e4:.4f}"
+    if result.id.endswith("_ms"):
+        return f"{math.ceil(result.value * 10) / 10:,.1f}"
+    return f"{result.value:,.0f}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,10 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lab.loadtest.judgement import SYSTEM, LoadVerdict, Word
+from lab.loadtest.judgement import SYSTEM, LoadVerdict, Word, figure
 from lab.loadtest.page import write_page
 from lab.loadtest.samples import Sample
-from lab.verdict.criteria import CriterionResult
 
 BANNERS = {
     Word.PASSED: (" PASSED ", "bold white on green"),
@@ -47,17 +45,6 @@ def write_samples(directory: Path, samples: Sequence[Sample]) -> None:
         "value": pa.array([s.value for s in samples], pa.float64()),
     }
     pq.write_table(pa.table(columns), directory / "samples.parquet", compression="zstd")
-
-
-def figure(result: CriterionResult) -> str:
-    """A criterion's value. Shares are cut, times rounded up: what missed its target must not look as if it met it."""
-    if math.isnan(result.value):
-        return "not measured"
-    if result.id.endswith("_share"):
-        return f"{math.floor(result.value * 1e4) / 1e4:.4f}"
-    if result.id.endswith("_ms"):
-        return f"{math.ceil(result.value * 10) / 10:,.1f}"
-    return f"{result.value:,.0f}"
 
 
 def junit_xml(verdict: LoadVerdict) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lab.loadtest.judgement import LoadVerdict, Word
+from lab.loadtest.judgement import LoadVerdict, Word, figure
 from lab.loadtest.plot import XY, Line
 from lab.loadtest.samples import Sample
 from lab.verdict.context import Host
@@ -38,8 +38,6 @@ def write_page(directory: Path, verdict: LoadVerdict, samples: Sequence[Sample])
 
 def render(path: Path, template: str, **values: object) -> Path:
     """Write a page by one of the templates of this package, with the report's style sheet at hand."""
-    from lab.loadtest.outputs import figure
-
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("lab.loadtest", "templates"), PackageLoader("lab.report", "templates")]),
         autoescape=True,

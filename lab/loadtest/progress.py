@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from lab.commands.progress import QUIET_EVERY, RunProgress
 from lab.loadtest.generator import Progress as Said
+from lab.run.progress import QUIET_EVERY, RunProgress
 from loadtests.shapes import Shape
 
 

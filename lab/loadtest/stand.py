@@ -26,12 +26,13 @@ from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.plan import Vendors
 from lab.fleet.shipment import write_command_key, write_shipment
 from lab.headends.ingest_totals import IngestTotals
-from lab.headends.settings import headend_settings
+from lab.headends.store import Database
 from lab.loadtest.loads import Polled, polled, usage_points, write_network_model
 from lab.processes.supervisor import Supervisor
+from lab.run.headend_settings import headend_settings
 from lab.run.local_stage import LocalStage
 from lab.run.stage import BROKER, FLEET, HEADEND, Stage
-from lab.run.surroundings import BrokerAccess, Database, Externals, open_database
+from lab.run.surroundings import BrokerAccess, Externals, open_database
 from lab.scenario.load import FleetChoice
 from lab.services.database_session import session
 from lab.services.external import ExternalBroker
@@ -191,7 +192,7 @@ async def open_stand(
     stage: LoadStage, choice: FleetChoice, *, meters: int, seed: int, group: str, keep: bool, readers: int
 ) -> AsyncIterator[Stand]:
     """Raises UserError: surroundings, or a fleet that cannot be made."""
-    vendors = Vendors(choice)
+    vendors = Vendors(choice.by_profile, choice.interval_s)
     interval_s = vendors.one_interval_s
     if interval_s is None:
         raise UserError(

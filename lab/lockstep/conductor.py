@@ -11,7 +11,7 @@ from typing import Protocol
 from lab.lockstep.barrier import Barrier
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.pace import Agenda, Pace
-from lab.scenario.timeline import RELAY_VERBS, Action
+from lab.lockstep.timeline import RELAY_VERBS, Action
 
 RACE_WITHIN_S = 0.1
 """A kill that races with the work of its instant falls within so much wall-clock time after that has begun."""

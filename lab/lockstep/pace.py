@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 
-from lab.scenario.timeline import Action, order
+from lab.lockstep.timeline import Action, order
 
 
 class Agenda:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from lab.errors import UserError
 from lab.lockstep.barrier import Fleet, Grid
 from lab.lockstep.conductor import Stage
-from lab.scenario.timeline import RELAY_VERBS, Action
+from lab.lockstep.timeline import RELAY_VERBS, Action
 
 CONNECT_LIMIT_S = 120
 

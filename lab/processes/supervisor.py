@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab.commands.secret_option import VARIABLES
 from lab.errors import PartFailed
+from lab.processes.private_environment import VARIABLES
 from lab.processes.reaper import (
     MARK_VARIABLE,
     ProcessId,

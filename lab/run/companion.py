@@ -5,17 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lab.fleet.plan import Vendors
+from lab.headends.store import Database
 from lab.lockstep.pace import Agenda, Pace
+from lab.lockstep.timeline import Disturbance
+from lab.run.judging import Judging
+from lab.run.stage import Stage
 from lab.scenario.model import Scenario
-from lab.scenario.timeline import Disturbance
-
-if TYPE_CHECKING:
-    from lab.run.judging import Judging
-    from lab.run.stage import Stage
-    from lab.run.surroundings import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from lab.headends.stored_source import LookedAt, StoredSource, fetch_stored
 from lab.report import LATENCIES, REPORT_FILES, write_report
 from lab.run.record import RECORD_FILE, read_record, write_record
 from lab.verdict.context import EXTERNAL, RunContext
+from lab.verdict.judge_files import VERDICT_FILES, judge_files, write_verdict
 from lab.verdict.tables import DETECTED_FILE, around_file
-from lab.verdict.verdict import VERDICT_FILES, Verdict, judge_files
+from lab.verdict.verdict import Verdict
 
 STORED_FILE = "stored.parquet"
 _OF_THE_HEAD_END = (DETECTED_FILE, *HEADEND_FILES, LATENCIES)
@@ -56,7 +57,7 @@ def judge_again(directory: Path, fresh: tuple[StoredSource, LookedAt] | None = N
     finally:
         for path in (fetched, around_file(fetched)):
             path.unlink(missing_ok=True)
-    verdict.write(directory)
+    write_verdict(verdict, directory)
     write_record(directory, context, record.events, record.targets)
     return Judged(verdict, write_report(directory, verdict, record.events), former)
 

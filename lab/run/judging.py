@@ -12,17 +12,17 @@ from lab.errors import UserError
 from lab.fleet.plan import FleetPlan
 from lab.fleet.table import write_fleet_table
 from lab.headends.export import export_results
+from lab.headends.store import Database, ExternalStore
 from lab.headends.stored_source import fetch_stored
 from lab.lockstep.link import Body
+from lab.lockstep.timeline import Disturbance
 from lab.report import LATENCIES, RunEvent, write_report
 from lab.run.record import write_record
-from lab.run.request import ExternalStore
 from lab.run.stage import GRID, Stage
-from lab.run.surroundings import Database
 from lab.scenario.load import Scenario
-from lab.scenario.timeline import Disturbance
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
-from lab.verdict.verdict import Verdict, judge_run
+from lab.verdict.judge_files import judge_run
+from lab.verdict.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lab.fleet.commissioning import Commissioned
+from lab.headends.store import Database
 from lab.lockstep.link import Body, LabLink
 from lab.lockstep.link_keys import VARIABLE, PartKey
 from lab.lockstep.network_fault import NetworkFault
@@ -18,7 +19,7 @@ from lab.processes.interpreter import python
 from lab.processes.supervisor import ProcessSpec, Supervisor
 from lab.run.layout import Layout
 from lab.run.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
-from lab.run.surroundings import BrokerAccess, Database, Externals, open_broker, open_database
+from lab.run.surroundings import BrokerAccess, Externals, open_broker, open_database
 from lab.services.broker import EmbeddedBroker
 from lab.services.broker_config import COMPRESSED_TIME, REAL_TIME
 from lab.services.external import await_broker

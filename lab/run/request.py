@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.containers.project import ComposeProject
 from lab.headends.external import ExternalHeadEnd
-from lab.headends.stored_source import StoredSource
 from lab.run.companion import Companion
+from lab.run.site import Site
 from lab.scenario.load import Scenario
 from lab.verdict.verdict import Verdict
 
@@ -33,8 +32,8 @@ class RunRequest:
     keep: bool = False
     external: ExternalHeadEnd | None = None
     """Somebody else's head-end, which is judged instead of ours."""
-    project: ComposeProject | None = None
-    """Where everything runs in containers instead of in processes of this machine."""
+    site: Site | None = None
+    """Where everything runs, if not as processes of this machine."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Modules to run instead of lab/parts/*.py, by kind: how a test puts a saboteur in a part's place."""
     companion: Companion | None = None
@@ -49,15 +48,6 @@ class RunRequest:
     def in_real_time(self) -> bool:
         """On the wall clock, without a barrier."""
         return self.speed == REAL_TIME and self.companion is None
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalStore:
-    """Where somebody else's head-end stores; `version` is what the verdict calls it."""
-
-    source: StoredSource
-    version: str
-    timescaledb: None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from grid.wording import counted
-from lab.commands.progress import RunProgress
-from lab.containers.stage import ContainerStage
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
 from lab.fleet.plan import FleetPlan, Vendors
 from lab.headends.external import ConnectFile, Connection
 from lab.headends.historian import Historian
+from lab.headends.store import Database
 from lab.lockstep.barrier import Barrier, BarrierStalled
 from lab.lockstep.conductor import conduct
 from lab.lockstep.link import PartGone
 from lab.lockstep.pace import Agenda, Pace
 from lab.lockstep.realtime import RealTime
+from lab.lockstep.timeline import Disturbance, actions
 from lab.lockstep.watched_grid import WatchedGrid
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
@@ -31,12 +31,12 @@ from lab.run.directory import link_latest, new_run_directory
 from lab.run.judging import Judging, judge_and_report, judged_another_time
 from lab.run.kept import keep
 from lab.run.local_stage import LocalStage
+from lab.run.progress import RunProgress
+from lab.run.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
 from lab.run.request import RunRequest, RunResult
 from lab.run.set_up import SetUp
 from lab.run.stage import GRID, Stage
-from lab.run.surroundings import BrokerAccess, Database, Externals, check_externals, show_run
-from lab.scenario.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
-from lab.scenario.timeline import Disturbance, actions
+from lab.run.surroundings import BrokerAccess, Externals, check_externals, show_run
 from lab.services.host import make_private_directory, private_files, require_free_space
 from lab.verdict.context import ClockFacts
 
@@ -113,11 +113,11 @@ async def _on_a_stage(
     supervisor: Supervisor,
 ) -> RunResult:
     stage: Stage
-    if request.project is None:
+    if request.site is None:
         stage = LocalStage(supervisor, request.parts, externals, work, directory)
     else:
         with progress.step("starting broker and database in containers"):
-            stage = await ContainerStage.create(request.project, directory.name)
+            stage = await request.site.new_stage(directory.name)
     lab = asyncio.create_task(Run(request, progress, externals, directory, stage).execute())
     watch = asyncio.create_task(stage.watch())
     try:
@@ -151,7 +151,7 @@ class Run:
         self.scenario = request.scenario
         self.progress = progress
         self.directory = directory
-        self.vendors = Vendors(request.scenario.fleet)
+        self.vendors = Vendors(request.scenario.fleet.by_profile, request.scenario.fleet.interval_s)
         self.stage = stage
         self.stage.news = progress.news
         self.stage.in_real_time = request.in_real_time

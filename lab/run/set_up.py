@@ -7,19 +7,20 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.commands.progress import RunProgress
 from lab.errors import UserError
 from lab.fleet.plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet.shipment import write_command_key, write_shipment
-from lab.headends.settings import LOCKSTEP_LIMITS, headend_settings
+from lab.headends.store import Database, ExternalStore
 from lab.lockstep.answers import GridBegun, checked
 from lab.lockstep.link import Body
-from lab.run.request import ExternalStore, RunRequest
+from lab.lockstep.timeline import Disturbance
+from lab.run.headend_settings import LOCKSTEP_LIMITS, headend_settings
+from lab.run.progress import RunProgress
+from lab.run.request import RunRequest
 from lab.run.stage import GRID, Stage
-from lab.run.surroundings import BrokerAccess, Database, Externals, make_roles
+from lab.run.surroundings import BrokerAccess, Externals, make_roles
 from lab.scenario.load import Scenario
 from lab.scenario.targets import choose_targets
-from lab.scenario.timeline import Disturbance
 from lab.services.broker_config import head_end_client
 from lab.services.host import require_free_space, require_open_files
 from lab.verdict.context import EXTERNAL
@@ -97,9 +98,10 @@ class SetUp:
         ports = stack.enter_context(ExitStack())
         stage, layout = self.stage, self.stage.layout
         plan = plan_fleet(
-            self.scenario,
             self.vendors,
             grid,
+            meters=self.scenario.fleet.meters,
+            seed=self.scenario.seed,
             group=self.group,
             broker=self.externals.broker,
             new_gateway=stage.new_gateway(ports),

@@ -11,13 +11,14 @@ from typing import NoReturn
 
 from lab.fleet.commissioning import Commissioned, processes
 from lab.headends.ingest_totals import IngestTotals
+from lab.headends.store import Database
 from lab.keys.keyring import Keyring
 from lab.lockstep.barrier import Head
 from lab.lockstep.link import Body, LabLink
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.run.layout import Layout
-from lab.run.surroundings import BrokerAccess, Database
+from lab.run.surroundings import BrokerAccess
 
 GRID = "grid"
 HEADEND = "headend"

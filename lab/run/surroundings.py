@@ -15,6 +15,7 @@ from psycopg import sql
 from dashboards.roles import ROLES, create_roles, show_schema
 from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned
+from lab.headends.store import Database
 from lab.headends.stored_source import LookedAt, StoredSource
 from lab.keys.keyring import Keyring
 from lab.processes.supervisor import Supervisor
@@ -35,25 +36,6 @@ from lab.services.external import ExternalBroker, ExternalDatabase, check_broker
 from lab.services.postgres import EmbeddedPostgres
 
 SCHEMA = "amilab"
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where the head-end stores. Its addresses hold passwords: not for logs.
-
-    `url`: for the head-end, and for what the lab does with its schema. The lab does that as no other role, since in a
-    schema there may be functions and triggers of its owner's.
-    """
-
-    url: str
-    schema: str
-    version: str
-    timescaledb: str | None
-    embedded: EmbeddedPostgres | None = None
-    seen_url: str | None = None
-    """`url` as the head-end sees it, if that is another address than the lab's."""
-    admin_url: str | None = None
-    """A superuser's, where the database is the lab's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from grid.wording import clock
 from lab.errors import UserError
 from lab.fleet.presets import PROFILE_FILE, anchored_shares
 from lab.scenario.model import (
@@ -39,7 +40,7 @@ from lab.scenario.model import (
     UpdateEvent,
     UplinkLossEvent,
 )
-from lab.scenario.times import LATEST_S, clock, parse_duration, shown
+from lab.scenario.times import LATEST_S, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
 from meters.vendors.registry import known_profiles
 

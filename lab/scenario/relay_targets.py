@@ -9,8 +9,8 @@ import numpy as np
 
 from grid.wording import counted
 from lab.fleet.shipment import ShippedMeter
+from lab.lockstep.timeline import Disturbance
 from lab.scenario.model import RelayEvent
-from lab.scenario.timeline import Disturbance
 from meters.vendors.profile import VendorProfile
 
 

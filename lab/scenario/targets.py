@@ -12,6 +12,7 @@ from lab.errors import UserError
 from lab.fleet.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.lockstep.answers import Selected, checked
 from lab.lockstep.link import LabLink
+from lab.lockstep.timeline import Disturbance
 from lab.scenario.load import (
     Event,
     KillEvent,
@@ -25,7 +26,6 @@ from lab.scenario.load import (
     UplinkLossEvent,
 )
 from lab.scenario.relay_targets import Numbered, Technician
-from lab.scenario.timeline import Disturbance
 
 MOMENTARY_S = 300
 """An interruption of up to five minutes is momentary (IEEE 1366-2022, 3.15: "sustained" lasts longer)."""

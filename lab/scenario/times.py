@@ -78,11 +78,6 @@ def parse_instant(value: object) -> int:
     return seconds
 
 
-def clock(offset_s: int) -> str:
-    """HH:MM:SS of an offset; the hours may exceed 24."""
-    return f"{offset_s // 3_600:02}:{offset_s // 60 % 60:02}:{offset_s % 60:02}"
-
-
 def shown(value: object) -> str:
     """A value as a message shows it: on one line, and not too long of it."""
     text = repr(value)

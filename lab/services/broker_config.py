@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.keys.keyring import AUTHORITIES, REVOKED, SERVER
 from lab.keys.pki import CIPHERS
 
 MAX_PACKET_BYTES = 32 * 1024
@@ -26,7 +27,7 @@ _AUTOSAVE_CHANGES = 100
 _SPARE_CONNECTIONS = 200
 """For the head-end, and for connections that the broker has not yet seen end."""
 
-AUTHORITIES, REVOKED, SERVER, ACL, PASSWORDS = "ca.pem", "crl.pem", "server.pem", "acl", "passwords"
+ACL, PASSWORDS = "acl", "passwords"
 """Files beside mosquitto's configuration."""
 HEAD_END = "headend"
 HEAD_END_HOST = "headend-sparkplug"

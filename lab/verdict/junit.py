@@ -3,7 +3,6 @@
 import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,9 +11,7 @@ from grid.wording import counted
 from lab.verdict.detected import DetectedOutage
 from lab.verdict.detection import Detection
 from lab.verdict.outages import InjectedOutage
-
-if TYPE_CHECKING:
-    from lab.verdict.verdict import Verdict
+from lab.verdict.verdict import Verdict
 
 FIRST = 20
 # XML 1.0 cannot carry these at all, not even escaped
@@ -83,7 +80,7 @@ def _detected(outage: DetectedOutage) -> str:
     return f"{outage.device} {at:%Y-%m-%dT%H:%M:%SZ} for {outage.duration_s:.0f} s, {customers}"
 
 
-def junit_xml(verdict: "Verdict") -> bytes:
+def junit_xml(verdict: Verdict) -> bytes:
     """A `testsuite` document, UTF-8. A failure carries the figures and the first discrepancies."""
     failures = sum(not result.passed for result in verdict.criteria)
     suite = ET.Element(

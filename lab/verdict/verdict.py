@@ -1,15 +1,12 @@
-"""From tables to a verdict, and from a verdict to the files of a run."""
+"""From tables to a verdict."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lab.verdict.compare import Comparison, compare
 from lab.verdict.context import IngestFacts, RunContext
@@ -17,26 +14,15 @@ from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.detected import detected_outages
 from lab.verdict.detection import Detection, judge_outages
 from lab.verdict.diagnosis import Explanation, explanations, off_window_note
-from lab.verdict.junit import junit_xml
-from lab.verdict.names import name_notes, refuse_strangers
-from lab.verdict.network import Network, read_network
-from lab.verdict.outages import InjectedOutage, at_meters, read_outages
+from lab.verdict.names import name_notes
+from lab.verdict.network import Network
+from lab.verdict.outages import InjectedOutage, at_meters
 from lab.verdict.tables import (
-    DETECTED_FILE,
-    STORED,
     RunTables,
-    TableError,
-    around_file,
-    load_run,
-    read_parquet,
 )
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
-VERDICT_FILES = (
-    "verdict.json", "junit.xml", "discrepancies.parquet", "reads_by_interval.parquet", "reads_by_meter.parquet",
-)  # fmt: skip
-"""What `Verdict.write` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +125,6 @@ class Verdict:
             "saidi_error_pct": None if found is None else found.saidi_error_pct,
         }
 
-    def write(self, run_dir: Path) -> None:
-        """Writes verdict.json, junit.xml and, as parquet, discrepancies, reads_by_interval and reads_by_meter."""
-        run_dir.mkdir(parents=True, exist_ok=True)
-        document = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        (run_dir / "verdict.json").write_text(document + "\n", encoding="utf-8")
-        (run_dir / "junit.xml").write_bytes(junit_xml(self))
-        pq.write_table(self.comparison.discrepancies, run_dir / "discrepancies.parquet", compression="zstd")
-        pq.write_table(self.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
-        pq.write_table(self.comparison.by_meter, run_dir / "reads_by_meter.parquet", compression="zstd")
-
 
 def _unknown(facts: dict[str, Any]) -> dict[str, Any]:
     """The same keys, every value null."""
@@ -221,47 +197,3 @@ def judge(
         notes = (*notes, *name_notes(tables), *(explanation.sentence for explanation in explained))
     results = evaluate(comparison, criteria, detection)
     return Verdict(context, fleet, comparison, seen, results, detection, notes, explained)
-
-
-def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:
-    """Judges the files of a run directory and writes the verdict's own files beside them. Raises as judge_files."""
-    verdict = judge_files(run_dir, context, targets=targets)
-    verdict.write(run_dir)
-    return verdict
-
-
-def judge_files(
-    run_dir: Path,
-    context: RunContext,
-    *,
-    targets: Mapping[str, float] | None = None,
-    stored: Path | None = None,
-) -> Verdict:
-    """Judges the files of a run directory; with `stored`, that file instead of what its head-end had and detected.
-
-    Raises:
-        TableError: with everything that is wrong with the run's files; or no stored row is of a meter of the fleet.
-        CriteriaError: see criteria.with_targets.
-    """
-    faults: list[str] = []
-    outages: tuple[InjectedOutage, ...] = ()
-    network: Network | None = None
-    try:
-        outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
-    except TableError as error:
-        faults += error.faults
-    if stored is None and (run_dir / DETECTED_FILE).exists():
-        try:
-            network = read_network(run_dir / "network.json")
-        except TableError as error:
-            faults += error.faults
-    try:
-        tables = load_run(run_dir, stored=stored)
-    except TableError as error:
-        raise TableError([*error.faults, *faults]) from error
-    if faults:
-        raise TableError(faults)
-    refuse_strangers(tables)
-    beside = around_file(stored or run_dir / "stored.parquet")
-    around = read_parquet(beside, STORED) if beside.exists() else None
-    return judge(tables, context, outages=outages, network=network, targets=targets, around=around)

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from lab.commands.progress import RunProgress
 from lab.processes.reaper import MARK_VARIABLE
+from lab.run.progress import RunProgress
 from lab.run.request import RunRequest, RunResult
 from lab.run.run import run
 from lab.scenario.load import parse_scenario

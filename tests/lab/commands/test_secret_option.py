@@ -10,8 +10,9 @@ import typer
 from typer.testing import CliRunner
 
 from lab.commands.main import app
-from lab.commands.secret_option import VARIABLES, disclosed
+from lab.commands.secret_option import disclosed
 from lab.errors import UserError
+from lab.processes.private_environment import VARIABLES
 from lab.services.ports import ReservedPort
 
 SECRET = "never-to-be-seen"

@@ -6,7 +6,6 @@ import pytest
 
 from lab.errors import UserError
 from lab.fleet.plan import LAST_REPORT_S, Vendors
-from lab.scenario.model import FleetChoice
 
 START_S = 1_768_435_200
 
@@ -24,7 +23,7 @@ START_S = 1_768_435_200
     ],
 )
 def test_a_window_has_room_for_an_interval(start_s: int, duration_s: int, aligned: bool, fits: bool) -> None:
-    vendors = Vendors(FleetChoice(profile="rl-dsp"))
+    vendors = Vendors({"rl-dsp": 1.0})
     if fits:
         vendors.require_an_interval(start_s, duration_s, aligned=aligned)
         return
@@ -33,9 +32,9 @@ def test_a_window_has_room_for_an_interval(start_s: int, duration_s: int, aligne
 
 
 def test_a_fleet_of_several_capture_periods_is_judged_by_each() -> None:
-    choice = FleetChoice(shares={"rl-dsp": 0.5, "sparkplug-mesh": 0.5})
-    assert Vendors(choice).one_interval_s == 900
-    vendors = Vendors(choice)
+    shares = {"rl-dsp": 0.5, "sparkplug-mesh": 0.5}
+    assert Vendors(shares).one_interval_s == 900
+    vendors = Vendors(shares)
     (quick, share), slow = vendors.mix
     vendors.mix[0] = (quick.at_interval(300), share)
     assert vendors.one_interval_s is None

@@ -13,7 +13,7 @@ from lab.live.exercise_files import exercise_names, load_exercise, parse_exercis
 from lab.live.feed import Feed
 from lab.live.incidents import Incident
 from lab.live.training import Training, Truth
-from lab.scenario.timeline import Disturbance
+from lab.lockstep.timeline import Disturbance
 
 FAULT = Disturbance("outage", "fault: section T1-S01", 160, 160, "section T1-S01")
 TRUTH = Truth(

@@ -6,7 +6,7 @@ import pytest
 
 from lab.live.incidents import Incidents
 from lab.lockstep.pace import Agenda
-from lab.scenario.timeline import Action, Disturbance
+from lab.lockstep.timeline import Action, Disturbance
 
 FAULT = Disturbance("outage", "fault: transformer T1", 100, 100, "transformer T1")
 LOSS = Disturbance("uplink_loss", "uplink loss: COL1", 50, 400, stations=("COL1",))

@@ -15,7 +15,7 @@ from lab.lockstep.barrier import Barrier, FleetRound, GridStep, HeadRound, Switc
 from lab.lockstep.conductor import conduct
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.pace import Agenda, Pace
-from lab.scenario.timeline import Action, Disturbance, actions
+from lab.lockstep.timeline import Action, Disturbance, actions
 
 
 class Recorder:

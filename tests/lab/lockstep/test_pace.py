@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from lab.lockstep.pace import Agenda, Pace
-from lab.scenario.timeline import Action
+from lab.lockstep.timeline import Action
 
 INJECTED = Action(150, "open", "transformer T1")
 

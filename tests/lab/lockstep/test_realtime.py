@@ -12,7 +12,7 @@ from lab.errors import UserError
 from lab.lockstep.barrier import FleetRound, GridStep, Switched
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.realtime import CONNECT_LIMIT_S, RealTime
-from lab.scenario.timeline import Action, Disturbance, actions
+from lab.lockstep.timeline import Action, Disturbance, actions
 
 
 class Toy:

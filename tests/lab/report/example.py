@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lab.report import RunEvent, write_report
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests.lab.report import surroundings
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, make_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.report import RunEvent, write_report
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests import left_out
 from tests.lab.report import surroundings
 from tests.lab.report.text import first

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lab.report import RunEvent, write_report
 from lab.report.discrepancy_rows import defused
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.test_evidence import row_of, two_vendors
 from tests.lab.report.test_report import outline, words

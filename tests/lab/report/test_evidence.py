@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.report import write_report
 from lab.report.events import RunEvent
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.test_report import words
 from tests.lab.report.text import first

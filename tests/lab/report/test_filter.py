@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lab.report import write_report
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests import left_out
 from tests.lab.report import surroundings
 from tests.lab.report.test_evidence import EVENTS, row_of, two_vendors

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.report import write_report
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests.lab.verdict.synthetic import START_S, Dark, make_run
 
 

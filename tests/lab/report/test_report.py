@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.report import RunEvent, write_report
+from lab.verdict.judge_files import judge_run
 from lab.verdict.tables import FRAMES, TRUTH, empty
-from lab.verdict.verdict import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.example import EVENTS, write_example
 from tests.lab.report.text import first

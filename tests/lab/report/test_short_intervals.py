@@ -15,7 +15,7 @@ from lab.report.clock import Clock
 from lab.report.figures import DRAWN_AT_MOST, read_figures
 from lab.report.svg import time_ticks
 from lab.report.written import exact, length, scale, significant
-from lab.verdict.verdict import judge_run
+from lab.verdict.judge_files import judge_run
 from tests.lab.report import surroundings
 from tests.lab.report.test_report import outline, words
 from tests.lab.verdict import synthetic

@@ -33,8 +33,11 @@ def test_the_command_has_the_verdicts_exit_status(tmp_path: Path) -> None:
     run = make_run(3, 4)
     run.drop("stored", [5])
     run_dir = finished(run, tmp_path / "run")
-    done = subprocess.run([sys.executable, "-m", "lab.report", run_dir], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (1, f"{run_dir / 'report.html'}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.commands.main", "judge", run_dir], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1, done.stderr
+    assert str(run_dir / "report.html") in done.stdout.replace("\n", "")
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"context": 1}'])
@@ -43,6 +46,8 @@ def test_a_directory_of_no_run_is_refused(tmp_path: Path, content: str | None) -
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(UserError, match=r"run\.json"):
         read_record(tmp_path)
-    done = subprocess.run([sys.executable, "-m", "lab.report", tmp_path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.commands.main", "judge", tmp_path], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

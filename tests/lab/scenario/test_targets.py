@@ -16,10 +16,10 @@ from lab.fleet.geography import Place
 from lab.fleet.presets import PRESETS
 from lab.fleet.vendors import vendor_mix
 from lab.lockstep.link import Reply
+from lab.lockstep.timeline import Disturbance
 from lab.parts.grid import GridPart
 from lab.scenario.load import Scenario, anchored_feeder, load_scenario, parse_scenario
 from lab.scenario.targets import APART_S, choose_targets
-from lab.scenario.timeline import Disturbance
 
 START_S = 1_768_435_200
 

@@ -10,9 +10,10 @@ from functools import partial
 
 import pytest
 
+from lab.keys.keyring import SERVER
 from lab.keys.pki import Authority
 from lab.services.broker import DIRECTORY, BrokerProgram
-from lab.services.broker_config import MAX_PACKET_BYTES, MOST_SUBSCRIPTIONS, SERVER
+from lab.services.broker_config import MAX_PACKET_BYTES, MOST_SUBSCRIPTIONS
 from tests.lab.services.conftest import (
     Peer,
     Surroundings,

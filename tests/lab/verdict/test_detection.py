@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from lab.verdict.criteria import outage_values
 from lab.verdict.detected import DetectedOutage, Share, detected_from_parquet, export_detected
 from lab.verdict.detection import Detection, judge_outages, overlap
+from lab.verdict.judge_files import judge_run
 from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, at_meters
 from lab.verdict.tables import TableError
-from lab.verdict.verdict import Verdict, judge_run
+from lab.verdict.verdict import Verdict
 from tests.lab.verdict.synthetic import START_S, Dark, make_run
 
 END_S = START_S + 6 * 3600

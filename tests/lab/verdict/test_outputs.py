@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
+from lab.verdict.judge_files import judge_run, write_verdict
 from lab.verdict.summary import summary
-from lab.verdict.verdict import judge, judge_run
+from lab.verdict.verdict import judge
 from tests.lab.verdict.synthetic import Dark, Run, make_run
 
 
@@ -156,7 +157,7 @@ def test_verdict_json_of_an_empty_run_is_json_all_the_same(tmp_path: Path) -> No
     run = make_run(1, 2)
     for name in ("truth", "journal", "stored"):
         run.drop(name, [0, 1])
-    judge(run.tables(), run.context()).write(tmp_path)
+    write_verdict(judge(run.tables(), run.context()), tmp_path)
     document = parse((tmp_path / "verdict.json").read_text())
     assert not document.passed
     assert document.accuracy.max_abs_error_wh is None
@@ -166,7 +167,7 @@ def test_verdict_json_of_an_empty_run_is_json_all_the_same(tmp_path: Path) -> No
 def test_discrepancies_are_written_as_a_table(tmp_path: Path) -> None:
     run = make_run(4, 30)
     run.stored["import_wh"][7] += 2
-    judge(run.tables(), run.context()).write(tmp_path)
+    write_verdict(judge(run.tables(), run.context()), tmp_path)
     (row,) = pq.read_table(tmp_path / "discrepancies.parquet").to_pylist()
     assert (row["kind"], row["usage_point"], row["serial"]) == ("altered", "UP00000", "AMI00000000")
     assert row["stored"] - row["journal"] == row["by"] == 2
@@ -178,7 +179,7 @@ def test_junit_has_a_case_for_each_criterion_and_failures_say_why(tmp_path: Path
     run.fleet["serial"] = run.fleet["serial"].astype(object)
     run.fleet["serial"][0] = hostile
     run.drop("stored", list(range(25)))
-    judge(run.tables(), run.context(scenario=hostile)).write(tmp_path)
+    write_verdict(judge(run.tables(), run.context(scenario=hostile)), tmp_path)
     suite = ET.parse(tmp_path / "junit.xml").getroot()
     cases = {case.get("name"): case for case in suite.iter("testcase")}
     assert len(cases) == int(suite.attrib["tests"]) == 8

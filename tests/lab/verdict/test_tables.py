@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.verdict.context import ClockFacts
+from lab.verdict.judge_files import judge_run
 from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, Schema, TableError, conform, empty, load_run
-from lab.verdict.verdict import judge, judge_run
+from lab.verdict.verdict import judge
 from tests.lab.verdict.synthetic import START_S, arrow, make_run
 
 

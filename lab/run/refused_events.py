@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lab.containers.network_faults import require_netem
 from lab.errors import UserError
 from lab.run.request import RunRequest
 from lab.run.stage import BROKER, DATABASE
@@ -30,9 +29,8 @@ def refuse_kills_of_externals(request: RunRequest) -> None:
 
 async def check_network_faults(request: RunRequest) -> None:
     events = [event for event in request.scenario.events if isinstance(event, NetworkEvent)]
-    if request.project is not None:
-        if any(event.fault == "delay" for event in events):
-            await require_netem(request.project)
+    if request.site is not None:
+        await request.site.check_network_faults(events)
         return
     faults = [f"event in line {event.line} disturbs the network of the {event.part}" for event in events]
     if faults:
@@ -48,7 +46,7 @@ def refuse_rotations_of_nothing(request: RunRequest) -> None:
         why = "with --broker-url it is somebody else's broker that knows the meters: leave it out"
     elif request.external is not None:
         why = "somebody else's head-end is let in by password, and so is everybody"
-    elif request.project is None and find_broker().kind != "mosquitto":
+    elif request.site is None and find_broker().kind != "mosquitto":
         why = "the broker of this run, rumqttd, knows passwords only: install mosquitto"
     else:
         return

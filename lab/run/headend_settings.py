@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lab.headends.store import Database
 from lab.lockstep.link import Body
 from lab.run.layout import Layout
-from lab.run.surroundings import BrokerAccess, Database
+from lab.run.surroundings import BrokerAccess
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, head_end_client
 
 LOCKSTEP_LIMITS: Body = {"poll_timeout_s": 30.0, "connect_timeout_s": 30.0}

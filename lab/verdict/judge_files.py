@@ -1,0 +1,75 @@
+"""From the files of a run to its verdict, and from a verdict to the files that it leaves there."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from lab.verdict.context import RunContext
+from lab.verdict.junit import junit_xml
+from lab.verdict.names import refuse_strangers
+from lab.verdict.network import Network, read_network
+from lab.verdict.outages import InjectedOutage, read_outages
+from lab.verdict.tables import DETECTED_FILE, STORED, TableError, around_file, load_run, read_parquet
+from lab.verdict.verdict import Verdict, judge
+
+VERDICT_FILES = (
+    "verdict.json", "junit.xml", "discrepancies.parquet", "reads_by_interval.parquet", "reads_by_meter.parquet",
+)  # fmt: skip
+"""What `write_verdict` writes."""
+
+
+def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:
+    """Judges the files of a run directory and writes the verdict's own files beside them. Raises as judge_files."""
+    verdict = judge_files(run_dir, context, targets=targets)
+    write_verdict(verdict, run_dir)
+    return verdict
+
+
+def judge_files(
+    run_dir: Path,
+    context: RunContext,
+    *,
+    targets: Mapping[str, float] | None = None,
+    stored: Path | None = None,
+) -> Verdict:
+    """Judges the files of a run directory; with `stored`, that file instead of what its head-end had and detected.
+
+    Raises:
+        TableError: with everything that is wrong with the run's files; or no stored row is of a meter of the fleet.
+        CriteriaError: see criteria.with_targets.
+    """
+    faults: list[str] = []
+    outages: tuple[InjectedOutage, ...] = ()
+    network: Network | None = None
+    try:
+        outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
+    except TableError as error:
+        faults += error.faults
+    if stored is None and (run_dir / DETECTED_FILE).exists():
+        try:
+            network = read_network(run_dir / "network.json")
+        except TableError as error:
+            faults += error.faults
+    try:
+        tables = load_run(run_dir, stored=stored)
+    except TableError as error:
+        raise TableError([*error.faults, *faults]) from error
+    if faults:
+        raise TableError(faults)
+    refuse_strangers(tables)
+    beside = around_file(stored or run_dir / "stored.parquet")
+    around = read_parquet(beside, STORED) if beside.exists() else None
+    return judge(tables, context, outages=outages, network=network, targets=targets, around=around)
+
+
+def write_verdict(verdict: Verdict, run_dir: Path) -> None:
+    """Writes verdict.json, junit.xml and, as parquet, discrepancies, reads_by_interval and reads_by_meter."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    document = json.dumps(verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    (run_dir / "verdict.json").write_text(document + "\n", encoding="utf-8")
+    (run_dir / "junit.xml").write_bytes(junit_xml(verdict))
+    pq.write_table(verdict.comparison.discrepancies, run_dir / "discrepancies.parquet", compression="zstd")
+    pq.write_table(verdict.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
+    pq.write_table(verdict.comparison.by_meter, run_dir / "reads_by_meter.parquet", compression="zstd")
