@@ -38,6 +38,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
+from headend.drivers import counters_of, voltages_of
 from headend.drivers.rl_dsp.wire import decode_reading
 from headend.links.mqtt import MqttConnection, Session
 from headend.service import HeadEnd
@@ -267,9 +268,15 @@ async def copy_rate(info: str, first: int, count: int, batch_rows: int) -> float
     for start in range(first, first + count, batch_rows):
         batch = Batch()
         for number in range(start, min(start + batch_rows, first + count)):
-            end_s, counters, voltages, _, _ = decode_reading(payload(number))
+            reading = decode_reading(payload(number))
             batch.add_reading(
-                number % METERS + 1, end_s - LENGTH_S, LENGTH_S, START_S * 10**6, writer.REPORTED, counters, voltages
+                number % METERS + 1,
+                reading.end_s - LENGTH_S,
+                LENGTH_S,
+                START_S * 10**6,
+                writer.REPORTED,
+                counters_of(reading),
+                voltages_of(reading),
             )
         batches.append(batch)
     async with await psycopg.AsyncConnection.connect(info, autocommit=True) as connection:

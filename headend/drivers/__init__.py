@@ -24,6 +24,8 @@ from headend.drivers.records import (
     RegisterReport,
     Registers,
     StatusFlag,
+    counters_of,
+    voltages_of,
 )
 from headend.drivers.register_map import RegisterMap
 
@@ -50,6 +52,8 @@ __all__ = [
     "RegisterReport",
     "Registers",
     "StatusFlag",
+    "counters_of",
     "driver_for",
     "known_profiles",
+    "voltages_of",
 ]

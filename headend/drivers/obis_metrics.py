@@ -10,6 +10,8 @@ import orjson
 
 from headend.drivers import (
     ABSENT,
+    READING_COUNTERS,
+    READING_VOLTAGES,
     DecodeError,
     DeviceReport,
     EndDeviceEvent,
@@ -24,22 +26,26 @@ from headend.drivers.checks import (
     MAX_STATUS,
     MAX_VOLTAGE_V,
     covered_range,
-    end_device_event,
     integer,
     number,
     text,
 )
+from headend.drivers.event_log import end_device_event
 
 _MAX_LENGTH_S = 86_400
 _MAX_TIME_MS = 2**53
 
-# In the order of READING_COUNTERS, and of READING_VOLTAGES.
-_COUNTERS = (
-    *("1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0"),
-    *("1.7.0", "2.7.0", "96.10.1"),
-)
-_VOLTAGES = ("32.7.0", "52.7.0", "72.7.0")
-_STATUS = "96.10.1"
+# docs/wire-sparkplug.md, metrics of a meter. The bits of the status are those of StatusFlag.
+_OBIS = {
+    "import_register_wh": "1.8.0", "export_register_wh": "2.8.0", "import_wh": "1.29.0", "export_wh": "2.29.0",
+    "import_l1_wh": "21.29.0", "import_l2_wh": "41.29.0", "import_l3_wh": "61.29.0",
+    "export_l1_wh": "22.29.0", "export_l2_wh": "42.29.0", "export_l3_wh": "62.29.0",
+    "import_power_w": "1.7.0", "export_power_w": "2.7.0", "status": "96.10.1",
+    "voltage_l1_v": "32.7.0", "voltage_l2_v": "52.7.0", "voltage_l3_v": "72.7.0",
+}  # fmt: skip
+_COUNTERS = tuple(_OBIS[name] for name in READING_COUNTERS)
+_VOLTAGES = tuple(_OBIS[name] for name in READING_VOLTAGES)
+_STATUS = _OBIS["status"]
 _SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(_COUNTERS + _VOLTAGES)}
 _IMPORT = _SLOTS["Interval/1.29.0"]
 _LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
@@ -111,7 +117,7 @@ def _reading(time_ms: int | None, row: _Row) -> Reading:
         math.nan if value is None else round(number(value, code, minimum=0.0, maximum=MAX_VOLTAGE_V), 1)
         for code, value in zip(_VOLTAGES, row[len(_COUNTERS) :], strict=True)
     )
-    return Reading(end_s, counters, voltages, (), complete=None not in row)
+    return Reading._make((end_s, *counters, *voltages, (), None not in row))
 
 
 def _event(single: dict[str, NamedValue]) -> EndDeviceEvent | None:

@@ -5,6 +5,7 @@ Energies are whole Wh, powers whole W (of both directions, each from 0), voltage
 
 from collections.abc import Callable
 from enum import IntFlag, StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 
@@ -35,39 +36,54 @@ class EventCode(StrEnum):
     COMMAND_REFUSED = "command_refused"
 
 
-#: Integer channels of an interval reading, in the order of every counters tuple, array row and COPY row.
-READING_COUNTERS = (
-    "import_register_wh",
-    "export_register_wh",
-    "import_wh",
-    "export_wh",
-    "import_l1_wh",
-    "import_l2_wh",
-    "import_l3_wh",
-    "export_l1_wh",
-    "export_l2_wh",
-    "export_l3_wh",
-    "import_power_w",
-    "export_power_w",
-    "status",
-)
-READING_VOLTAGES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
-
-#: Stands for "not reported" in a counters tuple; in a voltages tuple NaN does.
+#: Stands for "not reported" in an integer channel; in a voltage NaN does.
 ABSENT = -(2**63)
 
 
 class Reading(NamedTuple):
-    """One interval, closed at `end_s` of the meter's clock (epoch s).
+    """One interval of a meter, closed at `end_s` of its clock (epoch s). Registers are those of its end.
 
-    `others`: (reading type, value) that are not canonical. `complete`: no canonical channel is absent.
+    `status`: StatusFlag. `others`: (reading type, value) of what has no channel here. `complete`: no channel is absent.
+    The channels of a batch of readings lie in two flat arrays, in the order of the fields here.
     """
 
     end_s: int
-    counters: tuple[int, ...]
-    voltages: tuple[float, ...]
+    import_register_wh: int
+    export_register_wh: int
+    import_wh: int
+    export_wh: int
+    import_l1_wh: int
+    import_l2_wh: int
+    import_l3_wh: int
+    export_l1_wh: int
+    export_l2_wh: int
+    export_l3_wh: int
+    import_power_w: int
+    export_power_w: int
+    status: int
+    voltage_l1_v: float
+    voltage_l2_v: float
+    voltage_l3_v: float
     others: tuple[tuple[str, float], ...]
     complete: bool
+
+
+def integers(first: str, last: str) -> Callable[[Reading], tuple[int, ...]]:
+    """What takes the integer fields from `first` to `last`, both included, out of a Reading."""
+    return itemgetter(_span(first, last))
+
+
+def _span(first: str, last: str) -> slice:
+    return slice(Reading._fields.index(first), Reading._fields.index(last) + 1)
+
+
+_COUNTERS = ("import_register_wh", "status")
+_VOLTAGES = ("voltage_l1_v", "voltage_l3_v")
+#: Integer channels, in the order of every array row and COPY row; and the voltages beside them.
+READING_COUNTERS = Reading._fields[_span(*_COUNTERS)]
+READING_VOLTAGES = Reading._fields[_span(*_VOLTAGES)]
+counters_of = integers(*_COUNTERS)
+voltages_of: Callable[[Reading], tuple[float, ...]] = itemgetter(_span(*_VOLTAGES))
 
 
 class Registers(NamedTuple):

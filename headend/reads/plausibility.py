@@ -3,8 +3,10 @@
 A reading that fails is kept beside the others (table implausible_reading), counts in no sum and settles nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from headend.drivers import Reading, voltages_of
+from headend.drivers.records import integers
 
 YEAR_2000_S = 946_684_800
 #: Thirteen months, more than load profiles reach back: one meter must not fill the store with decades.
@@ -17,6 +19,11 @@ _MARGIN = 1.5
 _SLACK_S = 5.0
 # Two of the coarsest register steps (float32 kWh), one at each end.
 _SLACK_WH = 16.0
+
+_registers_of = integers("import_register_wh", "export_register_wh")
+_energies_of = integers("import_wh", "export_l3_wh")
+_powers_of = integers("import_power_w", "export_power_w")
+_energies_and_powers_of = integers("import_wh", "export_power_w")
 
 
 def rated_power_w(max_current_a: float, *, phases: int = 3, voltage_v: float = 230.0) -> float:
@@ -51,24 +58,24 @@ class Limits:
         energy_wh, power_w = most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN
         return cls(interval_length_s, energy_wh, power_w, register_range_wh, min(energy_wh, power_w))
 
-    def fault_of(
-        self, start_s: int, length_s: int, counters: Sequence[int], voltages: Sequence[float], latest_start_s: float
-    ) -> str | None:
+    def fault_of(self, reading: Reading, length_s: int, latest_start_s: float) -> str | None:
         """Why the interval cannot be believed, in one word; None if it can.
 
-        `counters`, `voltages`: in the order of READING_COUNTERS and READING_VOLTAGES, with their sentinels for what is
-        not reported; a negative count no driver lets through. `latest_start_s`: no interval that starts later can be
-        over yet, even by a clock that is fast.
+        A negative count no driver lets through, but what stands for "not reported". `latest_start_s`: no interval that
+        starts later can be over yet, even by a clock that is fast.
         """
+        start_s = reading.end_s - length_s
         # Nearly all: this is hot.
         if (
             length_s == self.interval_length_s
             and not start_s % length_s
             and YEAR_2000_S <= start_s <= latest_start_s <= start_s + MOST_AGE_S
-            and max(counters[2:12]) <= self.usual
-            and counters[0] < self.register_range_wh
-            and counters[1] < self.register_range_wh
-            and max(voltages) <= MAX_VOLTAGE_V
+            and max(_energies_and_powers_of(reading)) <= self.usual
+            and reading.import_register_wh < self.register_range_wh
+            and reading.export_register_wh < self.register_range_wh
+            and reading.voltage_l1_v <= MAX_VOLTAGE_V
+            and reading.voltage_l2_v <= MAX_VOLTAGE_V
+            and reading.voltage_l3_v <= MAX_VOLTAGE_V
         ):
             return None
         if length_s != self.interval_length_s:
@@ -81,13 +88,13 @@ class Limits:
             return "too_old"
         if start_s > latest_start_s:
             return "ahead_of_clock"
-        if max(counters[2:10]) > self.energy_wh:
+        if max(_energies_of(reading)) > self.energy_wh:
             return "energy_beyond_rating"
-        if max(counters[10:12]) > self.power_w:
+        if max(_powers_of(reading)) > self.power_w:
             return "power_beyond_rating"
-        if max(counters[:2]) >= self.register_range_wh:
+        if max(_registers_of(reading)) >= self.register_range_wh:
             return "beyond_register"
         # One by one: of the not reported, NaN, a maximum is whatever comes first.
-        if any(voltage > MAX_VOLTAGE_V for voltage in voltages):
+        if any(voltage > MAX_VOLTAGE_V for voltage in voltages_of(reading)):
             return "beyond_voltage"
         return None

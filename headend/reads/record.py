@@ -13,6 +13,8 @@ from headend.drivers import (
     EndDeviceEvent,
     ProfilePart,
     Reading,
+    counters_of,
+    voltages_of,
 )
 from headend.outages.watch import OutageWatch
 from headend.reads import budgets
@@ -68,19 +70,21 @@ class Recorder:
         self, batch: Batch, device: EndDevice, reading: Reading, length_s: int, origin: int, now_s: float
     ) -> bool:
         """An interval; False if it is implausible, and kept aside. `origin`: writer.REPORTED or writer.RECOVERED."""
-        end_s, counters, voltages, others, complete = reading
-        start_s = end_s - length_s
+        start_s = reading.end_s - length_s
         # It may be over by a clock that is fast, though not by ours.
-        fault = self._limits[device.index].fault_of(start_s, length_s, counters, voltages, now_s + self._tolerance_s)
+        fault = self._limits[device.index].fault_of(reading, length_s, now_s + self._tolerance_s)
         if fault is not None:
             self._implausible(batch, device, reading, length_s, origin, fault, now_s)
             self._recovery.heard(device.index, now_s)
             return False
-        batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, voltages)
-        if not complete:
+        batch.add_reading(
+            device.id, start_s, length_s, int(now_s * 1e6), origin, counters_of(reading), voltages_of(reading)
+        )
+        if not reading.complete:
             batch.has_absent = True
-        if others:
-            self._others(batch, device, [(start_s, length_s, name, value) for name, value in others], now_s)
+        if reading.others:
+            rows = [(start_s, length_s, name, value) for name, value in reading.others]
+            self._others(batch, device, rows, now_s)
         self._schedule.settle(device.index, start_s, length_s)
         if device.index in self._unheard:
             self._recovery.heard(device.index, now_s)
@@ -91,10 +95,12 @@ class Recorder:
     ) -> None:
         """It settles nothing: the interval is asked for."""
         channels: dict[str, float] = {
-            name: value for name, value in zip(READING_COUNTERS, reading.counters, strict=True) if value != ABSENT
+            name: value for name, value in zip(READING_COUNTERS, counters_of(reading), strict=True) if value != ABSENT
         }
         channels |= {
-            name: value for name, value in zip(READING_VOLTAGES, reading.voltages, strict=True) if not math.isnan(value)
+            name: value
+            for name, value in zip(READING_VOLTAGES, voltages_of(reading), strict=True)
+            if not math.isnan(value)
         }
         channels |= dict(reading.others)
         start_s = reading.end_s - length_s

@@ -92,7 +92,8 @@ class Batch:
         voltages: tuple[float, ...],
     ) -> None:
         """Append one row; `counters` and `voltages` are decoded, so they fit."""
-        self.counters.extend((meter_id, start_s, length_s, received_us, origin, *counters))
+        # Unpacking goes by way of a list.
+        self.counters.extend((meter_id, start_s, length_s, received_us, origin) + counters)  # noqa: RUF005
         self.voltages.extend(voltages)
 
     def drop(self, topic: str, reason: str, now_s: float, payload: bytes, detail: str, *, copies: int = 1) -> None:

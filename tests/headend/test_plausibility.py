@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT
+from headend.drivers import ABSENT, Reading
 from headend.reads.plausibility import Limits, can_have_passed, most_wh, rated_power_w
 
 HOUSE_W = rated_power_w(100)
@@ -56,7 +56,8 @@ counts = st.sampled_from([ABSENT, 0, 17_250, 25_891, 25_892, 103_500, 103_501, 1
 def test_a_reason_is_given_exactly_where_something_is_beyond(
     start_s: int, length_s: int, counters: tuple[int, ...], voltages: tuple[float, ...]
 ) -> None:
-    fault = LIMITS.fault_of(start_s, length_s, counters, voltages, START_S + 900)
+    reading = Reading._make((start_s + length_s, *counters, *voltages, (), True))
+    fault = LIMITS.fault_of(reading, length_s, START_S + 900)
     honest = (
         length_s == 900
         and start_s % 900 == 0

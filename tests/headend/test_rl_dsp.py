@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT, DecodeError, driver_for
+from headend.drivers import ABSENT, DecodeError, counters_of, driver_for, voltages_of
 from headend.drivers.rl_dsp.wire import decode_event, decode_profile, decode_reading, decode_state
 from tests.headend.fleet import COLUMNS
 
@@ -34,7 +34,7 @@ PROFILE = (
     b'"rows":[["2026-01-15T03:15:00+00:00",48211345,0,131,0,44,43,44,0,0,0,524,0,231.4,231.4,231.4,0]]}}'
 )
 END_S = 1_768_436_100
-COUNTERS = (48211345, 0, 131, 0, 44, 43, 44, 0, 0, 0, 524, 0, 0)
+SHOWN = (48211345, 0, 131, 0, 44, 43, 44, 0, 0, 0, 524, 0, 0)
 
 
 def changed(document: bytes, **changes: Any) -> bytes:
@@ -53,7 +53,7 @@ def test_the_cadence_is_the_profiles() -> None:
 
 
 def test_the_reading_of_the_document() -> None:
-    assert decode_reading(READING) == (END_S, COUNTERS, (231.4, 231.4, 231.4), (), True)
+    assert decode_reading(READING) == (END_S, *SHOWN, 231.4, 231.4, 231.4, (), True)
 
 
 def test_the_event_of_the_document() -> None:
@@ -77,7 +77,7 @@ def test_the_load_profile_of_the_document() -> None:
         1,
         900,
     )
-    assert part.readings == [(END_S + 3 * 3600, COUNTERS, (231.4, 231.4, 231.4), (), True)]
+    assert part.readings == [(END_S + 3 * 3600, *SHOWN, 231.4, 231.4, 231.4, (), True)]
 
 
 def test_an_empty_answer_is_an_answer() -> None:
@@ -94,8 +94,8 @@ def test_a_refusal_names_its_command() -> None:
 
 def test_absent_channels_are_absent_not_zero() -> None:
     decoded = decode_reading(b'{"meter":{"ts":"2026-01-15T00:15:00Z","1.29.0":7,"9.7.0":1.5}}')
-    assert decoded.counters == (ABSENT, ABSENT, 7, *[ABSENT] * 10)
-    assert all(math.isnan(value) for value in decoded.voltages)
+    assert counters_of(decoded) == (ABSENT, ABSENT, 7, *[ABSENT] * 10)
+    assert all(math.isnan(value) for value in voltages_of(decoded))
     assert decoded.others == (("9.7.0", 1.5),)
 
 
@@ -233,5 +233,5 @@ def test_whatever_a_meter_may_send_comes_out_as_it_went_in(
 ) -> None:
     fields = dict(zip(COLUMNS, [*counters, *voltages, status], strict=True))
     decoded = decode_reading(changed(READING, **fields))
-    assert decoded.counters == (*counters, status)
-    assert decoded.voltages == tuple(voltages)
+    assert counters_of(decoded) == (*counters, status)
+    assert voltages_of(decoded) == tuple(voltages)

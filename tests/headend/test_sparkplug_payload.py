@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import DecodeError, NamedValue, driver_for
+from headend.drivers import DecodeError, NamedValue, counters_of, driver_for, voltages_of
 from headend.links.sparkplug.payload import decode_payload, encode_command, value_of
 from headend.links.sparkplug.session import EdgeSession
 from tests.headend.fleet import LENGTH_S, START_S, values
@@ -107,9 +107,9 @@ def test_a_block_of_intervals() -> None:
     first = report.readings[0]
     sent = values(1, START_S + LENGTH_S)
     assert first.end_s == START_S + LENGTH_S
-    assert first.counters == (*(sent[code] for code in (*COUNTERS, "1.7.0", "2.7.0")), 0)
+    assert counters_of(first) == (*(sent[code] for code in (*COUNTERS, "1.7.0", "2.7.0")), 0)
     # float32 on the way, one decimal at the end.
-    assert first.voltages == (231.4, 230.1, 229.9)
+    assert voltages_of(first) == (231.4, 230.1, 229.9)
     assert first.complete
     assert [reading.end_s for reading in report.readings] == [START_S + LENGTH_S, START_S + 2 * LENGTH_S]
 

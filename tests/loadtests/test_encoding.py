@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import READING_COUNTERS
 from headend.drivers.rl_dsp.wire import decode_reading
 from loadtests import readings
 from loadtests.duties import Duty, Kind
@@ -19,15 +18,13 @@ from loadtests.plan import Broker, Gateway, Plan, Station, read_plan
 from loadtests.shapes import Shape, Storm
 from meters.vendors.rl_dsp import wire as rl_dsp
 
-IMPORT = READING_COUNTERS.index("import_wh")
-
 
 @given(st.integers(0, 1_000_000), st.integers(-5_000, 1_000_000))
 def test_a_reading_decodes_to_the_energy_that_the_judge_expects(meter: int, number: int) -> None:
     reading = decode_reading(rl_dsp.reading(readings.record(meter, number, 1_768_435_200), 900).payload)
     assert reading.complete
     expected = readings.import_wh(np.array([meter]), np.array([number]))
-    assert reading.counters[IMPORT] == expected[0]
+    assert reading.import_wh == expected[0]
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:

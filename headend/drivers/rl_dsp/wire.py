@@ -11,6 +11,8 @@ import orjson
 
 from headend.drivers import (
     ABSENT,
+    READING_COUNTERS,
+    READING_VOLTAGES,
     DecodeError,
     DeviceState,
     EndDeviceEvent,
@@ -24,38 +26,43 @@ from headend.drivers.checks import (
     MAX_STATUS,
     MAX_VOLTAGE_V,
     covered_range,
-    end_device_event,
     integer,
     number,
     text,
-    time_s,
 )
+from headend.drivers.event_log import end_device_event
+from headend.drivers.iso8601 import time_s
 
-# OBIS codes in the order of READING_COUNTERS, then READING_VOLTAGES (docs/wire-rl-dsp.md, table of reading types).
-_COUNTERS = (
-    "1.8.0",
-    "2.8.0",
-    "1.29.0",
-    "2.29.0",
-    "21.29.0",
-    "41.29.0",
-    "61.29.0",
-    "22.29.0",
-    "42.29.0",
-    "62.29.0",
-    "1.7.0",
-    "2.7.0",
-    "96.10.1",
-)
-_VOLTAGES = ("32.7.0", "52.7.0", "72.7.0")
+# docs/wire-rl-dsp.md, table of reading types. The bits of the status are those of StatusFlag.
+_OBIS = {
+    "import_register_wh": "1.8.0",
+    "export_register_wh": "2.8.0",
+    "import_wh": "1.29.0",
+    "export_wh": "2.29.0",
+    "import_l1_wh": "21.29.0",
+    "import_l2_wh": "41.29.0",
+    "import_l3_wh": "61.29.0",
+    "export_l1_wh": "22.29.0",
+    "export_l2_wh": "42.29.0",
+    "export_l3_wh": "62.29.0",
+    "import_power_w": "1.7.0",
+    "export_power_w": "2.7.0",
+    "status": "96.10.1",
+    "voltage_l1_v": "32.7.0",
+    "voltage_l2_v": "52.7.0",
+    "voltage_l3_v": "72.7.0",
+}
+_COUNTERS = tuple(_OBIS[name] for name in READING_COUNTERS)
+_VOLTAGES = tuple(_OBIS[name] for name in READING_VOLTAGES)
 _CANONICAL = frozenset(_COUNTERS + _VOLTAGES)
-_INTERVAL_IMPORT = "1.29.0"
-_STATUS = "96.10.1"
+_INTERVAL_IMPORT = _OBIS["import_wh"]
+_STATUS = _OBIS["status"]
 
 _values_of = itemgetter(*_COUNTERS, *_VOLTAGES)
 _COUNTER_COUNT = len(_COUNTERS)
 _USUAL_TYPES = (int,) * len(_COUNTERS) + (float,) * len(_VOLTAGES)
 _new_reading = tuple.__new__
+_NOTHING_ELSE = ((), True)
 _USUAL_LENGTH = len(_CANONICAL) + 1
 
 _MAX_OTHERS = 64
@@ -70,16 +77,14 @@ def decode_reading(payload: bytes) -> Reading:
             values = _values_of(meter)
         except KeyError:
             return _careful_reading(end_s, meter)
-        counters = values[:_COUNTER_COUNT]
-        voltages = values[_COUNTER_COUNT:]
         if (
             tuple(map(type, values)) == _USUAL_TYPES
             and min(values) >= 0
-            and max(counters) <= MAX_STATUS
-            and max(voltages) <= MAX_VOLTAGE_V
+            and max(values[:_COUNTER_COUNT]) <= MAX_STATUS
+            and max(values[_COUNTER_COUNT:]) <= MAX_VOLTAGE_V
         ):
-            # The constructor of a NamedTuple is Python; this is hot.
-            return _new_reading(Reading, (end_s, counters, voltages, (), True))
+            # The constructor of a NamedTuple is Python, and unpacking goes by way of a list; this is hot.
+            return _new_reading(Reading, (end_s,) + values + _NOTHING_ELSE)  # noqa: RUF005
     return _careful_reading(end_s, meter)
 
 
@@ -103,7 +108,7 @@ def _careful_reading(end_s: int, values: dict[str, Any]) -> Reading:
     )
     if len(others) > _MAX_OTHERS:
         raise DecodeError("bad_structure", f"{len(others)} unknown reading types in one reading")
-    return Reading(end_s, counters, voltages, others, complete=values.keys() >= _CANONICAL)
+    return Reading._make((end_s, *counters, *voltages, others, values.keys() >= _CANONICAL))
 
 
 def decode_event(payload: bytes) -> EndDeviceEvent:

@@ -1,0 +1,55 @@
+"""Entries of amilab's own event log: a code, a sequence number and a JSON object of details with times in ISO 8601.
+
+Drivers whose meters keep such a log share it; which bytes bring it is each one's own. Raises only DecodeError.
+"""
+
+from collections.abc import Mapping
+
+import orjson
+
+from headend.drivers.checks import MAX_SEQUENCE, integer, text
+from headend.drivers.iso8601 import time_s
+from headend.drivers.records import DecodeError, EndDeviceEvent, EventCode
+
+_SUPPLY_EVENTS = frozenset((EventCode.LAST_GASP, EventCode.POWER_RESTORE, EventCode.MOMENTARY))
+
+
+def end_device_event(*, device_time_s: int, sequence: object, code: object, detail: object) -> EndDeviceEvent:
+    """An event of this log, whatever carried it. Unlisted codes are kept as they are."""
+    name = text(code, "code")
+    if not isinstance(detail, dict):
+        raise DecodeError("bad_structure", "detail is not an object")
+    try:
+        detail_json = orjson.dumps(detail)
+    except TypeError as error:
+        raise DecodeError("bad_value", f"detail: {error}") from error
+    if b"\\u0000" in detail_json:
+        raise DecodeError("bad_value", "detail holds a NUL character")
+    refused = name == EventCode.COMMAND_REFUSED
+    down_s, up_s = _interruption(name, detail)
+    command = detail.get("command")
+    reason = detail.get("reason")
+    return EndDeviceEvent(
+        device_time_s=device_time_s,
+        sequence=integer(sequence, "the sequence number", maximum=MAX_SEQUENCE),
+        code=name,
+        detail_json=detail_json.decode(),
+        refused_command=command if refused and isinstance(command, str) else None,
+        refused_reason=text(reason, "reason") if refused and reason is not None else None,
+        restored=name == EventCode.POWER_RESTORE,
+        down_s=down_s,
+        up_s=up_s,
+    )
+
+
+def _interruption(code: str, detail: Mapping[str, object]) -> tuple[int | None, int | None]:
+    """When supply was lost and when it came back, for the events that tell it."""
+    if code not in _SUPPLY_EVENTS:
+        return None, None
+    down_s = time_s(detail.get("down_at"))
+    if code == EventCode.LAST_GASP:
+        return down_s, None
+    up_s = time_s(detail.get("up_at"))
+    if up_s < down_s:
+        raise DecodeError("bad_value", "up_at is before down_at")
+    return down_s, up_s
