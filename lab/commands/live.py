@@ -226,6 +226,20 @@ def reboot(stations: Stations = None, meters: Meters = None, collectors: Collect
         _inject(run, {"kind": "reboot", "stations": stations or [], "meters": meters, "collectors": collectors})
 
 
+@inject_app.command("relay")
+def relay(
+    position: Annotated[str, typer.Argument(help="open: the customer is disconnected. closed: connected again.")],
+    stations: Annotated[list[str] | None, typer.Argument(help="Meters by serial; one that is drawn if none.")] = None,
+    meters: Meters = None,
+    lasting: For = None,
+    run: Run = RUNS,
+) -> None:
+    """A technician opens or closes the relays of meters on site: a disconnected customer is no outage."""
+    with refusals_shown():
+        body = {"kind": "relay", "position": position, "stations": stations or [], "meters": meters}
+        _inject(run, {**body, "for_s": _length(lasting)})
+
+
 @inject_app.command("kill")
 def kill(
     part: Annotated[str, typer.Argument(help="headend, broker, database or fleet.")],

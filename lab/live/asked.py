@@ -72,6 +72,25 @@ class Reboot(_OfStations):
     kind: Literal["reboot"] = "reboot"
 
 
+class Relay(_Asked):
+    """A technician moves relays of meters on site: of those `stations`, or of so many `meters`, drawn; else of one.
+
+    For ever, or for `for_s`.
+    """
+
+    kind: Literal["relay"] = "relay"
+    position: Literal["open", "closed"] = "open"
+    stations: Annotated[tuple[Name, ...], Field(max_length=MOST_STATIONS)] = ()
+    meters: Count | None = None
+    for_s: LengthS | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.stations and self.meters is not None:
+            raise ValueError("give meters by serial, or a number of them")
+        return self
+
+
 class Kill(_Asked):
     """SIGKILL a part, and start it again after `down_s`."""
 
@@ -87,7 +106,7 @@ class Restore(_Asked):
     number: Count | None = None
 
 
-Injection = Annotated[Fault | CommsLoss | Reboot | Kill | Restore, Field(discriminator="kind")]
+Injection = Annotated[Fault | CommsLoss | Reboot | Relay | Kill | Restore, Field(discriminator="kind")]
 
 
 class SpeedWanted(_Asked):

@@ -54,7 +54,8 @@ class Incidents:
         incident = self._all[number]
         if not incident.open_ended and (planned := ending(incident.disturbance)) is not None:
             self._agenda.drop(planned)
-        ended = replace(incident, disturbance=replace(incident.disturbance, until_s=at_s), open_ended=False)
+        disturbance = replace(incident.disturbance, until_s=at_s, lasting=False)
+        ended = replace(incident, disturbance=disturbance, open_ended=False)
         if (over := ending(ended.disturbance)) is not None:
             self._agenda.put(over)
         self._all[number] = ended

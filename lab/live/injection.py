@@ -8,15 +8,16 @@ import numpy as np
 
 from grid.wording import counted
 from lab.errors import UserError
-from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
+from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Relay, Restore
 from lab.live.incidents import Incident, Incidents, Origin
 from lab.lockstep.answers import Selected, checked
 from lab.lockstep.timeline import Disturbance
 from lab.run.companion import Scene
 from lab.run.stage import BROKER, DATABASE, GRID
+from lab.scenario.relay_targets import has_relay, opened_relays, relay_label
 from lab.verdict.network import Network
 
-Wanted = Fault | CommsLoss | Reboot | Kill | Restore
+Wanted = Fault | CommsLoss | Reboot | Relay | Kill | Restore
 
 
 class Injector:
@@ -27,6 +28,7 @@ class Injector:
         self._incidents = incidents
         fleet = scene.judging.plan.fleet
         self._point_of = {meter.serial: meter.usage_point for meter in fleet.meters}
+        self._profile_of = {meter.serial: meter.profile for meter in fleet.meters}
         self._collectors = fleet.collectors
         self._reach = network.reach(list(self._point_of.values()))
 
@@ -50,6 +52,8 @@ class Injector:
                 return [
                     self._incidents.add(Disturbance("reboot", f"reboot: {label}", at_s, at_s, "", stations), origin)
                 ]
+            case Relay():
+                return [self._relay(wanted, at_s, origin)]
             case Kill():
                 return [self._kill(wanted, at_s, origin)]
             case Restore():
@@ -75,6 +79,35 @@ class Injector:
         label = f"fault: {device}, {counted(len(points), 'customer')}{remark}"
         fault = Disturbance("outage", label, at_s, _until(at_s, wanted.for_s), device)
         return self._incidents.add(fault, origin, open_ended=wanted.for_s is None)
+
+    def _relay(self, wanted: Relay, at_s: int, origin: Origin) -> Incident:
+        if wanted.stations:
+            faults = [f"no meter is called {name}" for name in wanted.stations if name not in self._point_of]
+            faults += [
+                f"{name} has no relay ({self._profile_of[name].name})"
+                for name in wanted.stations
+                if name in self._point_of and not has_relay(self._profile_of[name])
+            ]
+            if faults:
+                raise UserError(faults, "Name meters that have a relay, by serial (AMI00000001).")
+            serials: Sequence[str] = wanted.stations
+        else:
+            opened = opened_relays(self._incidents.disturbances(), at_s)
+            able = [serial for serial, profile in self._profile_of.items() if has_relay(profile)]
+            among = [serial for serial in able if (serial in opened) == (wanted.position == "closed")]
+            what = "meters with an open relay" if wanted.position == "closed" else "meters with a closed relay"
+            serials = self._drawn(wanted.meters or 1, among, (), what)
+        stations, label = self._named(serials)
+        moved = Disturbance(
+            "relay",
+            relay_label(label, wanted.position),
+            at_s,
+            _until(at_s, wanted.for_s),
+            wanted.position,
+            stations,
+            lasting=wanted.for_s is None,
+        )
+        return self._incidents.add(moved, origin, open_ended=moved.open_ended)
 
     def _kill(self, wanted: Kill, at_s: int, origin: Origin) -> Incident:
         externals = {DATABASE: self._scene.store.embedded is None, BROKER: not self._scene.broker_embedded}

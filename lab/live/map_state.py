@@ -16,7 +16,7 @@ from grid.world import WorldFrame
 from lab.live.feed import Secret
 
 DARK = 1
-"""Without supply, in truth."""
+"""Without supply at the line side of the meter, in truth: an outage."""
 GASPED = 2
 """It has said that supply is gone, and not yet that it is back."""
 OUT = 4
@@ -24,6 +24,8 @@ OUT = 4
 ONLINE = 8
 OFFLINE = 16
 """Whether the head-end can reach it; neither if that is not known yet."""
+DISCONNECTED = 32
+"""Its customer is disconnected by the meter's relay, in truth: no outage, and it may be in one besides."""
 _VOLTAGE_UNIT = 1e-4
 
 
@@ -60,6 +62,7 @@ class MapState:
         if "truth" not in hidden and self._frame is not None:
             frame = WorldFrame.from_bytes(self._frame)
             flags = flags | np.where(frame.energised[self._rows], 0, DARK).astype(np.uint8)
+            flags = flags | np.where(frame.breaker_closed[self._rows], 0, DISCONNECTED).astype(np.uint8)
             pu = frame.voltage_v[self._rows].max(axis=1) / self._nominal_v
             voltage = np.clip(np.rint(pu / _VOLTAGE_UNIT), 0, 65_535).astype("<u2")
         return flags.tobytes() + b"\0" * (len(flags) % 2) + voltage.tobytes()
@@ -68,5 +71,12 @@ class MapState:
         """How many meters each flag holds for, in words."""
         count = len(self._headend)
         flags = np.frombuffer(self.encoded(hidden)[:count], dtype=np.uint8)
-        names = {"dark": DARK, "gasped": GASPED, "out": OUT, "online": ONLINE, "offline": OFFLINE}
+        names = {
+            "dark": DARK,
+            "gasped": GASPED,
+            "out": OUT,
+            "online": ONLINE,
+            "offline": OFFLINE,
+            "disconnected": DISCONNECTED,
+        }
         return {"meters": count, **{name: int(((flags & bit) > 0).sum()) for name, bit in names.items()}}

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
-from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Restore
 from lab.live.exercise_files import load_exercise
 from lab.live.feed import Event, Feed, Secret
 from lab.live.headend_view import HeadEndView
 from lab.live.incidents import Incident, Incidents
-from lab.live.injection import Injector
+from lab.live.injection import Injector, Wanted
 from lab.live.map_state import MapState
 from lab.live.panels import Panels
 from lab.live.reader import Reader, ReadError, may_take_roles
@@ -95,7 +94,7 @@ class Session:
         self.pace = Pace(scene.start_s)
         self.completed_s, self._told_s = scene.start_s, scene.start_s - 1
         for disturbance in scene.disturbances:
-            self.incidents.add(disturbance, "scenario")
+            self.incidents.add(disturbance, "scenario", open_ended=disturbance.open_ended)
         network = read_network(scene.stage.layout.network)
         description = checked(await scene.stage.link.call(GRID, "describe"), Described)
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
@@ -228,7 +227,7 @@ class Session:
             raise UserError("nothing can be judged yet", "Meters that report in blocks must have reported first.")
         self.so_far.ask()
 
-    async def inject(self, wanted: Fault | CommsLoss | Reboot | Kill | Restore) -> list[Incident]:
+    async def inject(self, wanted: Wanted) -> list[Incident]:
         """:raises UserError: it cannot be done, or an exercise goes on."""
         self._refuse_when_stopping()
         if self.training is not None:

@@ -58,6 +58,11 @@ class Disturbance:
     lasting: bool = False
     """Nothing undoes it, whatever its `until_s`."""
 
+    @property
+    def open_ended(self) -> bool:
+        """It lasts until somebody restores it. A relay that was closed is as it should be."""
+        return self.lasting and self.target == "open"
+
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
         return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s)

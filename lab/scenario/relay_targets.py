@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ class Technician:
         self._point_of = {meter.serial: meter.usage_point for meter in meters}
         self._able = [meter.serial for meter in meters if has_relay(meter.profile)]
         self._start_s, self._seed = start_s, seed
-        self._moves: list[tuple[int, frozenset[str], bool]] = []
+        self._planned: list[Disturbance] = []
 
     def disturbance(self, numbered: Numbered, busy: Callable[[int], set[str]]) -> Disturbance:
         """:param busy: usage points that another event hits near an instant; they are drawn only if no others are left.
@@ -50,21 +50,25 @@ class Technician:
         at_s, until_s = self._start_s + event.at_s, self._start_s + event.ends_s
         wanted = event.select
         if "serials" in wanted:
-            serials, label = self._named(wanted["serials"])
+            serials, label = self._named(list(dict.fromkeys(wanted["serials"])))
         else:
             serials, label = self._drawn(wanted["meters"], numbered, at_s, busy(at_s) | busy(until_s))
-        closed, lasting = event.position == "closed", event.duration_s is None
-        self._moves.append((at_s, frozenset(serials), closed))
-        if not lasting:
-            self._moves.append((until_s, frozenset(serials), not closed))
-        return Disturbance(
-            "relay", relay_label(label, event.position), at_s, until_s, event.position, serials, lasting=lasting
+        planned = Disturbance(
+            "relay",
+            relay_label(label, event.position),
+            at_s,
+            until_s,
+            event.position,
+            serials,
+            lasting=event.duration_s is None,
         )
+        self._planned.append(planned)
+        return planned
 
     def _named(self, serials: Sequence[str]) -> tuple[Sequence[str], str]:
         faults = [f"no meter of this fleet is called {serial}" for serial in serials if serial not in self._profile_of]
         faults += [
-            f"{serial} is a {self._profile_of[serial].name}, which has no relay"
+            f"{serial} has no relay ({self._profile_of[serial].name})"
             for serial in serials
             if serial in self._profile_of and not has_relay(self._profile_of[serial])
         ]
@@ -76,7 +80,8 @@ class Technician:
         if not self._able:
             raise ValueError("no meter of this fleet has a relay")
         closing = numbered.event.position == "closed"
-        able = [serial for serial in self._able if self._is_closed(serial, at_s) is not closing]
+        opened = opened_relays(self._planned, at_s)
+        able = [serial for serial in self._able if (serial in opened) is closing]
         if not able:
             raise ValueError("no meter's relay is open then" if closing else "every meter's relay is open then")
         free = [serial for serial in able if self._point_of[serial] not in busy] or able
@@ -86,9 +91,21 @@ class Technician:
         label = serials[0] if count == 1 else f"{count:,} meters"
         return serials, label + (f" ({wanted:,} asked for)" if count < wanted else "")
 
-    def _is_closed(self, serial: str, at_s: int) -> bool:
-        moves = [(time_s, closed) for time_s, serials, closed in self._moves if serial in serials and time_s <= at_s]
-        return sorted(moves, key=lambda move: move[0])[-1][1] if moves else True
+
+def opened_relays(disturbances: Iterable[Disturbance], at_s: int) -> set[str]:
+    """Whose relay is open at `at_s` [epoch s], by these disturbances, of which those of relays count."""
+    moves: list[tuple[int, bool, Sequence[str]]] = []
+    for each in disturbances:
+        if each.kind == "relay":
+            opens = each.target == "open"
+            moves.append((each.from_s, opens, each.stations))
+            if not each.lasting:
+                moves.append((each.until_s, not opens, each.stations))
+    opened: set[str] = set()
+    for time_s, opens, serials in sorted(moves, key=lambda move: move[0]):
+        if time_s <= at_s:
+            opened = opened.union(serials) if opens else opened.difference(serials)
+    return opened
 
 
 def relay_label(meters: str, position: str) -> str:

@@ -1,6 +1,6 @@
 // The view of the feeder: map, legend, counts, the chosen meter, and all of it as a table.
 import { bytes, get } from "./api.js";
-import { affected, DARK, GASPED, inWords, layer, OFFLINE, ONLINE, OUT, volts } from "./layers.js";
+import { affected, DARK, DISCONNECTED, GASPED, inWords, layer, OFFLINE, ONLINE, OUT, volts } from "./layers.js";
 import { PointMap } from "./map.js";
 import { by, counted, ink, make, table } from "./words.js";
 
@@ -177,6 +177,7 @@ export class Feeder {
         target.transformer ? button("Fault: transformer", { kind: "fault", device: "transformer", id: target.transformer }) : null,
         button("Lose comms", { kind: "comms-loss", stations: [target.serial] }),
         button("Reboot", { kind: "reboot", stations: [target.serial] }),
+        this.scene.relay[this.chosen] ? flags & DISCONNECTED ? button("Close relay", { kind: "relay", position: "closed", stations: [target.serial] }) : button("Open relay", { kind: "relay", position: "open", stations: [target.serial] }) : null,
         make("button", { type: "button", onclick: () => this.openMeter(target.point) }, "Open its dashboard")));
   }
 

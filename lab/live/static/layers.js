@@ -1,5 +1,5 @@
 // What the map's colours mean. Bits of lab/live/map_state.py.
-export const DARK = 1, GASPED = 2, OUT = 4, ONLINE = 8, OFFLINE = 16;
+export const DARK = 1, GASPED = 2, OUT = 4, ONLINE = 8, OFFLINE = 16, DISCONNECTED = 32;
 const UNIT = 1e-4;
 
 // Shape and size tell the same as colour.
@@ -8,6 +8,7 @@ const SUPPLY = [
   { key: "dark", words: "dark, and the head-end knows", colour: "dark", shape: "square", grow: 1.35, least: 2.6, order: 3 },
   { key: "unknown", words: "dark, not known yet", colour: "dark", shape: "diamond", grow: 1.35, least: 3, hollow: true, order: 4 },
   { key: "phantom", words: "said to be dark, but supplied", colour: "phantom", shape: "cross", grow: 1.4, least: 3, order: 5 },
+  { key: "disconnected", words: "disconnected by its meter, no outage", colour: "station", shape: "square", grow: 1.2, least: 2.6, hollow: true, order: 2 },
 ];
 const REPORTED = [
   { key: "supplied", words: "nothing reported", colour: "supplied", shape: "dot" },
@@ -29,7 +30,7 @@ const VOLTAGE = [
 
 function supply(flags) {
   const known = flags & (OUT | GASPED);
-  return flags & DARK ? (known ? 1 : 2) : (known ? 3 : 0);
+  return flags & DARK ? (known ? 1 : 2) : known ? 3 : flags & DISCONNECTED ? 4 : 0;
 }
 const reported = (flags) => flags & OUT ? 1 : flags & GASPED ? 2 : 0;
 const communication = (flags) => flags & ONLINE ? 0 : flags & OFFLINE ? 1 : 2;
@@ -49,8 +50,9 @@ export function layer(name, hidden) {
 }
 
 export const volts = (tenths) => tenths ? `${(tenths * UNIT * 100).toFixed(1)} % of nominal` : "not known";
-export const affected = (flags) => flags & (DARK | GASPED | OUT | OFFLINE);
+export const affected = (flags) => flags & (DARK | GASPED | OUT | OFFLINE | DISCONNECTED);
 export function inWords(flags, hidden) {
   const supplied = layer("supply", hidden);
-  return `${supplied.styles[supplied.of(flags)].words}; ${COMMUNICATION[communication(flags)].words}`;
+  const apart = flags & DISCONNECTED && flags & (DARK | OUT | GASPED) ? "; disconnected by its meter besides" : "";
+  return `${supplied.styles[supplied.of(flags)].words}${apart}; ${COMMUNICATION[communication(flags)].words}`;
 }

@@ -7,6 +7,7 @@ import pytest
 from lab.live.incidents import Incidents
 from lab.lockstep.pace import Agenda
 from lab.lockstep.timeline import Action, Disturbance
+from lab.scenario.relay_targets import opened_relays
 
 FAULT = Disturbance("outage", "fault: transformer T1", 100, 100, "transformer T1")
 LOSS = Disturbance("uplink_loss", "uplink loss: COL1", 50, 400, stations=("COL1",))
@@ -75,3 +76,20 @@ def test_what_is_over_by_then_keeps_its_own_end(agenda: Agenda, incidents: Incid
     agenda.take(60)
     assert incidents.wind_up(60, 900) == []
     assert agenda.take(10_000) == [Action(400, "restore_uplink", "", ("COL1",))]
+
+
+def test_a_disconnection_is_restored_and_a_reconnection_is_not_undone(agenda: Agenda, incidents: Incidents) -> None:
+    opened = Disturbance("relay", "", 50, 50, "open", ("A", "B"), lasting=True)
+    closed = Disturbance("relay", "", 60, 60, "closed", ("B",), lasting=True)
+    for relay in (opened, closed):
+        incidents.add(relay, "injected", open_ended=relay.open_ended)
+    assert agenda.take(60) == [
+        Action(50, "open_relay", "open", ("A", "B")),
+        Action(60, "close_relay", "closed", ("B",)),
+    ]
+    (lasting,) = incidents.active(60)
+    assert opened_relays(incidents.disturbances(), 55) == {"A", "B"}
+    assert opened_relays(incidents.disturbances(), 60) == {"A"}
+    incidents.end(lasting.number, 60)
+    assert agenda.take(100) == [Action(60, "close_relay", "open", ("A", "B"))]
+    assert opened_relays(incidents.disturbances(), 100) == set()

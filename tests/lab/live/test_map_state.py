@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 
 from grid.world import WorldFrame
-from lab.live.map_state import DARK, GASPED, OFFLINE, ONLINE, OUT, MapState
+from lab.live.map_state import DARK, DISCONNECTED, GASPED, OFFLINE, ONLINE, OUT, MapState
 
 SERIALS = ("A", "B", "C")
 ROWS = (4, 0, 2)
 """Of the meters' usage points in the frame, which has more than these."""
 
 
-def frame(dark: tuple[int, ...] = (), voltage_v: float = 230.0) -> bytes:
+def frame(dark: tuple[int, ...] = (), voltage_v: float = 230.0, disconnected: tuple[int, ...] = ()) -> bytes:
     energised = np.ones(5, dtype=bool)
     energised[list(dark)] = False
     voltages = np.where(energised[:, np.newaxis], np.array([[voltage_v, 0.0, 0.0]]), 0.0)
     zero = np.zeros((5, 3))
-    return WorldFrame(1, 900, energised, zero, zero, zero, zero, voltages, np.ones(5, dtype=bool)).to_bytes()
+    closed = np.ones(5, dtype=bool)
+    closed[list(disconnected)] = False
+    return WorldFrame(1, 900, energised, zero, zero, zero, zero, voltages, closed).to_bytes()
 
 
 @pytest.fixture
@@ -43,7 +45,17 @@ def test_what_the_head_end_says_is_added(state: MapState) -> None:
     state.see_frame(frame(dark=(0,)))
     state.see_headend([(ONLINE, ["A"]), (OFFLINE, ["B", "C"]), (GASPED, ["B"]), (OUT, ["B"]), (OUT, ["unknown"])])
     assert decoded(state.encoded())[0] == [ONLINE, DARK | OFFLINE | GASPED | OUT, OFFLINE]
-    assert state.counts() == {"meters": 3, "dark": 1, "gasped": 1, "out": 1, "online": 1, "offline": 2}
+    expected = {"meters": 3, "dark": 1, "gasped": 1, "out": 1, "online": 1, "offline": 2, "disconnected": 0}
+    assert state.counts() == expected
+
+
+def test_a_disconnected_customer_is_told_from_one_in_an_outage(state: MapState) -> None:
+    state.see_frame(frame(dark=(0, 2), disconnected=(0, 4)))
+    flags, voltage = decoded(state.encoded())
+    assert flags == [DISCONNECTED, DARK | DISCONNECTED, DARK]
+    assert voltage == [1.0, 0.0, 0.0], "before the relay there is voltage"
+    assert (state.counts()["dark"], state.counts()["disconnected"]) == (2, 2)
+    assert decoded(state.encoded(("truth",)))[0] == [0, 0, 0]
 
 
 def test_nothing_true_is_told_while_the_truth_is_hidden(state: MapState) -> None:
