@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from lab.report.dead_letters import DeadLetter, DeadLetters
 from lab.report.events import RunEvent
 from lab.report.meters import Meters
-from lab.report.states import DARK, KNOWN, UNHEARD, History
+from lab.report.states import APART, DARK, KNOWN, UNHEARD, History
 from lab.report.svg import instant
 from lab.verdict.compare import GRACE_S
 
@@ -155,7 +155,12 @@ class Witness:
         )
         committed = [row["committed_at"].timestamp() for row in stored if row.get("committed_at")]
         until_s = max([deadline_s, *committed])
-        for aspect, label in ((DARK, "dark"), (UNHEARD, "not heard"), (KNOWN, "in an outage, says the head-end")):
+        for aspect, label in (
+            (DARK, "dark"),
+            (APART, "disconnected by its meter"),
+            (UNHEARD, "not heard"),
+            (KNOWN, "in an outage, says the head-end"),
+        ):
             spans = [
                 f"{instant(begin_s)} to {instant(finish_s)}"
                 for begin_s, finish_s in self._history.spans(place, aspect)

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from lab.report.events import RunEvent
 from lab.report.meters import Meters
 from lab.report.plane import Plane, deltas
-from lab.report.states import DARK_KNOWN, DARK_UNKNOWN, HEARD, PHANTOM, STATES, SUPPLIED_UNHEARD, Change, History
+from lab.report.states import (
+    DARK_KNOWN,
+    DARK_UNKNOWN,
+    DISCONNECTED,
+    HEARD,
+    PHANTOM,
+    STATES,
+    SUPPLIED_UNHEARD,
+    Change,
+    History,
+)
 from lab.report.svg import number, tag
 
 LABELS = {
@@ -19,6 +29,7 @@ LABELS = {
     "dark": "dark, and the head-end does not know",
     "unheard": "supplied, but not heard",
     "phantom": "reported dark, but supplied",
+    "disconnected": "disconnected by its meter, no outage",
 }
 
 
@@ -60,10 +71,12 @@ def draw_map(
 
 
 def legend(history: History, counts: Sequence[int]) -> tuple[LegendEntry, ...]:
-    """Only states that this head-end lets us tell apart."""
+    """Only states that this head-end lets us tell apart, and disconnected ones where there were any."""
     hidden = set() if history.says_communication else {SUPPLIED_UNHEARD}
     if not history.says_outages:
         hidden |= {DARK_KNOWN, PHANTOM}
+    if not history.has_disconnected:
+        hidden |= {DISCONNECTED}
     entries = []
     for place, state in enumerate(STATES):
         if place in hidden:
@@ -90,7 +103,7 @@ def _drawing(plane: Plane, states: NDArray[np.int8], radius: float) -> Markup:
         _symbols("unmetered", plane.unmetered, radius),
     ]
     # trouble last, so that nothing covers it
-    for state in (HEARD, SUPPLIED_UNHEARD, PHANTOM, DARK_KNOWN, DARK_UNKNOWN):
+    for state in (HEARD, DISCONNECTED, SUPPLIED_UNHEARD, PHANTOM, DARK_KNOWN, DARK_UNKNOWN):
         here = plane.xy[(states == state) & plane.placed]
         parts.append(_symbols(STATES[state], here, radius if state == HEARD else radius * 1.5))
     for station in plane.stations:
@@ -129,12 +142,13 @@ def _courses(courses: Iterable[NDArray[np.int64]]) -> str:
 
 
 def _symbols(state: str, xy: NDArray[np.int64], radius: float) -> Markup:
-    """One path of all symbols of a state: dots, squares, hollow diamonds, triangles, crosses."""
+    """One path of all symbols of a state: dots, squares, hollow diamonds, triangles, crosses, hollow squares."""
     r = number(radius)
     wide, half = number(2 * radius), radius
     # each relative to its centre; a dot is a stroke without length and a round end
     forms = {
         "dark-known": f"m-{r},-{r}h{wide}v{wide}h-{wide}z",
+        "disconnected": f"m-{r},-{r}h{wide}v{wide}h-{wide}z",
         "dark": f"m0,-{number(half * 1.3)}l{number(half * 1.3)},{number(half * 1.3)}l-{number(half * 1.3)},"
         f"{number(half * 1.3)}l-{number(half * 1.3)},-{number(half * 1.3)}z",
         "unheard": f"m0,-{number(half * 1.2)}l{number(half * 1.15)},{number(half * 2)}h-{number(half * 2.3)}z",

@@ -1,8 +1,9 @@
 """What was true of each meter and what the head-end knew, change by change.
 
-Three things change for a meter: it is dark (truth, from the frames); the head-end counts it to an outage (from when the
-outage was detected until its recorded end); it cannot be reached (the head-end's view of its connection). From these
-follows one state at every instant.
+Four things change for a meter: it is dark (truth, from the frames); the head-end counts it to an outage (from when the
+outage was detected until its recorded end); it cannot be reached (the head-end's view of its connection); its customer
+is disconnected (truth). From these follows one state at every instant, in which the last says least: whoever is in an
+outage besides is dark.
 """
 
 from collections import defaultdict
@@ -18,22 +19,24 @@ from numpy.typing import NDArray
 
 from lab.headends.files import COMMUNICATION_FILE
 from lab.verdict.detection import CLOCK_S
+from lab.verdict.disconnections import read_disconnections
 from lab.verdict.tables import DETECTED_FILE
 
 Ints = NDArray[np.int64]
-DARK, KNOWN, UNHEARD = range(3)
-STATES = ("heard", "dark-known", "dark", "unheard", "phantom")
-HEARD, DARK_KNOWN, DARK_UNKNOWN, SUPPLIED_UNHEARD, PHANTOM = range(len(STATES))
-# by dark + 2 × known + 4 × unheard
-_STATE_OF = np.array(
-    [HEARD, DARK_UNKNOWN, PHANTOM, DARK_KNOWN, SUPPLIED_UNHEARD, DARK_UNKNOWN, PHANTOM, DARK_KNOWN], dtype=np.int8
-)
+DARK, KNOWN, UNHEARD, APART = range(4)
+STATES = ("heard", "dark-known", "dark", "unheard", "phantom", "disconnected")
+HEARD, DARK_KNOWN, DARK_UNKNOWN, SUPPLIED_UNHEARD, PHANTOM, DISCONNECTED = range(len(STATES))
+TROUBLE = slice(DARK_KNOWN, PHANTOM + 1)
+"""States that somebody has to see to. To be disconnected is none: somebody wanted it."""
+_OTHERWISE = (DARK_UNKNOWN, PHANTOM, DARK_KNOWN, SUPPLIED_UNHEARD, DARK_UNKNOWN, PHANTOM, DARK_KNOWN)
+# by dark + 2 × known + 4 × unheard + 8 × disconnected
+_STATE_OF = np.array([HEARD, *_OTHERWISE, DISCONNECTED, *_OTHERWISE], dtype=np.int8)
 _WORTH_SHOWING_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """At `time_s` [epoch s] `aspect` (DARK, KNOWN, UNHEARD) begins (`on`) or ends for `meters`, sorted indices."""
+    """At `time_s` [epoch s] `aspect` (DARK, KNOWN, UNHEARD, APART) begins (`on`) or ends for `meters` (sorted)."""
 
     time_s: float
     aspect: int
@@ -52,9 +55,14 @@ class History:
     says_outages: bool
     says_communication: bool
 
+    @property
+    def has_disconnected(self) -> bool:
+        """Whether any customer was disconnected at some time."""
+        return bool(self.counts[:, DISCONNECTED].any())
+
     def worst_s(self) -> float:
         """The instant with most meters not supplied and heard, of those that last more than five minutes if any do."""
-        troubled = self.counts[:, HEARD + 1 :].sum(axis=1)
+        troubled = self.counts[:, TROUBLE].sum(axis=1)
         lasts_s = np.diff(np.append(self.times_s, self.end_s))
         lasting = np.where(lasts_s > _WORTH_SHOWING_S, troubled, 0)
         chosen = lasting if lasting.any() else troubled
@@ -85,7 +93,11 @@ def read_history(run_dir: Path, usage_points: Sequence[str], *, start_s: float, 
     """The states of the meters at `usage_points` within [start_s, end_s), epoch seconds."""
     darks = _darkness(run_dir, usage_points)
     detected, communication = run_dir / DETECTED_FILE, run_dir / COMMUNICATION_FILE
-    spans: list[tuple[int, dict[int, list[tuple[float, float]]]]] = [(DARK, darks)]
+    apart = read_disconnections(run_dir)
+    spans: list[tuple[int, dict[int, list[tuple[float, float]]]]] = [
+        (DARK, darks),
+        (APART, {meter: apart[point] for meter, point in enumerate(usage_points) if point in apart}),
+    ]
     if detected.exists():
         spans.append((KNOWN, _claims(detected, usage_points, darks)))
     if communication.exists():

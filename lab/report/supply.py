@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from lab.report.chart import Axis, Chart, Float, ends, written
 from lab.report.clock import Clock
 from lab.report.feeder_map import legend
-from lab.report.states import DARK_KNOWN, DARK_UNKNOWN, HEARD, PHANTOM, STATES, SUPPLIED_UNHEARD, History
+from lab.report.states import (
+    DARK_KNOWN,
+    DARK_UNKNOWN,
+    DISCONNECTED,
+    HEARD,
+    PHANTOM,
+    STATES,
+    SUPPLIED_UNHEARD,
+    TROUBLE,
+    History,
+)
 from lab.report.svg import Plot, number, tag
 
 ROWS_SHOWN = 400
@@ -22,7 +32,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     shown_s = history.worst_s()
     entries = legend(history, history.counts[0].tolist())
     dark = history.counts[:, [DARK_KNOWN, DARK_UNKNOWN]].sum(axis=1).astype(np.float64)
-    if not history.counts[:, HEARD + 1 :].any():
+    if not history.counts[:, TROUBLE].any() and not history.has_disconnected:
         every = f"All {written(history.counts[0].sum())} meters had supply all the time"
         return Chart("supply", "Supply and communication", f"{every}{_heard(history)}.")
     most = max(int(history.counts[:, HEARD + 1 :].max()), int(dark.max()), 9)
@@ -54,7 +64,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
         x1=number(at), x2=number(at), y1=number(plot.top), y2=number(plot.base),
         data_left=number(plot.left), data_right=number(plot.width - plot.right),
     )  # fmt: skip
-    least = int(history.counts[:, [HEARD, SUPPLIED_UNHEARD, PHANTOM]].sum(axis=1).min())
+    least = int(history.counts[:, [HEARD, SUPPLIED_UNHEARD, PHANTOM, DISCONNECTED]].sum(axis=1).min())
     of_all = f"of {written(history.counts[0].sum())} meters"
     note = f"{written(dark.max())} {of_all} dark at most; {written(least)} with supply at least. Logarithmic from 1."
     svg = plot.svg(

@@ -7,11 +7,12 @@
   const find = (name) => root.querySelector(`[data-role="${name}"]`);
   const canvas = find("canvas"), context = canvas.getContext("2d"), tip = find("tip");
   const slider = find("slider"), clock = find("clock"), play = find("play"), speed = find("speed");
-  const [HEARD, DARK_KNOWN, DARK, UNHEARD, PHANTOM] = [0, 1, 2, 3, 4];
-  const NAMES = ["heard", "dark-known", "dark", "unheard", "phantom"];
-  // by dark + 2 * known + 4 * unheard
-  const STATE = [HEARD, DARK, PHANTOM, DARK_KNOWN, UNHEARD, DARK, PHANTOM, DARK_KNOWN];
-  const DRAWN = [HEARD, UNHEARD, PHANTOM, DARK_KNOWN, DARK];
+  const [HEARD, DARK_KNOWN, DARK, UNHEARD, PHANTOM, DISCONNECTED] = [0, 1, 2, 3, 4, 5];
+  const NAMES = ["heard", "dark-known", "dark", "unheard", "phantom", "disconnected"];
+  // by dark + 2 * known + 4 * unheard + 8 * disconnected
+  const otherwise = [DARK, PHANTOM, DARK_KNOWN, UNHEARD, DARK, PHANTOM, DARK_KNOWN];
+  const STATE = [HEARD, ...otherwise, DISCONNECTED, ...otherwise];
+  const DRAWN = [HEARD, DISCONNECTED, UNHEARD, PHANTOM, DARK_KNOWN, DARK];
 
   const sums = (steps) => { let sum = 0; return Float32Array.from(steps, (step) => (sum += step)); };
   const tenths = (steps) => sums(steps).map((value) => value / 10);
@@ -31,7 +32,7 @@
 
   // The state at the slider's instant, kept up by replaying changes.
   const aspects = new Uint8Array(count), since = new Float64Array(count);
-  const totals = [count, 0, 0, 0, 0];
+  const totals = [count, 0, 0, 0, 0, 0];
   let now = 0, next = 0, chosen = -1;
 
   const reset = () => {
@@ -77,7 +78,7 @@
   };
   const symbol = (path, state, px, py, r) => {
     if (state === HEARD) { path.moveTo(px + r, py); path.arc(px, py, r, 0, 7); }
-    else if (state === DARK_KNOWN) path.rect(px - r, py - r, 2 * r, 2 * r);
+    else if (state === DARK_KNOWN || state === DISCONNECTED) path.rect(px - r, py - r, 2 * r, 2 * r);
     else if (state === DARK) { const d = 1.3 * r; path.moveTo(px, py - d); path.lineTo(px + d, py); path.lineTo(px, py + d); path.lineTo(px - d, py); path.closePath(); }
     else if (state === UNHEARD) { path.moveTo(px, py - 1.2 * r); path.lineTo(px + 1.15 * r, py + 0.8 * r); path.lineTo(px - 1.15 * r, py + 0.8 * r); path.closePath(); }
     else { path.moveTo(px - r, py - r); path.lineTo(px + r, py + r); path.moveTo(px + r, py - r); path.lineTo(px - r, py + r); }
@@ -86,7 +87,7 @@
     context.fillStyle = context.strokeStyle = ink[NAMES[state]];
     context.lineWidth = Math.max(r * 0.5, 0.6);
     if (state === PHANTOM) { context.lineWidth = Math.max(r * 0.6, 0.8); context.stroke(path); return; }
-    if (state === DARK) { context.save(); context.fillStyle = ink.card; context.fill(path); context.restore(); context.stroke(path); return; }
+    if (state === DARK || state === DISCONNECTED) { context.save(); context.fillStyle = ink.card; context.fill(path); context.restore(); context.stroke(path); return; }
     context.fill(path);
   };
   const draw = () => {

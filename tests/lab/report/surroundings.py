@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,16 @@ def write_detected(run_dir: Path, shares: Iterable[Share]) -> None:
     pq.write_table(table, run_dir / "detected_outages.parquet")
     network = {"devices": [{"id": "transformer:T03", "parent": None}], "usage_points": []}
     (run_dir / "network.json").write_text(json.dumps(network))
+
+
+def write_disconnections(run_dir: Path, spans: Iterable[tuple[str, float, float | None]]) -> None:
+    """Spans: usage point, from, to, in seconds since the start."""
+
+    def iso(offset_s: float | None) -> str | None:
+        return None if offset_s is None else datetime.fromtimestamp(START_S + offset_s, UTC).isoformat()
+
+    rows = [{"usage_point": point, "from": iso(from_s), "to": iso(to_s)} for point, from_s, to_s in spans]
+    (run_dir / "truth_disconnections.json").write_text(json.dumps(rows))
 
 
 def write_dead_letters(run_dir: Path, letters: Iterable[tuple[float, str, str, bytes]]) -> None:

@@ -18,7 +18,7 @@ from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, arrow, make_run
 URBAN = 11_542
 
 
-@given(st.sets(st.integers(0, 400), min_size=1), st.booleans(), st.integers(0, 2))
+@given(st.sets(st.integers(0, 400), min_size=1), st.booleans(), st.integers(0, 3))
 def test_changes_survive_their_coding(meters: set[int], on: bool, aspect: int) -> None:
     at, code, runs = encode(Change(START_S + 7.0, aspect, on, np.array(sorted(meters))), START_S)
     assert (at, code) == (7.0, 2 * aspect + on)
@@ -91,5 +91,5 @@ def test_usage_points_without_a_meter_are_only_drawn(tmp_path: Path) -> None:
     assert plane is not None
     assert len(plane.unmetered) == 3
     history = read_history(run_dir, meters.usage_points, start_s=START_S, end_s=START_S + 2 * STEP_S)
-    assert history.counts.tolist() == [[7, 0, 0, 0, 0]]
+    assert history.counts.tolist() == [[7, 0, 0, 0, 0, 0]]
     assert draw_map(plane, meters, history, (), start_s=START_S).unmetered == 3

@@ -1,10 +1,12 @@
-"""What was true of a meter, what the head-end knew, and which of five states follows."""
+"""What was true of a meter, what the head-end knew, and which of six states follows."""
 
 from pathlib import Path
 
 import pytest
 
-from lab.report.states import History, read_history
+from lab.report.states import APART, History, read_history
+from lab.verdict.disconnections import DISCONNECTIONS_FILE
+from lab.verdict.tables import TableError
 from tests.lab.report import surroundings
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, make_run
 
@@ -29,7 +31,7 @@ def counts(found: History) -> dict[float, list[int]]:
 
 def test_darkness_is_the_physics(run_dir: Path) -> None:
     found = history(run_dir)
-    assert counts(found) == {0: [6, 0, 0, 0, 0], DARK_FROM_S: [4, 0, 2, 0, 0], DARK_TO_S: [6, 0, 0, 0, 0]}
+    assert counts(found) == {0: [6, 0, 0, 0, 0, 0], DARK_FROM_S: [4, 0, 2, 0, 0, 0], DARK_TO_S: [6, 0, 0, 0, 0, 0]}
     assert not found.says_outages
     assert not found.says_communication
     assert found.worst_s() == START_S + DARK_FROM_S
@@ -41,11 +43,11 @@ def test_an_outage_is_known_from_its_detection_to_its_recorded_end(run_dir: Path
     ]
     surroundings.write_detected(run_dir, shares)
     assert counts(history(run_dir)) == {
-        0: [6, 0, 0, 0, 0],
-        DARK_FROM_S: [4, 0, 2, 0, 0],
-        DARK_FROM_S + 66: [4, 2, 0, 0, 0],
+        0: [6, 0, 0, 0, 0, 0],
+        DARK_FROM_S: [4, 0, 2, 0, 0, 0],
+        DARK_FROM_S + 66: [4, 2, 0, 0, 0, 0],
         # a meter's clock a second off is no phantom
-        DARK_TO_S: [6, 0, 0, 0, 0],
+        DARK_TO_S: [6, 0, 0, 0, 0, 0],
     }
 
 
@@ -54,10 +56,10 @@ def test_what_is_reported_dark_but_is_not_is_a_phantom(run_dir: Path) -> None:
     shares += [("2", "UP00005", 100.0, 90.0, None, None)]
     surroundings.write_detected(run_dir, shares)
     found = counts(history(run_dir))
-    assert found[100] == [5, 0, 0, 0, 1]
-    assert found[DARK_FROM_S + 66] == [3, 1, 1, 0, 1]
-    assert found[DARK_TO_S] == [4, 0, 0, 0, 2]
-    assert found[DARK_TO_S + 600] == [5, 0, 0, 0, 1]
+    assert found[100] == [5, 0, 0, 0, 1, 0]
+    assert found[DARK_FROM_S + 66] == [3, 1, 1, 0, 1, 0]
+    assert found[DARK_TO_S] == [4, 0, 0, 0, 2, 0]
+    assert found[DARK_TO_S + 600] == [5, 0, 0, 0, 1, 0]
 
 
 def test_unheard_are_those_with_supply_only(run_dir: Path) -> None:
@@ -74,11 +76,11 @@ def test_unheard_are_those_with_supply_only(run_dir: Path) -> None:
         ],
     )
     found = counts(history(run_dir))
-    assert found[300] == [5, 0, 0, 1, 0]
-    assert found[DARK_FROM_S] == [3, 0, 2, 1, 0]
-    assert found[DARK_TO_S] == [4, 0, 0, 2, 0]
-    assert found[DARK_TO_S + 40] == [5, 0, 0, 1, 0]
-    assert found[7000] == [5, 0, 0, 1, 0]
+    assert found[300] == [5, 0, 0, 1, 0, 0]
+    assert found[DARK_FROM_S] == [3, 0, 2, 1, 0, 0]
+    assert found[DARK_TO_S] == [4, 0, 0, 2, 0, 0]
+    assert found[DARK_TO_S + 40] == [5, 0, 0, 1, 0, 0]
+    assert found[7000] == [5, 0, 0, 1, 0, 0]
 
 
 def test_a_spike_is_not_the_worst_instant(run_dir: Path) -> None:
@@ -93,3 +95,31 @@ def test_states_at_an_instant_and_the_spans_of_a_meter_agree_with_the_counts(run
     assert found.states_at(START_S + DARK_TO_S, POINTS).tolist() == [0] * POINTS
     assert found.spans(1, 0) == [(START_S + DARK_FROM_S, START_S + DARK_TO_S)]
     assert found.spans(0, 0) == []
+
+
+def test_a_disconnected_customer_is_no_outage_unless_it_is_in_one_besides(run_dir: Path) -> None:
+    surroundings.write_disconnections(
+        run_dir, [("UP00001", DARK_FROM_S - 300, DARK_TO_S + 300), ("UP00005", DARK_TO_S, None), ("nobody's", 0, None)]
+    )
+    found = history(run_dir)
+    assert counts(found) == {
+        0: [6, 0, 0, 0, 0, 0],
+        DARK_FROM_S - 300: [5, 0, 0, 0, 0, 1],
+        DARK_FROM_S: [4, 0, 2, 0, 0, 0],
+        DARK_TO_S: [4, 0, 0, 0, 0, 2],
+        DARK_TO_S + 300: [5, 0, 0, 0, 0, 1],
+    }
+    assert found.worst_s() == START_S + DARK_FROM_S, "nobody has to see to who is disconnected"
+    assert found.has_disconnected
+    assert found.spans(5, APART) == [(START_S + DARK_TO_S, None)]
+
+
+def test_a_run_from_before_there_were_relays_has_nobody_disconnected(run_dir: Path) -> None:
+    assert not (run_dir / DISCONNECTIONS_FILE).exists()
+    assert not history(run_dir).has_disconnected
+
+
+def test_disconnections_that_cannot_be_read_are_said(run_dir: Path) -> None:
+    (run_dir / DISCONNECTIONS_FILE).write_text('[{"usage_point": "UP00001", "from": "today", "to": null}]')
+    with pytest.raises(TableError, match="disconnections"):
+        history(run_dir)
