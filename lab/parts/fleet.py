@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from grid.world import WorldFrame
@@ -88,25 +89,27 @@ class FleetPart:
             "fresh": list(settled.fresh),
             "connected": settled.connected,
             "next_due_s": self.fleet.next_due(),
-            "switched": [],
+            "switched": list(self.fleet.take_switched().items()),
         }, ()
 
     async def switched(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
-        return {"switched": []}, ()
+        return {"switched": list(self.fleet.take_switched().items())}, ()
 
     async def await_fence(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         await self.fleet.await_fence(body["token"], body["stations"])
         return {}, ()
 
     async def disturb(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        """Scenario events that act on meters: ``lose_uplink``, ``restore_uplink``, ``reboot``; and ``renew``."""
-        act = {
+        """Scenario events that act on meters: uplinks, reboots, relays on site; and ``renew``."""
+        act: dict[str, Callable[[Collection[str]], None]] = {
             "lose_uplink": self.fleet.lose_uplink,
             "restore_uplink": self.fleet.restore_uplink,
             "reboot": self.fleet.reboot,
             "renew": self.fleet.renew,
-        }[body["action"]]
-        act(body["stations"])
+            "open_relay": partial(self.fleet.operate_relay, closed=False),
+            "close_relay": partial(self.fleet.operate_relay, closed=True),
+        }
+        act[body["action"]](body["stations"])
         return {}, ()
 
     async def wait_disconnected(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

@@ -16,7 +16,7 @@ from meters.vendors.profile import VendorProfile
 
 def has_relay(profile: VendorProfile) -> bool:
     """Whether such a meter can disconnect its customer."""
-    return profile.protocol != "modbus"
+    return profile.capabilities.has_relay
 
 
 @dataclass(frozen=True, slots=True)

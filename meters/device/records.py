@@ -32,6 +32,8 @@ class EventCode(StrEnum):
     REBOOT = "reboot"
     CLOCK_ADJUSTED = "clock_adjusted"
     COMMAND_REFUSED = "command_refused"
+    RELAY_OPENED = "relay_opened"
+    RELAY_CLOSED = "relay_closed"
 
 
 class IntervalRecord(NamedTuple):

@@ -35,6 +35,8 @@ METER_STATE = np.dtype(
         ("up_at_s", "<f8"),
         ("supply_due_s", "<f8"),
         ("boots", "<i4"),
+        # The relay; closed in a meter that was never asked to open it.
+        ("relay_open", "?"),
         # The uplink, its events and its commands.
         ("uplink_lost_at_s", "<f8"),
         ("uplink_close_due_s", "<f8"),

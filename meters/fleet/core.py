@@ -15,6 +15,7 @@ from meters.device.flow import Flow
 from meters.device.memory import Kept, Memory
 from meters.device.physics import Physics
 from meters.device.records import Event, IntervalRecord
+from meters.device.relay import Relays
 from meters.device.state import METER_STATE, NEVER_S, Rows, field
 from meters.errors import FleetError
 from meters.fleet.network import BrokerAddress
@@ -40,7 +41,7 @@ class ShardSetup:
 
 
 class Core:
-    """Row i is `entries[i]`. Before `open` there is neither `memory` nor `state`."""
+    """Row i is `entries[i]`. Before `open` there is neither `memory` nor `state`, and there are no `relays`."""
 
     def __init__(self, setup: ShardSetup) -> None:
         self.setup = setup
@@ -80,6 +81,7 @@ class Core:
             self.now_s = self.kept_s = kept.now_s
             if kept.frame is not None:
                 self.physics = Physics.of(WorldFrame.from_bytes(kept.frame))
+        self.relays = Relays(self.state, resumed=kept is not None and self.profile.capabilities.has_relay)
         return kept
 
     def commit(

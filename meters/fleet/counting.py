@@ -22,6 +22,7 @@ from meters.device.facts import CountingFacts
 from meters.device.metrology import Metrology
 from meters.device.quantities import PHASES, REGISTER_NAMES
 from meters.device.records import Event, IntervalRecord
+from meters.device.relay import Cause
 from meters.device.state import Rows
 from meters.device.supply import Changed
 from meters.fleet.core import Core
@@ -63,6 +64,9 @@ class Counting:
         return _NONE, []
 
     def note(self, _changes: Sequence[Changed]) -> None:
+        """There is no log."""
+
+    def note_relays(self, _rows: Rows, *, closed: bool, cause: Cause) -> None:
         """There is no log."""
 
     def take(self) -> list[Event]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from grid.world import WorldFrame
 from meters.device.flow import Flow
+from meters.device.relay import Cause
 from meters.errors import FleetError
 from meters.fleet.compose import compose
 from meters.fleet.core import ShardSetup
@@ -160,6 +161,21 @@ class Fleet:
         """Restart communication processors that run on supply: RAM and connection are gone at once."""
         for shard, own in self._addressed(stations):
             shard.carrier.reboot(own)
+
+    def operate_relay(self, serials: Collection[str], *, closed: bool, cause: Cause = Cause.LOCAL) -> None:
+        """Move the relays of these meters, with supply or without; those that are there already do nothing.
+
+        Raises FleetError: a meter has none; MemoryFailedError, MemoryFullError.
+        """
+        for shard, own in self._addressed(serials):
+            shard.operate_relay(own, closed=closed, cause=cause)
+
+    def take_switched(self) -> dict[int, bool]:
+        """Whether relays that have moved since the last call are closed, by row of the physical frames.
+
+        After a restart, all of them: whoever drives the customers' breakers may not have heard of the last.
+        """
+        return {row: closed for shard in self._shards for row, closed in shard.take_switched().items()}
 
     def renew(self, stations: Collection[str]) -> None:
         """Their identities have changed: whoever is connected leaves in order, and comes back with the new one."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from meters.device.memory import Kept
 from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.relay import Cause
 from meters.device.state import Rows
 from meters.device.supply import Changed
 from meters.fleet.network import FleetSettled
@@ -53,6 +54,9 @@ class Record(Protocol):
 
     def note(self, changes: Sequence[Changed]) -> None:
         """Changes of supply that a log of events is for."""
+
+    def note_relays(self, rows: Rows, *, closed: bool, cause: Cause) -> None:
+        """These meters' relays have moved: something that a log of events is for."""
 
     def take(self) -> list[Event]:
         """The events that came up since the last call, for the commit."""

@@ -19,6 +19,7 @@ from meters.device.intervals import Recorder
 from meters.device.journal import write_journal
 from meters.device.metrology import Metrology
 from meters.device.records import Event, EventCode, IntervalRecord, ProfileAnswer, Status, timestamp
+from meters.device.relay import Cause
 from meters.device.state import Rows
 from meters.device.supply import Change, Changed
 from meters.errors import FleetError
@@ -60,6 +61,11 @@ class Recording:
     def note(self, changes: Sequence[Changed]) -> None:
         for changed in changes:
             self._log_change(changed)
+
+    def note_relays(self, rows: Rows, *, closed: bool, cause: Cause) -> None:
+        code = EventCode.RELAY_CLOSED if closed else EventCode.RELAY_OPENED
+        for row in rows.tolist():
+            self._log.enter(row, code, {"cause": cause}, self._core.now_s)
 
     def take(self) -> list[Event]:
         return self._log.take()

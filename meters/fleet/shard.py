@@ -11,7 +11,7 @@ is to be published.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from grid.world import WorldFrame
 from meters.device.flow import Flow
 from meters.device.physics import Physics, cut
+from meters.device.relay import Cause
 from meters.device.state import NEVER_S
 from meters.errors import FleetError
 from meters.fleet.core import Core
@@ -100,6 +101,29 @@ class Shard:
             await self._run_until(own.time_s)
             self._adopt(Physics.of(own))
         await self._run_until(now_s)
+
+    def operate_relay(self, serials: Collection[str], *, closed: bool, cause: Cause) -> None:
+        """Move these meters' relays, as far as they are not there: kept first, then acted and told.
+
+        Raises FleetError: they have none, or are not in this shard; MemoryFailedError.
+        """
+        core = self._core
+        if not core.profile.capabilities.has_relay:
+            raise FleetError(f"a {core.profile.name} has no relay: {', '.join(serials)}")
+        moved = core.relays.put(core.rows(serials), closed=closed)
+        self._record.note_relays(moved, closed=closed, cause=cause)
+        events = self._record.take()
+        core.commit(moved, events=events)
+        core.relays.act(moved)
+        self._carrier.tell(events)
+
+    def take_switched(self) -> dict[int, bool]:
+        """Whether relays that have moved since the last call are closed, by row of the physical frames.
+
+        After a restart, all of them.
+        """
+        rows = self._core.world_rows
+        return {int(rows[row]): closed for row, closed in self._core.relays.take().items()}
 
     async def settle(self) -> FleetSettled:
         """Returns when all that is under way has concluded; raises what went wrong meanwhile."""

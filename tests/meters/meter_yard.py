@@ -51,17 +51,22 @@ class World:
     time_s: int = START_S
     sequence: int = 0
     energised: np.ndarray = field(init=False)
+    closed: np.ndarray = field(init=False)
     import_wh: np.ndarray = field(init=False)
     export_wh: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.energised = np.ones(len(self.power_w), dtype=bool)
+        self.closed = np.ones(len(self.power_w), dtype=bool)
         self.import_wh = np.zeros_like(self.power_w)
         self.export_wh = np.zeros_like(self.power_w)
 
     def frame(self, now_s: int, *, power_w: np.ndarray | None = None, **switched: bool) -> WorldFrame:
-        """The next frame, at `now_s`, with new powers if given; `switched` is {"m<row>": energised}."""
-        live = np.where(self.energised[:, None], self.power_w, 0.0)
+        """The next frame, at `now_s`, with new powers if given.
+
+        `switched` is {"m<row>": energised} and {"b<row>": whether the customer's breaker is closed}.
+        """
+        live = self._live_w()
         hours = (now_s - self.time_s) / 3600
         self.import_wh = self.import_wh + np.maximum(live, 0) * hours
         self.export_wh = self.export_wh + np.maximum(-live, 0) * hours
@@ -69,14 +74,17 @@ class World:
         self.sequence += 1
         self.power_w = self.power_w if power_w is None else power_w
         self.energised = self.energised.copy()
-        for name, energised in switched.items():
-            self.energised[int(name[1:])] = energised
-        live = np.where(self.energised[:, None], self.power_w, 0.0)
+        for name, on in switched.items():
+            (self.energised if name.startswith("m") else self.closed)[int(name[1:])] = on
+        live = self._live_w()
         voltage_v = np.where(self.energised[:, None], np.full_like(live, 231.44), 0.0)
         return WorldFrame(
             self.sequence, now_s, self.energised, self.import_wh, self.export_wh, live, np.zeros_like(live), voltage_v,
-            np.ones_like(self.energised),
+            self.closed.copy(),
         )  # fmt: skip
+
+    def _live_w(self) -> np.ndarray:
+        return np.where((self.energised & self.closed)[:, None], self.power_w, 0.0)
 
 
 def uneven_power_w(count: int) -> np.ndarray:

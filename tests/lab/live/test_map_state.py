@@ -55,7 +55,7 @@ def test_a_disconnected_customer_is_told_from_one_in_an_outage(state: MapState) 
     assert flags == [DISCONNECTED, DARK | DISCONNECTED, DARK]
     assert voltage == [1.0, 0.0, 0.0], "before the relay there is voltage"
     assert (state.counts()["dark"], state.counts()["disconnected"]) == (2, 2)
-    assert decoded(state.encoded(("truth",)))[0] == [0, 0, 0]
+    assert decoded(state.encoded(hidden=["truth"]))[0] == [0, 0, 0]
 
 
 def test_nothing_true_is_told_while_the_truth_is_hidden(state: MapState) -> None:
