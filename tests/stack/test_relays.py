@@ -90,9 +90,31 @@ def test_demand_leaves_at_its_second_and_the_verdict_knows_no_outage_of_it(tmp_p
     assert stored_codes == Counter((row["serial"], row["code"]) for row in told)
     # Their meters went on: each interval with supply is there, and its energy is nothing.
     apart = {point for point, from_s, _ in spans if from_s == 1210.0}
-    rows = [row for row in journal(result).to_pylist() if row["interval_start"] == START + timedelta(minutes=60)]
+    rows = [row for row in journal(result).to_pylist() if row["interval_start"] == START + timedelta(minutes=45)]
     measured_wh = {row["usage_point"]: row["import_wh"] for row in rows if row["usage_point"] in apart}
     assert measured_wh == dict.fromkeys(apart, 0)
+
+
+def test_an_outage_over_disconnected_customers_is_found_with_them(tmp_path: Path) -> None:
+    early = """
+[[event]]
+kind = "relay"
+at = "00:05"
+position = "open"
+select = { meters = 70 }
+"""
+    late = OUTAGE.replace("00:30", "01:30")
+    result = live(tmp_path, scenario_text(meters=120, events=early + late))
+    assert result.verdict.passed
+    apart = {point for point, _, _ in disconnections(result)}
+    (outage,) = json.loads((result.directory / "truth_outages.json").read_text())
+    both = apart.intersection(outage["usage_points"])
+    assert both, "the outage is to take some who are disconnected"
+    detection = result.verdict.detection
+    assert detection is not None
+    (match,) = detection.matches
+    assert both <= {share.usage_point for share in match.detected.shares}, "their meters said it like the others"
+    assert detection.true_indices.saidi_min == pytest.approx(20 * len(match.injected.usage_points) / 120)
 
 
 def test_every_lockstep_speed_and_every_repetition_gives_the_same_run(tmp_path: Path) -> None:
