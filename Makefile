@@ -9,7 +9,7 @@ SCENARIO ?= quickstart
 help:
 	@echo "make demo    install, then run the scenario 'quickstart' to its verdict (SCENARIO=…)"
 	@echo "make test    install, fetch what the tests on TimescaleDB need, run the tests, say what was left out"
-	@echo "make test-long  the slow sweeps, which make test leaves out"
+	@echo "make test-long  the slow sweeps, which make test leaves out; as root those in containers, too"
 	@echo "make test-containers  install, then run the tests of the lab in containers (as root; minutes)"
 	@echo "make check   ruff, mypy --strict and the import contracts"
 	@echo "make bench   measure, as ratios taken in one run"
@@ -39,11 +39,13 @@ test: $(VENV)/.dev
 
 test-long: $(VENV)/.dev
 	@sh scripts/editions.sh
-	$(BIN)/python -m pytest -n auto --dist worksteal -m long --timeout=1800
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not containers" --timeout=1800
+	@if [ "$$(id -u)" = 0 ]; then sh scripts/container-engine.sh && $(BIN)/python -m pytest -m "long and containers" tests/containers; \
+	else echo "left out: the slow sweeps in containers (not root)"; fi
 
 test-containers: $(VENV)/.dev
 	sh scripts/container-engine.sh
-	$(BIN)/python -m pytest -m containers tests/containers
+	$(BIN)/python -m pytest -m "containers and not long" tests/containers
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -114,6 +114,7 @@ def test_the_head_end_is_no_superuser_of_the_database(project: Project, tmp_path
                 connection.execute(beyond.encode())
 
 
+@pytest.mark.long
 def test_certificates_of_other_authorities_come_into_the_images(project: Project) -> None:
     """As behind a proxy that inspects TLS: compose/certificates/*.crt."""
     authority = project.directory / "certificates" / "proxy.crt"

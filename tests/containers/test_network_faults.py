@@ -41,7 +41,13 @@ async def reaches_broker(compose: ComposeProject) -> bool:
     return said.strip() == "answered"
 
 
-@pytest.mark.parametrize("fault", [NetworkFault("disconnect", 1), NetworkFault("loss", 1, loss=0.9999)])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NetworkFault("disconnect", 1),
+        pytest.param(NetworkFault("loss", 1, loss=0.9999), marks=pytest.mark.long),
+    ],
+)
 async def test_a_container_is_cut_off_and_comes_back(project: Project, fault: NetworkFault) -> None:
     project.compose("up", "--detach", "--no-build", "--wait", "--scale", "meters=1", "broker", "meters")
     compose = ComposeProject(project.directory, read_settings(project.directory))
@@ -65,6 +71,7 @@ async def test_a_container_is_frozen_and_goes_on(project: Project) -> None:
     assert back.state == "running"
 
 
+@pytest.mark.long
 async def test_packets_are_delayed_or_the_kernel_is_named(project: Project) -> None:
     compose = ComposeProject(project.directory, read_settings(project.directory))
     if not kernel_has_netem():
@@ -81,6 +88,7 @@ async def test_packets_are_delayed_or_the_kernel_is_named(project: Project) -> N
     assert await reaches_broker(compose)
 
 
+@pytest.mark.long
 def test_a_bad_network_loses_no_reading(project: Project, tmp_path: Path) -> None:
     verdict = passed_verdict(project, tmp_path, "bad-network", METERS_PER_CONTAINER="200")
     assert verdict["reads"]["expected"] > 7_000

@@ -110,6 +110,7 @@ def test_an_authority_that_is_none(project: Project, scenario: Path) -> None:
     assert "does not hold a certificate authority's key and certificate" in said
 
 
+@pytest.mark.long
 def test_a_broker_with_the_certificate_of_another_authority_is_given_its_own(project: Project, scenario: Path) -> None:
     server = project.directory / "state" / "broker" / "server.pem"
     server.chmod(0o644)
@@ -120,6 +121,7 @@ def test_a_broker_with_the_certificate_of_another_authority_is_given_its_own(pro
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
 
 
+@pytest.mark.long
 def test_a_database_of_a_newer_release(project: Project, scenario: Path) -> None:
     ran = project.amilab("run", str(scenario), "--compose", "--out", str(scenario.parent))
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]

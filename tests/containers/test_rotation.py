@@ -15,6 +15,7 @@ from tests.stack.test_rotation import rotation
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 def test_identities_and_authority_rotate_in_a_run(project: Project, tmp_path: Path) -> None:
     scenario = tmp_path / "rotating.toml"
     events = rotation("00:30", "identities") + rotation("01:30", "authority")

@@ -91,6 +91,7 @@ def test_nothing_is_lost_in_rolling_updates(project: Project, node: str, tmp_pat
         assert log.count(f"serving {part} ") >= 2, f"{part} was never handed over"
 
 
+@pytest.mark.long
 def test_a_part_waits_for_a_node_with_its_label(project: Project, node: str, tmp_path: Path) -> None:
     docker("node", "update", "--label-rm=amilab.headend", node)
     try:

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 SIZES = {"METERS_PER_CONTAINER": "150", "AMILAB_INGEST_WORKERS": "2", "AMILAB_SPARE_METERS": "0"}
 
 
+@pytest.mark.long
 def test_nothing_is_lost_when_every_container_is_replaced(project: Project, tmp_path: Path) -> None:
     scales = ("--scale", "meters=3", "--scale", "headend-ingest=2")
     project.compose("up", "--detach", "--no-build", *scales, "meters", "headend-ingest")

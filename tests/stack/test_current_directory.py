@@ -50,7 +50,7 @@ def run(directory: Path, *arguments: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", "iotcore"])
+@pytest.mark.parametrize("broker", ["mosquitto", pytest.param("iotcore", marks=pytest.mark.long)])
 def test_a_run_imports_nothing_from_there(planted: Path, broker: str) -> None:
     text = scenario_text(meters=30, duration="30min", fleet='preset = "bakeoff"')
     (planted / "small.toml").write_text(text)
@@ -58,6 +58,7 @@ def test_a_run_imports_nothing_from_there(planted: Path, broker: str) -> None:
     assert (planted / "runs" / "latest" / "verdict.json").exists()
 
 
+@pytest.mark.long
 def test_a_load_test_imports_nothing_from_there(planted: Path) -> None:
     (planted / "load.toml").write_text(PATIENT)
     (planted / "locust.conf").write_text("users = 1\nrun-time = 1s\nnonsense = here\n")

@@ -173,6 +173,7 @@ def judged_again(run_dir: Path, stored: Path) -> subprocess.CompletedProcess[str
     return subprocess.CompletedProcess([], judge.returncode, output, errors)
 
 
+@pytest.mark.long
 def test_a_run_is_not_lost_for_what_is_wrong_with_the_stored_readings(tmp_path: Path) -> None:
     stored = tmp_path / "late.csv"
     lab = small_lab(tmp_path, stored, intervals=2)
@@ -187,6 +188,7 @@ def test_a_run_is_not_lost_for_what_is_wrong_with_the_stored_readings(tmp_path: 
     assert read(run_dir / "verdict.json")["reads"]["expected"] == 5 * 2
 
 
+@pytest.mark.long
 def test_what_an_interrupted_run_lived_through_can_be_judged(tmp_path: Path) -> None:
     stored = tmp_path / "late.csv"
     lab = small_lab(tmp_path, stored, intervals=1000)

@@ -21,7 +21,7 @@ from tests.stack.plain_poller import Master, PlainPoller
 from tests.stack.test_lab import figures, stored
 from tests.stack.test_mixed_fleets import BAKEOFF, journals
 
-SPEED = 300.0
+SPEED = 600.0
 INTERVAL_S, INTERVALS, METERS = 10, 3, 8
 
 
@@ -76,7 +76,7 @@ def test_a_second_master_changes_nothing_and_sees_registers_go_on_between_grants
         '[[event]]\nat = "00:20:10"\nkind = "outage"\ndevice = "section"\nduration = "12min"\n'
         "select = { customers = [5, 60] }\n"
     )
-    text = scenario_text(meters=60, duration="75min", fleet=BAKEOFF, events=outage)
+    text = scenario_text(meters=60, duration="45min", fleet=BAKEOFF, events=outage)
     alone = live(tmp_path / "alone", text)
     onlooker = Onlooker(tmp_path / "watched")
     onlooker.start()

@@ -26,7 +26,7 @@ def kills(seed: int) -> str:
     return "\n".join(events)
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", "iotcore"])
+@pytest.mark.parametrize("broker", ["mosquitto", pytest.param("iotcore", marks=pytest.mark.long)])
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_doubled_or_altered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str) -> None:
     monkeypatch.setenv("AMILAB_BROKER", broker)

@@ -98,6 +98,7 @@ def test_every_lockstep_speed_gives_the_same_run(tmp_path: Path) -> None:
     assert stored(fast).equals(stored(paced))
 
 
+@pytest.mark.long
 def test_another_seed_is_another_day(tmp_path: Path) -> None:
     """With meters set to one minute, which are read each minute and asked each minute for what is missing."""
     loss = '[[event]]\nat = "00:05"\nkind = "uplink_loss"\nduration = "3min"\nselect = { meters = 5 }\n'
@@ -113,6 +114,7 @@ def test_another_seed_is_another_day(tmp_path: Path) -> None:
     assert journal(one)["import_wh"] != journal(other)["import_wh"]
 
 
+@pytest.mark.long
 async def test_two_runs_side_by_side_do_not_collide(tmp_path: Path) -> None:
     scenario = tmp_path / "small.toml"
     scenario.write_text(scenario_text(meters=30, duration="1h"))

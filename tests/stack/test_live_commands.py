@@ -246,7 +246,7 @@ def _is_clean(answer: httpx.Response) -> None:
         assert all(fault.strip() for fault in answer.json()["faults"]), "it says why"
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(GETS), NASTY, st.lists(st.tuples(st.sampled_from(PARAMETERS), NASTY), max_size=3))
 def test_no_question_is_answered_by_a_failure(
     lab: LiveLab, path: str, part: bytes, query: Sequence[tuple[str, bytes]]
@@ -256,7 +256,7 @@ def test_no_question_is_answered_by_a_failure(
     _is_clean(httpx.get(f"{lab.root}/{path}?{asked}", headers={"X-Amilab-Token": lab.token}, timeout=60))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(POSTS), NASTY, BODIES)
 def test_no_order_is_answered_by_a_failure(lab: LiveLab, path: str, part: bytes, body: bytes) -> None:
     headers = {"X-Amilab-Token": lab.token, "Content-Type": "application/json"}

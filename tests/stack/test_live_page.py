@@ -100,7 +100,7 @@ def expect_counted(page: Page, state: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.key)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_every_panel_of_every_dashboard_shows_data(
     browser: Browser, lab: LiveLab, dashboard: Dashboard, scheme: str
 ) -> None:

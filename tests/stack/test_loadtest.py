@@ -142,6 +142,7 @@ def test_last_gasps_and_backlogs_arrive_beside_the_readings(tmp_path: Path) -> N
     assert intervals.stored > 20 * reporting
 
 
+@pytest.mark.long
 def test_steps_towards_the_knee_never_meet_each_others_intervals(tmp_path: Path) -> None:
     text = PATIENT + "[knee]\nfirst_per_s = 40\nfactor = 2\nstep_s = 2\nmost_steps = 2\n"
     code, stdout, stderr = command("find-knee", "--file", written(tmp_path, text), "--out", tmp_path)

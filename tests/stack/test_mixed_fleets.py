@@ -40,7 +40,7 @@ def journals(result: RunResult) -> dict[str, list[dict[str, object]]]:
     return {path.stem: pq.read_table(path).to_pylist() for path in files if not path.stem.endswith("_events")}
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", "iotcore"])
+@pytest.mark.parametrize("broker", ["mosquitto", pytest.param("iotcore", marks=pytest.mark.long)])
 def test_three_vendors_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str) -> None:
     monkeypatch.setenv("AMILAB_BROKER", broker)
     text = scenario_text(meters=200, duration="4h", events=PHANTOM + FAULTS, fleet=BAKEOFF)

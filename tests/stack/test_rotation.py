@@ -83,6 +83,7 @@ def test_identities_then_the_authority_rotate_and_the_broker_dies_after_it(tmp_p
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_identities_alone_rotate(tmp_path: Path) -> None:
     """What was replaced is revoked, and the authority stays."""
     require_mosquitto()

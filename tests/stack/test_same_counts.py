@@ -110,6 +110,7 @@ def counts(result: RunResult) -> dict[str, Any]:
     return figures(result) | {"rejected": Counter(letters["reason"].to_pylist())}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_load_and_stopped_processes_change_no_count(tmp_path: Path) -> None:
     text = scenario_text(meters=150, duration="4h", settle="1h", fleet='preset = "bakeoff"', events=EVENTS)
