@@ -22,8 +22,11 @@ from pymodbus.client import AsyncModbusTcpClient
 from bench.report import Result, Spread
 from grid.world import WorldFrame
 from headend.clock import ManualClock
+from headend.links.modbus.link import ModbusLink
+from headend.links.modbus.outcomes import PollOutcomes
 from headend.links.modbus.poller import Poller
 from headend.metrics import Metrics
+from headend.reads.committing import Committing
 from headend.registry import read_shipment, register
 from headend.settings import HeadEndSettings
 from headend.store.database import Database
@@ -130,17 +133,27 @@ async def measure(*, rounds: int = 5, gateways: int = 10, boundaries: int = 4) -
                 lambda connection: register(connection, read_shipment(shipment), now_s=START_S)
             )
             faults: list[Exception] = []
-            poller = Poller(
-                settings, clock, devices, database, metrics, on_rows=lambda _rows: None, on_failure=faults.append
+            committing = Committing(
+                settings, clock, database, metrics, on_committed=lambda _batch: None, on_failure=faults.append
             )
-            await database.run(poller.rebuild)
+            committing.start()
+            poller = Poller(
+                settings,
+                clock,
+                devices,
+                PollOutcomes(devices, metrics, {}),
+                metrics,
+                record=committing.record,
+                on_failure=faults.append,
+            )
+            link = ModbusLink(poller, committing)
             now_s = START_S
             for number in range(rounds + 1):
                 began = time.perf_counter()
                 for _ in range(boundaries):
                     clock.set(now_s)
-                    poller.advance(now_s)
-                    await poller.settle()
+                    await link.advance(now_s)
+                    await link.fence()
                     now_s += STEP_S
                 rate = boundaries * gateways * UNITS / (time.perf_counter() - began)
                 bare = [await bare_loop([(port.host, port.port) for port in ports]) for _ in range(boundaries)]
@@ -150,7 +163,8 @@ async def measure(*, rounds: int = 5, gateways: int = 10, boundaries: int = 4) -
                 if number:
                     ours.append(rate)
                     theirs.append(len(bare) / sum(1 / each for each in bare))
-            await poller.stop()
+            await link.disconnect()
+            await committing.stop()
             await database.stop()
         finally:
             here.close()

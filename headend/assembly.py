@@ -9,6 +9,7 @@ from headend.commands.envelope import CommandSigner
 from headend.links.direct.link import DirectLink
 from headend.links.link import Link, Notices, Outgoing
 from headend.links.modbus.link import ModbusLink
+from headend.links.modbus.outcomes import PollOutcomes
 from headend.links.modbus.poller import Poller
 from headend.links.reconnection import Reconnection
 from headend.links.sparkplug.link import SparkplugLink
@@ -31,7 +32,7 @@ from headend.settings import HeadEndSettings
 from headend.store import writer
 from headend.store.batch import Batch
 from headend.store.database import Connection, Database
-from headend.store.register_rows import last_readings
+from headend.store.register_rows import last_failures, last_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ async def assemble(
     ingest = Ingest(settings, clock, committing, DeadLetters(settings, known.devices, budgets))
     recorder = Recorder(settings, known.devices, budgets, known.recovery, outages, known.online)
     brokered = _brokered(settings, clock, known, recorder, ingest, metrics, notices)
-    polled = await _polled(settings, clock, known.devices, database, metrics, committing, notices)
+    polled = await _polled(settings, clock, known, database, metrics, committing, notices)
     if settings.metrics_port is not None:
         running.enter_context(served(metrics, settings.metrics_port))
     committing.start()
@@ -167,20 +168,20 @@ def _brokered(
 async def _polled(
     settings: HeadEndSettings,
     clock: Clock,
-    devices: Sequence[EndDevice],
+    known: _Known,
     database: Database,
     metrics: Metrics,
     committing: Committing,
     notices: Notices,
 ) -> list[Link]:
     """The links to devices that say nothing unless they are asked."""
-    if not ROLES[settings.role].polls or not any(device.driver.capabilities.needs_gateway for device in devices):
+    devices = [device for device in known.devices if device.driver.capabilities.needs_gateway]
+    if not ROLES[settings.role].polls or not devices:
         return []
-    poller = Poller(
-        settings, clock, devices, database, metrics, on_rows=committing.totals.polled, on_failure=notices.failed
-    )
-    await database.run(poller.rebuild)
-    return [ModbusLink(poller)]
+    outcomes = PollOutcomes(devices, metrics, known.online)
+    outcomes.restore(await database.run(last_readings), await database.run(last_failures))
+    poller = Poller(settings, clock, devices, outcomes, metrics, record=committing.record, on_failure=notices.failed)
+    return [ModbusLink(poller, committing)]
 
 
 def _sender(links: Sequence[Link]) -> Callable[[Outgoing], None]:

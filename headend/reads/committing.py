@@ -57,6 +57,11 @@ class Committing:
         """A source that is paused when too much is pending."""
         self._sources.append(source)
 
+    def record(self, rows: Callable[[Batch], None]) -> None:
+        """Let `rows` add to the open batch something other than a message."""
+        rows(self.open.batch)
+        self.added()
+
     def added(self) -> None:
         """Something is in the open batch: let it be committed."""
         pending, settings = self.open, self._settings

@@ -74,10 +74,9 @@ class Ingest:
         self._chunk_messages = 0
         self._committing.added()
 
-    def record(self, recorder: Callable[[Batch], None]) -> None:
-        """Let `recorder` record something other than a message in the open batch, and have it committed."""
-        recorder(self._committing.open.batch)
-        self._committing.added()
+    def record(self, rows: Callable[[Batch], None]) -> None:
+        """Let `rows` add to the open batch something other than a message."""
+        self._committing.record(rows)
 
     def connection_lost(self, source: Source) -> None:
         """What is not acknowledged will come again; packet identifiers of the old connection are void."""

@@ -28,10 +28,6 @@ class Totals:
             "latency_histogram": self._latencies.to_dict(),
         }
 
-    def polled(self, rows: int) -> None:
-        """So many interval rows were committed past the messages: those of polled meters."""
-        self.rows += rows
-
     def committed(self, pending: Pending, written: Written) -> None:
         """A batch was committed and acknowledged."""
         done_s = time.perf_counter()

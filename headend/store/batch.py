@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from headend.drivers import READING_COUNTERS
-from headend.store.register_records import AcceptedRow, DerivedRow, RegisterRow
+from headend.store.register_records import AcceptedRow, DerivedRow, PollFailureRow, RegisterRow
 
 #: A row of `Batch.counters`: these five, then READING_COUNTERS.
 ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
@@ -19,9 +19,10 @@ REPORTED, RECOVERED = 0, 1
 # In the order in which they are written; of interval rows, `counters` stands for `voltages` too.
 _KINDS = (
     "counters",
+    "derived",
     "registers",
     "accepted",
-    "derived",
+    "poll_failures",
     "implausible",
     "others",
     "events",
@@ -59,6 +60,7 @@ class Batch:
     registers: list[RegisterRow] = field(default_factory=list)
     accepted: list[AcceptedRow] = field(default_factory=list)
     derived: list[DerivedRow] = field(default_factory=list)
+    poll_failures: list[PollFailureRow] = field(default_factory=list)
     #: meter, start, length, reason, channels as JSON, origin, received
     implausible: list[tuple[int, float, int, str, str, int, float]] = field(default_factory=list)
     #: meter, start, length, reading type, value, received
@@ -108,12 +110,17 @@ class Batch:
     @property
     def rows(self) -> int:
         """Interval rows."""
+        return self.reported_rows + len(self.derived)
+
+    @property
+    def reported_rows(self) -> int:
+        """Interval rows as meters report them."""
         return len(self.counters) // ROW_WIDTH
 
     @property
     def size(self) -> int:
         """Rows of every kind."""
-        return self.rows + sum(len(found) for name, found in self._filled() if name != "counters")
+        return self.reported_rows + sum(len(found) for name, found in self._filled() if name != "counters")
 
     def __bool__(self) -> bool:
         return any(True for _ in self._filled())
@@ -125,7 +132,7 @@ class Batch:
             return [self._only(name, found) for name, found in filled]
         name, found = filled[0]
         if name == "counters":
-            middle = self.rows // 2
+            middle = self.reported_rows // 2
             cuts = (slice(0, middle), slice(middle, None))
             return [self._readings(cut) for cut in cuts] if middle else []
         middle = len(found) // 2

@@ -53,6 +53,16 @@ class DerivedRow(NamedTuple):
     end: Registers | None
 
 
+class PollFailureRow(NamedTuple):
+    """A meter whose registers could not be read at a boundary. `exception_code`: of the Modbus exception, if any."""
+
+    meter_id: int
+    boundary_s: int
+    outcome: str
+    exception_code: int | None
+    noted_s: float
+
+
 class RegisterRows(Protocol):
     """Where such rows go until they are written."""
 

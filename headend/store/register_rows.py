@@ -1,16 +1,21 @@
-"""Registers at boundaries, and the intervals that are derived from them, in the database: of polls and of reports."""
+"""Registers at boundaries in the database, of polls and of reports, and where there are none."""
 
 from collections.abc import Sequence
 
 from headend.drivers import Registers
+from headend.store.batch import Batch
 from headend.store.database import Connection
-from headend.store.register_records import AcceptedRow, BoundaryReading, DerivedRow, RegisterRow
-
-ACTUAL, ESTIMATED = 0, 1
+from headend.store.register_records import AcceptedRow, BoundaryReading, PollFailureRow, RegisterRow
 
 
-async def write_registers(connection: Connection, rows: Sequence[RegisterRow], *, committed_s: float) -> None:
-    """Idempotent."""
+async def write(connection: Connection, batch: Batch, *, committed_s: float) -> None:
+    """Write them inside the caller's transaction. Idempotent."""
+    await _write_registers(connection, batch.registers, committed_s)
+    await _write_accepted(connection, batch.accepted)
+    await _write_failures(connection, batch.poll_failures)
+
+
+async def _write_registers(connection: Connection, rows: Sequence[RegisterRow], committed_s: float) -> None:
     if not rows:
         return
     await connection.execute(
@@ -28,8 +33,7 @@ async def write_registers(connection: Connection, rows: Sequence[RegisterRow], *
     )
 
 
-async def write_accepted(connection: Connection, rows: Sequence[AcceptedRow]) -> None:
-    """Idempotent."""
+async def _write_accepted(connection: Connection, rows: Sequence[AcceptedRow]) -> None:
     if rows:
         await connection.execute(
             "UPDATE register_reading r SET implausible = NULL FROM unnest(%s::int[], %s::float8[]) AS a (m, b)"
@@ -38,22 +42,15 @@ async def write_accepted(connection: Connection, rows: Sequence[AcceptedRow]) ->
         )
 
 
-async def write_derived(connection: Connection, rows: Sequence[DerivedRow], *, committed_s: float) -> int:
-    """Intervals; returns how many are new. Idempotent."""
-    if not rows:
-        return 0
-    cursor = await connection.execute(
-        "INSERT INTO interval_reading (meter_id, interval_start, interval_length_s, import_wh, export_wh, quality,"
-        " device_time, received_at, import_register_wh, export_register_wh, import_power_w, export_power_w,"
-        " voltage_l1_v, voltage_l2_v, voltage_l3_v, committed_at, revision, origin)"
-        " SELECT m, to_timestamp(s), l, i, e, q, to_timestamp(s + l), to_timestamp(t), ir, er, ip, ep,"
-        " nullif(v1, 'NaN'), nullif(v2, 'NaN'), nullif(v3, 'NaN'), to_timestamp(%s), 0, 0"
-        " FROM unnest(%s::int[], %s::float8[], %s::int[], %s::int8[], %s::int8[], %s::int2[], %s::float8[],"
-        " %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[], %s::float8[], %s::float8[])"
-        " AS g (m, s, l, i, e, q, t, ir, er, ip, ep, v1, v2, v3) ON CONFLICT DO NOTHING",
-        [committed_s, *_columns([_interval_row(row) for row in rows])],
-    )
-    return cursor.rowcount
+async def _write_failures(connection: Connection, rows: Sequence[PollFailureRow]) -> None:
+    if rows:
+        await connection.execute(
+            "INSERT INTO poll_failure (meter_id, boundary, outcome, exception_code, noted_at)"
+            " SELECT m, to_timestamp(b), o, c, to_timestamp(n)"
+            " FROM unnest(%s::int[], %s::float8[], %s::text[], %s::int2[], %s::float8[]) AS f (m, b, o, c, n)"
+            " ON CONFLICT DO NOTHING",
+            _columns(rows),
+        )
 
 
 async def last_readings(connection: Connection) -> dict[int, tuple[BoundaryReading, list[BoundaryReading]]]:
@@ -89,6 +86,16 @@ async def last_readings(connection: Connection) -> dict[int, tuple[BoundaryReadi
     return known
 
 
+async def last_failures(connection: Connection) -> dict[int, str]:
+    """The outcome of the latest poll of each meter that failed, by meter id; none where that one was answered."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT ON (meter_id) meter_id, outcome FROM poll_failure f WHERE NOT EXISTS (SELECT"
+        " FROM register_reading r WHERE r.meter_id = f.meter_id AND r.boundary >= f.boundary)"
+        " ORDER BY meter_id, boundary DESC"
+    )
+    return {int(str(meter)): str(outcome) for meter, outcome in await cursor.fetchall()}
+
+
 def _values(row: RegisterRow) -> tuple[float, ...]:
     registers = row.reading.registers
     return (
@@ -97,20 +104,6 @@ def _values(row: RegisterRow) -> tuple[float, ...]:
         registers.active_power_w,
         *registers.voltages_v,
     )
-
-
-def _interval_row(row: DerivedRow) -> tuple[object, ...]:
-    interval, end = row.interval, row.end
-    quality = ESTIMATED if interval.estimated else ACTUAL
-    head = (
-        row.meter_id, interval.start_s, row.length_s, interval.import_wh, interval.export_wh, quality, row.received_s,
-    )  # fmt: skip
-    if end is None:
-        return (*head, *(None,) * 7)
-    moment: tuple[object, ...] = (None,) * 5
-    if not interval.estimated:
-        moment = (max(end.active_power_w, 0), max(-end.active_power_w, 0), *end.voltages_v)
-    return (*head, end.import_register_wh, end.export_register_wh, *moment)
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:

@@ -4,25 +4,20 @@ An identical row is nothing new, whatever its revision: at-least-once delivery r
 for a stored interval becomes its next revision.
 """
 
-from array import array
 from dataclasses import dataclass
 
-import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
 from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
 from headend.store import register_rows, side_rows
-from headend.store.batch import RECOVERED, REPORTED, ROW_HEAD, ROW_WIDTH, Batch
+from headend.store.batch import RECOVERED, REPORTED, Batch
 from headend.store.database import Connection
+from headend.store.staging import REVISED, STAGE_TYPES, copy_stream, starts_s
 
-__all__ = ["RECOVERED", "REPORTED", "Batch", "Written", "clear", "copy_buffer", "prepare", "write"]
+__all__ = ["RECOVERED", "REPORTED", "Batch", "Written", "clear", "prepare", "write"]
 
 MOST_REVISIONS = 32
 """Of one interval, after its first value. What a meter says of it beyond is only counted, until it repeats itself."""
-
-# Epoch of PostgreSQL's binary timestamps, 2000-01-01, as Unix µs.
-_POSTGRES_EPOCH_US = 946_684_800_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +36,6 @@ class Written:
         return Written(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
-_STAGE_TYPES = (
-    ("n", ">i4", "integer"),
-    ("meter_id", ">i4", "integer"),
-    ("interval_length_s", ">i4", "integer"),
-    ("interval_start", ">i8", "timestamptz"),
-    ("received_at", ">i8", "timestamptz"),
-    ("origin", ">i2", "smallint"),
-    *((name, ">i8", "bigint") for name in READING_COUNTERS),
-    *((name, ">f8", "double precision") for name in READING_VOLTAGES),
-)
 _VALUES = (*READING_COUNTERS, *READING_VOLTAGES)
 _KEY = ("meter_id", "interval_start", "interval_length_s")
 _CORRECTIONS = ("import_correction_wh", "export_correction_wh")
@@ -59,12 +44,12 @@ _CORRECTIONS = ("import_correction_wh", "export_correction_wh")
 _REVISION_TYPES = {"revision": "integer", **dict.fromkeys(_CORRECTIONS, "bigint")}
 CREATE_STAGE = (
     "CREATE TEMPORARY TABLE stage_reading ("
-    + ", ".join(f"{name} {sql_type} NOT NULL" for name, _, sql_type in _STAGE_TYPES)
+    + ", ".join(f"{name} {sql_type} NOT NULL" for name, _, sql_type in STAGE_TYPES)
     + ") ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE stage_revision (LIKE stage_reading, "
     + ", ".join(f"{name} {sql_type}" for name, sql_type in _REVISION_TYPES.items())
     + ") ON COMMIT DELETE ROWS"
 )
-_COPY = f"COPY stage_reading ({', '.join(name for name, _, _ in _STAGE_TYPES)}) FROM STDIN (FORMAT binary)"
+_COPY = f"COPY stage_reading ({', '.join(name for name, _, _ in STAGE_TYPES)}) FROM STDIN (FORMAT binary)"
 
 
 def _value_sql(name: str, *, nullable: bool, staged: str = "s") -> str:
@@ -94,7 +79,7 @@ def _insert_sql(source: str, revision: str, quality: str, *, nullable: bool, cor
 
 
 _INSERT_FIRST = {
-    nullable: _insert_sql("(SELECT * FROM stage_reading ORDER BY n)", "0", "0", nullable=nullable)
+    nullable: _insert_sql("(SELECT * FROM stage_reading ORDER BY n)", "0", "s.quality", nullable=nullable)
     for nullable in (False, True)
 }
 
@@ -139,7 +124,7 @@ _STAGE_REVISIONS = (
 _INSERT_REVISIONS = _insert_sql(
     f"(SELECT * FROM stage_revision WHERE revision <= {MOST_REVISIONS} ORDER BY n)",
     "s.revision",
-    "2",
+    str(REVISED),
     nullable=True,
     corrects=True,
 )
@@ -148,40 +133,6 @@ _FIND_TOO_MANY = (
     " count(*) FROM stage_revision s JOIN end_device e ON e.id = s.meter_id"
     f" WHERE s.revision > {MOST_REVISIONS} GROUP BY e.serial, e.device_group"
 )
-
-
-def _copy_dtype() -> np.dtype[np.void]:
-    """A row of binary COPY: field count, then each field's length and value (PostgreSQL manual, COPY)."""
-    fields: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, binary, _ in _STAGE_TYPES:
-        fields += [(f"{name}_length", ">i4"), (name, binary)]
-    return np.dtype(fields)
-
-
-_COPY_DTYPE = _copy_dtype()
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
-
-
-def copy_buffer(counters: "array[int]", voltages: "array[float]") -> bytes:
-    """The whole binary COPY stream of a batch's rows."""
-    values: NDArray[np.int64] = np.frombuffer(counters, dtype=np.int64).reshape(-1, ROW_WIDTH)
-    volts: NDArray[np.float64] = np.frombuffer(voltages, dtype=np.float64).reshape(-1, len(READING_VOLTAGES))
-    rows = np.empty(len(values), dtype=_COPY_DTYPE)
-    rows["fields"] = len(_STAGE_TYPES)
-    for name, binary, _ in _STAGE_TYPES:
-        rows[f"{name}_length"] = int(binary[2])
-    rows["n"] = np.arange(len(values))
-    rows["meter_id"] = values[:, 0]
-    rows["interval_start"] = values[:, 1] * 1_000_000 - _POSTGRES_EPOCH_US
-    rows["interval_length_s"] = values[:, 2]
-    rows["received_at"] = values[:, 3] - _POSTGRES_EPOCH_US
-    rows["origin"] = values[:, 4]
-    for column, name in enumerate(READING_COUNTERS, start=len(ROW_HEAD)):
-        rows[name] = values[:, column]
-    for column, name in enumerate(READING_VOLTAGES):
-        rows[name] = volts[:, column]
-    return b"".join((_COPY_HEADER, rows.tobytes(), _COPY_TRAILER))
 
 
 async def prepare(connection: Connection) -> None:
@@ -196,31 +147,26 @@ async def clear(connection: Connection) -> None:
 
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> Written:
     """Write a batch inside the caller's transaction; `committed_s`: the head-end's clock. Idempotent."""
-    written = await _write_readings(connection, batch, committed_s) if batch.counters else Written(0, 0, 0)
-    written += await _write_derived(connection, batch, committed_s)
+    written = Written(0, 0, 0)
+    if batch.counters or batch.derived:
+        written = await _write_readings(connection, batch, committed_s)
+    await register_rows.write(connection, batch, committed_s=committed_s)
     await side_rows.write(connection, batch, committed_s=committed_s)
     return written
 
 
-async def _write_derived(connection: Connection, batch: Batch, committed_s: float) -> Written:
-    """Of meters without a load profile: their registers, and the intervals between them."""
-    await register_rows.write_registers(connection, batch.registers, committed_s=committed_s)
-    await register_rows.write_accepted(connection, batch.accepted)
-    inserted = await register_rows.write_derived(connection, batch.derived, committed_s=committed_s)
-    return Written(inserted, 0, len(batch.derived) - inserted)
-
-
 async def _write_readings(connection: Connection, batch: Batch, committed_s: float) -> Written:
     cursor = connection.cursor()
-    await _stage(cursor, batch)
-    await cursor.execute(_INSERT_FIRST[batch.has_absent], {"committed": committed_s})
+    async with cursor.copy(_COPY) as copy:
+        await copy.write(copy_stream(batch))
+    nullable = batch.has_absent or bool(batch.derived)
+    await cursor.execute(_INSERT_FIRST[nullable], {"committed": committed_s})
     inserted = cursor.rowcount
     if inserted == batch.rows:
         return Written(inserted, 0, 0)
     # Two writers must not take the same revision number. First rows need no lock: their key guards them.
     await cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('amilab-revision:' || current_schema, 0))")
-    starts_s = np.frombuffer(batch.counters, dtype=np.int64)[1::ROW_WIDTH]
-    bounds = {"first": int(starts_s.min()), "last": int(starts_s.max())}
+    bounds = dict(zip(("first", "last"), starts_s(batch), strict=True))
     # Not prepared: a plan that is kept knows no bounds.
     await cursor.execute(_STAGE_REVISIONS, bounds, prepare=False)
     new = cursor.rowcount
@@ -245,8 +191,3 @@ async def _tell_too_many(cursor: psycopg.AsyncCursor[tuple[object, ...]], commit
             copies=int(str(count)),
         )
     await side_rows.write(cursor.connection, told, committed_s=committed_s)
-
-
-async def _stage(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
-    async with cursor.copy(_COPY) as copy:
-        await copy.write(copy_buffer(batch.counters, batch.voltages))

@@ -390,3 +390,31 @@ async def test_a_meter_that_is_given_up_and_answers_at_one_instant_is_written_on
     assert database.rows(
         "SELECT online FROM device_state JOIN end_device d ON d.id = meter_id WHERE serial = %s", serial(0)
     ) == [(True,)]
+
+
+async def test_what_the_database_refuses_of_one_polled_meter_costs_that_row_alone(
+    head_end: HeadEnd,
+    clock: ManualClock,
+    north: Line,
+    intervals: Intervals,
+    database: Reader,
+    postgres: Postgres,
+    schema: str,
+) -> None:
+    await live(head_end, clock, START_S + 10)
+    with psycopg.connect(postgres.url(), autocommit=True, options=f"-csearch_path={schema}") as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN IF NEW.import_wh = 666 THEN RAISE check_violation; END IF; RETURN NEW; END $$;"
+            " CREATE TRIGGER refuse BEFORE INSERT ON interval_reading FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    north.energies[1], north.energies[2] = 1.666, 1.123
+    await live(head_end, clock, START_S + LENGTH_S + 10)
+    assert intervals(0) == []
+    assert intervals(1) == [(0, 123, "actual")]
+    assert database.rows("SELECT topic FROM dead_letter WHERE reason = 'refused_by_database'") == [
+        (f"refused/derived/{serial(0)}",)
+    ]
+    north.energies[1] = 1.700
+    await live(head_end, clock, START_S + 2 * LENGTH_S + 10)
+    assert intervals(0) == [(LENGTH_S, 34, "actual")]

@@ -16,12 +16,21 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from headend.clock import ManualClock
+from headend.drivers import Registers
 from headend.metrics import Metrics
 from headend.service import HeadEnd
 from headend.store import writer
 from headend.store.batch import Batch
 from headend.store.commit import commit
 from headend.store.database import Database
+from headend.store.register_records import (
+    AcceptedRow,
+    BoundaryReading,
+    DerivedInterval,
+    DerivedRow,
+    PollFailureRow,
+    RegisterRow,
+)
 from tests.headend.fleet import (
     COLUMNS,
     GROUP,
@@ -261,6 +270,12 @@ ids = st.sampled_from([1, 3, 99, 0, -1, 2**31, 2**70])
 instants = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([float(START_S), 1e300, -1e300, 1e15])
 whole = st.integers(-(2**70), 2**70) | st.integers(0, 100)
 documents = nested.map(json.dumps) | texts
+registers = st.builds(Registers, whole, whole, whole, st.tuples(instants, instants, instants))
+boundaries = st.builds(BoundaryReading, whole, instants, registers)
+# What drivers have bounded, for it goes into flat arrays.
+kept, seconds = st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32).map(float)
+shown = st.builds(Registers, kept, kept, kept, st.tuples(instants, instants, instants))
+derivations = st.builds(DerivedInterval, kept, kept, kept, st.booleans())
 batches = st.builds(
     Batch,
     implausible=st.lists(st.tuples(ids, instants, whole, texts, documents, whole, instants), max_size=3),
@@ -280,6 +295,10 @@ batches = st.builds(
     interruptions=st.lists(
         st.tuples(ids, instants, st.none() | instants, st.none() | instants, st.none() | instants), max_size=2
     ),
+    registers=st.lists(st.builds(RegisterRow, ids, boundaries, st.none() | texts), max_size=2),
+    accepted=st.lists(st.builds(AcceptedRow, ids, whole), max_size=2),
+    derived=st.lists(st.builds(DerivedRow, kept, kept, seconds, derivations, st.none() | shown), max_size=2),
+    poll_failures=st.lists(st.builds(PollFailureRow, ids, whole, texts, st.none() | whole, instants), max_size=2),
     gaps=st.lists(st.tuples(ids, instants, whole, st.just("no_record") | texts, texts, instants), max_size=2),
     finished_commands=st.lists(
         st.tuples(st.uuids().map(str) | texts, st.just("answered") | texts, st.none() | texts, instants), max_size=2
@@ -297,6 +316,7 @@ def test_what_gets_past_a_driver_costs_its_own_rows_alone(
         connection.execute("TRUNCATE interval_reading")
     batch.events.insert(len(batch.events) // 2, (2, 1, mark, float(START_S), "{}", float(START_S)))
     batch.others.append((2, float(START_S), 900, mark, 1.0, float(START_S)))
+    batch.derived.append(DerivedRow(2, 900, float(START_S), DerivedInterval(START_S + 900, 7, 0, True), None))
     counters = (1, 0, 5, *[0] * 10)
     for number, energy in enumerate(energies):
         hostile = (*counters[:2], energy, *counters[3:-1], 2**40 if number % 2 else 0)
@@ -314,6 +334,6 @@ def test_what_gets_past_a_driver_costs_its_own_rows_alone(
 
     running.run(work())
     rows = running.reader.rows
-    assert rows("SELECT count(*) FROM interval_reading WHERE meter_id = 2") == [(1,)]
+    assert rows("SELECT import_wh, quality FROM interval_reading WHERE meter_id = 2 ORDER BY 1") == [(5, 0), (7, 1)]
     assert rows("SELECT meter_id FROM end_device_event WHERE code = %s", mark) == [(2,)]
     assert rows("SELECT meter_id FROM other_reading WHERE reading_type = %s", mark) == [(2,)]

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from headend.links.link import Outgoing
 from headend.links.modbus.poller import Poller
+from headend.reads.committing import Committing
 from headend.registry import EndDevice
 
 
@@ -12,8 +13,9 @@ class ModbusLink:
 
     connected = True
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, committing: Committing) -> None:
         self._poller = poller
+        self._committing = committing
 
     async def connect(self) -> None:
         """Each gateway has a connection of its own, made at its next poll."""
@@ -23,6 +25,7 @@ class ModbusLink:
 
     async def fence(self) -> bool:
         await self._poller.settle()
+        await self._committing.flush()
         return True
 
     async def fence_stations(self, names: Collection[str], token: str) -> None:

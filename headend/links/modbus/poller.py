@@ -11,29 +11,27 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from headend.clock import Clock
-from headend.links.modbus import store
 from headend.links.modbus.gateway import (
     NO_ANSWER,
     NOT_ASKED,
     Answer,
     Failure,
     GatewayLink,
-    Refusal,
     Silence,
     Unusable,
     address_of,
 )
-from headend.log import logger
+from headend.links.modbus.outcomes import PollOutcomes, outcome_of
 from headend.metrics import Metrics
-from headend.reads.record import communication_states
-from headend.reads.registers import NEAR_S, RegisterReads
+from headend.reads.registers import NEAR_S
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
-from headend.store.database import Connection, Database
-from headend.store.register_records import BoundaryReading
-from headend.store.register_rows import last_readings
+from headend.store.batch import Batch
+
+Record = Callable[[Callable[[Batch], None]], None]
 
 RETRIES_AT_S = (5, 15, 35)
 GIVEN_UP_AFTER = 3
@@ -77,23 +75,26 @@ class _Round:
 
 
 class Poller:
-    """The polled ones among the registered devices. Belongs to the running loop."""
+    """The polled ones among the registered devices. Belongs to the running loop.
+
+    `record(rows)`: let `rows` add to the batch that is open.
+    """
 
     def __init__(
         self,
         settings: HeadEndSettings,
         clock: Clock,
         devices: Sequence[EndDevice],
-        database: Database,
+        outcomes: PollOutcomes,
         metrics: Metrics,
         *,
-        on_rows: Callable[[int], None],
+        record: Record,
         on_failure: Callable[[Exception], None],
     ) -> None:
         self._clock = clock
-        self._database = database
+        self._outcomes = outcomes
         self._metrics = metrics
-        self._on_rows = on_rows
+        self._record = record
         self._on_failure = on_failure
         by_place: defaultdict[tuple[int, str, int], list[EndDevice]] = defaultdict(list)
         for device in devices:
@@ -108,25 +109,6 @@ class Poller:
         self._rounds: dict[int, _Round] = {}
         # The boundary at this very instant counts.
         self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
-        self._reads = RegisterReads(self._polled())
-        self._online: dict[int, bool] = {}
-        #: How the last poll of a meter failed, where it did.
-        self._failing: dict[int, str] = {}
-        self._batch = store.PollBatch()
-        self._writer: asyncio.Task[None] | None = None
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether there is anybody to poll."""
-        return bool(self._gateways)
-
-    async def rebuild(self, connection: Connection) -> None:
-        """Go on where an earlier life ended."""
-        self._reads.restore(await last_readings(connection))
-        polled = {device.id for device in self._polled()}
-        states = await communication_states(connection)
-        self._online = {meter: online for meter, online in states.items() if meter in polled}
-        self._failing = await store.last_failures(connection)
 
     def next_due_s(self) -> float | None:
         """The next instant at which `advance` has something to do."""
@@ -157,27 +139,18 @@ class Poller:
                         self._launch(gateway, found)
 
     async def settle(self) -> None:
-        """Return when no poll is under way and all answers are committed."""
-        while tasks := [
-            task
-            for task in (self._writer, *(gateway.task for gateway in self._all()))
-            if task is not None and not task.done()
-        ]:
+        """Return when no poll is under way: what was answered is recorded."""
+        while tasks := [task for gateway in self._all() if (task := gateway.task) is not None and not task.done()]:
             await asyncio.wait(tasks)
 
     async def stop(self) -> None:
-        """Give up what is under way, commit what was answered, close the connections."""
+        """Give up what is under way, close the connections."""
         for gateway in self._all():
             if gateway.task is not None:
                 gateway.task.cancel()
         await asyncio.gather(*(g.task for g in self._all() if g.task is not None), return_exceptions=True)
-        if self._writer is not None:
-            await asyncio.gather(self._writer, return_exceptions=True)
         for gateway in self._all():
             gateway.link.close()
-
-    def _polled(self) -> list[EndDevice]:
-        return [device for gateway in self._all() for device in gateway.devices]
 
     def _all(self) -> list[_Gateway]:
         return [gateway for gateways in self._gateways.values() for gateway in gateways]
@@ -211,14 +184,15 @@ class Poller:
         """A poll failed, this time; it may be repeated."""
         device = failure.device
         gateway.failures[device.id] = failure
-        self._metrics.polls.labels(_outcome_of(failure)).inc()
+        self._metrics.polls.labels(outcome_of(failure)).inc()
         if isinstance(failure, Silence):
             if failure.outcome == NO_ANSWER:
                 gateway.ask_last(device)
             return
         if isinstance(failure, Unusable) or failure.is_meters_own:
             gateway.reached.add(device.id)
-            self._communication(device, self._clock.now(), online=True)
+            now_s = self._clock.now()
+            self._record(lambda batch: self._outcomes.communication(batch, device, now_s, online=True))
 
     def _note_failures(self, gateway: _Gateway, current: _Round) -> None:
         """What came of those who have not shown their registers at this boundary, once nothing more is asked."""
@@ -226,40 +200,24 @@ class Poller:
             return
         gateway.noted = True
         now_s = self._clock.now()
-        for device in gateway.waiting:
-            failure = gateway.failures.get(device.id)
-            if failure is None:
-                failure = Silence(device, NO_ANSWER if device is gateway.link.asking else NOT_ASKED)
-            outcome = _outcome_of(failure)
-            code = failure.code if isinstance(failure, Refusal) else None
-            self._batch.failures.append((device.id, current.boundary_s, outcome, code, now_s))
-            if self._failing.get(device.id) == outcome:
-                continue
-            # Once for as long as it lasts: whoever is asked each quarter-hour says the same each quarter-hour.
-            self._failing[device.id] = outcome
-            if isinstance(failure, Unusable):
-                self._bury(device, failure.raw, outcome, failure.fault.detail, now_s)
-            elif isinstance(failure, Refusal) and failure.is_lasting:
-                named = outcome.replace("_", " ")
-                logger().warning("a meter refuses to be read", serial=device.serial, exception=named)
-                detail = f"exception {failure.code} ({named}): is it a meter of profile {device.driver.vendor_profile}?"
-                self._bury(device, failure.raw, outcome, detail, now_s)
+
+        def note(batch: Batch) -> None:
+            for device in gateway.waiting:
+                failure = gateway.failures.get(device.id)
+                if failure is None:
+                    failure = Silence(device, NO_ANSWER if device is gateway.link.asking else NOT_ASKED)
+                self._outcomes.failed(batch, failure, current.boundary_s, now_s)
+
         if gateway.waiting:
-            self._write_soon()
+            self._record(note)
 
     def _take(self, answer: Answer, gateway: _Gateway, current: _Round) -> None:
         now_s = self._clock.now()
         device = answer.device
         gateway.waiting.remove(device)
         gateway.failures.pop(device.id, None)
-        self._failing.pop(device.id, None)
         self._metrics.polls.labels("answered").inc()
-        self._communication(device, now_s, online=True)
-        reading = BoundaryReading(current.boundary_s, now_s, answer.registers)
-        doubt = self._reads.take(self._batch, device, reading, now_s)
-        if doubt is not None:
-            self._bury(device, b"", doubt.reason, doubt.detail, now_s)
-        self._write_soon()
+        self._record(lambda batch: self._outcomes.answered(batch, device, current.boundary_s, answer.registers, now_s))
 
     def _end_round(self, length_s: int, now_s: float) -> None:
         """The boundary before is given up: whoever has not answered is not there."""
@@ -270,47 +228,17 @@ class Poller:
         for gateway in self._gateways[length_s]:
             gateway.silent_rounds = 0 if gateway.heard else gateway.silent_rounds + 1
             self._note_failures(gateway, ended)
-            for device in gateway.waiting:
-                if device.id not in gateway.reached:
-                    self._communication(device, now_s, online=False)
+            absent = [device for device in gateway.waiting if device.id not in gateway.reached]
+            if absent:
+                self._record(partial(self._note_absent, absent, now_s))
 
-    def _communication(self, device: EndDevice, now_s: float, *, online: bool) -> None:
-        if self._online.get(device.id) != online:
-            self._online[device.id] = online
-            self._batch.communications[device.id, now_s] = online
-            self._write_soon()
-
-    def _bury(self, device: EndDevice, raw: bytes, reason: str, detail: str, now_s: float) -> None:
-        topic = f"modbus/{device.address}/{device.serial}"
-        self._batch.dead_letters.append((now_s, topic, raw, reason, f"{device.serial}: {detail}"))
-        self._metrics.dead_letters.labels(reason).inc()
-        self._write_soon()
-
-    def _write_soon(self) -> None:
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
-            self._writer.add_done_callback(self._ended)
-
-    async def _write(self) -> None:
-        # What the other gateways answer at this instant comes along.
-        await asyncio.sleep(0)
-        while self._batch:
-            batch, self._batch = self._batch, store.PollBatch()
-
-            async def work(connection: Connection, batch: store.PollBatch = batch) -> int:
-                return await store.write(connection, batch, committed_s=self._clock.now())
-
-            rows = await self._database.run(work)
-            self._metrics.rows.inc(rows)
-            self._on_rows(rows)
+    def _note_absent(self, devices: Sequence[EndDevice], now_s: float, batch: Batch) -> None:
+        for device in devices:
+            self._outcomes.communication(batch, device, now_s, online=False)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._on_failure(error)
-
-
-def _outcome_of(failure: Failure) -> str:
-    return failure.fault.reason if isinstance(failure, Unusable) else failure.outcome
 
 
 def _ceiling(now_s: float, length_s: int) -> int:

@@ -1,0 +1,99 @@
+"""What COPY takes: the interval rows of a batch as one binary stream. Pure."""
+
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
+from headend.store.batch import REPORTED, ROW_HEAD, ROW_WIDTH, Batch
+from headend.store.register_records import DerivedRow
+
+ACTUAL, ESTIMATED, REVISED = 0, 1, 2
+"""What interval_reading.quality says."""
+
+#: Columns of the stage: name, binary type, SQL type.
+STAGE_TYPES = (
+    ("n", ">i4", "integer"),
+    ("meter_id", ">i4", "integer"),
+    ("interval_length_s", ">i4", "integer"),
+    ("interval_start", ">i8", "timestamptz"),
+    ("received_at", ">i8", "timestamptz"),
+    ("origin", ">i2", "smallint"),
+    ("quality", ">i2", "smallint"),
+    *((name, ">i8", "bigint") for name in READING_COUNTERS),
+    *((name, ">f8", "double precision") for name in READING_VOLTAGES),
+)
+# Epoch of PostgreSQL's binary timestamps, 2000-01-01, as Unix µs.
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+_NO_VOLTAGES = (float("nan"),) * len(READING_VOLTAGES)
+
+
+def _copy_dtype() -> np.dtype[np.void]:
+    """A row of binary COPY: field count, then each field's length and value (PostgreSQL manual, COPY)."""
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for name, binary, _ in STAGE_TYPES:
+        fields += [(f"{name}_length", ">i4"), (name, binary)]
+    return np.dtype(fields)
+
+
+_COPY_DTYPE = _copy_dtype()
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_COPY_TRAILER = b"\xff\xff"
+
+
+def copy_stream(batch: Batch) -> bytes:
+    """All interval rows of a batch: those that meters reported, then those that were derived from registers."""
+    parts = [_rows(batch.counters, batch.voltages)]
+    if batch.derived:
+        parts.append(_derived_rows(batch.derived))
+        parts[1]["n"] += len(parts[0])
+    return b"".join((_COPY_HEADER, *(rows.tobytes() for rows in parts), _COPY_TRAILER))
+
+
+def starts_s(batch: Batch) -> tuple[int, int]:
+    """The first and the last start of the intervals of a batch that has some."""
+    reported = np.frombuffer(batch.counters, dtype=np.int64)[1::ROW_WIDTH]
+    derived = [row.interval.start_s for row in batch.derived]
+    found = [*((int(reported.min()), int(reported.max())) if len(reported) else ()), *derived]
+    return min(found), max(found)
+
+
+def _rows(counters: "array[int]", voltages: "array[float]") -> NDArray[np.void]:
+    values: NDArray[np.int64] = np.frombuffer(counters, dtype=np.int64).reshape(-1, ROW_WIDTH)
+    volts: NDArray[np.float64] = np.frombuffer(voltages, dtype=np.float64).reshape(-1, len(READING_VOLTAGES))
+    rows = np.empty(len(values), dtype=_COPY_DTYPE)
+    rows["fields"] = len(STAGE_TYPES)
+    for name, binary, _ in STAGE_TYPES:
+        rows[f"{name}_length"] = int(binary[2])
+    rows["n"] = np.arange(len(values))
+    rows["meter_id"] = values[:, 0]
+    rows["interval_start"] = values[:, 1] * 1_000_000 - _POSTGRES_EPOCH_US
+    rows["interval_length_s"] = values[:, 2]
+    rows["received_at"] = values[:, 3] - _POSTGRES_EPOCH_US
+    rows["origin"] = values[:, 4]
+    rows["quality"] = ACTUAL
+    for column, name in enumerate(READING_COUNTERS, start=len(ROW_HEAD)):
+        rows[name] = values[:, column]
+    for column, name in enumerate(READING_VOLTAGES):
+        rows[name] = volts[:, column]
+    return rows
+
+
+def _derived_rows(derived: list[DerivedRow]) -> NDArray[np.void]:
+    counters, voltages = array("q"), array("d")
+    for row in derived:
+        interval, end = row.interval, row.end
+        known = {"import_wh": interval.import_wh, "export_wh": interval.export_wh}
+        volts = _NO_VOLTAGES
+        if end is not None:
+            known |= {"import_register_wh": end.import_register_wh, "export_register_wh": end.export_register_wh}
+            if not interval.estimated:
+                known |= {"import_power_w": max(end.active_power_w, 0), "export_power_w": max(-end.active_power_w, 0)}
+                volts = end.voltages_v
+        counters.extend((row.meter_id, interval.start_s, row.length_s, int(row.received_s * 1e6), REPORTED))
+        counters.extend(known.get(name, ABSENT) for name in READING_COUNTERS)
+        voltages.extend(volts)
+    rows = _rows(counters, voltages)
+    rows["quality"] = [ESTIMATED if row.interval.estimated else ACTUAL for row in derived]
+    return rows
