@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from lab.commands.paths import shown_path
 from lab.commands.refusal import refusals_shown
 from lab.commands.secret_option import AT_FILE, disclosed
 from lab.processes.private_environment import STORED
@@ -54,9 +54,7 @@ def judge(
             for notice in fresh[1].notices:
                 console.print(notice, highlight=False, markup=False, soft_wrap=True)
         judged = judge_again(run_dir, fresh)
-    report = judged.report
-    shown = os.path.relpath(report) if report.is_relative_to(Path.cwd()) else str(report)
-    console.print(summary(judged.verdict, report=shown))
+    console.print(summary(judged.verdict, report=shown_path(judged.report)))
     if judged.former is not None:
         console.print(f"the former verdict is in {judged.former.name}/", highlight=False)
     raise typer.Exit(judged.verdict.exit_status)

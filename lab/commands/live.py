@@ -1,9 +1,7 @@
-"""`amilab up`, and the commands that act on the lab that it keeps running: `inject` and `exercise`."""
+"""The commands that act on the lab that `amilab up` keeps running: `inject` and `exercise`."""
 
 from __future__ import annotations
 
-import secrets
-import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,171 +10,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab.commands.interruption import until_interrupted
-from lab.commands.refusal import failures_shown, refusals_shown
-from lab.commands.secret_option import disclosed
+from lab.commands.options import RUNS, Run
+from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
-from lab.fleet.presets import parse_fleet
-from lab.processes.private_environment import BROKER_URL, DATABASE_URL
-from lab.run.progress import RunProgress
-from lab.scenario.choices import with_choices
-from lab.scenario.load import load_scenario, parse_duration
-
-DEFAULT_PORT = 8790
-DEFAULT_HISTORY = "5h"
+from lab.scenario.load import parse_duration
 
 inject_app = typer.Typer(help="Disturb the lab that `amilab up` keeps running.", no_args_is_help=True)
 exercise_app = typer.Typer(help="Training: exercises on the lab that `amilab up` keeps running.", no_args_is_help=True)
 
-Run = Annotated[
-    Path, typer.Option("--run", help="The run's directory, or the one in which runs are made.", file_okay=False)
-]
 For = Annotated[str | None, typer.Option("--for", help="For so long: 45min. Else until it is restored.")]
 Stations = Annotated[
     list[str] | None, typer.Argument(help="Meters by serial (AMI00000001), collectors by name (COL0001).")
 ]
-Meters = Annotated[int | None, typer.Option(help="So many meters, drawn.", min=1)]
+SoMany = Annotated[int | None, typer.Option(help="So many meters, drawn.", min=1)]
 Collectors = Annotated[int | None, typer.Option(help="So many collectors, drawn.", min=1)]
-RUNS = Path("runs")
-
-
-def up(
-    scenario: Annotated[
-        str, typer.Argument(help="A bundled scenario's name, or a path to a TOML file.")
-    ] = "quickstart",
-    speed: Annotated[
-        str,
-        typer.Option(help="Simulated seconds per second of wall clock: [b]1[/b] is real time. Or [b]max[/b]."),
-    ] = "1",
-    history: Annotated[
-        str,
-        typer.Option(help="Live through so much as fast as the work takes first, so that there is something to see."),
-    ] = DEFAULT_HISTORY,
-    duration: Annotated[str | None, typer.Option(help="End after so much simulated time. Else with Ctrl-C.")] = None,
-    port: Annotated[int, typer.Option(help="Of the page; 0 for any that is free.", min=0, max=65_535)] = DEFAULT_PORT,
-    host: Annotated[str, typer.Option(help="Where the page listens; beyond loopback others see it.")] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="A host name that the page answers to as well, NAME or NAME:PORT; as often as you like."),
-    ] = None,
-    browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Instead of the scenario's seed.", min=0)] = None,
-    feeder: Annotated[str | None, typer.Option(help="Instead of the scenario's, as for `amilab run`.")] = None,
-    fleet: Annotated[str | None, typer.Option(help="Instead of the scenario's, as for `amilab run`.")] = None,
-    meters: Annotated[int | None, typer.Option(help="Meter only so many usage points.", min=1)] = None,
-    out: Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)] = RUNS,
-    database_url: Annotated[str | None, typer.Option(help="As for `amilab run`.", envvar=DATABASE_URL)] = None,
-    broker_url: Annotated[str | None, typer.Option(help="As for `amilab run`.", envvar=BROKER_URL)] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the database and the meters' memory.")] = False,
-) -> None:
-    """Keep a lab running, with a page to look at it, disturb it and train on it.
-
-    Ctrl-C ends it: all that was measured is waited for, then the verdict is printed. Exit codes as of `amilab run`.
-    """
-    console = Console(soft_wrap=False)
-    with failures_shown():
-        request, session = _set_up(
-            scenario, speed, history, duration, port, host, allow_host or [], browser, seed, feeder, fleet, meters, out,
-            database_url, broker_url, keep, console,
-        )  # fmt: skip
-        from lab.run.run import run
-
-        async def live() -> Any:
-            async with session.until_told():
-                outcome = await run(request, RunProgress(console))
-                session.judged(outcome.verdict, outcome.directory)
-            return outcome
-
-        outcome = until_interrupted(live(), rather=session.stop)
-    from lab.verdict.summary import summary
-
-    console.print(summary(outcome.verdict, report=str(outcome.report)))
-    raise typer.Exit(outcome.verdict.exit_status)
-
-
-def _set_up(
-    name: str,
-    speed: str,
-    history: str,
-    duration: str | None,
-    port: int,
-    host: str,
-    allow_host: list[str],
-    browser: bool,
-    seed: int | None,
-    feeder: str | None,
-    fleet: str | None,
-    meters: int | None,
-    out: Path,
-    database_url: str | None,
-    broker_url: str | None,
-    keep: bool,
-    console: Console,
-) -> tuple[Any, Any]:
-    """The request and the session that goes with it."""
-    from lab.verdict.criteria import CRITERIA
-
-    faults: list[str] = []
-    lengths: dict[str, int | None] = {"--duration": None}
-    for option, text in (("--history", history), ("--duration", duration)):
-        if text is not None:
-            try:
-                lengths[option] = parse_duration(text)
-            except ValueError as error:
-                faults.append(f"{option}: {error}")
-    factor: float | None = None
-    if speed != "max":
-        try:
-            factor = float(speed)
-        except ValueError:
-            factor = -1.0
-        if not 0.0 < factor < float("inf"):
-            faults.append(f"--speed is {speed}; it must be 'max' or a number above 0")
-    if fleet is not None:
-        try:
-            parse_fleet(fleet)
-        except ValueError as error:
-            faults.append(f"--fleet: {error}")
-    if out.exists() and not out.is_dir():
-        faults.append(f"--out is {out}, which is a file; it must be a directory")
-    hint = "See `amilab up --help`."
-    try:
-        database_url = disclosed("--database-url", database_url)
-        broker_url = disclosed("--broker-url", broker_url)
-    except UserError as error:
-        faults += error.faults
-        hint = error.hint or hint
-    try:
-        loaded = load_scenario(name, seed=seed, known_criteria=[criterion.id for criterion in CRITERIA])
-    except UserError as error:
-        raise UserError([*faults, *error.faults], error.hint) from error
-    if faults:
-        raise UserError(faults, hint)
-    from lab.live.server import PageServer, listen
-    from lab.live.session import Session
-    from lab.run.request import RunRequest
-
-    def tell(text: str) -> None:
-        console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
-
-    def show(url: str, opening: Path) -> None:
-        console.print(f"[bold]the page:[/] {escape(url)}", highlight=False, soft_wrap=True)
-        if browser:
-            webbrowser.open(opening.as_uri())
-
-    page = PageServer(listen(host, port), host, secrets.token_urlsafe(24), tell, show, allow_host)
-    session = Session(
-        speed=factor,
-        history_s=lengths["--history"] or 0,
-        duration_s=lengths["--duration"],
-        serve=page.serving,
-        tell=tell,
-    )
-    chosen = with_choices(loaded, feeder, fleet, meters)
-    request = RunRequest(
-        chosen, out, factor, database_url, broker_url, keep, companion=session, feeder_option=feeder is not None
-    )
-    return request, session
 
 
 @inject_app.command("fault")
@@ -208,7 +55,7 @@ def restore(
 @inject_app.command("comms-loss")
 def comms_loss(
     stations: Stations = None,
-    meters: Meters = None,
+    meters: SoMany = None,
     collectors: Collectors = None,
     lasting: For = None,
     run: Run = RUNS,
@@ -220,7 +67,7 @@ def comms_loss(
 
 
 @inject_app.command("reboot")
-def reboot(stations: Stations = None, meters: Meters = None, collectors: Collectors = None, run: Run = RUNS) -> None:
+def reboot(stations: Stations = None, meters: SoMany = None, collectors: Collectors = None, run: Run = RUNS) -> None:
     """Restart the communication processors of meters or collectors."""
     with refusals_shown():
         _inject(run, {"kind": "reboot", "stations": stations or [], "meters": meters, "collectors": collectors})

@@ -18,8 +18,8 @@ from lab.report.events import RunEvent
 from lab.report.meters import Meters
 from lab.report.states import DARK, UNHEARD, History, seconds
 from lab.report.unusable import Implausible, Polls
-from lab.verdict.compare import GRACE_S
 from lab.verdict.diagnosis import Explanation
+from lab.verdict.expected import GRACE_S
 from lab.verdict.keys import micros
 
 Float = NDArray[np.float64]

@@ -15,7 +15,7 @@ from lab.report.events import RunEvent
 from lab.report.meters import Meters
 from lab.report.states import APART, DARK, KNOWN, UNHEARD, History
 from lab.report.svg import instant
-from lab.verdict.compare import GRACE_S
+from lab.verdict.expected import GRACE_S
 
 FRAMES_SHOWN, ROWS_SHOWN, LETTERS_SHOWN = 12, 4, 5
 BLAME = {

@@ -17,8 +17,8 @@ from lab.report.histogram import Histogram, Mark
 from lab.report.meters import Meters
 from lab.report.states import seconds
 from lab.report.svg import tag
-from lab.verdict.compare import GRACE_S
 from lab.verdict.context import LatencyMs
+from lab.verdict.expected import GRACE_S
 
 LATENCIES = "latencies.json"
 """The head-end's own histogram, in a run's directory: `upper_ms` and `messages`, one entry per bin."""

@@ -25,13 +25,12 @@ from numpy.typing import NDArray
 
 from lab.verdict.accuracy import cumulative_energy, deviations
 from lab.verdict.discrepancies import Finding, finding_at, tabulate
+from lab.verdict.expected import Entries, Expected, follow_expected, latest_entries
 from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
 from lab.verdict.registers import Registers, altered_registers, estimates_off
-from lab.verdict.sides import NEVER_US, Side, at, group, is_actual, per_point, sides, values_at
+from lab.verdict.sides import Side, StoredIntervals, group, is_actual, per_point, sides
 from lab.verdict.tables import RunTables
-
-GRACE_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,126 +94,83 @@ def compare(tables: RunTables, *, start_s: float, end_s: float, in_lockstep: boo
     fleet = tables.fleet
     codes_of(fleet["usage_point"], known)
     metered = len(known)
-    serials = fleet["serial"].cast(pa.string()).to_pylist()
     truth, journal, stored = sides(tables, known)
-    report_every_s = per_point(integers(fleet["report_every_s"]), len(known))
     step_wh = per_point(numbers(fleet["register_step_wh"]), len(known), absent=np.nan)
     class_percent = per_point(numbers(fleet["accuracy_class_percent"]), len(known), absent=np.nan)
-    truth_wh, journal_wh = numbers(tables.truth["import_wh"]), numbers(tables.journal["import_wh"])
-    stored_wh = numbers(tables.stored["import_wh"])
-
-    # a journal that has an interval twice is answered for by its latest entry
-    order = np.lexsort((numbers(tables.journal["recorded_at_s"]), journal.keys))
-    newest = np.append(journal.keys[order][1:] != journal.keys[order][:-1], True)[: len(order)]
-    journal_keys, journal_rows = journal.keys[order][newest], order[newest]
+    entries = latest_entries(tables.journal, journal)
     groups = group(tables.stored, stored)
-
     is_expected = (numbers(tables.truth["energised_s"]) > 0) & truth.within(start_s, end_s) & (truth.points < metered)
-    expected_keys, expected_rows = np.unique(truth.keys[is_expected], return_index=True)
-    expected_rows = np.flatnonzero(is_expected)[expected_rows]
-    in_journal = find(journal_keys, expected_keys)
-    in_stored = find(groups.keys, expected_keys)
-    recorded, held = in_journal >= 0, in_stored >= 0
-    actual = held & at(groups.actual, in_stored)
-    lost, estimated = ~held, held & ~actual
-    recovered = actual & at(groups.recovered, in_stored)
-    knows_commit = "committed_at" in tables.stored.column_names
-    deadline_us = truth.ends_us[expected_rows] + (report_every_s[truth.points[expected_rows]] + GRACE_S) * 1_000_000
-    committed_us = np.where(actual, at(groups.committed_us, in_stored), 0)
-    late = actual & (committed_us > deadline_us) & knows_commit
-    overdue_s = np.where(committed_us == NEVER_US, np.nan, (committed_us - deadline_us) / 1e6)
+    report_every_s = per_point(integers(fleet["report_every_s"]), len(known))
+    expected = follow_expected(tables, truth, entries, groups, is_expected, report_every_s)
 
-    expected_truth_wh = truth_wh[expected_rows]
-    expected_journal_wh = values_at(journal_wh, np.where(in_journal >= 0, at(journal_rows, in_journal), -1))
-    expected_stored_wh = values_at(stored_wh, np.where(held, at(groups.first, in_stored), -1))
-
-    def expected_finding(kind: str, mask: NDArray[np.bool_], by: NDArray[np.float64] | None = None) -> Finding:
-        return finding_at(
-            truth,
-            kind,
-            expected_rows[mask],
-            truth=expected_truth_wh[mask],
-            journal=expected_journal_wh[mask],
-            stored=expected_stored_wh[mask],
-            by=None if by is None else by[mask],
-        )
-
-    extra_groups = stored.within(start_s, end_s)[groups.first] & (find(expected_keys, groups.keys) < 0)
-    # Who polls cannot know that a meter was dark: its estimates share the energy among all intervals between two polls.
     registers = Registers.of(tables, known, in_lockstep=in_lockstep)
-    shared = ~groups.actual & registers.polled[stored.points[groups.first]]
-    extra_rows = groups.first[extra_groups & ~shared]
-    repeated = groups.rows > 1
-    altered_count, altered_findings = altered_rows(
-        tables, stored, journal_keys, journal_rows, step_wh, registers.polled
-    )
-    misread_count, misread_findings = altered_registers(tables, stored, registers, step_wh)
-    altered_findings += misread_findings
+    altered_count, altered = altered_rows(tables, stored, entries.keys, entries.rows, step_wh, registers.polled)
+    misread_count, misread = altered_registers(tables, stored, registers, step_wh)
+    altered += misread
+    off_count, off = estimates_off(tables, stored, registers, start_s=start_s, end_s=end_s)
     judged = journal.within(start_s, end_s)
-    off_count, off_findings = estimates_off(tables, stored, registers, start_s=start_s, end_s=end_s)
-    accuracy, worst_wh, accuracy_finding = _accuracy(tables, journal, known, class_percent, step_wh, judged)
-    findings = [
-        expected_finding("unrecorded", ~recorded),
-        expected_finding("lost", lost),
-        *altered_findings,
-        *off_findings,
-        finding_at(
-            stored,
-            "duplicate",
-            groups.first[repeated],
-            stored=stored_wh[groups.first[repeated]],
-            by=(groups.rows[repeated] - 1).astype(np.float64),
-        ),
-        accuracy_finding,
-        expected_finding("late", late, overdue_s),
-        finding_at(stored, "extra", extra_rows, stored=stored_wh[extra_rows]),
-        finding_at(journal, "recorded_twice", order[~newest], journal=journal_wh[order[~newest]]),
-    ]
+    accuracy, worst_wh, violations = _accuracy(tables, journal, known, class_percent, step_wh, judged)
+    extra = _extra_rows(stored, groups, expected, registers, stored.within(start_s, end_s))
     reads = ReadCounts(
-        expected=len(expected_keys),
-        unrecorded=int((~recorded).sum()),
-        stored=int(actual.sum()),
-        lost=int(lost.sum()),
+        expected=len(expected.keys),
+        unrecorded=int((~expected.recorded).sum()),
+        stored=int(expected.actual.sum()),
+        lost=int(expected.lost.sum()),
         duplicate_rows=int((groups.rows - 1).sum()),
         altered=altered_count + misread_count,
-        late=int(late.sum()) if knows_commit else None,
-        estimated=int(estimated.sum()),
-        recovered=int(recovered.sum()),
+        late=int(expected.late.sum()) if expected.knows_commit else None,
+        estimated=int(expected.estimated.sum()),
+        recovered=int(expected.recovered.sum()),
         estimates_off=off_count,
-        extra=len(extra_rows),
+        extra=len(extra),
         actual_rows=int(is_actual(tables.stored).sum()),
         rows=len(stored.keys),
     )
-    by_interval = _by_interval(
-        truth.starts_us[expected_rows],
-        on_time=actual & ~late & ~recovered,
-        late=late & ~recovered,
-        recovered=recovered,
-        estimated=estimated,
-        lost=lost,
+    names, serials = list(known), fleet["serial"].cast(pa.string()).to_pylist()
+    findings = [
+        *_of_expected(expected, [*altered, *off, _repeated(tables, stored, groups), violations]),
+        finding_at(stored, "extra", extra, stored=numbers(tables.stored["import_wh"])[extra]),
+        _recorded_twice(tables, journal, entries),
+    ]
+    found = {"altered": altered, "class_violations": [violations]}
+    by_meter = _by_meter(expected, names[:metered], serials, found, worst_wh[:metered])
+    return Comparison(reads, accuracy, tabulate(findings, names, serials, CHANNELS), _by_interval(expected), by_meter)
+
+
+def _of_expected(expected: Expected, others: list[Finding]) -> list[Finding]:
+    """What happened to expected intervals, the worst first; `others` are worse than late."""
+    return [
+        expected.finding("unrecorded", ~expected.recorded),
+        expected.finding("lost", expected.lost),
+        *others,
+        expected.finding("late", expected.late, expected.overdue_s),
+    ]
+
+
+def _repeated(tables: RunTables, stored: Side, groups: StoredIntervals) -> Finding:
+    repeated = groups.rows > 1
+    rows = groups.first[repeated]
+    return finding_at(
+        stored,
+        "duplicate",
+        rows,
+        stored=numbers(tables.stored["import_wh"])[rows],
+        by=(groups.rows[repeated] - 1).astype(np.float64),
     )
-    names = list(known)
-    by_meter = _by_meter(
-        truth.points[expected_rows],
-        metered,
-        on_time=actual & ~late,
-        late=late,
-        recovered=recovered,
-        estimated=estimated,
-        lost=lost,
-    )
-    for name, found in (("altered", altered_findings), ("class_violations", [accuracy_finding])):
-        points = np.concatenate([finding.points for finding in found])
-        by_meter[name] = np.bincount(points[points < metered], minlength=metered)
-    meters = pa.table(
-        {
-            "usage_point": names[:metered],
-            "serial": serials,
-            **by_meter,
-            "max_abs_error_wh": pa.array(worst_wh[:metered], from_pandas=True),
-        }
-    )
-    return Comparison(reads, accuracy, tabulate(findings, names, serials, CHANNELS), by_interval, meters)
+
+
+def _recorded_twice(tables: RunTables, journal: Side, entries: Entries) -> Finding:
+    rows = entries.superseded
+    return finding_at(journal, "recorded_twice", rows, journal=numbers(tables.journal["import_wh"])[rows])
+
+
+def _extra_rows(
+    stored: Side, groups: StoredIntervals, expected: Expected, registers: Registers, judged: NDArray[np.bool_]
+) -> Int:
+    extra = judged[groups.first] & (find(expected.keys, groups.keys) < 0)
+    # Who polls cannot know that a meter was dark: its estimates share the energy among all intervals between two polls.
+    shared = ~groups.actual & registers.polled[stored.points[groups.first]]
+    return groups.first[extra & ~shared]
 
 
 def _accuracy(
@@ -257,13 +213,41 @@ def _accuracy(
     return counts, worst_wh, finding
 
 
-def _by_meter(points: Int, metered: int, **masks: NDArray[np.bool_]) -> dict[str, Int]:
-    columns = {"expected": np.bincount(points, minlength=metered)}
-    return columns | {name: np.bincount(points[mask], minlength=metered) for name, mask in masks.items()}
+def _by_meter(
+    expected: Expected,
+    names: list[str],
+    serials: list[str],
+    found: dict[str, list[Finding]],
+    worst_wh: NDArray[np.float64],
+) -> pa.Table:
+    """Counts of each metered usage point; a late read may be a recovered one as well."""
+    masks = {
+        "on_time": expected.on_time,
+        "late": expected.late,
+        "recovered": expected.recovered,
+        "estimated": expected.estimated,
+        "lost": expected.lost,
+    }
+    metered = len(names)
+    columns = {"expected": np.bincount(expected.points, minlength=metered)}
+    columns |= {name: np.bincount(expected.points[mask], minlength=metered) for name, mask in masks.items()}
+    for name, findings in found.items():
+        points = np.concatenate([finding.points for finding in findings])
+        columns[name] = np.bincount(points[points < metered], minlength=metered)
+    largest = pa.array(worst_wh, from_pandas=True)
+    return pa.table({"usage_point": names, "serial": serials, **columns, "max_abs_error_wh": largest})
 
 
-def _by_interval(starts_us: Int, **masks: NDArray[np.bool_]) -> pa.Table:
-    starts, code = np.unique(starts_us, return_inverse=True)
+def _by_interval(expected: Expected) -> pa.Table:
+    """Counts of each interval; no read is in two of them."""
+    masks = {
+        "on_time": expected.on_time & ~expected.recovered,
+        "late": expected.late & ~expected.recovered,
+        "recovered": expected.recovered,
+        "estimated": expected.estimated,
+        "lost": expected.lost,
+    }
+    starts, code = np.unique(expected.truth.starts_us[expected.rows], return_inverse=True)
     columns = {
         "interval_start": pa.array(starts, pa.timestamp("us", tz="UTC")),
         "expected": pa.array(np.bincount(code, minlength=len(starts)), pa.int64()),
