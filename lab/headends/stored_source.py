@@ -16,7 +16,8 @@ from lab.services.external import check_stored_url
 from lab.verdict.from_csv import stored_from_csv
 from lab.verdict.from_parquet import stored_from_parquet, within
 from lab.verdict.from_postgres import DEFAULT_QUERY, export_stored, query_is_ready
-from lab.verdict.tables import TableError, around_file
+from lab.verdict.read_run import around_file
+from lab.verdict.tables import TableError
 
 HINT = "docs/external-head-end.md lists the columns that are needed, with an example."
 _FORMS = "Name a PostgreSQL (postgresql://…?query=…), a .csv or a .parquet file; see docs/external-head-end.md."

@@ -17,7 +17,8 @@ from lab.report import LATENCIES, REPORT_FILES, write_report
 from lab.run.record import RECORD_FILE, read_record, write_record
 from lab.verdict.context import EXTERNAL, RunContext
 from lab.verdict.judge_files import VERDICT_FILES, judge_files, write_verdict
-from lab.verdict.tables import DETECTED_FILE, around_file
+from lab.verdict.read_run import around_file
+from lab.verdict.tables import DETECTED_FILE
 from lab.verdict.verdict import Verdict
 
 STORED_FILE = "stored.parquet"

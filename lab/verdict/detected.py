@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.services.database_session import session
+from lab.verdict.conform import conform
 from lab.verdict.outages import MOMENTARY_AT_MOST_S
-from lab.verdict.tables import DETECTED, TableError, conform, read_parquet
+from lab.verdict.read_run import read_parquet
+from lab.verdict.tables import DETECTED, TableError
 
 DEFAULT_QUERY = "SELECT * FROM detected_outage"
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from lab.verdict.tables import STORED, Kind, TableError, conform, unread
+from lab.verdict.conform import conform, unread
+from lab.verdict.tables import STORED, Kind, TableError
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SHOWN, _SHOWN_NAMES = 100, 4

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lab.verdict.tables import STORED, Kind, TableError, conform, unread
+from lab.verdict.conform import conform, unread
+from lab.verdict.tables import STORED, Kind, TableError
 
 _SPARK = b"org.apache.spark.version"
 Tell = Callable[[str], object]

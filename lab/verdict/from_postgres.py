@@ -22,7 +22,8 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from lab.services.database_session import session
-from lab.verdict.tables import STORED, Column, Kind, TableError, conform, empty
+from lab.verdict.conform import conform
+from lab.verdict.tables import STORED, Column, Kind, TableError, empty
 
 DEFAULT_QUERY = "SELECT * FROM stored_reading"
 _BLOCK_BYTES = 4 << 20

@@ -11,7 +11,8 @@ from lab.verdict.junit import junit_xml
 from lab.verdict.names import refuse_strangers
 from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, read_outages
-from lab.verdict.tables import DETECTED_FILE, STORED, TableError, around_file, load_run, read_parquet
+from lab.verdict.read_run import around_file, load_run, read_parquet
+from lab.verdict.tables import DETECTED_FILE, STORED, TableError
 from lab.verdict.verdict import Verdict, judge
 
 VERDICT_FILES = (

@@ -8,8 +8,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.verdict.conform import conform
-from lab.verdict.tables import (DETECTED, DETECTED_FILE, FLEET, FRAMES, JOURNAL, REGISTER_CURVES, STORED, TRUTH, RunTables, Schema, TableError, empty)
-from meters.carriers.modbus.journal import REGISTERS_DIRECTORY
+from lab.verdict.tables import (
+    DETECTED,
+    DETECTED_FILE,
+    FLEET,
+    FRAMES,
+    JOURNAL,
+    REGISTER_CURVES,
+    STORED,
+    TRUTH,
+    RunTables,
+    Schema,
+    TableError,
+    empty,
+)
+from meters.device.curve_journal import REGISTERS_DIRECTORY
 
 
 def read_parquet(path: Path, schema: Schema, *, label: str | None = None) -> pa.Table:

@@ -1,23 +1,17 @@
-"""The tables that a verdict is made from: what each must hold, and how it is read from a run directory.
+"""The tables that a verdict is made from: what each must hold.
 
-Rule of this module: bad input is reported whole. Every missing, mistyped or impossible column of every table is listed
-in one `TableError`; nothing is guessed, and a timestamp without a time zone is refused rather than taken for UTC.
+The rule of lab/verdict/conform.py and lab/verdict/read_run.py: bad input is reported whole. Every missing, mistyped or
+impossible column of every table is listed in one `TableError`. Nothing is guessed, and a time without a zone is
+refused rather than taken for UTC.
 """
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lab.errors import UserError
 from meters.device.curve import REGISTERS as CURVE_FORM
-from meters.device.curve_journal import REGISTERS_DIRECTORY
 
 DETECTED_FILE = "detected_outages.parquet"
 QUALITIES = ("actual", "estimated", "revised")

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lab.verdict.conform import conform
 from lab.verdict.context import ClockFacts, FeederFacts, Host, IngestFacts, LatencyMs, RunContext
-from lab.verdict.tables import FLEET, FRAMES, JOURNAL, REGISTER_CURVES, STORED, TRUTH, RunTables, conform, empty
+from lab.verdict.tables import FLEET, FRAMES, JOURNAL, REGISTER_CURVES, STORED, TRUTH, RunTables, empty
 
 START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
 STEP_S = 900

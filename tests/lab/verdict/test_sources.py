@@ -9,10 +9,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from lab.verdict.conform import conform
 from lab.verdict.from_csv import stored_from_csv
 from lab.verdict.from_parquet import stored_from_parquet
 from lab.verdict.from_postgres import export_stored, stored_from_postgres
-from lab.verdict.tables import STORED, TableError, conform
+from lab.verdict.tables import STORED, TableError
 from lab.verdict.verdict import judge
 from tests.lab.verdict.synthetic import START_S, STEP_S, Run, arrow, make_run
 

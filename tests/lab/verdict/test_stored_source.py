@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lab.errors import UserError
 from lab.headends.stored_source import StoredFile, StoredQuery, parse_stored
-from lab.verdict.tables import STORED, conform
+from lab.verdict.conform import conform
+from lab.verdict.tables import STORED
 from tests.lab.verdict.synthetic import START_S, STEP_S, arrow, make_run
 
 READY = "SELECT 'm' AS serial, now() AS interval_start, 900 AS interval_length_s, 1 AS import_wh"

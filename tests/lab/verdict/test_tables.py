@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lab.verdict.conform import conform
 from lab.verdict.context import ClockFacts
 from lab.verdict.judge_files import judge_run
-from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, Schema, TableError, conform, empty, load_run
+from lab.verdict.read_run import load_run
+from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, Schema, TableError, empty
 from lab.verdict.verdict import judge
 from tests.lab.verdict.synthetic import START_S, arrow, make_run
 
