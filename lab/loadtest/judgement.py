@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
@@ -179,7 +180,13 @@ class LoadVerdict:
 
 def judge(measured: Measured, host: Host, objectives: Objectives, generator: Generator) -> LoadVerdict:
     """Every criterion and every condition of validity, met or not."""
-    found, view = measured.intervals, measured.generator
+    return LoadVerdict(
+        measured, host, tuple(_of_the_system(measured, objectives)), tuple(_of_the_generator(measured, generator))
+    )
+
+
+def _of_the_system(measured: Measured, objectives: Objectives) -> Iterator[CriterionResult]:
+    found = measured.intervals
     database_rows = found.stored + found.unknown_rows + found.duplicate_rows
     nothing = found.published == 0
     values = [
@@ -222,6 +229,11 @@ def judge(measured: Measured, host: Host, objectives: Objectives, generator: Gen
         events = measured.events
         criterion = Criterion("events.lost", "<=", objectives.lost, _END_TO_END, "last gasps and restores not stored")
         values.insert(1, (criterion, len(events.lost) if events.published else math.nan))
+    return (_result(criterion, value) for criterion, value in values)
+
+
+def _of_the_generator(measured: Measured, generator: Generator) -> Iterator[CriterionResult]:
+    view = measured.generator
     validity = [
         (
             Criterion("generator.lag_p95_ms", "<=", generator.lag_p95_ms, _SCHEDULE, "how late a duty was begun, 95 %"),
@@ -232,12 +244,11 @@ def judge(measured: Measured, host: Host, objectives: Objectives, generator: Gen
             view.sent_share,
         ),
     ]
-    return LoadVerdict(
-        measured,
-        host,
-        tuple(CriterionResult(criterion, value, criterion.passes(value)) for criterion, value in values),
-        tuple(CriterionResult(criterion, value, criterion.passes(value)) for criterion, value in validity),
-    )
+    return (_result(criterion, value) for criterion, value in validity)
+
+
+def _result(criterion: Criterion, value: float) -> CriterionResult:
+    return CriterionResult(criterion, value, criterion.passes(value))
 
 
 def _events(events: Matched | None) -> dict[str, object] | None:

@@ -27,7 +27,7 @@ from lab.loadtest.progress import LoadProgress
 from lab.loadtest.samples import Limit, Sample, Sampler, add_samples
 from lab.loadtest.settings import LoadTest
 from lab.loadtest.stand import ContainerLoadStage, LoadStage, LocalLoadStage, Stand, open_stand
-from lab.loadtest.stored import read_stored
+from lab.loadtest.stored import StoredRows, read_stored
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
 from lab.run.directory import link_latest, new_directory
@@ -36,6 +36,7 @@ from lab.run.surroundings import check_externals
 from lab.scenario.load import FleetChoice
 from lab.services.host import make_private_directory, private_files
 from lab.verdict.context import Host
+from loadtests.plan import Plan
 from loadtests.shapes import Shape
 
 T = TypeVar("T")
@@ -106,7 +107,6 @@ class Bench:
             reading=stand.reading(load.reader_pause_s),
             readers=load.readers,
         )
-        first_s = plan.interval_start_s(plan.rhythm.oldest)
         before = await stand.counted()
         self._loads += 1
         generator = self._generator()
@@ -117,16 +117,7 @@ class Bench:
         after_s = stand.busy_s()
         await stand.settle()
         counted = await stand.counted()
-        stored = await asyncio.to_thread(
-            read_stored,
-            stand.store.url,
-            stand.store.schema,
-            serials=plan.serials,
-            first_interval_s=plan.first_interval_s,
-            interval_s=plan.interval_s,
-            range_s=(first_s, int(self._before_s)),
-        )
-        self._before_s = first_s
+        stored = await self._stored(plan)
         ledger, failed, unsent = generator.ledger()
         intervals = match_intervals(ledger, stored.intervals)
         latencies = latency_samples(intervals)
@@ -155,6 +146,22 @@ class Bench:
             # Locust's own start and end do not count: the system has nothing to do then.
             busy_cores={part: (after_s[part] - since_s) / shape.duration_s for part, since_s in busy_s.items()},
         )
+
+    async def _stored(self, plan: Plan) -> StoredRows:
+        """What the database has of this load; the next one is of intervals before it."""
+        first_s = plan.interval_start_s(plan.rhythm.oldest)
+        store = self.stand.store
+        stored = await asyncio.to_thread(
+            read_stored,
+            store.url,
+            store.schema,
+            serials=plan.serials,
+            first_interval_s=plan.first_interval_s,
+            interval_s=plan.interval_s,
+            range_s=(first_s, int(self._before_s)),
+        )
+        self._before_s = first_s
+        return stored
 
     async def note(self, sample: Sample) -> None:
         """Keep one more, in the database too."""

@@ -36,6 +36,7 @@ from lab.report.svg import instant, kind_class
 from lab.report.unusable import read_implausible, read_polls
 from lab.report.vendors import vendor_rows
 from lab.report.written import length, significant
+from lab.verdict.context import LatencyMs
 from lab.verdict.summary import format_value
 from lab.verdict.verdict import Verdict
 
@@ -46,7 +47,7 @@ _SCRIPTS = ("map.js", "discrepancies.js")
 
 
 def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) -> Path:
-    """Writes report.html beside the files of the run and of its verdict (`Verdict.write`), and returns its path."""
+    """Writes report.html beside the files of the run and of its verdict, and returns its path."""
     clock = verdict.context.clock
     numbered = list(enumerate(sorted(events, key=lambda event: event.time_s), start=1))
     figures = read_figures(run_dir, start_s=clock.start_s, end_s=clock.end_s)
@@ -56,52 +57,39 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     dead_letters = read_dead_letters(run_dir)
     plane = read_plane(run_dir, meters)
     feeder_map = None if plane is None else draw_map(plane, meters, history, numbered, start_s=clock.start_s)
-    intake = None if verdict.context.ingest is None else verdict.context.ingest.receive_to_commit_ms
     reads, *physics = draw(figures, axis)
     polls = read_polls(run_dir)
     discrepancies = pq.read_table(run_dir / "discrepancies.parquet")
-    because = causes(
-        discrepancies,
-        meters,
-        history,
-        [event for _, event in numbered],
-        dead_letters,
-        polls,
-        read_implausible(run_dir),
-        verdict.explanations,
-    )
+    happened = [event for _, event in numbered]
+    implausible = read_implausible(run_dir)
+    because = causes(discrepancies, meters, history, happened, dead_letters, polls, implausible, verdict.explanations)
     vendors = vendors_of(discrepancies, meters)
     columns = columns_of(discrepancies, because, vendors)
     write_csv(columns, run_dir / CSV_FILE)
-    failed = [result for result in verdict.criteria if not result.passed]
 
     def witness(usage_points: Sequence[str]) -> Witness:
         return Witness(run_dir, usage_points, meters, history, numbered, dead_letters)
 
     findings = summarise(discrepancies, because, vendors, Clock.of(_starts_s(discrepancies)), witness)
-    script = _script()
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             verdict=verdict,
             context=verdict.context,
-            failed=failed,
-            failed_reads=any(not result.id.startswith("outages.") for result in failed),
-            failed_outages=any(result.id.startswith("outages.") for result in failed),
+            **_failed(verdict),
             lead=lead(verdict),
             tiles=scorecard(verdict),
             facts=_facts(verdict),
             feeder_map=feeder_map,
-            map_data=None if feeder_map is None else _json(feeder_map.data),
-            script=script,
-            script_hash=_sha256(script),
+            map_data=feeder_map and _json(feeder_map.data),
+            **_script(),
             start_s=clock.start_s,
             interval_s=int(meters.interval_length_s.min()) if len(meters) else 900,
             speeds=_speeds(clock.simulated_s),
             supply=draw_supply(history, axis),
             says_communication=history.says_communication,
-            read_charts=[reads, *draw_latencies(run_dir, meters, intake)],
+            read_charts=[reads, *draw_latencies(run_dir, meters, _intake(verdict))],
             physics_charts=physics,
             vendors=vendor_rows(run_dir, verdict, meters, dead_letters, polls),
             head_end=read_head_end(run_dir),
@@ -112,7 +100,10 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
             outages=None if verdict.detection is None else describe(verdict.detection),
         )
     )
-    path = run_dir / _PAGE
+    return _written(run_dir / _PAGE, page)
+
+
+def _written(path: Path, page: str) -> Path:
     # a lone surrogate in a hostile name cannot be encoded, and must not cost the report
     path.write_bytes(page.encode("utf-8", errors="replace"))
     return path
@@ -131,10 +122,21 @@ def _environment() -> Environment:
     return environment
 
 
-def _script() -> Markup:
+def _script() -> dict[str, object]:
     """Ours, as it is: the page's content policy lets only the script with this very text run."""
     templates = resources.files("lab.report").joinpath("templates")
-    return Markup("\n".join(templates.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS))  # noqa: S704
+    script = Markup("\n".join(templates.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS))  # noqa: S704
+    return {"script": script, "script_hash": _sha256(script)}
+
+
+def _intake(verdict: Verdict) -> LatencyMs | None:
+    return None if verdict.context.ingest is None else verdict.context.ingest.receive_to_commit_ms
+
+
+def _failed(verdict: Verdict) -> dict[str, object]:
+    failed = [result for result in verdict.criteria if not result.passed]
+    of_outages = [result.id.startswith("outages.") for result in failed]
+    return {"failed": failed, "failed_reads": not all(of_outages), "failed_outages": any(of_outages)}
 
 
 def _starts_s(discrepancies: pa.Table) -> list[float]:

@@ -58,12 +58,6 @@ def draw_supply(history: History, axis: Axis) -> Chart:
         )
         for i in kept
     ]
-    at = plot.x(shown_s)
-    cursor = tag(
-        "line", id="supply-cursor", class_="cursor",
-        x1=number(at), x2=number(at), y1=number(plot.top), y2=number(plot.base),
-        data_left=number(plot.left), data_right=number(plot.width - plot.right),
-    )  # fmt: skip
     least = int(history.counts[:, [HEARD, SUPPLIED_UNHEARD, PHANTOM, DISCONNECTED]].sum(axis=1).min())
     of_all = f"of {written(history.counts[0].sum())} meters"
     note = f"{written(dark.max())} {of_all} dark at most; {written(least)} with supply at least. Logarithmic from 1."
@@ -73,7 +67,7 @@ def draw_supply(history: History, axis: Axis) -> Chart:
         *areas,
         plot.events(axis.events),
         plot.hover(times[kept], ends(times[kept], axis.end_s), tips),
-        cursor,
+        _cursor(plot, shown_s),
         title="Supply and communication over time",
         description=note,
         id_="supply",
@@ -89,6 +83,15 @@ def draw_supply(history: History, axis: Axis) -> Chart:
     return Chart(
         "supply", "Supply and communication", note, svg, swatches, ("from (UTC)", *(e.label for e in entries)), rows
     )
+
+
+def _cursor(plot: Plot, shown_s: float) -> Markup:
+    at = plot.x(shown_s)
+    return tag(
+        "line", id="supply-cursor", class_="cursor",
+        x1=number(at), x2=number(at), y1=number(plot.top), y2=number(plot.base),
+        data_left=number(plot.left), data_right=number(plot.width - plot.right),
+    )  # fmt: skip
 
 
 def _heard(history: History) -> str:

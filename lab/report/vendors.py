@@ -93,19 +93,6 @@ def vendor_rows(
         expected = total["expected"]
         on_time = Share(total["on_time"] if knows_commit else 0, expected if knows_commit else 0)
         kinds = found.get(vendor, {})
-        faults = [
-            f"{count:,} {label}"
-            for label, count in (
-                ("lost", total["lost"]),
-                ("altered", total["altered"]),
-                ("out of class", total["class_violations"]),
-                ("unrecorded", kinds.get("unrecorded", 0)),
-                ("wrong estimates", kinds.get("estimate_off", 0)),
-                ("duplicates", kinds.get("duplicate", 0)),
-                ("recorded twice", kinds.get("recorded_twice", 0)),
-            )
-            if count
-        ]
         remarks = [f"{on_time.text} on time, target {least * 100:g} %"] if _is_short(on_time, least) else []
         if refusing := polls.told([s for s, v in zip(meters.serials, meters.vendors, strict=True) if v == vendor]):
             remarks.append(refusing)
@@ -133,11 +120,24 @@ def vendor_rows(
                 events=heard.get(vendor, Share(0, 0)),
                 dead_letters=None if buried is None else buried.get(vendor, 0),
                 discrepancy_share=Share(sum(kinds.values()), len(verdict.comparison.discrepancies)),
-                faults=tuple(faults),
+                faults=_faults(total, kinds),
                 remarks=tuple(remarks),
             )
         )
     return rows
+
+
+def _faults(total: dict[str, int], kinds: dict[str, int]) -> tuple[str, ...]:
+    counts = (
+        ("lost", total["lost"]),
+        ("altered", total["altered"]),
+        ("out of class", total["class_violations"]),
+        ("unrecorded", kinds.get("unrecorded", 0)),
+        ("wrong estimates", kinds.get("estimate_off", 0)),
+        ("duplicates", kinds.get("duplicate", 0)),
+        ("recorded twice", kinds.get("recorded_twice", 0)),
+    )
+    return tuple(f"{count:,} {label}" for label, count in counts if count)
 
 
 def _is_short(on_time: Share, least: float) -> bool:

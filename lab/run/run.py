@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +17,16 @@ from lab.fleet.plan import FleetPlan, Vendors
 from lab.headends.external import ConnectFile, Connection
 from lab.headends.historian import Historian
 from lab.headends.store import Database
-from lab.lockstep.barrier import Barrier, BarrierStalled
-from lab.lockstep.conductor import conduct
 from lab.lockstep.link import PartGone
-from lab.lockstep.pace import Agenda, Pace
 from lab.lockstep.realtime import RealTime
-from lab.lockstep.timeline import Disturbance, actions
-from lab.lockstep.watched_grid import WatchedGrid
+from lab.lockstep.timeline import Disturbance
 from lab.processes.reaper import Reaper
 from lab.processes.supervisor import Supervisor
-from lab.run.companion import Scene
+from lab.run.companion import Companion, Scene
 from lab.run.directory import link_latest, new_run_directory
 from lab.run.judging import Judging, judge_and_report, judged_another_time
 from lab.run.kept import keep
+from lab.run.life import Life
 from lab.run.local_stage import LocalStage
 from lab.run.progress import RunProgress
 from lab.run.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
@@ -191,11 +188,12 @@ class Run:
                     judging.record(self.directory, self._judged_clock(self.end_s, 0.0), disturbances)
                     lived = (judging, disturbances, began)
                 await self._begin_history(stack, judging)
-                if self.request.companion is not None:
-                    disturbances = await self._live_in_company(disturbances, judging)
+                life = Life(self.request, self.progress, self.stage, self.start_s, self._heard)
+                companion = self.request.companion
+                if companion is None:
+                    await life.live(disturbances, real_time, end_s=self.settled_s)
                 else:
-                    with self.progress.simulated_time(self.start_s, self.settled_s):
-                        await self._live(disturbances, real_time)
+                    disturbances = await self._live_in_company(life, companion, disturbances, judging)
                 if self.historian is not None:
                     await self.historian.finish()
                 wall_s = time.monotonic() - began
@@ -324,80 +322,25 @@ class Run:
         if self.historian is not None:
             self.historian.hear(now_s)
 
-    async def _live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None) -> None:
-        untold = sorted(disturbances, key=lambda disturbance: -disturbance.from_s)
-        planned = actions(disturbances)
-        end_s = self.settled_s
-
-        def at(now_s: int) -> None:
-            self.progress.at(now_s)
-            self._heard(now_s)
-            while untold and untold[-1].from_s <= now_s:
-                told = untold.pop()
-                self.progress.news(f"{datetime.fromtimestamp(told.from_s, UTC):%H:%M:%S} {told.label}")
-
-        if real_time is not None:
-            await real_time.until(end_s, planned, progress=at)
-            return
-
-        async def over(now_s: int) -> None:
-            at(now_s)
-
-        stage = self.stage
-        barrier = Barrier(stage.grid, stage.fleets, stage.head)
-        agenda, pace = Agenda(planned, end_s=end_s), Pace(self.start_s, self.request.speed)
-        await self._conduct(barrier, agenda, pace, over)
-
-    async def _live_in_company(self, disturbances: Sequence[Disturbance], judging: Judging) -> list[Disturbance]:
+    async def _live_in_company(
+        self, life: Life, companion: Companion, disturbances: Sequence[Disturbance], judging: Judging
+    ) -> list[Disturbance]:
         """Live until the companion ends it; returns what disturbed the lab until then, and keeps when that was."""
-        companion, stage, store = self.request.companion, self.stage, judging.store
-        assert companion is not None
-        assert isinstance(store, Database), "a companion comes with our own head-end"
+        assert isinstance(judging.store, Database), "a companion comes with our own head-end"
         scene = Scene(
             self.scenario,
-            stage,
+            self.stage,
             self.vendors,
-            store,
+            judging.store,
             self.externals.broker is None,
             tuple(disturbances),
             judging,
             self.directory,
             self.start_s,
         )
-        barrier = Barrier(WatchedGrid(stage.grid, companion.frame), stage.fleets, stage.head)
-
-        async def over(now_s: int) -> None:
-            self._heard(now_s)
-            await companion.at(now_s)
-
-        async with companion.attend(scene):
-            await self._conduct(barrier, companion.agenda, companion.pace, over)
-        lived = companion.lived()
+        lived = await life.live_in_company(companion, scene)
         self.duration_s = lived.end_s - self.start_s
         return list(lived.disturbances)
-
-    async def _conduct(
-        self, barrier: Barrier, agenda: Agenda, pace: Pace, progress: Callable[[int], Awaitable[None]]
-    ) -> None:
-        try:
-            await conduct(
-                barrier,
-                self.stage,
-                agenda,
-                pace,
-                start_s=self.start_s,
-                seed=self.scenario.seed,
-                progress=progress,
-            )
-        except BarrierStalled as error:
-            raise await self._explained(error) from error
-
-    async def _explained(self, stalled: BarrierStalled) -> UserError:
-        try:
-            await check_externals(self.request.database_url, self.request.broker_url)
-        except UserError as away:
-            return UserError([str(stalled), *away.faults], away.hint)
-        return UserError([str(stalled)], "See the parts' logs; is the database or the broker overloaded?")
 
 
 def _clock(time_s: float) -> str:

@@ -65,79 +65,107 @@ async def choose_targets(
     """
     faults: list[str] = []
     chosen: dict[int, Disturbance] = {}
-    taken = _Taken()
-    serial_of = {meter.usage_point: meter.serial for meter in fleet.meters}
-    points_of = {name: [meter.usage_point for meter in meters] for name, meters in fleet.collectors.items()}
+    targets = _Targets(scenario.seed, link, grid, fleet)
     order = sorted(range(len(scenario.events)), key=lambda index: _freedom(scenario.events[index]))
     for index in order:
         event = scenario.events[index]
-        from_s, until_s = start_s + event.at_s, start_s + event.ends_s
+        if isinstance(event, RelayEvent):
+            continue
+        when = _When(start_s + event.at_s, start_s + event.ends_s)
         where = f"event {index + 1} ({event.kind}, line {event.line})"
-        if isinstance(event, OutageEvent):
-            try:
-                reply = await link.call(
-                    grid,
-                    "select",
-                    seed=scenario.seed,
-                    key=[index],
-                    device=event.device,
-                    select=event.select,
-                    exclude=sorted(taken.around(from_s, until_s)),
-                    avoid=sorted(taken.ever()),
-                    metered=list(serial_of),
-                    where=where,
-                )
-            except UserError as error:
-                faults.extend(error.faults)
-                continue
-            choice = checked(reply, Selected)
-            points = choice["usage_points"]
-            taken.add(points, from_s, until_s)
-            name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
-            label = f"{name}: {choice['device']}, {counted(len(points), 'customer')}"
-            label += f" ({choice['remark']})" if choice["remark"] else ""
-            chosen[index] = Disturbance("outage", label, from_s, until_s, choice["device"])
-        elif isinstance(event, UplinkLossEvent | RebootEvent):
-            try:
-                seed = [scenario.seed, index]
-                if points_of and "collectors" in event.select:
-                    hit = _choose_collectors(event.select["collectors"], seed, points_of, taken, from_s, until_s)
-                else:
-                    free = _free_points(serial_of, taken, from_s, until_s)
-                    hit = _choose_meters(event.select, seed, free, serial_of)
-            except ValueError as error:
-                faults.append(f"{where}: {error}")
-                continue
-            taken.add(hit.points, from_s, until_s)
-            if isinstance(event, RebootEvent):
-                chosen[index] = Disturbance("reboot", f"reboot: {hit.label}", from_s, until_s, stations=hit.stations)
+        try:
+            if isinstance(event, OutageEvent):
+                chosen[index] = await targets.of_outage(event, index, when, where)
+            elif isinstance(event, UplinkLossEvent | RebootEvent):
+                chosen[index] = targets.of_stations(event, index, when)
             else:
-                label = f"uplink loss: {hit.label}"
-                chosen[index] = Disturbance("uplink_loss", label, from_s, until_s, stations=hit.stations)
-        elif isinstance(event, KillEvent):
-            label = f"SIGKILL: {event.part}, back after {event.down_s:,} s"
-            until_s = from_s + event.down_s
-            chosen[index] = Disturbance("kill", label, from_s, until_s, event.part, races=event.moment == "any")
-        elif isinstance(event, NetworkEvent):
-            fault = event.network_fault
-            label = f"network: {event.part}, {fault.label}"
-            chosen[index] = Disturbance("network", label, from_s, from_s, event.part, fault=fault)
-        elif isinstance(event, RotateEvent):
-            label = f"rotation: new {event.what}, the old trusted for {event.overlap_s:,} s more"
-            chosen[index] = Disturbance("rotate", label, from_s, until_s, event.what)
-        elif isinstance(event, UpdateEvent):
-            label = f"rolling update: {event.part}"
-            chosen[index] = Disturbance("update", label, from_s, until_s, event.part)
+                chosen[index] = _of_the_lab(event, when)
+        except UserError as error:
+            faults += error.faults
+        except ValueError as error:
+            faults.append(f"{where}: {error}")
     technician = Technician(fleet.meters, start_s=start_s, seed=scenario.seed)
     relays = [Numbered(index, event) for index, event in enumerate(scenario.events) if isinstance(event, RelayEvent)]
     for numbered in sorted(relays, key=lambda each: each.event.at_s):
         try:
-            chosen[numbered.index] = technician.disturbance(numbered, lambda at_s: taken.around(at_s, at_s))
+            chosen[numbered.index] = technician.disturbance(numbered, targets.taken_near)
         except ValueError as error:
             faults += [f"{numbered.where}: {line}" for line in str(error).splitlines()]
     if faults:
         raise UserError(faults, "Change the events' `select`, or choose another feeder.")
     return [chosen[index] for index in sorted(chosen)]
+
+
+@dataclass(frozen=True, slots=True)
+class _When:
+    from_s: int
+    until_s: int
+
+
+class _Targets:
+    """Chooses whom events hit, one after another, so that they do not hit the same."""
+
+    def __init__(self, seed: int, link: LabLink, grid: str, fleet: Commissioned) -> None:
+        self._seed, self._link, self._grid = seed, link, grid
+        self._taken = _Taken()
+        self._serial_of = {meter.usage_point: meter.serial for meter in fleet.meters}
+        self._points_of = {name: [meter.usage_point for meter in meters] for name, meters in fleet.collectors.items()}
+
+    def taken_near(self, at_s: int) -> set[str]:
+        return self._taken.around(at_s, at_s)
+
+    async def of_outage(self, event: OutageEvent, index: int, when: _When, where: str) -> Disturbance:
+        """:raises UserError: nothing on this feeder fits, as the grid says."""
+        reply = await self._link.call(
+            self._grid,
+            "select",
+            seed=self._seed,
+            key=[index],
+            device=event.device,
+            select=event.select,
+            exclude=sorted(self._taken.around(when.from_s, when.until_s)),
+            avoid=sorted(self._taken.ever()),
+            metered=list(self._serial_of),
+            where=where,
+        )
+        choice = checked(reply, Selected)
+        points = choice["usage_points"]
+        self._taken.add(points, when.from_s, when.until_s)
+        name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
+        label = f"{name}: {choice['device']}, {counted(len(points), 'customer')}"
+        label += f" ({choice['remark']})" if choice["remark"] else ""
+        return Disturbance("outage", label, when.from_s, when.until_s, choice["device"])
+
+    def of_stations(self, event: UplinkLossEvent | RebootEvent, index: int, when: _When) -> Disturbance:
+        """:raises ValueError: nobody is left."""
+        seed, taken = [self._seed, index], self._taken
+        if self._points_of and "collectors" in event.select:
+            wanted = event.select["collectors"]
+            hit = _choose_collectors(wanted, seed, self._points_of, taken, when.from_s, when.until_s)
+        else:
+            free = _free_points(self._serial_of, taken, when.from_s, when.until_s)
+            hit = _choose_meters(event.select, seed, free, self._serial_of)
+        taken.add(hit.points, when.from_s, when.until_s)
+        if isinstance(event, RebootEvent):
+            return Disturbance("reboot", f"reboot: {hit.label}", when.from_s, when.until_s, stations=hit.stations)
+        return Disturbance("uplink_loss", f"uplink loss: {hit.label}", when.from_s, when.until_s, stations=hit.stations)
+
+
+def _of_the_lab(event: KillEvent | NetworkEvent | RotateEvent | UpdateEvent, when: _When) -> Disturbance:
+    """Events that name what they hit."""
+    match event:
+        case KillEvent():
+            label, until_s = f"SIGKILL: {event.part}, back after {event.down_s:,} s", when.from_s + event.down_s
+            return Disturbance("kill", label, when.from_s, until_s, event.part, races=event.moment == "any")
+        case NetworkEvent():
+            fault = event.network_fault
+            label = f"network: {event.part}, {fault.label}"
+            return Disturbance("network", label, when.from_s, when.from_s, event.part, fault=fault)
+        case RotateEvent():
+            label = f"rotation: new {event.what}, the old trusted for {event.overlap_s:,} s more"
+            return Disturbance("rotate", label, when.from_s, when.until_s, event.what)
+        case UpdateEvent():
+            return Disturbance("update", f"rolling update: {event.part}", when.from_s, when.until_s, event.part)
 
 
 def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int) -> list[str]:
