@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from fastapi.responses import JSONResponse
@@ -46,80 +46,82 @@ def protocol(limits: Limits) -> type[H11Protocol]:
     Where there are too many connections, the oldest goes of those that ask nothing, or only for what is everybody's
     without a token: who has just come and asks at once is served, however many there are who do not.
     """
-    idle: dict[H11Protocol, None] = {}
+    return type("LimitedProtocol", (_Limited,), {"limits": limits, "idle": {}})
 
-    class LimitedProtocol(H11Protocol):
-        _deadline: asyncio.TimerHandle | None = None
-        _stalled: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._wait()
-            if len(self.connections) > limits.connections:
-                next(iter(idle)).transport.abort()
+class _Limited(H11Protocol):
+    limits: ClassVar[Limits]
+    idle: ClassVar[dict[H11Protocol, None]]
+    """Connections that ask nothing, or only for what is everybody's; the oldest first."""
+    _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if not self._asked:
-                return
-            if is_public(self.scope["path"]):
-                self._end_within(limits.download_s)
-            else:
-                self._go_on()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > self.limits.connections:
+            next(iter(self.idle)).transport.abort()
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if not self._asked:
-                self._wait()
-
-        def send_400_response(self, msg: str) -> None:
-            # In the middle of a request: nobody answers it any more, and this answer does not come within another.
-            if self.cycle is not None:
-                self.cycle.disconnected = True
-                self.cycle.message_event.set()
-            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                super().send_400_response(msg)
-            else:
-                self.transport.abort()
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._stalled = self.loop.call_later(limits.stalled_s, self.transport.abort)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self._stalled is not None:
-                self._stalled.cancel()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._asked:
+            return
+        if is_public(self.scope["path"]):
+            self._end_within(self.limits.download_s)
+        else:
             self._go_on()
-            if self._stalled is not None:
-                self._stalled.cancel()
 
-        @property
-        def _asked(self) -> bool:
-            """Whether a request is under way."""
-            return self.cycle is not None and not self.cycle.response_complete
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._asked:
+            self._wait()
 
-        def _wait(self) -> None:
-            idle.pop(self, None)
-            if not self.transport.is_closing():
-                idle[self] = None
-            # Also for one that closes: it may never take the rest of its answer.
-            self._end_within(limits.head_s)
+    def send_400_response(self, msg: str) -> None:
+        # In the middle of a request: nobody answers it any more, and this answer does not come within another.
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
-        def _go_on(self) -> None:
-            idle.pop(self, None)
-            if self._deadline is not None:
-                self._deadline.cancel()
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.limits.stalled_s, self.transport.abort)
 
-        def _end_within(self, seconds: float) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-            self._deadline = self.loop.call_later(seconds, self.transport.abort)
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
 
-    return LimitedProtocol
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._go_on()
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether a request is under way."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self.idle.pop(self, None)
+        if not self.transport.is_closing():
+            self.idle[self] = None
+        # Also for one that closes: it may never take the rest of its answer.
+        self._end_within(self.limits.head_s)
+
+    def _go_on(self) -> None:
+        self.idle.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _end_within(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
 
 class Bodies:
