@@ -77,7 +77,7 @@ def reboot(stations: Stations = None, meters: SoMany = None, collectors: Collect
 def relay(
     position: Annotated[str, typer.Argument(help="open: the customer is disconnected. closed: connected again.")],
     stations: Annotated[list[str] | None, typer.Argument(help="Meters by serial; one that is drawn if none.")] = None,
-    meters: Meters = None,
+    meters: SoMany = None,
     lasting: For = None,
     run: Run = RUNS,
 ) -> None:
