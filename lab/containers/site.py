@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lab.containers.network_faults import require_netem
 from lab.containers.project import ComposeProject
 from lab.containers.stage import ContainerStage
-from lab.scenario.model import NetworkEvent
+from lab.scenario.events import NetworkEvent
 
 
 @dataclass(frozen=True, slots=True)

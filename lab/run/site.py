@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lab.run.stage import Stage
-from lab.scenario.model import NetworkEvent
+from lab.scenario.events import NetworkEvent
 
 
 class Site(Protocol):

@@ -20,26 +20,22 @@ from pydantic_core import ErrorDetails
 from grid.wording import clock
 from lab.errors import UserError
 from lab.fleet.presets import PROFILE_FILE, anchored_shares
-from lab.scenario.model import (
+from lab.scenario.events import (
     EVENT_KINDS,
     SELECTOR_TAGS,
     CustomerRange,
     Event,
-    FeederChoice,
-    FleetChoice,
-    Head,
     KillEvent,
     NetworkEvent,
     OutageEvent,
     RebootEvent,
     RelayEvent,
     RotateEvent,
-    Scenario,
-    ScenarioFile,
-    Table,
     UpdateEvent,
     UplinkLossEvent,
 )
+from lab.scenario.fields import Table
+from lab.scenario.model import FeederChoice, FleetChoice, Head, Scenario, ScenarioFile
 from lab.scenario.times import LATEST_S, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
 from meters.vendors.registry import known_profiles

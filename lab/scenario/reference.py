@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.scenario.model import EVENT_KINDS, ScenarioFile
+from lab.scenario.events import EVENT_KINDS
+from lab.scenario.model import ScenarioFile
 from lab.verdict.criteria import CRITERIA
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

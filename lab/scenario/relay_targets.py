@@ -10,7 +10,7 @@ import numpy as np
 from grid.wording import counted
 from lab.fleet.shipment import ShippedMeter
 from lab.lockstep.timeline import Disturbance
-from lab.scenario.model import RelayEvent
+from lab.scenario.events import RelayEvent
 from meters.vendors.profile import VendorProfile
 
 

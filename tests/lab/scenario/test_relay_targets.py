@@ -13,8 +13,8 @@ from lab.fleet.geography import Place
 from lab.fleet.presets import PRESETS
 from lab.fleet.vendors import vendor_mix
 from lab.lockstep.timeline import Disturbance, actions
+from lab.scenario.events import RelayEvent
 from lab.scenario.load import Scenario, parse_scenario
-from lab.scenario.model import RelayEvent
 from lab.scenario.relay_targets import Numbered, Technician, opened_relays
 
 START_S = 1_768_435_200
