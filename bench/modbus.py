@@ -10,8 +10,9 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -101,77 +102,17 @@ async def bare_loop(places: Sequence[tuple[str, int]]) -> float:
 async def measure(*, rounds: int = 5, gateways: int = 10, boundaries: int = 4) -> Result:
     """Rounds of the poller at `boundaries` boundaries, then the bare loop as often."""
     ours, theirs = [], []
-    logs = Path(tempfile.mkdtemp(prefix="amilab-bench-"))
-    with ExitStack() as stack, Reaper(f"bench-{uuid.uuid4().hex[:8]}") as reaper:
-        ports = [stack.enter_context(ReservedPort()) for _ in range(gateways)]
-        shipment = write_shipment(logs, [(port.host, port.port) for port in ports])
-        here, there = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(shipment, logs / "fleet-0.sqlite", there), daemon=True
-        )
-        process.start()
-        there.close()
-        work = make_private_directory(reaper)
-        supervisor = Supervisor(logs, reaper)
-        postgres = EmbeddedPostgres(work, supervisor)
-        try:
-            await postgres.start()
-            await asyncio.to_thread(here.recv)
-            clock = ManualClock(START_S)
-            settings = HeadEndSettings.model_validate(
-                {
-                    "database_url": postgres.url,
-                    "group": "bench",
-                    "shipment": shipment,
-                    "command_key": logs / "command.key",
-                }
-            )
-            metrics = Metrics()
-            database = Database(settings, metrics, prepare=prepare)
-            await database.start()
-            devices = await database.run(
-                lambda connection: register(connection, read_shipment(shipment), now_s=START_S)
-            )
-            faults: list[Exception] = []
-            committing = Committing(
-                settings, clock, database, metrics, on_committed=lambda _batch: None, on_failure=faults.append
-            )
-            committing.start()
-            poller = Poller(
-                settings,
-                clock,
-                devices,
-                PollOutcomes(devices, metrics, {}),
-                metrics,
-                record=committing.record,
-                on_failure=faults.append,
-            )
-            link = ModbusLink(poller, committing)
-            now_s = START_S
-            for number in range(rounds + 1):
-                began = time.perf_counter()
-                for _ in range(boundaries):
-                    clock.set(now_s)
-                    await link.advance(now_s)
-                    await link.fence()
-                    now_s += STEP_S
-                rate = boundaries * gateways * UNITS / (time.perf_counter() - began)
-                bare = [await bare_loop([(port.host, port.port) for port in ports]) for _ in range(boundaries)]
-                if faults:
-                    raise faults[0]
-                # The first round makes connections and fills caches.
-                if number:
-                    ours.append(rate)
-                    theirs.append(len(bare) / sum(1 / each for each in bare))
-            await link.disconnect()
-            await committing.stop()
-            await database.stop()
-        finally:
-            here.close()
-            await asyncio.to_thread(process.join, 10)
-            await supervisor.stop_all()
-            postgres.close()
-            shutil.rmtree(logs)
+    async with _gateways(gateways) as stand, _polling(stand) as poll:
+        for number in range(rounds + 1):
+            began = time.perf_counter()
+            for boundary in range(boundaries):
+                await poll(START_S + (number * boundaries + boundary) * STEP_S)
+            rate = boundaries * gateways * UNITS / (time.perf_counter() - began)
+            bare = [await bare_loop(stand.places) for _ in range(boundaries)]
+            # The first round makes connections and fills caches.
+            if number:
+                ours.append(rate)
+                theirs.append(len(bare) / sum(1 / each for each in bare))
     return Result(
         f"modbus ({gateways} gateways of {UNITS} meters)",
         {
@@ -185,6 +126,82 @@ async def measure(*, rounds: int = 5, gateways: int = 10, boundaries: int = 4) -
             "poller / bare loop": "",
         },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """Gateways that serve, and an empty database."""
+
+    places: list[tuple[str, int]]
+    shipment: Path
+    command_key: Path
+    database_url: str
+
+
+@asynccontextmanager
+async def _gateways(count: int) -> AsyncIterator[_Stand]:
+    logs = Path(tempfile.mkdtemp(prefix="amilab-bench-"))
+    with ExitStack() as stack, Reaper(f"bench-{uuid.uuid4().hex[:8]}") as reaper:
+        ports = [stack.enter_context(ReservedPort()) for _ in range(count)]
+        places = [(port.host, port.port) for port in ports]
+        shipment = write_shipment(logs, places)
+        here, there = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(shipment, logs / "fleet-0.sqlite", there), daemon=True
+        )
+        process.start()
+        there.close()
+        supervisor = Supervisor(logs, reaper)
+        postgres = EmbeddedPostgres(make_private_directory(reaper), supervisor)
+        try:
+            await postgres.start()
+            await asyncio.to_thread(here.recv)
+            yield _Stand(places, shipment, logs / "command.key", postgres.url)
+        finally:
+            here.close()
+            await asyncio.to_thread(process.join, 10)
+            await supervisor.stop_all()
+            postgres.close()
+            shutil.rmtree(logs)
+
+
+@asynccontextmanager
+async def _polling(stand: _Stand) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """The head-end's own poller: what polls everybody at an instant [epoch s], and returns when all is committed."""
+    clock = ManualClock(START_S)
+    settings = HeadEndSettings.model_validate(
+        {
+            "database_url": stand.database_url,
+            "group": "bench",
+            "shipment": stand.shipment,
+            "command_key": stand.command_key,
+        }
+    )
+    metrics = Metrics()
+    database = Database(settings, metrics, prepare=prepare)
+    await database.start()
+    entries = read_shipment(stand.shipment)
+    devices = await database.run(lambda connection: register(connection, entries, now_s=START_S))
+    faults: list[Exception] = []
+    committing = Committing(
+        settings, clock, database, metrics, on_committed=lambda _batch: None, on_failure=faults.append
+    )
+    committing.start()
+    outcomes = PollOutcomes(devices, metrics, {})
+    poller = Poller(settings, clock, devices, outcomes, metrics, record=committing.record, on_failure=faults.append)
+    link = ModbusLink(poller, committing)
+
+    async def poll(now_s: int) -> None:
+        clock.set(now_s)
+        await link.advance(now_s)
+        await link.fence()
+        if faults:
+            raise faults[0]
+
+    yield poll
+    await link.disconnect()
+    await committing.stop()
+    await database.stop()
 
 
 def write_shipment(directory: Path, places: Sequence[tuple[str, int]]) -> Path:

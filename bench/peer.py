@@ -18,17 +18,8 @@ import paho.mqtt.client as paho
 import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.ingest import (
-    FILTER,
-    LENGTH_S,
-    Broker,
-    forget_session,
-    head_end_rate,
-    head_end_settings,
-    open_broker,
-    prefill,
-    shipment,
-)
+from bench.ingest import head_end_rate, head_end_settings, shipment
+from bench.ingest_broker import FILTER, LENGTH_S, Broker, forget_session, open_broker, prefill
 from bench.report import Result, Spread
 from headend.store.migrate import connection_info, migrate
 from lab.processes.reaper import Reaper

@@ -61,7 +61,15 @@ def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event,
     app.add_middleware(Bodies, limits=limits)
     app.add_middleware(Guard, token=token, hosts=hosts)
     _explain_refusals(app)
+    _serve_page(app)
+    _serve_state(app, session, closing, limits)
+    _serve_dashboards(app, session)
+    _serve_actions(app, session)
+    _serve_exercises(app, session)
+    return app
 
+
+def _serve_page(app: FastAPI) -> None:
     @app.get("/")
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", media_type="text/html", headers={"Cache-Control": "no-store"})
@@ -72,6 +80,8 @@ def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event,
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
+
+def _serve_state(app: FastAPI, session: Session, closing: asyncio.Event, limits: Limits) -> None:
     @app.get("/api/scene")
     async def scene() -> Response:
         return Json({**session.map.document, "scenario": _scenario(session)})
@@ -98,6 +108,8 @@ def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event,
         """What the lab is, again and again; the last one says how it has ended, if it could be told."""
         return StateStream(session.feed, session.state, closing)
 
+
+def _serve_dashboards(app: FastAPI, session: Session) -> None:
     @app.get("/api/dashboards")
     async def dashboards() -> Response:
         return Json(session.dashboards)
@@ -122,6 +134,8 @@ def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event,
         )
         return Json(found)
 
+
+def _serve_actions(app: FastAPI, session: Session) -> None:
     @app.post("/api/inject")
     async def inject(wanted: Annotated[Injection, Body()]) -> Response:
         made = await session.inject(wanted)
@@ -137,6 +151,8 @@ def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event,
         session.judge_now()
         return Json({})
 
+
+def _serve_exercises(app: FastAPI, session: Session) -> None:
     @app.get("/api/exercises")
     async def exercises() -> Response:
         listed = [load_exercise(name) for name in exercise_names()]
@@ -146,18 +162,16 @@ def make_app(session: Session, token: str, hosts: Hosts, closing: asyncio.Event,
 
     @app.post("/api/exercises/answer")
     async def answer(given: Answers) -> Response:
-        return Json(session.answer(given.answers))
+        return Json(session.exercises.answer(given.answers))
 
     @app.post("/api/exercises/stop")
     async def stop_exercise() -> Response:
-        session.end_exercise()
+        session.exercises.end()
         return Json({})
 
     @app.post("/api/exercises/{name}")
     async def begin_exercise(name: str) -> Response:
-        return Json(await session.begin_exercise(name))
-
-    return app
+        return Json(await session.exercises.begin(name))
 
 
 def _variables(request: Request) -> dict[str, str]:

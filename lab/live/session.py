@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
-from lab.live.exercise_files import load_exercise
+from lab.live.exercises import Exercises
 from lab.live.feed import Event, Feed, Secret
 from lab.live.headend_view import HeadEndView
 from lab.live.incidents import Incident, Incidents
@@ -20,7 +20,7 @@ from lab.live.panels import Panels
 from lab.live.reader import Reader, ReadError, may_take_roles
 from lab.live.scene import map_scene
 from lab.live.so_far import Judged, SoFar, described
-from lab.live.training import Training, Truth, clock
+from lab.live.training import clock
 from lab.lockstep.answers import Described, checked
 from lab.lockstep.pace import Agenda, Pace
 from lab.run.companion import Lived, Scene
@@ -52,12 +52,9 @@ class Session:
         self.agenda = Agenda()
         self.pace = Pace(0)
         self.incidents = Incidents(self.agenda)
-        self.training: Training | None = None
-        self.debrief: dict[str, Any] | None = None
         self.completed_s = 0
         self.lagging = ""
         self._end_s: int | None = None
-        self._held: list[Incident] = []
         self._serving = AsyncExitStack()
         self._over = False
         self._final: dict[str, Any] | None = None
@@ -100,7 +97,17 @@ class Session:
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
         self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v)
         self.injector = Injector(scene, network, self.incidents)
-        self._reach = network.reach(self.map.usage_points)
+        self.exercises = Exercises(
+            self.incidents,
+            self.injector,
+            self.feed,
+            self.pace,
+            may_begin=self._refuse_when_stopping,
+            soon_s=self._soon_s,
+            reach=network.reach(self.map.usage_points),
+            collectors=scene.judging.plan.fleet.collectors,
+            meters=len(self.map.serials),
+        )
         reader = Reader(scene.store, roles=await may_take_roles(scene.store))
         self._panels = Panels(reader)
         self.so_far = SoFar(scene)
@@ -129,7 +136,7 @@ class Session:
         # While an exercise goes on, nobody is to learn from the verdict what was done to the lab. Parts that are dead
         # cannot say what they know.
         killed = any(each.disturbance.kind == "kill" for each in self.incidents.active(now_s))
-        if self.training is None and not self.stopping and not killed:
+        if self.exercises.training is None and not self.stopping and not killed:
             await self.so_far.consider(now_s)
         self._looked.set()
         if self._looking.done():
@@ -159,7 +166,7 @@ class Session:
     @property
     def hidden(self) -> Collection[Secret]:
         """What must not be shown, because an exercise goes on."""
-        return () if self.training is None else self.training.hides
+        return self.exercises.hides
 
     @property
     def dashboards(self) -> list[dict[str, Any]]:
@@ -196,8 +203,8 @@ class Session:
             "judging": self.so_far.busy,
             "judged_next_s": None if judged is not None else self.scene.start_s,
             "verdict_fault": self.so_far.fault,
-            "exercise": None if self.training is None else self.training.posed(),
-            "debrief": self.debrief,
+            "exercise": None if self.exercises.training is None else self.exercises.training.posed(),
+            "debrief": self.exercises.debrief,
         }
 
     def _phase(self) -> str:
@@ -221,7 +228,7 @@ class Session:
     def judge_now(self) -> None:
         """Judge what there is, at the next instant. :raises UserError: there is nothing yet, or an exercise goes on."""
         self._refuse_when_stopping()
-        if self.training is not None:
+        if self.exercises.training is not None:
             raise UserError("the verdict is hidden while an exercise goes on")
         if self.so_far.window_end_s(self.completed_s) == self.scene.start_s:
             raise UserError("nothing can be judged yet", "Meters that report in blocks must have reported first.")
@@ -230,63 +237,18 @@ class Session:
     async def inject(self, wanted: Wanted) -> list[Incident]:
         """:raises UserError: it cannot be done, or an exercise goes on."""
         self._refuse_when_stopping()
-        if self.training is not None:
+        if self.exercises.training is not None:
             raise UserError("an exercise goes on, and the lab is the trainer's", "Finish it: `amilab exercise stop`.")
         found = await self.injector.inject(wanted, self._soon_s())
         self.pace.look_again()
         return found
 
-    async def begin_exercise(self, name: str) -> dict[str, Any]:
-        """Returns what is posed. :raises UserError: there is none of this name, or one goes on already."""
-        self._refuse_when_stopping()
-        exercise = load_exercise(name)
-        if self.training is not None:
-            raise UserError(
-                f"the exercise {self.training.exercise.name} goes on", "Answer it, or end it: `amilab exercise stop`."
-            )
-        begun_s = self._soon_s()
-        if active := self.incidents.active(begun_s):
-            raise UserError(
-                [f"the lab is disturbed: {each.disturbance.label}" for each in active],
-                "An exercise begins with nothing wrong: `amilab inject restore`, or wait.",
-            )
-        # Whatever else happened now would spoil the answers.
-        self._held = self.incidents.hold(begun_s)
-        made: dict[str, Incident] = {}
-        try:
-            for each in exercise.disturb:
-                (made[each.name],) = await self.injector.inject(each.wanted, begun_s + each.after_s, "exercise")
-        except UserError:
-            for incident in made.values():
-                self.incidents.cancel(incident.number)
-            self._let_come(begun_s)
-            raise
-        self.training = Training(exercise, begun_s, made, self._truth(made))
-        self.debrief = None
-        self.pace.look_again()
-        self.feed.tell(int(self.now_s()), "lab", f"exercise begun: {exercise.title}")
-        return self.training.posed()
-
-    def answer(self, answers: Mapping[str, str]) -> dict[str, Any]:
-        """Score the answers, end the exercise, and return its debrief. :raises UserError: no exercise goes on."""
-        training = self._under_way()
-        self.debrief = training.debrief(answers, int(self.now_s()), self.feed.after(0))
-        self._end_exercise(training)
-        score = f"{self.debrief['earned']:g} of {self.debrief['points']} points"
-        self.feed.tell(int(self.now_s()), "lab", f"exercise answered: {score}", "good")
-        return self.debrief
-
-    def end_exercise(self) -> None:
-        """Without answers. :raises UserError: no exercise goes on."""
-        self._end_exercise(self._under_way())
-        self.feed.tell(int(self.now_s()), "lab", "exercise ended without answers")
-
     def stop(self) -> bool:
         """Come to an end: everything is restored, all that was measured is waited for. False if that cannot be."""
         if not self.living or self.stopping:
             return False
-        if self.training is not None:
-            self.end_exercise()
+        if self.exercises.training is not None:
+            self.exercises.end()
         now_s, start_s = max(self._soon_s(), self.completed_s + 1), self.scene.start_s
         length_s = self.scene.vendors.longest_interval_s
         self._end_s = max(-(-now_s // length_s) * length_s, start_s + length_s)
@@ -302,46 +264,6 @@ class Session:
         """The next whole second that has not been granted."""
         return max(int(self.now_s()), self.pace.reached_s) + 1
 
-    def _truth(self, made: Mapping[str, Incident]) -> Truth:
-        devices, collectors, numbers = {}, {}, {}
-        behind = self.scene.judging.plan.fleet.collectors
-        for name, incident in made.items():
-            disturbance = incident.disturbance
-            if disturbance.kind == "outage":
-                devices[name] = disturbance.target.replace(" ", ":", 1)
-                numbers[name] = len(self.injector.customers_of(devices[name]))
-            else:
-                collectors[name] = disturbance.stations[0]
-                numbers[name] = sum(len(behind.get(station, ())) or 1 for station in disturbance.stations)
-        return Truth(devices, collectors, numbers, self._reach, tuple(behind), len(self.map.serials))
-
-    def _under_way(self) -> Training:
-        if self.training is None:
-            raise UserError("no exercise goes on", "Begin one: `amilab exercise start NAME`.")
-        return self.training
-
-    def _end_exercise(self, training: Training) -> None:
-        self.training = None
-        soon_s = self._soon_s()
-        for incident in training.incidents.values():
-            now = self.incidents.get(incident.number)
-            if now is not None and now.active(soon_s):
-                self.incidents.end(incident.number, soon_s)
-            elif now is not None and now.disturbance.from_s >= soon_s:
-                self.incidents.cancel(incident.number)
-        self._let_come(soon_s)
-        self.pace.look_again()
-        self.feed.wake()
-
-    def _let_come(self, soon_s: int) -> None:
-        """What was held back, as far as its time has not passed."""
-        for held in self._held:
-            if held.disturbance.from_s >= soon_s:
-                self.incidents.add(held.disturbance, held.origin, open_ended=held.open_ended)
-            else:
-                self.feed.tell(soon_s, "lab", f"left out because of the exercise: {held.disturbance.label}")
-        self._held = []
-
     def _refuse_when_stopping(self) -> None:
         if self.stopping:
             raise UserError("the lab is coming to its end", "Start another one: `amilab up`.")
@@ -355,7 +277,7 @@ class Session:
     def _tell_of(self, incident: Incident, at_s: int, before: str, tone: Any) -> None:
         text = before + incident.disturbance.label
         self.feed.tell(at_s, "lab", text, tone, reveals="truth")
-        if self.training is None:
+        if self.exercises.training is None:
             self._tell(f"{clock(at_s)} {text}")
 
     async def _look(self) -> None:
