@@ -121,36 +121,36 @@ class SetUp:
         for path in (layout.command_key, layout.shipment):
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
-        keys = None if broker.keyring is None else broker.keyring.places
-        starting = [
-            stage.start_fleet(
-                stage.shares(fleet),
-                world_rows=plan.rows,
-                init={
-                    "broker_host": broker.host,
-                    "broker_port": broker.port,
-                    "broker_ca": None if keys is None else layout.seen(keys.trust),
-                    "identities": None if keys is None else layout.seen(keys.devices),
-                    "seed": self.scenario.seed,
-                    "start_s": self.origin_s,
-                    "interval_length_s": self.scenario.fleet.interval_s,
-                    # Somebody else's head-end need not be a Sparkplug host.
-                    "primary_host": head_end_client(self.group) if isinstance(store, Database) else None,
-                },
-            )
-        ]
+        init = self._fleet_init(broker, own_head_end=isinstance(store, Database))
+        starting = [stage.start_fleet(stage.shares(fleet), world_rows=plan.rows, init=init)]
         if isinstance(store, Database):
-            settings = headend_settings(
-                store,
-                broker,
-                layout,
-                group=self.group,
-                network=network,
-                interval_length_s=self.scenario.fleet.interval_s,
-            )
-            if not self.request.in_real_time:
-                settings |= LOCKSTEP_LIMITS
-            init = {"wall_clock": self.request.in_real_time, "settings": settings}
-            starting.append(stage.start_head(init, self.start_s))
+            starting.append(stage.start_head(self._head_init(store, broker, network), self.start_s))
         await asyncio.gather(*starting)
         return plan, disturbances, broker
+
+    def _fleet_init(self, broker: BrokerAccess, *, own_head_end: bool) -> Body:
+        keys, layout = None if broker.keyring is None else broker.keyring.places, self.stage.layout
+        return {
+            "broker_host": broker.host,
+            "broker_port": broker.port,
+            "broker_ca": None if keys is None else layout.seen(keys.trust),
+            "identities": None if keys is None else layout.seen(keys.devices),
+            "seed": self.scenario.seed,
+            "start_s": self.origin_s,
+            "interval_length_s": self.scenario.fleet.interval_s,
+            # Somebody else's head-end need not be a Sparkplug host.
+            "primary_host": head_end_client(self.group) if own_head_end else None,
+        }
+
+    def _head_init(self, store: Database, broker: BrokerAccess, network: Path) -> Body:
+        settings = headend_settings(
+            store,
+            broker,
+            self.stage.layout,
+            group=self.group,
+            network=network,
+            interval_length_s=self.scenario.fleet.interval_s,
+        )
+        if not self.request.in_real_time:
+            settings |= LOCKSTEP_LIMITS
+        return {"wall_clock": self.request.in_real_time, "settings": settings}
