@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headend.drivers.records import DecodeError, Registers
 
-Format = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
-Order = Literal["most_significant_first", "least_significant_first"]
+Type = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+Order = Literal["big", "little"]
 Name = Literal[
     "import_register_wh", "export_register_wh", "active_power_w", "voltage_l1_v", "voltage_l2_v", "voltage_l3_v"
 ]
@@ -54,9 +54,7 @@ class Value(_Part):
     """
 
     address: _Address
-    format: Format
-    word_order: Order = "most_significant_first"
-    byte_order: Order = "most_significant_first"
+    type: Type
     scale: Annotated[float, Field(gt=0)] = 1.0
     sign: Literal[1, -1] = 1
     unavailable: tuple[int, ...] = ()
@@ -64,52 +62,35 @@ class Value(_Part):
     @property
     def width(self) -> int:
         """In registers."""
-        return struct.calcsize(f">{_CODES[self.format]}") // 2
-
-    def shown(self, registers: Sequence[int]) -> float | int | None:
-        """What its `width` registers show, before scaling; None where they say that it is not available."""
-        words = registers if self.word_order == "most_significant_first" else registers[::-1]
-        data = struct.pack(f"{'>' if self.byte_order == 'most_significant_first' else '<'}{len(words)}H", *words)
-        if self.unavailable and int.from_bytes(data, "big") in self.unavailable:
-            return None
-        found: float | int = struct.unpack(f">{_CODES[self.format]}", data)[0]
-        return found
+        return struct.calcsize(f">{_CODES[self.type]}") // 2
 
 
 class Identity(_Part):
-    """A register by which such a meter is told from others: it shows one of `expected`."""
+    """A number by which such a meter is told from others: it shows one of `expected`."""
 
     address: _Address
-    format: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64"] = "uint16"
-    word_order: Order = "most_significant_first"
-    byte_order: Order = "most_significant_first"
+    type: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64"] = "uint16"
     function: Literal[3, 4]
     expected: Annotated[tuple[int, ...], Field(min_length=1)]
 
     @property
     def block(self) -> Block:
         """What is read for it: its own registers alone. Some meters show others there as part of a longer read."""
-        return Block(first=self.address, count=self._value.width, function=self.function)
-
-    @property
-    def _value(self) -> Value:
-        return Value(address=self.address, format=self.format, word_order=self.word_order, byte_order=self.byte_order)
-
-    def check(self, registers: Sequence[int]) -> None:
-        """Raises DecodeError (`wrong_identity`) for a device of another kind."""
-        _check_length(self.block, registers)
-        found = self._value.shown(registers)
-        if found not in self.expected:
-            right = " or ".join(map(str, self.expected))
-            raise DecodeError("wrong_identity", f"the device says {found} at 0x{self.address:04X}, not {right}")
+        width = struct.calcsize(f">{_CODES[self.type]}") // 2
+        return Block(first=self.address, count=width, function=self.function)
 
 
 class RegisterMap(_Part):
-    """The registers of a vendor's meter. Values without a block of their own, or two, do not get here."""
+    """The registers of a vendor's meter. `word_order`: "big" where the most significant word comes first.
+
+    `byte_order` is that of the bytes in a word. Each value lies in exactly one block.
+    """
 
     blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
     values: Mapping[Name, Value]
     roll_over_wh: Annotated[int, Field(gt=0)]
+    word_order: Order = "big"
+    byte_order: Order = "big"
     identity: Identity | None = None
 
     @model_validator(mode="after")
@@ -127,6 +108,17 @@ class RegisterMap(_Part):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def identify(self, registers: Sequence[int]) -> None:
+        """Look at the answer for `identity`. Raises DecodeError (`wrong_identity`) for a device of another kind."""
+        assert self.identity is not None
+        _check_length(self.identity.block, registers)
+        found, _ = self._number(registers, self.identity.type)
+        if found not in self.identity.expected:
+            right = " or ".join(map(str, self.identity.expected))
+            raise DecodeError(
+                "wrong_identity", f"the device says {found} at 0x{self.identity.address:04X}, not {right}"
+            )
 
     def decode(self, answers: Sequence[Sequence[int]]) -> Registers:
         """What the answers to the requests for `blocks` say, in their order. Raises DecodeError."""
@@ -159,8 +151,8 @@ class RegisterMap(_Part):
         """In its unit; None where the meter has none to show."""
         value = self.values[name]
         number, offset = self._place(name)
-        found = value.shown(answers[number][offset : offset + value.width])
-        if found is None:
+        found, pattern = self._number(answers[number][offset : offset + value.width], value.type)
+        if pattern in value.unavailable:
             return None
         least, most = self._limits(name)
         quantity = found * value.scale * value.sign
@@ -178,6 +170,12 @@ class RegisterMap(_Part):
             # A register of few digits may be rounded up to the roll-over, which is nothing.
             return 0.0, float(self.roll_over_wh)
         return (-_MOST_POWER_W, _MOST_POWER_W) if name == "active_power_w" else (0.0, _MOST_VOLTAGE_V)
+
+    def _number(self, registers: Sequence[int], type_: Type) -> tuple[float | int, int]:
+        """(what registers show, their bit pattern)."""
+        words = registers if self.word_order == "big" else registers[::-1]
+        data = struct.pack(f"{'>' if self.byte_order == 'big' else '<'}{len(words)}H", *words)
+        return struct.unpack(f">{_CODES[type_]}", data)[0], int.from_bytes(data, "big")
 
     def _place(self, name: Name) -> tuple[int, int]:
         """(number of its block, registers before it there)."""

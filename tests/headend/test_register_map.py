@@ -30,8 +30,8 @@ def block(**values: float) -> list[list[int]]:
 def a_map(value: dict[str, Any], **changed: Any) -> RegisterMap:
     """A map whose imported energy is `value` at register 10, and whose other values are single registers before."""
     values = {
-        "active_power_w": {"address": 0, "format": "int16"},
-        "export_register_wh": {"address": 1, "format": "uint16"},
+        "active_power_w": {"address": 0, "type": "int16"},
+        "export_register_wh": {"address": 1, "type": "uint16"},
         "import_register_wh": {"address": 10, **value},
     }
     stated = {"blocks": [{"function": 3, "first": 0, "count": 20}], "values": values, "roll_over_wh": 10**18}
@@ -80,34 +80,44 @@ def test_any_answer_is_decoded_or_refused(answers: list[list[int]]) -> None:
     assert 0 <= found.import_register_wh < ROLL_OVER_WH
 
 
-FORMATS = {"int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
+TYPES = {"int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
 
 
-@given(st.data(), st.sampled_from(sorted(FORMATS)), st.booleans(), st.booleans())
+@given(st.data(), st.sampled_from(sorted(TYPES)), st.booleans(), st.booleans())
 def test_an_integer_is_read_whatever_the_order_of_its_words_and_bytes(
-    data: st.DataObject, form: str, words_swapped: bool, bytes_swapped: bool
+    data: st.DataObject, type_: str, words_swapped: bool, bytes_swapped: bool
 ) -> None:
-    bits = FORMATS[form]
-    value = data.draw(st.integers(0, 2 ** (bits - form.startswith("int")) - 1))
+    bits = TYPES[type_]
+    value = data.draw(st.integers(0, 2 ** (bits - type_.startswith("int")) - 1))
     words = [value >> shift & 0xFFFF for shift in range(bits - 16, -1, -16)]
     if words_swapped:
         words.reverse()
     if bytes_swapped:
         words = [word >> 8 | (word & 0xFF) << 8 for word in words]
-    order = ("most_significant_first", "least_significant_first")
-    stated = {"format": form, "word_order": order[words_swapped], "byte_order": order[bytes_swapped]}
-    least = a_map(stated, roll_over_wh=2**64)
-    # A float in between has 53 bits; what is shown is exact.
-    assert least.values["import_register_wh"].shown(words) == value
-    assert least.decode(answer(words)).import_register_wh == pytest.approx(value, rel=1e-15)
+    order = ("big", "little")
+    found = a_map(
+        {"type": type_},
+        values={
+            "import_register_wh": {"address": 10, "type": type_},
+            "export_register_wh": {"address": 1, "type": "uint16"},
+            "active_power_w": {"address": 0, "type": "int16"},
+        },
+        roll_over_wh=2**64,
+        word_order=order[words_swapped],
+        byte_order=order[bytes_swapped],
+        identity={"function": 3, "address": 10, "type": type_, "expected": [value]},
+    )
+    found.identify(words)
+    # A float in between has 53 bits.
+    assert found.decode(answer(words)).import_register_wh == pytest.approx(value, rel=1e-15)
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.sampled_from([0.1, 1.0, 10.0]), st.sampled_from([1, -1]))
 def test_scale_and_sign_make_the_quantity(shown: int, scale: float, sign: int) -> None:
-    power = {"address": 10, "format": "int32", "scale": scale, "sign": sign}
+    power = {"address": 10, "type": "int32", "scale": scale, "sign": sign}
     values = {
-        "import_register_wh": {"address": 0, "format": "uint16"},
-        "export_register_wh": {"address": 1, "format": "uint16"},
+        "import_register_wh": {"address": 0, "type": "uint16"},
+        "export_register_wh": {"address": 1, "type": "uint16"},
         "active_power_w": power,
     }
     found = a_map({}, values=values)
@@ -124,13 +134,13 @@ def test_what_is_not_available_is_no_energy_and_no_voltage(pattern: int) -> None
     words = [pattern >> 16, pattern & 0xFFFF]
     sentinels = [0x7FFFFFFF, 0xFFFFFFFF, 0x80000000]
     with pytest.raises(DecodeError, match="imported energy at 0x000A is not available") as error:
-        a_map({"format": "uint32", "unavailable": sentinels}).decode(answer(words))
+        a_map({"type": "uint32", "unavailable": sentinels}).decode(answer(words))
     assert error.value.reason == "not_available"
     values = {
-        "import_register_wh": {"address": 0, "format": "uint16"},
-        "export_register_wh": {"address": 1, "format": "uint16"},
-        "active_power_w": {"address": 2, "format": "int16"},
-        "voltage_l1_v": {"address": 10, "format": "uint32", "scale": 0.1, "unavailable": sentinels},
+        "import_register_wh": {"address": 0, "type": "uint16"},
+        "export_register_wh": {"address": 1, "type": "uint16"},
+        "active_power_w": {"address": 2, "type": "int16"},
+        "voltage_l1_v": {"address": 10, "type": "uint32", "scale": 0.1, "unavailable": sentinels},
     }
     found = a_map({}, values=values).decode(answer(words))
     assert all(math.isnan(voltage) for voltage in found.voltages_v), "one not available, two that it does not have"
@@ -138,14 +148,14 @@ def test_what_is_not_available_is_no_energy_and_no_voltage(pattern: int) -> None
 
 @given(st.integers(0, 0xFFFF))
 def test_a_device_of_another_kind_is_told(shown: int) -> None:
-    found = a_map({"format": "uint16"}, identity={"function": 3, "address": 11, "expected": [341, 345]})
+    found = a_map({"type": "uint16"}, identity={"function": 3, "address": 11, "expected": [341, 345]})
     assert found.identity is not None
     assert (found.identity.block.first, found.identity.block.count) == (11, 1)
     if shown in (341, 345):
-        found.identity.check([shown])
+        found.identify([shown])
         return
     with pytest.raises(DecodeError, match=f"says {shown} at 0x000B, not 341 or 345") as error:
-        found.identity.check([shown])
+        found.identify([shown])
     assert error.value.reason == "wrong_identity"
 
 
@@ -158,9 +168,9 @@ max_current_a = 80.0
 roll_over_wh = 1_000_000
 blocks = [{ function = 4, first = 0, count = 10 }]
 [registers.values]
-import_register_wh = { address = 0, format = "uint32" }
-export_register_wh = { address = 2, format = "uint32" }
-active_power_w = { address = 4, format = "int32" }
+import_register_wh = { address = 0, type = "uint32" }
+export_register_wh = { address = 2, type = "uint32" }
+active_power_w = { address = 4, type = "int32" }
 """
 
 
@@ -185,7 +195,7 @@ def test_a_file_states_a_driver() -> None:
         ),
         ("count = 10", "count = 126", ["registers.blocks.0.count"]),
         ("function = 4", "function = 16", ["registers.blocks.0.function"]),
-        ('"int32"', '"int24"', ["registers.values.active_power_w.format"]),
+        ('"int32"', '"int24"', ["registers.values.active_power_w.type"]),
         ("blocks = [", "blocks = [{ function = 3, first = 2, count = 2 }, ", ["export_register_wh: its registers lie"]),
         (
             "count = 10 }",

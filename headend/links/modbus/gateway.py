@@ -173,7 +173,7 @@ class GatewayLink:
         if not isinstance(answer, list):
             return answer
         try:
-            registers.identity.check(answer)
+            registers.identify(answer)
         except DecodeError as error:
             return Unusable(device, error, _raw([answer]))
         return None
