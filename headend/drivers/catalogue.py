@@ -72,9 +72,10 @@ def _offered() -> Iterator[tuple[str, object]]:
 def _driver_of(found: object, origin: str) -> Driver:
     """Raises DriverError for what states no driver."""
     if isinstance(found, ModuleType):
-        file = None if hasattr(found, "DRIVER") else resources.files(found).joinpath(_FILE)
-        if file is not None and file.is_file():
-            return parse_driver(file.read_text(encoding="utf-8"), origin=f"{origin}, {_FILE}")
+        if not hasattr(found, "DRIVER") and hasattr(found, "__path__"):
+            file = resources.files(found).joinpath(_FILE)
+            if file.is_file():
+                return parse_driver(file.read_text(encoding="utf-8"), origin=f"{origin}, {_FILE}")
         found = getattr(found, "DRIVER", None)
     if isinstance(found, Driver):
         return found

@@ -40,9 +40,9 @@ ROLL_OVER_WH = FACTS.register_roll_over_wh
 DISPLAY = Display(FACTS.counting_step_wh, ROLL_OVER_WH, 1000.0)
 
 
-def entries(port: int, units: int = UNITS) -> list[ShipmentEntry]:
+def entries(port: int, units: int = UNITS, profile: str = "sdm630") -> list[ShipmentEntry]:
     return [
-        ShipmentEntry(f"AMI{n:08d}", "sdm630", f"UP{n}", "g", "", "", bytes(range(32)), f"127.0.0.1:{port}/{n + 1}")
+        ShipmentEntry(f"AMI{n:08d}", profile, f"UP{n}", "g", "", "", bytes(range(32)), f"127.0.0.1:{port}/{n + 1}")
         for n in range(units)
     ]
 
@@ -60,7 +60,8 @@ ADDRESSES = {
 class Street:
     """A fleet on one gateway, and its physics: constant power, supply as the test says."""
 
-    def __init__(self, directory: Path, units: int = UNITS) -> None:
+    def __init__(self, directory: Path, units: int = UNITS, profile: str = "sdm630") -> None:
+        self.profile = profile
         self.port = ReservedPort()
         self.directory = directory
         self.units = units
@@ -72,7 +73,7 @@ class Street:
 
     def make(self) -> Fleet:
         return Fleet(
-            meters=entries(self.port.port, self.units),
+            meters=entries(self.port.port, self.units, self.profile),
             world_rows=range(self.units),
             memory_path=self.directory / "fleet-0.sqlite",
             broker=BrokerAddress("127.0.0.1", 1),
