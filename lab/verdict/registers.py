@@ -47,9 +47,11 @@ class Registers:
         polled, length_s = np.zeros(count, dtype=bool), np.ones(count, dtype=np.int64)
         protocols = tables.fleet["protocol"].cast(pa.string()).to_pylist()
         polled[: len(protocols)] = [protocol == POLLED for protocol in protocols]
-        length_s[: len(protocols)] = integers(tables.fleet["interval_length_s"])
+        length_s[: len(tables.fleet)] = integers(tables.fleet["interval_length_s"])
         table = tables.registers
         knots = knots_of(table, codes_of(table["usage_point"], known))
+        # Who reports its registers itself has a curve too.
+        polled[knots["meter"]] = True
         return cls(
             Curves(knots, _displays(table, knots["meter"], count)),
             polled,

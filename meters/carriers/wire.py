@@ -52,6 +52,9 @@ class RecordingWire(MqttWire, Protocol):
 class ReportingWire(MqttWire, Protocol):
     """Of a meter that counts, and reports what its registers show."""
 
+    QUANTITY_STEPS: Mapping[str, float]
+    """What the last digit of a quantity is worth (meters/device/quantities.py); of registers the facts say it."""
+
     def report(self, serial: str, device_time_s: int, quantities: Mapping[str, float]) -> Iterable[Said]:
         """`quantities`: what the meter shows now (meters/device/quantities.py)."""
         ...
@@ -59,4 +62,4 @@ class ReportingWire(MqttWire, Protocol):
 
 REQUIRED = ("client_id", "home", "command_topic", "will", "online")
 REQUIRED_RECORDING = (*REQUIRED, "reading", "event", "load_profile")
-REQUIRED_REPORTING = (*REQUIRED, "report")
+REQUIRED_REPORTING = (*REQUIRED, "QUANTITY_STEPS", "report")

@@ -33,22 +33,21 @@ class MeterFacts(BaseModel):
 
     def faults(self) -> list[str]:
         """Which facts contradict each other."""
-        faults = self.cadence_faults()
+        faults = []
+        if self.report_every_s % self.interval_length_s:
+            faults.append("report_every_s is not a multiple of interval_length_s")
         if 86_400 % self.interval_length_s:
             faults.append("interval_length_s does not divide a day")
         if self.register_roll_over_wh % self.register_step_wh:
             faults.append("register_roll_over_wh is not a multiple of register_step_wh")
         return faults
 
-    def cadence_faults(self) -> list[str]:
-        """Whether reports and intervals go together."""
-        if self.report_every_s % self.interval_length_s:
-            return ["report_every_s is not a multiple of interval_length_s"]
-        return []
-
-    def cadence_at(self, interval_length_s: int) -> int:
-        """`report_every_s` of the same meter at another capture period: after as many intervals as before."""
-        return self.report_every_s // self.interval_length_s * interval_length_s
+    def set_to(self, interval_length_s: int) -> dict[str, int]:
+        """What is another value at another capture period: it reports after as many intervals as before."""
+        return {
+            "interval_length_s": interval_length_s,
+            "report_every_s": self.report_every_s // self.interval_length_s * interval_length_s,
+        }
 
 
 class ConnectedFacts(MeterFacts):
@@ -104,10 +103,11 @@ class Facts(ConnectedFacts):
 class DirectFacts(Facts):
     """Of a meter with a load profile and a connection of its own."""
 
-    def cadence_faults(self) -> list[str]:
+    def faults(self) -> list[str]:
+        faults = super().faults()
         if self.report_every_s != self.interval_length_s:
-            return ["report_every_s differs from interval_length_s: this wire reports each interval when it ends"]
-        return []
+            faults.append("report_every_s differs from interval_length_s: this wire reports each interval when it ends")
+        return faults
 
 
 class CollectedFacts(Facts):
@@ -146,13 +146,19 @@ class PolledFacts(CountingFacts):
 
 
 class ReportingFacts(ConnectedFacts, CountingFacts):
-    """Of a meter that publishes its registers by itself: within an interval it reports once or more."""
+    """Of a meter that publishes what its registers show, in each interval once or more."""
 
-    def cadence_faults(self) -> list[str]:
-        if self.interval_length_s % self.report_every_s:
-            return ["interval_length_s is not a multiple of report_every_s"]
-        return []
+    registers_every_s: PositiveInt
 
-    def cadence_at(self, interval_length_s: int) -> int:
+    def faults(self) -> list[str]:
+        faults = super().faults()
+        if self.interval_length_s % self.registers_every_s:
+            faults.append("interval_length_s is not a multiple of registers_every_s")
+        return faults
+
+    def set_to(self, interval_length_s: int) -> dict[str, int]:
         """As often as ever, but at least once in each interval."""
-        return min(self.report_every_s, interval_length_s)
+        return {
+            **super().set_to(interval_length_s),
+            "registers_every_s": min(self.registers_every_s, interval_length_s),
+        }

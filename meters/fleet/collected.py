@@ -54,6 +54,8 @@ def by_collector(setup: ShardSetup) -> ShardSetup:
 class Collected:
     """The collectors of one vendor with their meters. Rows are in the order of the meters' addresses."""
 
+    registers_due_s = NEVER_S
+
     def __init__(self, core: Core, metrics: DeviceMetrics) -> None:
         """`core`: of a setup that is `by_collector`. Raises FleetError."""
         self._core = core
@@ -360,6 +362,9 @@ class Collected:
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         """They wait for the collector's next report."""
+
+    async def report_registers(self, now_s: int) -> None:
+        """They go with the intervals."""
 
     async def _report_block(self, number: int, now_s: int) -> None:
         rows = self._collectors.rows(number)

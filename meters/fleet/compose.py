@@ -57,7 +57,7 @@ def _reporting(setup: ShardSetup) -> Shard:
 
     def equip(_new: bool) -> tuple[Supply, Record]:
         supply = Supplies(core.state, core.keys, cast(ConnectedFacts, setup.profile.facts))
-        record = Counting(core, carrier.answers_from_s, float32_unit_wh=0.0)
+        record = Counting(core, carrier.answers_from_s, power_step_w=wire.QUANTITY_STEPS.get("active_power_w", 0.0))
         carrier.attach(supply, ReportingVoice(core, record, wire, carrier))
         return supply, record
 
@@ -91,7 +91,12 @@ def _polled(setup: ShardSetup) -> Shard:
 
     def equip(_new: bool) -> tuple[Supply, Record]:
         supply = PlainSupply(core.state, cast(PolledFacts, setup.profile.facts))
-        record = Counting(core, carrier.answers_from_s, registers.float32_unit_wh)
+        record = Counting(
+            core,
+            carrier.answers_from_s,
+            float32_unit_wh=registers.float32_unit_wh,
+            power_step_w=registers.step_of("active_power_w"),
+        )
         carrier.attach(supply, record)
         return supply, record
 

@@ -35,17 +35,24 @@ class Counting:
     """The curves of all meters of a shard."""
 
     def __init__(
-        self, core: Core, answers_from_s: Callable[[Rows], NDArray[np.float64]], float32_unit_wh: float
+        self,
+        core: Core,
+        answers_from_s: Callable[[Rows], NDArray[np.float64]],
+        *,
+        float32_unit_wh: float = 0.0,
+        power_step_w: float = 0.0,
     ) -> None:
         """`answers_from_s`: from when (m,) meters show their registers to anybody; NEVER_S: they do not.
 
-        `float32_unit_wh`: what a unit is worth where the wire has float32, else 0.
+        `float32_unit_wh`: what a unit of energy is worth where the wire has float32. `power_step_w`: the last digit of
+        the power, if the wire has digits.
         """
         facts = cast(CountingFacts, core.profile.facts)
         self._core = core
         self._facts = facts
         self._answers_from_s = answers_from_s
         self._metrology = Metrology(core.keys, facts, step_wh=facts.counting_step_wh)
+        self._power_step_w = power_step_w
         self._display = Display(facts.counting_step_wh, facts.register_roll_over_wh, float32_unit_wh)
         self._knots = self._last_knots()
         core.knots = self._changed
@@ -155,7 +162,9 @@ class Counting:
         # A register never runs backwards, not even by the rounding between two frames.
         knots["counted_wh"] = counted if before is None else np.maximum(counted, counted_wh(before, frame.time_s))
         knots["wh_per_s"] = self._metrology.measured(rows, physics.import_wh_per_s, physics.export_wh_per_s)
-        knots["active_power_w"] = frame.active_power_w.sum(axis=1) * self._metrology.gains
+        power_w = frame.active_power_w.sum(axis=1) * self._metrology.gains
+        step_w = self._power_step_w
+        knots["active_power_w"] = np.rint(power_w / step_w) * step_w if step_w else power_w
         knots["voltage_v"] = frame.voltage_v
         return knots
 

@@ -161,7 +161,7 @@ class Direct:
     # What the shard asks of its carrier.
 
     def timers(self) -> Timers:
-        return (self._core.state["uplink_close_due_s"], self._backoff.due_s, *self._voice.timers())
+        return (self._core.state["uplink_close_due_s"], self._backoff.due_s)
 
     def first_frame(self, _energised: NDArray[np.bool_], now_s: int) -> None:
         self._backoff.first(self._connectable(self._core.everybody), now_s)
@@ -183,7 +183,6 @@ class Direct:
             self._network.devices[row].drop()
         for row in self._backoff.take_due(now_s):
             self._network.connect(row)
-        await self._voice.run(now_s)
 
     def act_on(self, changed: Changed) -> None:
         row = changed.row
@@ -205,6 +204,13 @@ class Direct:
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         await self._voice.report(records)
+
+    @property
+    def registers_due_s(self) -> float:
+        return self._voice.registers_due_s
+
+    async def report_registers(self, now_s: int) -> None:
+        await self._voice.report_registers(now_s)
 
     def reachable(self, row: int) -> bool:
         return self._network.devices[row].reachable

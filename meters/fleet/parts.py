@@ -152,6 +152,14 @@ class Carrier(Protocol):
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         """These intervals have ended, and are committed."""
 
+    @property
+    def registers_due_s(self) -> float:
+        """When it next says by itself what registers show; NEVER_S: it does not."""
+        ...
+
+    async def report_registers(self, now_s: int) -> None:
+        """Say what registers show at `now_s`, after all else that happens then."""
+
     def reachable(self, row: int) -> bool:
         """Whether a message leaves the meter now."""
         ...

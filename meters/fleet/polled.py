@@ -36,6 +36,7 @@ class Polled:
 
     refusals = 0
     losses = 0
+    registers_due_s = NEVER_S
 
     def __init__(self, core: Core, registers: RegisterMap) -> None:
         """Raises FleetError, listing every address that is none."""
@@ -144,6 +145,9 @@ class Polled:
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         """They have no intervals."""
+
+    async def report_registers(self, now_s: int) -> None:
+        """They are read, not said."""
 
     def reachable(self, _row: int) -> bool:
         return False

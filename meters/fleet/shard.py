@@ -71,8 +71,7 @@ class Shard:
 
     def next_due(self) -> float | None:
         """The earliest instant, in whole epoch seconds, at which any meter has something to do."""
-        timers = (self._core.state["supply_due_s"], *self._record.timers(), *self._carrier.timers())
-        due_s = min(float(each.min(initial=NEVER_S)) for each in timers)
+        due_s = min(self._timers_due_s(), self._carrier.registers_due_s)
         return None if math.isinf(due_s) else float(max(math.ceil(due_s), self._core.now_s))
 
     async def advance(self, now_s: int, frame: WorldFrame | None) -> None:
@@ -98,7 +97,7 @@ class Shard:
                 bridge = core.physics.bridge(own, core.now_s)
                 if bridge is not None:
                     self._adopt(bridge)
-            await self._run_until(own.time_s)
+            await self._run_until(own.time_s, frame_follows=True)
             self._adopt(Physics.of(own))
         await self._run_until(now_s)
 
@@ -138,12 +137,25 @@ class Shard:
         await self._carrier.close()
         self._core.memory.close()
 
-    async def _run_until(self, until_s: int) -> None:
-        core = self._core
-        while (due_s := self.next_due()) is not None and due_s <= until_s:
-            core.now_s = int(due_s)
-            await self._run_second(core.now_s)
+    async def _run_until(self, until_s: int, *, frame_follows: bool = False) -> None:
+        """`frame_follows`: at `until_s` itself a frame is adopted next, and registers are said after that."""
+        core, carrier = self._core, self._carrier
+        while True:
+            timers_s, registers_s = self._timers_due_s(), carrier.registers_due_s
+            if frame_follows and registers_s >= until_s:
+                registers_s = NEVER_S
+            if max(min(timers_s, registers_s), core.now_s) > until_s:
+                break
+            core.now_s = max(core.now_s, math.ceil(min(timers_s, registers_s)))
+            if timers_s <= core.now_s:
+                await self._run_second(core.now_s)
+            if registers_s <= core.now_s:
+                await carrier.report_registers(core.now_s)
         core.now_s = max(core.now_s, until_s)
+
+    def _timers_due_s(self) -> float:
+        timers = (self._core.state["supply_due_s"], *self._record.timers(), *self._carrier.timers())
+        return min(float(each.min(initial=NEVER_S)) for each in timers)
 
     async def _run_second(self, now_s: int) -> None:
         ended, records = self._record.run(now_s, self._carrier)

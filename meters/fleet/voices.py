@@ -1,8 +1,8 @@
 """What meters say over a connection of their own, in the words of their vendor's wire.
 
 A meter with a load profile reports each interval when it ends, tells its events, and answers commands. One that counts
-reports what its registers show, whenever its clock shows a multiple of `report_every_s`; what it could not report then
-it never does.
+reports what its registers show, whenever its clock shows a multiple of `registers_every_s`. What it could not report
+then it never does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meters.device.records import Event, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, Rows
 from meters.fleet.core import Core
 from meters.fleet.counting import Counting
-from meters.fleet.parts import Carrier, Timers
+from meters.fleet.parts import Carrier
 from meters.fleet.recording import Recording
 
 _PUBLISHES_PER_TURN = 256
@@ -44,10 +44,13 @@ class Voice(Protocol):
         """What the meter's clock shows, in whole seconds."""
         ...
 
-    def timers(self) -> Timers: ...
+    @property
+    def registers_due_s(self) -> float:
+        """When registers are said next; NEVER_S: they are not."""
+        ...
 
-    async def run(self, now_s: int) -> None:
-        """Say what is due by `now_s`."""
+    async def report_registers(self, now_s: int) -> None:
+        """What they show at `now_s`."""
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         """Intervals that have ended, of those meters that are reachable."""
@@ -68,6 +71,8 @@ class Voice(Protocol):
 class RecordingVoice:
     """Of meters with a load profile."""
 
+    registers_due_s = NEVER_S
+
     def __init__(self, core: Core, record: Recording, wire: RecordingWire, lines: Lines) -> None:
         self._record = record
         self._wire = wire
@@ -77,11 +82,8 @@ class RecordingVoice:
     def device_time_s(self, row: int) -> int:
         return self._record.device_time_s(row)
 
-    def timers(self) -> Timers:
-        return ()
-
-    async def run(self, now_s: int) -> None:
-        """Intervals end by the record's own timers."""
+    async def report_registers(self, now_s: int) -> None:
+        """They go with the intervals."""
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         for count, record in enumerate(records, start=1):
@@ -116,20 +118,19 @@ class ReportingVoice:
         self._record = record
         self._wire = wire
         self._lines = lines
-        self._every_s = cast(ReportingFacts, core.profile.facts).report_every_s
-        self._due_s = np.array([self._after(core.now_s - 1)], dtype=np.float64)
+        self._every_s = cast(ReportingFacts, core.profile.facts).registers_every_s
+        self._next_s = self._after(core.now_s - 1)
 
     def device_time_s(self, _row: int) -> int:
         return self._core.now_s
 
-    def timers(self) -> Timers:
-        # Before the first frame there is nothing to report.
-        return (self._due_s,) if self._core.physics is not None else (np.array([NEVER_S]),)
+    @property
+    def registers_due_s(self) -> float:
+        # Before the first frame they show nothing.
+        return NEVER_S if self._core.physics is None else self._next_s
 
-    async def run(self, now_s: int) -> None:
-        if self._due_s[0] > now_s:
-            return
-        self._due_s[0] = self._after(now_s)
+    async def report_registers(self, now_s: int) -> None:
+        self._next_s = self._after(now_s)
         rows = np.array([row for row in self._core.everybody.tolist() if self._lines.reachable(row)], dtype=np.intp)
         if not len(rows):
             return

@@ -83,7 +83,7 @@ class VendorProfile(BaseModel):
         facts = self.facts
         if interval_length_s == facts.interval_length_s:
             return self
-        changed = {"interval_length_s": interval_length_s, "report_every_s": facts.cadence_at(interval_length_s)}
+        changed = facts.set_to(interval_length_s)
         try:
             facts = type(facts).model_validate({**facts.model_dump(), **changed})
         except ValidationError as error:
