@@ -29,12 +29,16 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Whoever has a connection to the broker: a meter by its serial, or a collector. `meters`: their numbers."""
+    """Whoever has a connection to the broker: a meter by its serial, or a collector. `meters`: their numbers.
+
+    `vendor`: whose wire it speaks.
+    """
 
     name: str
     username: str
     password: str
     meters: tuple[int, ...]
+    vendor: str
 
 
 @dataclass(frozen=True, slots=True)

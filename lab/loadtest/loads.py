@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headend.drivers import driver_for
 from lab.fleet.commissioning import Commissioned
 from lab.fleet.geography import Place
 from loadtests.duties import Rhythm
 from loadtests.plan import Broker, Gateway, Plan, Reading, Station
 from loadtests.shapes import Shape
-from meters.vendors.registers import registers_of
 
 CUSTOMERS_PER_TRANSFORMER = 100
 SLACK_S = 60.0
@@ -57,19 +57,19 @@ def polled(fleet: Commissioned) -> list[Polled]:
     return [
         Polled(name, tuple(rows))
         for name, rows in fleet.carriers.items()
-        if fleet.meters[rows[0]].profile.protocol == "modbus"
+        if fleet.meters[rows[0]].profile.capabilities.needs_gateway
     ]
 
 
 def block_of(fleet: Commissioned) -> int:
     """How many intervals a collector of the fleet reports at once; 1 without any."""
-    facts = [meter.profile.facts for meter in fleet.meters if meter.profile.protocol == "sparkplug"]
+    facts = [meter.profile.facts for meter in fleet.meters if meter.profile.capabilities.needs_collector]
     return max((fact.report_every_s // fact.interval_length_s for fact in facts), default=1)
 
 
 def reported_share(fleet: Commissioned) -> float:
-    """Of the meters: those that report by themselves or by a collector, a reading in each period."""
-    return sum(meter.profile.protocol != "modbus" for meter in fleet.meters) / len(fleet.meters)
+    """Of the meters: those that report their intervals, by themselves or by a collector, one in each period."""
+    return sum(meter.profile.capabilities.keeps_load_profile for meter in fleet.meters) / len(fleet.meters)
 
 
 def intervals(rhythm: Rhythm) -> tuple[int, int]:
@@ -105,12 +105,18 @@ def make_plan(
         serials=serials,
         broker=broker,
         meters=tuple(
-            Station(meter.serial, meter.username, meter.password, (row,))
+            Station(meter.serial, meter.username, meter.password, (row,), meter.profile.wire)
             for row, meter in enumerate(fleet.meters)
-            if not meter.address
+            if not meter.address and meter.profile.capabilities.keeps_load_profile
         ),
         collectors=tuple(
-            Station(name, meters[0].username, meters[0].password, tuple(row_of[meter.serial] for meter in meters))
+            Station(
+                name,
+                meters[0].username,
+                meters[0].password,
+                tuple(row_of[meter.serial] for meter in meters),
+                meters[0].profile.wire,
+            )
             for name, meters in fleet.collectors.items()
         ),
         gateways=tuple(_gateway(found, fleet) for found in polled(fleet)),
@@ -121,6 +127,7 @@ def make_plan(
 
 def _gateway(found: Polled, fleet: Commissioned) -> Gateway:
     host, _, port = found.address.rpartition(":")
-    registers = registers_of(fleet.meters[found.meters[0]].profile)
-    blocks = ((block.functions[0], block.first, min(block.count, registers.read_limit)) for block in registers.block)
+    registers = driver_for(fleet.meters[found.meters[0]].profile.wire).modbus
+    assert registers is not None, "the driver of a polled meter has a register map"
+    blocks = ((block.function, block.first, block.count) for block in registers.blocks)
     return Gateway(host, int(port), len(found.meters), tuple(blocks))

@@ -1,5 +1,4 @@
-"""Users with a connection to the broker: meters by themselves (docs/wire-rl-dsp.md), and collectors of meters
-(docs/wire-sparkplug.md)."""
+"""Users with a connection to the broker: meters by themselves, and collectors of meters (docs/wire-sparkplug.md)."""
 
 from __future__ import annotations
 
@@ -17,14 +16,13 @@ from loadtests.duties import GASP, Duty, Kind
 from loadtests.plan import Station
 from loadtests.users.base import Scheduled
 from meters.carriers.sparkplug import payload
-from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Edge, Message
 from meters.carriers.sparkplug.payload import INTERVALS_PER_MESSAGE, REBIRTH, Closed
 from meters.carriers.sparkplug.session import FIRST_BD_SEQ_AFTER, Session
 from meters.carriers.wire import Said
 from meters.device.records import Event, EventCode, timestamp
-from meters.vendors.rl_dsp import wire as rl_dsp
-from meters.vendors.sparkplug_mesh import wire as sparkplug_mesh
+from meters.vendors.registry import load_profile
+from meters.vendors.wires import device_metrics, recording_wire
 
 DRAIN_S = 20.0
 """For so long a user that stops waits for what is not acknowledged yet."""
@@ -103,20 +101,21 @@ class StationUser(Scheduled):
 
 
 class Meter(StationUser):
-    """An `rl-dsp` meter: a reading for each interval, at QoS 1."""
+    """A meter by itself: a reading for each interval, at QoS 1."""
 
     def stations(self) -> Sequence[Station]:
         return self.desk.plan.meters
 
     def connect(self, number: int) -> Connection:
         group, serial = self.desk.plan.group, self.station.name
+        self._wire = recording_wire(load_profile(self.station.vendor))
         return Connection(
-            rl_dsp.client_id(group, serial),
+            self._wire.client_id(group, serial),
             self.station,
             self.desk.plan.broker,
             number=number,
-            will=self._message(rl_dsp.will(serial)),
-            filters=((rl_dsp.command_topic(group, serial), 1),),
+            will=self._message(self._wire.will(serial)),
+            filters=((self._wire.command_topic(group, serial), 1),),
             clean=False,
             on_acknowledged=self.acknowledged,
             on_message=lambda _topic, _payload: None,
@@ -124,7 +123,7 @@ class Meter(StationUser):
         )
 
     def greet(self) -> None:
-        for said in rl_dsp.online(self.station.name, int(time.time()), BOOT):
+        for said in self._wire.online(self.station.name, int(time.time()), BOOT):
             self.connection.publish(*self._message(said), 1)
 
     def duties(self, from_s: float) -> Iterator[Duty]:
@@ -133,10 +132,10 @@ class Meter(StationUser):
     def do(self, duty: Duty) -> None:
         place = self.desk.enter(duty)
         if duty.kind is Kind.EVENT:
-            said = rl_dsp.event(self.event_of(duty))
+            said = self._wire.event(self.event_of(duty))
         else:
             record = readings.record(duty.meter, duty.first, self.desk.plan.interval_start_s(duty.first))
-            said = rl_dsp.reading(record, self.desk.plan.interval_s)
+            said = self._wire.reading(record, self.desk.plan.interval_s)
         self.publish(duty, place, *self._message(said))
 
     @property
@@ -144,7 +143,7 @@ class Meter(StationUser):
         return self.station.meters[0]
 
     def _message(self, said: Said) -> Message:
-        return f"{rl_dsp.home(self.desk.plan.group, self.station.name)}/{said.leaf}", said.payload
+        return f"{self._wire.home(self.desk.plan.group, self.station.name)}/{said.leaf}", said.payload
 
 
 class Collector(StationUser):
@@ -160,7 +159,7 @@ class Collector(StationUser):
         plan = self.desk.plan
         self._session = Session(FIRST_BD_SEQ_AFTER, has_host=False)
         serials = [plan.serials[meter] for meter in self.station.meters]
-        metrics = DeviceMetrics(sparkplug_mesh)
+        metrics = device_metrics(load_profile(self.station.vendor))
         self._edge = Edge(plan.group, self.station.name, serials, self._session, metrics)
         self._place_of = {meter: place for place, meter in enumerate(self.station.meters)}
         self._unflushed: list[tuple[Duty, int, int]] = []

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from meters.carriers.wire import REQUIRED_RECORDING, REQUIRED_REPORTING, RecordingWire, ReportingWire
 from meters.device.facts import ConnectedFacts, PolledFacts
 from meters.device.supply import PlainSupply, Supplies
-from meters.errors import ProfileError
 from meters.fleet.core import Core, ShardSetup
 from meters.fleet.counting import Counting
 from meters.fleet.parts import Record, Supply
 from meters.fleet.recording import Recording
 from meters.fleet.shard import Shard
-from meters.vendors.profile import VendorProfile
-from meters.vendors.registry import wire_module
+from meters.vendors.wires import device_metrics, recording_wire, registers_of, reporting_wire
 
 
 def compose(setup: ShardSetup) -> Shard:
@@ -34,7 +31,7 @@ def _recording(setup: ShardSetup) -> Shard:
     from meters.fleet.direct import Direct
     from meters.fleet.voices import RecordingVoice
 
-    wire = cast(RecordingWire, _wire(setup.profile, REQUIRED_RECORDING))
+    wire = recording_wire(setup.profile)
     core = Core(setup)
     carrier = Direct(core, wire)
 
@@ -51,7 +48,7 @@ def _reporting(setup: ShardSetup) -> Shard:
     from meters.fleet.direct import Direct
     from meters.fleet.voices import ReportingVoice
 
-    wire = cast(ReportingWire, _wire(setup.profile, REQUIRED_REPORTING))
+    wire = reporting_wire(setup.profile)
     core = Core(setup)
     carrier = Direct(core, wire)
 
@@ -65,12 +62,10 @@ def _reporting(setup: ShardSetup) -> Shard:
 
 
 def _collected(setup: ShardSetup) -> Shard:
-    from meters.carriers.sparkplug.device_metrics import REQUIRED, DeviceMetrics, IntervalWire
     from meters.fleet.collected import Collected, by_collector
 
-    metrics = DeviceMetrics(cast(IntervalWire, _wire(setup.profile, REQUIRED)))
     core = Core(by_collector(setup))
-    carrier = Collected(core, metrics)
+    carrier = Collected(core, device_metrics(setup.profile))
 
     def equip(new: bool) -> tuple[Supply, Record]:
         supply = Supplies(core.state, core.keys, cast(ConnectedFacts, setup.profile.facts))
@@ -83,7 +78,6 @@ def _collected(setup: ShardSetup) -> Shard:
 
 def _polled(setup: ShardSetup) -> Shard:
     from meters.fleet.polled import Polled
-    from meters.vendors.registers import registers_of
 
     registers = registers_of(setup.profile)
     core = Core(setup)
@@ -101,11 +95,3 @@ def _polled(setup: ShardSetup) -> Shard:
         return supply, record
 
     return Shard(core, carrier, equip)
-
-
-def _wire(profile: VendorProfile, required: tuple[str, ...]) -> object:
-    """The vendor's wire. Raises ProfileError, listing what it lacks."""
-    module = wire_module(profile)
-    if missing := [name for name in required if not hasattr(module, name)]:
-        raise ProfileError(f"{module.__name__}: a wire of meters like {profile.name} has {', '.join(missing)} too")
-    return module

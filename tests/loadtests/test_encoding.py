@@ -37,7 +37,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         first_interval_s=1_768_435_200,
         serials=("A1", "A2"),
         broker=Broker("127.0.0.1", 1883, "/ca", "/identities"),
-        meters=(Station("A1", "u", "p", (0,)),),
+        meters=(Station("A1", "u", "p", (0,), "rl-dsp"),),
         gateways=(Gateway("127.0.0.1", 502, 1, ((4, 0, 80),)),),
     )
     path = plan.write(tmp_path / "load")

@@ -25,8 +25,8 @@ from meters.device.flow import Flow
 from meters.errors import FleetError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
-from meters.vendors.registers import registers_of
 from meters.vendors.registry import load_profile
+from meters.vendors.wires import registers_of
 
 START_S = 1_768_435_200
 LENGTH_S = 900

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from meters.carriers.modbus.register_map import Refusal, RegisterMap, parse_register_map
 from meters.device.quantities import QUANTITIES
 from meters.errors import ProfileError
-from meters.vendors.registers import registers_of
 from meters.vendors.registry import load_profile
+from meters.vendors.wires import registers_of
 
 FORMATS = {
     "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f",
