@@ -1,0 +1,154 @@
+"""Vendors' meters that other packages bring by entry points (`tests/vendors/acme`), and what is wrong with such."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from meters.errors import ProfileError
+from meters.vendors import registry
+from meters.vendors.registry import known_profiles, load_profile, read_profile
+from meters.vendors.wires import recording_wire, registers_of
+
+ACME = Path(__file__).parents[1] / "vendors" / "acme"
+Brings = Callable[[str, dict[str, str]], None]
+
+
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the package were installed."""
+    monkeypatch.syspath_prepend(str(ACME))
+    registry._vendors.cache_clear()
+    yield
+    registry._vendors.cache_clear()
+
+
+@pytest.fixture
+def brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brings]:
+    """Install a package that brings one meter: `name` of its entry point, and the files of its folder."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(name: str, files: dict[str, str]) -> None:
+        package = f"brought_{tmp_path.name}"
+        (tmp_path / package).mkdir()
+        for file, text in {"__init__.py": "", **files}.items():
+            (tmp_path / package / file).write_text(text)
+        info = tmp_path / "brought-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[amilab.meters]\n{name} = {package}\n")
+        registry._vendors.cache_clear()
+
+    yield install
+    registry._vendors.cache_clear()
+
+
+def text_of(name: str) -> str:
+    return (Path(registry.__file__).parent / name / "profile.toml").read_text()
+
+
+def test_a_new_process_finds_a_companys_meter_by_its_entry_point_alone() -> None:
+    code = "from meters.vendors.registry import load_profile; print(load_profile('acme-one').title)"
+    path = os.pathsep.join([str(ACME), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "ACME One behind a Modbus TCP gateway, polled\n", done.stderr
+
+
+@pytest.mark.usefixtures("acme")
+def test_its_registers_are_read_like_any_other() -> None:
+    assert "acme-one" in known_profiles()
+    registers = registers_of(load_profile("acme-one"))
+    image = registers.image({"voltage_l1_v": 230.5, "active_power_w": 1500.0, "import_wh": 123_456_789})
+    words = registers.answer(image, 3, 0x1000, 0x28)
+    data = struct.pack(f">{len(words)}H", *words)
+    assert struct.unpack_from(">f", data, 0) == (230.5,)
+    assert struct.unpack_from(">f", data, 2 * 0x10) == (-1.5,)
+    assert struct.unpack_from(">Q", data, 2 * 0x20) == (123_456_789,)
+    assert registers.answer(image, 3, 0x1030, 1) == [0xFFFF]
+    assert registers.answer(image, 3, 0xF000, 2) == [0xAC, 0x01]
+
+
+def test_without_the_package_it_is_one_clear_line() -> None:
+    with pytest.raises(ProfileError, match=r"^no vendor profile 'acme-one'; known: [a-z0-9, -]+$"):
+        load_profile("acme-one")
+
+
+def test_a_profile_of_ones_own_on_an_existing_wire(tmp_path: Path) -> None:
+    text = text_of("rl_dsp").replace('name = "rl-dsp"', 'name = "mine"\nwire = "rl-dsp"').replace("90.0", "120.0")
+    (tmp_path / "mine.toml").write_text(text)
+    mine = read_profile(tmp_path / "mine.toml")
+    assert (mine.name, mine.wire) == ("mine", "rl-dsp")
+    assert mine.facts.hold_up_s == 120.0  # type: ignore[attr-defined]  # of a meter with a super-capacitor
+    assert recording_wire(mine) is recording_wire(load_profile("rl-dsp"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "rl-dsp"', 'name = "mine"', "profile mine: no vendor has the wire 'mine'; known: "),
+        (
+            'name = "rl-dsp"',
+            'name = "mine"\nwire = "sdm630"',
+            "capabilities.carrier differs from that of its wire sdm630",
+        ),
+        (
+            'name = "rl-dsp"',
+            'name = "mine"\nwire = "sparkplug-plc"',
+            "sparkplug-plc speaks the wire 'sparkplug-mesh' itself: name that",
+        ),
+        ("keeps_load_profile = true", "keeps_load_profile = false", "capabilities.reports_outages: a meter without"),
+        (
+            'carrier = "mqtt"',
+            'carrier = "modbus"',
+            "capabilities.keeps_load_profile: a meter over modbus keeps none here",
+        ),
+        ("has_relay = true", "has_wings = true", "capabilities.has_wings"),
+    ],
+)
+def test_what_a_profile_of_ones_own_cannot_be(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in text_of("rl_dsp")
+    (tmp_path / "mine.toml").write_text(text_of("rl_dsp").replace(old, new))
+    with pytest.raises(ProfileError) as raised:
+        read_profile(tmp_path / "mine.toml")
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_two_packages_with_one_name_are_both_named(brings: Brings) -> None:
+    brings("sdm630", {"profile.toml": text_of("sdm630")})
+    with pytest.raises(ProfileError, match=r"two vendors are called 'sdm630': meters\.vendors\.sdm630, .*of brought"):
+        known_profiles()
+
+
+def test_a_package_that_brings_nothing_is_named_and_stops_nobody_else(brings: Brings) -> None:
+    brings("hollow", {})
+    with pytest.raises(ProfileError, match=r"\(entry point of brought\): profile\.toml cannot be read"):
+        load_profile("hollow")
+    assert load_profile("sdm630").name == "sdm630"
+
+
+def test_a_package_whose_profile_calls_itself_otherwise_is_refused(brings: Brings) -> None:
+    brings("alias", {"profile.toml": text_of("sdm630")})
+    with pytest.raises(ProfileError, match="brings a profile 'alias' that calls itself 'sdm630'"):
+        load_profile("alias")
+
+
+def test_a_wire_that_lacks_words_says_which(brings: Brings) -> None:
+    text = text_of("rl_dsp").replace('name = "rl-dsp"', 'name = "mute"')
+    brings("mute", {"profile.toml": text, "wire.py": "def will(serial): ...\n"})
+    with pytest.raises(
+        ProfileError, match="has client_id, home, command_topic, online, reading, event, load_profile too"
+    ):
+        recording_wire(load_profile("mute"))

@@ -1,0 +1,1 @@
+"""A company's own meters, which amilab finds by entry points alone."""

@@ -1,0 +1,1 @@
+"""The ACME One, as a device: facts and registers."""
