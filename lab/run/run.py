@@ -188,7 +188,7 @@ class Run:
                     judging.record(self.directory, self._judged_clock(self.end_s, 0.0), disturbances)
                     lived = (judging, disturbances, began)
                 await self._begin_history(stack, judging)
-                life = Life(self.request, self.progress, self.stage, self.start_s, self._heard)
+                life = self.life()
                 companion = self.request.companion
                 if companion is None:
                     await life.live(disturbances, real_time, end_s=self.settled_s)
@@ -321,6 +321,10 @@ class Run:
     def _heard(self, now_s: int) -> None:
         if self.historian is not None:
             self.historian.hear(now_s)
+
+    def life(self) -> Life:
+        """How simulated time goes on; benches have others."""
+        return Life(self.request, self.progress, self.stage, self.start_s, self._heard)
 
     async def _live_in_company(
         self, life: Life, companion: Companion, disturbances: Sequence[Disturbance], judging: Judging
