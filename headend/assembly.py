@@ -21,7 +21,7 @@ from headend.reads.budgets import Budgets
 from headend.reads.committing import Committing
 from headend.reads.dead_letters import DeadLetters
 from headend.reads.ingest import Ingest
-from headend.reads.record import Recorder, communication_states
+from headend.reads.record import Recorder
 from headend.reads.recovery import Recovery
 from headend.reads.reported import ReportedRegisters
 from headend.reads.resume import no_recovery, resume
@@ -32,6 +32,7 @@ from headend.settings import HeadEndSettings
 from headend.store import writer
 from headend.store.batch import Batch
 from headend.store.database import Connection, Database
+from headend.store.devices import communication_states
 from headend.store.register_rows import last_failures, last_readings
 
 

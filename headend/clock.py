@@ -3,6 +3,9 @@
 import time
 from typing import Protocol
 
+#: Sweeps and reviews happen at multiples of it: so a simulated run is not stopped once per meter.
+GRID_S = 30
+
 
 class Clock(Protocol):
     """Tells the instant that every schedule, back-off and expiry of the head-end is reckoned by."""

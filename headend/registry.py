@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psycopg
-
 from headend.drivers import Driver, driver_for, known_profiles
+from headend.drivers.address import EXPECTED, GatewayAddress, parse_address
 from headend.errors import ShipmentError
-from headend.links.modbus.address import EXPECTED, GatewayAddress, parse_address
 from headend.log import logger
-from headend.reads.plausibility import rated_power_w
+from headend.store import devices as rows
+from headend.store.database import Connection
 
 _COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
@@ -38,6 +37,11 @@ class ShippedDevice:
     for a polled one that was replaced."""
     max_current_a: float | None = None
     """The primary current that its current transformers are for; None for a meter that is connected directly."""
+
+
+def rated_power_w(max_current_a: float, *, phases: int = 3, voltage_v: float = 230.0) -> float:
+    """What a meter is built for: its maximum current in each phase at the nominal voltage to neutral."""
+    return max_current_a * phases * voltage_v
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def _address_faults(driver: Driver, address: str) -> list[str]:
 
 
 async def register(
-    connection: psycopg.AsyncConnection,
+    connection: Connection,
     shipment: Sequence[ShippedDevice],
     *,
     now_s: float,
@@ -164,83 +168,76 @@ async def register(
     period that the devices are set to, by default their vendor's.
     """
     async with connection.transaction():
-        # Several processes of a head-end start at once with the same shipment.
-        await connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended('amilab-register:' || current_schema, 0))"
-        )
+        await rows.lock(connection)
         await _store(connection, shipment, now_s=now_s, interval_length_s=interval_length_s)
-        cursor = await connection.execute(
-            "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
-            " address, max_current_a FROM end_device ORDER BY id"
+        known = await rows.registered(connection)
+    _check_known(known)
+    drivers = {row.vendor_profile: _at_interval(driver_for(row.vendor_profile), interval_length_s) for row in known}
+    return [
+        EndDevice(
+            index=index,
+            id=row.id,
+            serial=row.serial,
+            usage_point=row.usage_point,
+            group=row.device_group,
+            driver=drivers[row.vendor_profile],
+            registered_at_s=row.registered_at_s,
+            address=row.address,
+            max_power_w=rated_power_w(row.max_current_a or drivers[row.vendor_profile].max_current_a),
         )
-        rows = await cursor.fetchall()
-    unknown = sorted({row[2] for row in rows} - set(known_profiles()))
+        for index, row in enumerate(known)
+    ]
+
+
+def _check_known(known: Sequence[rows.KnownDevice]) -> None:
+    """Raises ShipmentError for what this release cannot use."""
+    unknown = sorted({row.vendor_profile for row in known} - set(known_profiles()))
     if unknown:
         raise ShipmentError(
             f"the database holds devices of vendor profiles without a driver here: {', '.join(unknown)}; "
             "install the release that has them"
         )
     nowhere = [
-        f"{row[1]} ({row[6]!r})" for row in rows if row[6] and _needs_gateway(row[2]) and parse_address(row[6]) is None
+        f"{row.serial} ({row.address!r})"
+        for row in known
+        if row.address and _needs_gateway(row.vendor_profile) and parse_address(row.address) is None
     ]
     if nowhere:
         raise ShipmentError(
             f"the database holds polled meters whose address is not {EXPECTED}: {', '.join(nowhere)}; "
             "put them into the shipment file with the right one"
         )
-    drivers = {row[2]: _at_interval(driver_for(row[2]), interval_length_s) for row in rows}
-    return [
-        EndDevice(
-            index=index,
-            id=id_,
-            serial=serial,
-            usage_point=usage_point,
-            group=group,
-            driver=drivers[profile],
-            registered_at_s=registered_at_s,
-            address=address,
-            max_power_w=rated_power_w(current_a or drivers[profile].max_current_a),
-        )
-        for index, (id_, serial, profile, group, registered_at_s, usage_point, address, current_a) in enumerate(rows)
-    ]
 
 
 async def _store(
-    connection: psycopg.AsyncConnection,
+    connection: Connection,
     shipment: Sequence[ShippedDevice],
     *,
     now_s: float,
     interval_length_s: int | None,
 ) -> None:
     """Upsert the shipment, and take their address from polled meters that others have replaced."""
-    shipped = [_at_interval(driver_for(device.vendor_profile), interval_length_s) for device in shipment]
-    await connection.execute(
-        "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
-        " report_every_s, max_current_a, registered_at) SELECT s, v, u, g, a, i, r, c, to_timestamp(%s)"
-        " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[],"
-        " %s::float8[]) AS shipped (s, v, u, g, a, i, r, c)"
-        " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
-        " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
-        " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
-        " max_current_a = excluded.max_current_a",
+    shipped = [(device, _at_interval(driver_for(device.vendor_profile), interval_length_s)) for device in shipment]
+    await rows.upsert(
+        connection,
         [
-            now_s,
-            [device.serial for device in shipment],
-            [device.vendor_profile for device in shipment],
-            [device.usage_point for device in shipment],
-            [device.group for device in shipment],
-            [device.address for device in shipment],
-            [driver.interval_length_s for driver in shipped],
-            [driver.report_every_s for driver in shipped],
-            [device.max_current_a for device in shipment],
+            rows.DeviceRow(
+                device.serial,
+                device.vendor_profile,
+                device.usage_point,
+                device.group,
+                device.address,
+                driver.interval_length_s,
+                driver.report_every_s,
+                device.max_current_a,
+            )
+            for device, driver in shipped
         ],
+        now_s=now_s,
     )
     polled = [device for device in shipment if _needs_gateway(device.vendor_profile)]
-    replaced = await connection.execute(
-        "UPDATE end_device SET address = '' WHERE address = ANY(%s) AND serial <> ALL(%s) RETURNING serial",
-        [[device.address for device in polled], [device.serial for device in polled]],
-    )
-    for (serial,) in await replaced.fetchall():
+    addresses, owners = [device.address for device in polled], [device.serial for device in polled]
+    for serial in await rows.take_addresses(connection, addresses, owners):
         logger().warning("a meter was replaced by another one at its address: it is polled no more", serial=serial)
 
 

@@ -4,6 +4,7 @@ Received messages are mostly taken from the buffer before it sees them (headend/
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from headend.errors import BrokerRefused
 from headend.links.transport import BufferedSocket
 from headend.settings import HeadEndSettings
+
+_PINGREQ = b"\xc0\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Client:
         self._broker = f"{settings.broker_host}:{settings.broker_port}"
         self._on_message = on_message
         self._on_gone = on_gone
+        self._keep_alive_s = settings.keep_alive_s
+        self._handed_over = 0
         self._unacknowledged: set[int] = set()
         self._settled = asyncio.Event()
         self._connack: asyncio.Future[tuple[bool, ReasonCode]] | None = None
@@ -140,18 +145,29 @@ class Client:
         self._paho.wire = None
         self._settled.set()
 
-    def read(self) -> None:
-        """Take a packet that the buffer has for paho."""
+    def read(self) -> bool:
+        """Take what the buffer has for paho. Whether there was a message in it."""
+        before = self._handed_over
         self._paho.loop_read()
+        return self._handed_over > before
 
     def write(self) -> None:
         """Send what paho has to send."""
         if self._paho.want_write():
             self._paho.loop_write()
 
-    def keep_alive(self) -> None:
-        """Ping, or find that the broker does not answer."""
-        self._paho.loop_misc()
+    async def keep_alive(self, is_paused: Callable[[], bool]) -> None:
+        """Ping, and find out if the broker does not answer, until cancelled."""
+        pause_s = min(1.0, self._keep_alive_s / 4)
+        pinged_s = time.monotonic()
+        while True:
+            await asyncio.sleep(pause_s)
+            if not is_paused():
+                self._paho.loop_misc()
+            elif self._paho.wire is not None and time.monotonic() - pinged_s > self._keep_alive_s / 3:
+                # Unread, the broker's answers cannot be waited for; but it must know that we live.
+                pinged_s = time.monotonic()
+                self._paho.wire.send(_PINGREQ)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Publish at QoS 1; returns the packet identifier.
@@ -197,6 +213,7 @@ class Client:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "\N{REPLACEMENT CHARACTER}"
+        self._handed_over += 1
         self._on_message(topic, bytes(message.payload), message.mid)
 
     def _published(

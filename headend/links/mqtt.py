@@ -8,7 +8,6 @@ import asyncio
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from headend.settings import HeadEndSettings
 __all__ = ["MqttConnection", "Session", "Will"]
 
 _PUBACK = struct.Struct(">BBH")
-_PINGREQ = b"\xc0\x00"
 
 
 class MqttConnection:
@@ -52,11 +50,10 @@ class MqttConnection:
         self._wire: BufferedSocket | None = None
         self._paused = False
         self._held = False
-        self._received_any = False
         self._misc: asyncio.Task[None] | None = None
         #: Counts connections: a packet identifier means nothing on another one.
         self.generation = 0
-        self._client = Client(settings, session, on_message=self._received, on_gone=self._gone)
+        self._client = Client(settings, session, on_message=on_message, on_gone=self._gone)
 
     @property
     def connected(self) -> bool:
@@ -73,7 +70,7 @@ class MqttConnection:
                 if self._session.clean:
                     # paho repeats what it has no PUBACK of, over a clean session too: an old STATE before we have
                     # subscribed.
-                    self._client = Client(settings, self._session, on_message=self._received, on_gone=self._gone)
+                    self._client = Client(settings, self._session, on_message=self._on_message, on_gone=self._gone)
                 self._wire = BufferedSocket(sock, self._readable)
                 self.generation += 1
                 self._paused = self._held = False
@@ -93,7 +90,7 @@ class MqttConnection:
         except BrokerRefused:
             self._close()
             raise
-        self._misc = asyncio.create_task(self._keep_alive())
+        self._misc = asyncio.create_task(self._client.keep_alive(lambda: self._paused))
 
     def pause(self) -> None:
         """Read no more until `resume`."""
@@ -153,33 +150,21 @@ class MqttConnection:
             self._wire.close()
             self._wire = None
 
-    async def _keep_alive(self) -> None:
-        pause_s = min(1.0, self._settings.keep_alive_s / 4)
-        pinged_s = time.monotonic()
-        while True:
-            await asyncio.sleep(pause_s)
-            if not self._paused:
-                self._client.keep_alive()
-            elif self._wire is not None and time.monotonic() - pinged_s > self._settings.keep_alive_s / 3:
-                # Unread, the broker's answers cannot be waited for; but it must know that we live.
-                pinged_s = time.monotonic()
-                self._wire.send(_PINGREQ)
-
     def _readable(self) -> None:
         wire = self._wire
         assert wire is not None
         wire.fill()
-        self._received_any = False
+        received_any = False
         try:
             while self._wire is wire:
                 for topic, payload, packet_id in wire.publishes():
-                    self._received_any = True
+                    received_any = True
                     self._on_message(topic, payload, packet_id)
                 if not wire.for_paho:
                     break
-                self._client.read()
+                received_any |= self._client.read()
             self._client.write()
-            if self._received_any:
+            if received_any:
                 self._on_chunk()
         except MalformedFrame as error:
             self._gone(str(error))
@@ -187,10 +172,6 @@ class MqttConnection:
             # A fault in our own code: it must stop the head-end, not vanish in the loop's exception handler.
             self._close()
             self._on_failure(error)
-
-    def _received(self, topic: str, payload: bytes, packet_id: int) -> None:
-        self._received_any = True
-        self._on_message(topic, payload, packet_id)
 
     def _gone(self, reason: str) -> None:
         """The connection is no more, or is of no more use."""

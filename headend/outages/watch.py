@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headend.clock import GRID_S
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.outages import store
@@ -20,7 +21,6 @@ from headend.outages.doubt import HORIZON_S, Beliefs
 from headend.outages.explain import suspects
 from headend.outages.follow import Follower, Report, Rules, groups, merged
 from headend.outages.model import NetworkModel, classes_of
-from headend.reads.recovery import GRID_S
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.database import Connection, Database

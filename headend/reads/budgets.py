@@ -10,7 +10,6 @@ from headend.log import logger
 
 NOBODY = ""
 """The station of messages that name none that is known."""
-MOST_EXAMPLE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ import uuid
 from collections.abc import Sequence
 
 from headend.drivers import DecodeError
-from headend.reads.budgets import DEAD_LETTERS, MOST_EXAMPLE_BYTES, NOBODY, NOBODYS_LETTERS, Budgets, Kind
+from headend.reads.budgets import DEAD_LETTERS, NOBODY, NOBODYS_LETTERS, Budgets, Kind
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
-from headend.store.batch import Batch
+from headend.store.batch import MOST_EXAMPLE_BYTES, Batch
 
 MOST_TOPIC = 256
 MOST_DETAIL = 1024

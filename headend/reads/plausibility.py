@@ -26,11 +26,6 @@ _powers_of = integers("import_power_w", "export_power_w")
 _energies_and_powers_of = integers("import_wh", "export_power_w")
 
 
-def rated_power_w(max_current_a: float, *, phases: int = 3, voltage_v: float = 230.0) -> float:
-    """What a meter is built for: its maximum current in each phase at the nominal voltage to neutral."""
-    return max_current_a * phases * voltage_v
-
-
 def most_wh(length_s: float, max_power_w: float) -> float:
     """The most energy that a meter of this rating can have counted in `length_s`, with a margin of one half."""
     return (length_s + _SLACK_S) / 3600.0 * max_power_w * _MARGIN + _SLACK_WH

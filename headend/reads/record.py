@@ -25,7 +25,6 @@ from headend.reads.recovery import Recovery
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store import writer
-from headend.store.database import Connection
 from headend.store.writer import Batch
 
 _AHEAD_S = 86_400
@@ -42,7 +41,7 @@ def check_time(time_s: float, now_s: float) -> None:
 class Recorder:
     """Appends to the batch that it is given; settles schedules and tells recovery and outage watch.
 
-    `online`: the state of communication of the meters, by id, where it is known (`communication_states`).
+    `online`: the state of communication of the meters, by id, where it is known (headend/store/devices.py).
     """
 
     def __init__(
@@ -246,11 +245,3 @@ class Recorder:
     def collector_supply(self, batch: Batch, device_group: str, edge_node: str, now_s: float, *, mains: bool) -> None:
         """A collector says whether it has supply, or runs on its battery."""
         batch.collector_supplies[device_group, edge_node] = (mains, now_s)
-
-
-async def communication_states(connection: Connection) -> dict[int, bool]:
-    """The last known state of communication, by meter id."""
-    cursor = await connection.execute(
-        "SELECT DISTINCT ON (meter_id) meter_id, online FROM device_communication ORDER BY meter_id, at DESC"
-    )
-    return {int(str(row[0])): bool(row[1]) for row in await cursor.fetchall()}

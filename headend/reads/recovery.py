@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from headend.backoff import BackOff
+from headend.clock import GRID_S
 from headend.drivers import ProfilePart
 from headend.reads.schedule import Schedule
 
-GRID_S = 30
 SILENT_GRID_S = 300
 # So long after its request has ended an answer may still come: it waited with the broker, or is said again.
 LINGER_S = 3600

@@ -9,6 +9,8 @@ from headend.reads.schedule import Cadence, Schedule
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.database import Connection
+from headend.store.devices import offline
+from headend.store.intervals import settled_since
 
 
 def no_recovery(settings: HeadEndSettings, devices: Sequence[EndDevice]) -> Recovery:
@@ -32,21 +34,11 @@ async def resume(
         grace_s=settings.gap_grace_s,
     )
     index_of = {device.id: device.index for device in devices}
-    async with connection.cursor(name="settled_intervals") as cursor:
-        await cursor.execute(
-            "SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s FROM interval_reading"
-            " WHERE revision = 0 AND interval_start >= to_timestamp(%(from)s)"
-            " UNION ALL SELECT meter_id, extract(epoch FROM interval_start)::int8, interval_length_s"
-            " FROM interval_gap WHERE interval_start >= to_timestamp(%(from)s) ORDER BY 1, 2",
-            {"from": horizon_s - 86400},
-        )
-        cursor.itersize = 20_000
-        async for meter_id, start_s, length_s in cursor:
-            schedule.settle(index_of[meter_id], start_s, length_s)  # type: ignore[index,arg-type]  # integers by the SQL above
+    async for meter_id, start_s, length_s in settled_since(connection, horizon_s - 86400):
+        schedule.settle(index_of[meter_id], start_s, length_s)
     recovery = _recovery_of(settings, devices, schedule)
-    states = await connection.execute("SELECT meter_id FROM device_state WHERE NOT online")
     recovery.restore(
-        offline=[index_of[row[0]] for row in await states.fetchall()],  # type: ignore[index]  # integer by the schema
+        offline=[index_of[meter_id] for meter_id in await offline(connection)],
         issued=[
             (command_id, Ask(index_of[meter_id], from_s, to_s), expires_s)
             for command_id, meter_id, from_s, to_s, expires_s in await commands.open_commands(connection)

@@ -8,10 +8,10 @@ from headend.links.link import Outgoing
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.reads.recovery import Recovery
+from headend.reads.settled import settle_what_is_stored
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.database import Database
-from headend.store.settled import settle_what_is_stored
 
 
 class GapSweep:

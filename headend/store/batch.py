@@ -15,6 +15,8 @@ ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us
 ROW_WIDTH = len(ROW_HEAD) + len(READING_COUNTERS)
 VOLTAGES = 3
 REPORTED, RECOVERED = 0, 1
+#: Of what is only counted, or refused by the database, so much is kept.
+MOST_EXAMPLE_BYTES = 4096
 
 # In the order in which they are written; of interval rows, `counters` stands for `voltages` too.
 _KINDS = (

@@ -11,9 +11,8 @@ import psycopg
 
 from headend.clock import Clock
 from headend.log import logger
-from headend.reads.budgets import MOST_EXAMPLE_BYTES
 from headend.store import side_rows, writer
-from headend.store.batch import Batch
+from headend.store.batch import MOST_EXAMPLE_BYTES, Batch
 from headend.store.database import Connection, Database, refuses_data
 from headend.store.writer import Written
 

@@ -157,8 +157,7 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
 
 async def _write_readings(connection: Connection, batch: Batch, committed_s: float) -> Written:
     cursor = connection.cursor()
-    async with cursor.copy(_COPY) as copy:
-        await copy.write(copy_stream(batch))
+    await _stage(cursor, batch)
     nullable = batch.has_absent or bool(batch.derived)
     await cursor.execute(_INSERT_FIRST[nullable], {"committed": committed_s})
     inserted = cursor.rowcount
@@ -191,3 +190,8 @@ async def _tell_too_many(cursor: psycopg.AsyncCursor[tuple[object, ...]], commit
             copies=int(str(count)),
         )
     await side_rows.write(cursor.connection, told, committed_s=committed_s)
+
+
+async def _stage(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
+    async with cursor.copy(_COPY) as copy:
+        await copy.write(copy_stream(batch))

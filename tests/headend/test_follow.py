@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from headend.drivers import Registers
 from headend.reads.follow import ACCEPTED_AFTER, Follower, Taken
-from headend.reads.plausibility import most_wh, rated_power_w
+from headend.reads.plausibility import most_wh
+from headend.registry import rated_power_w
 from headend.store.register_records import BoundaryReading, DerivedInterval
 
 LENGTH_S = 900

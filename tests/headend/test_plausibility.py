@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import ABSENT, Reading
-from headend.reads.plausibility import Limits, can_have_passed, most_wh, rated_power_w
+from headend.reads.plausibility import Limits, can_have_passed, most_wh
+from headend.registry import rated_power_w
 
 HOUSE_W = rated_power_w(100)
 

@@ -120,8 +120,8 @@ class Schema:
 async def _stage_by_insert(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
     """COPY FROM STDIN crashes PGlite."""
     width, volts = 5 + len(READING_COUNTERS), len(READING_VOLTAGES)
-    places = "%s, %s, %s, to_timestamp(%s), to_timestamp(%s / 1000000.0), %s" + ", %s" * (width - 5 + volts)
-    names = ["n", "meter_id", "interval_length_s", "interval_start", "received_at", "origin"]
+    places = "%s, %s, %s, to_timestamp(%s), to_timestamp(%s / 1000000.0), %s, 0" + ", %s" * (width - 5 + volts)
+    names = ["n", "meter_id", "interval_length_s", "interval_start", "received_at", "origin", "quality"]
     rows: list[Sequence[object]] = []
     for n in range(batch.rows):
         meter, start_s, length_s, received_us, origin, *counters = batch.counters[n * width : (n + 1) * width]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from headend.reads.schedule import Cadence, Schedule
-from headend.store.settled import settle_what_is_stored
+from headend.reads.settled import settle_what_is_stored
 from tests.timescale.schema import LENGTH_S, Schema, Value
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from headend.drivers import DecodeError, Registers
+from headend.drivers.address import GatewayAddress, parse_address
 from headend.drivers.register_map import Block, RegisterMap
-from headend.links.modbus.address import GatewayAddress, parse_address
 from headend.registry import EndDevice
 
 # It dumps every packet with each failure; failures are counted and told in our own words.
