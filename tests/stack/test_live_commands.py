@@ -92,6 +92,30 @@ def test_a_collector_that_is_cut_off_silences_its_meters_and_darkens_nobody(lab:
     lab.until_counted("offline", 0)
 
 
+def test_a_technician_disconnects_customers_and_nobody_is_dark(lab: LiveLab) -> None:
+    opened = lab.amilab("inject", "relay", "open", "--meters", "5")
+    assert "relay open: 5 meters disconnected" in opened.stdout
+    lab.until_counted("disconnected", 5)
+    assert lab.state()["counts"]["dark"] == 0
+    serial = lab.state()["incidents"][0]["stations"][0]
+    assert f"relay closed: {serial} connected" in lab.amilab("inject", "relay", "closed", serial).stdout
+    lab.until_counted("disconnected", 4)
+    assert lab.amilab("inject", "relay", "open", serial, "--for", "5min").returncode == 0
+    lab.until_told(f"over: relay open: {serial} disconnected")
+    assert "over: relay open: 5 meters" in lab.amilab("inject", "restore").stdout
+    lab.until_counted("disconnected", 0)
+
+
+def test_a_meter_without_a_relay_is_refused_by_name(lab: LiveLab) -> None:
+    scene = lab.client.get("scene")
+    without = [serial for serial, has in zip(scene["serials"], scene["relay"], strict=True) if not has]
+    refused = lab.amilab("inject", "relay", "open", without[0], "AMI99999999")
+    assert refused.returncode == 2
+    assert f"{without[0]} has no relay" in refused.stderr
+    assert "no meter is called AMI99999999" in refused.stderr
+    assert lab.amilab("inject", "relay", "closed").returncode == 2, "none is open"
+
+
 def test_meters_reboot_and_parts_are_killed(lab: LiveLab) -> None:
     serial = lab.client.get("scene")["serials"][0]
     assert f"reboot: {serial}" in lab.amilab("inject", "reboot", serial).stdout

@@ -172,3 +172,22 @@ def test_a_meter_without_a_relay_is_refused_before_the_run_begins(tmp_path: Path
     event = RELAYS.split("[[event]]")[1].replace("{ meters = 12 }", '{ serials = ["AMI00000003"] }')
     with pytest.raises(UserError, match=r"event 1 \(relay, line \d+\): AMI00000003 has no relay \(sdm630\)"):
         live(tmp_path, scenario_text(meters=10, events=f"[[event]]{event}", fleet='profile = "sdm630"'))
+
+
+def test_at_speed_1_the_grid_follows_within_the_same_second(tmp_path: Path) -> None:
+    event = """
+[[event]]
+kind = "relay"
+at = "00:00:04"
+position = "open"
+duration = "3s"
+select = { meters = 4 }
+"""
+    text = scenario_text(meters=10, duration="10s", settle="3s", events=event)
+    result = live(tmp_path, text.replace("[fleet]", '[fleet]\ninterval = "5s"'), speed=1.0)
+    assert result.verdict.passed
+    start_s = result.verdict.context.clock.start_s
+    rows = json.loads((result.directory / "truth_disconnections.json").read_text())
+    edges = [(datetime.fromisoformat(row[name]).timestamp() - start_s) for row in rows for name in ("from", "to")]
+    assert edges == [4.0, 7.0] * 4
+    assert {row["usage_point"] for row in rows} == {row["usage_point"] for row in events(result)}

@@ -1,0 +1,52 @@
+"""What meters in containers switch leaves the feeder of the grid's container, also when a container dies of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.containers.conftest import Project
+from tests.containers.test_compose import passed_verdict
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
+
+SCENARIO = """
+[scenario]
+name = "relays"
+start = 2026-01-15T00:00:00Z
+duration = "45min"
+settle = "15min"
+seed = 1
+[feeder]
+name = "schutterwald"
+[fleet]
+preset = "bakeoff"
+meters = 40
+[[event]]
+kind = "relay"
+at = "00:10"
+position = "open"
+duration = "20min"
+select = { meters = 12 }
+[[event]]
+kind = "kill"
+at = "00:10"
+part = "fleet"
+down = "5min"
+"""
+
+
+def test_demand_leaves_at_its_second(project: Project, tmp_path: Path) -> None:
+    scenario = tmp_path / "relays.toml"
+    scenario.write_text(SCENARIO)
+    verdict = passed_verdict(project, tmp_path, str(scenario), METERS_PER_CONTAINER="10")
+    assert verdict["outages"]["injected"] == verdict["outages"]["detected"] == 0
+    begin = datetime.fromisoformat("2026-01-15T00:00:00+00:00").timestamp()
+    rows = json.loads((tmp_path / "latest" / "truth_disconnections.json").read_text())
+    spans = [[datetime.fromisoformat(row[edge]).timestamp() - begin for edge in ("from", "to")] for row in rows]
+    assert spans == [[600.0, 1800.0]] * 12
+    served = (tmp_path / "latest" / "logs" / "meters.log").read_text()
+    assert served.count("serving fleet-0 ") == 2, "it was not killed"
