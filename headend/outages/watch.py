@@ -59,8 +59,10 @@ class OutageWatch:
         self._rules = Rules(settings.outage_together_s, settings.outage_nested_after_s)
         self._beliefs = Beliefs(together_s=settings.outage_together_s, ahead_s=settings.clock_tolerance_s)
         self._interval_s = max((device.driver.interval_length_s for device in devices), default=0)
-        self._report_every_s = np.array([device.driver.report_every_s for device in devices], dtype=np.int64)
-        self._cadences_s = sorted({device.driver.report_every_s for device in devices})
+        # A meter that reports within its intervals says something of supply when one is over.
+        cadences_s = [max(device.driver.report_every_s, device.driver.interval_length_s) for device in devices]
+        self._report_every_s = np.array(cadences_s, dtype=np.int64)
+        self._cadences_s = sorted(set(cadences_s))
         self._review_for_s = _REVIEW_FOR_S + max([_REVIEW_FOR_S, *self._cadences_s])
         self._due_s: float | None = None
         self._in_progress = False
