@@ -54,7 +54,7 @@ def text_of(name: str) -> str:
 
 
 def test_a_new_process_finds_a_companys_meter_by_its_entry_point_alone() -> None:
-    code = "from meters.vendors.registry import load_profile; print(load_profile('acme-one').title)"
+    code = "from meters.vendors.registry import load_profile; print(load_profile('acme-dm3').title)"
     path = os.pathsep.join([str(ACME), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -63,26 +63,27 @@ def test_a_new_process_finds_a_companys_meter_by_its_entry_point_alone() -> None
         text=True,
         check=False,
     )
-    assert done.stdout == "ACME One behind a Modbus TCP gateway, polled\n", done.stderr
+    assert done.stdout == "Acme DM3 behind a Modbus TCP gateway, polled\n", done.stderr
 
 
 @pytest.mark.usefixtures("acme")
 def test_its_registers_are_read_like_any_other() -> None:
-    assert "acme-one" in known_profiles()
-    registers = registers_of(load_profile("acme-one"))
+    assert "acme-dm3" in known_profiles()
+    registers = registers_of(load_profile("acme-dm3"))
     image = registers.image({"voltage_l1_v": 230.5, "active_power_w": 1500.0, "import_wh": 123_456_789})
-    words = registers.answer(image, 3, 0x1000, 0x28)
-    data = struct.pack(f">{len(words)}H", *words)
-    assert struct.unpack_from(">f", data, 0) == (230.5,)
-    assert struct.unpack_from(">f", data, 2 * 0x10) == (-1.5,)
-    assert struct.unpack_from(">Q", data, 2 * 0x20) == (123_456_789,)
-    assert registers.answer(image, 3, 0x1030, 1) == [0xFFFF]
-    assert registers.answer(image, 3, 0xF000, 2) == [0xAC, 0x01]
+    # The bytes of each word travel the other way round.
+    power = struct.pack("<2H", *registers.answer(image, 3, 0x5008, 2))
+    assert struct.unpack(">i", power) == (-150_000,), "in 0.01 W, and what the house draws is negative"
+    energy = struct.pack("<4H", *registers.answer(image, 3, 0x5000, 4))
+    assert struct.unpack(">Q", energy) == (12_345_679,), "in 0.01 kWh"
+    assert struct.unpack(">I", struct.pack("<2H", *registers.answer(image, 3, 0x5B00, 2))) == (2305,)
+    assert registers.answer(image, 3, 0x5B04, 2) == [0xFFFF, 0xFFFF]
+    assert registers.answer(image, 3, 0x6001, 2) == [0x3EAC, 0x0300]
 
 
 def test_without_the_package_it_is_one_clear_line() -> None:
-    with pytest.raises(ProfileError, match=r"^no vendor profile 'acme-one'; known: [a-z0-9, -]+$"):
-        load_profile("acme-one")
+    with pytest.raises(ProfileError, match=r"^no vendor profile 'acme-dm3'; known: [a-z0-9, -]+$"):
+        load_profile("acme-dm3")
 
 
 def test_a_profile_of_ones_own_on_an_existing_wire(tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""A company's own meters, which amilab finds by entry points alone."""

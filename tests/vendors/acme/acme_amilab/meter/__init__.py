@@ -1,1 +1,0 @@
-"""The ACME One, as a device: facts and registers."""
