@@ -181,11 +181,12 @@ class Polled:
         if shown_at != self._shown_at:
             self._shown_at = shown_at
             self._shown.clear()
-        image = self._shown.get(row)
-        if image is None:
-            (quantities,) = self._record.shown(np.array([row]), now_s)
-            image = self._shown[row] = self._registers.image(quantities)
-        return image
+        if row not in self._shown:
+            # While time stands still the others of its line are asked next.
+            line = self._rows_of[self._gateway_of[row]] if self._core.flow is None else np.array([row])
+            for each, quantities in zip(line.tolist(), self._record.shown(line, now_s), strict=True):
+                self._shown[each] = self._registers.image(quantities)
+        return self._shown[row]
 
 
 def _lines(entries: tuple[ShipmentEntry, ...]) -> dict[tuple[str, int], dict[int, int]]:

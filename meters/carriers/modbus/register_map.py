@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -117,20 +117,26 @@ class Register(_Part):
     def words(self) -> int:
         return self.size // 2
 
-    def encoded(self, values: Mapping[str, float]) -> bytes:
-        """Its bytes, most significant first. An integer that does not fit is the nearest that does."""
-        value = None if self.value is None else values.get(self.value)
-        if value is None:
-            return (self.unavailable or 0).to_bytes(self.size, "big")
-        number = value / self.scale
+    @cached_property
+    def encode(self) -> Callable[[float | None], bytes]:
+        """From what the meter shows, or None, to bytes, most significant first.
+
+        An integer that does not fit is the nearest that does.
+        """
+        absent = (self.unavailable or 0).to_bytes(self.size, "big")
+        scale, pack = self.scale, struct.Struct(f">{_CODES[self.type]}").pack
         if self.is_float:
-            return struct.pack(f">{_CODES[self.type]}", number)
-        signed, bits = self.type.startswith("int"), 8 * self.size
-        least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-        whole = round(number)
-        if self.roll_over is not None:
-            whole %= self.roll_over
-        return min(max(whole, least), most).to_bytes(self.size, "big", signed=signed)
+            return lambda value: absent if value is None else pack(value / scale)
+        bits, roll_over = 8 * self.size, self.roll_over
+        least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if self.type.startswith("int") else (0, (1 << bits) - 1)
+
+        def whole(value: float | None) -> bytes:
+            if value is None:
+                return absent
+            number = round(value / scale)
+            return pack(min(max(number if roll_over is None else number % roll_over, least), most))
+
+        return whole
 
 
 class RegisterMap(_Part):
@@ -189,16 +195,19 @@ class RegisterMap(_Part):
 
     def image(self, values: Mapping[str, float]) -> Image:
         """All words of a meter that shows `values` (names of QUANTITIES). Values it does not show are unavailable."""
-        blocks = [[0] * block.count for block in self.block]
-        for register, placed in self._places:
-            words = self._words(register.encoded(values))
-            for number, at in placed:
-                blocks[number][at : at + len(words)] = words
+        blocks = [bytearray(2 * block.count) for block in self.block]
+        for value, encode, places in self._places:
+            data = encode(values.get(value))
+            if self._reordered:
+                data = self._as_sent(data)
+            for number, at in places:
+                blocks[number][at : at + len(data)] = data
+        image = [list(struct.unpack(f">{len(block) // 2}H", block)) for block in blocks]
         for identity in self.identity:
             if not identity.alone:
                 for number, at in self._within(identity.address):
-                    blocks[number][at : at + len(identity.words)] = identity.words
-        return blocks
+                    image[number][at : at + len(identity.words)] = identity.words
+        return image
 
     def refusal(self, function: int, address: int, count: int) -> Refusal | None:
         """Why a meter does not answer a request; None: it does."""
@@ -230,8 +239,16 @@ class RegisterMap(_Part):
         return None
 
     @cached_property
-    def _places(self) -> list[tuple[Register, list[tuple[int, int]]]]:
-        return [(register, self._within(register.address)) for register in self.register_]
+    def _places(self) -> list[tuple[str, Callable[[float | None], bytes], list[tuple[int, int]]]]:
+        """Of each register: its value, its encoder, and in which blocks, and at which byte there, it is."""
+        return [
+            (register.value or "", register.encode, [(number, 2 * at) for number, at in self._within(register.address)])
+            for register in self.register_
+        ]
+
+    @cached_property
+    def _reordered(self) -> bool:
+        return (self.byte_order, self.word_order) != ("big", "big")
 
     def _within(self, address: int) -> list[tuple[int, int]]:
         """In which blocks, and where there, an address is."""
@@ -241,9 +258,13 @@ class RegisterMap(_Part):
             if block.first <= address < block.end
         ]
 
-    def _words(self, data: bytes) -> list[int]:
-        words = [int.from_bytes(data[at : at + 2], self.byte_order) for at in range(0, len(data), 2)]
-        return words if self.word_order == "big" else words[::-1]
+    def _as_sent(self, data: bytes) -> bytes:
+        """Bytes that have the most significant first, in the orders of the map."""
+        if self.byte_order == "little":
+            data = b"".join(data[at : at + 2][::-1] for at in range(0, len(data), 2))
+        if self.word_order == "little":
+            data = b"".join(data[at : at + 2] for at in reversed(range(0, len(data), 2)))
+        return data
 
 
 def parse_register_map(text: str, *, origin: str) -> RegisterMap:
