@@ -22,8 +22,6 @@ MOST_LINES = {"module": 400, "function": 60}
 MOST_METHODS = 15
 """Properties are not counted."""
 LARGER = {
-    "lab/commands/run.py:run": "its parameters are the options of a command",
-    "lab/commands/db.py:maintain": "its parameters are the options of a command",
     "lab/run/stage.py:Stage": "the list of all that can be done to the parts of a lab; most is abstract or a line",
     "lab/run/local_stage.py:LocalStage": "does what Stage lists, with processes",
     "lab/containers/stage.py:ContainerStage": "does what Stage lists, with containers",

@@ -34,6 +34,14 @@ SchemaName = Annotated[
     typer.Option(help="The head-end's schema; amilab in what --keep kept.", envvar="AMILAB_HEADEND_DATABASE_SCHEMA"),
 ]
 _LEAST_DAYS = 42  # as HeadEndSettings.retention_days
+ReadingDays = Annotated[
+    int | None,
+    typer.Option(
+        help="Remove interval readings of days that are older.",
+        envvar="AMILAB_HEADEND_RETENTION_DAYS",
+        min=_LEAST_DAYS,
+    ),
+]
 
 
 def _days(what: str, variable: str, least: int) -> Any:
@@ -67,14 +75,7 @@ def status(database_url: DatabaseUrl = None, schema: SchemaName = "headend") -> 
 def maintain(
     database_url: DatabaseUrl = None,
     schema: SchemaName = "headend",
-    retention_days: Annotated[
-        int | None,
-        typer.Option(
-            help="Remove interval readings of days that are older.",
-            envvar="AMILAB_HEADEND_RETENTION_DAYS",
-            min=_LEAST_DAYS,
-        ),
-    ] = None,
+    retention_days: ReadingDays = None,
     other_reading_retention_days: Annotated[int | None, _days("other readings", "OTHER_READING", 1)] = None,
     implausible_retention_days: Annotated[int | None, _days("implausible intervals", "IMPLAUSIBLE", 1)] = None,
     event_retention_days: Annotated[int | None, _days("end device events", "EVENT", 1)] = None,

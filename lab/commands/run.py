@@ -50,6 +50,15 @@ class HeadEndChoice(StrEnum):
     EXTERNAL = "external"
 
 
+HeadEnd = Annotated[
+    HeadEndChoice,
+    typer.Option(
+        help="[b]amilab[/b]: our own. [b]external[/b]: yours, which reads the run's broker and is judged by what "
+        "--stored has at the end; needs --speed 1. See docs/external-head-end.md."
+    ),
+]
+
+
 def run(
     scenario: Scenario,
     seed: Seed = None,
@@ -67,13 +76,7 @@ def run(
     out: Out = RUNS,
     database_url: DatabaseUrl = None,
     broker_url: BrokerUrl = None,
-    headend: Annotated[
-        HeadEndChoice,
-        typer.Option(
-            help="[b]amilab[/b]: our own. [b]external[/b]: yours, which reads the run's broker and is judged by what "
-            "--stored has at the end; needs --speed 1. See docs/external-head-end.md."
-        ),
-    ] = HeadEndChoice.AMILAB,
+    headend: HeadEnd = HeadEndChoice.AMILAB,
     stored: Annotated[
         str | None,
         typer.Option(
