@@ -41,20 +41,13 @@ async def issue(
             [issued_s, meters],
         )
         counters = {_int(row[0]): _int(row[1]) for row in await cursor.fetchall()}
+        given = [counters[meter] for meter in meters]
         await connection.execute(
             "INSERT INTO command (id, meter_id, purpose, params, counter, issued_at, expires_at, status)"
             " SELECT i, m, %s, p, c, to_timestamp(%s), to_timestamp(%s), 'issued'"
             " FROM unnest(%s::uuid[], %s::int[], %s::jsonb[], %s::int8[]) AS c (i, m, p, c)"
             " ON CONFLICT (id) DO UPDATE SET counter = excluded.counter",
-            [
-                LOAD_PROFILE_READ,
-                issued_s,
-                expires_s,
-                ids,
-                meters,
-                [Jsonb(param) for param in params],
-                [counters[meter] for meter in meters],
-            ],
+            [LOAD_PROFILE_READ, issued_s, expires_s, ids, meters, list(map(Jsonb, params)), given],
         )
         return counters
 

@@ -48,6 +48,13 @@ class _Asking:
     next_ask_s: float
     retry_s: float
 
+    def put_off(self, now_s: float, serial: str, back_off: BackOff, silence: BackOff) -> None:
+        """Until it is heard of, and its back-off is over; or else for long."""
+        self.retry_s = now_s + back_off.delay_s(self.attempts, serial)
+        silent_s = now_s + silence.delay_s(self.attempts, serial)
+        self.next_ask_s = max(self.retry_s, -(-silent_s // SILENT_GRID_S) * SILENT_GRID_S)
+        self.attempts += 1
+
 
 @dataclass(slots=True)
 class _Open:
@@ -177,7 +184,7 @@ class Recovery:
                 break
             missing = self.schedule.missing_range(meter, now_s, max_intervals=MAX_INTERVALS)
             if missing is not None:
-                self._put_off(meter, asking, now_s)
+                asking.put_off(now_s, self._serials[meter], self._back_off, self._silence)
                 asks.append(Ask(meter, *missing))
         return asks
 
@@ -263,11 +270,3 @@ class Recovery:
         return [(start_s, "beyond_memory") for start_s in forgotten] + [
             (start_s, "implausible" if start_s in request.implausible else "no_record") for start_s in unrecorded
         ]
-
-    def _put_off(self, meter: int, asking: _Asking, now_s: float) -> None:
-        """Until it is heard of, and its back-off is over; or else for long."""
-        serial = self._serials[meter]
-        asking.retry_s = now_s + self._back_off.delay_s(asking.attempts, serial)
-        silent_s = now_s + self._silence.delay_s(asking.attempts, serial)
-        asking.next_ask_s = max(asking.retry_s, -(-silent_s // SILENT_GRID_S) * SILENT_GRID_S)
-        asking.attempts += 1
