@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import struct
+from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meters.carriers.modbus.register_map import Refusal, RegisterMap, parse_register_map
+from meters.device.curve import Display
+from meters.device.facts import PolledFacts
 from meters.device.quantities import QUANTITIES
 from meters.errors import ProfileError
-from meters.vendors.registry import load_profile
+from meters.vendors.registry import known_profiles, load_profile
 from meters.vendors.wires import registers_of
 
 FORMATS = {
@@ -197,7 +201,32 @@ def test_a_map_that_contradicts_the_meters_facts_is_refused() -> None:
     assert registers.faults(counting_step_wh=100, register_roll_over_wh=1000) == []
 
 
-def test_every_map_of_the_package_shows_what_a_reader_needs() -> None:
-    registers = registers_of(load_profile("sdm630"))
+POLLED = [name for name in known_profiles() if load_profile(name).capabilities.needs_gateway]
+
+
+@pytest.mark.parametrize("name", POLLED)
+def test_every_map_of_the_package_shows_what_a_reader_needs(name: str) -> None:
+    registers = registers_of(load_profile(name))
     shown = {register.value for register in registers.register_}
-    assert {"import_wh", "export_wh", "active_power_w", "voltage_l1_v"} <= shown <= set(QUANTITIES)
+    assert {"import_wh", "export_wh", "active_power_w", "voltage_l1_v"} <= shown <= {*QUANTITIES, None}
+
+
+@pytest.mark.parametrize("name", POLLED)
+@given(counted_wh=st.floats(0, 3e10))
+def test_the_journal_has_what_a_reader_makes_of_the_registers(name: str, counted_wh: float) -> None:
+    profile = load_profile(name)
+    facts, registers = cast(PolledFacts, profile.facts), registers_of(profile)
+    display = Display(facts.counting_step_wh, facts.register_roll_over_wh, registers.float32_unit_wh)
+    counted = np.array([counted_wh])
+    image = registers.image({"import_wh": float(display.digits(counted)[0])})
+    (register,) = (each for each in registers.register_ if each.value == "import_wh")
+    function = registers.block[0].functions[0]
+    words = registers.answer(image, function, register.address, register.words)
+    (number,) = struct.unpack(
+        f">{FORMATS[register.type]}", as_bytes(words if registers.word_order == "big" else words[::-1])
+    )
+    assert display.shown(counted)[0] == round(number * register.scale) % facts.register_roll_over_wh
+    # What it is more than the display has is full turns.
+    turns, rest = divmod(int(display.unrolled(counted)[0] - display.shown(counted)[0]), facts.register_roll_over_wh)
+    assert rest == 0
+    assert abs(turns * facts.register_roll_over_wh + display.shown(counted)[0] - counted_wh) <= facts.register_step_wh

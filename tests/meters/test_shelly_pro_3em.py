@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,13 @@ class Street:
         self._client.disconnect()
         self._client.loop_stop()
 
-    async def go(self, until_s: int, **switched: bool) -> None:
+    async def go(self, until_s: int, *, extra: Sequence[int] = (), **switched: bool) -> None:
         frames: dict[int, WorldFrame] = {}
         if switched or self.now_s == START_S:
             frames[self.now_s] = self.world.frame(self.now_s, power_w=None, **switched)
         for time_s in range(self.now_s - self.now_s % 900 + 900, until_s + 1, 900):
             frames[time_s] = self.world.frame(time_s)
-        await grant(self.fleet, until_s, frames)
+        await grant(self.fleet, until_s, frames, extra=extra)
         self.now_s = until_s
 
     async def reports(self, row: int, from_s: int, to_s: int) -> dict[int, dict[str, Any]]:
@@ -167,6 +167,22 @@ async def test_what_could_not_be_said_at_its_minute_is_never_said_and_the_curve_
     assert len([row for row in street.journal("").to_pylist() if row["serial"] == serial]) == 3
     knots = [row for row in street.journal("registers").to_pylist() if row["serial"] == serial]
     assert all(row["answers_from_s"] <= row["from_s"] for row in knots), "it counted and showed all the time"
+
+
+async def test_whatever_the_grants_it_says_and_keeps_the_same(tmp_path: Path, broker: Broker) -> None:
+    found = []
+    for name, extra in (("as asked", ()), ("more", range(START_S + 7, START_S + 3600, 13))):
+        (tmp_path / name).mkdir()
+        street = Street(tmp_path / name, broker.port)
+        await street.listen()
+        await street.fleet.start()
+        await street.go(START_S + 1300, extra=[at_s for at_s in extra if at_s <= START_S + 1300])
+        await street.go(START_S + 3600, extra=[at_s for at_s in extra if at_s > START_S + 1300], m0=False)
+        reports = [await street.reports(row, START_S, START_S + 3600) for row in range(COUNT)]
+        found.append((reports, street.journal("").to_pylist(), street.journal("registers").to_pylist()))
+        await street.fleet.stop()
+        street.close()
+    assert found[0] == found[1]
 
 
 async def test_a_restarted_process_never_goes_behind_what_was_said(street: Street, broker: Broker) -> None:

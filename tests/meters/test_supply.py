@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from meters.device.draws import meter_keys
-from meters.device.facts import DirectFacts
+from meters.device.facts import ConnectedFacts, DirectFacts
 from meters.device.state import METER_STATE, NEVER_S
 from meters.device.supply import Change, Changed, Supplies
 from meters.vendors.registry import load_profile
@@ -131,3 +131,18 @@ def test_meters_dark_at_the_start_boot_with_their_supply() -> None:
     assert (made.alive(ALL) == ~np.isin(ALL, [1, 2])).all()
     made.restore(np.array([1, 2]), DOWN_S)
     assert set(instants(play(made, state, DOWN_S + 100), Change.BOOTED)) == {1, 2}
+
+
+def test_without_a_super_capacitor_a_meter_is_dead_at_once_and_boots_when_supply_is_back() -> None:
+    facts = ConnectedFacts.model_validate({name: getattr(FACTS, name) for name in ConnectedFacts.model_fields})
+    state = np.zeros(COUNT, dtype=METER_STATE)
+    made = Supplies(state, meter_keys(3, [f"AMI{number}" for number in range(COUNT)]), facts)
+    made.begin(np.ones(COUNT, dtype=bool), START_S)
+    assert made.lose(ALL, DOWN_S) == [Changed(row, Change.DIED) for row in range(COUNT)]
+    assert not made.alive(ALL).any()
+    assert set(instants(play(made, state, DOWN_S + 1000), Change.FORGOTTEN).values()) == {DOWN_S + 90}
+    assert made.restore(ALL, DOWN_S + 1000) == []
+    booted = instants(play(made, state, DOWN_S + 2000), Change.BOOTED)
+    assert all(DOWN_S + 1020 <= now_s <= DOWN_S + 1040 for now_s in booted.values())
+    assert set(booted) == set(range(COUNT))
+    assert made.alive(ALL).all()
