@@ -23,12 +23,15 @@ from pymodbus.client import AsyncModbusTcpClient
 from bench.report import Result, Spread
 from grid.world import WorldFrame
 from headend.clock import ManualClock
+from headend.commands.envelope import CommandSigner
+from headend.drivers import CommandAnswer
 from headend.links.modbus.link import ModbusLink
+from headend.links.modbus.on_demand import OnDemand
 from headend.links.modbus.outcomes import PollOutcomes
 from headend.links.modbus.poller import Poller
 from headend.metrics import Metrics
 from headend.reads.committing import Committing
-from headend.registry import read_shipment, register
+from headend.registry import EndDevice, read_shipment, register
 from headend.settings import HeadEndSettings
 from headend.store.database import Database
 from headend.store.writer import prepare
@@ -165,6 +168,19 @@ async def _gateways(count: int) -> AsyncIterator[_Stand]:
             shutil.rmtree(logs)
 
 
+class Unasked:
+    """Nobody commands these meters."""
+
+    def answered(self, device: EndDevice, answer: CommandAnswer) -> None:
+        raise AssertionError(f"{device.serial}: {answer}")
+
+    def refused(self, device: EndDevice, command_id: str, reason: str) -> None:
+        raise AssertionError(f"{device.serial}: {command_id}: {reason}")
+
+    def unanswered(self, command_id: str, reason: str) -> None:
+        raise AssertionError(f"{command_id}: {reason}")
+
+
 @asynccontextmanager
 async def _polling(stand: _Stand) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """The head-end's own poller: what polls everybody at an instant [epoch s], and returns when all is committed."""
@@ -189,7 +205,14 @@ async def _polling(stand: _Stand) -> AsyncIterator[Callable[[int], Awaitable[Non
     committing.start()
     outcomes = PollOutcomes(devices, metrics, {})
     poller = Poller(settings, clock, devices, outcomes, metrics, record=committing.record, on_failure=faults.append)
-    link = ModbusLink(poller, committing)
+    on_demand = OnDemand(
+        clock,
+        CommandSigner.from_file(stand.command_key).verifier(),
+        Unasked(),
+        gateway_of=poller.gateway_of,
+        on_failure=faults.append,
+    )
+    link = ModbusLink(poller, on_demand, committing)
 
     async def poll(now_s: int) -> None:
         clock.set(now_s)

@@ -1,14 +1,17 @@
 """The parts of a head-end, put together: who commits, which links there are, who looks for what is missing."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from headend.clock import Clock
 from headend.commands.envelope import CommandSigner
+from headend.commands.service import CommandService
+from headend.drivers import CommandAnswer, DecodeError
 from headend.links.direct.link import DirectLink
 from headend.links.link import Link, Notices, Outgoing
 from headend.links.modbus.link import ModbusLink
+from headend.links.modbus.on_demand import OnDemand
 from headend.links.modbus.outcomes import PollOutcomes
 from headend.links.modbus.poller import Poller
 from headend.links.reconnection import Reconnection
@@ -30,7 +33,7 @@ from headend.registry import EndDevice, read_shipment, register
 from headend.roles import ROLES
 from headend.settings import HeadEndSettings
 from headend.store import writer
-from headend.store.batch import Batch
+from headend.store.batch import Batch, StepRow
 from headend.store.database import Connection, Database
 from headend.store.devices import communication_states
 from headend.store.register_rows import last_failures, last_readings
@@ -45,6 +48,7 @@ class Assembly:
     reconnection: Reconnection
     ingest: Ingest
     committing: Committing
+    commands: CommandService
     outages: OutageWatch | None
     sweep: GapSweep | None
 
@@ -80,9 +84,15 @@ async def assemble(
     committing = Committing(settings, clock, database, metrics, on_committed=committed, on_failure=notices.failed)
     budgets = Budgets()
     ingest = Ingest(settings, clock, committing, DeadLetters(settings, known.devices, budgets))
-    recorder = Recorder(settings, known.devices, budgets, known.recovery, outages, known.online)
+    ways: list[Link] = []
+    commands = _commands(settings, clock, database, signer, known, ways, ingest, notices)
+    recorder = Recorder(settings, known.devices, budgets, known.recovery, commands, outages, known.online)
     brokered = _brokered(settings, clock, known, recorder, ingest, metrics, notices)
-    polled = await _polled(settings, clock, known, database, metrics, committing, notices)
+    reports = _Reports(clock, ingest, recorder, commands)
+    polled = await _polled(settings, clock, known, database, metrics, committing, signer, reports, notices)
+    # An ingest worker has a link to meters, too; it is another process that commands them.
+    ways += [*(brokered if role.follows else ()), *polled]
+    await commands.restore()
     if settings.metrics_port is not None:
         running.enter_context(served(metrics, settings.metrics_port))
     committing.start()
@@ -94,22 +104,14 @@ async def assemble(
     for link in polled:
         running.push_async_callback(link.disconnect)
     links = [*brokered, *polled]
-    sweep = GapSweep(
-        settings,
-        known.recovery,
-        known.devices,
-        database,
-        signer,
-        metrics,
-        sees_all=role.sees_all,
-        send=_sender(links),
-    )
+    sweep = GapSweep(settings, known.recovery, known.devices, database, commands, metrics, sees_all=role.sees_all)
     return Assembly(
         devices=known.devices,
         links=links,
         reconnection=Reconnection(settings, clock, brokered, metrics),
         ingest=ingest,
         committing=committing,
+        commands=commands,
         outages=outages if role.follows else None,
         sweep=sweep if role.follows else None,
     )
@@ -173,6 +175,8 @@ async def _polled(
     database: Database,
     metrics: Metrics,
     committing: Committing,
+    signer: CommandSigner,
+    reports: "_Reports",
     notices: Notices,
 ) -> list[Link]:
     """The links to devices that say nothing unless they are asked."""
@@ -182,11 +186,67 @@ async def _polled(
     outcomes = PollOutcomes(devices, metrics, known.online)
     outcomes.restore(await database.run(last_readings), await database.run(last_failures))
     poller = Poller(settings, clock, devices, outcomes, metrics, record=committing.record, on_failure=notices.failed)
-    return [ModbusLink(poller, committing)]
+    on_demand = OnDemand(clock, signer.verifier(), reports, gateway_of=poller.gateway_of, on_failure=notices.failed)
+    return [ModbusLink(poller, on_demand, committing)]
 
 
-def _sender(links: Sequence[Link]) -> Callable[[Outgoing], None]:
-    def send(command: Outgoing) -> None:
-        next(link for link in links if link.reaches(command.device)).send(command)
+def _commands(
+    settings: HeadEndSettings,
+    clock: Clock,
+    database: Database,
+    signer: CommandSigner,
+    known: _Known,
+    ways: Sequence[Link],
+    ingest: Ingest,
+    notices: Notices,
+) -> CommandService:
+    """`ways`: the links by which this process commands devices; filled by whoever makes them."""
 
-    return send
+    def link_to(device: EndDevice) -> Link | None:
+        return next((link for link in ways if link.reaches(device)), None)
+
+    def way_to(device: EndDevice) -> Callable[[Outgoing], None] | None:
+        link = link_to(device)
+        return None if link is None else link.send
+
+    def is_away(device: EndDevice) -> bool:
+        link = link_to(device)
+        told = device.driver.capabilities.reports_itself and known.online.get(device.id) is False
+        return told or link is None or not link.connected
+
+    def tell(steps: Sequence[StepRow]) -> None:
+        ingest.record(lambda batch: batch.command_steps.extend(steps))
+
+    return CommandService(
+        settings,
+        clock,
+        database,
+        signer,
+        known.devices,
+        way_to=way_to,
+        is_away=is_away,
+        tell=tell,
+        hurry=notices.due,
+    )
+
+
+class _Reports:
+    """What became of commands to devices that publish nothing, on its way into the batch."""
+
+    def __init__(self, clock: Clock, ingest: Ingest, recorder: Recorder, commands: CommandService) -> None:
+        self._clock = clock
+        self._ingest = ingest
+        self._recorder = recorder
+        self._commands = commands
+
+    def answered(self, device: EndDevice, answer: CommandAnswer) -> None:
+        with suppress(DecodeError):
+            # It may have ended while the device was asked.
+            self._ingest.record(lambda batch: self._recorder.command_answer(batch, device, answer, self._clock.now()))
+
+    def refused(self, device: EndDevice, command_id: str, reason: str) -> None:
+        steps = self._commands.refused(device, command_id, reason, self._clock.now())
+        self._ingest.record(lambda batch: batch.command_steps.extend(steps))
+
+    def unanswered(self, command_id: str, reason: str) -> None:
+        self._commands.unanswered(command_id, reason)

@@ -1,5 +1,7 @@
 """What can go wrong around the head-end. Every message says what to do about it."""
 
+from collections.abc import Sequence
+
 
 class HeadEndError(Exception):
     """A fault of the surroundings (configuration, broker, database), to be shown without a traceback."""
@@ -19,6 +21,14 @@ class NetworkModelError(HeadEndError):
 
 class CommandKeyError(HeadEndError):
     """The file with the Ed25519 private key is missing or is not such a key."""
+
+
+class CommandError(HeadEndError):
+    """What is asked for is no command; the message lists every fault."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = list(faults)
 
 
 class MetricsPortError(HeadEndError):

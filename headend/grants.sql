@@ -18,14 +18,14 @@ BEGIN
         load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome,
         doubtful_interruption, reading_duty, dark_customer,
         known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage,
-        implausible_interval, dead_letter_origin
+        implausible_interval, dead_letter_origin, command_step
     TO amilab_dashboards;
     GRANT SELECT (id, serial, vendor_profile, usage_point, device_group, address, registered_at, interval_length_s,
         report_every_s, max_current_a) ON end_device TO amilab_dashboards;
     GRANT SELECT (id, received_at, topic, reason, copies, ingested_at) ON dead_letter TO amilab_dashboards;
-    GRANT SELECT (id, meter_id, purpose, issued_at, expires_at, status, finished_at, reason) ON command
-    TO amilab_dashboards;
+    GRANT SELECT (id, meter_id, purpose, requested_by, requested_at, not_before, expires_at, status, attempts, finished_at,
+        reason, round_trip_s) ON command TO amilab_dashboards;
     GRANT SELECT ON interval_reading, stored_reading, last_reading, reading_hourly, reading_daily, register_reading,
-        other_reading, implausible_reading TO amilab_households;
+        other_reading, implausible_reading, on_demand_reading TO amilab_households;
 END
 $grants$;

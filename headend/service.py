@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from headend.assembly import Assembly, assemble
 from headend.clock import Clock
+from headend.commands.service import CommandService
 from headend.links.link import Notices
 from headend.log import logger
 from headend.metrics import Metrics
@@ -33,6 +34,8 @@ class HeadEnd:
         self._clock = clock
         self.metrics = Metrics()
         self._parts: Assembly
+        #: Whoever wants something done by devices asks it.
+        self.commands: CommandService
         self._commanded: list[str] = []
         self._received_before = 0
         self._failure: Exception | None = None
@@ -46,17 +49,19 @@ class HeadEnd:
         BrokerUnavailable, BrokerRefused, MetricsPortError. Tries to reach database and broker for `startup_timeout_s`
         each.
         """
-        notices = Notices(lost=self._lost, failed=self._fail, commanded=self._commanded.append)
+        notices = Notices(lost=self._lost, failed=self._fail, commanded=self._commanded.append, due=self._wake.set)
         async with contextlib.AsyncExitStack() as stack:
             self._parts = await assemble(self._settings, self._clock, self.metrics, notices, stack)
             await self._parts.reconnection.first()
             self._running = stack.pop_all()
+        self.commands = self._parts.commands
         logger().info("head-end started", devices=len(self._parts.devices), role=self._settings.role)
 
     def next_due(self) -> float | None:
         """The next instant (epoch s) at which `advance` has something to do; it may be the present one."""
         parts, now_s = self._parts, self._clock.now()
         wishes_s = [parts.reconnection.next_due_s(), *(link.next_due_s() for link in parts.links)]
+        wishes_s.append(parts.commands.next_due_s(now_s))
         if parts.outages is not None:
             wishes_s.append(parts.outages.next_due_s(now_s))
         if parts.sweep is not None and not parts.reconnection.is_waiting:
@@ -65,7 +70,7 @@ class HeadEnd:
         return min((due_s for due_s in wishes_s if due_s is not None), default=None)
 
     async def advance(self) -> None:
-        """Do what is due at the clock's instant: ask edge nodes and meters, look for outages, reconnect, sweep."""
+        """Do what is due at the clock's instant: ask edge nodes, look for outages, reconnect, command meters, sweep."""
         if self._failure is not None:
             raise self._failure
         parts, now_s = self._parts, self._clock.now()
@@ -75,6 +80,7 @@ class HeadEnd:
         if parts.outages is not None:
             await parts.outages.advance(now_s)
         is_back |= await parts.reconnection.advance(now_s)
+        await parts.commands.advance(now_s)
         if parts.sweep is not None:
             if is_back:
                 parts.sweep.reconnected(now_s)

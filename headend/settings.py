@@ -57,6 +57,8 @@ class HeadEndSettings(BaseSettings):
     retry_silent_s: float = Field(default=14_400.0, gt=0)
     return_delay_s: float = Field(default=10.0, ge=0)
     command_expiry_s: int = Field(default=600, gt=0)
+    # A command of anybody else's than gap recovery is sent again after so long, then after pauses that double.
+    order_retry_s: float = Field(default=20.0, gt=0)
     # A meter's load profile reaches back some weeks; what is older cannot be asked for.
     recovery_horizon_s: int = Field(default=40 * 86400, gt=0)
     recovery_max_per_sweep: int = Field(default=5000, ge=1)

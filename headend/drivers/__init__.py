@@ -8,8 +8,10 @@ from headend.drivers.catalogue import driver_for, known_profiles
 from headend.drivers.driver import Capabilities, DecodeReport, Driver, MqttTopic
 from headend.drivers.records import (
     ABSENT,
+    ANSWER_STATES,
     READING_COUNTERS,
     READING_VOLTAGES,
+    CommandAnswer,
     Decode,
     DecodeError,
     DeviceReport,
@@ -31,9 +33,11 @@ from headend.drivers.register_map import RegisterMap
 
 __all__ = [
     "ABSENT",
+    "ANSWER_STATES",
     "READING_COUNTERS",
     "READING_VOLTAGES",
     "Capabilities",
+    "CommandAnswer",
     "Decode",
     "DecodeError",
     "DecodeReport",

@@ -17,6 +17,7 @@ POLLED = Capabilities(
     keeps_load_profile=False,
     reports_outages=False,
     last_verifier="gateway_link",
+    purposes=frozenset(("ping", "register.read")),
 )
 
 

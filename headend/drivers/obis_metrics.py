@@ -12,6 +12,7 @@ from headend.drivers import (
     ABSENT,
     READING_COUNTERS,
     READING_VOLTAGES,
+    CommandAnswer,
     DecodeError,
     DeviceReport,
     EndDeviceEvent,
@@ -19,6 +20,7 @@ from headend.drivers import (
     ProfilePart,
     Reading,
 )
+from headend.drivers.answers import command_answer
 from headend.drivers.checks import (
     MAX_COUNTER,
     MAX_PARTS,
@@ -51,7 +53,11 @@ _IMPORT = _SLOTS["Interval/1.29.0"]
 _LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
 _SEQUENCE, _CODE, _DETAIL = "Event/Sequence", "Event/Code", "Event/Detail"
 _COMMAND, _FROM, _TO, _PART, _PARTS = "Answer/Command", "Answer/From", "Answer/To", "Answer/Part", "Answer/Parts"
-_SINGLE = frozenset((_LENGTH, _BOOT, _SEQUENCE, _CODE, _DETAIL, _COMMAND, _FROM, _TO, _PART, _PARTS))
+_STATE, _REASON = "Answer/State", "Answer/Reason"
+_REGISTERS = {f"Register/{code}": code for code in ("1.8.0", "2.8.0", "1.7.0", "2.7.0", *_VOLTAGES)}
+_SINGLE = frozenset(
+    (_LENGTH, _BOOT, _SEQUENCE, _CODE, _DETAIL, _COMMAND, _FROM, _TO, _PART, _PARTS, _STATE, _REASON, *_REGISTERS)
+)
 _CONTROL = ("Device Control/", "Node Control/", "Properties/")
 
 _Row = list[int | float | bool | str | bytes | None]
@@ -90,7 +96,7 @@ def decode_report(values: Iterable[NamedValue], length_s: int, *, birth: bool) -
         interval_length_s=length_s,
         readings=readings,
         event=None if birth else _event(single),
-        answer=None if birth else _answer(single, readings, length_s),
+        answer=None if birth else _command_answer(single) or _answer(single, readings, length_s),
         others=others,
         boot=None
         if boot is None or boot.value is None
@@ -132,6 +138,28 @@ def _event(single: dict[str, NamedValue]) -> EndDeviceEvent | None:
         raise DecodeError("not_json", f"{_DETAIL}: {error}") from error
     return end_device_event(
         device_time_s=_time_s(sequence.time_ms), sequence=sequence.value, code=code.value, detail=fields
+    )
+
+
+def _command_answer(single: dict[str, NamedValue]) -> CommandAnswer | None:
+    """The answer to a command that asks for no load profile."""
+    state = single.get(_STATE)
+    if state is None:
+        return None
+    command, reason = single.get(_COMMAND), single.get(_REASON)
+    if command is None:
+        raise DecodeError("missing_field", f"an answer without {_COMMAND}")
+    values = {
+        code: single[name].value
+        for name, code in _REGISTERS.items()
+        if name in single and single[name].value is not None
+    }
+    return command_answer(
+        command=command.value,
+        device_time_s=_time_s(command.time_ms),
+        state=state.value,
+        reason=None if reason is None else reason.value,
+        values=values or None,
     )
 
 

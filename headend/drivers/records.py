@@ -95,6 +95,23 @@ class Registers(NamedTuple):
     voltages_v: tuple[float, float, float]
 
 
+class CommandAnswer(NamedTuple):
+    """An answer to a command that asks for no load profile. `state`: one of ANSWER_STATES.
+
+    `registers`: where it reads them, those of `device_time_s` by the meter's clock. `reason`: why it failed, in a word.
+    """
+
+    command_id: str
+    device_time_s: float
+    state: str
+    registers: Registers | None = None
+    reason: str | None = None
+
+
+#: What a meter may say of a command; the first is not its last word.
+ANSWER_STATES = ("executing", "completed", "failed")
+
+
 class RegisterReport(NamedTuple):
     """A meter that keeps no load profile says what its energy registers show; `at_s`: when, by its own clock."""
 
@@ -161,18 +178,18 @@ class NamedValue(NamedTuple):
 class DeviceReport(NamedTuple):
     """What one DBIRTH or DDATA says. `others`: (name, epoch s, value). `boot`: (starts, epoch s of the meter's clock).
 
-    With an `answer`, the readings are those of its part.
+    With an `answer` that is part of a load profile, the readings are those of the part.
     """
 
     interval_length_s: int
     readings: list[Reading]
     event: EndDeviceEvent | None
-    answer: ProfilePart | None
+    answer: ProfilePart | CommandAnswer | None
     others: list[tuple[str, float, float]]
     boot: tuple[int, int] | None
 
 
 #: What a message of a meter with a connection of its own can be.
-Message = Reading | EndDeviceEvent | DeviceState | ProfilePart | RegisterReport | MomentaryReport
+Message = Reading | EndDeviceEvent | DeviceState | ProfilePart | CommandAnswer | RegisterReport | MomentaryReport
 #: From a payload to what it says: one record, or a list of any number. Raises only DecodeError.
 Decode = Callable[[bytes], Message | list[Message]]

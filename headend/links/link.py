@@ -28,7 +28,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """Whom a link tells: that a connection which stood is gone, that a fault of ours came up, whom it commanded.
+    """Whom a part tells: that a connection which stood is gone, that a fault of ours came up, whom it commanded.
+
+    `due`: that something is due earlier than it had said.
 
     A station is a meter with a connection of its own, by serial, or a collector.
     """
@@ -36,6 +38,7 @@ class Notices:
     lost: Callable[[], None]
     failed: Callable[[Exception], None]
     commanded: Callable[[str], None]
+    due: Callable[[], None]
 
 
 class Link(Protocol):

@@ -5,7 +5,7 @@ A reading that fails is kept beside the others (table implausible_reading), coun
 
 from dataclasses import dataclass
 
-from headend.drivers import Reading, voltages_of
+from headend.drivers import Reading, Registers, voltages_of
 from headend.drivers.records import integers
 
 YEAR_2000_S = 946_684_800
@@ -52,6 +52,22 @@ class Limits:
         """Those of a meter that is built for `max_power_w`."""
         energy_wh, power_w = most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN
         return cls(interval_length_s, energy_wh, power_w, register_range_wh, min(energy_wh, power_w))
+
+    def fault_of_registers(self, registers: Registers, at_s: float, latest_s: float) -> str | None:
+        """The same for what a meter shows at `at_s`. `latest_s`: by no clock can it be later, even by a fast one."""
+        if at_s < YEAR_2000_S:
+            return "before_2000"
+        if at_s + MOST_AGE_S < latest_s:
+            return "too_old"
+        if at_s > latest_s:
+            return "ahead_of_clock"
+        if abs(registers.active_power_w) > self.power_w:
+            return "power_beyond_rating"
+        if max(registers.import_register_wh, registers.export_register_wh) >= self.register_range_wh:
+            return "beyond_register"
+        if any(voltage_v > MAX_VOLTAGE_V for voltage_v in registers.voltages_v):
+            return "beyond_voltage"
+        return None
 
     def fault_of(self, reading: Reading, length_s: int, latest_start_s: float) -> str | None:
         """Why the interval cannot be believed, in one word; None if it can.

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from headend.commands.lifecycle import State, Step
+from headend.commands.service import CommandService
 from headend.drivers import (
     ABSENT,
     READING_COUNTERS,
     READING_VOLTAGES,
+    CommandAnswer,
     DecodeError,
     EndDeviceEvent,
     ProfilePart,
@@ -39,7 +42,7 @@ def check_time(time_s: float, now_s: float) -> None:
 
 
 class Recorder:
-    """Appends to the batch that it is given; settles schedules and tells recovery and outage watch.
+    """Appends to the batch that it is given; settles schedules and tells recovery, commands and outage watch.
 
     `online`: the state of communication of the meters, by id, where it is known (headend/store/devices.py).
     """
@@ -50,6 +53,7 @@ class Recorder:
         devices: Sequence[EndDevice],
         budgets: Budgets,
         recovery: Recovery,
+        commands: CommandService,
         outages: OutageWatch,
         online: dict[int, bool],
     ) -> None:
@@ -62,6 +66,7 @@ class Recorder:
         self._recovery = recovery
         self._schedule = recovery.schedule
         self._unheard = recovery.unheard
+        self._commands = commands
         self._outages = outages
         self._online = online
 
@@ -152,8 +157,8 @@ class Recorder:
         batch.events.append(
             (device.id, event.sequence, event.code, float(event.device_time_s), event.detail_json, now_s)
         )
-        if event.refused_command is not None and self._recovery.refused(device.index, event.refused_command):
-            batch.finished_commands.append((event.refused_command, "refused", event.refused_reason, now_s))
+        if event.refused_command is not None:
+            self._refused(batch, device, event.refused_command, event.refused_reason, now_s)
         if event.restored:
             self._recovery.returned(device.index, now_s)
         if event.down_s is not None:
@@ -167,6 +172,12 @@ class Recorder:
                 batch, device, budgets.DOUBTFUL, now_s, f"{doubt}, {event.code} of {down_s}", event.detail_json
             ):
                 batch.doubtful.append((device.id, down_s, up_s, doubt, now_s))
+
+    def _refused(self, batch: Batch, device: EndDevice, command_id: str, reason: str | None, now_s: float) -> None:
+        if self._recovery.refused(device.index, command_id):
+            batch.command_steps.append(Step(command_id, 1, State.REFUSED, now_s, reason).row())
+        else:
+            batch.command_steps += self._commands.refused(device, command_id, reason, now_s)
 
     def state(
         self,
@@ -217,12 +228,25 @@ class Recorder:
         self._outages.recovered(part.from_s, part.to_s)
         self._recovery.heard(device.index, now_s)
         answer = self._recovery.answered(device.index, part, now_s, implausible=implausible)
-        if answer is not None:
-            batch.finished_commands.append((answer.command_id, "answered", None, now_s))
-            batch.gaps += [
-                (device.id, float(start_s), length_s, reason, answer.command_id, now_s)
-                for start_s, reason in answer.gaps
-            ]
+        if answer is None:
+            return
+        states = [State.ACKNOWLEDGED] if answer.is_first else []
+        states += [State.COMPLETED] if answer.is_last else [State.EXECUTING] if answer.is_first else []
+        batch.command_steps += [Step(answer.command_id, 1, state, now_s).row() for state in states]
+        batch.gaps += [
+            (device.id, float(start_s), length_s, reason, answer.command_id, now_s) for start_s, reason in answer.gaps
+        ]
+
+    def command_answer(self, batch: Batch, device: EndDevice, answer: CommandAnswer, now_s: float) -> None:
+        """An answer to any other command. Raises DecodeError, before anything, if it answers nothing."""
+        check_time(answer.device_time_s, now_s)
+        batch.command_steps += self._commands.answered(device, answer, now_s)
+        self._recovery.heard(device.index, now_s)
+        shown, at_s = answer.registers, answer.device_time_s
+        if shown is not None:
+            fault = self._limits[device.index].fault_of_registers(shown, at_s, now_s + self._tolerance_s)
+            values = shown.import_register_wh, shown.export_register_wh, shown.active_power_w
+            batch.on_demand.append((answer.command_id, device.id, at_s, *values, *shown.voltages_v, fault, now_s))
 
     def collector(
         self,

@@ -34,10 +34,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request whose answer is complete, and the intervals that the meter does not have: (start, reason)."""
+    """A part of an answer was taken.
+
+    `gaps`: with the last one, the intervals that the meter does not have: (start, reason).
+    """
 
     command_id: str
-    gaps: tuple[tuple[int, str], ...]
+    is_first: bool
+    is_last: bool
+    gaps: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -198,15 +203,15 @@ class Recovery:
         self._open_of[ask.meter] = command_id
         self.unheard.add(ask.meter)
 
-    def expired(self, now_s: float) -> list[str]:
-        """Forget the requests that no meter would answer any more, and return their ids. Each sweep is early enough."""
-        ids, self._superseded = self._superseded, []
+    def expired(self, now_s: float) -> list[tuple[str, str]]:
+        """Forget the requests that no meter would answer any more; (id, reason) of each. Each sweep is early enough."""
+        ended, self._superseded = [(command_id, "superseded") for command_id in self._superseded], []
         for command_id in [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]:
             self._end(command_id, now_s)
-            ids.append(command_id)
+            ended.append((command_id, "no_answer"))
         for command_id in [command_id for command_id, (_, until_s) in self._ended.items() if until_s <= now_s]:
             del self._ended[command_id]
-        return ids
+        return ended
 
     def refused(self, meter: int, command_id: str) -> bool:
         """The meter refused a request; the back-off goes on. False if it is none of its open ones."""
@@ -232,19 +237,20 @@ class Recovery:
     def answered(
         self, meter: int, part: ProfilePart, now_s: float, *, implausible: Iterable[int] = ()
     ) -> Answered | None:
-        """Take a part of an answer, whose rows are settled already. Returns the result when the last part is in.
+        """Take a part of an answer, whose rows are settled already. None if the request has ended.
 
         `implausible`: starts of intervals whose rows cannot be believed.
         """
         request = self._open.get(part.command_id)
         if request is None or request.ask.meter != meter:
             return None
+        is_first = not request.parts
         request.parts.add(part.part)
         request.implausible.update(implausible)
         request.from_s = part.from_s if request.from_s is None else min(request.from_s, part.from_s)
         request.to_s = part.to_s if request.to_s is None else max(request.to_s, part.to_s)
         if len(request.parts) < part.parts:
-            return None
+            return Answered(part.command_id, is_first, is_last=False)
         self._end(part.command_id, now_s)
         gaps = self._gaps(request, request.from_s, request.to_s, part)
         for start_s, _ in gaps:
@@ -254,7 +260,7 @@ class Recovery:
             # It answers: what is still missing is asked for at the next sweep.
             asking.attempts = 0
             asking.next_ask_s = now_s
-        return Answered(part.command_id, tuple(gaps))
+        return Answered(part.command_id, is_first, is_last=True, gaps=tuple(gaps))
 
     def _end(self, command_id: str, now_s: float) -> None:
         ask = self._open.pop(command_id).ask

@@ -1,13 +1,15 @@
 """What is still to be asked for when the head-end starts: schedules and requests as the database knows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headend.backoff import BackOff
-from headend.commands import issue as commands
+from headend.commands.purposes import LOAD_PROFILE_READ
+from headend.commands.service import RECOVERY
 from headend.reads.recovery import Ask, Recovery
 from headend.reads.schedule import Cadence, Schedule
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
+from headend.store.commands import KnownCommand, ended_commands, open_commands
 from headend.store.database import Connection
 from headend.store.devices import offline
 from headend.store.intervals import settled_since
@@ -40,16 +42,21 @@ async def resume(
     recovery.restore(
         offline=[index_of[meter_id] for meter_id in await offline(connection)],
         issued=[
-            (command_id, Ask(index_of[meter_id], from_s, to_s), expires_s)
-            for command_id, meter_id, from_s, to_s, expires_s in await commands.open_commands(connection)
+            (command.command_id, _ask_of(command, index_of), command.expires_s)
+            for command in await open_commands(connection)
+            if command.requested_by == RECOVERY
         ],
         ended=[
-            (command_id, Ask(index_of[meter_id], from_s, to_s))
-            for command_id, meter_id, from_s, to_s in await commands.ended_commands(connection)
+            (command.command_id, _ask_of(command, index_of))
+            for command in await ended_commands(connection, LOAD_PROFILE_READ)
         ],
         now_s=now_s,
     )
     return recovery
+
+
+def _ask_of(command: KnownCommand, index_of: Mapping[int, int]) -> Ask:
+    return Ask(index_of[command.meter_id], int(command.params["from"]), int(command.params["to"]))
 
 
 def _recovery_of(settings: HeadEndSettings, devices: Sequence[EndDevice], schedule: Schedule) -> Recovery:

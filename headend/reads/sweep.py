@@ -1,10 +1,10 @@
 """The sweep for gaps: what is missing is asked for, and what nobody answered is given up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from headend.commands import issue as commands
-from headend.commands.envelope import CommandSigner
-from headend.links.link import Outgoing
+from headend.commands.lifecycle import State
+from headend.commands.purposes import LOAD_PROFILE_READ
+from headend.commands.service import RECOVERY, CommandService
 from headend.log import logger
 from headend.metrics import Metrics
 from headend.reads.recovery import Recovery
@@ -23,20 +23,18 @@ class GapSweep:
         recovery: Recovery,
         devices: Sequence[EndDevice],
         database: Database,
-        signer: CommandSigner,
+        commands: CommandService,
         metrics: Metrics,
         *,
         sees_all: bool,
-        send: Callable[[Outgoing], None],
     ) -> None:
         self._settings = settings
         self._recovery = recovery
         self._devices = devices
         self._database = database
-        self._signer = signer
+        self._commands = commands
         self._metrics = metrics
         self._sees_all = sees_all
-        self._send = send
 
     def next_due_s(self, now_s: float) -> float | None:
         """The next instant at which `advance` has something to do; it may be the present one."""
@@ -52,19 +50,21 @@ class GapSweep:
         if due_s is None or due_s > now_s:
             return
         expired = self._recovery.expired(now_s)
-        if expired:
-            await commands.expire(self._database, expired, now_s=now_s)
+        self._commands.ended([(command_id, State.EXPIRED, reason) for command_id, reason in expired], now_s)
         if not self._sees_all:
             for meter in await settle_what_is_stored(self._database, self._recovery.schedule, self._devices, now_s):
                 self._recovery.heard(meter, now_s)
         asks = self._recovery.plan(now_s)
         if not asks:
             return
-        issued = await commands.issue(
-            self._database, self._signer, self._devices, asks, now_s=now_s, expiry_s=self._settings.command_expiry_s
+        issued = await self._commands.ask(
+            LOAD_PROFILE_READ,
+            [(self._devices[ask.meter], {"from": ask.from_s, "to": ask.to_s}) for ask in asks],
+            by=RECOVERY,
+            now_s=now_s,
+            expiry_s=self._settings.command_expiry_s,
         )
         for ask, command in zip(asks, issued, strict=True):
             self._recovery.issued(command.command_id, ask, command.expires_s)
-            self._send(command)
         self._metrics.recovery_requests.inc(len(issued))
         logger().info("asked for missing intervals", meters=len(issued))

@@ -10,6 +10,8 @@ from uuid import UUID
 from headend.drivers import READING_COUNTERS
 from headend.store.register_records import AcceptedRow, DerivedRow, PollFailureRow, RegisterRow
 
+#: A step of a command's life: command, attempt, state, instant, reason, actor, round trip [s].
+StepRow = tuple[str, int, str, float, str | None, str | None, float | None]
 #: A row of `Batch.counters`: these five, then READING_COUNTERS.
 ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
 ROW_WIDTH = len(ROW_HEAD) + len(READING_COUNTERS)
@@ -37,7 +39,8 @@ _KINDS = (
     "dead_letters",
     "dropped",
     "gaps",
-    "finished_commands",
+    "command_steps",
+    "on_demand",
 )
 
 
@@ -83,7 +86,11 @@ class Batch:
     #: meter, lost, back, why it is not believed, received
     doubtful: list[tuple[int, float, float | None, str, float]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
-    finished_commands: list[tuple[str, str, str | None, float]] = field(default_factory=list)
+    command_steps: list[StepRow] = field(default_factory=list)
+    #: command, meter, read, import and export register, power, three voltages, why it is not believed, received
+    on_demand: list[tuple[str, int, float, int, int, int, float, float, float, str | None, float]] = field(
+        default_factory=list
+    )
 
     def add_reading(
         self,

@@ -29,6 +29,8 @@ RELATIONS = {
         Kept("end_device_event", "received_at"),
         Kept("dead_letter", "received_at"),
         Kept("doubtful_interruption", "received_at"),
+        # With their steps, and what was read by them.
+        Kept("command", "requested_at", unless="r.finished_at IS NULL"),
         # What an outage is derived from, as long as anybody looks at it (headend/outages/doubt.py): the command keeps
         # 42 days.
         Kept("interruption", "down_at"),

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
+from headend.store import commands
 from headend.store.batch import Batch
 from headend.store.database import Connection
 
@@ -34,7 +35,7 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
     await _write_what_meters_say(connection, batch, committed_s)
     await _write_who_is_there(connection, batch)
     await _write_dead_letters(connection, batch)
-    await _write_what_requests_came_to(connection, batch)
+    await _write_what_requests_came_to(connection, batch, committed_s)
 
 
 async def _write_what_meters_say(connection: Connection, batch: Batch, committed_s: float) -> None:
@@ -146,7 +147,7 @@ async def _write_dead_letters(connection: Connection, batch: Batch) -> None:
         )
 
 
-async def _write_what_requests_came_to(connection: Connection, batch: Batch) -> None:
+async def _write_what_requests_came_to(connection: Connection, batch: Batch, committed_s: float) -> None:
     if batch.gaps:
         await connection.execute(
             "INSERT INTO interval_gap (meter_id, interval_start, interval_length_s, reason, command_id, noted_at)"
@@ -155,12 +156,18 @@ async def _write_what_requests_came_to(connection: Connection, batch: Batch) -> 
             " AS g (m, s, l, w, c, n) ON CONFLICT DO NOTHING",
             _columns(batch.gaps),
         )
-    if batch.finished_commands:
+    if batch.command_steps:
+        await commands.write_steps(connection, batch.command_steps)
+    if batch.on_demand:
         await connection.execute(
-            "UPDATE command SET status = f.status, reason = f.reason, finished_at = to_timestamp(f.at)"
-            " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::float8[]) AS f (id, status, reason, at)"
-            " WHERE command.id = f.id",
-            _columns(batch.finished_commands),
+            "INSERT INTO on_demand_reading (command_id, meter_id, read_at, import_register_wh, export_register_wh,"
+            " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, implausible, received_at, committed_at)"
+            " SELECT i, m, to_timestamp(d), ir, er, p, nullif(v1, 'NaN'), nullif(v2, 'NaN'), nullif(v3, 'NaN'), w,"
+            " to_timestamp(r), to_timestamp(%s)"
+            " FROM unnest(%s::uuid[], %s::int[], %s::float8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[],"
+            " %s::float8[], %s::float8[], %s::text[], %s::float8[]) AS o (i, m, d, ir, er, p, v1, v2, v3, w, r)"
+            " ON CONFLICT DO NOTHING",
+            [committed_s, *_columns(batch.on_demand)],
         )
 
 

@@ -88,6 +88,9 @@ def maintain(
     doubtful_retention_days: Annotated[int | None, _days("doubtful interruptions", "DOUBTFUL", 1)] = None,
     register_retention_days: Annotated[int | None, _days("polled registers", "REGISTER", 1)] = None,
     poll_failure_retention_days: Annotated[int | None, _days("polls that failed", "POLL_FAILURE", 1)] = None,
+    command_retention_days: Annotated[
+        int | None, _days("commands that have ended, and what was read by them,", "COMMAND", 1)
+    ] = None,
 ) -> None:
     """Remove old readings where no policy of the database does it, and other old records. Run it daily."""
     from headend.store.features import retention_days as policy_days
@@ -105,6 +108,7 @@ def maintain(
         "doubtful_interruption": doubtful_retention_days,
         "register_reading": register_retention_days,
         "poll_failure": poll_failure_retention_days,
+        "command": command_retention_days,
     }
     wanted = {relation: days for relation, days in others.items() if days is not None}
     with refusals_shown(), _opened(_url(database_url), schema) as connection:

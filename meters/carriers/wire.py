@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 
 
 class Said(NamedTuple):
@@ -44,6 +44,10 @@ class RecordingWire(MqttWire, Protocol):
 
     def event(self, event: Event) -> Said: ...
 
+    def answer(self, answer: CommandAnswer) -> Said:
+        """To any command but one for the load profile."""
+        ...
+
     def load_profile(self, answer: ProfileAnswer) -> Iterable[Said]:
         """The answer to a command, in as many parts as it takes."""
         ...
@@ -61,5 +65,5 @@ class ReportingWire(MqttWire, Protocol):
 
 
 REQUIRED = ("client_id", "home", "command_topic", "will", "online")
-REQUIRED_RECORDING = (*REQUIRED, "reading", "event", "load_profile")
+REQUIRED_RECORDING = (*REQUIRED, "reading", "event", "answer", "load_profile")
 REQUIRED_REPORTING = (*REQUIRED, "QUANTITY_STEPS", "report")

@@ -1,12 +1,14 @@
 """Verification of the command envelope: docs/command-envelope.md, the device's side. Pure.
 
-The envelope is a JWS in compact serialisation (RFC 7515) with an Ed25519 signature (RFC 8037).
+The envelope is a JWS in compact serialisation (RFC 7515) with an Ed25519 signature (RFC 8037). What a command asks for
+is not looked at here (meters/device/purposes.py).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +20,14 @@ import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-LOAD_PROFILE_READ = "load_profile.read"
 CLOCK_SKEW_LIMIT_S = 300
 ENVELOPE_LIMIT_BYTES = 8_192
 """amilab's own: no purpose needs more, and a meter does not parse megabytes."""
 
-_HEADER = b'{"alg":"EdDSA","typ":"amilab-command+jws"}'
+_HEADER = re.compile(rb'\{"alg":"EdDSA","kid":"([A-Za-z0-9_-]{1,64})","typ":"amilab-command\+jws"\}')
 _COMPACT = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _CLAIMS: Mapping[str, type] = {
-    "jti": str, "sub": str, "purpose": str, "iat": int, "exp": int, "ctr": int, "params": dict,
+    "jti": str, "sub": str, "purpose": str, "iat": int, "nbf": int, "exp": int, "ctr": int, "params": dict,
 }  # fmt: skip
 _COUNTER_LIMIT = 2**63 - 1
 
@@ -35,23 +36,26 @@ class Refusal(StrEnum):
     """Why a device does not act, in the order in which it looks."""
 
     MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"
     WRONG_DEVICE = "wrong_device"
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     REPLAYED = "replayed"
+    ID_REUSED = "id_reused"
     UNKNOWN_PURPOSE = "unknown_purpose"
+    NOT_SUPPORTED = "not_supported"
     BAD_PARAMETERS = "bad_parameters"
 
 
 @dataclass(frozen=True, slots=True)
-class LoadProfileRead:
-    """An accepted `load_profile.read`: intervals that start in [from_s, to_s)."""
+class Command:
+    """A command whose envelope is good, and which is newer than the last one."""
 
     command_id: str
     counter: int
-    from_s: int
-    to_s: int
+    purpose: str
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,13 @@ class Refused:
 
     reason: Refusal
     command_id: str | None
+
+
+def key_id(public_key: Ed25519PublicKey) -> str:
+    """The thumbprint (RFC 7638) of a public key as a JWK of RFC 8037."""
+    x = base64.urlsafe_b64encode(public_key.public_bytes_raw()).rstrip(b"=")
+    digest = hashlib.sha256(b'{"crv":"Ed25519","kty":"OKP","x":"' + x + b'"}').digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def fence_token(message: bytes) -> str | None:
@@ -79,43 +90,41 @@ def verify(
     envelope: bytes,
     *,
     serial: str,
-    public_key: Ed25519PublicKey,
+    keys: Mapping[str, Ed25519PublicKey],
     clock_s: float,
     last_counter: int,
-    interval_length_s: int,
-) -> LoadProfileRead | Refused:
-    """What the device `serial` does with an envelope when its clock says `clock_s`.
+) -> Command | Refused:
+    """What the device `serial` makes of an envelope when its clock says `clock_s`.
 
-    `last_counter` is that of the last command it accepted. Checks in the order of docs/command-envelope.md.
+    `keys`: those that it trusts, by `key_id`. `last_counter` is that of the last command it took. Checks in the order
+    of docs/command-envelope.md, as far as the purpose does not matter.
     """
     parsed = _parse(envelope)
     if parsed is None:
         return Refused(Refusal.MALFORMED, None)
-    claims, signed, signature = parsed
+    kid, claims, signed, signature = parsed
     command_id = claims["jti"]
+    public_key = keys.get(kid)
+    if public_key is None:
+        return Refused(Refusal.UNKNOWN_KEY, command_id)
     try:
         public_key.verify(signature, signed)
     except InvalidSignature:
         return Refused(Refusal.BAD_SIGNATURE, command_id)
+    ahead = claims["nbf"] > clock_s or claims["iat"] > clock_s + CLOCK_SKEW_LIMIT_S
     for refused, reason in (
         (claims["sub"] != serial, Refusal.WRONG_DEVICE),
         (claims["exp"] <= clock_s, Refusal.EXPIRED),
-        (claims["iat"] > clock_s + CLOCK_SKEW_LIMIT_S, Refusal.NOT_YET_VALID),
+        (ahead, Refusal.NOT_YET_VALID),
         (claims["ctr"] <= last_counter, Refusal.REPLAYED),
-        (claims["purpose"] != LOAD_PROFILE_READ, Refusal.UNKNOWN_PURPOSE),
     ):
         if refused:
             return Refused(reason, command_id)
-    params = claims["params"]
-    if set(params) != {"from", "to"} or not all(_is_a(int, params[name]) for name in params):
-        return Refused(Refusal.BAD_PARAMETERS, command_id)
-    from_s, to_s = params["from"], params["to"]
-    if from_s % interval_length_s or to_s % interval_length_s or not 0 <= from_s < to_s:
-        return Refused(Refusal.BAD_PARAMETERS, command_id)
-    return LoadProfileRead(command_id, claims["ctr"], from_s, to_s)
+    return Command(command_id, claims["ctr"], claims["purpose"], claims["params"])
 
 
-def _parse(envelope: bytes) -> tuple[dict[str, Any], bytes, bytes] | None:
+def _parse(envelope: bytes) -> tuple[str, dict[str, Any], bytes, bytes] | None:
+    """Key id, claims, what is signed, and the signature; None if it is no envelope."""
     match = _COMPACT.fullmatch(envelope) if len(envelope) <= ENVELOPE_LIMIT_BYTES else None
     if match is None:
         return None
@@ -124,15 +133,18 @@ def _parse(envelope: bytes) -> tuple[dict[str, Any], bytes, bytes] | None:
         claims = orjson.loads(payload)
     except (binascii.Error, orjson.JSONDecodeError):
         return None
-    if header != _HEADER or not isinstance(claims, dict) or set(claims) != set(_CLAIMS):
+    named = _HEADER.fullmatch(header)
+    if named is None or not isinstance(claims, dict) or set(claims) != set(_CLAIMS):
         return None
     if not all(_is_a(kind, claims[name]) for name, kind in _CLAIMS.items()) or not 1 <= claims["ctr"] <= _COUNTER_LIMIT:
         return None
     try:
-        UUID(claims["jti"])
+        # Of its several spellings the canonical one: two ids must not be one to somebody else.
+        if str(UUID(claims["jti"])) != claims["jti"]:
+            return None
     except ValueError:
         return None
-    return claims, envelope.rpartition(b".")[0], signature
+    return named[1].decode(), claims, envelope.rpartition(b".")[0], signature
 
 
 def _decode_base64url(part: bytes) -> bytes:

@@ -94,3 +94,18 @@ class Recorder:
                 integers.tolist(), start_s[kept].tolist(), end_s[kept].tolist(), strict=True
             )
         ]
+
+    def shown(self, row: int, physics: Physics, now_s: float) -> dict[str, int | float]:
+        """What a meter shows at the true instant `now_s`, by names of its quantities; nothing is changed by looking."""
+        rows = np.array([row])
+        registers_wh = np.maximum(
+            self._metrology.registers(rows, *physics.energy_at(rows, np.array([now_s]))), self._registers_wh[rows]
+        )
+        import_wh, export_wh = self._metrology.displayed(registers_wh[:, :2])[0].tolist()
+        voltages_v = (np.rint(physics.frame.voltage_v[row] * 10.0) / 10.0).tolist()
+        return {
+            "import_wh": import_wh,
+            "export_wh": export_wh,
+            "active_power_w": int(self._metrology.power_w(rows, physics.frame.active_power_w[rows])[0]),
+            **{f"voltage_l{phase}_v": voltage_v for phase, voltage_v in enumerate(voltages_v, start=1)},
+        }

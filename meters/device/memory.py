@@ -1,6 +1,7 @@
 """The durable memory of a shard: one SQLite file, written before anything is published.
 
-It holds each meter's load profile and event log, the state that the meters go on from, and the last physical frame.
+It holds each meter's load profile and event log, what became of its last commands, the state that the meters go on
+from, and the last physical frame.
 Nothing is ever deleted by a PUBACK; a meter *answers* for no more than its profile's load-profile depth, but the rows
 stay, because the file is also the journal of the run.
 
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meters.device.outcomes import OUTCOMES_KEPT, Outcome
 from meters.device.records import Event, IntervalRecord
 from meters.device.state import METER_STATE, Rows, ShardState
 from meters.errors import MemoryFailedError, MemoryFullError
@@ -47,10 +49,17 @@ CREATE TABLE IF NOT EXISTS curve (number INTEGER PRIMARY KEY, knots BLOB NOT NUL
 CREATE TABLE IF NOT EXISTS event (
     {", ".join(f"{name} NOT NULL" for name in EVENT_COLUMNS)}, PRIMARY KEY (meter, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outcome (
+    meter NOT NULL, counter NOT NULL, command TEXT NOT NULL, kept BLOB NOT NULL, PRIMARY KEY (meter, counter)
+) WITHOUT ROWID;
 """
 # The tables' keys put one boundary of all meters side by side: a grant appends.
 _INSERT_INTERVAL = f"INSERT INTO interval VALUES ({', '.join('?' * len(INTERVAL_COLUMNS))})"  # noqa: S608  # constants
 _INSERT_EVENT = f"INSERT INTO event VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"  # noqa: S608  # constants
+_DROP_OLDER_OUTCOMES = (
+    "DELETE FROM outcome WHERE meter = ?1 AND counter < (SELECT counter FROM outcome WHERE meter = ?1"
+    " ORDER BY counter DESC LIMIT 1 OFFSET ?2)"
+)
 _SELECT_BLOCK = (
     "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval ON interval.interval_start_s = start.value"
     " AND interval.meter >= ? AND interval.meter < ? ORDER BY interval.meter, interval.interval_start_s"
@@ -129,11 +138,12 @@ class Memory:
         frame: bytes | None = None,
         wire: bytes | None = None,
         knots: bytes | None = None,
+        outcome: tuple[int, int, Outcome] | None = None,
     ) -> None:
         """Write one grant: new records, the state of the `changed` meters, and the frame if there is a new one.
 
         `wire`: what else the shard has to remember. `knots`: where curves of registers change
-        (meters/device/curve.py).
+        (meters/device/curve.py). `outcome`: meter, counter, and what became of the command that came with it.
         """
         chunks: NDArray[np.intp] = np.unique(changed // _METERS_PER_CHUNK)
         parts = [(int(chunk), state[chunk * _METERS_PER_CHUNK :][:_METERS_PER_CHUNK].tobytes()) for chunk in chunks]
@@ -145,6 +155,11 @@ class Memory:
             )
             self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", parts)
             self._connection.execute("INSERT OR REPLACE INTO kept VALUES ('now_s', ?)", (now_s,))
+            if outcome is not None:
+                meter, counter, found = outcome
+                row = (meter, counter, found.command_id, found.kept())
+                self._connection.execute("INSERT INTO outcome VALUES (?, ?, ?, ?)", row)
+                self._connection.execute(_DROP_OLDER_OUTCOMES, (meter, OUTCOMES_KEPT - 1))
             if knots is not None:
                 self._connection.execute("INSERT INTO curve (knots) VALUES (?)", (knots,))
             for name, value in (("frame", frame), ("wire", wire)):
@@ -162,6 +177,13 @@ class Memory:
         with self._speaking():
             found = self._connection.execute(_SELECT_BLOCK, (json.dumps(list(starts_s)), first, end))
             return [IntervalRecord._make(row) for row in found]
+
+    def outcome(self, meter: int, command_id: str) -> Outcome | None:
+        """What became of a command of this id, if it is among the last that the meter took."""
+        query = "SELECT kept FROM outcome WHERE meter = ? AND command = ?"
+        with self._speaking():
+            row = self._connection.execute(query, (meter, command_id)).fetchone()
+        return None if row is None else Outcome.of_kept(command_id, row[0])
 
     def events_after(self, meter: int, sequence: int) -> list[Event]:
         """The event log of one meter from `sequence` on, exclusive."""

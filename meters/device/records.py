@@ -6,7 +6,7 @@ A vendor's wire (meters/vendors) says the same in its own codes, names and forma
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntFlag, StrEnum
@@ -92,6 +92,20 @@ class ProfileAnswer:
     to_s: int
     interval_length_s: int
     records: Sequence[IntervalRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswer:
+    """What became of any other command. `device_time_s`: when the meter acted, by its clock.
+
+    `quantities`: what it showed then, where it was to read that (meters/device/quantities.py). `fault`: why it failed,
+    in a word; None where it did not.
+    """
+
+    command_id: str
+    device_time_s: int
+    quantities: Mapping[str, int | float] | None = None
+    fault: str | None = None
 
 
 @lru_cache(maxsize=4096)

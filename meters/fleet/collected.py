@@ -27,7 +27,7 @@ from meters.device.backoff import Backoff
 from meters.device.draws import Purpose, uniform
 from meters.device.facts import CollectedFacts
 from meters.device.memory import Kept
-from meters.device.records import Event, EventCode, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, EventCode, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, Rows, field
 from meters.device.supply import Change, Changed, Supplies
 from meters.errors import FleetError
@@ -412,13 +412,15 @@ class Collected:
         if self._voices.push(event, self._core.now_s, historical=historical):
             self._record.told(event)
 
-    def answer(self, row: int, answer: ProfileAnswer) -> None:
+    def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         number = int(self._collectors.of_row[row])
+        edge, place, now_s = self._edges[number], self._voices.place(row), self._core.now_s
+        if isinstance(answer, CommandAnswer):
+            self._voices.send(number, [edge.command_answer(now_s, place, answer)])
+            return
         said = Answer(answer.command_id, answer.device_time_s, answer.from_s, answer.to_s)
         closed = [self._unreported.closed(record) for record in answer.records]
-        self._voices.send(
-            number, list(self._edges[number].answer(self._core.now_s, self._voices.place(row), said, closed))
-        )
+        self._voices.send(number, list(edge.answer(now_s, place, said, closed)))
 
     # Small things.
 

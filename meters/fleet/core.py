@@ -13,6 +13,7 @@ from grid.world import WorldFrame
 from meters.device.draws import meter_keys
 from meters.device.flow import Flow
 from meters.device.memory import Kept, Memory
+from meters.device.outcomes import Outcome
 from meters.device.physics import Physics
 from meters.device.records import Event, IntervalRecord
 from meters.device.relay import Relays
@@ -92,10 +93,12 @@ class Core:
         events: Sequence[Event] = (),
         frame: WorldFrame | None = None,
         at_s: int | None = None,
+        outcome: tuple[int, int, Outcome] | None = None,
     ) -> None:
         """Keep the state of the `touched` meters, and what is new, before anybody is told of it.
 
-        `at_s`: up to when they have lived, by default the last grant.
+        `at_s`: up to when they have lived, by default the last grant. `outcome`: meter, counter, and what became of the
+        command that came with it.
         """
         self.kept_s = self.now_s if at_s is None else at_s
         self.commits += 1
@@ -108,6 +111,7 @@ class Core:
             frame=None if frame is None else frame.to_bytes(),
             wire=None if self.wire_state is None else self.wire_state(),
             knots=None if self.knots is None else self.knots(touched, frame),
+            outcome=outcome,
         )
 
     def rows(self, serials: Collection[str]) -> Rows:

@@ -20,7 +20,7 @@ from meters.device.backoff import Backoff
 from meters.device.command import fence_token
 from meters.device.facts import ConnectedFacts
 from meters.device.memory import Kept
-from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, Rows, field
 from meters.device.supply import Change, Changed, Supplies
 from meters.fleet.core import Core
@@ -215,7 +215,7 @@ class Direct:
     def reachable(self, row: int) -> bool:
         return self._network.devices[row].reachable
 
-    def answer(self, row: int, answer: ProfileAnswer) -> None:
+    def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         self._voice.answer(row, answer)
 
     # What the voice asks.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.memory import Kept
-from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.relay import Cause
 from meters.device.state import Rows
 from meters.device.supply import Changed
@@ -164,5 +164,5 @@ class Carrier(Protocol):
         """Whether a message leaves the meter now."""
         ...
 
-    def answer(self, row: int, answer: ProfileAnswer) -> None:
+    def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         """Publish the answer to a command. The meter is reachable."""

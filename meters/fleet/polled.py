@@ -18,7 +18,7 @@ from meters.carriers.modbus.gateway import Gateway
 from meters.carriers.modbus.register_map import Image, RegisterMap
 from meters.device.facts import PolledFacts
 from meters.device.memory import Kept
-from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, Rows
 from meters.device.supply import Changed
 from meters.errors import FleetError, MemoryFailedError
@@ -152,7 +152,7 @@ class Polled:
     def reachable(self, _row: int) -> bool:
         return False
 
-    def answer(self, _row: int, _answer: ProfileAnswer) -> None:
+    def answer(self, _row: int, _answer: ProfileAnswer | CommandAnswer) -> None:
         raise AssertionError("nobody commands a meter that is polled")
 
     def answers_from_s(self, rows: Rows) -> NDArray[np.float64]:

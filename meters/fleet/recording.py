@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from meters.device.clock import Clocks
-from meters.device.command import LoadProfileRead, Refused, verify
+from meters.device.command import Refused
 from meters.device.eventlog import EventLog
 from meters.device.facts import Facts
 from meters.device.intervals import Recorder
 from meters.device.journal import write_journal
 from meters.device.metrology import Metrology
-from meters.device.records import Event, EventCode, IntervalRecord, ProfileAnswer, Status, timestamp
+from meters.device.orders import Orders
+from meters.device.outcomes import Outcome
+from meters.device.purposes import Answer
+from meters.device.records import (
+    CommandAnswer,
+    Event,
+    EventCode,
+    IntervalRecord,
+    ProfileAnswer,
+    Status,
+    timestamp,
+)
 from meters.device.relay import Cause
 from meters.device.state import Rows
 from meters.device.supply import Change, Changed
@@ -36,10 +46,18 @@ class Recording:
         self._core = core
         self._facts = facts
         self._outages = core.profile.capabilities.reports_outages
-        self._public_keys = [Ed25519PublicKey.from_public_bytes(entry.command_public_key) for entry in core.entries]
         self.clocks = Clocks(core.state, core.keys, facts)
         self._recorder = Recorder(core.state, self.clocks, Metrology(core.keys, facts), facts)
         self._log = EventLog(core.state, self.clocks, core.memory)
+        self._orders = Orders(
+            core.serials,
+            [entry.command_public_key for entry in core.entries],
+            core.state,
+            self.clocks,
+            core.memory,
+            meter=lambda row, now_s: _Meter(core, self._recorder, facts, row, now_s),
+            capabilities=[name for name, has in core.profile.capabilities.model_dump().items() if has is True],
+        )
         if new:
             self.clocks.begin(core.setup.start_s)
             self._recorder.begin(core.setup.start_s)
@@ -87,28 +105,20 @@ class Recording:
         write_journal(core.memory, core.serials, core.usage_points, directory, shard, self._facts.interval_length_s)
 
     def obey(self, row: int, envelope: bytes, carrier: Carrier) -> None:
-        """Verify a command, keep the counter, then act; or log and report the refusal."""
+        """Verify a command, act once, keep the outcome, then answer; or log and report the refusal."""
         core = self._core
-        device_s = self.clocks.shown(row, core.now_s)
-        verdict = verify(
-            envelope,
-            serial=core.entries[row].serial,
-            public_key=self._public_keys[row],
-            clock_s=device_s,
-            last_counter=int(core.state["command_counter"][row]),
-            interval_length_s=self._facts.interval_length_s,
-        )
-        if isinstance(verdict, Refused):
-            self._log.enter(
-                row, EventCode.COMMAND_REFUSED, {"command": verdict.command_id, "reason": verdict.reason}, core.now_s
-            )
-        else:
-            core.state["command_counter"][row] = verdict.counter
+        taken = self._orders.take(row, envelope, core.now_s)
+        kept = None
+        if isinstance(taken, Refused):
+            detail = {"command": taken.command_id, "reason": taken.reason}
+            self._log.enter(row, EventCode.COMMAND_REFUSED, detail, core.now_s)
+        elif taken.is_new:
+            kept = row, taken.counter, taken.outcome
         events = self._log.take()
-        core.commit(np.array([row]), events=events)
+        core.commit(np.array([row]), events=events, outcome=kept)
         carrier.tell(events)
-        if isinstance(verdict, LoadProfileRead) and carrier.reachable(row):
-            carrier.answer(row, self._read_profile(row, verdict, math.floor(device_s)))
+        if not isinstance(taken, Refused) and carrier.reachable(row):
+            carrier.answer(row, self._answer_of(row, taken.outcome))
 
     def _close_intervals(self, ended: Rows, carrier: Carrier) -> list[IntervalRecord]:
         core = self._core
@@ -140,14 +150,44 @@ class Recording:
             case _:
                 pass
 
-    def _read_profile(self, row: int, command: LoadProfileRead, device_time_s: int) -> ProfileAnswer:
-        state, interval_s = self._core.state, self._facts.interval_length_s
-        closed_s = (int(state["boundary"][row]) - 1) * interval_s
-        oldest_s = (int(state["first_boundary"][row]) - 1) * interval_s
-        from_s = max(command.from_s, oldest_s, closed_s - self._facts.load_profile_depth_s)
-        to_s = max(from_s, min(command.to_s, closed_s))
-        records = self._core.memory.intervals(row, range(from_s, to_s, interval_s))
-        return ProfileAnswer(command.command_id, device_time_s, from_s, to_s, interval_s, records)
+    def _answer_of(self, row: int, outcome: Outcome) -> ProfileAnswer | CommandAnswer:
+        command_id, device_s, result = outcome.command_id, outcome.device_time_s, outcome.result
+        match self._orders.answer_of(outcome):
+            case Answer.LOAD_PROFILE:
+                from_s, to_s, interval_s = int(result["from"]), int(result["to"]), self._facts.interval_length_s
+                records = self._core.memory.intervals(row, range(from_s, to_s, interval_s))
+                return ProfileAnswer(command_id, device_s, from_s, to_s, interval_s, records)
+            case Answer.REGISTERS:
+                return CommandAnswer(command_id, device_s, result, outcome.fault)
+            case Answer.DONE:
+                return CommandAnswer(command_id, device_s, None, outcome.fault)
 
     def _device_timestamp(self, row: int, true_s: float) -> str:
         return timestamp(math.floor(self.clocks.shown(row, true_s)))
+
+
+class _Meter:
+    """One meter, as the effects of commands see it."""
+
+    def __init__(self, core: Core, recorder: Recorder, facts: Facts, row: int, now_s: int) -> None:
+        self._core = core
+        self._recorder = recorder
+        self._facts = facts
+        self._row = row
+        self._now_s = now_s
+
+    @property
+    def interval_length_s(self) -> int:
+        return self._facts.interval_length_s
+
+    def registers(self) -> Mapping[str, int | float]:
+        physics = self._core.physics
+        assert physics is not None, "who is connected has been supplied"
+        return self._recorder.shown(self._row, physics, self._now_s)
+
+    def remembered(self, from_s: int, to_s: int) -> tuple[int, int]:
+        state, interval_s = self._core.state, self._facts.interval_length_s
+        closed_s = (int(state["boundary"][self._row]) - 1) * interval_s
+        oldest_s = (int(state["first_boundary"][self._row]) - 1) * interval_s
+        begins_s = max(from_s, oldest_s, closed_s - self._facts.load_profile_depth_s)
+        return begins_s, max(begins_s, min(to_s, closed_s))

@@ -15,7 +15,7 @@ import numpy as np
 
 from meters.carriers.wire import RecordingWire, ReportingWire, Said
 from meters.device.facts import ReportingFacts
-from meters.device.records import Event, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, Rows
 from meters.fleet.core import Core
 from meters.fleet.counting import Counting
@@ -64,7 +64,7 @@ class Voice(Protocol):
     def hear(self, row: int, payload: bytes) -> None:
         """A message came in."""
 
-    def answer(self, row: int, answer: ProfileAnswer) -> None:
+    def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         """To a command."""
 
 
@@ -105,7 +105,10 @@ class RecordingVoice:
     def hear(self, row: int, payload: bytes) -> None:
         self._record.obey(row, payload, self._lines)
 
-    def answer(self, row: int, answer: ProfileAnswer) -> None:
+    def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
+        if isinstance(answer, CommandAnswer):
+            self._lines.publish(row, self._wire.answer(answer))
+            return
         for said in self._wire.load_profile(answer):
             self._lines.publish(row, said)
 
@@ -157,8 +160,8 @@ class ReportingVoice:
     def hear(self, row: int, payload: bytes) -> None:
         """Nothing that they are told is for them to obey."""
 
-    def answer(self, _row: int, _answer: ProfileAnswer) -> None:
-        raise AssertionError("a meter without a load profile has none to answer with")
+    def answer(self, _row: int, _answer: ProfileAnswer | CommandAnswer) -> None:
+        raise AssertionError("a meter that obeys nothing answers nothing")
 
     def _after(self, now_s: int) -> int:
         return (now_s // self._every_s + 1) * self._every_s

@@ -88,9 +88,12 @@ INSERT INTO poll_failure VALUES
     (55, '2026-01-10 12:30Z', 'no_connection', NULL, '2026-01-10 12:30:09Z'),
     (55, '2026-01-10 12:45Z', 'bad_value', NULL, '2026-01-10 12:45:09Z');
 
-INSERT INTO command (id, meter_id, purpose, params, counter, issued_at, expires_at, status, finished_at)
-SELECT gen_random_uuid(), n, 'load_profile.read', '{}', n, TIMESTAMPTZ '2026-01-10 13:05Z', '2026-01-10 13:15Z',
-    (ARRAY['answered', 'answered', 'expired', 'refused', 'issued'])[n % 5 + 1], '2026-01-10 13:06Z'
+INSERT INTO command (id, meter_id, purpose, params, counter, requested_by, requested_at, not_before, expires_at,
+    status, finished_at)
+SELECT gen_random_uuid(), n, 'load_profile.read', '{}', n, 'recovery', TIMESTAMPTZ '2026-01-10 13:05Z',
+    '2026-01-10 13:00Z', '2026-01-10 13:15Z',
+    (ARRAY['completed', 'completed', 'expired', 'refused', 'sent'])[n % 5 + 1],
+    CASE WHEN n % 5 < 4 THEN TIMESTAMPTZ '2026-01-10 13:06Z' END
 FROM generate_series(1, 40) n;
 
 INSERT INTO dead_letter (id, received_at, topic, payload, reason, detail)

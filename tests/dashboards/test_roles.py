@@ -156,6 +156,7 @@ OF_HOUSEHOLDS = (
     "SELECT * FROM reading_daily",
     "SELECT * FROM register_reading",
     "SELECT * FROM other_reading",
+    "SELECT * FROM on_demand_reading",
 )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -79,6 +80,11 @@ def profile(command: str, from_s: int, to_s: int, rows: dict[int, dict[str, obje
     return json.dumps({"profile": {**body, "interval_s": LENGTH_S, "columns": COLUMNS, "rows": lines}}).encode()
 
 
+def encoded(key: Ed25519PublicKey) -> str:
+    """As the shipment file has it."""
+    return base64.urlsafe_b64encode(key.public_bytes_raw()).rstrip(b"=").decode()
+
+
 class Shipment:
     """A command key and a shipment of `count` meters under `directory`."""
 
@@ -89,12 +95,12 @@ class Shipment:
         key = Ed25519PrivateKey.generate()
         self.key_path.write_bytes(key.private_bytes_raw())
         self.public_key = key.public_key()
-        encoded = base64.urlsafe_b64encode(self.public_key.public_bytes_raw()).rstrip(b"=").decode()
+        trusted = encoded(self.public_key)
         with self.path.open("w", newline="") as file:
             lines = csv.writer(file)
             lines.writerow(HEADER)
             for number in range(count):
-                lines.writerow([serial(number), "rl-dsp", f"UP{number}", GROUP, serial(number), "pw", encoded, ""])
+                lines.writerow([serial(number), "rl-dsp", f"UP{number}", GROUP, serial(number), "pw", trusted, ""])
 
     def settings(self, database_url: str, schema: str, broker_port: int, **changed: object) -> HeadEndSettings:
         return HeadEndSettings.model_validate(
@@ -177,6 +183,8 @@ def opened(envelope: bytes, key: Ed25519PublicKey) -> dict[str, object]:
         return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
 
     key.verify(decode(signature), header + b"." + body)
-    assert json.loads(decode(header)) == {"alg": "EdDSA", "typ": "amilab-command+jws"}
+    jwk = f'{{"crv":"Ed25519","kty":"OKP","x":"{encoded(key)}"}}'
+    thumbprint = base64.urlsafe_b64encode(hashlib.sha256(jwk.encode()).digest()).rstrip(b"=").decode()
+    assert decode(header) == f'{{"alg":"EdDSA","kid":"{thumbprint}","typ":"amilab-command+jws"}}'.encode()
     claims: dict[str, object] = json.loads(decode(body))
     return claims

@@ -236,7 +236,7 @@ async def test_a_load_profile_that_nobody_asked_for_is_not_believed(
     assert (await head_end.settle()).connected
     assert database.rows("SELECT serial, origin FROM stored_reading") == [(serial(GOOD), "recovered")]
     assert database.rows("SELECT reason, payload FROM dead_letter") == [("unsolicited_answer", answer)]
-    assert database.value("SELECT count(*) FROM command WHERE status = 'answered'") == 1
+    assert database.value("SELECT count(*) FROM command WHERE status = 'completed'") == 1
 
 
 async def test_an_answer_that_is_repeated_or_late_is_believed(

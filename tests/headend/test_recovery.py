@@ -141,7 +141,7 @@ async def test_a_gap_is_asked_for_after_its_grace_and_filled(
     meter.push(START_S + 3 * LENGTH_S)
     await head_end.settle()
     assert await live(head_end, clock, START_S + 4 * LENGTH_S + 20) == [START_S + 4 * LENGTH_S]
-    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await until(lambda: statuses(database) == ["completed"], "the answer")
     (command,) = meter.commands
     assert command["purpose"] == "load_profile.read"
     assert command["params"] == {"from": START_S + LENGTH_S, "to": START_S + 3 * LENGTH_S}
@@ -159,7 +159,7 @@ async def test_the_first_request_comes_120_s_after_the_end_of_the_interval(
 ) -> None:
     meter.has = {START_S}
     assert await live(head_end, clock, START_S + LENGTH_S + 150) == [START_S + LENGTH_S + 120]
-    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await until(lambda: statuses(database) == ["completed"], "the answer")
     assert database.rows("SELECT extract(epoch FROM interval_start)::int8, origin, quality FROM stored_reading") == [
         (START_S, "recovered", "actual")
     ]
@@ -203,7 +203,7 @@ async def test_a_meter_that_is_not_heard_of_has_one_request_and_hours_later_anot
     meter.push(START_S + 32 * LENGTH_S)
     await head_end.settle()
     assert len(await live(head_end, clock, clock.now() + 600)) == 1
-    await until(lambda: statuses(database).count("answered") == 1, "the answer")
+    await until(lambda: statuses(database).count("completed") == 1, "the answer")
     await head_end.settle()
     assert database.value("SELECT count(*) FROM stored_reading") == 33
 
@@ -237,7 +237,7 @@ async def test_a_meter_that_was_away_for_hours_finds_no_old_command_and_is_asked
     back.send("st", state("online", clock.now()))
     await head_end.settle()
     assert len(await live(head_end, clock, clock.now() + 60)) == 1
-    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await until(lambda: statuses(database) == ["completed"], "the answer")
     await head_end.settle()
     assert await live(head_end, clock, clock.now() + 3600) != [], "new intervals, which it does not push"
     assert [command["params"]["from"] for command in back.commands][:1] == [START_S + LENGTH_S]
@@ -271,7 +271,7 @@ async def test_what_the_meter_has_no_record_of_is_not_asked_for_again(
     await head_end.settle()
     await until(lambda: len(meter.commands) == 1, "the command")
     await live(head_end, clock, START_S + 3 * LENGTH_S + 130)
-    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await until(lambda: statuses(database) == ["completed"], "the answer")
     assert database.rows(
         "SELECT extract(epoch FROM interval_start)::int8, reason FROM interval_gap ORDER BY interval_start"
     ) == [(START_S, "no_record"), (START_S + 2 * LENGTH_S, "no_record")]
@@ -292,7 +292,7 @@ async def test_what_lies_before_the_meters_memory_is_not_asked_for_again(
     clock.set(START_S + 2 * LENGTH_S + 120)
     await head_end.advance()
     await head_end.settle()
-    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await until(lambda: statuses(database) == ["completed"], "the answer")
     assert database.rows("SELECT extract(epoch FROM interval_start)::int8, reason FROM interval_gap") == [
         (START_S, "beyond_memory")
     ]
@@ -310,7 +310,7 @@ async def test_an_interval_that_is_not_over_by_the_meters_clock_stays_wanted(
     slow = ManualClock(START_S + LENGTH_S - 1)
     meter._clock = slow
     meter.answer(meter.commands[0])
-    await until(lambda: statuses(database) == ["answered"], "the answer")
+    await until(lambda: statuses(database) == ["completed"], "the answer")
     assert database.value("SELECT count(*) FROM interval_gap") == 0
     meter._clock, meter.answers, meter.has = clock, True, {START_S}
     await live(head_end, clock, START_S + 2 * LENGTH_S)
@@ -325,7 +325,7 @@ async def test_a_long_gap_is_asked_for_96_intervals_at_a_time(
     for asked in (1, 2, 3):
         await head_end.advance()
         await head_end.settle()
-        await until(lambda asked=asked: statuses(database) == ["answered"] * asked, "the answer")  # type: ignore[misc]  # bound early
+        await until(lambda asked=asked: statuses(database) == ["completed"] * asked, "the answer")  # type: ignore[misc]  # bound early
         await head_end.settle()
         clock.set(clock.now() + 30)
     assert [(command["params"]["to"] - command["params"]["from"]) // LENGTH_S for command in meter.commands] == [
@@ -394,7 +394,7 @@ async def test_counters_and_open_requests_survive_a_restart(
     meter.answer(meter.commands[0])
     second = make()
     await second.start()
-    await until(lambda: statuses(database) == ["answered"], "the answer to the command of the first life")
+    await until(lambda: statuses(database) == ["completed"], "the answer to the command of the first life")
     clock.set(clock.now() + LENGTH_S)
     await live(second, clock, clock.now() + 30)
     await second.stop()

@@ -367,7 +367,7 @@ async def test_a_command_and_its_answer(
     ]
     assert database.rows(
         "SELECT c.status FROM command c JOIN end_device d ON d.id = c.meter_id WHERE d.serial = %s", MESH
-    ) == [("answered",)]
+    ) == [("completed",)]
 
 
 async def test_hostile_births_keep_no_memory_and_known_devices_go_on(

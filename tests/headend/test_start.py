@@ -276,13 +276,21 @@ def test_a_signature_verifies_and_an_altered_command_does_not(seed: bytes, count
     key = Ed25519PrivateKey.from_private_bytes(seed)
     signer = CommandSigner(key)
     envelope = signer.sign(
-        command_id="c", serial="s", purpose="p", issued_s=1, expires_s=2, counter=counter, params={"from": 0}
+        command_id="c",
+        serial="s",
+        purpose="p",
+        issued_s=1,
+        not_before_s=0,
+        expires_s=2,
+        counter=counter,
+        params={"from": 0},
     )
     assert opened(envelope, key.public_key()) == {
         "jti": "c",
         "sub": "s",
         "purpose": "p",
         "iat": 1,
+        "nbf": 0,
         "exp": 2,
         "ctr": counter,
         "params": {"from": 0},

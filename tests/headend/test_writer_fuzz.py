@@ -300,8 +300,19 @@ batches = st.builds(
     derived=st.lists(st.builds(DerivedRow, kept, kept, seconds, derivations, st.none() | shown), max_size=2),
     poll_failures=st.lists(st.builds(PollFailureRow, ids, whole, texts, st.none() | whole, instants), max_size=2),
     gaps=st.lists(st.tuples(ids, instants, whole, st.just("no_record") | texts, texts, instants), max_size=2),
-    finished_commands=st.lists(
-        st.tuples(st.uuids().map(str) | texts, st.just("answered") | texts, st.none() | texts, instants), max_size=2
+    command_steps=st.lists(
+        st.tuples(
+            st.uuids().map(str) | texts, whole, st.just("completed") | texts, instants, st.none() | texts,
+            st.none() | texts, st.none() | instants,
+        ),
+        max_size=2,
+    ),
+    on_demand=st.lists(
+        st.tuples(
+            st.uuids().map(str) | texts, ids, instants, whole, whole, whole, instants, instants, instants,
+            st.none() | texts, instants,
+        ),
+        max_size=2,
     ),
 )  # fmt: skip
 

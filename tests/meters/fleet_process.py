@@ -1,20 +1,38 @@
 """A fleet in a process of its own, to be killed: grants on stdin as `<instant> <number of the frame, or ->`.
 
-Arguments: memory file, port, group, number of meters, and `direct` or `collected`.
+Arguments: memory file, port, group, number of meters, and `direct` or `collected`. With KILLED in the environment it
+kills itself around the commit that keeps the outcome of a command: `before` it, or `after` it and before the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+from meters.device.memory import Memory  # noqa: E402  # needs the path above
 from tests.meters.meter_yard import START_S, World, make_fleet, shipment, uneven_power_w  # noqa: E402  # needs the path above
 from tests.meters.sparkplug_ear import collected_shipment  # noqa: E402  # the same
 
 FRAMES = 13
+
+
+def kill_around_outcome(moment: str) -> None:
+    commit = Memory.commit
+
+    def killed(memory: Memory, *arguments: Any, **named: Any) -> None:
+        if named.get("outcome") is not None and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        commit(memory, *arguments, **named)
+        if named.get("outcome") is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Memory.commit = killed  # type: ignore[method-assign,assignment]  # to be killed in it
 
 
 async def main(memory: str, port: str, group: str, count: str, wire: str) -> None:
@@ -27,6 +45,8 @@ async def main(memory: str, port: str, group: str, count: str, wire: str) -> Non
     entries = {"direct": shipment, "collected": collected_shipment}[wire](int(count), group)
     fleet = make_fleet(entries, int(port), Path(memory))
     await fleet.start()
+    if moment := os.environ.get("KILLED"):
+        kill_around_outcome(moment)
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         now_s, number = line.split()

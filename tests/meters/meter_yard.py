@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -206,6 +207,15 @@ def base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
+def _thumbprint(key: Ed25519PrivateKey) -> bytes:
+    """RFC 7638, of a JWK as in RFC 8037."""
+    jwk = {"crv": "Ed25519", "kty": "OKP", "x": base64url(key.public_key().public_bytes_raw()).decode()}
+    return base64url(hashlib.sha256(orjson.dumps(jwk)).digest())
+
+
+HEADER = b'{"alg":"EdDSA","kid":"%s","typ":"amilab-command+jws"}' % _thumbprint(HEAD_END_KEY)
+
+
 def command(
     serial: str,
     *,
@@ -213,6 +223,7 @@ def command(
     now_s: int = START_S,
     key: Ed25519PrivateKey = HEAD_END_KEY,
     params: object = None,
+    header: bytes = b"",
     **claims: object,
 ) -> bytes:
     """A signed envelope, written from docs/command-envelope.md; `claims` override."""
@@ -221,10 +232,11 @@ def command(
         "sub": serial,
         "purpose": "load_profile.read",
         "iat": now_s,
+        "nbf": now_s - 300,
         "exp": now_s + 3600,
         "ctr": counter,
         "params": {"from": START_S, "to": START_S + 1800} if params is None else params,
         **claims,
     }
-    signed = base64url(b'{"alg":"EdDSA","typ":"amilab-command+jws"}') + b"." + base64url(orjson.dumps(payload))
+    signed = base64url(header or HEADER) + b"." + base64url(orjson.dumps(payload))
     return signed + b"." + base64url(key.sign(signed))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from meters.device.memory import Memory
+from meters.device.outcomes import Outcome
 from meters.device.records import Event, IntervalRecord
 from meters.device.state import METER_STATE
 from meters.errors import MemoryFailedError, MemoryFullError
@@ -56,6 +57,28 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert memory.events_after(3, 0) == [event]
     assert memory.events_after(3, 1) == []
     assert [row for rows in memory.all_intervals(2) for row in rows] == [record(0, 3), record(900, 3), record(900, 4)]
+    memory.close()
+
+
+def test_the_outcomes_of_the_last_64_commands_are_there_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "shard.db"
+    memory = Memory(path, identity={})
+
+    def outcome(meter: int, counter: int) -> Outcome:
+        return Outcome(f"{meter}-{counter}", "register.read", {}, counter, {"import_wh": counter})
+
+    for meter, last in ((0, 64), (1, 100), (2, 1)):
+        for counter in range(1, last + 1):
+            memory.commit(900, state(3), NOBODY, outcome=(meter, 7 * counter, outcome(meter, counter)))
+    memory.close()
+    memory = Memory(path, identity={})
+    kept = {
+        meter: [counter for counter in range(1, 101) if memory.outcome(meter, f"{meter}-{counter}") is not None]
+        for meter in range(3)
+    }
+    assert kept == {0: list(range(1, 65)), 1: list(range(37, 101)), 2: [1]}
+    assert memory.outcome(1, "1-100") == outcome(1, 100)
+    assert memory.outcome(0, "1-100") is None
     memory.close()
 
 

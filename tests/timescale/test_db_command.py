@@ -129,6 +129,11 @@ RECORDS = {
         "doubtful",
         "(meter_id, down_at, reason, received_at) VALUES (1, {at}, 'too_many', {at})",
     ),
+    "command": (
+        "command",
+        "(id, meter_id, purpose, params, requested_by, requested_at, not_before, expires_at, status, finished_at)"
+        " VALUES (gen_random_uuid(), 1, 'ping', '{{}}', 'me', {at}, {at}, {at}, 'completed', {at})",
+    ),
     "poll_failure": ("poll-failure", "(meter_id, boundary, outcome, noted_at) VALUES (1, {at}, 'no_answer', {at})"),
     "register_reading": (
         "register",
@@ -152,6 +157,26 @@ def test_old_rows_of_each_other_relation_go_as_it_is_told(schema: Schema) -> Non
         assert f"2 rows of {relation} removed; 60 days stay" in answer.stdout
         assert schema.rows(f"SELECT count(*) FROM {relation}") == [(1,)], relation
     assert on(schema, "maintain", "--gap-retention-days", "41").returncode == 2, "meters may still be asked for these"
+
+
+def test_a_command_goes_with_its_steps_and_readings_and_one_that_is_open_stays(schema: Schema) -> None:
+    for number, ended in ((1, True), (2, False)):
+        command = f"00000000-0000-4000-8000-00000000000{number}"
+        schema.run(
+            "INSERT INTO command (id, meter_id, purpose, params, requested_by, requested_at, not_before, expires_at,"
+            " status, finished_at) SELECT %s, 1, 'register.read', '{}', 'me', t, t, t, %s, CASE WHEN %s THEN t END"
+            " FROM (SELECT now() - interval '90 days' AS t) AS t",
+            *(command, "completed" if ended else "sent", ended),
+        )
+        schema.run("INSERT INTO command_step (command_id, attempt, state, at) VALUES (%s, 1, 'sent', now())", command)
+        schema.run(
+            "INSERT INTO on_demand_reading (command_id, meter_id, read_at, received_at, committed_at)"
+            " VALUES (%s, 1, now(), now(), now())",
+            command,
+        )
+    assert "1 row of command removed" in on(schema, "maintain", "--command-retention-days", "60").stdout
+    for relation in ("command_step", "on_demand_reading"):
+        assert schema.rows(f"SELECT right(command_id::text, 1) FROM {relation}") == [("2",)], relation
 
 
 def test_the_last_change_of_communication_stays_however_old(schema: Schema) -> None:

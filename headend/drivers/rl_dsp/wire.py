@@ -13,12 +13,14 @@ from headend.drivers import (
     ABSENT,
     READING_COUNTERS,
     READING_VOLTAGES,
+    CommandAnswer,
     DecodeError,
     DeviceState,
     EndDeviceEvent,
     ProfilePart,
     Reading,
 )
+from headend.drivers.answers import command_answer
 from headend.drivers.checks import (
     MAX_COUNTER,
     MAX_PARTS,
@@ -167,6 +169,21 @@ def decode_profile(payload: bytes) -> ProfilePart:
         parts=parts,
         interval_length_s=length_s,
         readings=readings,
+    )
+
+
+def decode_answer(payload: bytes) -> CommandAnswer:
+    """Decode an `an` payload: the answer to any other command."""
+    answer = _body(payload, "answer")
+    values = answer.get("values")
+    if values is not None and type(values) is not dict:
+        raise DecodeError("bad_structure", "values is not an object")
+    return command_answer(
+        command=answer.get("command"),
+        device_time_s=time_s(answer.get("ts")),
+        state=answer.get("state"),
+        reason=answer.get("reason"),
+        values=values,
     )
 
 

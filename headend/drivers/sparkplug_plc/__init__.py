@@ -11,7 +11,7 @@ DRIVER = Driver(
         keeps_load_profile=True,
         reports_outages=True,
         last_verifier="meter",
-        purposes=frozenset(("load_profile.read",)),
+        purposes=frozenset(("load_profile.read", "ping", "register.read")),
     ),
     interval_length_s=900,
     # Power-line carrier reads its meters each hour.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headend.drivers import (
+    CommandAnswer,
     Decode,
     DecodeError,
     DeviceState,
@@ -48,6 +49,7 @@ class DirectIntake:
             ProfilePart: recorder.answer,
             RegisterReport: reported.registers,
             MomentaryReport: reported.momentary,
+            CommandAnswer: recorder.command_answer,
             list: self._each,
         }
         self._routes: dict[str, tuple[Decode, EndDevice]] = {}

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from headend.links.link import Outgoing
+from headend.links.modbus.on_demand import OnDemand
 from headend.links.modbus.poller import Poller
 from headend.reads.committing import Committing
 from headend.registry import EndDevice
@@ -13,18 +14,21 @@ class ModbusLink:
 
     connected = True
 
-    def __init__(self, poller: Poller, committing: Committing) -> None:
+    def __init__(self, poller: Poller, on_demand: OnDemand, committing: Committing) -> None:
         self._poller = poller
+        self._on_demand = on_demand
         self._committing = committing
 
     async def connect(self) -> None:
         """Each gateway has a connection of its own, made at its next poll."""
 
     async def disconnect(self) -> None:
+        await self._on_demand.stop()
         await self._poller.stop()
 
     async def fence(self) -> bool:
         await self._poller.settle()
+        await self._on_demand.settle()
         await self._committing.flush()
         return True
 
@@ -35,7 +39,8 @@ class ModbusLink:
         return device.driver.capabilities.carrier == "modbus"
 
     def send(self, command: Outgoing) -> None:
-        raise NotImplementedError(f"{command.purpose}: nothing is asked of polled meters but their registers")
+        """No envelope goes out: what it says is verified, and done, here."""
+        self._on_demand.take(command)
 
     def next_due_s(self) -> float | None:
         return self._poller.next_due_s()

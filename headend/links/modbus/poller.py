@@ -103,12 +103,18 @@ class Poller:
                 address = address_of(device)
                 by_place[device.driver.interval_length_s, address.host, address.port].append(device)
         self._gateways: defaultdict[int, list[_Gateway]] = defaultdict(list)
+        self._links_of: dict[int, GatewayLink] = {}
         for (length_s, host, port), members in by_place.items():
             link = GatewayLink(host, port, timeout_s=settings.poll_timeout_s)
             self._gateways[length_s].append(_Gateway(link, members))
+            self._links_of.update((device.id, link) for device in members)
         self._rounds: dict[int, _Round] = {}
         # The boundary at this very instant counts.
         self._next_s = {length_s: _ceiling(clock.now(), length_s) for length_s in self._gateways}
+
+    def gateway_of(self, device: EndDevice) -> GatewayLink | None:
+        """The connection to the gateway of a meter; None: the meter is nowhere."""
+        return self._links_of.get(device.id)
 
     def next_due_s(self) -> float | None:
         """The next instant at which `advance` has something to do."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from headend.drivers import DecodeError, DeviceReport, NamedValue
+from headend.drivers import CommandAnswer, DecodeError, DeviceReport, NamedValue
 from headend.reads.record import Recorder, check_time
 from headend.registry import EndDevice
 from headend.store.batch import REPORTED, Batch
@@ -50,7 +50,9 @@ class Devices:
             self._recorder.state(batch, device, now_s, online=True, boot=report.boot[0], time_s=float(report.boot[1]))
         if report.event is not None:
             self._recorder.event(batch, device, report.event, now_s)
-        if report.answer is not None:
+        if isinstance(report.answer, CommandAnswer):
+            self._recorder.command_answer(batch, device, report.answer, now_s)
+        elif report.answer is not None:
             self._recorder.answer(batch, device, report.answer, now_s)
         else:
             for reading in report.readings:

@@ -1,12 +1,12 @@
 """The metrics of a meter behind a collector, and the messages about it: docs/wire-sparkplug.md. Pure.
 
-What a meter's interval is made of is its vendor's (`IntervalWire`). Aliases count up from the meter's first one
-(`first_alias`), so an alias is a position.
+What a meter's interval and registers are made of is its vendor's (`IntervalWire`). Aliases count up from the meter's
+first one (`first_alias`), so an alias is a position.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from meters.carriers.sparkplug.payload import (
@@ -20,7 +20,7 @@ from meters.carriers.sparkplug.payload import (
     serialised,
 )
 from meters.carriers.sparkplug.schema import DataType, Payload
-from meters.device.records import IntervalRecord
+from meters.device.records import CommandAnswer, IntervalRecord
 
 
 class IntervalWire(Protocol):
@@ -33,8 +33,15 @@ class IntervalWire(Protocol):
         """Their values, in that order."""
         ...
 
+    REGISTER_METRICS: tuple[MetricSpec, ...]
+    """The metrics of an on-demand read."""
 
-REQUIRED = ("INTERVAL_METRICS", "values")
+    def shown(self, quantities: Mapping[str, int | float]) -> Sequence[int | float]:
+        """Their values, in that order, of what the meter shows (meters/device/quantities.py)."""
+        ...
+
+
+REQUIRED = ("INTERVAL_METRICS", "values", "REGISTER_METRICS", "shown")
 _LENGTH = MetricSpec("Interval/Length", DataType.UINT32, "s")
 _OTHERS = (
     MetricSpec("Event/Sequence", DataType.INT64),
@@ -47,6 +54,8 @@ _OTHERS = (
     MetricSpec("Answer/To", DataType.DATE_TIME),
     MetricSpec("Answer/Part", DataType.UINT32),
     MetricSpec("Answer/Parts", DataType.UINT32),
+    MetricSpec("Answer/State", DataType.STRING),
+    MetricSpec("Answer/Reason", DataType.STRING),
 )
 _INTERVAL = 1
 """Place of the first metric of an interval."""
@@ -56,7 +65,7 @@ class DeviceMetrics:
     """The metrics of a meter behind a collector, and the messages about it."""
 
     def __init__(self, wire: IntervalWire) -> None:
-        self.specs = (_LENGTH, *wire.INTERVAL_METRICS, *_OTHERS)
+        self.specs = (_LENGTH, *wire.INTERVAL_METRICS, *_OTHERS, *wire.REGISTER_METRICS)
         """In the order of their aliases."""
         self._wire = wire
         self._width = len(wire.INTERVAL_METRICS)
@@ -144,6 +153,20 @@ class DeviceMetrics:
         self._report(payload, first_alias, answer.device_time_s, values, historical=False)
         metrics = [payload.metrics.add(is_historical=True) for _ in range(len(intervals) * self._width)]
         self._fill(metrics, first_alias, intervals)
+        return serialised(payload)
+
+    def command_answer(self, now_s: int, seq: int, first_alias: int, answer: CommandAnswer) -> bytes:
+        """DDATA with the answer to any other command."""
+        payload = Payload(timestamp=now_s * MS, seq=seq)
+        values: dict[str, Any] = {"Answer/Command": answer.command_id}
+        if answer.fault is None:
+            values["Answer/State"] = "completed"
+        else:
+            values |= {"Answer/State": "failed", "Answer/Reason": answer.fault}
+        if answer.quantities is not None:
+            names = (spec.name for spec in self._wire.REGISTER_METRICS)
+            values |= zip(names, self._wire.shown(answer.quantities), strict=True)
+        self._report(payload, first_alias, answer.device_time_s, values, historical=False)
         return serialised(payload)
 
     def _report(self, payload: Any, first_alias: int, time_s: int, values: dict[str, Any], *, historical: bool) -> None:

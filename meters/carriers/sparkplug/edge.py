@@ -12,7 +12,7 @@ from meters.carriers.sparkplug import payload
 from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.payload import Answer, Closed, Written
 from meters.carriers.sparkplug.session import Session
-from meters.device.records import Event
+from meters.device.records import CommandAnswer, Event
 
 NAMESPACE = "spBv1.0"
 _FENCED_DEVICE = "_fence"
@@ -119,6 +119,11 @@ class Edge:
                 now_s, self.session.next_seq(), self._first_alias(place), answer, part, part=number, parts=len(parts)
             )
             yield self._topic("DDATA", place), encoded
+
+    def command_answer(self, now_s: int, place: int, answer: CommandAnswer) -> Message:
+        """DDATA with the answer to any other command."""
+        encoded = self._metrics.command_answer(now_s, self.session.next_seq(), self._first_alias(place), answer)
+        return self._topic("DDATA", place), encoded
 
     def _topic(self, kind: str, place: int) -> str:
         return f"{self._node % kind}/{self._serials[place]}"

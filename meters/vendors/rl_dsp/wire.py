@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import orjson
 
 from meters.carriers.wire import Said
-from meters.device.records import Event, IntervalRecord, ProfileAnswer, timestamp
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer, timestamp
 
 COLUMNS = (
     "1.8.0", "2.8.0", "1.29.0", "2.29.0",
@@ -15,6 +15,8 @@ COLUMNS = (
     "1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0", "96.10.1",
 )  # fmt: skip
 """OBIS codes C.D.E (IEC 62056-61) of an interval's values."""
+
+_REGISTERS = ("1.8.0", "2.8.0", "1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0")
 
 ROWS_PER_PART = 48
 """Most rows in one part of a load profile."""
@@ -64,6 +66,15 @@ def event(entry: Event) -> Said:
     return Said("ev", orjson.dumps({"event": said}))
 
 
+def answer(said: CommandAnswer) -> Said:
+    """To any command but one for the load profile."""
+    body: dict[str, object] = {"command": said.command_id, "ts": timestamp(said.device_time_s)}
+    body |= {"state": "completed"} if said.fault is None else {"state": "failed", "reason": said.fault}
+    if said.quantities is not None:
+        body["values"] = dict(zip(_REGISTERS, _shown(said.quantities), strict=True))
+    return Said("an", orjson.dumps({"answer": body}))
+
+
 def load_profile(answer: ProfileAnswer) -> Iterator[Said]:
     """The parts in order; one part without rows if nothing was recorded.
 
@@ -91,6 +102,18 @@ def load_profile(answer: ProfileAnswer) -> Iterator[Said]:
         if len(payload) > PAYLOAD_LIMIT_BYTES:
             raise ValueError(f"a load-profile part of {len(payload)} bytes exceeds {PAYLOAD_LIMIT_BYTES}")
         yield Said("lp", payload)
+
+
+def _shown(quantities: Mapping[str, int | float]) -> tuple[int | float, ...]:
+    """What a meter shows at an instant, in the order of `_REGISTERS`."""
+    power_w = quantities["active_power_w"]
+    return (
+        quantities["import_wh"],
+        quantities["export_wh"],
+        max(power_w, 0),
+        max(-power_w, 0),
+        *(quantities[f"voltage_l{phase}_v"] for phase in (1, 2, 3)),
+    )
 
 
 def values(record: IntervalRecord) -> tuple[int | float, ...]:

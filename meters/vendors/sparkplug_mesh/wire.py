@@ -1,6 +1,8 @@
-"""The metrics of an interval, named by OBIS codes C.D.E (IEC 62056-61): docs/wire-sparkplug.md, Metrics of a meter."""
+"""The metrics of an interval and of the registers, by OBIS code (IEC 62056-61): docs/wire-sparkplug.md."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from meters.carriers.sparkplug.payload import MetricSpec
 from meters.carriers.sparkplug.schema import DataType
@@ -16,6 +18,24 @@ INTERVAL_METRICS = (
     *(MetricSpec(f"Interval/{obis}", DataType.FLOAT, "V") for obis in ("32.7.0", "52.7.0", "72.7.0")),
     MetricSpec("Interval/96.10.1", DataType.UINT32),
 )
+
+REGISTER_METRICS = (
+    *(MetricSpec(f"Register/{obis}", DataType.INT64, "Wh") for obis in ("1.8.0", "2.8.0")),
+    *(MetricSpec(f"Register/{obis}", DataType.INT64, "W") for obis in ("1.7.0", "2.7.0")),
+    *(MetricSpec(f"Register/{obis}", DataType.FLOAT, "V") for obis in ("32.7.0", "52.7.0", "72.7.0")),
+)
+
+
+def shown(quantities: Mapping[str, int | float]) -> tuple[int | float, ...]:
+    """What the meter shows, in the order of `REGISTER_METRICS`."""
+    power_w = quantities["active_power_w"]
+    return (
+        quantities["import_wh"],
+        quantities["export_wh"],
+        max(power_w, 0),
+        max(-power_w, 0),
+        *(quantities[f"voltage_l{phase}_v"] for phase in (1, 2, 3)),
+    )
 
 
 def values(record: IntervalRecord) -> tuple[int | float, ...]:
