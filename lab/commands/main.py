@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from lab import __version__
+from lab.commands.command import app as command_app
 from lab.commands.compose import app as compose_app
 from lab.commands.dashboards import app as dashboards_app
 from lab.commands.db import app as db_app
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(judge)
 app.command()(up)
 app.add_typer(inject_app, name="inject")
+app.add_typer(command_app, name="command")
 app.add_typer(exercise_app, name="exercise")
 app.add_typer(db_app, name="db")
 app.add_typer(dashboards_app, name="dashboards")

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Body, Depends, FastAPI, Query, Request, Response
+from fastapi import Path as PathPart
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from lab.errors import UserError
-from lab.live.asked import ONE_LINE, Answers, Injection, SpeedWanted
+from lab.live.asked import ONE_LINE, Answers, CommandWanted, Injection, SpeedWanted
 from lab.live.exercise_files import exercise_names, load_exercise
 from lab.live.guard import Guard, Hosts
 from lab.live.limits import LIMITS, Bodies, Limits
@@ -32,6 +33,7 @@ LONGEST_VALUE = 200
 Households = Annotated[bool, Query()]
 SpanS = Annotated[int | None, Query(ge=60, le=3_660 * 86_400)]
 EventNumber = Annotated[int, Query(ge=0, le=2**53)]
+OrderNumber = Annotated[int, PathPart(ge=1, le=2**53)]
 _WORDS = {404: "There is no such page.", 405: "That cannot be asked so."}
 
 
@@ -140,6 +142,14 @@ def _serve_actions(app: FastAPI, session: Session) -> None:
     async def inject(wanted: Annotated[Injection, Body()]) -> Response:
         made = await session.inject(wanted)
         return Json([{"number": each.number, "label": each.disturbance.label} for each in made])
+
+    @app.post("/api/commands")
+    async def command(wanted: CommandWanted) -> Response:
+        return Json({"order": session.command(wanted)})
+
+    @app.get("/api/commands/{order}")
+    async def commands(order: OrderNumber) -> Response:
+        return Json(await session.commanding.look(order))
 
     @app.post("/api/speed")
     async def speed(wanted: SpeedWanted) -> Response:

@@ -14,6 +14,10 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=ONE_LINE)]
 MOST_STATIONS = 1_000
 DEFAULT_CUSTOMERS = (10, 200)
 DEFAULT_DOWN_S = 60
+MOST_COMMANDED = 500
+"""In one request; the command line makes as many requests as it takes."""
+LEAST_WITHIN_S = 5
+DEFAULT_WITHIN_S = 60
 
 
 class _Asked(BaseModel):
@@ -107,6 +111,14 @@ class Restore(_Asked):
 
 
 Injection = Annotated[Fault | CommsLoss | Reboot | Relay | Kill | Restore, Field(discriminator="kind")]
+
+
+class CommandWanted(_Asked):
+    """Have the head-end command meters. Each command ends within `within_s` of the lab's time."""
+
+    purpose: Literal["ping", "register.read"]
+    serials: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST_COMMANDED)]
+    within_s: Annotated[int, Field(ge=LEAST_WITHIN_S, le=86_400)] = DEFAULT_WITHIN_S
 
 
 class SpeedWanted(_Asked):

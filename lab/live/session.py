@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+from lab.live.asked import CommandWanted
+from lab.live.commanding import Commanding
 from lab.live.exercises import Exercises
 from lab.live.feed import Event, Feed, Secret
 from lab.live.headend_view import HeadEndView
@@ -110,6 +112,7 @@ class Session:
         )
         reader = Reader(scene.store, roles=await may_take_roles(scene.store))
         self._panels = Panels(reader)
+        self.commanding = Commanding(scene.stage, reader, self.map.serials, self.agenda.put)
         self.so_far = SoFar(scene)
         self._view = HeadEndView(reader, self.map_state, self.feed)
         self._looking = asyncio.create_task(self._look(), name="look at the head-end")
@@ -242,6 +245,15 @@ class Session:
         found = await self.injector.inject(wanted, self._soon_s())
         self.pace.look_again()
         return found
+
+    def command(self, wanted: CommandWanted) -> int:
+        """The order's number. :raises UserError: a meter is unknown, or time stands still."""
+        self._refuse_when_stopping()
+        if self.pace.speed == 0:
+            raise UserError("the lab's time stands still: no meter would answer", "Let it go on, on the page.")
+        number = self.commanding.order(wanted, self._soon_s())
+        self.pace.look_again()
+        return number
 
     def stop(self) -> bool:
         """Come to an end: everything is restored, all that was measured is waited for. False if that cannot be."""

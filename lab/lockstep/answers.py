@@ -123,6 +123,12 @@ class HeadSettled(Answer):
     next_due_s: Instant | None
 
 
+class Commanded(Answer):
+    """Of each command that was made: id, serial, state, and why it has ended already."""
+
+    made: list[tuple[Name, Name, Name, Name | None]]
+
+
 class _Latencies(Answer):
     bins: dict[Annotated[str, Field(pattern=r"^(800|[0-7]?[0-9]{1,2})$")], Count]
     max_s: Annotated[Number, Field(ge=0)]

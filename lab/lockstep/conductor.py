@@ -123,6 +123,8 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await stage.switch(action.verb, action.target)
         elif action.fault is not None:
             await stage.impair(action.target, action.fault)
+        elif action.ask is not None:
+            await action.ask(now_s)
     await _grant(barrier, stage, due, now_s, dice)
     disturbed = [action for action in due if action.stations and action.verb not in RELAY_VERBS]
     for action in disturbed:

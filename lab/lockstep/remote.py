@@ -11,7 +11,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from lab.errors import PartFailed
-from lab.lockstep.answers import FleetBegun, FleetSettled, FleetSwitched, GridAdvanced, HeadSettled, HeadStats, checked
+from lab.lockstep.answers import (
+    Commanded,
+    FleetBegun,
+    FleetSettled,
+    FleetSwitched,
+    GridAdvanced,
+    HeadSettled,
+    HeadStats,
+    checked,
+)
 from lab.lockstep.barrier import NOTHING_SWITCHED, FleetRound, GridStep, HeadRound, Switched
 from lab.lockstep.link import Body, LabLink, PartGone, Reply
 
@@ -234,6 +243,18 @@ class RemoteHead(_Member):
     async def drop(self) -> None:
         """Let it lose the connections that it holds."""
         await self.unless_absent(lambda: self.call("drop"), None)
+
+    async def command(self, now_s: int, **wanted: Any) -> list[tuple[str, str, str, str | None]] | None:
+        """Have it make commands for those devices that it reaches: id, serial, state, reason. None if it is absent.
+
+        :raises UserError: they cannot be made.
+        """
+
+        async def made() -> list[tuple[str, str, str, str | None]] | None:
+            body = checked(await self.call("command", now_s=now_s, **wanted), Commanded)
+            return [tuple(each) for each in body["made"]]
+
+        return await self.unless_absent(made, None)
 
     async def stats(self) -> Body | None:
         """What it says of its life so far; None if it is absent."""

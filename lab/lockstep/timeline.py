@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +22,7 @@ Verb = Literal[
     "rotate",
     "retire",
     "update",
+    "ask",
 ]
 RELAY_VERBS = ("open_relay", "close_relay")
 
@@ -32,6 +33,7 @@ class Action:
 
     `target` is a device of the grid (open, close), a part (kill, return, impair, update), or what gets new keys
     (rotate, retire); of a relay, the position that the disturbance begins with. `stations` are meters or collectors.
+    `ask` is what to do when somebody outside asks for something (ask): it is told the instant.
     """
 
     at_s: int
@@ -41,6 +43,7 @@ class Action:
     fault: NetworkFault | None = None
     races: bool = False
     """A kill whose moment within its instant is the wall clock's."""
+    ask: Callable[[int], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from headend.clock import ManualClock, WallClock
-from headend.errors import HeadEndError
+from headend.errors import CommandError, HeadEndError
 from headend.service import HeadEnd
 from headend.settings import HeadEndSettings
 from lab.errors import UserError
@@ -38,6 +38,7 @@ class HeadPart:
             "hold": self.hold,
             "drop": self.drop,
             "stats": self.stats,
+            "command": self.command,
             "stop": self.stop,
         }
 
@@ -106,6 +107,18 @@ class HeadPart:
 
     async def stats(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
         return {"stats": self.head.ingest_stats()}, ()
+
+    async def command(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
+        """Make commands for those of the devices that this process reaches."""
+        if self._running is None:
+            self._clock.set(body["now_s"])
+        try:
+            made = await self.head.commands.request(
+                body["purpose"], body["serials"], by=body["by"], within_s=body["within_s"]
+            )
+        except CommandError as error:
+            raise UserError(error.faults) from error
+        return {"made": [[each.command_id, each.serial, each.state, each.reason] for each in made]}, ()
 
     async def stop(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:
         if self._running is not None:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, processes
 from lab.headends.ingest_totals import IngestTotals
 from lab.headends.store import Database
@@ -141,6 +142,27 @@ class Stage(ABC):
     def _keys(self) -> Keyring:
         assert self.keyring is not None, "rotations without certificates are refused before the run"
         return self.keyring
+
+    async def command(
+        self, purpose: str, serials: Sequence[str], *, by: str, within_s: int, now_s: int
+    ) -> list[tuple[str, str, str, str | None]]:
+        """Have the head-end make a command for each of these meters: id, serial, state, and why it has ended already.
+
+        :raises UserError: they cannot be made, or the head-end is dead.
+        """
+        found = await asyncio.gather(
+            *(
+                head.command(now_s, purpose=purpose, serials=list(serials), by=by, within_s=within_s)
+                for head in self.heads
+            )
+        )
+        made = [command for commands in found if commands is not None for command in commands]
+        if lacking := len(set(serials)) - len(made):
+            raise UserError(
+                f"{lacking:,} of these meters cannot be commanded: the head-end's process for them is dead",
+                "Wait until it is back.",
+            )
+        return made
 
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
         await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
