@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from headend.clock import Clock
 from headend.commands.envelope import CommandSigner
+from headend.commands.outgoing import Outgoing
 from headend.commands.service import CommandService
 from headend.drivers import CommandAnswer, DecodeError
 from headend.links.direct.link import DirectLink
-from headend.links.link import Link, Notices, Outgoing
+from headend.links.link import Link, Notices
 from headend.links.modbus.link import ModbusLink
 from headend.links.modbus.on_demand import OnDemand
 from headend.links.modbus.outcomes import PollOutcomes

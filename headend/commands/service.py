@@ -13,10 +13,10 @@ from headend.clock import Clock
 from headend.commands.envelope import CLOCK_LEEWAY_S, CommandSigner
 from headend.commands.lifecycle import State, Step
 from headend.commands.orders import Order, Orders
+from headend.commands.outgoing import Outgoing
 from headend.commands.purposes import PURPOSES, Answer, Params, Purpose, Verification
 from headend.drivers import CommandAnswer, DecodeError
 from headend.errors import CommandError
-from headend.links.link import Outgoing
 from headend.log import logger
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings

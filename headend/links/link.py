@@ -3,27 +3,12 @@
 A link lives on the loop that made it. Its timers run on the head-end's clock: instants are epoch s of that.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from headend.commands.outgoing import Outgoing
 from headend.registry import EndDevice
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A command as it goes out.
-
-    `envelope` (docs/command-envelope.md) is all that a wire which can carry it needs. `purpose` and `params` say the
-    same to a link that must do itself what is asked, as its wire carries no envelope.
-    """
-
-    command_id: str
-    device: EndDevice
-    purpose: str
-    params: Mapping[str, object]
-    expires_s: float
-    envelope: bytes
 
 
 @dataclass(frozen=True, slots=True)

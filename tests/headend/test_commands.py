@@ -12,10 +12,10 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
+from headend.commands.outgoing import Outgoing
 from headend.commands.purposes import PURPOSES, Answer, Purpose, Verification
 from headend.commands.service import MOST_AT_ONCE, CommandService
 from headend.errors import CommandError
-from headend.links.link import Outgoing
 from headend.metrics import Metrics
 from headend.registry import read_shipment, register
 from headend.service import HeadEnd

@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 
 import orjson
 
+from headend.commands.outgoing import Outgoing
 from headend.drivers import driver_for, known_profiles
 from headend.links.direct.intake import DirectIntake
-from headend.links.link import Notices, Outgoing
+from headend.links.link import Notices
 from headend.links.mqtt import MqttConnection, Session
 from headend.reads.ingest import Ingest
 from headend.reads.record import Recorder

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from headend.links.link import Outgoing
+from headend.commands.outgoing import Outgoing
 from headend.links.modbus.on_demand import OnDemand
 from headend.links.modbus.poller import Poller
 from headend.reads.committing import Committing

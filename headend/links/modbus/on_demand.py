@@ -13,9 +13,9 @@ from typing import Protocol
 
 from headend.clock import Clock
 from headend.commands.envelope import CommandVerifier
+from headend.commands.outgoing import Outgoing
 from headend.commands.purposes import PING, REGISTER_READ
 from headend.drivers import CommandAnswer
-from headend.links.link import Outgoing
 from headend.links.modbus.gateway import NOT_ASKED, Answer, Failure, GatewayLink, Refusal, Silence, Unusable
 from headend.registry import EndDevice
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 
 from headend.clock import Clock
-from headend.links.link import Notices, Outgoing
+from headend.commands.outgoing import Outgoing
+from headend.links.link import Notices
 from headend.links.sparkplug.host import SparkplugHost
 from headend.links.sparkplug.intake import SparkplugIntake
 from headend.metrics import Metrics
