@@ -1,0 +1,91 @@
+"""Members of the barrier that go and come back as another process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from lab.lockstep.link import Body, Handler, LabLink, serve_part
+from lab.lockstep.link_keys import PartKey
+from lab.lockstep.remote import RemoteFleet
+
+RUN, NAME = "run", "fleet-0"
+
+
+@pytest.fixture
+async def link(tmp_path: Path) -> AsyncIterator[LabLink]:
+    made = LabLink(f"ipc://{tmp_path}/link", run=RUN)
+    yield made
+    await made.close()
+
+
+class Process:
+    """A process of meters that writes down what it is asked."""
+
+    def __init__(self, link: LabLink, key: PartKey) -> None:
+        self.log: list[tuple[object, ...]] = []
+        self.switched: list[tuple[int, bool]] = []
+        ops = ("init", "advance", "replay", "disturb", "settle", "switched")
+        handlers: dict[str, Handler] = {op: self._handler(op) for op in ops}
+        self.task = asyncio.create_task(serve_part(NAME, link.address, handlers, run=RUN, key=key))
+
+    def _handler(self, op: str) -> Handler:
+        async def answer(body: Body, blobs: Sequence[bytes]) -> tuple[Body, Sequence[bytes]]:
+            asked = [body[name] for name in ("now_s", "action", "stations") if name in body]
+            self.log.append((op, *asked, *map(bytes, blobs)))
+            if op == "init":
+                return {"stations": ["A", "B"]}, ()
+            told, self.switched = self.switched, []
+            return {"sent": 0, "fresh": [], "connected": 2, "next_due_s": None, "switched": told}, ()
+
+        return answer
+
+    async def die(self, link: LabLink) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        link.drop(NAME)
+
+
+async def test_what_is_done_while_nobody_is_there_is_done_once_when_somebody_is(link: LabLink) -> None:
+    key = link.new_part(NAME)
+    first = Process(link, key)
+    fleet = RemoteFleet(link, NAME, {"world_rows": [3]})
+    await fleet.join()
+    await fleet.advance(0, b"0")
+    fleet.absent = True
+    await first.die(link)
+    await fleet.disturb("open_relay", ["A", "somebody else's"])
+    await fleet.disturb("close_relay", ["somebody else's"])
+    await fleet.advance(60, b"60")
+    await fleet.disturb("close_relay", ["A"])
+    assert (await fleet.settle()).switched == await fleet.switched() == {}
+    second = Process(link, key)
+    fleet.absent = False
+    await fleet.join()
+    await fleet.advance(120, None)
+    await fleet.advance(180, None)
+    assert second.log == [
+        ("init",),
+        ("replay", 0, b"0"),
+        ("replay", 60, b"60"),
+        ("advance", 120),
+        ("disturb", "open_relay", ["A"]),
+        ("disturb", "close_relay", ["A"]),
+        ("advance", 180),
+    ]
+    await second.die(link)
+
+
+async def test_what_meters_have_switched_is_told_by_whichever_call_comes_first(link: LabLink) -> None:
+    process = Process(link, link.new_part(NAME))
+    fleet = RemoteFleet(link, NAME, {"world_rows": [3, 4]})
+    await fleet.join()
+    process.switched = [(3, False), (4, False)]
+    assert (await fleet.settle()).switched == {3: False, 4: False}
+    process.switched = [(4, True)]
+    assert await fleet.switched() == {4: True}
+    assert (await fleet.settle()).switched == {}
+    await process.die(link)
