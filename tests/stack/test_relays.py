@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lab.errors import UserError
+from lab.errors import PartFailed, UserError
 from lab.run.request import RunResult
 from tests.stack.labs import live, scenario_text
 from tests.stack.test_lab import figures, journal, stored
@@ -172,6 +172,12 @@ def test_a_meter_without_a_relay_is_refused_before_the_run_begins(tmp_path: Path
     event = RELAYS.split("[[event]]")[1].replace("{ meters = 12 }", '{ serials = ["AMI00000003"] }')
     with pytest.raises(UserError, match=r"event 1 \(relay, line \d+\): AMI00000003 has no relay \(sdm630\)"):
         live(tmp_path, scenario_text(meters=10, events=f"[[event]]{event}", fleet='profile = "sdm630"'))
+
+
+def test_meters_that_switch_others_customers_off_end_the_run(tmp_path: Path) -> None:
+    words = r"^fleet-0 answered settle with the relay of the usage point in row \d+, which is none of its meters'"
+    with pytest.raises(PartFailed, match=words):
+        live(tmp_path, scenario_text(meters=10), parts={"fleet": "tests.stack.sabotage.switching_fleet"})
 
 
 def test_at_speed_1_the_grid_follows_within_the_same_second(tmp_path: Path) -> None:
