@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from lab.fleet.plan import FleetPlan
 from lab.lockstep.link import Body
-from lab.scenario.relay_targets import has_relay
 from lab.verdict.network import Network
 
 Degrees = NDArray[np.float64]
@@ -61,7 +60,7 @@ def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) 
         "usage_points": points,
         "vendors": sorted({meter.profile.name for meter in meters}),
         "vendor": _indices(meter.profile.name for meter in meters),
-        "relay": [has_relay(meter.profile) for meter in meters],
+        "relay": [meter.profile.capabilities.has_relay for meter in meters],
         "x": xy[:, 0].tolist(),
         "y": xy[:, 1].tolist(),
         "transformer": transformer.tolist(),

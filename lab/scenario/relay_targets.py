@@ -11,12 +11,6 @@ from grid.wording import counted
 from lab.fleet.shipment import ShippedMeter
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.events import RelayEvent
-from meters.vendors.profile import VendorProfile
-
-
-def has_relay(profile: VendorProfile) -> bool:
-    """Whether such a meter can disconnect its customer."""
-    return profile.capabilities.has_relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,7 @@ class Technician:
     def __init__(self, meters: Sequence[ShippedMeter], *, start_s: int, seed: int) -> None:
         self._profile_of = {meter.serial: meter.profile for meter in meters}
         self._point_of = {meter.serial: meter.usage_point for meter in meters}
-        self._able = [meter.serial for meter in meters if has_relay(meter.profile)]
+        self._able = [meter.serial for meter in meters if meter.profile.capabilities.has_relay]
         self._start_s, self._seed = start_s, seed
         self._planned: list[Disturbance] = []
 
@@ -70,7 +64,7 @@ class Technician:
         faults += [
             f"{serial} has no relay ({self._profile_of[serial].name})"
             for serial in serials
-            if serial in self._profile_of and not has_relay(self._profile_of[serial])
+            if serial in self._profile_of and not self._profile_of[serial].capabilities.has_relay
         ]
         if faults:
             raise ValueError("\n".join(faults))
