@@ -134,7 +134,7 @@ async def _known(
 
     async def load(connection: Connection) -> tuple[list[EndDevice], Recovery]:
         now_s = clock.now()
-        devices = await register(connection, shipment, now_s=now_s, interval_length_s=settings.interval_length_s)
+        devices = await register(connection, shipment, now_s=now_s)
         if not follows:
             return devices, no_recovery(settings, devices)
         return devices, await resume(connection, settings, devices, now_s=now_s)

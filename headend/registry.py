@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from headend.drivers import Driver, driver_for, known_profiles
@@ -18,6 +19,11 @@ _COLUMNS = (
 # Where a meter measures through current transformers, what they are for.
 _CURRENT = "max_current_a"
 _MOST_CURRENT_A = 100_000
+# Where a meter is other than its vendor's are of themselves: whose wire it speaks, and how it is set.
+_WIRE = "wire"
+_NUMBERS = ("interval_length_s", "report_every_s", "register_range_wh")
+_MOST = 2**53
+_DAY_S = 86_400
 # Their absence would leave a device without a name, a place or a driver; the credentials are for the broker's list.
 _REQUIRED = ("serial", "vendor_profile", "usage_point", "group")
 # What has a meaning in a topic cannot be part of a serial.
@@ -37,6 +43,20 @@ class ShippedDevice:
     for a polled one that was replaced."""
     max_current_a: float | None = None
     """The primary current that its current transformers are for; None for a meter that is connected directly."""
+    wire: str = ""
+    """The vendor profile whose driver reads it; empty: its own."""
+    interval_length_s: int | None = None
+    """The capture period that it is set to; None, as in the next: its vendor's."""
+    report_every_s: int | None = None
+    register_range_wh: int | None = None
+    """A register shows 0 after the last value below."""
+
+    @property
+    def driver(self) -> Driver:
+        """Raises DriverError: no vendor here has this wire."""
+        return _driver(
+            self.vendor_profile, self.wire, self.interval_length_s, self.report_every_s, self.register_range_wh
+        )
 
 
 def rated_power_w(max_current_a: float, *, phases: int = 3, voltage_v: float = 230.0) -> float:
@@ -82,7 +102,7 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
     for row in reader:
         found = _faults_of(row, seen, command_public_key)
         address = row["address"]
-        unit = parse_address(address) if address and _needs_gateway(row["vendor_profile"]) else None
+        unit = parse_address(address) if address and _needs_gateway(_wire_of(row)) else None
         if unit is not None:
             address = str(unit)
             if (first := units.setdefault(unit, reader.line_num)) != reader.line_num:
@@ -91,7 +111,8 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
         if not found:
             seen[row["serial"]] = reader.line_num
             names = (row["serial"], row["vendor_profile"], row["usage_point"], row["group"])
-            devices.append(ShippedDevice(*names, address, _current_of(row)))
+            numbers = (_number_of(row, name) for name in _NUMBERS)
+            devices.append(ShippedDevice(*names, address, _current_of(row), row.get(_WIRE) or "", *numbers))
     if faults:
         raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
     if not devices:
@@ -103,21 +124,50 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
     if None in row or None in row.values():
         return [f"it does not have {len([name for name in row if name is not None])} fields"]
     faults = [f"{name} is empty" for name in _REQUIRED if not row[name].strip()]
-    serial, profile = row["serial"], row["vendor_profile"]
+    serial, wire = row["serial"], _wire_of(row)
     if _FORBIDDEN & set(serial) or serial.startswith("_"):
         faults.append(f"serial {serial!r} cannot be part of a topic")
     if serial in seen:
         faults.append(f"serial {serial} was already on line {seen[serial]}")
-    if profile and profile not in known_profiles():
-        faults.append(f"vendor profile {profile!r} is unknown; known are {', '.join(known_profiles())}")
-    if profile in known_profiles():
-        faults += _address_faults(driver_for(profile), row["address"])
+    if wire and wire not in known_profiles():
+        what = "wire" if row.get(_WIRE) else "vendor profile"
+        faults.append(f"{what} {wire!r} is unknown; known are {', '.join(known_profiles())}")
+    if wire in known_profiles():
+        faults += _address_faults(driver_for(wire), row["address"])
+    faults += _number_faults(row)
     if row.get(_CURRENT) and _current_of(row) is None:
         faults.append(f"{_CURRENT} {row[_CURRENT]!r} is not a current in A; leave it empty for a direct connection")
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
-    if _verifies(profile) and command_public_key is not None and row["command_public_key"] != command_public_key:
+    if _verifies(wire) and command_public_key is not None and row["command_public_key"] != command_public_key:
         faults.append("command_public_key does not belong to this head-end's command key")
+    return faults
+
+
+def _wire_of(row: dict[str, str]) -> str:
+    """The vendor profile whose driver reads it."""
+    return row.get(_WIRE) or row["vendor_profile"]
+
+
+def _number_of(row: dict[str, str], name: str) -> int | None:
+    """None where there is none, or none that can be."""
+    text = row.get(name) or ""
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < _MOST else None
+
+
+def _number_faults(row: dict[str, str]) -> list[str]:
+    faults = [
+        f"{name} {row[name]!r} is not a whole number above 0; leave it empty for the vendor's own"
+        for name in _NUMBERS
+        if row.get(name) and _number_of(row, name) is None
+    ]
+    length_s, report_s = (_number_of(row, name) for name in ("interval_length_s", "report_every_s"))
+    if length_s is not None and _DAY_S % length_s:
+        faults.append(f"interval_length_s {length_s} does not divide a day")
+    if length_s is None and report_s is not None:
+        faults.append("report_every_s is given without interval_length_s")
+    if length_s is not None and report_s is not None and report_s % length_s:
+        faults.append(f"report_every_s {report_s} is not a multiple of interval_length_s {length_s}")
     return faults
 
 
@@ -156,7 +206,6 @@ async def register(
     shipment: Sequence[ShippedDevice],
     *,
     now_s: float,
-    interval_length_s: int | None = None,
 ) -> list[EndDevice]:
     """Upsert the shipment and return all registered devices, also those of earlier shipments.
 
@@ -164,43 +213,43 @@ async def register(
     taken from it, and it is polled no more. Raises ShipmentError for what the database holds and this release cannot
     use.
 
-    `now_s` (head-end's clock) becomes registered_at of devices not seen before. `interval_length_s` is the capture
-    period that the devices are set to, by default their vendor's.
+    `now_s` (head-end's clock) becomes registered_at of devices not seen before.
     """
     async with connection.transaction():
         await rows.lock(connection)
-        await _store(connection, shipment, now_s=now_s, interval_length_s=interval_length_s)
+        await _store(connection, shipment, now_s=now_s)
         known = await rows.registered(connection)
     _check_known(known)
-    drivers = {row.vendor_profile: _at_interval(driver_for(row.vendor_profile), interval_length_s) for row in known}
-    return [
-        EndDevice(
-            index=index,
-            id=row.id,
-            serial=row.serial,
-            usage_point=row.usage_point,
-            group=row.device_group,
-            driver=drivers[row.vendor_profile],
-            registered_at_s=row.registered_at_s,
-            address=row.address,
-            max_power_w=rated_power_w(row.max_current_a or drivers[row.vendor_profile].max_current_a),
-        )
-        for index, row in enumerate(known)
-    ]
+    return [_device(index, row) for index, row in enumerate(known)]
+
+
+def _device(index: int, row: rows.KnownDevice) -> EndDevice:
+    driver = _driver(row.vendor_profile, row.wire, row.interval_length_s, row.report_every_s, row.register_range_wh)
+    return EndDevice(
+        index=index,
+        id=row.id,
+        serial=row.serial,
+        usage_point=row.usage_point,
+        group=row.device_group,
+        driver=driver,
+        registered_at_s=row.registered_at_s,
+        address=row.address,
+        max_power_w=rated_power_w(row.max_current_a or driver.max_current_a),
+    )
 
 
 def _check_known(known: Sequence[rows.KnownDevice]) -> None:
     """Raises ShipmentError for what this release cannot use."""
-    unknown = sorted({row.vendor_profile for row in known} - set(known_profiles()))
+    unknown = sorted({row.wire or row.vendor_profile for row in known} - set(known_profiles()))
     if unknown:
         raise ShipmentError(
-            f"the database holds devices of vendor profiles without a driver here: {', '.join(unknown)}; "
+            f"the database holds devices of vendors without a driver here: {', '.join(unknown)}; "
             "install the release that has them"
         )
     nowhere = [
         f"{row.serial} ({row.address!r})"
         for row in known
-        if row.address and _needs_gateway(row.vendor_profile) and parse_address(row.address) is None
+        if row.address and _needs_gateway(row.wire or row.vendor_profile) and parse_address(row.address) is None
     ]
     if nowhere:
         raise ShipmentError(
@@ -214,10 +263,9 @@ async def _store(
     shipment: Sequence[ShippedDevice],
     *,
     now_s: float,
-    interval_length_s: int | None,
 ) -> None:
     """Upsert the shipment, and take their address from polled meters that others have replaced."""
-    shipped = [(device, _at_interval(driver_for(device.vendor_profile), interval_length_s)) for device in shipment]
+    shipped = [(device, device.driver) for device in shipment]
     await rows.upsert(
         connection,
         [
@@ -230,20 +278,31 @@ async def _store(
                 driver.interval_length_s,
                 driver.report_every_s,
                 device.max_current_a,
+                device.wire or None,
+                device.register_range_wh,
             )
             for device, driver in shipped
         ],
         now_s=now_s,
     )
-    polled = [device for device in shipment if _needs_gateway(device.vendor_profile)]
+    polled = [device for device, driver in shipped if driver.capabilities.needs_gateway]
     addresses, owners = [device.address for device in polled], [device.serial for device in polled]
     for serial in await rows.take_addresses(connection, addresses, owners):
         logger().warning("a meter was replaced by another one at its address: it is polled no more", serial=serial)
 
 
-def _at_interval(driver: Driver, interval_length_s: int | None) -> Driver:
-    """The driver for meters with another capture period, which report after as many intervals as before."""
-    if interval_length_s is None:
-        return driver
-    every = driver.report_every_s // driver.interval_length_s
-    return replace(driver, interval_length_s=interval_length_s, report_every_s=every * interval_length_s)
+@cache
+def _driver(profile: str, wire: str, length_s: int | None, report_s: int | None, range_wh: int | None) -> Driver:
+    """The driver of the wire, for meters that are set like this. Raises DriverError.
+
+    With another capture period alone they report after as many intervals as before.
+    """
+    driver = driver_for(wire or profile)
+    length_s = length_s or driver.interval_length_s
+    return replace(
+        driver,
+        vendor_profile=profile,
+        interval_length_s=length_s,
+        report_every_s=report_s or driver.report_every_s // driver.interval_length_s * length_s,
+        register_range_wh=range_wh or driver.register_range_wh,
+    )

@@ -43,8 +43,6 @@ class HeadEndSettings(BaseSettings):
     command_key: Path
     # docs/network-model.md. Without one each meter's outages stand by themselves.
     network_model: Path | None = None
-    # The capture period that all devices are set to; None is their vendor's own.
-    interval_length_s: int | None = Field(default=None, gt=0, le=86400)
 
     # By how much a meter's clock may be fast: an interval that ends later than one interval and this from now is not
     # believed.

@@ -73,3 +73,12 @@ class Link(Protocol):
     def drop(self) -> None:
         """Lose a connection that is held, and what is unread in it."""
         ...
+
+
+def fence_topic(command_topic: str) -> str:
+    """Where a fence goes that is to arrive behind what was sent to `command_topic`: the same below the lab's own root.
+
+    Devices know nothing of it; the lab's own hear both by one filter, since brokers keep the order within one only
+    (docs/broker.md).
+    """
+    return f"lab/{command_topic.partition('/')[2]}"

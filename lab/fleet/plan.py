@@ -12,7 +12,7 @@ from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.geography import Place
 from lab.fleet.presets import Shares
-from lab.fleet.vendors import vendor_mix
+from lab.fleet.vendors import profile_texts, vendor_mix
 from lab.lockstep.link import Body
 from lab.services.external import ExternalBroker
 
@@ -38,11 +38,12 @@ class FleetPlan:
 
 
 class Vendors:
-    """The vendor profiles of a scenario's fleet, with their shares."""
+    """The vendor profiles of a scenario's fleet, with their shares; `texts`: the files of one's own."""
 
     def __init__(self, shares: Shares, interval_s: int | None = None) -> None:
         """Raises UserError: an unknown profile, or an interval that one cannot be set to."""
         self.mix = vendor_mix(shares, interval_s)
+        self.texts = profile_texts(shares)
         self.longest_interval_s = max(profile.facts.interval_length_s for profile, _ in self.mix)
 
     @property

@@ -1,8 +1,10 @@
 """The shipment file: what a manufacturer sends with each pallet of meters, and all that meters and head-end share.
 
 One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that
-carries it, the head-end's public key that the meter trusts for commands, its address where it has no connection of
-its own, and the primary current of its current transformers where it has any. Each side parses the file for itself.
+carries it, the head-end's public key that the meter trusts for commands, and its address where it has no connection
+of its own. Then what is other than the vendor's own, empty where nothing is: the primary current of its current
+transformers, the vendor whose wire it speaks, the capture period and the cadence that it is set to, and where its
+registers begin at 0 again. Each side parses the file for itself.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
 
-CURRENT = "max_current_a"
-"""A column that a manufacturer may leave out."""
+OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh")
+"""Columns that a manufacturer may leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,21 @@ def write_shipment(path: Path, meters: Sequence[ShippedMeter], *, group: str, co
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow((*COLUMNS, CURRENT))
+        writer.writerow((*COLUMNS, *OPTIONAL))
         for meter in meters:
             row = (meter.serial, meter.profile.name, meter.usage_point, group, meter.username, meter.password)
-            current = "" if meter.max_current_a is None else f"{meter.max_current_a:g}"
-            writer.writerow((*row, command_public_key, meter.address, current))
+            writer.writerow((*row, command_public_key, meter.address, *_own(meter)))
+
+
+def _own(meter: ShippedMeter) -> tuple[object, ...]:
+    """The optional columns."""
+    facts, current_a, wire, range_wh = meter.profile.facts, meter.max_current_a, "", ""
+    if meter.profile.wire != meter.profile.name:
+        # The head-end knows the facts of the wire's vendor only.
+        wire, range_wh = meter.profile.wire, str(facts.register_roll_over_wh)
+        current_a = current_a or facts.max_current_a
+    current = "" if current_a is None else f"{current_a:g}"
+    return current, wire, facts.interval_length_s, facts.report_every_s, range_wh
 
 
 def _base64url(data: bytes) -> str:

@@ -34,7 +34,16 @@ def vendor_mix(shares: Shares, interval_s: int | None = None) -> Mix:
     return mix
 
 
+def profile_texts(shares: Shares) -> list[str]:
+    """The files of the profiles that come from files, as the meters' processes get them."""
+    return [_path(name).read_text(encoding="utf-8") for name in shares if name.startswith(PROFILE_FILE)]
+
+
 def _profile(name: str) -> VendorProfile:
     if name.startswith(PROFILE_FILE):
-        return read_profile(Path(name.removeprefix(PROFILE_FILE)))
+        return read_profile(_path(name))
     return load_profile(name)
+
+
+def _path(name: str) -> Path:
+    return Path(name.removeprefix(PROFILE_FILE))

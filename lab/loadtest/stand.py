@@ -119,7 +119,9 @@ class ContainerLoadStage(LoadStage, ContainerStage):
         self._owner.take(path)
 
 
-async def start_gateways(stage: LoadStage, gateways: Sequence[Polled], broker: BrokerAccess, seed: int) -> None:
+async def start_gateways(
+    stage: LoadStage, gateways: Sequence[Polled], broker: BrokerAccess, seed: int, profiles: Sequence[str]
+) -> None:
     """Meters behind gateways, which stand still at a load of nothing."""
     entries = [meter for gateway in gateways for meter in gateway.meters]
     await stage.gateway_process()
@@ -135,7 +137,8 @@ async def start_gateways(stage: LoadStage, gateways: Sequence[Polled], broker: B
             "identities": None,
             "seed": seed,
             "start_s": now_s,
-            "interval_length_s": None,
+            "profiles": list(profiles),
+            "in_lockstep": False,
             "primary_host": None,
         },
     )
@@ -223,7 +226,7 @@ async def open_stand(
         try:
             gateways = polled(fleet)
             if gateways:
-                await start_gateways(stage, gateways, broker, seed)
+                await start_gateways(stage, gateways, broker, seed, vendors.texts)
             await stage.start_head(
                 {
                     "wall_clock": True,
@@ -234,7 +237,6 @@ async def open_stand(
                             layout,
                             group=group,
                             network=network,
-                            interval_length_s=choice.interval_s,
                         ),
                         "gap_grace_s": NO_RECOVERY_S,
                     },

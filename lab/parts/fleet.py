@@ -15,6 +15,8 @@ from meters.device.flow import Flow
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import read_shipment
+from meters.vendors.profile import VendorProfile
+from meters.vendors.registry import profile_of
 
 Answer = tuple[Body, Sequence[bytes]]
 
@@ -59,9 +61,10 @@ class FleetPart:
             broker=BrokerAddress(body["broker_host"], body["broker_port"], _tls(body)),
             seed=body["seed"],
             start_s=body["start_s"],
-            interval_length_s=body["interval_length_s"],
+            profiles=_profiles(body["profiles"]),
             primary_host=body["primary_host"],
             gateway_host=body.get("gateway_host"),
+            in_lockstep=body["in_lockstep"],
         )
         try:
             await self._fleet.start()
@@ -124,6 +127,12 @@ class FleetPart:
         if self._fleet is not None:
             await self._fleet.stop()
         return {}, ()
+
+
+def _profiles(texts: Sequence[str]) -> dict[str, VendorProfile]:
+    """Of files of the user's own, by name. The lab has read them already."""
+    profiles = (profile_of(text, origin="a profile of this run") for text in texts)
+    return {profile.name: profile for profile in profiles}
 
 
 def _tls(body: Body) -> TlsFiles | None:

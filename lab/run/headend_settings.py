@@ -15,13 +15,10 @@ LOCKSTEP_LIMITS: Body = {"poll_timeout_s": 30.0, "connect_timeout_s": 30.0}
 is dead refuses at once."""
 
 
-def headend_settings(
-    store: Database, broker: BrokerAccess, layout: Layout, *, group: str, network: Path, interval_length_s: int | None
-) -> Body:
+def headend_settings(store: Database, broker: BrokerAccess, layout: Layout, *, group: str, network: Path) -> Body:
     """Keyword arguments of `HeadEndSettings`, with files as the head-end sees them.
 
     :param network: the network model, where it was handed out.
-    :param interval_length_s: the capture period that all meters are set to; None: each has its vendor's.
     """
     settings: Body = {
         "database_url": store.seen_url or store.url,
@@ -35,7 +32,6 @@ def headend_settings(
         "shipment": layout.seen(layout.shipment),
         "command_key": layout.seen(layout.command_key),
         "network_model": layout.seen(network),
-        "interval_length_s": interval_length_s,
     }
     if broker.keyring is not None:
         keys = broker.keyring.places

@@ -137,7 +137,8 @@ class SetUp:
             "identities": None if keys is None else layout.seen(keys.devices),
             "seed": self.scenario.seed,
             "start_s": self.origin_s,
-            "interval_length_s": self.scenario.fleet.interval_s,
+            "profiles": self.vendors.texts,
+            "in_lockstep": not self.request.in_real_time,
             # Somebody else's head-end need not be a Sparkplug host.
             "primary_host": head_end_client(self.group) if own_head_end else None,
         }
@@ -149,7 +150,6 @@ class SetUp:
             self.stage.layout,
             group=self.group,
             network=network,
-            interval_length_s=self.scenario.fleet.interval_s,
         )
         if not self.request.in_real_time:
             settings |= LOCKSTEP_LIMITS

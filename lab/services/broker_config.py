@@ -29,6 +29,8 @@ _SPARE_CONNECTIONS = 200
 
 ACL, PASSWORDS = "acl", "passwords"
 """Files beside mosquitto's configuration."""
+LAB = "lab"
+"""The first level of the lab's own topics, of which vendors know nothing (docs/broker.md)."""
 HEAD_END = "headend"
 HEAD_END_HOST = "headend-sparkplug"
 """Identities of the head-end's connections."""
@@ -50,8 +52,9 @@ class BrokerUser:
 
 
 def device_user(group: str, serial: str, username: str, password: str) -> BrokerUser:
-    """A meter touches its own topics only (docs/wire-rl-dsp.md)."""
-    return BrokerUser(username, password, (f"dt/{group}/{serial}/#",), (f"cmd/{group}/{serial}",))
+    """A meter touches its own topics only (docs/wire-rl-dsp.md), and hears the lab's fences behind its commands."""
+    heard = (f"cmd/{group}/{serial}", f"{LAB}/{group}/{serial}")
+    return BrokerUser(username, password, (f"dt/{group}/{serial}/#",), heard)
 
 
 def head_end_client(group: str) -> str:
@@ -64,17 +67,27 @@ def collector_user(group: str, edge_node: str, username: str, password: str) -> 
     root = f"spBv1.0/{group}"
     own = [f"{root}/{kind}/{edge_node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
     own += [f"{root}/{kind}/{edge_node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
-    heard = (f"{root}/NCMD/{edge_node}", f"{root}/DCMD/{edge_node}/+", _state(group))
+    heard = tuple(
+        f"{top}/{group}/{kind}" for top in ("spBv1.0", LAB) for kind in (f"NCMD/{edge_node}", f"DCMD/{edge_node}/+")
+    )
+    heard += (_state(group),)
     return BrokerUser(username, password, tuple(own), heard)
 
 
 def head_end_user(group: str, username: str, password: str) -> BrokerUser:
-    """The head-end reads what the group's meters say, commands them, and publishes fences to itself."""
+    """The head-end reads what the group's meters say, commands them, and fences itself and what it commanded."""
     state = _state(group)
     return BrokerUser(
         username,
         password,
-        (f"cmd/{group}/#", f"dt/{group}/_fence/#", f"spBv1.0/{group}/NCMD/+", f"spBv1.0/{group}/DCMD/+/+", state),
+        (
+            f"cmd/{group}/#",
+            f"{LAB}/{group}/#",
+            f"dt/{group}/_fence/#",
+            f"spBv1.0/{group}/NCMD/+",
+            f"spBv1.0/{group}/DCMD/+/+",
+            state,
+        ),
         (f"dt/{group}/#", f"spBv1.0/{group}/#", state),
     )
 
@@ -221,10 +234,11 @@ def mosquitto_patterns(head_ends: Iterable[str]) -> str:
 
     :param head_ends: the identities of the head-end's connections.
     """
-    patterns = ["write dt/+/%u/#", "read cmd/+/%u"]
+    # By one filter for commands and the lab's fences behind them: the topics begin with `cmd`, `spBv1.0`, or `lab`.
+    patterns = ["write dt/+/%u/#", "read +/+/%u", "read +/+/NCMD/%u", "read +/+/DCMD/%u/+"]
     patterns += [f"write spBv1.0/+/{kind}/%u" for kind in ("NBIRTH", "NDATA", "NDEATH")]
     patterns += [f"write spBv1.0/+/{kind}/%u/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
-    patterns += ["read spBv1.0/+/NCMD/%u", "read spBv1.0/+/DCMD/%u/+", "read spBv1.0/STATE/+"]
+    patterns += ["read spBv1.0/STATE/+"]
     lines = [f"pattern {pattern}" for pattern in patterns]
     for name in head_ends:
         lines += [f"user {_line_safe(name)}", *(f"topic {rule}" for rule in _HEAD_END)]
@@ -235,6 +249,7 @@ _HEAD_END = (
     "read dt/#",
     "read spBv1.0/#",
     "write cmd/#",
+    "write lab/#",
     "write dt/+/_fence/#",
     "write spBv1.0/+/NCMD/+",
     "write spBv1.0/+/DCMD/+/+",

@@ -73,19 +73,6 @@ def key_id(public_key: Ed25519PublicKey) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def fence_token(message: bytes) -> str | None:
-    """The token if the message is a fence, `{"fence": "<token>"}`, and not a command; else None."""
-    if not message.lstrip().startswith(b"{"):
-        return None
-    try:
-        value = orjson.loads(message)
-    except orjson.JSONDecodeError:
-        return None
-    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("fence"), str):
-        return str(value["fence"])
-    return None
-
-
 def verify(
     envelope: bytes,
     *,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from meters.carriers.connection import Hub, Limits, Link, Login
 from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Message, state_topic
-from meters.carriers.sparkplug.payload import FENCE, REBIRTH, Answer, Closed, decode_command
+from meters.carriers.sparkplug.payload import REBIRTH, Answer, Closed, decode_command
 from meters.carriers.sparkplug.session import Move
 from meters.device.backoff import Backoff
 from meters.device.draws import Purpose, uniform
@@ -185,9 +185,7 @@ class Collected:
         place = edge.addressed(topic)
         if place is None:
             for metric in written:
-                if metric.name == FENCE and isinstance(metric.value, str) and edge.fenced_by(topic):
-                    self._network.fenced(number, metric.value)
-                elif metric.name == REBIRTH and metric.value is True and edge.may_rebirth(topic):
+                if metric.name == REBIRTH and metric.value is True and edge.may_rebirth(topic):
                     self._be_born(number)
             return
         envelope = edge.command_in(place, written)
@@ -281,7 +279,9 @@ class Collected:
 
     def _connection(self, number: int, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> EdgeConnection:
         edge, entry = self._edges[number], self._core.entries[self._collectors.first[number]]
-        filters = edge.filters if self._state_topic is None else (*edge.filters, (self._state_topic, 1))
+        filters = self._core.setup.filters(edge.filters)
+        if self._state_topic is not None:
+            filters += ((self._state_topic, 1),)
         login = Login(edge.name, edge.client_id, entry.username, entry.password, filters, clean_session=True)
         return EdgeConnection(number, login, lambda: edge.node_death(self._core.now_s), hub, gate, limits)
 

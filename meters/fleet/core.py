@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +19,7 @@ from meters.device.records import Event, IntervalRecord
 from meters.device.relay import Relays
 from meters.device.state import METER_STATE, NEVER_S, Rows, field
 from meters.errors import FleetError
+from meters.fleet.fences import Filter, heard_by
 from meters.fleet.network import BrokerAddress
 from meters.fleet.shipment import ShipmentEntry
 from meters.vendors.profile import VendorProfile
@@ -39,6 +40,12 @@ class ShardSetup:
     """Host id of the Sparkplug host application whose STATE collectors obey; None: they wait for nobody."""
     gateway_host: str | None = None
     """Where Modbus gateways listen; None: at the host that their address names."""
+    in_lockstep: bool = False
+    """Whether the lab sends fences behind commands, which devices are to hear."""
+
+    def filters(self, commands: Iterable[Filter]) -> tuple[Filter, ...]:
+        """What a device subscribes to for its commands."""
+        return heard_by(commands) if self.in_lockstep else tuple(commands)
 
 
 class Core:

@@ -17,7 +17,6 @@ from meters.carriers.connection import Hub, Limits, Link, Login
 from meters.carriers.meter_connection import Device
 from meters.carriers.wire import MqttWire, Said
 from meters.device.backoff import Backoff
-from meters.device.command import fence_token
 from meters.device.facts import ConnectedFacts
 from meters.device.memory import Kept
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
@@ -152,11 +151,7 @@ class Direct:
             self._backoff.failed(row, self._core.now_s)
 
     def on_message(self, row: int, _topic: str, payload: bytes) -> None:
-        token = fence_token(payload)
-        if token is None:
-            self._voice.hear(row, payload)
-        else:
-            self._network.fenced(row, token)
+        self._voice.hear(row, payload)
 
     # What the shard asks of its carrier.
 
@@ -240,7 +235,7 @@ class Direct:
             client_id=wire.client_id(entry.group, entry.serial),
             username=entry.username,
             password=entry.password,
-            filters=((wire.command_topic(entry.group, entry.serial), 1),),
+            filters=self._core.setup.filters([(wire.command_topic(entry.group, entry.serial), 1)]),
             clean_session=False,
         )
         return Device(row, login, wire.home(entry.group, entry.serial), wire.will(entry.serial), hub, gate, limits)

@@ -38,14 +38,14 @@ class Fleet:
         seed: int,
         start_s: int,
         profiles: Mapping[str, VendorProfile] | None = None,
-        interval_length_s: int | None = None,
         primary_host: str | None = None,
         gateway_host: str | None = None,
+        in_lockstep: bool = False,
     ) -> None:
         """`profiles`: what the meters' profiles are, by name, where they are not those of a vendor as it is.
-        `interval_length_s`: the capture period that all meters are set to, by default each its profile's.
         `primary_host`: host id of the Sparkplug host application that collectors wait for; None: for nobody.
         `gateway_host`: where Modbus gateways listen, by default at the host that their address names.
+        `in_lockstep`: the lab sends fences behind commands.
 
         Raises FleetError or ProfileError.
         """
@@ -58,9 +58,12 @@ class Fleet:
         self._shards: list[Shard] = []
         for name in sorted({entry.vendor_profile for entry in meters}):
             profile = (profiles or {}).get(name) or load_profile(name)
-            if interval_length_s is not None:
-                profile = profile.at_interval(interval_length_s)
             rows = [row for row, entry in enumerate(meters) if entry.vendor_profile == name]
+            lengths_s = {meters[row].interval_length_s for row in rows}
+            if len(lengths_s) > 1:
+                raise FleetError(f"meters of the profile {name} are set to different capture periods")
+            if (length_s := lengths_s.pop()) is not None:
+                profile = profile.at_interval(length_s)
             setup = ShardSetup(
                 profile=profile,
                 entries=tuple(meters[row] for row in rows),
@@ -71,6 +74,7 @@ class Fleet:
                 start_s=start_s,
                 primary_host=primary_host,
                 gateway_host=gateway_host,
+                in_lockstep=in_lockstep,
             )
             self._shards.append(compose(setup))
 

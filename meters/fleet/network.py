@@ -14,6 +14,7 @@ import structlog
 from meters.carriers.connection import Connection, Hub, Limits, Route
 from meters.carriers.tls import TlsFiles
 from meters.errors import FleetError
+from meters.fleet.fences import is_fence
 
 _KEEP_ALIVE_TICK_S = 5.0
 _LEAVE_LIMIT_S = 5.0
@@ -57,7 +58,7 @@ class Owner(Protocol):
         """A connection or an attempt at one has failed."""
 
     def on_message(self, row: int, topic: str, payload: bytes) -> None:
-        """A message arrived that the device has subscribed to. A fence is to be handed back to `fenced`."""
+        """A message arrived that the device has subscribed to."""
 
 
 class _Roll:
@@ -212,8 +213,7 @@ class Network(Generic[C]):
             self.devices[row].keep_alive()
         self._timer = self._loop.call_later(_KEEP_ALIVE_TICK_S, self._tick)
 
-    def fenced(self, row: int, token: str) -> None:
-        """The device has received a fence."""
+    def _fenced(self, row: int, token: str) -> None:
         self._received[row].append(token)
         for missing in self._fences.get(token, ()):
             missing.put(row, False)
@@ -237,7 +237,10 @@ class Network(Generic[C]):
         self.refusals += 1
 
     def received(self, row: int, topic: str, payload: bytes) -> None:
-        self._owner.on_message(row, topic, payload)
+        if is_fence(topic):
+            self._fenced(row, payload.decode(errors="replace"))
+        else:
+            self._owner.on_message(row, topic, payload)
 
     def failed(self, error: BaseException) -> None:
         if self._failure is None:

@@ -1,9 +1,9 @@
 """The shipment file: what a utility gets from the manufacturer with each pallet of meters.
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
-A ninth column, `max_current_a`, may follow: the primary current of the current transformers that a meter measures
-through, empty where it is connected directly. The address is that of a meter without a connection of its own: its
-collector, or `host:port/unit` of its Modbus gateway.
+Columns of `OPTIONAL` may follow, empty where a meter is as its vendor's are. Of these the capture period that it is set
+to is the meter's concern, and the others are the utility's. The address is that of a meter without a connection of its
+own: its collector, or `host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from meters.vendors.registry import known_profiles, load_profile
 COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
-OPTIONAL = ("max_current_a",)
+OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
 _FAULTS_SHOWN = 50
@@ -43,6 +43,10 @@ class ShipmentEntry:
     """Raw Ed25519 public key of the head-end, 32 bytes."""
     address: str = ""
     """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
+    wire: str = ""
+    """The vendor whose wire it speaks; empty: that of its profile."""
+    interval_length_s: int | None = None
+    """The capture period that it is set to; None: its profile's."""
 
 
 def read_shipment(path: Path) -> list[ShipmentEntry]:
@@ -53,8 +57,11 @@ def read_shipment(path: Path) -> list[ShipmentEntry]:
         raise ShipmentError(f"{path}: cannot be read: {error}") from error
     rows = list(csv.reader(text.splitlines()))
     header = tuple(rows[0]) if rows else ()
-    if header not in (COLUMNS, COLUMNS + OPTIONAL):
-        raise ShipmentError(f"{path}: line 1: the header must be {','.join(COLUMNS)}, with or without {OPTIONAL[0]}")
+    own = header[len(COLUMNS) :]
+    if header[: len(COLUMNS)] != COLUMNS or not set(own) <= set(OPTIONAL) or len(set(own)) < len(own):
+        raise ShipmentError(
+            f"{path}: line 1: the header must be {','.join(COLUMNS)}, and then may have {', '.join(OPTIONAL)}"
+        )
     faults: list[str] = []
     entries: list[ShipmentEntry] = []
     line_of: dict[str, int] = {}
@@ -63,7 +70,7 @@ def read_shipment(path: Path) -> list[ShipmentEntry]:
         entry, wrong = _parse_row(row, header)
         if entry is not None and entry.serial in line_of:
             wrong.append(f"serial {entry.serial} is already on line {line_of[entry.serial]}")
-        unit = split_address(entry.address) if entry is not None and _is_polled(entry.vendor_profile) else None
+        unit = split_address(entry.address) if entry is not None and _is_polled(entry) else None
         if unit is not None and (first := line_of_unit.setdefault(unit, line)) != line:
             wrong.append(f"unit {unit[2]} of {unit[0]}:{unit[1]} is already on line {first}")
         if wrong or entry is None:
@@ -83,8 +90,7 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
     if len(row) != len(header):
         return None, [f"has {len(row)} fields, not {len(header)}"]
     fields = dict(zip(header, row, strict=True))
-    # What the meter measures through is the utility's concern.
-    fields.pop(OPTIONAL[0], None)
+    own = {name: fields.pop(name, "") for name in OPTIONAL}
     # A Modbus meter has no broker to log in to; a meter with a connection of its own has no address.
     free = {"address", "username", "password"} if fields["address"] else {"address"}
     wrong = [f"{name} is empty" for name, value in fields.items() if not value and name not in free]
@@ -93,7 +99,7 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
         for name in ("serial", "group")
         if fields[name] and not _IDENTIFIER.fullmatch(fields[name])
     ]
-    if _is_polled(fields["vendor_profile"]) and split_address(fields["address"]) is None:
+    if _has_registers(own["wire"] or fields["vendor_profile"]) and split_address(fields["address"]) is None:
         wrong.append(f"address {fields['address']!r} is not {EXPECTED}")
     key = b""
     if fields["command_public_key"]:
@@ -103,12 +109,21 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
             key = base64.urlsafe_b64decode(fields["command_public_key"] + "=")
         except (ValueError, binascii.Error):
             wrong.append("command_public_key is not 32 bytes in base64url without padding")
+    length = own["interval_length_s"]
+    if length and not (length.isascii() and length.isdigit() and int(length)):
+        wrong.append(f"interval_length_s {length!r} is not a whole number of seconds")
     if wrong:
         return None, wrong
-    return ShipmentEntry(**{**fields, "command_public_key": key}), []  # type: ignore[arg-type]  # the one bytes field
+    length_s = int(length) if length else None
+    fields["wire"] = own["wire"]
+    return ShipmentEntry(**{**fields, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
+
+
+def _is_polled(entry: ShipmentEntry) -> bool:
+    return _has_registers(entry.wire or entry.vendor_profile)
 
 
 @cache
-def _is_polled(profile: str) -> bool:
+def _has_registers(profile: str) -> bool:
     # One that is not known is refused where meters are made of it.
     return profile in known_profiles() and load_profile(profile).capabilities.needs_gateway

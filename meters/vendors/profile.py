@@ -122,10 +122,19 @@ _KINDS: dict[tuple[Carrier, bool], type[VendorProfile]] = {
 
 def parse_profile(text: str, *, origin: str) -> VendorProfile:
     """Raises ProfileError with every fault, each with the key that it concerns."""
+    return parse_document(parsed(text, origin=origin), origin=origin)
+
+
+def parsed(text: str, *, origin: str) -> dict[str, Any]:
+    """The tables of a profile, unchecked. Raises ProfileError: it is not TOML."""
     try:
-        document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ProfileError(f"{origin}: not TOML: {error}") from error
+
+
+def parse_document(document: dict[str, Any], *, origin: str) -> VendorProfile:
+    """From the tables of a profile. Raises as `parse_profile`."""
     faults = []
     values: dict[str, Any] = {}
     sources: dict[str, Any] = {}

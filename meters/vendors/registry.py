@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from meters.errors import ProfileError
-from meters.vendors.profile import VendorProfile, parse_profile
+from meters.vendors.profile import VendorProfile, parse_document, parse_profile, parsed
 
 GROUP = "amilab.meters"
 PROFILE = "profile.toml"
@@ -55,7 +55,26 @@ def read_profile(path: Path) -> VendorProfile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: cannot be read: {error}") from error
-    return _with_a_wire(parse_profile(text, origin=str(path)))
+    return profile_of(text, origin=str(path))
+
+
+def profile_of(text: str, *, origin: str) -> VendorProfile:
+    """The profile in such a file's text: what it leaves out, it has from the vendor whose wire it speaks.
+
+    Raises ProfileError.
+    """
+    own = parsed(text, origin=origin)
+    if own.get("wire") in _vendors():
+        vendor = _vendor(own["wire"])
+        theirs = parsed(_text(vendor, PROFILE), origin=f"profile {own['wire']}")
+        for table in ("facts", "capabilities"):
+            if isinstance(own.get(table, {}), dict):
+                own[table] = {**theirs[table], **own.get(table, {})}
+        own = {**theirs, "name": None, **own}
+    profile = _with_a_wire(parse_document(own, origin=origin))
+    if profile.name in _vendors():
+        raise ProfileError(f"{origin}: there is a vendor called {profile.name!r} already: choose another name")
+    return profile
 
 
 def wire_module(profile: VendorProfile) -> ModuleType:

@@ -237,9 +237,9 @@ async def test_what_is_on_its_way_to_a_held_connection_is_lost_with_the_broker_t
     assert due_s > clock.now(), "it connects again by its back-off"
 
 
-async def test_fences_reach_the_devices(head_end: HeadEnd, mosquitto: Mosquitto) -> None:
-    meter = Publisher(mosquitto.port, "meter", subscribe=f"cmd/{GROUP}/{serial(0)}")
+async def test_fences_go_by_topics_of_the_labs_own(head_end: HeadEnd, mosquitto: Mosquitto) -> None:
+    listener = Publisher(mosquitto.port, "listener", subscribe="#")
     await head_end.fence_devices([serial(0), serial(1)], "now")
-    await until(lambda: bool(meter.received), "the fence")
-    meter.close()
-    assert meter.received == [(f"cmd/{GROUP}/{serial(0)}", b'{"fence":"now"}')]
+    await until(lambda: len(listener.received) == 2, "both fences")
+    listener.close()
+    assert listener.received == [(f"lab/{GROUP}/{serial(meter)}", b"now") for meter in (0, 1)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from headend.drivers import driver_for
 from headend.errors import NetworkModelError
 from headend.outages.model import NetworkModel, read_network_model
 from headend.outages.publish import publish_network
@@ -80,8 +82,23 @@ async def test_a_meter_is_registered_with_its_cadence(info: str) -> None:
     async with await psycopg.AsyncConnection.connect(info) as connection:
         await register(connection, shipment, now_s=0)
         assert await rows(connection, query) == [("A", 900, 900), ("B", 900, 14_400)]
-        await register(connection, shipment, now_s=0, interval_length_s=60)
+        await register(connection, [replace(device, interval_length_s=60) for device in shipment], now_s=0)
         assert await rows(connection, query) == [("A", 60, 60), ("B", 60, 960)]
+
+
+async def test_a_meter_is_registered_with_the_wire_and_the_facts_that_it_was_shipped_with(info: str) -> None:
+    acme = ShippedDevice(
+        "A", "acme", "UP1", "g", wire="rl-dsp", interval_length_s=300, report_every_s=600, register_range_wh=10**7
+    )
+    async with await psycopg.AsyncConnection.connect(info) as connection:
+        (device,) = await register(connection, [acme], now_s=0)
+        # It is in an earlier shipment now.
+        found = await register(connection, [ShippedDevice("B", "rl-dsp", "UP2", "g")], now_s=0)
+    assert [each.driver for each in found if each.serial == "A"] == [device.driver]
+    driver = device.driver
+    assert (driver.vendor_profile, driver.interval_length_s, driver.report_every_s) == ("acme", 300, 600)
+    assert driver.register_range_wh == 10**7
+    assert driver.mqtt == driver_for("rl-dsp").mqtt
 
 
 async def test_what_is_due_follows_from_the_cadence(info: str) -> None:

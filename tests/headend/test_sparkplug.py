@@ -417,11 +417,15 @@ async def test_a_device_with_too_many_metrics_costs_no_other_and_no_rebirth(
 
 
 @on_both_brokers
-async def test_fences_reach_collectors_and_meters(head_end: HeadEnd, edge: EdgeNode, broker: Broker) -> None:
-    meter = Publisher(broker.port, "meter", subscribe=f"cmd/{GROUP}/{DIRECT}")
+async def test_fences_of_collectors_and_meters_go_by_topics_of_the_labs_own(
+    head_end: HeadEnd, edge: EdgeNode, broker: Broker
+) -> None:
+    listener = Publisher(broker.port, "listener", subscribe=f"lab/{GROUP}/#")
     await head_end.fence_devices([EDGE, DIRECT], "7")
-    await until(lambda: edge.named("Node Control/Fence") == ["7"] and bool(meter.received), "both fences")
-    meter.close()
+    await until(lambda: len(listener.received) == 2, "both fences")
+    listener.close()
+    assert sorted(listener.received) == [(f"lab/{GROUP}/{DIRECT}", b"7"), (f"lab/{GROUP}/NCMD/{EDGE}", b"7")]
+    assert edge.named("Node Control/Fence") == []
 
 
 @on_both_brokers

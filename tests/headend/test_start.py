@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
+from headend.drivers import driver_for
 from headend.errors import (
     BrokerRefused,
     BrokerUnavailable,
@@ -172,7 +173,7 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
     for part in (
         "line 3: serial AMI1 was already on line 2",
         "line 4: serial is empty",
-        "line 5: vendor profile 'steam' is unknown; known are rl-dsp",
+        "line 5: vendor profile 'steam' is unknown; known are ",
         "line 6: it does not have 8 fields",
         "line 7: serial 'A/4' cannot be part of a topic",
         "line 7: group 'g-1' is not alphanumeric",
@@ -209,6 +210,44 @@ def test_every_address_that_is_no_polled_meters_is_listed(tmp_path: Path) -> Non
         "line 17: unit 1 of gw:502 was already on line 16",
         "line 19: unit 1 of [::1]:502 was already on line 18",
     ]
+
+
+FACTS = ("wire", "interval_length_s", "report_every_s", "register_range_wh")
+
+
+def shipped(directory: Path, profile: str, facts: str) -> Path:
+    """A file with one meter, for which the manufacturer states these `FACTS`."""
+    file = directory / "shipment.csv"
+    file.write_text(f"{','.join((*HEADER, *FACTS))}\nAMI1,{profile},UP1,g,u,p,k,,{facts}\n")
+    return file
+
+
+def test_a_shipment_says_what_is_other_than_the_vendors_own(tmp_path: Path) -> None:
+    (device,) = read_shipment(shipped(tmp_path, "acme", "rl-dsp,300,600,10000000"))
+    assert (device.wire, device.interval_length_s, device.report_every_s) == ("rl-dsp", 300, 600)
+    assert device.driver.register_range_wh == 10**7
+    (plain,) = read_shipment(shipped(tmp_path, "rl-dsp", ",,,"))
+    assert plain.driver == driver_for("rl-dsp")
+
+
+@pytest.mark.parametrize(
+    ("profile", "facts", "said"),
+    [
+        ("acme", ",300,300,", "vendor profile 'acme' is unknown; known are"),
+        ("acme", "rldsp,300,300,", "wire 'rldsp' is unknown; known are"),
+        ("rl-dsp", ",0,,", "interval_length_s '0' is not a whole number above 0"),
+        ("rl-dsp", ",²,,", "interval_length_s '²' is not a whole number above 0"),
+        ("rl-dsp", ",,,1e9", "register_range_wh '1e9' is not a whole number above 0"),
+        ("rl-dsp", ",,,99999999999999999999", "register_range_wh '99999999999999999999' is not"),
+        ("rl-dsp", ",7,,", "interval_length_s 7 does not divide a day"),
+        ("rl-dsp", ",,900,", "report_every_s is given without interval_length_s"),
+        ("rl-dsp", ",300,400,", "report_every_s 400 is not a multiple of interval_length_s 300"),
+    ],
+)
+def test_facts_that_cannot_be_are_refused(tmp_path: Path, profile: str, facts: str, said: str) -> None:
+    with pytest.raises(ShipmentError, match="line 2: ") as error:
+        read_shipment(shipped(tmp_path, profile, facts))
+    assert said in str(error.value)
 
 
 def test_a_wrong_address_ends_the_program_with_2(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class Collected:
             broker=BrokerAddress("127.0.0.1", port),
             seed=7,
             start_s=START_S,
+            in_lockstep=True,
             primary_host=primary_host,
         )
 

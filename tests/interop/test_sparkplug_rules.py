@@ -25,7 +25,7 @@ from tests.interop.collected import (
 from tests.interop.connects import WireTap
 from tests.interop.listener import Heard, Listener
 from tests.interop.sparkplug_rules import check_connects, check_edge, names_of
-from tests.interop.sparkplug_wire import BOOLEAN, STRING, Metric, Payload, encode, intervals
+from tests.interop.sparkplug_wire import BOOLEAN, Metric, Payload, encode, intervals
 from tests.meters.meter_broker import MOSQUITTO, Broker
 
 HOST_ID = "hes"
@@ -95,7 +95,7 @@ class Edge:
     async def fence(self) -> None:
         """Returns when the collector has acted on all that was published here, or has lost its connection."""
         self._fences += 1
-        self._publish("Node Control/Fence", STRING, f"fence-{self._fences}")
+        self._listener.publish(f"lab/{GROUP}/NCMD/{COLLECTOR}", f"fence-{self._fences}".encode())
         await self._fleet.await_fence(f"fence-{self._fences}", [COLLECTOR])
         await self._fleet.settle()
 

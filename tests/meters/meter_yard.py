@@ -106,6 +106,7 @@ def make_fleet(
         broker=BrokerAddress(host, port),
         seed=seed,
         start_s=START_S,
+        in_lockstep=True,
     )
 
 
@@ -169,6 +170,11 @@ class Ear:
     async def tell(self, serial: str, payload: bytes) -> None:
         """Publish on a meter's command topic; returns when the broker has it."""
         info = self._client.publish(f"cmd/{self.group}/{serial}", payload, qos=1)
+        await until(info.is_published)
+
+    async def fence(self, serial: str, token: str) -> None:
+        """The lab's, behind commands to a meter; returns when the broker has it."""
+        info = self._client.publish(f"lab/{self.group}/{serial}", token, qos=1)
         await until(info.is_published)
 
     def of(self, leaf: str, serial: str | None = None) -> list[dict[str, Any]]:

@@ -99,8 +99,12 @@ class SparkplugEar:
         await until(self._client.publish(f"spBv1.0/STATE/{HOST}", payload, qos=1, retain=True).is_published)
 
     def fence(self, edge: str, token: str) -> None:
-        """A fence behind commands to devices."""
-        self.send_raw(f"spBv1.0/{self.group}/DCMD/{edge}/_fence", write([("Node Control/Fence", None, token)]))
+        """The lab's, behind commands to devices."""
+        self.send_raw(f"lab/{self.group}/DCMD/{edge}/_fence", token.encode())
+
+    def fence_node(self, edge: str, token: str) -> None:
+        """The lab's, behind commands to the edge node."""
+        self.send_raw(f"lab/{self.group}/NCMD/{edge}", token.encode())
 
     def command(self, edge: str, name: str, value: bool | str) -> None:
         """NCMD."""

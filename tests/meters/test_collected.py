@@ -47,6 +47,7 @@ class Yard:
             broker=BrokerAddress("127.0.0.1", self.port),
             seed=7,
             start_s=START_S,
+            in_lockstep=True,
             primary_host=self.host,
         )
 
@@ -165,7 +166,7 @@ async def test_settle_names_fresh_collectors_and_counts_messages(yard: Yard) -> 
 async def test_fences_go_by_the_collector(yard: Yard, ear: SparkplugEar) -> None:
     await yard.go(START_S + 60)
     for edge in ("COL0", "COL1"):
-        ear.command(edge, "Node Control/Fence", "f1")
+        ear.fence_node(edge, "f1")
     await yard.fleet.await_fence("f1", ["COL0", "COL1", serial(0)])
     assert (await yard.fleet.settle()).sent == 0
 
@@ -173,7 +174,7 @@ async def test_fences_go_by_the_collector(yard: Yard, ear: SparkplugEar) -> None
 async def test_a_rebirth_says_all_again_with_the_same_session_number(yard: Yard, ear: SparkplugEar) -> None:
     await yard.go(START_S + HOUR + SETTLED_S)
     ear.command("COL0", "Node Control/Rebirth", True)
-    ear.command("COL0", "Node Control/Fence", "f1")
+    ear.fence_node("COL0", "f1")
     await yard.fleet.await_fence("f1", ["COL0"])
     await yard.fleet.settle()
     await ear.caught_up()
@@ -200,8 +201,8 @@ async def test_births_wait_for_the_host_and_what_was_measured_meanwhile_is_histo
     assert ear.heard == []
     assert (await yard.fleet.settle()).connected == 0
     await ear.state(True, (START_S + 3700) * 1000)
-    ear.command("COL0", "Node Control/Fence", "f1")
-    ear.command("COL1", "Node Control/Fence", "f1")
+    ear.fence_node("COL0", "f1")
+    ear.fence_node("COL1", "f1")
     await yard.fleet.await_fence("f1", ["COL0", "COL1"])
     await yard.fleet.settle()
     await ear.caught_up()
@@ -211,7 +212,7 @@ async def test_births_wait_for_the_host_and_what_was_measured_meanwhile_is_histo
     await yard.go(START_S + HOUR + 600)
     await ear.state(False, (START_S + 3700) * 1000)
     for edge in ("COL0", "COL1"):
-        ear.command(edge, "Node Control/Fence", "f2")
+        ear.fence_node(edge, "f2")
     await yard.fleet.await_fence("f2", ["COL0", "COL1"])
     await yard.go(START_S + 3 * HOUR + SETTLED_S)
     await ear.caught_up()
@@ -219,7 +220,7 @@ async def test_births_wait_for_the_host_and_what_was_measured_meanwhile_is_histo
     assert (await yard.fleet.settle()).connected == 0
     await ear.state(True, (START_S + 4 * HOUR) * 1000)
     for edge in ("COL0", "COL1"):
-        ear.command(edge, "Node Control/Fence", "f3")
+        ear.fence_node(edge, "f3")
     await yard.fleet.await_fence("f3", ["COL0", "COL1"])
     await yard.fleet.settle()
     await ear.caught_up()
@@ -381,7 +382,7 @@ async def test_a_collector_says_that_it_runs_on_its_battery(yard: Yard, ear: Spa
     await yard.go(START_S + 1500, m1=True)
     await yard.go(START_S + 1550, m1=False)
     ear.command("COL1", "Node Control/Rebirth", True)
-    ear.command("COL1", "Node Control/Fence", "f1")
+    ear.fence_node("COL1", "f1")
     await yard.fleet.await_fence("f1", ["COL1"])
     await ear.caught_up()
     ear.assert_strict()

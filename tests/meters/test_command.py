@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.device.command import Command, Refused, fence_token, key_id, verify
+from meters.device.command import Command, Refused, key_id, verify
 from meters.device.outcomes import Outcome
 from meters.device.purposes import PURPOSES, purpose_of
 from tests.meters.meter_yard import HEAD_END_KEY, HEADER, START_S, base64url, command
@@ -195,14 +195,3 @@ def test_an_outcome_is_kept_whole() -> None:
     assert outcome.is_of("register.read", {})
     assert not outcome.is_of("ping", {})
     assert not outcome.is_of("register.read", {"from": 1})
-
-
-@pytest.mark.parametrize(
-    ("message", "token"),
-    [
-        (b'{"fence":"abc"}', "abc"), (b' {"fence": ""}', ""), (b'{"fence":1}', None), (b'{"fence":"a","x":1}', None),
-        (b"{", None), (b"[]", None), (b"fence", None), (b"\x00", None), (signed(GOOD), None),
-    ],
-)  # fmt: skip
-def test_fences(message: bytes, token: str | None) -> None:
-    assert fence_token(message) == token

@@ -347,7 +347,7 @@ async def test_fences_reach_connected_meters_and_wait_for_no_other(yard: Yard, e
     await yard.fleet.settle()
     everyone = [entry.serial for entry in yard.entries]
     for who in everyone:
-        await ear.tell(who, b'{"fence":"f1"}')
+        await ear.fence(who, "f1")
     await yard.fleet.await_fence("f1", everyone)
     # A fence changes nothing in the meter.
     assert (await yard.fleet.settle()).sent == 0
@@ -358,7 +358,7 @@ async def test_a_load_profile_is_read_by_a_signed_command(yard: Yard, ear: Ear) 
     await yard.go(START_S + 3600 + 5)
     params = {"from": START_S - 9000, "to": START_S + 90000}
     await ear.tell(serial(0), command(serial(0), now_s=START_S + 3600, params=params))
-    await ear.tell(serial(0), b'{"fence":"f1"}')
+    await ear.fence(serial(0), "f1")
     await yard.fleet.await_fence("f1", [serial(0)])
     assert (await yard.fleet.settle()).sent == 1
     await ear.caught_up()

@@ -13,7 +13,7 @@ from meters.carriers.sparkplug.payload import Answer, Closed
 from meters.device.records import IntervalRecord
 from meters.vendors.sparkplug_mesh import wire
 from tests.meters.interval_records import LARGEST, coded, interval_records
-from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, STRING, UINT32, UINT64, Metric, read, write
+from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, UINT32, UINT64, Metric, read, write
 
 METRICS = DeviceMetrics(wire)
 NAMES = [spec.name for spec in METRICS.specs]
@@ -85,7 +85,6 @@ def test_node_birth_and_death_carry_one_session_number(bd_seq: int, meters: int)
     assert {(m.name, m.datatype, m.value) for m in birth.metrics} == {
         ("bdSeq", UINT64, bd_seq),
         ("Node Control/Rebirth", BOOLEAN, False),
-        ("Node Control/Fence", STRING, ""),
         ("Properties/Meters", UINT32, meters),
         ("Power/Mains", BOOLEAN, False),
     }

@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-import orjson
-
 from headend.commands.outgoing import Outgoing
 from headend.drivers import driver_for, known_profiles
 from headend.links.direct.intake import DirectIntake
-from headend.links.link import Notices
+from headend.links.link import Notices, fence_topic
 from headend.links.mqtt import MqttConnection, Session
 from headend.reads.ingest import Ingest
 from headend.reads.record import Recorder
@@ -74,13 +72,12 @@ class DirectLink:
         return await self._ingest.fence(self._connection, send) and await self._connection.published()
 
     async def fence_stations(self, names: Collection[str], token: str) -> None:
-        """By `{"fence": token}` on the command topic of each."""
+        """Behind what was sent on the command topic of each."""
         if not self.connected:
             return
-        payload = orjson.dumps({"fence": token})
         for serial in names:
             if serial in self._serials:
-                self._connection.publish(f"cmd/{self._settings.group}/{serial}", payload)
+                self._connection.publish(fence_topic(f"cmd/{self._settings.group}/{serial}"), token.encode())
         await self._connection.published()
 
     def reaches(self, device: EndDevice) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from headend.clock import Clock
+from headend.links.link import fence_topic
 from headend.links.mqtt import MqttConnection, Session, Will
 from headend.links.sparkplug.payload import encode_command
 from headend.links.sparkplug.presence import Answer, Presence
@@ -84,9 +85,10 @@ class SparkplugHost:
 
     def fence_edge(self, edge: str, token: str) -> None:
         """Mark a point in what we send to an edge node."""
-        # Brokers keep the order within a subscribed filter only: what is to follow commands must come by theirs.
-        self._command(f"DCMD/{edge}/{FENCED_DEVICE}" if edge in self._commanded else f"NCMD/{edge}", FENCE, token)
+        # Of the two filters by which it hears commands: the order is kept within one only.
+        where = f"DCMD/{edge}/{FENCED_DEVICE}" if edge in self._commanded else f"NCMD/{edge}"
         self._commanded.discard(edge)
+        self.connection.publish_once(fence_topic(f"{self._prefix}/{where}"), token.encode())
 
     def fence_self(self, token: str) -> None:
         """Mark a point in what we receive. At QoS 1: somebody waits for it."""

@@ -72,7 +72,7 @@ class SparkplugLink:
         return await self._ingest.fence(connection, self._host.fence_self) and await connection.published()
 
     async def fence_stations(self, names: Collection[str], token: str) -> None:
-        """By an NCMD or DCMD with `Node Control/Fence`."""
+        """Behind the DCMDs to each, or behind its NCMDs where there was none."""
         for edge in sorted(self._intake.edges.intersection(names)):
             self._host.fence_edge(edge, token)
 

@@ -15,8 +15,6 @@ from meters.carriers.sparkplug.session import Session
 from meters.device.records import CommandAnswer, Event
 
 NAMESPACE = "spBv1.0"
-_FENCED_DEVICE = "_fence"
-"""Stands for no meter: a fence that is to follow commands to meters must come by their filter."""
 
 Message = tuple[str, bytes]
 
@@ -43,10 +41,6 @@ class Edge:
     def addressed(self, topic: str) -> int | None:
         """The meter that a DCMD of this topic is for; None: no meter of this collector."""
         return self._place_of.get(topic)
-
-    def fenced_by(self, topic: str) -> bool:
-        """Whether a fence on this topic is for this edge node."""
-        return topic in (self.command_topic, f"{self._node % 'DCMD'}/{_FENCED_DEVICE}")
 
     def may_rebirth(self, topic: str) -> bool:
         """Whether a request for a rebirth on this topic is to be followed."""

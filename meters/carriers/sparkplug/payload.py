@@ -16,7 +16,6 @@ from meters.device.records import IntervalRecord
 
 BD_SEQ = "bdSeq"
 REBIRTH = "Node Control/Rebirth"
-FENCE = "Node Control/Fence"
 COMMAND = "Device Control/Command"
 MAINS = "Power/Mains"
 """Whether a collector has supply; without, it runs on its battery."""
@@ -86,7 +85,6 @@ def encode_node_birth(now_s: int, bd_seq: int, meters: int, *, mains: bool, main
     for spec, value in (
         (MetricSpec(BD_SEQ, DataType.UINT64), bd_seq),
         (MetricSpec(REBIRTH, DataType.BOOLEAN), False),
-        (MetricSpec(FENCE, DataType.STRING), ""),
         (MetricSpec("Properties/Meters", DataType.UINT32), meters),
     ):
         declare(payload, spec, now_s, value)

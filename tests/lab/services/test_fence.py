@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from lab.services.broker import BrokerProgram, EmbeddedBroker
-from lab.services.broker_config import device_user, head_end_user
+from lab.services.broker_config import collector_user, device_user, head_end_user
 from tests.lab.services.conftest import Peer, Surroundings
 
 HEAD_END = head_end_user("g1", "hes", "pw")
 FENCE = "dt/g1/_fence/hes"
 DEVICES = 60
 ROUNDS = 250
+MANY = 450
 
 
 async def test_acknowledged_messages_come_before_a_later_fence(
@@ -51,27 +54,36 @@ async def test_acknowledged_messages_come_before_a_later_fence(
     await asyncio.gather(head.close(), *(device.close() for device in devices))
 
 
-async def test_a_command_comes_before_a_later_fence_to_its_device(
-    surroundings: Surroundings, program: BrokerProgram, peer: type[Peer]
+@pytest.mark.parametrize(
+    ("command", "fence", "heard"),
+    [
+        ("cmd/g1/AMI00000001", "lab/g1/AMI00000001", "+/g1/AMI00000001"),
+        ("spBv1.0/g1/DCMD/AMI00000001/M%d", "lab/g1/DCMD/AMI00000001/_fence", "+/g1/DCMD/AMI00000001/+"),
+    ],
+)
+async def test_a_command_comes_before_a_later_fence_to_its_station(
+    surroundings: Surroundings, program: BrokerProgram, peer: type[Peer], command: str, fence: str, heard: str
 ) -> None:
-    user = device_user("g1", "AMI00000001", "u1", "pw")
+    """Also when more are on their way than a broker has in flight: rumqttd, 100."""
+    user = (collector_user if "%d" in command else device_user)("g1", "AMI00000001", "u1", "pw")
     broker = EmbeddedBroker(surroundings.directory, surroundings.supervisor, [user, HEAD_END], program)
     await broker.start()
     head = await peer.connect(broker.port, "hes", HEAD_END.username, HEAD_END.password)
-    device = await peer.connect(broker.port, "c1", user.username, user.password)
-    await device.subscribe("cmd/g1/AMI00000001")
+    station = await peer.connect(broker.port, "c1", user.username, user.password)
+    await station.subscribe(heard)
     for turn in range(ROUNDS):
-        device.received.clear()
-        for part in range(turn % 5):
-            head.publish("cmd/g1/AMI00000001", b"command %d" % part)
-        await head.all_acknowledged()
-        head.publish("cmd/g1/AMI00000001", b"fence")
-        await device.until_received("cmd/g1/AMI00000001", b"fence")
-        assert [payload for _, payload in device.received] == [
-            *(b"command %d" % part for part in range(turn % 5)),
-            b"fence",
+        station.received.clear()
+        said = [
+            (command % part if "%d" in command else command, b"command %d" % part)
+            for part in range(MANY if turn % 50 == 7 else turn % 5)
         ]
-    await asyncio.gather(head.close(), device.close())
+        for topic, payload in said:
+            head.publish(topic, payload)
+        await head.all_acknowledged()
+        head.publish(fence, b"%d" % turn)
+        await station.until_received(fence, b"%d" % turn)
+        assert station.received == [*said, (fence, b"%d" % turn)], f"round {turn}"
+    await asyncio.gather(head.close(), station.close())
 
 
 async def test_a_will_is_published_before_the_broker_closes_a_half_closed_connection(
