@@ -159,7 +159,7 @@ class ContainerStage(Stage):
         return lambda: f"{SERVICES[GATEWAYS]}:{next(numbers)}"
 
     def shares(self, fleet: Commissioned) -> dict[str, list[int]]:
-        polled = [row for row, meter in enumerate(fleet.meters) if meter.profile.protocol == "modbus"]
+        polled = [row for row, meter in enumerate(fleet.meters) if meter.profile.capabilities.needs_gateway]
         shares = processes(fleet, self.meters_per_fleet, without=frozenset(polled))
         named = {f"{FLEET}-{number}": share for number, share in enumerate(shares)}
         return named | ({GATEWAYS: polled} if polled else {})

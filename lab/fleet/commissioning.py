@@ -12,10 +12,10 @@ import numpy as np
 from lab.fleet.geography import Place, areas
 from lab.fleet.shipment import ANYBODY, ShippedMeter
 from lab.services.external import ExternalBroker
+from meters.device.facts import CollectedFacts
 from meters.vendors.profile import VendorProfile
 
 METERS_PER_COLLECTOR = 200
-METERS_PER_CONCENTRATOR = 500
 METERS_PER_GATEWAY = 31
 """An RS-485 line has 32 unit loads, of which the gateway is one (TIA-485-A)."""
 
@@ -37,7 +37,7 @@ class Commissioned:
         return {
             name: [self.meters[row] for row in rows]
             for name, rows in self.carriers.items()
-            if self.meters[rows[0]].profile.protocol == "sparkplug"
+            if self.meters[rows[0]].profile.capabilities.needs_collector
         }
 
     @property
@@ -78,14 +78,14 @@ def commission(
         return f"{group}-{name}", secrets.token_urlsafe(12)
 
     for profile, rows in _drawn(len(usage_points), mix, seed):
-        if profile.protocol == "mqtt":
+        if not (profile.capabilities.needs_collector or profile.capabilities.needs_gateway):
             for row in rows:
                 serial = _serial(row)
                 meters[row] = ShippedMeter(serial, usage_points[row], profile, *credentials(serial))
             continue
         for area in _areas(profile, [places[row] for row in rows]):
             members = [rows[index] for index in area]
-            if profile.protocol == "sparkplug":
+            if profile.capabilities.needs_collector:
                 carrier = f"COL{len(carriers) + 1:04d}"
                 username, password = credentials(carrier)
                 addresses = [carrier] * len(members)
@@ -155,12 +155,10 @@ def _drawn(count: int, mix: Sequence[tuple[VendorProfile, float]], seed: int) ->
 
 
 def _areas(profile: VendorProfile, places: Sequence[Place]) -> list[list[int]]:
-    if profile.protocol == "modbus":
-        return areas(places, METERS_PER_GATEWAY, within_transformer=True)
-    if profile.name == "sparkplug-plc":
-        # Power-line carrier does not pass a transformer.
-        return areas(places, METERS_PER_CONCENTRATOR, within_transformer=True)
-    return areas(places, METERS_PER_COLLECTOR)
+    if isinstance(profile.facts, CollectedFacts):
+        facts = profile.facts
+        return areas(places, facts.meters_per_collector, within_transformer=not facts.collector_passes_transformers)
+    return areas(places, METERS_PER_GATEWAY, within_transformer=True)
 
 
 def _serial(row: int) -> str:

@@ -15,7 +15,7 @@ _TRANSPORTS = {"sparkplug": "mqtt"}
 
 
 def write_fleet_table(path: Path, fleet: Commissioned, places: Sequence[Place]) -> None:
-    """One row for each meter, with the facts of its vendor's profile; `places` in the same order.
+    """One row for each meter, with capabilities and facts of its vendor's profile; `places` in the same order.
 
     `collector` is what carries the meter: an edge node, or host and port of a gateway; empty where nothing does.
     """
@@ -27,6 +27,8 @@ def write_fleet_table(path: Path, fleet: Commissioned, places: Sequence[Place]) 
             "usage_point": [meter.usage_point for meter in meters],
             "vendor_profile": [profile.name for profile in profiles],
             "protocol": [_TRANSPORTS.get(profile.protocol, profile.protocol) for profile in profiles],
+            "keeps_load_profile": [profile.capabilities.keeps_load_profile for profile in profiles],
+            "reports_outages": [profile.capabilities.reports_outages for profile in profiles],
             "interval_length_s": pa.array([profile.facts.interval_length_s for profile in profiles], pa.int64()),
             "report_every_s": pa.array([profile.facts.report_every_s for profile in profiles], pa.int64()),
             "accuracy_class_percent": [profile.facts.accuracy_class_percent for profile in profiles],

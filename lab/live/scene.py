@@ -75,7 +75,7 @@ def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) 
         "collectors": [
             {"name": name, "meters": rows, "x": int(xy[rows, 0].mean()), "y": int(xy[rows, 1].mean())}
             for name, rows in plan.fleet.carriers.items()
-            if meters[rows[0]].profile.protocol == "sparkplug"
+            if meters[rows[0]].profile.capabilities.needs_collector
         ],
         "bare": place(np.array(bare, dtype=np.float64).reshape(-1, 2)).ravel().tolist(),
         "low_voltage": _courses(place, lines.get("low_voltage", ())),

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lab.verdict.tables import capability
+
 
 @dataclass(frozen=True, slots=True)
 class Meters:
@@ -21,6 +23,7 @@ class Meters:
     collectors: tuple[str, ...]
     interval_length_s: NDArray[np.int64]
     report_every_s: NDArray[np.int64]
+    reports_outages: NDArray[np.bool_]
     longitude: NDArray[np.float64]
     latitude: NDArray[np.float64]
 
@@ -50,6 +53,7 @@ def read_meters(run_dir: Path) -> Meters:
         texts("collector"),
         table["interval_length_s"].to_numpy(),
         table["report_every_s"].to_numpy(),
+        capability(table, "reports_outages"),
         degrees("longitude"),
         degrees("latitude"),
     )

@@ -15,7 +15,6 @@ from lab.report.meters import Meters
 from lab.report.unusable import Polls
 from lab.report.written import length
 from lab.verdict.detection import CLOCK_S, Detection
-from lab.verdict.registers import POLLED
 from lab.verdict.verdict import Verdict
 
 
@@ -115,8 +114,7 @@ def vendor_rows(
                 altered=total["altered"],
                 class_violations=total["class_violations"],
                 max_abs_error_wh=float(np.nanmax(worst)) if np.isfinite(worst).any() else math.nan,
-                # A polled meter has nothing to say of itself.
-                gasps=Share(0, 0) if protocol == POLLED else gasps.get(vendor, Share(0, 0)),
+                gasps=gasps.get(vendor, Share(0, 0)) if meters.reports_outages[here].any() else Share(0, 0),
                 events=heard.get(vendor, Share(0, 0)),
                 dead_letters=None if buried is None else buried.get(vendor, 0),
                 discrepancy_share=Share(sum(kinds.values()), len(verdict.comparison.discrepancies)),

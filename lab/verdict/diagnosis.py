@@ -18,9 +18,8 @@ from scipy.stats import binom
 
 from lab.verdict.keys import Int, IntervalKeys, codes_of, find, integers, micros, numbers
 from lab.verdict.owners import owners
-from lab.verdict.registers import POLLED
 from lab.verdict.sides import is_actual
-from lab.verdict.tables import RunTables
+from lab.verdict.tables import RunTables, capability
 
 LEAST_SHARE = 0.2
 """Of the readings that differ and that a meter has an interval for; a cause of fewer is not named."""
@@ -109,8 +108,8 @@ class _Evidence:
         self._import_wh = import_wh[rows]
         self._export_wh = numbers(stored["export_wh"])[rows] if "export_wh" in stored.column_names else None
         self._step_wh = numbers(tables.fleet["register_step_wh"])[self.points]
-        polled = np.array([protocol == POLLED for protocol in tables.fleet["protocol"].to_pylist()], dtype=bool)
-        self._slack = np.where(polled, _POLLED_SLACK, 0.0)[self.points]
+        keeps = capability(tables.fleet, "keeps_load_profile")
+        self._slack = np.where(keeps, 0.0, _POLLED_SLACK)[self.points]
 
         own = owners(journal, tables.fleet, known).points
         starts_us = micros(journal["interval_start"])

@@ -17,11 +17,10 @@ from lab.verdict.discrepancies import Finding, finding_at
 from lab.verdict.identity import CHANNELS, ENERGY_CHANNELS, resolution
 from lab.verdict.keys import Int, codes_of, integers, micros, numbers
 from lab.verdict.sides import Side, is_actual
-from lab.verdict.tables import RunTables
+from lab.verdict.tables import RunTables, capability
 from meters.device.curve import Curves, Display, Shown, knots_of
 
 Float = NDArray[np.float64]
-POLLED = "modbus"
 NEAR_S = 60
 """So far from a boundary a reading is still the boundary's, but no further than the next (docs/wire-sdm630.md)."""
 STATED_WITHIN_S = 5.0
@@ -33,7 +32,8 @@ _ROUNDING = 1.001
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """The curves of the polled meters, by usage point code; `polled` (codes,), and the length of their intervals."""
+    """The curves of meters without a load profile, by usage point code; `polled` (codes,): which these are, whoever
+    asks or tells; and the length of their intervals."""
 
     curves: Curves
     polled: NDArray[np.bool_]
@@ -45,13 +45,10 @@ class Registers:
         """`known`: codes of usage points, of which the fleet has the first, in its order."""
         count = len(known)
         polled, length_s = np.zeros(count, dtype=bool), np.ones(count, dtype=np.int64)
-        protocols = tables.fleet["protocol"].cast(pa.string()).to_pylist()
-        polled[: len(protocols)] = [protocol == POLLED for protocol in protocols]
+        polled[: len(tables.fleet)] = ~capability(tables.fleet, "keeps_load_profile")
         length_s[: len(tables.fleet)] = integers(tables.fleet["interval_length_s"])
         table = tables.registers
         knots = knots_of(table, codes_of(table["usage_point"], known))
-        # Who reports its registers itself has a curve too.
-        polled[knots["meter"]] = True
         return cls(
             Curves(knots, _displays(table, knots["meter"], count)),
             polled,

@@ -8,7 +8,9 @@ refused rather than taken for UTC.
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lab.errors import UserError
 from meters.device.curve import REGISTERS as CURVE_FORM
@@ -90,6 +92,8 @@ FLEET = Schema(
     "fleet",
     (
         *_columns(Kind.TEXT, "serial usage_point vendor_profile protocol"),
+        # Runs of earlier releases do not say what their meters can do.
+        *_columns(Kind.FLAG, "keeps_load_profile reports_outages", required=False),
         *_columns(Kind.INTEGER, "interval_length_s report_every_s"),
         *_columns(Kind.NUMBER, "accuracy_class_percent register_step_wh"),
     ),
@@ -163,3 +167,10 @@ class RunTables:
 def empty(schema: Schema) -> pa.Table:
     """The table without rows, every column present."""
     return pa.table({c.name: pa.array([], c.kind.value) for c in schema.columns})
+
+
+def capability(fleet: pa.Table, name: str) -> NDArray[np.bool_]:
+    """Which meters (rows) can do this: a column of `FLEET`. In earlier runs, all that were not polled could do all."""
+    if name in fleet.column_names:
+        return np.asarray(fleet[name].to_numpy(), dtype=bool)
+    return np.array([protocol != "modbus" for protocol in fleet["protocol"].to_pylist()], dtype=bool)
