@@ -15,6 +15,7 @@ from lab.commands.loadtest import loadtest
 from lab.commands.run import run
 from lab.commands.terminal import make_output_tolerant
 from lab.commands.up import up
+from lab.commands.vendors import vendors
 from lab.scenario.load import bundled_scenarios, load_scenario
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.add_typer(exercise_app, name="exercise")
 app.add_typer(db_app, name="db")
 app.add_typer(dashboards_app, name="dashboards")
 app.command()(loadtest)
+app.command()(vendors)
 
 
 @app.callback()

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from grid.wording import counted
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
+from lab.fleet.catalogue import refuse_unread
 from lab.fleet.plan import FleetPlan, Vendors
+from lab.fleet.vendors import vendor_mix
 from lab.headends.external import ConnectFile, Connection
 from lab.headends.historian import Historian
 from lab.headends.store import Database
@@ -54,6 +56,9 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     refuse_kills_of_externals(request)
     await check_network_faults(request)
     refuse_rotations_of_nothing(request)
+    if request.external is None:
+        fleet = request.scenario.fleet
+        refuse_unread(vendor_mix(fleet.by_profile, fleet.interval_s))
     stored = None if request.external is None else request.external.stored
     externals = await check_externals(request.database_url, request.broker_url, stored)
     if externals.stored is not None:

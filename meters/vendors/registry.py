@@ -14,12 +14,15 @@ from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from meters.errors import ProfileError
 from meters.vendors.profile import VendorProfile, parse_document, parse_profile, parsed
 
 GROUP = "amilab.meters"
 PROFILE = "profile.toml"
+_OF_A_WIRE = ("carrier", "keeps_load_profile")
+"""Capabilities that a profile shares with the vendor whose wire it speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,27 @@ def profile_of(text: str, *, origin: str) -> VendorProfile:
     Raises ProfileError.
     """
     own = parsed(text, origin=origin)
-    if own.get("wire") in _vendors():
-        vendor = _vendor(own["wire"])
-        theirs = parsed(_text(vendor, PROFILE), origin=f"profile {own['wire']}")
-        for table in ("facts", "capabilities"):
-            if isinstance(own.get(table, {}), dict):
-                own[table] = {**theirs[table], **own.get(table, {})}
-        own = {**theirs, "name": None, **own}
+    if "wire" in own:
+        wire = own["wire"]
+        if not isinstance(wire, str) or wire not in _vendors():
+            raise ProfileError(f"{origin}: no vendor has the wire {wire!r}; known: {_all()}")
+        own = _completed(own, parsed(_text(_vendor(wire), PROFILE), origin=f"profile {wire}"))
     profile = _with_a_wire(parse_document(own, origin=origin))
     if profile.name in _vendors():
         raise ProfileError(f"{origin}: there is a vendor called {profile.name!r} already: choose another name")
     return profile
+
+
+def _completed(own: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """A profile's tables with those of its wire's vendor where it has none, if its meters are of the same kind."""
+    tables = {name: own.get(name, {}) for name in ("capabilities", "facts")}
+    if not all(isinstance(table, dict) for table in tables.values()):
+        return own
+    capabilities = {**theirs["capabilities"], **tables["capabilities"]}
+    if any(capabilities[name] != theirs["capabilities"][name] for name in _OF_A_WIRE):
+        return own
+    facts = {**theirs["facts"], **tables["facts"]}
+    return {**theirs, "name": None, **own, "capabilities": capabilities, "facts": facts}
 
 
 def wire_module(profile: VendorProfile) -> ModuleType:
@@ -100,7 +113,7 @@ def _with_a_wire(profile: VendorProfile) -> VendorProfile:
     own = parse_profile(_text(_vendor(profile.wire), PROFILE), origin=f"profile {profile.wire}")
     if own.wire != own.name:
         raise ProfileError(f"profile {profile.name}: {own.name} speaks the wire {own.wire!r} itself: name that")
-    for name in ("carrier", "keeps_load_profile"):
+    for name in _OF_A_WIRE:
         if getattr(own.capabilities, name) != getattr(profile.capabilities, name):
             raise ProfileError(f"profile {profile.name}: capabilities.{name} differs from that of its wire {own.name}")
     return profile

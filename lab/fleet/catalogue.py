@@ -1,0 +1,105 @@
+"""Which vendors there are, on the meters' side, on the head-end's, and on both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from headend.drivers import Driver, catalogue, driver_for, known_profiles
+from headend.errors import DriverError
+from lab.errors import UserError
+from meters.errors import ProfileError
+from meters.vendors import registry
+from meters.vendors.profile import VendorProfile
+
+BUILT_IN = "amilab"
+ABILITIES = ("reports_itself", "keeps_load_profile", "reports_outages", "has_relay", "has_clock")
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """`profile`: what the meters' side knows of it; `driver`: what the head-end's does. One of them may be missing."""
+
+    name: str
+    profile: VendorProfile | None
+    driver: Driver | None
+    origins: tuple[str, ...]
+    """Who brings it: `amilab`, another package, or a file; of both sides, where they differ."""
+
+    @property
+    def title(self) -> str:
+        return "" if self.profile is None else self.profile.title
+
+    @property
+    def carrier(self) -> str:
+        known = self.profile or self.driver
+        assert known is not None
+        return known.capabilities.carrier
+
+    @property
+    def cadence_s(self) -> tuple[int, int]:
+        """Its capture period, and how often it reports."""
+        if self.profile is not None:
+            return self.profile.facts.interval_length_s, self.profile.facts.report_every_s
+        assert self.driver is not None
+        return self.driver.interval_length_s, self.driver.report_every_s
+
+    @property
+    def sides(self) -> str:
+        if self.driver is None:
+            return "meters only"
+        return "head-end only" if self.profile is None else "both"
+
+    @property
+    def abilities(self) -> dict[str, bool]:
+        """By name; each side may know some that the other does not."""
+        sides = [side.capabilities for side in (self.driver, self.profile) if side is not None]
+        return {name: getattr(side, name) for side in sides for name in ABILITIES if hasattr(side, name)}
+
+
+def vendors() -> list[Vendor]:
+    """All that either side knows, by name. Raises UserError: one cannot be used."""
+    try:
+        profiles = {name: registry.load_profile(name) for name in registry.known_profiles()}
+        drivers_of = {name: driver_for(name) for name in known_profiles()}
+    except (ProfileError, DriverError) as error:
+        raise UserError(str(error), "Correct the package that brings it, or uninstall that.") from error
+    return [
+        Vendor(
+            name,
+            profiles.get(name),
+            drivers_of.get(name),
+            _origins(name, name in profiles, name in drivers_of),
+        )
+        for name in sorted(profiles.keys() | drivers_of.keys())
+    ]
+
+
+def _origins(name: str, of_meters: bool, of_driver: bool) -> tuple[str, ...]:
+    groups = [registry.GROUP] * of_meters + [catalogue.GROUP] * of_driver
+    return tuple(dict.fromkeys(_package(name, group) for group in groups))
+
+
+def _package(name: str, group: str) -> str:
+    """Which package brings the vendor of this name, by an entry point of the group."""
+    for point in entry_points(group=group, name=name):
+        return point.value if point.dist is None else point.dist.name
+    return BUILT_IN
+
+
+def of_file(profile: VendorProfile, path: str) -> Vendor:
+    """A profile of one's own, with the driver that reads its wire. Raises UserError as `vendors` does."""
+    driver = next((vendor.driver for vendor in vendors() if vendor.name == profile.wire), None)
+    return Vendor(profile.name, profile, driver, (path,))
+
+
+def refuse_unread(mix: list[tuple[VendorProfile, float]]) -> None:
+    """Raises UserError: amilab's own head-end cannot read all of a fleet's wires."""
+    known = [vendor.name for vendor in vendors() if vendor.driver is not None]
+    faults = [
+        f"the head-end has no driver for {profile.name!r}: its wire is {profile.wire!r}; there are {', '.join(known)}"
+        for profile, _ in mix
+        if profile.wire not in known
+    ]
+    if faults:
+        raise UserError(faults, "Install the package with its driver, or judge your own head-end: --headend external.")

@@ -1,0 +1,119 @@
+"""`amilab vendors`, with a package beside amilab that brings a meter, and with a profile in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROFILE = """\
+name = "acme-half"
+title = "A meter that no head-end reads"
+[capabilities]
+carrier = "modbus"
+keeps_load_profile = false
+reports_outages = false
+has_clock = false
+has_relay = false
+[[documents]]
+title = "Acme data sheet"
+used_for = "everything"
+"""
+FILE = """\
+name = "acme"
+title = "Acme's meter"
+wire = "rl-dsp"
+[facts.hold_up_s]
+value = 90.0
+source = "Acme data sheet, page 4"
+"""
+
+
+def amilab(*arguments: str | Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lab.commands.main", *map(str, arguments)],
+        env={**os.environ, "COLUMNS": "200"} | ({} if path is None else {"PYTHONPATH": f"{path}:{Path.cwd()}"}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def listed(*arguments: str | Path, path: Path | None = None) -> dict[str, dict[str, Any]]:
+    done = amilab("vendors", "--json", *arguments, path=path)
+    assert done.returncode == 0, done.stderr
+    return {vendor["name"]: vendor for vendor in json.loads(done.stdout)}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A place to look for packages, with one that brings a meter and no driver."""
+    folder = tmp_path / "half_meters"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    sdm630 = Path("meters/vendors/sdm630")
+    facts = (sdm630 / "profile.toml").read_text().partition("[facts.")
+    (folder / "profile.toml").write_text(PROFILE + facts[1] + facts[2])
+    (folder / "registers.toml").write_text((sdm630 / "registers.toml").read_text())
+    info = tmp_path / "half_meters-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half-meters\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[amilab.meters]\nacme-half = half_meters\n")
+    return tmp_path
+
+
+def test_each_vendor_is_listed_with_what_it_can_and_where_it_is_from(tmp_path: Path) -> None:
+    found = listed()
+    assert found["rl-dsp"]["capabilities"]["keeps_load_profile"]
+    assert found["rl-dsp"]["from"] == ["amilab"]
+    assert (found["sparkplug-mesh"]["interval_length_s"], found["sparkplug-mesh"]["report_every_s"]) == (900, 14_400)
+    assert not found["sdm630"]["capabilities"]["reports_itself"]
+    assert all(vendor["meters"] and vendor["headend"] for vendor in found.values())
+    (tmp_path / "acme.toml").write_text(FILE)
+    table = amilab("vendors", "--file", tmp_path / "acme.toml").stdout
+    for text in (*found, "Acme's meter", "both", "relay"):
+        assert text in table
+
+
+def test_who_is_known_to_one_side_only_is_told_and_is_in_no_run(package: Path) -> None:
+    half = listed(path=package)["acme-half"]
+    assert (half["meters"], half["headend"], half["from"]) == (True, False, ["half-meters"])
+    assert "meters only" in amilab("vendors", path=package).stdout
+    done = amilab("run", "quickstart", "--fleet", "rl-dsp=0.5,acme-half=0.5", "--out", package / "runs", path=package)
+    assert done.returncode == 2
+    assert "the head-end has no driver for 'acme-half'" in done.stderr
+    assert not (package / "runs").exists()
+
+
+def test_a_profile_in_a_file_has_what_it_leaves_out_from_its_wire(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(FILE)
+    acme, theirs = listed("--file", path)["acme"], listed()["rl-dsp"]
+    assert (acme["wire"], acme["from"], acme["title"]) == ("rl-dsp", [str(path)], "Acme's meter")
+    assert {**acme, **{name: theirs[name] for name in ("name", "title", "from")}} == theirs
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FILE.replace('"acme"', '"sdm630"'), "there is a vendor called 'sdm630' already"),
+        (FILE.replace('"rl-dsp"', '"rl-dps"'), "no vendor has the wire 'rl-dps'"),
+        (FILE.replace("hold_up_s", "hold_up_h"), "hold_up_h"),
+        (FILE.replace("value = 90.0", "value = 1.0"), "hold_up_s ends before the last gasp"),
+        (FILE + "[capabilities]\ncarrier = 'modbus'\n", "capabilities"),
+        ("name = ", "not TOML"),
+        ("x = " + "[" * 5000, "not TOML"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(text)
+    done = amilab("vendors", "--file", path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
