@@ -12,7 +12,7 @@ import pytest
 from meters.vendors import registry
 from meters.vendors.registry import known_profiles, load_profile
 from tests.interop.environment import environment
-from tests.meters.test_polled import LENGTH_S, POWER_W, START_S, VOLTAGE_V, Street
+from tests.meters.fleet.test_polled import LENGTH_S, POWER_W, START_S, VOLTAGE_V, Street
 
 PEER = Path(__file__).parent / "peers" / "pymodbustcp_reader.py"
 ACME = Path(__file__).parents[1] / "vendors" / "acme"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.environment import environment
-from tests.meters.test_polled import LENGTH_S, POWER_W, START_S, VOLTAGE_V, Street
+from tests.meters.fleet.test_polled import LENGTH_S, POWER_W, START_S, VOLTAGE_V, Street
 
 PEER = Path(__file__).parent / "peers" / "sdm_modbus_reader.py"
 UNIT = 3

@@ -16,7 +16,7 @@ from meters.vendors import registry
 from meters.vendors.registry import known_profiles, load_profile, read_profile
 from meters.vendors.wires import recording_wire, registers_of
 
-ACME = Path(__file__).parents[1] / "vendors" / "acme"
+ACME = Path(__file__).parents[2] / "vendors" / "acme"
 Brings = Callable[[str, dict[str, str]], None]
 
 

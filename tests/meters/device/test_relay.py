@@ -16,9 +16,9 @@ from meters.device.relay import Relays
 from meters.device.state import METER_STATE
 from meters.errors import FleetError, MemoryFailedError
 from meters.fleet.fleet import Fleet
+from tests.meters.fleet.test_polled import entries as polled_entries
 from tests.meters.meter_broker import Broker
 from tests.meters.meter_yard import START_S, Ear, World, grant, make_fleet, shipment, uneven_power_w
-from tests.meters.test_polled import entries as polled_entries
 
 COUNT = 5
 A, B, C = (f"AMI{number:08d}" for number in (1, 2, 3))

@@ -19,10 +19,10 @@ from tests.headend.fleet import (
     serial,
     values,
 )
+from tests.headend.links.test_sparkplug import live
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
 from tests.headend.sparkplug_edge import EdgeNode
-from tests.headend.test_sparkplug import live
 
 pytest_plugins = ["tests.headend.fixtures"]
 

@@ -10,7 +10,7 @@ import pytest
 from headend.drivers import catalogue, driver_for, known_profiles
 from headend.errors import DriverError
 
-ACME = Path(__file__).parents[1] / "vendors" / "acme"
+ACME = Path(__file__).parents[2] / "vendors" / "acme"
 HOME = Path(catalogue.__file__).parent
 
 

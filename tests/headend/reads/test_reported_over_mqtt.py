@@ -16,7 +16,7 @@ from tests.headend.services import Mosquitto, Postgres
 
 pytest_plugins = ["tests.headend.fixtures"]
 
-ACME = Path(__file__).parents[1] / "vendors" / "acme"
+ACME = Path(__file__).parents[2] / "vendors" / "acme"
 TALKER, OTHER = 0, 1
 
 

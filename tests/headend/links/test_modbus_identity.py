@@ -19,9 +19,9 @@ from headend.links.modbus.gateway import Answer, GatewayLink, Refusal, Silence, 
 from headend.registry import EndDevice
 from headend.service import HeadEnd
 from tests.headend.fleet import LENGTH_S, START_S, Shipment, serial
+from tests.headend.links.test_modbus_poller import live
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, free_port
-from tests.headend.test_modbus_poller import live
 
 pytest_plugins = ["tests.headend.fixtures"]
 

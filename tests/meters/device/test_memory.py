@@ -152,7 +152,7 @@ def test_a_file_that_may_not_grow_is_named(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "shard.db"), str(here), str(here.parents[1])],
+        [sys.executable, "-c", script, str(tmp_path / "shard.db"), str(here), str(here.parents[2])],
         capture_output=True, text=True, timeout=60, preexec_fn=limit, check=False,
     )  # fmt: skip
     assert f"{tmp_path / 'shard.db'}: " in done.stdout, done.stderr
