@@ -22,6 +22,10 @@ MOST_LINES = {"module": 400, "function": 60}
 MOST_METHODS = 15
 """Properties are not counted."""
 LARGER = {
+    "headend/commands/service.py:CommandService": "what the links, the clock and the database each tell of a command",
+    "headend/links/modbus/poller.py:Poller": "a round of polls, from whom to ask to what has become of it",
+    "headend/reads/record.py:Recorder": "a method for each kind of thing that a device says",
+    "meters/device/memory.py:Memory": "a method for each kind of thing that is kept",
     "lab/run/stage.py:Stage": "the list of all that can be done to the parts of a lab; most is abstract or a line",
     "lab/run/local_stage.py:LocalStage": "does what Stage lists, with processes",
     "lab/containers/stage.py:ContainerStage": "does what Stage lists, with containers",
