@@ -17,8 +17,6 @@ HOMES = ("meters/vendors", "headend/drivers")
 GENERIC = ("grid", "meters", "headend", "lab", "loadtests", "dashboards")
 OTHER_TEXTS = (".sql", ".c", ".h", ".js", ".html", ".css")
 MAY_NAME = {"lab/fleet/presets.py"}
-NOT_YET = {"lab/fleet/commissioning.py"}
-"""Files that still name a vendor. It only gets shorter."""
 
 
 def vendors() -> set[str]:
@@ -82,9 +80,8 @@ def offences(path: Path) -> list[str]:
 
 def test_no_generic_code_names_a_vendor() -> None:
     found = {str(path.relative_to(ROOT)): offences(path) for path in generic_files()}
-    faults = {name: lines for name, lines in found.items() if lines and name not in MAY_NAME | NOT_YET}
+    faults = {name: lines for name, lines in found.items() if lines and name not in MAY_NAME}
     assert not faults, "generic code asks for capabilities, whoever made the meter"
-    assert {name for name, lines in found.items() if lines} >= NOT_YET, "take it off NOT_YET"
 
 
 @pytest.mark.parametrize(
