@@ -81,7 +81,7 @@ class Gateway:
 
     def _device(self, unit: int, action: Callable[..., object]) -> SimDevice:
         # One span: what lies between blocks is refused by the map.
-        span = SimData(self._first, values=[0] * (self._end - self._first), datatype=DataType.REGISTERS)
+        span = SimData(self._first, count=self._end - self._first, datatype=DataType.REGISTERS)
         return SimDevice(unit, [span], action=action)  # type: ignore[arg-type]  # a coroutine function behind partial
 
 
