@@ -116,7 +116,8 @@ class CommandService:
 
         counters = await self._database.run(work)
         out = [
-            self._outgoing(
+            _outgoing(
+                self._signer,
                 Order(command.command_id, device, purpose, params, by, begins_s, expires_s, State.QUEUED, 1, now_s),
                 counters[command.command_id],
                 now_s,
@@ -124,7 +125,7 @@ class CommandService:
             for command, (device, params) in zip(new, asks, strict=True)
         ]
         for command in out:
-            self._send(command)
+            _send(self._way_to, command)
         self._note([Step(command.command_id, 1, State.SENT, now_s) for command in out])
         return out
 
@@ -222,7 +223,7 @@ class CommandService:
             step = self._orders.step(order, State.SENT, now_s)
             assert step is not None, "what is queued may be sent"
             sent.append(step)
-            self._send(self._outgoing(order, counters[order.command_id], now_s))
+            _send(self._way_to, _outgoing(self._signer, order, counters[order.command_id], now_s))
         self._note(sent)
         logger().info("commands sent", commands=len(sent))
 
@@ -297,24 +298,26 @@ class CommandService:
         self._hurry()
         return [order.command_id for order, _ in taken]
 
-    def _send(self, command: Outgoing) -> None:
-        send = self._way_to(command.device)
-        assert send is not None, "no command is made where there is no way"
-        send(command)
-
     def _note(self, steps: Sequence[Step]) -> None:
         if steps:
             self._tell([step.row() for step in steps])
 
-    def _outgoing(self, order: Order, counter: int, now_s: float) -> Outgoing:
-        envelope = self._signer.sign(
-            command_id=order.command_id,
-            serial=order.device.serial,
-            purpose=order.purpose,
-            issued_s=int(now_s),
-            not_before_s=int(order.not_before_s),
-            expires_s=int(order.expires_s),
-            counter=counter,
-            params=order.params,
-        )
-        return Outgoing(order.command_id, order.device, order.purpose, order.params, order.expires_s, envelope)
+
+def _outgoing(signer: CommandSigner, order: Order, counter: int, now_s: float) -> Outgoing:
+    envelope = signer.sign(
+        command_id=order.command_id,
+        serial=order.device.serial,
+        purpose=order.purpose,
+        issued_s=int(now_s),
+        not_before_s=int(order.not_before_s),
+        expires_s=int(order.expires_s),
+        counter=counter,
+        params=order.params,
+    )
+    return Outgoing(order.command_id, order.device, order.purpose, order.params, order.expires_s, envelope)
+
+
+def _send(way_to: Callable[[EndDevice], Callable[[Outgoing], None] | None], command: Outgoing) -> None:
+    send = way_to(command.device)
+    assert send is not None, "no command is made where there is no way"
+    send(command)

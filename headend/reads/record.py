@@ -247,25 +247,3 @@ class Recorder:
             fault = self._limits[device.index].fault_of_registers(shown, at_s, now_s + self._tolerance_s)
             values = shown.import_register_wh, shown.export_register_wh, shown.active_power_w
             batch.on_demand.append((answer.command_id, device.id, at_s, *values, *shown.voltages_v, fault, now_s))
-
-    def collector(
-        self,
-        batch: Batch,
-        device_group: str,
-        edge_node: str,
-        now_s: float,
-        *,
-        online: bool,
-        bdseq: int | None = None,
-        meters: int | None = None,
-    ) -> None:
-        """A collector came or went."""
-        born_s = now_s if online else None
-        earlier = batch.collectors.get((device_group, edge_node))
-        if earlier is not None and not online:
-            bdseq, meters, born_s = (earlier[1] if bdseq is None else bdseq), earlier[2], earlier[3]
-        batch.collectors[device_group, edge_node] = (online, bdseq, meters, born_s, now_s)
-
-    def collector_supply(self, batch: Batch, device_group: str, edge_node: str, now_s: float, *, mains: bool) -> None:
-        """A collector says whether it has supply, or runs on its battery."""
-        batch.collector_supplies[device_group, edge_node] = (mains, now_s)

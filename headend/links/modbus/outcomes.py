@@ -57,6 +57,11 @@ class PollOutcomes:
             detail = f"exception {failure.code} ({named}): is it a meter of profile {device.driver.vendor_profile}?"
             self._bury(batch, device, failure.raw, outcome, detail, now_s)
 
+    def absent(self, batch: Batch, *, devices: Sequence[EndDevice], now_s: float) -> None:
+        """Nobody was heard of these at a boundary that is given up."""
+        for device in devices:
+            self.communication(batch, device, now_s, online=False)
+
     def communication(self, batch: Batch, device: EndDevice, now_s: float, *, online: bool) -> None:
         """Whether a meter can be reached: rows where that has changed."""
         if self._online.get(device.id) != online:

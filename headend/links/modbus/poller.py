@@ -57,6 +57,11 @@ class _Gateway:
         self.failures, self.reached = {}, set()
         self.noted = self.heard = False
 
+    @property
+    def is_to_be_repeated(self) -> bool:
+        """Whether those who have not answered are asked again at this boundary."""
+        return bool(self.waiting) and (self.heard or self.silent_rounds < GIVEN_UP_AFTER)
+
     def ask_last(self, device: EndDevice) -> None:
         """From now on: whoever keeps the line waiting must not keep others from being asked."""
         for queue in (self.devices, self.waiting):
@@ -120,7 +125,7 @@ class Poller:
         """The next instant at which `advance` has something to do."""
         due_s: list[float] = list(self._next_s.values())
         for length_s, current in self._rounds.items():
-            if current.retries and any(self._repeats(gateway) for gateway in self._gateways[length_s]):
+            if current.retries and any(gateway.is_to_be_repeated for gateway in self._gateways[length_s]):
                 due_s.append(current.retries[0])
         return min(due_s, default=None)
 
@@ -140,7 +145,7 @@ class Poller:
             if found is not None and found.retries and found.retries[0] <= now_s:
                 found.retries = [at_s for at_s in found.retries if at_s > now_s]
                 for gateway in gateways:
-                    if self._repeats(gateway) and (gateway.task is None or gateway.task.done()):
+                    if gateway.is_to_be_repeated and (gateway.task is None or gateway.task.done()):
                         self._metrics.polls.labels("repeated").inc(len(gateway.waiting))
                         self._launch(gateway, found)
 
@@ -161,9 +166,6 @@ class Poller:
     def _all(self) -> list[_Gateway]:
         return [gateway for gateways in self._gateways.values() for gateway in gateways]
 
-    def _repeats(self, gateway: _Gateway) -> bool:
-        return bool(gateway.waiting) and (gateway.heard or gateway.silent_rounds < GIVEN_UP_AFTER)
-
     def _launch(self, gateway: _Gateway, current: _Round) -> None:
         before = gateway.task
         gateway.task = asyncio.create_task(self._poll(gateway, current, before))
@@ -183,7 +185,7 @@ class Poller:
             else:
                 gateway.heard |= isinstance(answer, Unusable)
                 self._failed(answer, gateway)
-        if not current.over and not (current.retries and self._repeats(gateway)):
+        if not current.over and not (current.retries and gateway.is_to_be_repeated):
             self._note_failures(gateway, current)
 
     def _failed(self, failure: Failure, gateway: _Gateway) -> None:
@@ -236,11 +238,7 @@ class Poller:
             self._note_failures(gateway, ended)
             absent = [device for device in gateway.waiting if device.id not in gateway.reached]
             if absent:
-                self._record(partial(self._note_absent, absent, now_s))
-
-    def _note_absent(self, devices: Sequence[EndDevice], now_s: float, batch: Batch) -> None:
-        for device in devices:
-            self._outcomes.communication(batch, device, now_s, online=False)
+                self._record(partial(self._outcomes.absent, devices=absent, now_s=now_s))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):

@@ -9,6 +9,7 @@ from headend.links.sparkplug.host import FENCE, NAMESPACE
 from headend.links.sparkplug.payload import Payload, decode_payload
 from headend.links.sparkplug.rebirths import Rebirths
 from headend.links.sparkplug.session import EdgeSession
+from headend.reads import collectors
 from headend.reads.record import Recorder
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
@@ -43,7 +44,6 @@ class SparkplugIntake:
     ) -> None:
         self._group = settings.group
         self._fence_node = fence_node
-        self._recorder = recorder
         self._rebirths = Rebirths(ask_for_rebirth)
         self._on_fence = on_fence
         self._uncounted = uncounted
@@ -159,14 +159,14 @@ class SparkplugIntake:
         meters = next((metric.raw for metric in message.metrics if metric.name == _METERS), None)
         if type(meters) is not int or meters > _MAX_METERS:
             meters = None
-        self._recorder.collector(batch, self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
+        collectors.collector(batch, self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
         self._node_supply(batch, edge, ((metric.name, metric.raw) for metric in message.metrics), now_s)
 
     def _node_supply(self, batch: Batch, edge: str, values: Iterable[tuple[str, object]], now_s: float) -> None:
         """Whether a collector has supply is news of the collector: of their own, meters speak themselves."""
         for name, value in values:
             if name == _MAINS and isinstance(value, bool):
-                self._recorder.collector_supply(batch, self._group, edge, now_s, mains=value)
+                collectors.collector_supply(batch, self._group, edge, now_s, mains=value)
 
     def _births_complete(self, batch: Batch, session: EdgeSession, edge: str, now_s: float) -> None:
         """Births come first: a meter that has none by now cannot be reached."""
@@ -176,7 +176,7 @@ class SparkplugIntake:
                     self._devices.gone(batch, device, now_s)
 
     def _edge_gone(self, batch: Batch, edge: str, bdseq: int | None, now_s: float) -> None:
-        self._recorder.collector(batch, self._group, edge, now_s, online=False, bdseq=bdseq)
+        collectors.collector(batch, self._group, edge, now_s, online=False, bdseq=bdseq)
         for device in self._edges[edge]:
             self._devices.gone(batch, device, now_s)
 
