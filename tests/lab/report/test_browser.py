@@ -20,12 +20,15 @@ BROWSER = next(
 pytestmark = left_out.unless(BROWSER, *left_out.CHROMIUM)
 POINTS, INTERVALS = 40, 12
 DARK_FROM_S, DARK_TO_S = 2 * STEP_S, 5 * STEP_S
-HEARD, KNOWN, DARK, UNHEARD, PHANTOM = range(5)
+HEARD, KNOWN, DARK, UNHEARD, PHANTOM, DISCONNECTED = range(6)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Ten meters dark, known after 66 s; three unheard for a quarter of an hour; one reported dark that is not."""
+    """Ten meters dark, known after 66 s; three unheard for a quarter of an hour; one reported dark that is not.
+
+    Four are disconnected for a while, one of them in the dark.
+    """
     run = make_run(POINTS, INTERVALS, darks=(Dark(10, 20, 2, 5),))
     run_dir = run.write(tmp_path_factory.mktemp("browser") / "run")
     names = [f"UP{i:05d}" for i in range(POINTS)]
@@ -37,6 +40,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     surroundings.write_detected(run_dir, shares)
     silences = [(n, at, on) for n in names[:3] for at, on in ((5.5 * STEP_S, False), (6.5 * STEP_S, True))]
     surroundings.write_communication(run_dir, silences)
+    # One from within the outage on, and three at the end.
+    apart = [(names[10], 4.0 * STEP_S, DARK_TO_S + 300.0), *((n, 9.0 * STEP_S, None) for n in names[35:38])]
+    surroundings.write_disconnections(run_dir, apart)
     events = (RunEvent(START_S + DARK_FROM_S, "outage", "<b>ten</b> dark", START_S + DARK_TO_S),)
     return write_report(run_dir, judge_run(run_dir, run.context()), events).read_text(encoding="utf-8")
 
@@ -61,7 +67,7 @@ def after(page: str, directory: Path, *steps: str, secured: bool = False) -> tup
         check=True,
     )
     opening = first(r'<div id="map"[^>]*>', done.stdout).group()
-    counts = [int(first(rf'data-count{state}="(\d+)"', opening).group(1)) for state in range(5)]
+    counts = [int(first(rf'data-count{state}="(\d+)"', opening).group(1)) for state in range(6)]
     return counts, float(first(r'data-time="([\d.]+)"', opening).group(1)), done.stdout
 
 
@@ -81,7 +87,7 @@ def press(key: str) -> str:
 
 def test_opens_at_the_worst_instant_with_the_counts_of_the_still_map(page: str, tmp_path: Path) -> None:
     counts, time_s, dom = after(page, tmp_path)
-    assert counts == [30, 10, 0, 0, 0]
+    assert counts == [30, 10, 0, 0, 0, 0]
     assert time_s == DARK_FROM_S + 66
     assert 'class="map live"' in dom
     assert "10</b>" in first(r'data-count="dark-known".*', dom).group()
@@ -91,11 +97,12 @@ def test_opens_at_the_worst_instant_with_the_counts_of_the_still_map(page: str, 
 @pytest.mark.parametrize(
     ("time_s", "expected"),
     [
-        (0, [40, 0, 0, 0, 0]),
-        (DARK_FROM_S + 65, [30, 0, 10, 0, 0]),
-        (DARK_TO_S, [40, 0, 0, 0, 0]),
-        (6 * STEP_S, [37, 0, 0, 3, 0]),
-        (7 * STEP_S, [39, 0, 0, 0, 1]),
+        (0, [40, 0, 0, 0, 0, 0]),
+        (DARK_FROM_S + 65, [30, 0, 10, 0, 0, 0]),
+        (DARK_TO_S, [39, 0, 0, 0, 0, 1]),
+        (6 * STEP_S, [37, 0, 0, 3, 0, 0]),
+        (7 * STEP_S, [39, 0, 0, 0, 1, 0]),
+        (9 * STEP_S, [37, 0, 0, 0, 0, 3]),
     ],
 )
 def test_the_slider_shows_the_state_at_its_instant(
@@ -132,5 +139,5 @@ def test_a_meter_is_found_and_described(page: str, tmp_path: Path) -> None:
 def test_a_foreign_script_does_not_run(page: str, tmp_path: Path) -> None:
     counts, time_s, dom = after(page, tmp_path, "document.title = 'broken into'", secured=True)
     assert "<title>broken into</title>" not in dom
-    assert (counts, time_s) == ([30, 10, 0, 0, 0], DARK_FROM_S + 66)
+    assert (counts, time_s) == ([30, 10, 0, 0, 0, 0], DARK_FROM_S + 66)
     assert "<title>broken into</title>" in after(page, tmp_path, "document.title = 'broken into'")[2]
