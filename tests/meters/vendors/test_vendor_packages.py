@@ -150,6 +150,6 @@ def test_a_wire_that_lacks_words_says_which(brings: Brings) -> None:
     text = text_of("rl_dsp").replace('name = "rl-dsp"', 'name = "mute"')
     brings("mute", {"profile.toml": text, "wire.py": "def will(serial): ...\n"})
     with pytest.raises(
-        ProfileError, match="has client_id, home, command_topic, online, reading, event, load_profile too"
+        ProfileError, match="has client_id, home, command_topic, online, reading, event, answer, load_profile too"
     ):
         recording_wire(load_profile("mute"))
