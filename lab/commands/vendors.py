@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from grid.wording import clock
 from lab.commands.refusal import refusals_shown
@@ -56,7 +56,9 @@ def _found(files: list[Path]) -> list[Vendor]:
 
 
 def _table(found: list[Vendor]) -> Table:
-    table = Table("name", "meter", "carrier", "interval / report", "can", "from", "known to", expand=False)
+    table = Table(
+        Column("name", no_wrap=True), "meter", "carrier", "interval / report", "can", "from", "known to", expand=False
+    )
     for vendor in found:
         interval_s, report_s = vendor.cadence_s
         cadence = clock(interval_s) if interval_s == report_s else f"{clock(interval_s)} / {clock(report_s)}"

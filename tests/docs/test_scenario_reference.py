@@ -171,7 +171,9 @@ def test_durations_that_run_are_right_in_an_editor(written: str) -> None:
 
 
 def test_a_scenario_that_a_page_shows_runs() -> None:
-    blocks = [block for page in PAGES for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.M | re.S)]
+    # One page brings a vendor of its own, and is followed as a whole (tests/docs/test_add_a_meter.py).
+    pages = [page for page in PAGES if page.name != "add-a-meter.md"]
+    blocks = [block for page in pages for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.M | re.S)]
     shown = [block for block in blocks if "[scenario]" in block]
     assert shown
     for block in shown:
