@@ -22,9 +22,6 @@ MOST_LINES = {"module": 400, "function": 60}
 MOST_METHODS = 15
 """Properties are not counted."""
 LARGER = {
-    "headend/commands/service.py:CommandService": "what the links, the clock and the database each tell of a command",
-    "headend/links/modbus/poller.py:Poller": "a round of polls, from whom to ask to what has become of it",
-    "headend/reads/record.py:Recorder": "a method for each kind of thing that a device says",
     "meters/device/memory.py:Memory": "a method for each kind of thing that is kept",
     "lab/run/stage.py:Stage": "the list of all that can be done to the parts of a lab; most is abstract or a line",
     "lab/run/local_stage.py:LocalStage": "does what Stage lists, with processes",
@@ -129,7 +126,7 @@ def _is_module(parts: list[str]) -> bool:
     return place.with_suffix(".py").is_file() or (place.is_dir() and len(parts) > 1)
 
 
-@pytest.mark.parametrize("package", ["grid", "headend", "dashboards", "lab", "loadtests", "bench", "tests"])
+@pytest.mark.parametrize("package", ["grid", "meters", "headend", "dashboards", "lab", "loadtests", "bench", "tests"])
 def test_comments_and_docstrings_name_files_that_exist(package: str) -> None:
     wrong = {name: missing for name in modules(package) if (missing := absent(name))}
     assert wrong == {}
