@@ -158,8 +158,8 @@ def _natural(name: str) -> tuple[str, int, str]:
 def _reads(run_dir: Path) -> Reads:
     table = pq.read_table(run_dir / "reads_by_interval.parquet")
     start = _seconds(table["interval_start"])
-    # Intervals of a run are equally long; where there is but one, the fleet says how long.
-    length_s = float(np.diff(start).min()) if len(start) > 1 else _interval_s(run_dir)
+    # Of several lengths the longest is drawn: each bar has all meters then.
+    length_s = _interval_s(run_dir)
     merged, intervals = _merged(start, length_s)
     starts, code = np.unique(merged, return_inverse=True)
 
@@ -172,4 +172,4 @@ def _reads(run_dir: Path) -> Reads:
 
 def _interval_s(run_dir: Path) -> float:
     lengths = _numbers(pq.read_table(run_dir / "meters.parquet", columns=["interval_length_s"])["interval_length_s"])
-    return float(lengths.min()) if len(lengths) else 900.0
+    return float(lengths.max()) if len(lengths) else 900.0

@@ -85,3 +85,34 @@ def test_an_estimate_that_does_not_conserve_energy_fails(tmp_path: Path) -> None
     assert failed_criteria(result) == {"reads.estimates_conserve"}
     rows = pq.read_table(result.directory / "discrepancies.parquet").to_pylist()
     assert [row["by"] for row in rows if row["kind"] == "estimate_off"] == [2.0] * 10
+
+
+HOUSEHOLD = """\
+name = "household-5min"
+title = "The same household meter, set to five minutes"
+wire = "rl-dsp"
+[facts]
+interval_length_s = { value = 300, source = "the tender" }
+report_every_s = { value = 300, source = "the tender" }
+"""
+
+
+def test_meters_of_several_capture_periods_and_cadences_pass_in_one_fleet(tmp_path: Path) -> None:
+    """Every five minutes, each quarter of an hour, and quarter-hours in blocks of an hour."""
+    path = tmp_path / "household.toml"
+    path.write_text(HOUSEHOLD)
+    fleet = f'shares = {{ rl-dsp = 0.3, "file:{path}" = 0.4, sparkplug-plc = 0.3 }}'
+    text = scenario_text(meters=40, duration="2h", settle="1h", fleet=fleet, events=PHANTOM)
+    result = live(tmp_path / "runs", text)
+    assert failed_criteria(result) == set()
+    counts = result.verdict.fleet.by_vendor
+    five, quarter = counts["household-5min"], counts["rl-dsp"] + counts["sparkplug-plc"]
+    assert result.verdict.comparison.reads.expected == five * 24 + quarter * 8
+    stored = pq.read_table(result.directory / "stored.parquet", columns=["vendor_profile", "interval_length_s"])
+    assert set(map(tuple, (row.values() for row in stored.to_pylist()))) == {
+        ("household-5min", 300), ("rl-dsp", 900), ("sparkplug-plc", 900),
+    }  # fmt: skip
+    meters = pq.read_table(result.directory / "meters.parquet", columns=["vendor_profile", "report_every_s"])
+    assert {tuple(row.values()) for row in meters.to_pylist()} == {
+        ("household-5min", 300), ("rl-dsp", 900), ("sparkplug-plc", 3_600),
+    }  # fmt: skip

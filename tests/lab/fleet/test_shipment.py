@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from headend.registry import read_shipment as read_at_the_utility
 from lab.fleet.shipment import ShippedMeter, write_command_key, write_shipment
 from meters.fleet.shipment import read_shipment as read_at_the_meters
-from meters.vendors.registry import load_profile
+from meters.vendors.registry import load_profile, read_profile
 
 
 def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
@@ -30,6 +30,36 @@ def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
     assert [entry.usage_point for entry in entries] == ["UP-1", 'UP-"2", north', "UP-3"]
     assert [(entry.username, entry.password) for entry in entries] == [(m.username, m.password) for m in meters]
     assert [device.address for device in devices] == [entry.address for entry in entries] == ["", "COL0001", ""]
+
+
+def test_the_head_end_hears_what_is_other_than_the_vendors_own(tmp_path: Path) -> None:
+    (tmp_path / "acme.toml").write_text(
+        'name = "acme"\ntitle = "Acme"\nwire = "rl-dsp"\n[facts]\n'
+        + "".join(
+            f'{name} = {{ value = {value}, source = "data sheet" }}\n'
+            for name, value in (
+                ("interval_length_s", 300), ("report_every_s", 300), ("register_roll_over_wh", 10_000_000),
+                ("max_current_a", 60),
+            )
+        )
+    )  # fmt: skip
+    public = write_command_key(tmp_path / "key")
+    plain, acme = load_profile("rl-dsp"), read_profile(tmp_path / "acme.toml")
+    meters = [ShippedMeter("A1", "UP1", plain, "u", "p"), ShippedMeter("A2", "UP2", acme, "u", "p")]
+    meters.append(replace(meters[0], serial="A3", usage_point="UP3", profile=plain.at_interval(60)))
+    meters.append(replace(meters[1], serial="A4", usage_point="UP4", max_current_a=400.0))
+    write_shipment(tmp_path / "shipment.csv", meters, group="g1", command_public_key=public)
+    devices = read_at_the_utility(tmp_path / "shipment.csv", command_public_key=public)
+    facts = [
+        (each.interval_length_s, each.report_every_s, each.register_range_wh) for each in (d.driver for d in devices)
+    ]
+    assert facts == [(900, 900, 10**9), (300, 300, 10**7), (60, 60, 10**9), (300, 300, 10**7)]
+    assert [device.max_current_a for device in devices] == [None, 60.0, None, 400.0]
+    assert {device.driver.mqtt is devices[0].driver.mqtt for device in devices} == {True}
+    entries = read_at_the_meters(tmp_path / "shipment.csv")
+    assert [(entry.wire, entry.interval_length_s) for entry in entries] == [
+        ("", 900), ("rl-dsp", 300), ("", 60), ("rl-dsp", 300),
+    ]  # fmt: skip
 
 
 def test_the_private_key_fits_the_public_one_and_is_for_the_owner_only(tmp_path: Path) -> None:
