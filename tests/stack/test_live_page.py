@@ -189,6 +189,24 @@ def test_a_collector_that_is_lost_is_seen_in_the_layer_of_communication(page: Pa
     lab.speed(0)
 
 
+def test_a_disconnected_customer_has_a_sign_of_its_own(page: Page, lab: LiveLab) -> None:
+    scene = lab.client.get("scene")
+    serial = next(serial for serial, has in zip(scene["serials"], scene["relay"], strict=True) if has)
+    page.get_by_label("Find a meter").fill(serial)
+    page.get_by_role("button", name="Find", exact=True).click()
+    supplied = counted(page, "supplied")
+    lab.speed(60)
+    page.get_by_role("button", name="Open relay").click()
+    expect_counted(page, "disconnected", 1)
+    expect_counted(page, "supplied", supplied - 1)
+    expect(page.locator("#meter .words")).to_contain_text("disconnected by its meter, no outage")
+    page.get_by_role("button", name="Close relay").click()
+    expect_counted(page, "disconnected", 0)
+    page.get_by_role("button", name=f"Restore: relay open: {serial}").click()
+    expect(page.locator("#incidents")).to_have_text("nothing")
+    lab.speed(0)
+
+
 def test_an_exercise_on_the_page(page: Page, lab: LiveLab) -> None:
     lab.speed(60)
     page.get_by_role("button", name="Phantom outage").click()
