@@ -2,6 +2,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
+# Tests of whole labs wait much of their time: two more than there are cores.
+WORKERS ?= $(shell expr $$(nproc) + 2)
 
 .PHONY: help setup setup-loadtest demo test test-long test-containers check bench editions lock clean
 .DEFAULT_GOAL := help
@@ -35,11 +37,11 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	@sh scripts/editions.sh
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-long: $(VENV)/.dev
 	@sh scripts/editions.sh
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "long and not containers" --timeout=1800
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "long and not containers" --timeout=1800
 	@if [ "$$(id -u)" = 0 ]; then sh scripts/container-engine.sh && $(BIN)/python -m pytest -m "long and containers" tests/containers; \
 	else echo "left out: the slow sweeps in containers (not root)"; fi
 

@@ -53,11 +53,11 @@ async def timescale_result() -> Result:
 
 
 BENCHES = [
-    grid_result,
-    barrier_result,
+    pytest.param(grid_result, marks=pytest.mark.long),
+    pytest.param(barrier_result, marks=pytest.mark.long),
     broker_result,
     modbus_result,
-    page_result,
+    pytest.param(page_result, marks=pytest.mark.long),
     peer_result,
     timescale_result,
 ]

@@ -214,6 +214,7 @@ def test_what_an_interrupted_run_lived_through_can_be_judged(tmp_path: Path) -> 
     assert verdict["clock"]["simulated_s"] < 1000 * INTERVAL_S
 
 
+@pytest.mark.long
 def test_a_part_that_dies_is_told_at_once_and_not_asked_for_what_was_lived(tmp_path: Path) -> None:
     lab = small_lab(tmp_path, tmp_path / "late.csv", intervals=1000)
     assert lab.stdout is not None

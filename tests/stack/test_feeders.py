@@ -14,6 +14,7 @@ from tests.stack.labs import amilab, scenario_text
 CASES = Path(__file__).parents[1] / "cases"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_quickstart_passes_on_a_small_simbench_network(tmp_path: Path) -> None:
     """41 customers behind one transformer: every selector of quickstart finds something, and the output says what."""

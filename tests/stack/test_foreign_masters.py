@@ -71,6 +71,7 @@ def shown_at_grants(knot: dict[str, Any]) -> set[int]:
     return set(display.shown(np.array(counted)).tolist())
 
 
+@pytest.mark.long
 def test_a_second_master_changes_nothing_and_sees_registers_go_on_between_grants(tmp_path: Path) -> None:
     outage = (
         '[[event]]\nat = "00:20:10"\nkind = "outage"\ndevice = "section"\nduration = "12min"\n'
@@ -161,6 +162,7 @@ def test_a_head_end_that_polls_is_judged_by_what_it_reads(tmp_path: Path) -> Non
     assert failed == {"reads.lost", "reads.altered", "reads.identical_rate", "reads.success_rate"}
 
 
+@pytest.mark.long
 def test_on_the_wall_clock_our_own_poller_agrees_with_the_meters(tmp_path: Path) -> None:
     """Each has its own clock there, and the meters answer for the instant at which they do."""
     text = scenario_text(meters=METERS, duration="12s", settle="3s", fleet='profile = "sdm630"')

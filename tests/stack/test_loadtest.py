@@ -119,6 +119,7 @@ def test_a_head_end_that_forgets_what_it_acknowledged_loses_readings(tmp_path: P
     assert found.stored + len(lost) == found.acknowledged
 
 
+@pytest.mark.long
 def test_a_starved_generator_makes_the_run_invalid_and_not_slow(tmp_path: Path) -> None:
     text = PATIENT.replace("lag_p95_ms = 60000", "lag_p95_ms = 100")
     result = put_under_load(tmp_path, "short", text, generator=f"{SABOTAGE}.starved_generator")
@@ -129,6 +130,7 @@ def test_a_starved_generator_makes_the_run_invalid_and_not_slow(tmp_path: Path) 
     assert json.loads((result.directory / "verdict.json").read_text())["passed"] is False
 
 
+@pytest.mark.long
 def test_last_gasps_and_backlogs_arrive_beside_the_readings(tmp_path: Path) -> None:
     result = put_under_load(tmp_path, "dark")
     assert result.verdict.word is Word.PASSED, missed(result)

@@ -69,6 +69,7 @@ def test_concentrators_on_the_power_line(tmp_path: Path) -> None:
     assert result.verdict.fleet.collectors > 5, "one at each transformer"
 
 
+@pytest.mark.long
 def test_a_mixed_fleet_is_the_same_at_every_speed(tmp_path: Path) -> None:
     text = scenario_text(meters=40, duration="1h", events=PHANTOM, fleet=BAKEOFF)
     fast = live(tmp_path / "fast", text)

@@ -180,6 +180,7 @@ def test_meters_that_switch_others_customers_off_end_the_run(tmp_path: Path) -> 
         live(tmp_path, scenario_text(meters=10), parts={"fleet": "tests.stack.sabotage.switching_fleet"})
 
 
+@pytest.mark.long
 def test_at_speed_1_the_grid_follows_within_the_same_second(tmp_path: Path) -> None:
     event = """
 [[event]]

@@ -105,6 +105,7 @@ class StandIn:
                 each.loop_stop()
 
 
+@pytest.mark.long
 def test_a_foreign_device_takes_a_meters_place_at_speed_1(tmp_path: Path, broker: Mosquitto) -> None:
     stand_in = StandIn(broker)
     text = scenario_text(meters=1, duration="24s", settle="8s", events=OFFLINE)
