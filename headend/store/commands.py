@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from headend.store.batch import StepRow
-from headend.store.database import Connection
+from headend.store.database import Connection, columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ async def insert(connection: Connection, commands: Sequence[NewCommand], states:
     """New commands that have come through `states`, all at the instant of the request, and not been queued."""
     if not commands:
         return
-    columns = _columns(
+    columns = columns_of(
         [
             (
                 command.command_id,
@@ -131,14 +131,14 @@ async def queue(connection: Connection, commands: Sequence[tuple[str, int]], *, 
     Those that have ended meanwhile are left out. Counters are at least the instant: should the table be lost, those of
     a new one are still greater than what the meters have taken.
     """
-    cursor = await connection.execute(_QUEUE, [*_columns(commands), int(now_s), now_s])
+    cursor = await connection.execute(_QUEUE, [*columns_of(commands), int(now_s), now_s])
     return {str(row[0]): _int(row[1]) for row in await cursor.fetchall()}
 
 
 async def write_steps(connection: Connection, steps: Sequence[StepRow]) -> None:
     """Steps in their order. Those of commands that have ended before change nothing."""
     if steps:
-        await connection.execute(_WRITE_STEPS, _columns(steps))
+        await connection.execute(_WRITE_STEPS, columns_of(steps))
 
 
 async def open_commands(connection: Connection) -> list[KnownCommand]:
@@ -174,7 +174,3 @@ async def _known(connection: Connection, query: str, *arguments: object) -> list
 def _int(value: object) -> int:
     assert isinstance(value, int)
     return value
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -105,6 +105,11 @@ class Database:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+
+def columns_of(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Rows as a statement's `unnest` takes them: a list for each column."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def refuses_data(error: Exception) -> bool:

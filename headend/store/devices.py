@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headend.store.database import Connection
+from headend.store.database import Connection, columns_of
 
 
 class DeviceRow(NamedTuple):
@@ -56,7 +56,7 @@ async def upsert(connection: Connection, rows: Sequence[DeviceRow], *, now_s: fl
         " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
         " max_current_a = excluded.max_current_a, wire = excluded.wire,"
         " register_range_wh = excluded.register_range_wh",
-        [now_s, *(list(column) for column in zip(*rows, strict=True))],
+        [now_s, *columns_of(rows)],
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from headend.drivers import Registers
 from headend.store.batch import Batch
-from headend.store.database import Connection
+from headend.store.database import Connection, columns_of
 from headend.store.register_records import AcceptedRow, BoundaryReading, PollFailureRow, RegisterRow
 
 
@@ -26,7 +26,7 @@ async def _write_registers(connection: Connection, rows: Sequence[RegisterRow], 
         " %s::float8[], %s::float8[], %s::text[]) AS g (m, b, r, i, e, p, v1, v2, v3, f) ON CONFLICT DO NOTHING",
         [
             committed_s,
-            *_columns(
+            *columns_of(
                 [(row.meter_id, row.reading.boundary_s, row.reading.at_s, *_values(row), row.doubt) for row in rows]
             ),
         ],
@@ -38,7 +38,7 @@ async def _write_accepted(connection: Connection, rows: Sequence[AcceptedRow]) -
         await connection.execute(
             "UPDATE register_reading r SET implausible = NULL FROM unnest(%s::int[], %s::float8[]) AS a (m, b)"
             " WHERE r.meter_id = a.m AND r.boundary = to_timestamp(a.b)",
-            _columns(rows),
+            columns_of(rows),
         )
 
 
@@ -49,7 +49,7 @@ async def _write_failures(connection: Connection, rows: Sequence[PollFailureRow]
             " SELECT m, to_timestamp(b), o, c, to_timestamp(n)"
             " FROM unnest(%s::int[], %s::float8[], %s::text[], %s::int2[], %s::float8[]) AS f (m, b, o, c, n)"
             " ON CONFLICT DO NOTHING",
-            _columns(rows),
+            columns_of(rows),
         )
 
 
@@ -104,7 +104,3 @@ def _values(row: RegisterRow) -> tuple[float, ...]:
         registers.active_power_w,
         *registers.voltages_v,
     )
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

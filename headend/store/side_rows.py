@@ -1,11 +1,10 @@
 """Everything of a batch but its interval readings: rows that are few, in one statement for each relation."""
 
 import uuid
-from collections.abc import Sequence
 
 from headend.store import commands
 from headend.store.batch import Batch
-from headend.store.database import Connection
+from headend.store.database import Connection, columns_of
 
 # ruff: noqa: S608 - the statements are put together from the constants of this module alone
 
@@ -46,7 +45,7 @@ async def _write_what_meters_say(connection: Connection, batch: Batch, committed
             " SELECT i, m, to_timestamp(s), l, w, c::jsonb, o, to_timestamp(r), to_timestamp(%s)"
             " FROM unnest(%s::uuid[], %s::int[], %s::float8[], %s::int[], %s::text[], %s::text[], %s::int2[],"
             " %s::float8[]) AS i (i, m, s, l, w, c, o, r) ON CONFLICT DO NOTHING",
-            [committed_s, *_columns([(uuid.uuid5(_SAID, f"{row[:5]}"), *row) for row in batch.implausible])],
+            [committed_s, *columns_of([(uuid.uuid5(_SAID, f"{row[:5]}"), *row) for row in batch.implausible])],
         )
     if batch.others:
         await connection.execute(
@@ -54,7 +53,7 @@ async def _write_what_meters_say(connection: Connection, batch: Batch, committed
             " SELECT m, to_timestamp(s), l, t, v, to_timestamp(r)"
             " FROM unnest(%s::int[], %s::float8[], %s::int[], %s::text[], %s::float8[], %s::float8[])"
             " AS o (m, s, l, t, v, r) ON CONFLICT DO NOTHING",
-            _columns(batch.others),
+            columns_of(batch.others),
         )
     if batch.events:
         await connection.execute(
@@ -62,17 +61,17 @@ async def _write_what_meters_say(connection: Connection, batch: Batch, committed
             " SELECT m, n, c, to_timestamp(t), d::jsonb, to_timestamp(r), to_timestamp(%s)"
             " FROM unnest(%s::int[], %s::int8[], %s::text[], %s::float8[], %s::text[], %s::float8[])"
             " AS e (m, n, c, t, d, r) ON CONFLICT DO NOTHING",
-            [committed_s, *_columns(batch.events)],
+            [committed_s, *columns_of(batch.events)],
         )
     if batch.interruptions:
-        await connection.execute(_INSERT_INTERRUPTIONS, _columns(batch.interruptions))
+        await connection.execute(_INSERT_INTERRUPTIONS, columns_of(batch.interruptions))
     if batch.doubtful:
         await connection.execute(
             "INSERT INTO doubtful_interruption (meter_id, down_at, up_at, reason, received_at)"
             " SELECT m, to_timestamp(d), to_timestamp(u), w, to_timestamp(r)"
             " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::text[], %s::float8[]) AS i (m, d, u, w, r)"
             " ON CONFLICT DO NOTHING",
-            _columns(batch.doubtful),
+            columns_of(batch.doubtful),
         )
 
 
@@ -86,14 +85,14 @@ async def _write_who_is_there(connection: Connection, batch: Batch) -> None:
             " boot = coalesce(excluded.boot, device_state.boot),"
             " device_time = coalesce(excluded.device_time, device_state.device_time),"
             " received_at = excluded.received_at",
-            _columns(list(batch.states.values())),
+            columns_of(list(batch.states.values())),
         )
     if batch.communications:
         await connection.execute(
             "INSERT INTO device_communication (meter_id, at, online) SELECT m, to_timestamp(a), o"
             " FROM unnest(%s::int[], %s::float8[], %s::bool[]) AS c (m, a, o)"
             " ON CONFLICT (meter_id, at) DO UPDATE SET online = excluded.online",
-            _columns([(*key, online) for key, online in batch.communications.items()]),
+            columns_of([(*key, online) for key, online in batch.communications.items()]),
         )
     if batch.collectors:
         await connection.execute(
@@ -103,7 +102,7 @@ async def _write_who_is_there(connection: Connection, batch: Batch) -> None:
             " AS c (g, e, o, b, m, t, c) ON CONFLICT (device_group, edge_node) DO UPDATE SET online = excluded.online,"
             " bdseq = coalesce(excluded.bdseq, k.bdseq), meters = coalesce(excluded.meters, k.meters),"
             " born_at = coalesce(excluded.born_at, k.born_at), changed_at = excluded.changed_at",
-            _columns([(*key, *row) for key, row in batch.collectors.items()]),
+            columns_of([(*key, *row) for key, row in batch.collectors.items()]),
         )
     if batch.collector_supplies:
         # Said in the session whose birth is there, in this batch or before.
@@ -111,7 +110,7 @@ async def _write_who_is_there(connection: Connection, batch: Batch) -> None:
             "UPDATE collector AS k SET mains = m, mains_since = to_timestamp(s)"
             " FROM unnest(%s::text[], %s::text[], %s::bool[], %s::float8[]) AS c (g, e, m, s)"
             " WHERE k.device_group = g AND k.edge_node = e AND k.mains IS DISTINCT FROM m",
-            _columns([(*key, *row) for key, row in batch.collector_supplies.items()]),
+            columns_of([(*key, *row) for key, row in batch.collector_supplies.items()]),
         )
 
 
@@ -122,7 +121,7 @@ async def _write_dead_letters(connection: Connection, batch: Batch) -> None:
             " SELECT i, to_timestamp(r), t, p, w, d"
             " FROM unnest(%s::uuid[], %s::float8[], %s::text[], %s::bytea[], %s::text[], %s::text[])"
             " AS l (i, r, t, p, w, d) ON CONFLICT DO NOTHING",
-            _columns(batch.dead_letters),
+            columns_of(batch.dead_letters),
         )
     if batch.dropped:
         await connection.execute(
@@ -130,7 +129,7 @@ async def _write_dead_letters(connection: Connection, batch: Batch) -> None:
             " SELECT i, to_timestamp(r), t, p, w, d, c"
             " FROM unnest(%s::uuid[], %s::float8[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::int8[])"
             " AS l (i, r, t, p, w, d, c) ON CONFLICT (id) DO UPDATE SET copies = l.copies + excluded.copies",
-            _columns(
+            columns_of(
                 [
                     (
                         uuid.uuid5(_LETTERS, f"{topic} {reason} {hour}"),
@@ -154,7 +153,7 @@ async def _write_what_requests_came_to(connection: Connection, batch: Batch, com
             " SELECT m, to_timestamp(s), l, w, c, to_timestamp(n)"
             " FROM unnest(%s::int[], %s::float8[], %s::int[], %s::text[], %s::text[], %s::float8[])"
             " AS g (m, s, l, w, c, n) ON CONFLICT DO NOTHING",
-            _columns(batch.gaps),
+            columns_of(batch.gaps),
         )
     if batch.command_steps:
         await commands.write_steps(connection, batch.command_steps)
@@ -167,9 +166,5 @@ async def _write_what_requests_came_to(connection: Connection, batch: Batch, com
             " FROM unnest(%s::uuid[], %s::int[], %s::float8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[],"
             " %s::float8[], %s::float8[], %s::text[], %s::float8[]) AS o (i, m, d, ir, er, p, v1, v2, v3, w, r)"
             " ON CONFLICT DO NOTHING",
-            [committed_s, *_columns(batch.on_demand)],
+            [committed_s, *columns_of(batch.on_demand)],
         )
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
