@@ -18,7 +18,7 @@ from headend.registry import EndDevice
 # It dumps every packet with each failure; failures are counted and told in our own words.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
-READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS = 3, 4
+READ_HOLDING_REGISTERS = 3
 NO_ANSWER, NO_CONNECTION, NOT_ASKED = "no_answer", "no_connection", "not_asked"
 
 # Modbus application protocol V1.1b3, section 7. 5 and 6 are those of a meter that is busy.
@@ -80,8 +80,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer at all came for a meter: READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS = 3, 4
-    NO_ANSWER, NO_CONNECTION or NOT_ASKED."""
+    """No answer at all came for a meter: NO_ANSWER, NO_CONNECTION or NOT_ASKED."""
 
     device: EndDevice
     outcome: str

@@ -41,6 +41,7 @@ class _Asked:
     command_id: str
     device: EndDevice
     purpose: str
+    expires_s: float
 
 
 class OnDemand:
@@ -60,7 +61,8 @@ class OnDemand:
         self._reports = reports
         self._gateway_of = gateway_of
         self._on_failure = on_failure
-        self._waiting: defaultdict[GatewayLink, list[_Asked]] = defaultdict(list)
+        #: By the command's id: an attempt more takes the place of one that waits, or is being done.
+        self._waiting: defaultdict[GatewayLink, dict[str, _Asked]] = defaultdict(dict)
         self._tasks: dict[GatewayLink, asyncio.Task[None]] = {}
 
     def take(self, command: Outgoing) -> None:
@@ -74,7 +76,8 @@ class OnDemand:
         if gateway is None:
             self._reports.unanswered(claims["jti"], "no_address")
             return
-        self._waiting[gateway].append(_Asked(claims["jti"], device, claims["purpose"]))
+        asked = _Asked(claims["jti"], device, claims["purpose"], claims["exp"])
+        self._waiting[gateway][asked.command_id] = asked
         if gateway not in self._tasks:
             self._tasks[gateway] = task = asyncio.create_task(self._ask(gateway))
             task.add_done_callback(self._ended)
@@ -90,18 +93,25 @@ class OnDemand:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._waiting.clear()
 
     async def _ask(self, gateway: GatewayLink) -> None:
+        waiting = self._waiting[gateway]
         try:
-            while waiting := self._waiting.pop(gateway, None):
-                for number, asked in enumerate(waiting):
-                    found = await self._do(gateway, asked)
-                    self._report(asked, found)
-                    if isinstance(found, Silence):
-                        # It is left alone until the next attempt.
-                        for other in waiting[number + 1 :]:
-                            self._reports.unanswered(other.command_id, NOT_ASKED)
-                        break
+            while waiting:
+                asked = next(iter(waiting.values()))
+                if asked.expires_s <= self._clock.now():
+                    del waiting[asked.command_id]
+                    self._reports.unanswered(asked.command_id, "expired")
+                    continue
+                found = await self._do(gateway, asked)
+                del waiting[asked.command_id]
+                self._report(asked, found)
+                if isinstance(found, Silence):
+                    # It is left alone until the next attempt.
+                    for command_id in waiting:
+                        self._reports.unanswered(command_id, NOT_ASKED)
+                    waiting.clear()
         finally:
             del self._tasks[gateway]
 

@@ -109,8 +109,12 @@ class Poller:
                 by_place[device.driver.interval_length_s, address.host, address.port].append(device)
         self._gateways: defaultdict[int, list[_Gateway]] = defaultdict(list)
         self._links_of: dict[int, GatewayLink] = {}
+        # Many a gateway takes one connection only.
+        links: dict[tuple[str, int], GatewayLink] = {}
         for (length_s, host, port), members in by_place.items():
-            link = GatewayLink(host, port, timeout_s=settings.poll_timeout_s)
+            if (host, port) not in links:
+                links[host, port] = GatewayLink(host, port, timeout_s=settings.poll_timeout_s)
+            link = links[host, port]
             self._gateways[length_s].append(_Gateway(link, members))
             self._links_of.update((device.id, link) for device in members)
         self._rounds: dict[int, _Round] = {}

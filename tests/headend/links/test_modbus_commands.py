@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,11 +14,16 @@ from pymodbus.constants import ExcCodes
 
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
+from headend.commands.outgoing import Outgoing
+from headend.drivers import CommandAnswer, driver_for
+from headend.links.modbus.gateway import GatewayLink
+from headend.links.modbus.on_demand import OnDemand
+from headend.registry import EndDevice
 from headend.service import HeadEnd
 from tests.headend.fleet import START_S, Shipment, serial
 from tests.headend.modbus_line import Line
 from tests.headend.reader import Reader
-from tests.headend.services import Mosquitto, Postgres, free_port
+from tests.headend.services import Mosquitto, Postgres, free_port, until
 
 pytest_plugins = ["tests.headend.fixtures"]
 
@@ -107,6 +113,59 @@ async def test_a_gateway_that_is_away_makes_its_commands_wait(
     await line.open()
     await live(head_end, clock, START_S + 300)
     assert ends(database) == [(serial(0), "completed", None, 2), (serial(1), "completed", None, 2)]
+
+
+class Told:
+    """What became of commands, in their order."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def answered(self, _device: EndDevice, answer: CommandAnswer) -> None:
+        self.said.append((answer.command_id, answer.state))
+
+    def refused(self, _device: EndDevice, command_id: str, reason: str) -> None:
+        self.said.append((command_id, reason))
+
+    def unanswered(self, command_id: str, reason: str) -> None:
+        self.said.append((command_id, reason))
+
+
+async def test_what_waits_is_done_once_and_not_when_it_is_over(line: Line, clock: ManualClock) -> None:
+    told, signer = Told(), CommandSigner(KEY)
+    gateway = GatewayLink("127.0.0.1", line.port, timeout_s=300)
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    on_demand = OnDemand(clock, signer.verifier(), told, gateway_of=lambda _device: gateway, on_failure=fail)
+    counters = itertools.count(1)
+
+    def take(command_id: str, unit: int, within_s: int) -> None:
+        driver = driver_for("sdm630")
+        address = f"127.0.0.1:{line.port}/{unit}"
+        device = EndDevice(unit, unit, f"AMI{unit}", f"UP{unit}", "test", driver, START_S, address)
+        now_s, ends_s = int(clock.now()), START_S + 100 + within_s
+        envelope = CommandSigner(KEY).sign(
+            command_id=command_id, serial=device.serial, purpose="ping", issued_s=now_s, not_before_s=START_S,
+            expires_s=ends_s, counter=next(counters), params={},
+        )  # fmt: skip
+        on_demand.take(Outgoing(command_id, device, "ping", {}, ends_s, envelope))
+
+    line.held = {1}
+    take("held", 1, 600)
+    await until(lambda: line.asked == [1], "the first request")
+    take("over", 2, 60)
+    take("twice", 3, 600)
+    # The gateway is slow: meanwhile one is over, and the others are sent again.
+    clock.set(clock.now() + 60)
+    take("held", 1, 600)
+    take("twice", 3, 600)
+    line.released.set()
+    await on_demand.settle()
+    gateway.close()
+    assert line.asked == [1, 3]
+    assert told.said == [("held", "completed"), ("over", "expired"), ("twice", "completed")]
 
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -11,7 +11,11 @@ import pytest
 from pymodbus.constants import ExcCodes
 
 from headend.clock import ManualClock
+from headend.links.modbus.outcomes import PollOutcomes
+from headend.links.modbus.poller import Poller
+from headend.metrics import Metrics
 from headend.reads.follow import ACCEPTED_AFTER
+from headend.registry import EndDevice, ShippedDevice
 from headend.service import HeadEnd
 from tests.headend.fleet import LENGTH_S, START_S, Shipment, serial
 from tests.headend.modbus_line import Line, SilentLine
@@ -106,6 +110,25 @@ async def live(head_end: HeadEnd, clock: ManualClock, until_s: float) -> None:
 
 
 Intervals = Callable[[int], list[tuple[object, ...]]]
+
+
+async def test_a_gateway_has_one_connection_whatever_its_meters_periods(shipment: Shipment, clock: ManualClock) -> None:
+    settings = shipment.settings("postgresql://", "none", 1)
+    addresses = ("gw:502/1", 900), ("gw:502/2", 300), ("other:502/1", 900)
+    shipped = [
+        ShippedDevice(f"A{n}", "sdm630", f"UP{n}", "test", address, interval_length_s=length_s)
+        for n, (address, length_s) in enumerate(addresses)
+    ]
+    devices = [
+        EndDevice(n, n, each.serial, each.usage_point, each.group, each.driver, START_S, each.address)
+        for n, each in enumerate(shipped)
+    ]
+    metrics = Metrics()
+    outcomes = PollOutcomes(devices, metrics, {})
+    poller = Poller(settings, clock, devices, outcomes, metrics, record=lambda _: None, on_failure=lambda _: None)
+    first, second, other = map(poller.gateway_of, devices)
+    assert first is second
+    assert other is not first
 
 
 async def test_two_answered_polls_make_an_actual_interval(
