@@ -23,6 +23,7 @@ _MOST_CURRENT_A = 100_000
 _WIRE = "wire"
 _NUMBERS = ("interval_length_s", "report_every_s", "register_range_wh")
 _MOST = 2**53
+_MOST_DIGITS = len(str(_MOST))
 _DAY_S = 86_400
 # Their absence would leave a device without a name, a place or a driver; the credentials are for the broker's list.
 _REQUIRED = ("serial", "vendor_profile", "usage_point", "group")
@@ -152,12 +153,14 @@ def _wire_of(row: dict[str, str]) -> str:
 def _number_of(row: dict[str, str], name: str) -> int | None:
     """None where there is none, or none that can be."""
     text = row.get(name) or ""
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < _MOST else None
+    # int() takes no text that is too long.
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number and 0 < int(text) < _MOST else None
 
 
 def _number_faults(row: dict[str, str]) -> list[str]:
     faults = [
-        f"{name} {row[name]!r} is not a whole number above 0; leave it empty for the vendor's own"
+        f"{name} {row[name]!r:.60} is not a whole number above 0; leave it empty for the vendor's own"
         for name in _NUMBERS
         if row.get(name) and _number_of(row, name) is None
     ]
@@ -299,10 +302,12 @@ def _driver(profile: str, wire: str, length_s: int | None, report_s: int | None,
     """
     driver = driver_for(wire or profile)
     length_s = length_s or driver.interval_length_s
+    range_wh = range_wh or driver.register_range_wh
     return replace(
         driver,
         vendor_profile=profile,
         interval_length_s=length_s,
         report_every_s=report_s or driver.report_every_s // driver.interval_length_s * length_s,
-        register_range_wh=range_wh or driver.register_range_wh,
+        register_range_wh=range_wh,
+        modbus=driver.modbus and driver.modbus.model_copy(update={"roll_over_wh": range_wh}),
     )

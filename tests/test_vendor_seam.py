@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from headend.drivers import driver_for
+from headend.drivers import known_profiles as known_drivers
+from meters.vendors.registry import known_profiles, load_profile
+
 ROOT = Path(__file__).parents[1]
 HOMES = ("meters/vendors", "headend/drivers")
 GENERIC = ("grid", "meters", "headend", "lab", "loadtests", "dashboards")
@@ -29,6 +33,13 @@ def vendors() -> set[str]:
     }
     assert folders, "there are vendors"
     return folders | {name.replace("_", "-") for name in folders}
+
+
+def test_both_sides_of_a_vendor_state_the_same() -> None:
+    shared = ("carrier", "keeps_load_profile", "reports_outages", "has_relay")
+    for name in sorted({*known_drivers()} & {*known_profiles()}):
+        driver, profile = driver_for(name).capabilities, load_profile(name).capabilities
+        assert [getattr(driver, each) for each in shared] == [getattr(profile, each) for each in shared], name
 
 
 NAME = re.compile("|".join(sorted(map(re.escape, vendors()), key=len, reverse=True)))

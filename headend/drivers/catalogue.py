@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from headend.drivers.driver import Driver
+from headend.drivers.faults import faults_of
 from headend.drivers.modbus import parse_driver
 from headend.errors import DriverError
 
@@ -65,7 +66,7 @@ def _offered() -> Iterator[tuple[str, object]]:
         origin = f"entry point {point.name} of {point.dist.name if point.dist else GROUP}"
         try:
             yield origin, point.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # What others wrote may raise anything; whose it is must be said.
             yield origin, error
 
 
@@ -75,10 +76,17 @@ def _driver_of(found: object, origin: str) -> Driver:
         if not hasattr(found, "DRIVER") and hasattr(found, "__path__"):
             file = resources.files(found).joinpath(_FILE)
             if file.is_file():
-                return parse_driver(file.read_text(encoding="utf-8"), origin=f"{origin}, {_FILE}")
+                origin = f"{origin}, {_FILE}"
+                try:
+                    text = file.read_text(encoding="utf-8")
+                except UnicodeDecodeError as error:
+                    raise DriverError(f"{origin}: not UTF-8: {error}") from error
+                return _driver_of(parse_driver(text, origin=origin), origin)
         found = getattr(found, "DRIVER", None)
     if isinstance(found, Driver):
+        if faults := faults_of(found):
+            raise DriverError(f"{origin}: " + "; ".join(faults))
         return found
     if isinstance(found, Exception):
-        raise DriverError(f"{origin}: cannot be imported: {found}")
+        raise DriverError(f"{origin}: cannot be imported: {type(found).__name__}: {found}")
     raise DriverError(f"{origin}: has neither a DRIVER nor a {_FILE}")

@@ -8,7 +8,7 @@ from headend.drivers.records import Decode, DeviceReport, NamedValue
 from headend.drivers.register_map import RegisterMap
 
 Carrier = Literal["mqtt", "sparkplug", "modbus"]
-Verifier = Literal["meter", "collector", "gateway_link"]
+Verifier = Literal["meter", "gateway_link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Capabilities:
     """What meters of a profile can do; generic code asks these, never the profile's name.
 
     `purposes`: the commands that it can be sent. `last_verifier`: who checks a command's signature last, before
-    something happens: the meter itself, or whoever speaks to it where its wire cannot carry one.
+    something happens: the meter itself, or our own gateway link where its wire, Modbus, cannot carry one.
     """
 
     carrier: Carrier
@@ -36,6 +36,11 @@ class Capabilities:
     def needs_gateway(self) -> bool:
         """Its address is `host:port/unit`, where it is polled."""
         return self.carrier == "modbus"
+
+    @property
+    def connects_itself(self) -> bool:
+        """It needs nobody's address: it has a connection of its own to the broker."""
+        return not self.needs_collector and not self.needs_gateway
 
 
 @dataclass(frozen=True, slots=True)

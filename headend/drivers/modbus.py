@@ -28,7 +28,7 @@ class _File(BaseModel):
     #: The document that the registers are from.
     source: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     interval_length_s: Annotated[int, Field(gt=0, le=86_400)]
-    max_current_a: Annotated[float, Field(gt=0)]
+    max_current_a: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     registers: RegisterMap
 
 

@@ -43,6 +43,12 @@ class Block(_Part):
     count: Annotated[int, Field(ge=1, le=MOST_REGISTERS)]
     function: Literal[3, 4]
 
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.first + self.count > 0x10000:
+            raise ValueError("ends beyond 0xFFFF")
+        return self
+
     def __contains__(self, value: "Value") -> bool:
         return self.first <= value.address and value.address + value.width <= self.first + self.count
 
@@ -55,7 +61,7 @@ class Value(_Part):
 
     address: _Address
     type: Type
-    scale: Annotated[float, Field(gt=0)] = 1.0
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     sign: Literal[1, -1] = 1
     unavailable: tuple[int, ...] = ()
 
@@ -73,11 +79,20 @@ class Identity(_Part):
     function: Literal[3, 4]
     expected: Annotated[tuple[int, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.address + self._width > 0x10000:
+            raise ValueError("ends beyond 0xFFFF")
+        return self
+
     @property
     def block(self) -> Block:
         """What is read for it: its own registers alone. Some meters show others there as part of a longer read."""
-        width = struct.calcsize(f">{_CODES[self.type]}") // 2
-        return Block(first=self.address, count=width, function=self.function)
+        return Block(first=self.address, count=self._width, function=self.function)
+
+    @property
+    def _width(self) -> int:
+        return struct.calcsize(f">{_CODES[self.type]}") // 2
 
 
 class RegisterMap(_Part):

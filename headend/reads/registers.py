@@ -40,10 +40,6 @@ class RegisterReads:
                 for stray in strays:
                     follower.take(stray)
 
-    def newest_s(self, device: EndDevice) -> int | None:
-        """The boundary of a meter's last reading."""
-        return self._followers[device.id].newest_s
-
     def take(self, rows: RegisterRows, device: EndDevice, reading: BoundaryReading, now_s: float) -> Doubt | None:
         """A meter's next reading. `now_s`: when it came, by the head-end's clock."""
         follower = self._followers[device.id]

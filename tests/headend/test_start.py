@@ -239,6 +239,7 @@ def test_a_shipment_says_what_is_other_than_the_vendors_own(tmp_path: Path) -> N
         ("rl-dsp", ",²,,", "interval_length_s '²' is not a whole number above 0"),
         ("rl-dsp", ",,,1e9", "register_range_wh '1e9' is not a whole number above 0"),
         ("rl-dsp", ",,,99999999999999999999", "register_range_wh '99999999999999999999' is not"),
+        pytest.param("rl-dsp", f",,,{'9' * 5000}", "register_range_wh '9999", id="thousands of digits"),
         ("rl-dsp", ",7,,", "interval_length_s 7 does not divide a day"),
         ("rl-dsp", ",,900,", "report_every_s is given without interval_length_s"),
         ("rl-dsp", ",300,400,", "report_every_s 400 is not a multiple of interval_length_s 300"),

@@ -21,7 +21,7 @@ def decode_notification(payload: bytes) -> list[Message]:
     try:
         notification = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        raise DecodeError("bad_json", str(error)) from error
+        raise DecodeError("not_json", str(error)) from error
     if not isinstance(notification, dict) or not isinstance(notification.get("method"), str):
         raise DecodeError("bad_structure", "no notification: an object with a method")
     if notification["method"] != "NotifyStatus":

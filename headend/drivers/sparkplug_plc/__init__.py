@@ -10,6 +10,7 @@ DRIVER = Driver(
         reports_itself=True,
         keeps_load_profile=True,
         reports_outages=True,
+        has_relay=True,
         last_verifier="meter",
         purposes=frozenset(("load_profile.read", "ping", "register.read")),
     ),

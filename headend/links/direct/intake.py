@@ -60,7 +60,15 @@ class DirectIntake:
         if route is not None:
             decode, device = route
             said = decode(payload)
-            self._takers[type(said)](batch, device, said, now_s)
+            self._take(batch, device, said, now_s)
+
+    def _take(self, batch: Batch, device: EndDevice, said: object, now_s: float) -> None:
+        """Raises DecodeError, also for what is no record: a driver may be anybody's."""
+        take = self._takers.get(type(said))
+        if take is None:
+            vendor = device.driver.vendor_profile
+            raise DecodeError("no_record", f"the driver of {vendor} makes a {type(said).__name__:.60} of it")
+        take(batch, device, said, now_s)
 
     def _route(self, topic: str, payload: bytes) -> tuple[Decode, EndDevice] | None:
         """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
@@ -103,4 +111,4 @@ class DirectIntake:
 
     def _each(self, batch: Batch, device: EndDevice, records: Sequence[object], now_s: float) -> None:
         for record in records:
-            self._takers[type(record)](batch, device, record, now_s)
+            self._take(batch, device, record, now_s)

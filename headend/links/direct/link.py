@@ -81,7 +81,7 @@ class DirectLink:
         await self._connection.published()
 
     def reaches(self, device: EndDevice) -> bool:
-        return device.driver.capabilities.carrier == "mqtt"
+        return device.driver.capabilities.connects_itself
 
     def send(self, command: Outgoing) -> None:
         device = command.device

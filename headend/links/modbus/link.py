@@ -36,7 +36,7 @@ class ModbusLink:
         """A polled meter waits for nothing."""
 
     def reaches(self, device: EndDevice) -> bool:
-        return device.driver.capabilities.carrier == "modbus"
+        return device.driver.capabilities.needs_gateway
 
     def send(self, command: Outgoing) -> None:
         """No envelope goes out: what it says is verified, and done, here."""

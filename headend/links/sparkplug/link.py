@@ -77,7 +77,7 @@ class SparkplugLink:
             self._host.fence_edge(edge, token)
 
     def reaches(self, device: EndDevice) -> bool:
-        return device.driver.capabilities.carrier == "sparkplug"
+        return device.driver.capabilities.needs_collector
 
     def send(self, command: Outgoing) -> None:
         device = command.device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,19 +94,94 @@ def test_every_fault_of_what_is_offered_is_said_at_once(offer: Callable[..., Non
             "c": "foreign_c",
             "d": "foreign_d:DRIVER",
             "e": "foreign_d",
+            "f": "foreign_f",
+            "g": "foreign_g",
         },
         foreign_b="",
         foreign_c="",
         foreign_d=(
-            "from headend.drivers import Capabilities, Driver\n"
-            f"DRIVER = Driver({taken!r}, Capabilities('mqtt', True, True, True), 900, 900, mqtt={{}})\n"
+            "from headend.drivers import Capabilities, Driver, MqttTopic\n"
+            "topics = {'all': MqttTopic(len)}\n"
+            f"DRIVER = Driver({taken!r}, Capabilities('mqtt', True, False, False), 900, 900, mqtt=topics)\n"
         ),
+        foreign_f="this is no Python",
+        foreign_g="DRIVER = len(3)",
     )
     with pytest.raises(DriverError) as error:
         known_profiles()
     said = str(error.value).splitlines()
     assert "correct or uninstall" in said[0]
-    assert len(said) == 6
-    for name, fault in zip("abcde", ["cannot be imported", "cannot be imported", "neither", taken, taken], strict=True):
+    assert len(said) == 8
+    absent = "cannot be imported"
+    for name, fault in zip("abcdefg", [absent, absent, "neither", taken, taken, absent, absent], strict=True):
         (line,) = [line for line in said if f"entry point {name} of foreign" in line]
         assert fault in line
+
+
+COUNTING = "Capabilities('mqtt', True, False, False)"
+
+
+@pytest.mark.parametrize(
+    ("stated", "fault"),
+    [
+        (f"'x-1', {COUNTING}, 900, 900", "its carrier is mqtt, and it has no decoder"),
+        (f"'x-1', {COUNTING}, 900, 900, mqtt={{}}", "its carrier is mqtt, and it has no decoder"),
+        (f"'x-1', {COUNTING}, 900, 900, sparkplug=len", "its carrier is mqtt, and it has decoders for sparkplug"),
+        ("'x-1', Capabilities('dlms', True, False, False), 900, 900", "carrier 'dlms' is not one of mqtt, sparkplug"),
+        (f"'x 1', {COUNTING}, 900, 900, mqtt=TOPICS", "vendor_profile 'x 1' is not made of"),
+        (f"'x-1', {COUNTING}, 900, 900, mqtt=TOPICS | {{'+/x': TOPIC}}", "topic '+/x' cannot be part of a filter"),
+        (f"'x-1', {COUNTING}, 900, 900, mqtt=TOPICS | {{'#': TOPIC}}", "topic '#' cannot be part of a filter"),
+        (f"'x-1', {COUNTING}, 900, 900, mqtt=TOPICS | {{'_fence': TOPIC}}", "topic '_fence' cannot be part of"),
+        (f"'x-1', {COUNTING}, 900, 900, mqtt=TOPICS | {{'': TOPIC}}", "topic '' cannot be part of a filter"),
+        (
+            "'x-1', Capabilities('mqtt', True, False, False, last_verifier='gateway_link'), 900, 900, mqtt=TOPICS",
+            "last_verifier is gateway_link: over Modbus",
+        ),
+        ("'x-1', Capabilities('mqtt', True, True, False), 900, 900, mqtt=TOPICS", "purposes: load_profile.read is"),
+        (f"'x-1', {COUNTING}, 0, 900, mqtt=TOPICS", "interval_length_s 0 is not"),
+        (f"'x-1', {COUNTING}, 700, 700, mqtt=TOPICS", "interval_length_s 700 is not a whole number of seconds that"),
+        (f"'x-1', {COUNTING}, 900, 1000, mqtt=TOPICS", "report_every_s 1000 is not a multiple"),
+        (f"'x-1', {COUNTING}, 900, 900, float('inf'), mqtt=TOPICS", "max_current_a inf is not a current"),
+        (f"'x-1', {COUNTING}, 900, 900, 80.0, 0, mqtt=TOPICS", "register_range_wh 0 is not"),
+    ],
+)
+def test_a_driver_that_contradicts_itself_is_refused(
+    offer: Callable[..., None], monkeypatch: pytest.MonkeyPatch, stated: str, fault: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "foreign_x", raising=False)
+    offer(
+        {"x": "foreign_x"},
+        foreign_x=(
+            "from headend.drivers import Capabilities, Driver, MqttTopic\n"
+            "TOPIC = MqttTopic(len)\n"
+            "TOPICS = {'all/of-it': TOPIC}\n"
+            f"DRIVER = Driver({stated})\n"
+        ),
+    )
+    with pytest.raises(DriverError) as error:
+        known_profiles()
+    assert f"entry point x of foreign: {fault}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (b"interval_length_s = 900", b"interval_length_s = 700", "interval_length_s 700 is not"),
+        (b"max_current_a = 100.0", b"max_current_a = 100e3001", "max_current_a"),
+        (b"# Eastron", b"# \xff", "not UTF-8"),
+    ],
+)
+def test_a_register_map_of_others_is_looked_at_too(
+    offer: Callable[..., None], tmp_path: Path, before: bytes, after: bytes, fault: str
+) -> None:
+    folder = tmp_path / f"foreign_{after[:3].hex()}"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    stated = (HOME / "sdm630" / "driver.toml").read_bytes().replace(b'"sdm630"', b'"x-1"')
+    assert before in stated
+    (folder / "driver.toml").write_bytes(stated.replace(before, after))
+    offer({"x": folder.name})
+    with pytest.raises(DriverError) as error:
+        known_profiles()
+    assert "entry point x of foreign, driver.toml: " in str(error.value)
+    assert fault in str(error.value)

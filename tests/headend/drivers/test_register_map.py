@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headend.drivers import DecodeError, RegisterMap, driver_for
 from headend.drivers.modbus import parse_driver
 from headend.errors import DriverError
+from headend.registry import ShippedDevice
 
 SDM630 = driver_for("sdm630")
 assert SDM630.modbus is not None
@@ -69,6 +70,13 @@ def test_what_no_meter_shows_is_refused(values: dict[str, float], said: str) -> 
     with pytest.raises(DecodeError, match=said) as error:
         MAP.decode(block(**values))
     assert error.value.reason == "bad_value"
+
+
+def test_a_range_that_the_shipment_states_is_that_of_the_registers_too() -> None:
+    device = ShippedDevice("A1", "own", "UP1", "test", "gw:502/1", wire="sdm630", register_range_wh=10**9)
+    assert device.driver.modbus is not None
+    assert device.driver.modbus.decode(block(r0x48=150_000.0)).import_register_wh == 150_000_000
+    assert MAP.roll_over_wh == ROLL_OVER_WH
 
 
 @given(st.lists(st.lists(st.integers(0, 0xFFFF), max_size=100), max_size=3))
@@ -194,6 +202,14 @@ def test_a_file_states_a_driver() -> None:
             ["values.export_register_wh: its registers lie in no block", "values.active_power_w"],
         ),
         ("count = 10", "count = 126", ["registers.blocks.0.count"]),
+        ("first = 0", "first = 0xFFFF", ["registers.blocks.0: Value error, ends beyond 0xFFFF"]),
+        (
+            "[registers.v",
+            "identity = { function = 3, address = 0xFFFF, type = 'int32', expected = [1] }\n[registers.v",
+            ["registers.identity: Value error, ends beyond 0xFFFF"],
+        ),
+        ('"int32" }', '"int32", scale = inf }', ["registers.values.active_power_w.scale"]),
+        ("= 80.0", "= inf", ["max_current_a"]),
         ("function = 4", "function = 16", ["registers.blocks.0.function"]),
         ('"int32"', '"int24"', ["registers.values.active_power_w.type"]),
         ("blocks = [", "blocks = [{ function = 3, first = 2, count = 2 }, ", ["export_register_wh: its registers lie"]),

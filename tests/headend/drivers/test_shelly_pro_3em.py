@@ -60,7 +60,7 @@ def test_whether_it_is_connected() -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"\xff", "bad_json"),
+        (b"\xff", "not_json"),
         (b"[]", "bad_structure"),
         (b'{"method":3}', "bad_structure"),
         (b'{"method":"NotifyStatus"}', "bad_structure"),
