@@ -11,7 +11,7 @@ from headend.commands.lifecycle import State, Step
 from headend.registry import EndDevice
 
 #: Repetitions fall on this grid, so that a simulated run is not stopped once for each device.
-GRID_S = 5
+RETRY_GRID_S = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +32,8 @@ class Order:
     sent_wall_s: float | None = None
     #: Why nothing has come of it so far.
     trouble: str | None = None
+    #: Somebody's word on it is being written down: nothing is sent meanwhile.
+    held: bool = False
 
 
 class Orders:
@@ -80,7 +82,7 @@ class Orders:
         order.attempts += 1
         order.state = State.QUEUED
         pause_s = min(self._retry_max_s, self._retry_first_s * 2.0 ** min(order.attempts - 1, 30))
-        order.next_s = -(-(now_s + pause_s) // GRID_S) * GRID_S
+        order.next_s = -(-(now_s + pause_s) // RETRY_GRID_S) * RETRY_GRID_S
 
     def step(
         self,
@@ -117,4 +119,4 @@ class Orders:
         return "no_answer" if order.attempts else "unreachable"
 
     def _may_go(self, order: Order) -> bool:
-        return order.state is not State.REQUESTED and not self._is_away(order.device)
+        return not order.held and order.state is not State.REQUESTED and not self._is_away(order.device)

@@ -38,14 +38,12 @@ class Answer(StrEnum):
 class Purpose:
     """A row of the table.
 
-    `parameters`: which of them do not fit a device of this interval length [s], in words. `effect`: what is another in
-    the device afterwards, in words; empty where it only looks.
+    `parameters`: which of them do not fit a device of this interval length [s], in words.
     """
 
     name: str
     parameters: Callable[[Params, int], list[str]]
     verification: Verification
-    effect: str
     answer: Answer
 
 
@@ -70,8 +68,8 @@ def _interval_range(params: Params, interval_length_s: int) -> list[str]:
 PURPOSES: Mapping[str, Purpose] = {
     purpose.name: purpose
     for purpose in (
-        Purpose(LOAD_PROFILE_READ, _interval_range, Verification.REQUEST, "", Answer.LOAD_PROFILE),
-        Purpose(PING, _none, Verification.REQUEST, "", Answer.DONE),
-        Purpose(REGISTER_READ, _none, Verification.REQUEST, "", Answer.REGISTERS),
+        Purpose(LOAD_PROFILE_READ, _interval_range, Verification.REQUEST, Answer.LOAD_PROFILE),
+        Purpose(PING, _none, Verification.REQUEST, Answer.DONE),
+        Purpose(REGISTER_READ, _none, Verification.REQUEST, Answer.REGISTERS),
     )
 }

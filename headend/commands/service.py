@@ -215,8 +215,8 @@ class CommandService:
         counters = await self._database.run(lambda connection: store.queue(connection, numbered, now_s=now_s))
         sent: list[Step] = []
         for order in due:
-            # The answer to an earlier attempt may have come while the database was asked.
-            if order.command_id not in counters or self._orders.get(order.command_id) is None:
+            # The answer to an earlier attempt, or somebody's word, may have come while the database was asked.
+            if order.command_id not in counters or order.held or self._orders.get(order.command_id) is None:
                 continue
             self._orders.queued(order, now_s)
             order.sent_wall_s = time.perf_counter()
@@ -238,7 +238,7 @@ class CommandService:
             )
         state = State(answer.state)
         shows = self._purposes[order.purpose].answer is Answer.REGISTERS
-        if state is State.COMPLETED and shows != (answer.registers is not None):
+        if (state is State.COMPLETED and shows) != (answer.registers is not None):
             raise DecodeError("bad_structure", f"that is no answer to {order.purpose}")
         round_trip_s = None if order.sent_wall_s is None else time.perf_counter() - order.sent_wall_s
         steps = [self._orders.step(order, State.ACKNOWLEDGED, now_s)]
@@ -292,11 +292,19 @@ class CommandService:
 
     async def _step(self, orders: Sequence[Order], state: State, *, by: str) -> list[str]:
         now_s = self._clock.now()
-        taken = [(order, step) for order in orders if (step := self._orders.step(order, state, now_s, actor=by))]
-        rows = [step.row() for _, step in taken]
-        await self._database.run(lambda connection: store.write_steps(connection, rows))
+        taken = [order for order in dict.fromkeys(orders) if order.state.may_become(state) and not order.held]
+        rows = [Step(order.command_id, order.attempts, state, now_s, actor=by).row() for order in taken]
+        for order in taken:
+            order.held = True
+        try:
+            await self._database.run(lambda connection: store.write_steps(connection, rows))
+        finally:
+            for order in taken:
+                order.held = False
+        for order in taken:
+            self._orders.step(order, state, now_s)
         self._hurry()
-        return [order.command_id for order, _ in taken]
+        return [order.command_id for order in taken]
 
     def _note(self, steps: Sequence[Step]) -> None:
         if steps:

@@ -174,7 +174,8 @@ class Recorder:
                 batch.doubtful.append((device.id, down_s, up_s, doubt, now_s))
 
     def _refused(self, batch: Batch, device: EndDevice, command_id: str, reason: str | None, now_s: float) -> None:
-        if self._recovery.refused(device.index, command_id):
+        # Whoever sends an old envelope again must not be able to end anything by that.
+        if reason != "replayed" and self._recovery.refused(device.index, command_id):
             batch.command_steps.append(Step(command_id, 1, State.REFUSED, now_s, reason).row())
         else:
             batch.command_steps += self._commands.refused(device, command_id, reason, now_s)

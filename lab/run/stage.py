@@ -148,7 +148,7 @@ class Stage(ABC):
     ) -> list[tuple[str, str, str, str | None]]:
         """Have the head-end make a command for each of these meters: id, serial, state, and why it has ended already.
 
-        :raises UserError: they cannot be made, or the head-end is dead.
+        :raises UserError: they cannot be made, or the head-end's process for some is dead; those of others are made.
         """
         found = await asyncio.gather(
             *(
@@ -159,7 +159,8 @@ class Stage(ABC):
         made = [command for commands in found if commands is not None for command in commands]
         if lacking := len(set(serials)) - len(made):
             raise UserError(
-                f"{lacking:,} of these meters cannot be commanded: the head-end's process for them is dead",
+                f"{lacking:,} of these meters cannot be commanded: the head-end's process for them is dead;"
+                f" {len(made):,} others were",
                 "Wait until it is back.",
             )
         return made

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.commands.lifecycle import ENDS, State
-from headend.commands.orders import GRID_S, Order, Orders
+from headend.commands.orders import RETRY_GRID_S, Order, Orders
 from headend.drivers import driver_for
 from headend.registry import EndDevice
 
@@ -56,7 +56,7 @@ def test_repetitions_fall_on_a_grid() -> None:
     (due,) = found.due(NOW_S + 1.3, most=1)
     found.queued(due, NOW_S + 1.3)
     assert found.next_due_s(NOW_S + 1.3) == NOW_S + 25
-    assert due.next_s % GRID_S == 0
+    assert due.next_s % RETRY_GRID_S == 0
 
 
 def test_who_is_away_is_sent_nothing_until_it_is_back() -> None:

@@ -15,7 +15,7 @@ from headend.commands.envelope import CommandSigner
 from headend.commands.outgoing import Outgoing
 from headend.commands.purposes import PURPOSES, Answer, Purpose, Verification
 from headend.commands.service import MOST_AT_ONCE, CommandService
-from headend.errors import CommandError
+from headend.errors import CommandError, DatabaseUnavailable
 from headend.metrics import Metrics
 from headend.registry import read_shipment, register
 from headend.service import HeadEnd
@@ -254,7 +254,8 @@ async def test_what_a_meter_refuses_is_refused_and_a_replay_ends_nothing(
     ("kind", "reason"),
     [
         ("of another", "unsolicited_answer"), ("of nothing", "unsolicited_answer"), ("with registers", "bad_structure"),
-        ("of no state", "bad_value"), ("late", "unsolicited_answer"),
+        ("of no state", "bad_value"), ("late", "unsolicited_answer"), ("at it, with registers", "bad_structure"),
+        ("failed, with registers", "bad_structure"),
     ],
 )  # fmt: skip
 async def test_an_answer_that_is_none_is_kept_raw(
@@ -270,6 +271,8 @@ async def test_an_answer_that_is_none_is_kept_raw(
         "of another": (meters[1], {}),
         "of nothing": (meters[0], {"command": "c"}),
         "with registers": (meters[0], {"values": SHOWN}),
+        "at it, with registers": (meters[0], {"values": SHOWN, "state": "executing"}),
+        "failed, with registers": (meters[0], {"values": SHOWN, "state": "failed"}),
         "of no state": (meters[0], {"state": "perhaps"}),
         "late": (meters[0], {}),
     }
@@ -378,9 +381,7 @@ async def desk(postgres: Postgres, schema: str, shipment: Shipment, clock: Manua
         hurry=lambda: None,
         purposes={
             **PURPOSES,
-            critical: Purpose(
-                critical, PURPOSES["ping"].parameters, Verification.SECOND_PERSON, "no supply", Answer.DONE
-            ),
+            critical: Purpose(critical, PURPOSES["ping"].parameters, Verification.SECOND_PERSON, Answer.DONE),
         },
     )
 
@@ -419,6 +420,44 @@ async def test_a_critical_command_waits_for_somebody_elses_word(
         "SELECT state, actor FROM command_step WHERE command_id = %s AND attempt = 0 ORDER BY at", first
     ) == [("requested", "ann"), ("approved", "bob")]
     assert [row[1] for row in life(database, second)] == ["requested", "expired"]
+
+
+@pytest.mark.parametrize("word", ["approve", "cancel"])
+async def test_a_word_that_could_not_be_written_down_was_not_said(
+    desk: Any, database: Reader, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    (made,) = await desk.service.request("relay.open", [serial(0)], by="ann", within_s=60)
+
+    async def gone(_work: object) -> None:
+        raise DatabaseUnavailable("it is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.service._database, "run", gone)
+        with pytest.raises(DatabaseUnavailable):
+            await getattr(desk.service, word)([made.command_id], by="bob")
+    await desk.advance()
+    assert desk.sent == []
+    assert [row[1] for row in life(database, made.command_id)] == ["requested"]
+    assert await desk.service.approve([made.command_id], by="bob") == [made.command_id]
+    await desk.advance()
+    assert [command.command_id for command in desk.sent] == [made.command_id]
+
+
+async def test_nothing_is_sent_while_it_is_being_taken_back(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (made,) = await desk.service.request("ping", [serial(0)], by="ann", within_s=60)
+    run = desk.service._database.run
+
+    with monkeypatch.context() as patched:
+
+        async def slow(work: Any) -> object:
+            patched.undo()
+            await desk.advance()
+            return await run(work)
+
+        patched.setattr(desk.service._database, "run", slow)
+        assert await desk.service.cancel([made.command_id, made.command_id], by="bob") == [made.command_id]
+    await desk.advance()
+    assert desk.sent == []
 
 
 async def test_what_was_not_sent_can_be_cancelled_and_what_was_cannot(

@@ -381,6 +381,22 @@ async def test_a_refusal_is_noted_and_the_back_off_goes_on(
     assert len(await live(head_end, clock, START_S + LENGTH_S + 250)) == 1, "its refusal shows that it is there"
 
 
+async def test_a_replay_ends_no_request(
+    head_end: HeadEnd, meter: ScriptedMeter, clock: ManualClock, database: Reader
+) -> None:
+    meter.answers = False
+    await live(head_end, clock, START_S + LENGTH_S + 120)
+    await until(lambda: len(meter.commands) == 1, "the command")
+    command = meter.commands[0]["jti"]
+    # Somebody sends the meter what was on the wire before.
+    meter.send("ev", event("command_refused", clock.now(), 1, command=command, reason="replayed"))
+    await head_end.settle()
+    assert statuses(database) == ["sent"]
+    meter.has = {START_S}
+    meter.answer(meter.commands[0])
+    await until(lambda: statuses(database) == ["completed"], "its answer")
+
+
 async def test_counters_and_open_requests_survive_a_restart(
     make: MakeHeadEnd, meter: ScriptedMeter, clock: ManualClock, database: Reader
 ) -> None:
