@@ -2,9 +2,9 @@
 
 One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that
 carries it, the head-end's public key that the meter trusts for commands, and its address where it has no connection
-of its own. Then what is other than the vendor's own, empty where nothing is: the primary current of its current
-transformers, the vendor whose wire it speaks, the capture period and the cadence that it is set to, and where its
-registers begin at 0 again. Each side parses the file for itself.
+of its own. Then the capture period and the cadence that it is set to, both always; and empty where a meter is as its
+vendor's are, the primary current of its current transformers, the vendor whose wire it speaks, and where its registers
+begin at 0 again. Each side parses the file for itself.
 """
 
 from __future__ import annotations

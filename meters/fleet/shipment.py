@@ -1,9 +1,9 @@
 """The shipment file: what a utility gets from the manufacturer with each pallet of meters.
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
-Columns of `OPTIONAL` may follow, empty where a meter is as its vendor's are. Of these the capture period that it is set
-to is the meter's concern, and the others are the utility's. The address is that of a meter without a connection of its
-own: its collector, or `host:port/unit` of its Modbus gateway.
+Columns of `OPTIONAL` may follow. The lab fills both periods; the others are empty where a meter is as its vendor's are.
+The capture period that it is set to is the meter's concern, and the others are the utility's. The address is that of a
+meter without a connection of its own: its collector, or `host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
