@@ -320,6 +320,21 @@ async def test_a_relay_that_is_moved_between_two_grants_counts_from_the_last() -
     assert barrier.next_due_s() == 1800
 
 
+async def test_relays_that_rest_after_many_switchings_end_nothing() -> None:
+    class Busy(ToyFleet):
+        left = 16
+
+        async def advance(self, now_s: int, frame: bytes | None) -> None:
+            await super().advance(now_s, frame)
+            if frame is not None and self.left:
+                self.left -= 1
+                self.moved = {0: self.left % 2 == 0}
+
+    broker, grid = ToyBroker(8), ToyGrid(900)
+    await Barrier(grid, [Busy(broker, ["A"], 900)], ToyHead(broker)).grant(900)
+    assert len(grid.switched) == 16
+
+
 async def test_relays_that_never_rest_end_the_run() -> None:
     class Restless(ToyFleet):
         async def settle(self) -> FleetRound:
