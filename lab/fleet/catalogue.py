@@ -11,8 +11,10 @@ from lab.errors import UserError
 from meters.errors import ProfileError
 from meters.vendors import registry
 from meters.vendors.profile import VendorProfile
+from meters.vendors.wires import check_wire
 
 BUILT_IN = "amilab"
+_HINT = "Correct the package that brings it, or uninstall that."
 ABILITIES = ("reports_itself", "keeps_load_profile", "reports_outages", "has_relay", "has_clock")
 
 
@@ -57,13 +59,36 @@ class Vendor:
         return {name: getattr(side, name) for side in sides for name in ABILITIES if hasattr(side, name)}
 
 
-def vendors() -> list[Vendor]:
-    """All that either side knows, by name. Raises UserError: one cannot be used."""
+def _profiles() -> dict[str, VendorProfile]:
+    """Of the meters, by name, each with its wire. Raises UserError, listing every one that cannot be used."""
+    found: dict[str, VendorProfile] = {}
+    faults: list[str] = []
     try:
-        profiles = {name: registry.load_profile(name) for name in registry.known_profiles()}
-        drivers_of = {name: driver_for(name) for name in known_profiles()}
-    except (ProfileError, DriverError) as error:
-        raise UserError(str(error), "Correct the package that brings it, or uninstall that.") from error
+        names = registry.known_profiles()
+    except ProfileError as error:
+        raise UserError(str(error), _HINT) from error
+    for name in names:
+        try:
+            found[name] = registry.load_profile(name)
+            check_wire(found[name])
+        except ProfileError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError(faults, _HINT)
+    return found
+
+
+def _drivers() -> dict[str, Driver]:
+    """Of the head-end, by name. Raises UserError: one cannot be used."""
+    try:
+        return {name: driver_for(name) for name in known_profiles()}
+    except DriverError as error:
+        raise UserError(str(error), _HINT) from error
+
+
+def vendors() -> list[Vendor]:
+    """All that either side knows, by name. Raises UserError, listing what cannot be used."""
+    profiles, drivers_of = _profiles(), _drivers()
     return [
         Vendor(
             name,
@@ -88,14 +113,17 @@ def _package(name: str, group: str) -> str:
 
 
 def of_file(profile: VendorProfile, path: str) -> Vendor:
-    """A profile of one's own, with the driver that reads its wire. Raises UserError as `vendors` does."""
-    driver = next((vendor.driver for vendor in vendors() if vendor.name == profile.wire), None)
-    return Vendor(profile.name, profile, driver, (path,))
+    """A profile of one's own, with the driver that reads its wire.
+
+    Raises ProfileError: it contradicts its wire; UserError: a driver cannot be used.
+    """
+    check_wire(profile)
+    return Vendor(profile.name, profile, _drivers().get(profile.wire), (path,))
 
 
 def refuse_unread(mix: list[tuple[VendorProfile, float]]) -> None:
     """Raises UserError: amilab's own head-end cannot read all of a fleet's wires."""
-    known = [vendor.name for vendor in vendors() if vendor.driver is not None]
+    known = sorted(_drivers())
     faults = [
         f"the head-end has no driver for {profile.name!r}: its wire is {profile.wire!r}; there are {', '.join(known)}"
         for profile, _ in mix

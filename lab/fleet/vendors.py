@@ -9,6 +9,7 @@ from lab.fleet.presets import PRESETS, PROFILE_FILE, Shares
 from meters.errors import ProfileError
 from meters.vendors.profile import VendorProfile
 from meters.vendors.registry import load_profile, read_profile
+from meters.vendors.wires import check_wire
 
 Mix = list[tuple[VendorProfile, float]]
 FLEET_HINT = f"A fleet is named by [fleet] or by --fleet: {', '.join(sorted(PRESETS))}, or vendor profiles in shares."
@@ -17,14 +18,17 @@ FLEET_HINT = f"A fleet is named by [fleet] or by --fleet: {', '.join(sorted(PRES
 def vendor_mix(shares: Shares, interval_s: int | None = None) -> Mix:
     """The profiles with their shares, at their own capture period or at the one that all are set to.
 
-    Raises UserError with every profile that is unknown, is faulty, or cannot be set to that period.
+    Raises UserError with every profile that is unknown, is faulty, has no wire, contradicts the one it has, or cannot
+    be set to that period.
     """
     mix: Mix = []
     faults: list[str] = []
     for name, share in shares.items():
         try:
             profile = _profile(name)
-            mix.append((profile if interval_s is None else profile.at_interval(interval_s), share))
+            profile = profile if interval_s is None else profile.at_interval(interval_s)
+            check_wire(profile)
+            mix.append((profile, share))
         except ProfileError as error:
             faults.append(str(error))
     names = [profile.name for profile, _ in mix]

@@ -12,7 +12,7 @@ from lab.lockstep.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
 from meters.carriers.tls import TlsFiles
 from meters.device.flow import Flow
-from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ShipmentError
+from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ProfileError, ShipmentError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import read_shipment
 from meters.vendors.profile import VendorProfile
@@ -52,23 +52,21 @@ class FleetPart:
     async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         try:
             entries = read_shipment(Path(body["shipment"]))
-        except ShipmentError as error:
-            raise UserError([str(error)]) from error
-        self._fleet = Fleet(
-            meters=[entries[index] for index in body["entries"]],
-            world_rows=body["world_rows"],
-            memory_path=Path(body["memory"]),
-            broker=BrokerAddress(body["broker_host"], body["broker_port"], _tls(body)),
-            seed=body["seed"],
-            start_s=body["start_s"],
-            profiles=_profiles(body["profiles"]),
-            primary_host=body["primary_host"],
-            gateway_host=body.get("gateway_host"),
-            in_lockstep=body["in_lockstep"],
-        )
-        try:
+            self._fleet = Fleet(
+                meters=[entries[index] for index in body["entries"]],
+                world_rows=body["world_rows"],
+                memory_path=Path(body["memory"]),
+                broker=BrokerAddress(body["broker_host"], body["broker_port"], _tls(body)),
+                seed=body["seed"],
+                start_s=body["start_s"],
+                profiles=_profiles(body["profiles"]),
+                primary_host=body["primary_host"],
+                gateway_host=body.get("gateway_host"),
+                in_lockstep=body["in_lockstep"],
+            )
             await self._fleet.start()
-        except FleetError as error:
+        except (FleetError, ProfileError, ShipmentError) as error:
+            # What the lab has looked at already may be another in this process, for instance in another image.
             raise UserError([str(error)]) from error
         return {"stations": sorted(self._fleet.stations)}, ()
 

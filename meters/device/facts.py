@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class MeterFacts(BaseModel):
     """What the profile states of any device."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     interval_length_s: PositiveInt
     report_every_s: PositiveInt

@@ -129,7 +129,8 @@ def parsed(text: str, *, origin: str) -> dict[str, Any]:
     """The tables of a profile, unchecked. Raises ProfileError: it is not TOML."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only a TOMLDecodeError: a number of more than 4,300 digits is a plain ValueError.
         raise ProfileError(f"{origin}: not TOML: {error}") from error
 
 

@@ -35,7 +35,8 @@ class _Vendor:
     def folder(self) -> Traversable:
         parent, _, name = self.package.rpartition(".")
         # A folder of data alone need not be a package.
-        return resources.files(parent) / name if parent else resources.files(name)
+        parents = _imported(parent or name, self.origin)
+        return resources.files(parents) / name if parent else resources.files(parents)
 
 
 def known_profiles() -> list[str]:
@@ -71,7 +72,10 @@ def profile_of(text: str, *, origin: str) -> VendorProfile:
         wire = own["wire"]
         if not isinstance(wire, str) or wire not in _vendors():
             raise ProfileError(f"{origin}: no vendor has the wire {wire!r}; known: {_all()}")
-        own = _completed(own, parsed(_text(_vendor(wire), PROFILE), origin=f"profile {wire}"))
+        theirs = parsed(_text(_vendor(wire), PROFILE), origin=f"profile {wire}")
+        # It is looked at first, since it may be another package's: then it has all tables.
+        parse_document(dict(theirs), origin=f"profile {wire}")
+        own = _completed(own, theirs)
     profile = _with_a_wire(parse_document(own, origin=origin))
     if profile.name in _vendors():
         raise ProfileError(f"{origin}: there is a vendor called {profile.name!r} already: choose another name")
@@ -93,10 +97,7 @@ def _completed(own: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 def wire_module(profile: VendorProfile) -> ModuleType:
     """`wire.py` of the vendor whose wire the profile speaks. Raises ProfileError: it cannot be imported."""
     vendor = _vendor(profile.wire)
-    try:
-        return import_module(f"{vendor.package}.wire")
-    except ImportError as error:
-        raise ProfileError(f"{vendor.origin}: its wire cannot be loaded: {error}") from error
+    return _imported(f"{vendor.package}.wire", vendor.origin)
 
 
 def wire_text(profile: VendorProfile, name: str) -> str:
@@ -119,6 +120,15 @@ def _with_a_wire(profile: VendorProfile) -> VendorProfile:
     return profile
 
 
+def _imported(module: str, origin: str) -> ModuleType:
+    """A module of a vendor's. Raises ProfileError: it cannot be imported."""
+    try:
+        return import_module(module)
+    except Exception as error:
+        # Its code may be another company's, and may fail in any way: that ends no command of ours with a traceback.
+        raise ProfileError(f"{origin}: {module} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
 def _vendor(name: str) -> _Vendor:
     vendors = _vendors()
     if name not in vendors:
@@ -133,7 +143,7 @@ def _all() -> str:
 def _text(vendor: _Vendor, name: str) -> str:
     try:
         return (vendor.folder() / name).read_text(encoding="utf-8")
-    except (ImportError, OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"{vendor.origin}: {name} cannot be read: {error}") from error
 
 

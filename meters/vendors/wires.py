@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 REGISTERS = "registers.toml"
 
 
+def check_wire(profile: VendorProfile) -> None:
+    """Whether the meters can be made: before a process of theirs starts, and as `meters/fleet/compose.py` chooses."""
+    capabilities = profile.capabilities
+    if capabilities.needs_gateway:
+        registers_of(profile)
+    elif capabilities.needs_collector:
+        device_metrics(profile)
+    elif capabilities.keeps_load_profile:
+        recording_wire(profile)
+    else:
+        reporting_wire(profile)
+
+
 def recording_wire(profile: VendorProfile) -> RecordingWire:
     """Of meters with a load profile and an MQTT connection each."""
     return cast(RecordingWire, _checked(profile, REQUIRED_RECORDING))

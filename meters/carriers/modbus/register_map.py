@@ -20,6 +20,8 @@ from meters.errors import ProfileError
 
 MOST_REGISTERS_IN_A_READ = 125
 """MODBUS Application Protocol V1.1b3, 6.3 and 6.4."""
+LEAST_SCALE, MOST_SCALE = 1e-9, 1e9
+"""From nano to giga: with another, what a meter shows is no number of a register's any more."""
 
 _Word = Annotated[int, Field(ge=0, le=0xFFFF, strict=True)]
 _Type = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
@@ -74,10 +76,10 @@ class Register(_Part):
     address: _Word
     type: _Type
     value: str | None = None
-    scale: float = 1.0
+    scale: Annotated[float, Field(ge=-MOST_SCALE, le=MOST_SCALE, allow_inf_nan=False)] = 1.0
     unavailable: Annotated[int, Field(ge=0, strict=True)] | None = None
     """The bits that stand for "not available"."""
-    roll_over: Annotated[int, Field(gt=0, strict=True)] | None = None
+    roll_over: Annotated[int, Field(gt=0, le=1 << 64, strict=True)] | None = None
     """The number in the registers never reaches this: it goes on from 0."""
 
     @field_validator("value")
@@ -89,9 +91,9 @@ class Register(_Part):
 
     @field_validator("scale")
     @classmethod
-    def _not_zero(cls, scale: float) -> float:
-        if not scale:
-            raise ValueError("is zero")
+    def _divides(cls, scale: float) -> float:
+        if abs(scale) < LEAST_SCALE:
+            raise ValueError(f"is zero, or closer to it than {LEAST_SCALE:g}")
         return scale
 
     @model_validator(mode="after")
@@ -270,9 +272,12 @@ class RegisterMap(_Part):
 def parse_register_map(text: str, *, origin: str) -> RegisterMap:
     """Raises ProfileError with every fault, each with the key that it concerns."""
     try:
-        return RegisterMap.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Not only a TOMLDecodeError: a number of more than 4,300 digits is a plain ValueError.
         raise ProfileError(f"{origin}: not TOML: {error}") from error
+    try:
+        return RegisterMap.model_validate(document)
     except ValidationError as error:
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise ProfileError(f"{origin}: " + "; ".join(faults)) from error

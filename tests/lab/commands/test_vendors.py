@@ -90,6 +90,19 @@ def test_who_is_known_to_one_side_only_is_told_and_is_in_no_run(package: Path) -
     assert not (package / "runs").exists()
 
 
+@pytest.mark.parametrize("command", [("vendors",), ("run", "quickstart", "--fleet", "acme-half=1.0")])
+def test_a_wire_that_contradicts_its_facts_is_one_clear_line_before_anything_starts(
+    package: Path, command: tuple[str, ...]
+) -> None:
+    registers = package / "half_meters" / "registers.toml"
+    registers.write_text(registers.read_text().replace("address = 0x00,", "address = 0x4F,"))
+    done = amilab(*command, *(("--out", package / "runs") if command[0] == "run" else ()), path=package)
+    assert done.returncode == 2
+    assert "registers.toml of acme-half: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (package / "runs").exists()
+
+
 def test_a_profile_in_a_file_has_what_it_leaves_out_from_its_wire(tmp_path: Path) -> None:
     path = tmp_path / "acme.toml"
     path.write_text(FILE)

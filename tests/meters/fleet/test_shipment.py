@@ -32,6 +32,13 @@ def test_the_current_of_transformers_may_be_said(tmp_path: Path) -> None:
         read_shipment(write(tmp_path / "shipment.csv", lines[0], GOOD))
 
 
+@pytest.mark.parametrize("period", ["0", "15min", "-900", "٣", "9" * 5_000])
+def test_a_capture_period_is_a_whole_number_of_seconds(tmp_path: Path, period: str) -> None:
+    lines = (f"{HEADER},interval_length_s", f"{GOOD},{period}")
+    with pytest.raises(ShipmentError, match=r"line 2: interval_length_s .* is not a whole number of seconds"):
+        read_shipment(write(tmp_path / "shipment.csv", *lines))
+
+
 def test_a_meter_behind_a_gateway_has_an_address_and_no_credentials(tmp_path: Path) -> None:
     line = f"AMI00000001,sdm630,UP1,run1,,,{KEY},127.0.0.1:1502/7"
     (entry,) = read_shipment(write(tmp_path / "shipment.csv", HEADER, line))

@@ -14,7 +14,7 @@ import pytest
 from meters.errors import ProfileError
 from meters.vendors import registry
 from meters.vendors.registry import known_profiles, load_profile, read_profile
-from meters.vendors.wires import recording_wire, registers_of
+from meters.vendors.wires import check_wire, recording_wire, registers_of
 
 ACME = Path(__file__).parents[2] / "vendors" / "acme"
 Brings = Callable[[str, dict[str, str]], None]
@@ -116,6 +116,7 @@ def test_a_profile_of_ones_own_on_an_existing_wire(tmp_path: Path) -> None:
             "capabilities.keeps_load_profile: a meter over modbus keeps none here",
         ),
         ("has_relay = true", "has_wings = true", "capabilities.has_wings"),
+        ("90.0", "inf", "facts.hold_up_s: Input should be a finite number"),
     ],
 )
 def test_what_a_profile_of_ones_own_cannot_be(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -153,3 +154,44 @@ def test_a_wire_that_lacks_words_says_which(brings: Brings) -> None:
         ProfileError, match="has client_id, home, command_topic, online, reading, event, answer, load_profile too"
     ):
         recording_wire(load_profile("mute"))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def will(serial:\n", "SyntaxError"),
+        ("will = 1 + None\n", "TypeError"),
+        ("import no_such_library\n", "No module named 'no_such_library'"),
+    ],
+)
+def test_a_wire_that_fails_when_it_is_loaded_is_one_clear_line(brings: Brings, code: str, said: str) -> None:
+    text = text_of("rl_dsp").replace('name = "rl-dsp"', 'name = "broken"')
+    brings("broken", {"profile.toml": text, "wire.py": code})
+    with pytest.raises(ProfileError, match=rf"\(entry point of brought\): .*\.wire cannot be loaded: .*{said}"):
+        check_wire(load_profile("broken"))
+
+
+@pytest.mark.parametrize("vendor", ["rl-dsp", "sdm630", "sparkplug-mesh", "shelly-pro-3em"])
+def test_every_kind_of_wire_is_looked_at(brings: Brings, vendor: str) -> None:
+    check_wire(load_profile(vendor))
+    text = text_of(vendor.replace("-", "_"))
+    brings("hollow", {"profile.toml": text.replace(f'name = "{vendor}"', 'name = "hollow"')})
+    with pytest.raises(ProfileError, match="entry point of brought"):
+        check_wire(load_profile("hollow"))
+
+
+def test_registers_that_contradict_the_facts_are_told(brings: Brings) -> None:
+    registers = (Path(registry.__file__).parent / "em340" / "registers.toml").read_text()
+    coarse = registers.replace("scale = 100", "scale = 10_000")
+    assert coarse != registers
+    profile = text_of("em340").replace('name = "em340"', 'name = "coarse"')
+    brings("coarse", {"profile.toml": profile, "registers.toml": coarse})
+    with pytest.raises(ProfileError, match="profile coarse: import_wh: steps of 10000 Wh are coarser than counting_"):
+        check_wire(load_profile("coarse"))
+
+
+def test_a_profile_of_ones_own_on_the_wire_of_a_faulty_package_is_refused(brings: Brings, tmp_path: Path) -> None:
+    brings("bare", {"profile.toml": 'name = "bare"\n'})
+    (tmp_path / "mine.toml").write_text('name = "mine"\nwire = "bare"\n')
+    with pytest.raises(ProfileError, match=r"^profile bare: .*capabilities: Field required"):
+        read_profile(tmp_path / "mine.toml")
