@@ -77,11 +77,6 @@ class WorldFrame:
     def __len__(self) -> int:
         return len(self.energised)
 
-    @property
-    def load_energised(self) -> NDArray[np.bool_]:
-        """(n,) supply at the load side of the meter: what the customer has."""
-        return self.energised & self.breaker_closed
-
     def energy_at(
         self, time_s: float | NDArray[np.float64] | NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
