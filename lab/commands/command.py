@@ -17,7 +17,7 @@ from rich.status import Status
 from rich.table import Table
 
 from grid.wording import counted
-from lab.commands.options import RUNS, Run
+from lab.commands.options import RUNS, AsJson, Run
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
 from lab.scenario.load import parse_duration
@@ -32,7 +32,6 @@ app = typer.Typer(
 
 Serials = Annotated[list[str], typer.Argument(help="Meters, by serial (AMI00000001).")]
 Within = Annotated[str, typer.Option(help="Each command ends within so much of the lab's time.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")]
 DEFAULT_WITHIN = "1min"
 NOT_COMPLETED = 1
 LOOK_EVERY_S = 0.2

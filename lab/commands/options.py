@@ -50,6 +50,7 @@ BrokerUrl = Annotated[
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the database and the meters' memory.")]
 Compose = Annotated[bool, typer.Option("--compose", help="Run in the containers of compose/ instead of in processes.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON, for programs.")]
 Run = Annotated[
     Path, typer.Option("--run", help="The run's directory, or the one in which runs are made.", file_okay=False)
 ]

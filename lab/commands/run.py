@@ -14,6 +14,7 @@ from rich.console import Console
 from lab.commands.compose import DIRECTORY as COMPOSE_DIRECTORY
 from lab.commands.compose import project_of
 from lab.commands.faults import Faults
+from lab.commands.given_scenario import given_scenario
 from lab.commands.interruption import until_interrupted
 from lab.commands.options import (
     RUNS,
@@ -33,9 +34,7 @@ from lab.commands.refusal import failures_shown
 from lab.commands.secret_option import AT_FILE
 from lab.processes.private_environment import STORED
 from lab.run.progress import RunProgress
-from lab.scenario.choices import with_choices
-from lab.scenario.load import Scenario as LoadedScenario
-from lab.scenario.load import load_scenario, parse_duration
+from lab.scenario.load import parse_duration
 
 if TYPE_CHECKING:
     from lab.headends.external import ExternalHeadEnd
@@ -148,7 +147,12 @@ class _Given:
         database_url = faults.secret("--database-url", self.database_url)
         broker_url = faults.secret("--broker-url", self.broker_url)
         stored = faults.secret("--stored", self.stored)
-        scenario = faults.tried(lambda: self._scenario(duration_s))
+        scenario = faults.tried(
+            lambda: given_scenario(
+                self.scenario, seed=self.seed, duration_s=duration_s,
+                feeder=self.feeder, fleet=self.fleet, meters=self.meters,
+            )
+        )  # fmt: skip
         if self.headend is HeadEndChoice.EXTERNAL and scenario is not None:
             faults.add(
                 *faults_with_external_head_end(
@@ -166,15 +170,8 @@ class _Given:
             feeder_option=self.feeder is not None,
         )  # fmt: skip
 
-    def _scenario(self, duration_s: int | None) -> LoadedScenario:
-        from lab.verdict.criteria import CRITERIA
-
-        known = [criterion.id for criterion in CRITERIA]
-        scenario = load_scenario(self.scenario, seed=self.seed, duration_s=duration_s, known_criteria=known)
-        return with_choices(scenario, self.feeder, self.fleet, self.meters)
-
     def _external(self, faults: Faults, stored: str | None) -> ExternalHeadEnd | None:
-        """Somebody else's head-end, if his is asked for."""
+        """A head-end that is not ours, if it is asked for."""
         if self.headend is not HeadEndChoice.EXTERNAL:
             given = {"--stored": stored, "--lead": self.lead}
             faults.add(*(f"{option} is for --headend external" for option, value in given.items() if value))

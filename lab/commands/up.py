@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from lab.commands.faults import Faults
+from lab.commands.given_scenario import given_scenario
 from lab.commands.interruption import until_interrupted
 from lab.commands.options import RUNS, BrokerUrl, DatabaseUrl, Feeder, Fleet, Keep, Meters, Out, Scenario, Seed
 from lab.commands.refusal import failures_shown
 from lab.run.progress import RunProgress
-from lab.scenario.choices import with_choices
-from lab.scenario.load import Scenario as LoadedScenario
-from lab.scenario.load import load_scenario, parse_duration
+from lab.scenario.load import parse_duration
 
 if TYPE_CHECKING:
     from lab.live.session import Session
@@ -117,7 +116,11 @@ class _Given:
         faults.check_fleet_and_out(self.fleet, self.out)
         database_url = faults.secret("--database-url", self.database_url)
         broker_url = faults.secret("--broker-url", self.broker_url)
-        scenario = faults.tried(self._scenario)
+        scenario = faults.tried(
+            lambda: given_scenario(
+                self.scenario, seed=self.seed, feeder=self.feeder, fleet=self.fleet, meters=self.meters
+            )
+        )
         faults.raise_any()
         assert scenario is not None, "what is wrong with it has been said"
         from lab.run.request import RunRequest
@@ -128,12 +131,6 @@ class _Given:
             feeder_option=self.feeder is not None,
         )  # fmt: skip
         return request, session
-
-    def _scenario(self) -> LoadedScenario:
-        from lab.verdict.criteria import CRITERIA
-
-        loaded = load_scenario(self.scenario, seed=self.seed, known_criteria=[criterion.id for criterion in CRITERIA])
-        return with_choices(loaded, self.feeder, self.fleet, self.meters)
 
 
 def _session(page: _Page, console: Console, *, speed: float | None, history_s: int, duration_s: int | None) -> Session:

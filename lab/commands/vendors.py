@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from grid.wording import clock
+from lab.commands.options import AsJson
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
 from lab.fleet.catalogue import Vendor
@@ -28,7 +29,7 @@ def vendors(
     file: Annotated[
         list[Path] | None, typer.Option(help="A vendor profile of your own, too: acme.toml. May be repeated.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the vendors whose meters a fleet may have, and which side knows them.
 

@@ -14,7 +14,7 @@ from lab.lockstep.answers import Selected, checked
 from lab.lockstep.timeline import Disturbance
 from lab.run.companion import Scene
 from lab.run.stage import BROKER, DATABASE, GRID
-from lab.scenario.relay_targets import opened_relays, relay_label
+from lab.scenario.relay_targets import faults_of_named, movable_relays, opened_relays, relay_label
 from lab.verdict.network import Network
 
 Wanted = Fault | CommsLoss | Reboot | Relay | Kill | Restore
@@ -82,19 +82,12 @@ class Injector:
 
     def _relay(self, wanted: Relay, at_s: int, origin: Origin) -> Incident:
         if wanted.stations:
-            faults = [f"no meter is called {name}" for name in wanted.stations if name not in self._point_of]
-            faults += [
-                f"{name} has no relay ({self._profile_of[name].name})"
-                for name in wanted.stations
-                if name in self._point_of and not self._profile_of[name].capabilities.has_relay
-            ]
-            if faults:
+            if faults := faults_of_named(wanted.stations, self._profile_of):
                 raise UserError(faults, "Name meters that have a relay, by serial (AMI00000001).")
             serials: Sequence[str] = wanted.stations
         else:
             opened = opened_relays(self._incidents.disturbances(), at_s)
-            able = [serial for serial, profile in self._profile_of.items() if profile.capabilities.has_relay]
-            among = [serial for serial in able if (serial in opened) == (wanted.position == "closed")]
+            among = movable_relays(self._profile_of, opened, wanted.position)
             what = "meters with an open relay" if wanted.position == "closed" else "meters with a closed relay"
             serials = self._drawn(wanted.meters or 1, among, (), what)
         stations, label = self._named(serials)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from grid.wording import counted
 from lab.fleet.shipment import ShippedMeter
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.events import RelayEvent
+from meters.vendors.profile import VendorProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,6 @@ class Technician:
     def __init__(self, meters: Sequence[ShippedMeter], *, start_s: int, seed: int) -> None:
         self._profile_of = {meter.serial: meter.profile for meter in meters}
         self._point_of = {meter.serial: meter.usage_point for meter in meters}
-        self._able = [meter.serial for meter in meters if meter.profile.capabilities.has_relay]
         self._start_s, self._seed = start_s, seed
         self._planned: list[Disturbance] = []
 
@@ -60,30 +61,46 @@ class Technician:
         return planned
 
     def _named(self, serials: Sequence[str]) -> tuple[Sequence[str], str]:
-        faults = [f"no meter of this fleet is called {serial}" for serial in serials if serial not in self._profile_of]
-        faults += [
-            f"{serial} has no relay ({self._profile_of[serial].name})"
-            for serial in serials
-            if serial in self._profile_of and not self._profile_of[serial].capabilities.has_relay
-        ]
-        if faults:
+        if faults := faults_of_named(serials, self._profile_of):
             raise ValueError("\n".join(faults))
         return tuple(serials), serials[0] if len(serials) == 1 else counted(len(serials), "meter")
 
     def _drawn(self, wanted: int, numbered: Numbered, at_s: int, busy: Collection[str]) -> tuple[Sequence[str], str]:
-        if not self._able:
+        if not any(profile.capabilities.has_relay for profile in self._profile_of.values()):
             raise ValueError("no meter of this fleet has a relay")
-        closing = numbered.event.position == "closed"
-        opened = opened_relays(self._planned, at_s)
-        able = [serial for serial in self._able if (serial in opened) is closing]
+        position = numbered.event.position
+        able = movable_relays(self._profile_of, opened_relays(self._planned, at_s), position)
         if not able:
-            raise ValueError("no meter's relay is open then" if closing else "every meter's relay is open then")
+            raise ValueError(
+                "no meter's relay is open then" if position == "closed" else "every meter's relay is open then"
+            )
         free = [serial for serial in able if self._point_of[serial] not in busy] or able
         count = min(wanted, len(free))
         rows = np.random.default_rng([self._seed, numbered.index]).choice(len(free), size=count, replace=False)
         serials = [free[row] for row in sorted(rows)]
         label = serials[0] if count == 1 else f"{count:,} meters"
         return serials, label + (f" ({wanted:,} asked for)" if count < wanted else "")
+
+
+def faults_of_named(serials: Iterable[str], profile_of: Mapping[str, VendorProfile]) -> list[str]:
+    """Why nobody can move the relays of these meters: for each that is unknown or has none."""
+    faults = [f"no meter is called {serial}" for serial in serials if serial not in profile_of]
+    return faults + [
+        f"{serial} has no relay ({profile_of[serial].name})"
+        for serial in serials
+        if serial in profile_of and not profile_of[serial].capabilities.has_relay
+    ]
+
+
+def movable_relays(
+    profile_of: Mapping[str, VendorProfile], opened: Collection[str], position: Literal["open", "closed"]
+) -> list[str]:
+    """Whose relay can be moved to that position: those that have one which is in the other."""
+    return [
+        serial
+        for serial, profile in profile_of.items()
+        if profile.capabilities.has_relay and (serial in opened) == (position == "closed")
+    ]
 
 
 def opened_relays(disturbances: Iterable[Disturbance], at_s: int) -> set[str]:

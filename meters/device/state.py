@@ -59,6 +59,8 @@ ShardState = NDArray[np.void]
 Rows = NDArray[np.intp]
 """Indices of meters within the shard."""
 
+NO_ROWS: Rows = np.empty(0, dtype=np.intp)
+
 
 def field(state: ShardState, name: str) -> NDArray[Any]:
     """View of one field of all meters; writing to it changes the state."""

@@ -28,7 +28,7 @@ from meters.device.draws import Purpose, uniform
 from meters.device.facts import CollectedFacts
 from meters.device.memory import Kept
 from meters.device.records import CommandAnswer, Event, EventCode, IntervalRecord, ProfileAnswer
-from meters.device.state import NEVER_S, Rows, field
+from meters.device.state import NEVER_S, NO_ROWS, Rows, field
 from meters.device.supply import Change, Changed, Supplies
 from meters.errors import FleetError
 from meters.fleet.collectors import Collectors
@@ -66,8 +66,8 @@ class Collected:
             raise FleetError(f"both a meter and a collector: {', '.join(sorted(both))}")
         self._backoff = Backoff(self._collectors.keys, self._facts)
         self._report_due_s = np.full(len(self._collectors.names), NEVER_S)
-        self._emptied = self._started = self._closing = self._reporting = np.empty(0, dtype=np.intp)
-        self._unreachable = np.empty(0, dtype=np.intp)
+        self._emptied = self._started = self._closing = self._reporting = NO_ROWS
+        self._unreachable = NO_ROWS
         core.wire_state = self._kept_state
 
     def attach(self, supply: Supplies, record: Recording, *, new: bool) -> None:
@@ -344,7 +344,7 @@ class Collected:
         for number in connecting:
             self._edges[number].session.connecting()
         if connecting or len(self._emptied) or len(self._started) or len(self._closing):
-            self._core.commit(np.empty(0, dtype=np.intp))
+            self._core.commit(NO_ROWS)
         for number in connecting:
             self._network.connect(number)
 

@@ -23,12 +23,10 @@ from meters.device.metrology import Metrology
 from meters.device.quantities import PHASES, REGISTER_NAMES
 from meters.device.records import Event, IntervalRecord
 from meters.device.relay import Cause
-from meters.device.state import Rows
+from meters.device.state import NO_ROWS, Rows
 from meters.device.supply import Changed
 from meters.fleet.core import Core
 from meters.fleet.parts import Carrier, Timers
-
-_NONE: Rows = np.empty(0, dtype=np.intp)
 
 
 class Counting:
@@ -68,7 +66,7 @@ class Counting:
         self._core.state["energised"][back] = True
 
     def run(self, _now_s: int, _carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
-        return _NONE, []
+        return NO_ROWS, []
 
     def note(self, _changes: Sequence[Changed]) -> None:
         """There is no log."""

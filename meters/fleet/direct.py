@@ -20,7 +20,7 @@ from meters.device.backoff import Backoff
 from meters.device.facts import ConnectedFacts
 from meters.device.memory import Kept
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
-from meters.device.state import NEVER_S, Rows, field
+from meters.device.state import NEVER_S, NO_ROWS, Rows, field
 from meters.device.supply import Change, Changed, Supplies
 from meters.fleet.core import Core
 from meters.fleet.network import FleetSettled, Network
@@ -36,7 +36,7 @@ class Direct:
         self._wire = wire
         self._facts = cast(ConnectedFacts, core.profile.facts)
         self._backoff = Backoff(core.keys, self._facts)
-        self._dropping: Rows = np.empty(0, dtype=np.intp)
+        self._dropping = NO_ROWS
 
     def attach(self, supply: Supplies, voice: Voice) -> None:
         """What has been made of the memory that is open now."""

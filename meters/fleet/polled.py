@@ -19,7 +19,7 @@ from meters.carriers.modbus.register_map import Image, RegisterMap
 from meters.device.facts import PolledFacts
 from meters.device.memory import Kept
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
-from meters.device.state import NEVER_S, Rows
+from meters.device.state import NEVER_S, NO_ROWS, Rows
 from meters.device.supply import Changed
 from meters.errors import FleetError, MemoryFailedError
 from meters.fleet.core import Core
@@ -27,8 +27,6 @@ from meters.fleet.counting import Counting
 from meters.fleet.network import FleetSettled
 from meters.fleet.parts import Supply, Timers
 from meters.fleet.shipment import ShipmentEntry
-
-_NONE: Rows = np.empty(0, dtype=np.intp)
 
 
 class Polled:
@@ -130,7 +128,7 @@ class Polled:
         return np.zeros(len(rows), dtype=bool)
 
     def note_timers(self, _now_s: int) -> Rows:
-        return _NONE
+        return NO_ROWS
 
     async def act_on_timers(self, now_s: int) -> None:
         for number in np.flatnonzero(self._open_due_s <= now_s).tolist():
@@ -172,7 +170,7 @@ class Polled:
         if now_s >= self._core.kept_s + 1:
             # Whoever goes on from this memory must not go back behind what was answered.
             try:
-                self._core.commit(_NONE, at_s=int(now_s))
+                self._core.commit(NO_ROWS, at_s=int(now_s))
             except MemoryFailedError as error:
                 # pymodbus would only log it and answer "device failure".
                 self._failure = error

@@ -16,14 +16,13 @@ import numpy as np
 from meters.carriers.wire import RecordingWire, ReportingWire, Said
 from meters.device.facts import ReportingFacts
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
-from meters.device.state import NEVER_S, Rows
+from meters.device.state import NEVER_S, NO_ROWS
 from meters.fleet.core import Core
 from meters.fleet.counting import Counting
 from meters.fleet.parts import Carrier
 from meters.fleet.recording import Recording
 
 _PUBLISHES_PER_TURN = 256
-_NOBODY: Rows = np.empty(0, dtype=np.intp)
 
 
 class Lines(Carrier, Protocol):
@@ -138,7 +137,7 @@ class ReportingVoice:
         if not len(rows):
             return
         # Whoever goes on from this memory must not go back behind what was said.
-        self._core.commit(_NOBODY)
+        self._core.commit(NO_ROWS)
         for first in range(0, len(rows), _PUBLISHES_PER_TURN):
             part = rows[first : first + _PUBLISHES_PER_TURN]
             for row, quantities in zip(part.tolist(), self._record.shown(part, now_s), strict=True):
