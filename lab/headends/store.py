@@ -1,4 +1,4 @@
-"""Where the head-end of a run stores: ours in a database of the run, somebody else's wherever he says."""
+"""Where the head-end of a run stores: ours in a database of the run, an external one wherever its owner says."""
 
 from __future__ import annotations
 

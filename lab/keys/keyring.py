@@ -127,14 +127,14 @@ class Keyring:
         self.write_trust()
 
     def reissue(self) -> int:
-        """Give everybody who has an identity a new one, which holds from his next connection on. Returns how many."""
+        """Give everybody who has an identity a new one, which holds from its next connection on. Returns how many."""
         issuer, paths = self.authority, self._identities()
         for path in paths:
             write_file(path, issuer.issue(path.stem), give=self._give.device)
         return len(paths)
 
     def finish(self) -> None:
-        """Trust nobody any more who has not what the last rotation gave him. The broker has to be told."""
+        """Trust nobody any more that has not what the last rotation gave it. The broker has to be told."""
         vault = self.places.vault
         self._write_serials(REFUSED, [*self._serials(REFUSED), *self._serials(SUPERSEDED)])
         (vault / SUPERSEDED).unlink(missing_ok=True)

@@ -105,6 +105,6 @@ class PageServer:
 
 
 def _hang_up(server: uvicorn.Server) -> None:
-    """On whoever has not taken his last answer yet."""
+    """On a client that has not taken its last answer yet."""
     for connection in list(server.server_state.connections):
         connection.transport.abort()

@@ -245,7 +245,7 @@ async def open_stand(
             )
             yield Stand(fleet, group, interval_s, store, broker, stage, url)
         finally:
-            # Whoever writes must be gone before his schema goes.
+            # Whatever writes must be gone before its schema goes.
             await stage.stop()
 
 

@@ -138,7 +138,7 @@ async def _grant(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: i
 
     What the meters say at this instant is with the broker then, and the head-end that is to be killed, or whose broker
     is, has read nothing of it. So a killed head-end has to get all of it again, and a killed broker loses all of it.
-    A relay has moved, and the lab knows it, before anybody is killed.
+    A relay has moved, and the lab knows it, before anybody is killed; unless a kill races, which relays then follow.
     """
     relays = [action for action in due if action.verb in RELAY_VERBS]
     meddling = [action for action in due if action.verb in ("kill", "rotate", "retire")]

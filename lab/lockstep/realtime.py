@@ -132,7 +132,7 @@ class RealTime:
             pass
 
     async def _kill(self, part: str) -> None:
-        # Who is only just coming back must have arrived before he can be killed again.
+        # A part that is only just coming back must have arrived before it can be killed again.
         if part in self._returning:
             await self._returning.pop(part)
         await self._stage.say_farewell(part)

@@ -214,7 +214,7 @@ class Run:
                 await asyncio.sleep(_NOTICE_S)
                 raise
             finally:
-                # Whoever writes must be gone before his schema goes.
+                # Whatever writes must be gone before its schema goes.
                 await self.stage.stop()
         with self.progress.step("judging"), self._judged_another_time():
             context = judging.context(clock, rejected)
@@ -226,7 +226,7 @@ class Run:
         return nullcontext() if self.request.external is None else judged_another_time(self.directory)
 
     async def _keep_what_was_lived(self, judging: Judging, disturbances: list[Disturbance], began: float) -> None:
-        """Of an interrupted run with somebody else's head-end: hours of his may be in it."""
+        """Of an interrupted run with an external head-end: hours of its work may be in it."""
         end_s = self.vendors.settled_until_s(time.time(), self.start_s, self.scenario.settle_s)
         if end_s == self.start_s or not self.stage.is_whole:
             return

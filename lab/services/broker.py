@@ -99,7 +99,7 @@ class Certificates:
     """Mosquitto lets in whoever has an identity from this keyring, `clients` of them at once.
 
     The keyring is one of `keyring_below`. Without `rate` there is no guard. `address`: limits for each source address,
-    none by default, since on loopback everybody has as many as he likes, and a whole fleet may have only one.
+    none by default, since on loopback everybody has as many as they like, and a whole fleet may have only one.
     """
 
     keyring: Keyring

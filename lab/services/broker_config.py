@@ -43,7 +43,7 @@ def ingest_identity(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BrokerUser:
-    """Somebody who may connect, and the topic filters that he may publish to and read from."""
+    """Somebody who may connect, and the topic filters that it may publish to and read from."""
 
     username: str
     password: str
