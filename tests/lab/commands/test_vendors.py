@@ -91,11 +91,9 @@ def test_who_is_known_to_one_side_only_is_told_and_is_in_no_run(package: Path) -
 
 
 @pytest.mark.parametrize("command", [("vendors",), ("run", "quickstart", "--fleet", "acme-half=1.0")])
-def test_a_wire_that_contradicts_its_facts_is_one_clear_line_before_anything_starts(
-    package: Path, command: tuple[str, ...]
-) -> None:
+def test_faulty_registers_are_one_clear_line_before_anything_starts(package: Path, command: tuple[str, ...]) -> None:
     registers = package / "half_meters" / "registers.toml"
-    registers.write_text(registers.read_text().replace("address = 0x00,", "address = 0x4F,"))
+    registers.write_text(registers.read_text().replace('"voltage_l1_v"', '"volts"'))
     done = amilab(*command, *(("--out", package / "runs") if command[0] == "run" else ()), path=package)
     assert done.returncode == 2
     assert "registers.toml of acme-half: " in done.stderr
