@@ -149,7 +149,7 @@ def test_household_curves_are_shown_only_when_one_chooses_so(page: Page, lab: Li
 def test_meters_have_no_names_and_no_addresses(lab: LiveLab) -> None:
     scene = lab.client.get("scene")
     assert set(scene) == {
-        "feeder", "scheme", "serials", "usage_points", "vendors", "vendor", "x", "y", "transformer", "section",
+        "feeder", "scheme", "serials", "usage_points", "vendors", "vendor", "relay", "x", "y", "transformer", "section",
         "transformers", "collectors", "bare", "low_voltage", "medium_voltage", "scenario",
     }  # fmt: skip
 
