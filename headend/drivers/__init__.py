@@ -27,6 +27,7 @@ from headend.drivers.records import (
     Registers,
     StatusFlag,
     counters_of,
+    driver_failed,
     voltages_of,
 )
 from headend.drivers.register_map import RegisterMap
@@ -57,6 +58,7 @@ __all__ = [
     "Registers",
     "StatusFlag",
     "counters_of",
+    "driver_failed",
     "driver_for",
     "known_profiles",
     "voltages_of",

@@ -18,6 +18,12 @@ class DecodeError(Exception):
         self.detail = detail
 
 
+def driver_failed(what: object) -> DecodeError:
+    """Of a driver that does what none may: raises another error, or returns what is no record."""
+    said = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else f"it returned a {type(what).__name__}"
+    return DecodeError("driver_failed", said)
+
+
 class StatusFlag(IntFlag):
     """Bits of an interval's status as the database has it, whatever wire it came by."""
 

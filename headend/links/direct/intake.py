@@ -13,6 +13,7 @@ from headend.drivers import (
     ProfilePart,
     Reading,
     RegisterReport,
+    driver_failed,
 )
 from headend.reads.record import Recorder, check_time
 from headend.reads.reported import ReportedRegisters
@@ -42,7 +43,7 @@ class DirectIntake:
         self._recorder = recorder
         self._on_fence = on_fence
         self._devices = {device.serial: device for device in devices}
-        self._takers: dict[type, _Take] = {
+        self._takers_of_one: dict[type, _Take] = {
             Reading: self._reading,
             EndDeviceEvent: recorder.event,
             DeviceState: self._state,
@@ -50,8 +51,8 @@ class DirectIntake:
             RegisterReport: reported.registers,
             MomentaryReport: reported.momentary,
             CommandAnswer: recorder.command_answer,
-            list: self._each,
         }
+        self._takers: dict[type, _Take] = {**self._takers_of_one, list: self._each}
         self._routes: dict[str, tuple[Decode, EndDevice]] = {}
 
     def receive(self, batch: Batch, topic: str, payload: bytes, now_s: float) -> None:
@@ -59,16 +60,17 @@ class DirectIntake:
         route = self._routes.get(topic) or self._route(topic, payload)
         if route is not None:
             decode, device = route
-            said = decode(payload)
-            self._take(batch, device, said, now_s)
-
-    def _take(self, batch: Batch, device: EndDevice, said: object, now_s: float) -> None:
-        """Raises DecodeError, also for what is no record: a driver may be anybody's."""
-        take = self._takers.get(type(said))
-        if take is None:
-            vendor = device.driver.vendor_profile
-            raise DecodeError("no_record", f"the driver of {vendor} makes a {type(said).__name__:.60} of it")
-        take(batch, device, said, now_s)
+            try:
+                said = decode(payload)
+            except DecodeError:
+                raise
+            except Exception as error:
+                # The code may be another package's. Its fault costs this message: the head-end is everybody's.
+                raise driver_failed(error) from error
+            take = self._takers.get(type(said))
+            if take is None:
+                raise driver_failed(said)
+            take(batch, device, said, now_s)
 
     def _route(self, topic: str, payload: bytes) -> tuple[Decode, EndDevice] | None:
         """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
@@ -111,4 +113,7 @@ class DirectIntake:
 
     def _each(self, batch: Batch, device: EndDevice, records: Sequence[object], now_s: float) -> None:
         for record in records:
-            self._take(batch, device, record, now_s)
+            if type(record) not in self._takers_of_one:
+                raise driver_failed(record)
+        for record in records:
+            self._takers_of_one[type(record)](batch, device, record, now_s)

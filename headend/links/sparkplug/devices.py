@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from headend.drivers import CommandAnswer, DecodeError, DeviceReport, NamedValue
+from headend.drivers import (
+    CommandAnswer,
+    DecodeError,
+    DeviceReport,
+    EndDeviceEvent,
+    NamedValue,
+    ProfilePart,
+    driver_failed,
+)
 from headend.reads.record import Recorder, check_time
 from headend.registry import EndDevice
 from headend.store.batch import REPORTED, Batch
@@ -65,11 +73,18 @@ class Devices:
             self._recorder.state(batch, device, now_s, online=False)
 
     def _report(self, device: EndDevice, values: Sequence[NamedValue], now_s: float, *, birth: bool) -> DeviceReport:
-        """What the message says, all of it plausible."""
+        """What the message says, all of it plausible. Raises DecodeError."""
         decode = device.driver.sparkplug
         assert decode is not None
         length_s = self._lengths_s.get(device.serial, device.driver.interval_length_s)
-        report = decode(values, length_s, birth=birth)
+        try:
+            report = decode(values, length_s, birth=birth)
+        except DecodeError:
+            raise
+        except Exception as error:
+            # The code may be another package's. Its fault costs this message: the head-end is everybody's.
+            raise driver_failed(error) from error
+        _require_records(report)
         for reading in report.readings:
             check_time(reading.end_s - report.interval_length_s, now_s)
         for _, time_s, _ in report.others:
@@ -78,3 +93,13 @@ class Devices:
             check_time(report.boot[1], now_s)
         self._lengths_s[device.serial] = report.interval_length_s
         return report
+
+
+def _require_records(report: object) -> None:
+    """Raises DecodeError for what is none of the records that a driver may return."""
+    if not isinstance(report, DeviceReport):
+        raise driver_failed(report)
+    if not isinstance(report.event, EndDeviceEvent | None):
+        raise driver_failed(report.event)
+    if not isinstance(report.answer, ProfilePart | CommandAnswer | None):
+        raise driver_failed(report.answer)
