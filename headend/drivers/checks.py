@@ -28,9 +28,9 @@ def number(value: object, name: str, *, minimum: float = -1e300, maximum: float 
 
 
 def text(value: object, name: str) -> str:
-    """A text that a database takes, not empty."""
-    if type(value) is not str or not 1 <= len(value) <= MAX_TEXT or "\x00" in value:
-        raise DecodeError("bad_value", f"{name:.60} is not a text of 1 to {MAX_TEXT} characters")
+    """A text of one line that a database takes and a terminal may be told, not empty."""
+    if type(value) is not str or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+        raise DecodeError("bad_value", f"{name:.60} is not a text of 1 to {MAX_TEXT} printable characters")
     return value
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from grid.wording import counted
+from grid.wording import counted, printable
 from lab.commands.options import RUNS, AsJson, Run
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
@@ -108,7 +108,7 @@ def _ends(client: Client, purpose: str, serials: Sequence[str], within_s: int, s
             ended += found["commands"]
             waiting.pop(0)
         elif found["lagging"]:
-            status.update(found["lagging"])
+            status.update(_cell(found["lagging"]))
         else:
             under_way = sum(not each["ended"] for each in found["commands"])
             status.update(
@@ -138,16 +138,21 @@ def _show(commands: Sequence[dict[str, Any]], *, shows: bool) -> None:
         style = "green" if each["state"] == "completed" else "red"
         trip = each["round_trip_s"]
         cells = [
-            escape(each["serial"]),
+            _cell(each["serial"]),
             f"[{style}]{each['state']}[/]",
             "–" if trip is None else f"{trip * 1000:,.0f} ms",
-            escape((each["reason"] or "").replace("_", " ")),
+            _cell((each["reason"] or "").replace("_", " ")),
         ]
         table.add_row(*cells, *(_registers(each.get("registers")) if shows else ()))
     console.print(table)
     if len(commands) > len(rows):
         console.print(f"and {counted(len(commands) - len(rows), 'more meter')}; --json has all", style="dim")
     console.print(", ".join(f"{count:,} {state}" for state, count in sorted(_tally(commands).items())))
+
+
+def _cell(text: str) -> str:
+    """Others' words: a meter writes neither markup nor escape sequences."""
+    return escape(printable(text))
 
 
 def _registers(found: dict[str, Any] | None) -> list[str]:

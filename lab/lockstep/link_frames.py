@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from grid.wording import printable
+
 HELLO = b"hello"
 MOST_BYTES = 32 << 20
 """Of one frame. The largest is the geography of a feeder: 2 MB for 12,000 usage points."""
@@ -104,15 +106,10 @@ def _text(found: Mapping[str, Any], key: str) -> str:
 def _faults(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(fault, str) for fault in value):
         raise BadFrame("its faults are no texts")
-    return tuple(_shown(fault) for fault in value[:_MOST_FAULTS])
+    return tuple(printable(fault) for fault in value[:_MOST_FAULTS])
 
 
 def _hint(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise BadFrame("its hint is no text")
-    return None if value is None else _shown(value)
-
-
-def _shown(text: str) -> str:
-    """As a terminal may be told it: a part does not write escape sequences to it."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return None if value is None else printable(value)

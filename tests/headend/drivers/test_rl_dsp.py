@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import ABSENT, DecodeError, counters_of, driver_for, voltages_of
-from headend.drivers.rl_dsp.wire import decode_event, decode_profile, decode_reading, decode_state
+from headend.drivers.rl_dsp.wire import decode_answer, decode_event, decode_profile, decode_reading, decode_state
 from tests.headend.fleet import COLUMNS
 
 DRIVER = driver_for("rl-dsp")
@@ -33,6 +33,7 @@ PROFILE = (
     b'"1.7.0","2.7.0","32.7.0","52.7.0","72.7.0","96.10.1"],'
     b'"rows":[["2026-01-15T03:15:00+00:00",48211345,0,131,0,44,43,44,0,0,0,524,0,231.4,231.4,231.4,0]]}}'
 )
+ANSWER = b'{"answer":{"command":"c1","ts":"2026-01-15T05:00:00+00:00","state":"failed","reason":"no_record"}}'
 END_S = 1_768_436_100
 SHOWN = (48211345, 0, 131, 0, 44, 43, 44, 0, 0, 0, 524, 0, 0)
 
@@ -168,6 +169,20 @@ def test_what_is_not_json_is_not_json(payload: bytes) -> None:
 def test_a_faulty_load_profile_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(DecodeError):
         decode_profile(changed(PROFILE, **changes))
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "a\u202eb", "\u009b2J"])
+def test_a_text_that_would_steer_a_terminal_is_refused(text: str) -> None:
+    refusal = {"code": "command_refused", "detail": {"command": "c1", "reason": text}}
+    for decode, document in (
+        (decode_event, changed(EVENT, code=text)),
+        (decode_event, changed(EVENT, **refusal)),
+        (decode_answer, changed(ANSWER, reason=text)),
+        (decode_profile, changed(PROFILE, command=text)),
+        (decode_reading, changed(READING, **{text: 1})),
+    ):
+        with pytest.raises(DecodeError, match="printable characters"):
+            decode(document)
 
 
 def test_a_nul_in_a_detail_is_refused_since_the_database_cannot_hold_it() -> None:
