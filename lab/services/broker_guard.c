@@ -74,6 +74,8 @@ static int by_name(const void *left, const void *right)
 /* Whether all that `filter` (a topic, or a filter) matches is matched by `pattern` too, `%u` in it being `name`. */
 static bool covers(const char *pattern, const char *name, const char *filter)
 {
+	/* The broker's own names, and shares: no wildcard at the first level matches them (MQTT 3.1.1, 4.7.2). */
+	if(*filter == '$' && (*pattern == '+' || *pattern == '#')) return false;
 	for(;;){
 		size_t wanted = strcspn(pattern, "/"), given = strcspn(filter, "/");
 		if(wanted == 1 && pattern[0] == '#') return true;

@@ -152,6 +152,8 @@ ANOTHERS_FILTERS = (
     "$SYS/#",
     "$share/mine/dt/#",
     f"$share/mine/cmd/g1/{HONEST}",
+    f"$share/mine/{VILLAIN}",
+    f"$SYS/mine/{VILLAIN}",
 )
 
 
