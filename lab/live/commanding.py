@@ -81,7 +81,8 @@ class Commanding:
         if order is None:
             raise UserError(f"there is no order {number}", f"The last {MOST_KEPT} are kept.")
         if order.fault is not None:
-            raise order.fault
+            # Another each time: one that is raised again keeps the traces of all times before.
+            raise UserError(order.fault.faults, order.fault.hint)
         lagging = ""
         if order.ids is not None:
             try:
