@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from lab.errors import UserError
-from lab.lockstep.barrier import Fleet, Grid
+from lab.lockstep.barrier import Fleet, Grid, Switched
 from lab.lockstep.conductor import Stage
 from lab.lockstep.timeline import RELAY_VERBS, Action
 
@@ -51,6 +51,8 @@ class RealTime:
             if self._next_s <= self._clock():
                 continue
             rounds = await asyncio.gather(*(fleet.settle() for fleet in self._fleets))
+            # Told here, it is not told again.
+            await self._switch(self._next_s - 1, [fleet.switched for fleet in rounds])
             connected = sum(fleet.connected for fleet in rounds)
             if connected >= meters:
                 return self._next_s
@@ -91,7 +93,7 @@ class RealTime:
         for action in due:
             if action.verb in RELAY_VERBS:
                 await self._stage.disturb(action.verb, action.stations)
-        await self._switch(now_s)
+        await self._switch(now_s, await asyncio.gather(*(fleet.switched() for fleet in self._fleets)))
         wall_s = self._clock()
         flow = {"from_s": wall_s, "wall_s": wall_s, "speed": 1.0, "until_s": now_s + 1.0}
         await asyncio.gather(*(fleet.flow(**flow) for fleet in self._fleets))
@@ -118,8 +120,8 @@ class RealTime:
                 await self._returning.pop(part)
         return now_s
 
-    async def _switch(self, now_s: int) -> None:
-        told = await asyncio.gather(*(fleet.switched() for fleet in self._fleets))
+    async def _switch(self, now_s: int, told: Iterable[Switched]) -> None:
+        """Have the grid follow what each fleet says that its meters have switched."""
         switched = {row: closed for fleet in told for row, closed in fleet.items()}
         if not switched:
             return

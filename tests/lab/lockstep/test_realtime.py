@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,6 +187,22 @@ async def test_it_goes_on_until_the_meters_are_connected() -> None:
     toy = Toy(wall_s=105.0, connects_at_s=105)
     assert await real_time(toy, 100).until_connected(5) == 106
     assert toy.log[-1] == ("fleet", 105)
+
+
+async def test_what_is_switched_while_meters_connect_is_not_lost_on_the_grid() -> None:
+    class Switching(Toy):
+        async def settle(self) -> FleetRound:
+            return replace(await super().settle(), switched=await self.switched())
+
+        async def flow(self, **told: float) -> None:
+            await super().flow(**told)
+            if told["until_s"] == 106.0:
+                # Between the last second and the round that asks who is connected.
+                self.moved = {7: False}
+
+    toy = Switching(wall_s=105.0, connects_at_s=105)
+    assert await real_time(toy, 100).until_connected(5) == 106
+    assert toy.log[-2:] == [("grid switched", 105, {7: False}), ("fleet", 105)]
 
 
 async def test_meters_that_cannot_connect_are_an_error_of_the_surroundings() -> None:
