@@ -28,6 +28,12 @@ class FleetPlan:
     places: list[Place]
     fleet: Commissioned
 
+    @property
+    def relay_rows(self) -> frozenset[int]:
+        """The rows of usage points whose meters can disconnect their customers."""
+        meters = zip(self.rows, self.fleet.meters, strict=True)
+        return frozenset(row for row, meter in meters if meter.profile.capabilities.has_relay)
+
     def interval_lengths_s(self, usage_points: int) -> list[int]:
         """At which capture period each of so many usage points is measured; the longest of all where nobody does."""
         own = [meter.profile.facts.interval_length_s for meter in self.fleet.meters]

@@ -130,6 +130,7 @@ async def start_gateways(
     await stage.start_fleet(
         {stage.gateways_part: entries},
         world_rows=[rows.get(entry, 0) for entry in range(max(entries) + 1)],
+        relay_rows=(),
         init={
             "broker_host": broker.host,
             "broker_port": broker.port,

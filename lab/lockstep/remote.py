@@ -7,7 +7,7 @@ it missed. Until then it is *absent* if the scenario wants it so (time goes on w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from lab.errors import PartFailed
@@ -104,13 +104,13 @@ class RemoteFleet(_Member):
     What is done to its stations while nobody is there is done when somebody is: a technician's hand is not undone.
     """
 
-    def __init__(self, link: LabLink, name: str, init: Body) -> None:
+    def __init__(self, link: LabLink, name: str, init: Body, *, relay_rows: Collection[int] = ()) -> None:
         """:param init: what the process is begun with; it goes on from the memory that this names, if there is one.
-        Its `world_rows` are the rows whose relays it may move.
+        :param relay_rows: rows of the usage points whose relays it may move.
         """
         super().__init__(link, name)
         self._body = init
-        self._own_rows = frozenset(init["world_rows"])
+        self._relay_rows = frozenset(relay_rows)
         self._owed: list[tuple[str, list[str]]] = []  # what was done while nobody was there
         self._frames: list[tuple[int, bytes]] = []  # since the last that it surely had, that one included
         self.stations: frozenset[str] = frozenset()
@@ -187,10 +187,10 @@ class RemoteFleet(_Member):
         await self.call("finish", directory=directory)
 
     def _switched(self, body: Body, op: str) -> Switched:
-        """As the meters say, whose relays they are. Raises PartFailed for those of others."""
+        """As the meters say, whose relays they are. Raises PartFailed for those of others, or where there is none."""
         switched: dict[int, bool] = dict(body["switched"])
-        if not switched.keys() <= self._own_rows:
-            row = min(switched.keys() - self._own_rows)
+        if not switched.keys() <= self._relay_rows:
+            row = min(switched.keys() - self._relay_rows)
             what = f"answered {op} with the relay of the usage point in row {row}, which is none of its meters'"
             raise PartFailed(self.name, None, what=what)
         return switched

@@ -122,7 +122,7 @@ class SetUp:
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
         init = self._fleet_init(broker, own_head_end=isinstance(store, Database))
-        starting = [stage.start_fleet(stage.shares(fleet), world_rows=plan.rows, init=init)]
+        starting = [stage.start_fleet(stage.shares(fleet), world_rows=plan.rows, relay_rows=plan.relay_rows, init=init)]
         if isinstance(store, Database):
             starting.append(stage.start_head(self._head_init(store, broker, network), self.start_s))
         await asyncio.gather(*starting)

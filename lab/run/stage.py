@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -83,23 +83,33 @@ class Stage(ABC):
         """The meters of each process of the fleet, by its name, as entries of the shipment file."""
         return {f"{FLEET}-{n}": share for n, share in enumerate(processes(fleet, self.meters_per_fleet))}
 
-    async def start_fleet(self, shares: Mapping[str, Sequence[int]], *, world_rows: Sequence[int], init: Body) -> None:
+    async def start_fleet(
+        self,
+        shares: Mapping[str, Sequence[int]],
+        *,
+        world_rows: Sequence[int],
+        relay_rows: Collection[int],
+        init: Body,
+    ) -> None:
         """A process for each of `shares`.
 
         :param world_rows: for each entry of the shipment file, its usage point's row in the physical frame.
+        :param relay_rows: those of them whose meters have a relay.
         :param init: what else each is begun with.
         """
         await self.fleet_parts(list(shares))
         for name, share in shares.items():
+            rows = [world_rows[entry] for entry in share]
             body = {
                 **init,
                 "shipment": self.layout.seen(self.layout.shipment),
                 "entries": list(share),
-                "world_rows": [world_rows[entry] for entry in share],
+                "world_rows": rows,
                 "gateway_host": self.gateway_host,
                 "memory": self.layout.seen(self.layout.memory / f"{name}.sqlite"),
             }
-            self.fleets.append(RemoteFleet(self.link, name, body))
+            own = frozenset(rows).intersection(relay_rows)
+            self.fleets.append(RemoteFleet(self.link, name, body, relay_rows=own))
         await asyncio.gather(*(fleet.join() for fleet in self.fleets))
 
     @abstractmethod

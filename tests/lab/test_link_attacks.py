@@ -263,15 +263,15 @@ def of_a_grid(link: LabLink) -> Awaitable[object]:
 
 
 def of_a_fleet(link: LabLink) -> Awaitable[object]:
-    return RemoteFleet(link, "bad", {"world_rows": []}).join()
+    return RemoteFleet(link, "bad", {}).join()
 
 
-def of_meters_in_rows_2_and_5(link: LabLink) -> Awaitable[object]:
-    return RemoteFleet(link, "bad", {"world_rows": [2, 5]}).settle()
+def of_meters_with_relays_in_rows_2_and_5(link: LabLink) -> Awaitable[object]:
+    return RemoteFleet(link, "bad", {"world_rows": [2, 3, 5]}, relay_rows=[2, 5]).settle()
 
 
 def of_the_same_in_real_time(link: LabLink) -> Awaitable[object]:
-    return RemoteFleet(link, "bad", {"world_rows": [2, 5]}).switched()
+    return RemoteFleet(link, "bad", {"world_rows": [2, 3, 5]}, relay_rows=[2, 5]).switched()
 
 
 def of_a_head(link: LabLink) -> Awaitable[object]:
@@ -287,12 +287,12 @@ def of_a_head(link: LabLink) -> Awaitable[object]:
         (of_a_fleet, {}),
         (of_a_fleet, {"stations": 1}),
         (of_a_fleet, {"stations": [["a"]]}),
-        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": 1}),
-        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [[2, 0]]}),
-        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [["2", True]]}),
-        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [[-1, True]]}),
-        (of_meters_in_rows_2_and_5, {**SETTLED, "switched": [[2, True, 1]]}),
-        (of_meters_in_rows_2_and_5, SETTLED),
+        (of_meters_with_relays_in_rows_2_and_5, {**SETTLED, "switched": 1}),
+        (of_meters_with_relays_in_rows_2_and_5, {**SETTLED, "switched": [[2, 0]]}),
+        (of_meters_with_relays_in_rows_2_and_5, {**SETTLED, "switched": [["2", True]]}),
+        (of_meters_with_relays_in_rows_2_and_5, {**SETTLED, "switched": [[-1, True]]}),
+        (of_meters_with_relays_in_rows_2_and_5, {**SETTLED, "switched": [[2, True, 1]]}),
+        (of_meters_with_relays_in_rows_2_and_5, SETTLED),
         (of_the_same_in_real_time, {"switched": {"2": True}}),
         (of_a_head, {"connected": 1, "commanded": [], "next_due_s": None}),
         (of_a_head, {"connected": True, "commanded": {}, "next_due_s": None}),
@@ -315,7 +315,7 @@ async def test_an_answer_that_is_none_fails_its_part(
         await lab.serves()
 
 
-@pytest.mark.parametrize("ask", [of_meters_in_rows_2_and_5, of_the_same_in_real_time])
+@pytest.mark.parametrize("ask", [of_meters_with_relays_in_rows_2_and_5, of_the_same_in_real_time])
 @pytest.mark.parametrize("claim", [[[2, False], [3, False]], [[1 << 40, True]]])
 async def test_meters_that_switch_what_is_not_theirs_fail_their_part(
     lab: Lab, ask: Callable[[LabLink], Awaitable[object]], claim: list[list[object]]

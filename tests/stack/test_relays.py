@@ -180,6 +180,13 @@ def test_meters_that_switch_others_customers_off_end_the_run(tmp_path: Path) -> 
         live(tmp_path, scenario_text(meters=10), parts={"fleet": "tests.stack.sabotage.switching_fleet"})
 
 
+def test_meters_that_switch_a_relay_that_they_do_not_have_end_the_run(tmp_path: Path) -> None:
+    parts = {"fleet": "tests.stack.sabotage.phantom_relay_fleet"}
+    words = r"^fleet-0 answered settle with the relay of the usage point in row \d+, which is none of its meters'"
+    with pytest.raises(PartFailed, match=words):
+        live(tmp_path, scenario_text(meters=10, fleet='profile = "sdm630"'), parts=parts)
+
+
 @pytest.mark.long
 def test_at_speed_1_the_grid_follows_within_the_same_second(tmp_path: Path) -> None:
     event = """

@@ -52,7 +52,7 @@ class Process:
 async def test_what_is_done_while_nobody_is_there_is_done_once_when_somebody_is(link: LabLink) -> None:
     key = link.new_part(NAME)
     first = Process(link, key)
-    fleet = RemoteFleet(link, NAME, {"world_rows": [3]})
+    fleet = RemoteFleet(link, NAME, {})
     await fleet.join()
     await fleet.advance(0, b"0")
     fleet.absent = True
@@ -81,7 +81,7 @@ async def test_what_is_done_while_nobody_is_there_is_done_once_when_somebody_is(
 
 async def test_what_meters_have_switched_is_told_by_whichever_call_comes_first(link: LabLink) -> None:
     process = Process(link, link.new_part(NAME))
-    fleet = RemoteFleet(link, NAME, {"world_rows": [3, 4]})
+    fleet = RemoteFleet(link, NAME, {}, relay_rows=[3, 4])
     await fleet.join()
     process.switched = [(3, False), (4, False)]
     assert (await fleet.settle()).switched == {3: False, 4: False}
