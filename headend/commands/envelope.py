@@ -19,6 +19,9 @@ from headend.errors import CommandKeyError
 
 #: A command that is to act at once is valid from so long before it was issued: the device's clock may be slow.
 CLOCK_LEEWAY_S = 300
+#: Refusals that say nothing of what we sent: anybody can have made such an envelope, or sent ours again. A device names
+#: the command that it reads there, also where no signature vouches for it.
+FROM_ANYBODY = frozenset(("malformed", "unknown_key", "bad_signature", "replayed"))
 
 
 def _base64url(data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headend.clock import Clock
-from headend.commands.envelope import CLOCK_LEEWAY_S, CommandSigner
+from headend.commands.envelope import CLOCK_LEEWAY_S, FROM_ANYBODY, CommandSigner
 from headend.commands.lifecycle import State, Step
 from headend.commands.orders import Order, Orders
 from headend.commands.outgoing import Outgoing
@@ -246,11 +246,11 @@ class CommandService:
         return [step.row() for step in steps if step is not None]
 
     def refused(self, device: EndDevice, command_id: str, reason: str | None, now_s: float) -> list[StepRow]:
-        """A device refused a command. `replayed` ends none: the command was taken, or its next attempt will be."""
+        """A device refused a command. What anybody can have sent ends none: it was taken, or the next attempt is."""
         order = self._orders.of(device, command_id)
         if order is None:
             return []
-        if reason == "replayed":
+        if reason in FROM_ANYBODY:
             order.trouble = reason
             return []
         step = self._orders.step(order, State.REFUSED, now_s, reason=reason)

@@ -174,8 +174,7 @@ class Recorder:
                 batch.doubtful.append((device.id, down_s, up_s, doubt, now_s))
 
     def _refused(self, batch: Batch, device: EndDevice, command_id: str, reason: str | None, now_s: float) -> None:
-        # Whoever sends an old envelope again must not be able to end anything by that.
-        if reason != "replayed" and self._recovery.refused(device.index, command_id):
+        if self._recovery.refused(device.index, command_id, reason):
             batch.command_steps.append(Step(command_id, 1, State.REFUSED, now_s, reason).row())
         else:
             batch.command_steps += self._commands.refused(device, command_id, reason, now_s)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from headend.backoff import BackOff
 from headend.clock import GRID_S
+from headend.commands.envelope import FROM_ANYBODY
 from headend.drivers import ProfilePart
 from headend.reads.schedule import Schedule
 
@@ -65,6 +66,8 @@ class _Asking:
 class _Open:
     ask: Ask
     expires_s: float
+    #: Why nothing has come of it so far.
+    trouble: str = "no_answer"
     parts: set[int] = field(default_factory=set)
     implausible: set[int] = field(default_factory=set)
     from_s: int | None = None
@@ -207,16 +210,21 @@ class Recovery:
         """Forget the requests that no meter would answer any more; (id, reason) of each. Each sweep is early enough."""
         ended, self._superseded = [(command_id, "superseded") for command_id in self._superseded], []
         for command_id in [command_id for command_id, request in self._open.items() if request.expires_s <= now_s]:
+            ended.append((command_id, self._open[command_id].trouble))
             self._end(command_id, now_s)
-            ended.append((command_id, "no_answer"))
         for command_id in [command_id for command_id, (_, until_s) in self._ended.items() if until_s <= now_s]:
             del self._ended[command_id]
         return ended
 
-    def refused(self, meter: int, command_id: str) -> bool:
-        """The meter refused a request; the back-off goes on. False if it is none of its open ones."""
+    def refused(self, meter: int, command_id: str, reason: str | None) -> bool:
+        """The meter refused a request; the back-off goes on. False if that ends none: it is none of its open ones, or
+        anybody can have sent what was refused.
+        """
         request = self._open.get(command_id)
         if request is None or request.ask.meter != meter:
+            return False
+        if reason in FROM_ANYBODY:
+            request.trouble = reason
             return False
         del self._open[command_id], self._open_of[meter]
         return True

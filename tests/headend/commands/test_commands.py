@@ -228,8 +228,9 @@ async def test_who_is_away_is_commanded_when_it_is_back(
     ]
 
 
-async def test_what_a_meter_refuses_is_refused_and_a_replay_ends_nothing(
-    head_end: HeadEnd, meters: list[Meter], clock: ManualClock, database: Reader
+@pytest.mark.parametrize("reason", ["replayed", "bad_signature", "unknown_key", "malformed"])
+async def test_what_a_meter_refuses_is_refused_and_what_anybody_can_have_sent_ends_nothing(
+    head_end: HeadEnd, meters: list[Meter], clock: ManualClock, database: Reader, reason: str
 ) -> None:
     for meter in meters:
         meter.answers = False
@@ -237,8 +238,8 @@ async def test_what_a_meter_refuses_is_refused_and_a_replay_ends_nothing(
     await head_end.advance()
     await until(lambda: bool(meters[0].commands and meters[1].commands), "the commands")
     meters[0].refuse(made[0].command_id, "not_supported")
-    # Somebody sends the meter what was on the wire before.
-    meters[1].refuse(made[1].command_id, "replayed")
+    # Somebody sends the meter what was on the wire before, or a twin that they have made of it.
+    meters[1].refuse(made[1].command_id, reason)
     # And a meter speaks of what is another's.
     meters[2].refuse(made[1].command_id, "not_supported")
     await head_end.settle()

@@ -381,20 +381,42 @@ async def test_a_refusal_is_noted_and_the_back_off_goes_on(
     assert len(await live(head_end, clock, START_S + LENGTH_S + 250)) == 1, "its refusal shows that it is there"
 
 
-async def test_a_replay_ends_no_request(
+@pytest.mark.parametrize("reason", ["replayed", "bad_signature", "unknown_key", "malformed"])
+async def test_an_answer_is_stored_whole_whatever_anybody_sends_the_meter_meanwhile(
+    head_end: HeadEnd, meter: ScriptedMeter, clock: ManualClock, database: Reader, reason: str
+) -> None:
+    meter.answers = False
+    await live(head_end, clock, START_S + LENGTH_S + 120)
+    await until(lambda: len(meter.commands) == 1, "the command")
+    claims = meter.commands[0]
+
+    def part(number: int, rows: list[list[object]]) -> bytes:
+        asked = {name: iso(claims["params"][name]) for name in ("from", "to")}
+        told = {"command": claims["jti"], "ts": iso(clock.now()), **asked, "part": number, "parts": 2}
+        return json.dumps({"profile": {**told, "interval_s": LENGTH_S, "columns": COLUMNS, "rows": rows}}).encode()
+
+    end_s = START_S + LENGTH_S
+    meter.send("lp", part(1, []))
+    meter.send("ev", event("command_refused", clock.now(), 1, command=claims["jti"], reason=reason))
+    meter.send("lp", part(2, [[iso(end_s), *values(0, end_s).values()]]))
+    await head_end.settle()
+    assert database.rows("SELECT status, reason FROM command") == [("completed", None)]
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+    assert database.value("SELECT count(*) FROM dead_letter") == 0
+
+
+async def test_a_request_that_only_forgeries_were_refused_of_says_so_when_it_ends(
     head_end: HeadEnd, meter: ScriptedMeter, clock: ManualClock, database: Reader
 ) -> None:
     meter.answers = False
     await live(head_end, clock, START_S + LENGTH_S + 120)
     await until(lambda: len(meter.commands) == 1, "the command")
     command = meter.commands[0]["jti"]
-    # Somebody sends the meter what was on the wire before.
-    meter.send("ev", event("command_refused", clock.now(), 1, command=command, reason="replayed"))
+    meter.send("ev", event("command_refused", clock.now(), 1, command=command, reason="unknown_key"))
+    meter.send("st", state("offline"))
     await head_end.settle()
-    assert statuses(database) == ["sent"]
-    meter.has = {START_S}
-    meter.answer(meter.commands[0])
-    await until(lambda: statuses(database) == ["completed"], "its answer")
+    await live(head_end, clock, START_S + 2 * LENGTH_S + 200)
+    assert database.rows("SELECT status, reason FROM command") == [("expired", "unknown_key")]
 
 
 async def test_counters_and_open_requests_survive_a_restart(
