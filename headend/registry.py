@@ -21,9 +21,9 @@ _CURRENT = "max_current_a"
 _MOST_CURRENT_A = 100_000
 # Where a meter is other than its vendor's are of themselves: whose wire it speaks, and how it is set.
 _WIRE = "wire"
-_NUMBERS = ("interval_length_s", "report_every_s", "register_range_wh")
-_MOST = 2**53
-_MOST_DIGITS = len(str(_MOST))
+# Each is below so much: what the columns of the database take, and what a float has exactly.
+_NUMBERS = {"interval_length_s": 2**31, "report_every_s": 2**31, "register_range_wh": 2**53}
+_MOST_DIGITS = len(str(2**53))
 _DAY_S = 86_400
 # Their absence would leave a device without a name, a place or a driver; the credentials are for the broker's list.
 _REQUIRED = ("serial", "vendor_profile", "usage_point", "group")
@@ -155,13 +155,13 @@ def _number_of(row: dict[str, str], name: str) -> int | None:
     text = row.get(name) or ""
     # int() takes no text that is too long.
     is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-    return int(text) if is_number and 0 < int(text) < _MOST else None
+    return int(text) if is_number and 0 < int(text) < _NUMBERS[name] else None
 
 
 def _number_faults(row: dict[str, str]) -> list[str]:
     faults = [
-        f"{name} {row[name]!r:.60} is not a whole number above 0; leave it empty for the vendor's own"
-        for name in _NUMBERS
+        f"{name} {row[name]!r:.60} is not a whole number above 0 and below {most}; leave it empty for the vendor's own"
+        for name, most in _NUMBERS.items()
         if row.get(name) and _number_of(row, name) is None
     ]
     length_s, report_s = (_number_of(row, name) for name in ("interval_length_s", "report_every_s"))

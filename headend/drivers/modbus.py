@@ -37,11 +37,12 @@ def parse_driver(text: str, *, origin: str) -> Driver:
     try:
         document: Mapping[str, Any] = tomllib.loads(text)
         stated = _File.model_validate(document)
-    except tomllib.TOMLDecodeError as error:
-        raise DriverError(f"{origin}: not TOML: {error}") from error
     except ValidationError as error:
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise DriverError(f"{origin}: " + "; ".join(faults)) from error
+    except (ValueError, RecursionError) as error:
+        # Not only a TOMLDecodeError: a number of thousands of digits, and what is nested too deeply.
+        raise DriverError(f"{origin}: not TOML: {error}") from error
     return Driver(
         vendor_profile=stated.vendor_profile,
         capabilities=POLLED,

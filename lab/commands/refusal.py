@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from grid.wording import printable
 from lab.commands.interruption import EXIT_INTERRUPTED
 from lab.errors import PartFailed, UserError
 
@@ -45,7 +46,7 @@ def refuse(error: UserError) -> NoReturn:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for fault in error.faults:
         console.print("[bold red]✗[/] ", end="")
-        console.print(fault, markup=False)
+        console.print(printable(fault), markup=False)
     if error.hint:
-        console.print(error.hint, markup=False, style="dim")
+        console.print(printable(error.hint), markup=False, style="dim")
     raise typer.Exit(error.exit_code)

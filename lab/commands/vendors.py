@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
-from grid.wording import clock
+from grid.wording import clock, printable
 from lab.commands.options import AsJson
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
@@ -65,7 +66,8 @@ def _table(found: list[Vendor]) -> Table:
         cadence = clock(interval_s) if interval_s == report_s else f"{clock(interval_s)} / {clock(report_s)}"
         can = ", ".join(WORDS[name] for name, able in vendor.abilities.items() if able)
         known = vendor.sides if vendor.sides == "both" else f"[yellow]{vendor.sides}[/]"
-        table.add_row(vendor.name, vendor.title, vendor.carrier, cadence, can, ", ".join(vendor.origins), known)
+        title, origins = (escape(printable(text)) for text in (vendor.title, ", ".join(vendor.origins)))
+        table.add_row(vendor.name, title, vendor.carrier, cadence, can, origins, known)
     return table
 
 

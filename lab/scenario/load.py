@@ -38,6 +38,7 @@ from lab.scenario.fields import Table
 from lab.scenario.model import FeederChoice, FleetChoice, Head, Scenario, ScenarioFile
 from lab.scenario.times import LATEST_S, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
+from meters.errors import ProfileError
 from meters.vendors.registry import known_profiles
 
 __all__ = [
@@ -251,7 +252,10 @@ class _Reading:
         if len(given) > 1:
             message = f"{' and '.join(map(repr, given))} exclude each other: give one of them"
             self._fault(("fleet", given[-1]), message)
-        known = known_profiles()
+        try:
+            known = known_profiles()
+        except ProfileError as error:
+            raise UserError(str(error), "Correct the package that brings it, or uninstall that.") from error
         for name in fleet.by_profile:
             if not name.startswith(PROFILE_FILE) and name not in known:
                 path = ("fleet", "shares", name) if fleet.shares is not None else ("fleet", "profile")

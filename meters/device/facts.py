@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+MOST_WH, MOST_CURRENT_A = 2**53, 100_000
+"""No meter's register is wider, and no transformer's current higher; with more, no head-end needs to take it."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -19,8 +21,8 @@ class MeterFacts(BaseModel):
     interval_length_s: PositiveInt
     report_every_s: PositiveInt
     register_step_wh: PositiveInt
-    register_roll_over_wh: PositiveInt
-    max_current_a: Positive
+    register_roll_over_wh: Annotated[int, Field(gt=0, le=MOST_WH, strict=True)]
+    max_current_a: Annotated[float, Field(gt=0, le=MOST_CURRENT_A)]
     accuracy_class_percent: Positive
     class_error_share: Share
     near_roll_over_share: Share

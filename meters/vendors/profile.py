@@ -5,13 +5,20 @@ from __future__ import annotations
 import tomllib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from meters.device.facts import CollectedFacts, DirectFacts, MeterFacts, PolledFacts, ReportingFacts
 from meters.errors import ProfileError
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=40)]
+
+
+def _of_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("is not one line of printable characters")
+    return text
+
 
 Carrier = Literal["mqtt", "sparkplug", "modbus"]
 
@@ -62,7 +69,7 @@ class VendorProfile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: _Name
-    title: _Text
+    title: Annotated[_Text, AfterValidator(_of_one_line)]
     capabilities: Capabilities
     wire: _Name
     """The vendor whose wire it speaks; by default itself."""

@@ -13,6 +13,7 @@ from importlib import import_module, resources
 from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from stat import S_ISREG
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,8 @@ from meters.vendors.profile import VendorProfile, parse_document, parse_profile,
 
 GROUP = "amilab.meters"
 PROFILE = "profile.toml"
+MOST_BYTES = 1 << 20
+"""Of a profile in a file of one's own."""
 _OF_A_WIRE = ("carrier", "keeps_load_profile")
 """Capabilities that a profile shares with the vendor whose wire it speaks."""
 
@@ -56,8 +59,16 @@ def load_profile(name: str) -> VendorProfile:
 def read_profile(path: Path) -> VendorProfile:
     """The profile in a file of one's own. Raises ProfileError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        # Whoever opens a pipe waits for its writer, and a device may have no end.
+        if not S_ISREG(path.stat().st_mode):
+            raise ProfileError(f"{path}: is no file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ProfileError(f"{path}: is longer than {MOST_BYTES:,} bytes")
+        text = data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        # No UTF-8, or a name with a zero byte.
         raise ProfileError(f"{path}: cannot be read: {error}") from error
     return profile_of(text, origin=str(path))
 
@@ -143,7 +154,8 @@ def _all() -> str:
 def _text(vendor: _Vendor, name: str) -> str:
     try:
         return (vendor.folder() / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, UnicodeDecodeError) as error:
+        # What it names may be a module and no package.
         raise ProfileError(f"{vendor.origin}: {name} cannot be read: {error}") from error
 
 

@@ -237,6 +237,11 @@ def test_a_shipment_says_what_is_other_than_the_vendors_own(tmp_path: Path) -> N
         ("acme", "rldsp,300,300,", "wire 'rldsp' is unknown; known are"),
         ("rl-dsp", ",0,,", "interval_length_s '0' is not a whole number above 0"),
         ("rl-dsp", ",²,,", "interval_length_s '²' is not a whole number above 0"),
+        (
+            "rl-dsp",
+            ",300,86400000000,",
+            "report_every_s '86400000000' is not a whole number above 0 and below 2",
+        ),
         ("rl-dsp", ",,,1e9", "register_range_wh '1e9' is not a whole number above 0"),
         ("rl-dsp", ",,,99999999999999999999", "register_range_wh '99999999999999999999' is not"),
         pytest.param("rl-dsp", f",,,{'9' * 5000}", "register_range_wh '9999", id="thousands of digits"),

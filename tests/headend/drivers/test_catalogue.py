@@ -169,6 +169,8 @@ def test_a_driver_that_contradicts_itself_is_refused(
         (b"interval_length_s = 900", b"interval_length_s = 700", "interval_length_s 700 is not"),
         (b"max_current_a = 100.0", b"max_current_a = 100e3001", "max_current_a"),
         (b"# Eastron", b"# \xff", "not UTF-8"),
+        (b"# Eastron", b"deep = " + b"[" * 5000 + b"#", "not TOML"),
+        (b"# Eastron", b"long = " + b"9" * 5000 + b"#", "not TOML"),
     ],
 )
 def test_a_register_map_of_others_is_looked_at_too(

@@ -109,6 +109,12 @@ def test_a_profile_in_a_file_has_what_it_leaves_out_from_its_wire(tmp_path: Path
     assert {**acme, **{name: theirs[name] for name in ("name", "title", "from")}} == theirs
 
 
+def test_a_title_is_no_markup(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(FILE.replace("Acme's meter", "Acme [bold]meter[/] [/]"))
+    assert "[bold]meter[/] [/]" in amilab("vendors", "--file", path).stdout
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -24,6 +24,7 @@ from lab.scenario.load import (
     parse_scenario,
 )
 from lab.scenario.toml_lines import LineIndex
+from meters.vendors import registry
 
 HEAD = """\
 [scenario]
@@ -479,6 +480,22 @@ def test_a_profiles_file_is_seen_from_the_scenarios(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(fleet_of('shares = { rl-dsp = 0.5, "file:meters/acme.toml" = 0.5 }'))
     shares = load_scenario(str(tmp_path / "small.toml")).fleet.by_profile
     assert shares == {"rl-dsp": 0.5, f"file:{tmp_path}/meters/acme.toml": 0.5}
+
+
+def test_a_package_that_brings_a_vendor_of_ours_is_the_users_to_correct(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "foreign-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[amilab.meters]\nsdm630 = foreign\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._vendors.cache_clear()
+    try:
+        with pytest.raises(UserError, match=r"two vendors are called 'sdm630'.*foreign"):
+            load_scenario("quickstart")
+    finally:
+        registry._vendors.cache_clear()
 
 
 def test_the_command_line_names_a_preset_a_vendor_or_shares() -> None:

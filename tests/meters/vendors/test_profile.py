@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +10,7 @@ import meters.vendors
 from meters.device.facts import DirectFacts
 from meters.errors import ProfileError
 from meters.vendors.profile import parse_profile
-from meters.vendors.registry import known_profiles, load_profile, read_profile
+from meters.vendors.registry import MOST_BYTES, known_profiles, load_profile, read_profile
 
 TEXT = (Path(meters.vendors.__file__).parent / "rl_dsp" / "profile.toml").read_text(encoding="utf-8")
 
@@ -60,6 +61,10 @@ def test_all_faults_are_listed_at_once() -> None:
         ("value = 21_600", "value = 21_601", "sync_every_s is not a multiple of interval_length_s"),
         ("value = 40.0", "value = 10.0", "boot_delay_max_s is less than boot_delay_min_s"),
         ("value = 1_000_000_000", "value = 0", "register_roll_over_wh"),
+        ("value = 1_000_000_000", f"value = {2**53 + 1}", "register_roll_over_wh"),
+        ("[facts.max_current_a]\nvalue = ", "[facts.max_current_a]\nvalue = 99999", "max_current_a"),
+        ('name = "rl-dsp"', f'name = "{"n" * 300}"', "name: String should have at most 40 characters"),
+        ('title = "', 'title = "\\u001b[2J', "title: .* is not one line of printable characters"),
     ],
 )
 def test_facts_that_contradict_each_other_are_refused(old: str, new: str, message: str) -> None:
@@ -73,6 +78,20 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         read_profile(tmp_path / "none.toml")
     with pytest.raises(ProfileError, match="not TOML"):
         parse_profile("= 1", origin="mine")
+
+
+def test_what_has_no_end_or_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge.toml").write_text("#" * (MOST_BYTES + 1))
+    for path, fault in (
+        (Path("/dev/zero"), "is no file"),
+        (tmp_path / "pipe", "is no file"),
+        (tmp_path, "is no file"),
+        (tmp_path / "huge.toml", "is longer than 1,048,576 bytes"),
+        (tmp_path / "a\0b", "cannot be read"),
+    ):
+        with pytest.raises(ProfileError, match=fault):
+            read_profile(path)
 
 
 def test_another_interval_goes_with_another_report_and_says_where_it_is_from() -> None:

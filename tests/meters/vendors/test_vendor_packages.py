@@ -17,7 +17,7 @@ from meters.vendors.registry import known_profiles, load_profile, read_profile
 from meters.vendors.wires import check_wire, recording_wire, registers_of
 
 ACME = Path(__file__).parents[2] / "vendors" / "acme"
-Brings = Callable[[str, dict[str, str]], None]
+Brings = Callable[..., None]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brings]:
     """Install a package that brings one meter: `name` of its entry point, and the files of its folder."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def install(name: str, files: dict[str, str]) -> None:
+    def install(name: str, files: dict[str, str], *, value: str | None = None) -> None:
         package = f"brought_{tmp_path.name}"
         (tmp_path / package).mkdir()
         for file, text in {"__init__.py": "", **files}.items():
@@ -42,7 +42,7 @@ def brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brings]:
         info = tmp_path / "brought-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[amilab.meters]\n{name} = {package}\n")
+        (info / "entry_points.txt").write_text(f"[amilab.meters]\n{name} = {value or package}\n")
         registry._vendors.cache_clear()
 
     yield install
@@ -138,6 +138,14 @@ def test_a_package_that_brings_nothing_is_named_and_stops_nobody_else(brings: Br
     brings("hollow", {})
     with pytest.raises(ProfileError, match=r"\(entry point of brought\): profile\.toml cannot be read"):
         load_profile("hollow")
+    assert load_profile("sdm630").name == "sdm630"
+
+
+@pytest.mark.parametrize("value", [".", "..", "a..b", "sys", "os", "a b", "1"])
+def test_an_entry_point_that_names_no_folder_is_one_clear_line(brings: Brings, value: str) -> None:
+    brings("nowhere", {}, value=value)
+    with pytest.raises(ProfileError, match=r"\(entry point of brought\)"):
+        load_profile("nowhere")
     assert load_profile("sdm630").name == "sdm630"
 
 
