@@ -16,8 +16,21 @@ from headend.commands.envelope import CommandVerifier
 from headend.commands.outgoing import Outgoing
 from headend.commands.purposes import PING, REGISTER_READ
 from headend.drivers import CommandAnswer
-from headend.links.modbus.gateway import NOT_ASKED, Answer, Failure, GatewayLink, Refusal, Silence, Unusable
+from headend.links.modbus.gateway import (
+    NO_ANSWER,
+    NO_CONNECTION,
+    NOT_ASKED,
+    Answer,
+    Failure,
+    GatewayLink,
+    Refusal,
+    Silence,
+    Unusable,
+)
 from headend.registry import EndDevice
+
+#: Of meters in one go: after so many it is not the meters that are silent.
+MOST_SILENCES = 2
 
 
 class Reports(Protocol):
@@ -63,6 +76,8 @@ class OnDemand:
         self._on_failure = on_failure
         #: By the command's id: an attempt more takes the place of one that waits, or is being done.
         self._waiting: defaultdict[GatewayLink, dict[str, _Asked]] = defaultdict(dict)
+        #: Ids of the meters that did not answer when they were asked last: they come after all others.
+        self._silent: defaultdict[GatewayLink, set[int]] = defaultdict(set)
         self._tasks: dict[GatewayLink, asyncio.Task[None]] = {}
 
     def take(self, command: Outgoing) -> None:
@@ -96,10 +111,10 @@ class OnDemand:
         self._waiting.clear()
 
     async def _ask(self, gateway: GatewayLink) -> None:
-        waiting = self._waiting[gateway]
+        waiting, silent, silences = self._waiting[gateway], self._silent[gateway], 0
         try:
             while waiting:
-                asked = next(iter(waiting.values()))
+                asked = min(waiting.values(), key=lambda each: each.device.id in silent)
                 if asked.expires_s <= self._clock.now():
                     del waiting[asked.command_id]
                     self._reports.unanswered(asked.command_id, "expired")
@@ -107,8 +122,14 @@ class OnDemand:
                 found = await self._do(gateway, asked)
                 del waiting[asked.command_id]
                 self._report(asked, found)
-                if isinstance(found, Silence):
-                    # It is left alone until the next attempt.
+                if not isinstance(found, Silence):
+                    silent.discard(asked.device.id)
+                    continue
+                silences += 1
+                if found.outcome == NO_ANSWER:
+                    silent.add(asked.device.id)
+                if found.outcome == NO_CONNECTION or silences == MOST_SILENCES:
+                    # It is the gateway, which is left alone until the next attempt.
                     for command_id in waiting:
                         self._reports.unanswered(command_id, NOT_ASKED)
                     waiting.clear()

@@ -103,6 +103,30 @@ async def test_an_answer_of_the_gateway_is_none_of_the_meter(
     assert database.value("SELECT count(*) FROM register_reading") == 0
 
 
+async def test_a_silent_meter_costs_the_others_behind_its_gateway_no_command(
+    head_end: HeadEnd, line: Line, clock: ManualClock, database: Reader
+) -> None:
+    line.held = {1}
+    await head_end.commands.request("register.read", [serial(0), serial(1), serial(2)], by="me", within_s=30)
+    await live(head_end, clock, START_S + 200)
+    (silent, *others) = ends(database)
+    assert silent[:3] == (serial(0), "expired", "no_answer")
+    assert others == [(serial(1), "completed", None, 1), (serial(2), "completed", None, 1)]
+    # Those who answered are asked first; and all in their order again once it answers.
+    line.asked.clear()
+    await head_end.commands.request("register.read", [serial(0), serial(1), serial(2)], by="me", within_s=30)
+    await head_end.advance()
+    await head_end.settle()
+    assert list(dict.fromkeys(line.asked)) == [2, 3, 1]
+    line.held.clear()
+    line.released.set()
+    await live(head_end, clock, START_S + 300)
+    line.asked.clear()
+    await head_end.commands.request("register.read", [serial(0), serial(1), serial(2)], by="me", within_s=30)
+    await live(head_end, clock, START_S + 400)
+    assert list(dict.fromkeys(line.asked)) == [1, 2, 3]
+
+
 async def test_a_gateway_that_is_away_makes_its_commands_wait(
     head_end: HeadEnd, line: Line, clock: ManualClock, database: Reader
 ) -> None:
