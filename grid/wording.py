@@ -11,8 +11,3 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
 def clock(offset_s: int) -> str:
     """HH:MM:SS of an offset; the hours may exceed 24."""
     return f"{offset_s // 3_600:02}:{offset_s // 60 % 60:02}:{offset_s % 60:02}"
-
-
-def printable(text: str) -> str:
-    """As a terminal may be told it: what is not ours to word writes no escape sequences to it."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from grid.wording import counted, printable
+from grid.wording import counted
 from lab.commands.options import RUNS, AsJson, Run
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
 from lab.scenario.load import parse_duration
+from lab.wording import printable
 
 if TYPE_CHECKING:
     from lab.live.client import Client

@@ -11,9 +11,9 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from grid.wording import printable
 from lab.commands.interruption import EXIT_INTERRUPTED
 from lab.errors import PartFailed, UserError
+from lab.wording import printable
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from grid.wording import clock, printable
+from grid.wording import clock
 from lab.commands.options import AsJson
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
 from lab.fleet.catalogue import Vendor
+from lab.wording import printable
 
 WORDS = {
     "reports_itself": "reports by itself",

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from grid.wording import printable
+from lab.wording import printable
 
 HELLO = b"hello"
 MOST_BYTES = 32 << 20

@@ -1,0 +1,52 @@
+"""What a part in a container imports of ours, its image has: each has only the packages that its part needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.containers.member import KINDS
+
+REPOSITORY = Path(__file__).parents[3]
+IMAGES = re.findall(
+    r"^FROM part AS (\w+)\n(.*?)(?=^FROM|\Z)",
+    (REPOSITORY / "compose" / "images" / "amilab.Dockerfile").read_text(),
+    re.DOTALL | re.MULTILINE,
+)
+PARTS = {"grid": ["grid"], "meters": ["meters", "gateways"], "headend": ["ingest", "poller", "outages"]}
+
+
+def copied(instructions: str, root: Path) -> None:
+    """Put below `root` what the image has of ours."""
+    for line in re.findall(r"^COPY (?!--)(.+)$", instructions, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            if (REPOSITORY / source).is_dir():
+                shutil.copytree(REPOSITORY / source, root / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (root / target).mkdir(exist_ok=True)
+                shutil.copy2(REPOSITORY / source, root / target)
+
+
+@pytest.mark.parametrize(("image", "instructions"), [found for found in IMAGES if found[0] in PARTS])
+def test_a_part_finds_in_its_image_what_it_imports(tmp_path: Path, image: str, instructions: str) -> None:
+    copied(instructions, tmp_path)
+    modules = [KINDS[kind].partition(":")[0] for kind in PARTS[image]]
+    # Without site's paths to this checkout, which an editable installation has: third parties are found by hand.
+    found = f"import sys; sys.path = {[str(tmp_path), *third_parties()]!r}; import lab.containers.member"
+    script = "; ".join([found, *(f"import {module}" for module in modules)])
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def third_parties() -> list[str]:
+    return [path for path in sys.path if path and not (Path(path) / "lab").is_dir()]
