@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -48,6 +48,20 @@ class Incidents:
             self._agenda.put(over)
         self._agenda.put(beginning(disturbance))
         return incident
+
+    def take_over(self, serials: Collection[str], at_s: int) -> None:
+        """Somebody moves these relays anew: how earlier ones left them is over, and no end of those moves them back."""
+        for each in self.active(at_s):
+            before = each.disturbance
+            left = tuple(serial for serial in before.stations if serial not in serials)
+            if before.kind != "relay" or len(left) == len(before.stations):
+                continue
+            if (planned := ending(before)) is not None:
+                self._agenda.drop(planned)
+            after = replace(before, stations=left) if left else replace(before, until_s=at_s, lasting=False)
+            if left and (planned := ending(after)) is not None:
+                self._agenda.put(planned)
+            self._all[each.number] = replace(each, disturbance=after, open_ended=each.open_ended and bool(left))
 
     def end(self, number: int, at_s: int) -> Incident:
         """End one that is active at `at_s`, earlier than it would. Raises KeyError for a number that is not known."""

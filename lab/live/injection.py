@@ -100,6 +100,7 @@ class Injector:
             stations,
             lasting=wanted.for_s is None,
         )
+        self._incidents.take_over(serials, at_s)
         return self._incidents.add(moved, origin, open_ended=moved.open_ended)
 
     def _kill(self, wanted: Kill, at_s: int, origin: Origin) -> Incident:

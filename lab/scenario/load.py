@@ -316,7 +316,7 @@ _MESSAGES = {
     "dict_type": "{key!r} is {given}; write {{ rl-dsp = 0.3, sdm630 = 0.7 }}",
     "list_type": "{key!r} must be a list, not {given}",
     "string_pattern_mismatch": "{key!r} is {given}; letters, digits, '.', '_' and '-' are allowed, 64 at most",
-    "too_short": "{key!r} is {given}; it takes two numbers, the least and the most",
+    "too_short": "{key!r} is {given}; a range takes two numbers, the least and the most, and a list at least one entry",
     "too_long": "{key!r} is {given}; it takes two numbers, the least and the most",
     "string_too_short": "{key!r} must not be empty",
 }

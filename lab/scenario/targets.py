@@ -92,7 +92,7 @@ async def choose_targets(
         except ValueError as error:
             faults += [f"{numbered.where}: {line}" for line in str(error).splitlines()]
     if faults:
-        raise UserError(faults, "Change the events' `select`, or choose another feeder.")
+        raise UserError(faults, "Change the events' `select`, or choose another feeder or fleet.")
     return [chosen[index] for index in sorted(chosen)]
 
 

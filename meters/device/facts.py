@@ -97,7 +97,8 @@ class Facts(ConnectedFacts):
         ]
         if self.hold_up_s <= self.qualifying_delay_s + self.qualifying_offset_s:
             faults.append(
-                "hold_up_s ends before the last gasp: it must exceed qualifying_delay_s + qualifying_offset_s"
+                f"hold_up_s ({self.hold_up_s:g}) ends before the last gasp: it must exceed qualifying_delay_s + "
+                f"qualifying_offset_s ({self.qualifying_delay_s:g} + {self.qualifying_offset_s:g})"
             )
         return faults
 

@@ -121,7 +121,7 @@ def test_a_title_is_no_markup(tmp_path: Path) -> None:
         (FILE.replace('"acme"', '"sdm630"'), "there is a vendor called 'sdm630' already"),
         (FILE.replace('"rl-dsp"', '"rl-dps"'), "no vendor has the wire 'rl-dps'"),
         (FILE.replace("hold_up_s", "hold_up_h"), "hold_up_h"),
-        (FILE.replace("value = 90.0", "value = 1.0"), "hold_up_s ends before the last gasp"),
+        (FILE.replace("value = 90.0", "value = 1.0"), "ends before the last gasp"),
         (FILE + "[capabilities]\ncarrier = 'modbus'\n", "capabilities"),
         ("name = ", "not TOML"),
         ("x = " + "[" * 5000, "not TOML"),

@@ -93,3 +93,23 @@ def test_a_disconnection_is_restored_and_a_reconnection_is_not_undone(agenda: Ag
     incidents.end(lasting.number, 60)
     assert agenda.take(100) == [Action(60, "close_relay", "open", ("A", "B"))]
     assert opened_relays(incidents.disturbances(), 100) == set()
+
+
+def test_a_relay_that_is_moved_again_is_no_more_as_an_earlier_one_left_it(agenda: Agenda, incidents: Incidents) -> None:
+    first = incidents.add(relay("open", 50, "A"), "injected", open_ended=True)
+    hour = incidents.add(relay("open", 50, "B", "C", until_s=3_650), "injected")
+    agenda.take(50)
+    for position, at_s, serials in (("closed", 60, ("A", "B")), ("open", 70, ("A",))):
+        moved = relay(position, at_s, *serials)
+        incidents.take_over(serials, at_s)
+        incidents.add(moved, "injected", open_ended=moved.open_ended)
+    agenda.take(70)
+    assert [each.number for each in incidents.over(50, 60)] == [first.number]
+    assert [each.disturbance.stations for each in incidents.active(70)] == [("C",), ("A",)]
+    assert opened_relays(incidents.disturbances(), 70) == {"A", "C"}
+    assert agenda.take(10_000) == [Action(3_650, "close_relay", "open", ("C",))]
+    assert [each.number for each in incidents.over(70, 10_000)] == [hour.number]
+
+
+def relay(position: str, from_s: int, *serials: str, until_s: int | None = None) -> Disturbance:
+    return Disturbance("relay", "", from_s, until_s or from_s, position, serials, lasting=until_s is None)

@@ -57,7 +57,7 @@ def test_all_faults_are_listed_at_once() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("value = 90.0", "value = 50.0", "hold_up_s ends before the last gasp"),
+        ("value = 90.0", "value = 50.0", "ends before the last gasp"),
         ("value = 21_600", "value = 21_601", "sync_every_s is not a multiple of interval_length_s"),
         ("value = 40.0", "value = 10.0", "boot_delay_max_s is less than boot_delay_min_s"),
         ("value = 1_000_000_000", "value = 0", "register_roll_over_wh"),
