@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.padding import Padding
 
-from grid.wording import clock
 from lab.commands.options import AsJson
 from lab.commands.refusal import refusals_shown
 from lab.errors import UserError
@@ -42,7 +41,12 @@ def vendors(
     if as_json:
         typer.echo(json.dumps([_document(vendor) for vendor in found], indent=2))
         return
-    Console(soft_wrap=False).print(_table(found))
+    console = Console(highlight=False)
+    for vendor in found:
+        head, *rest = _lines(vendor)
+        console.print(head)
+        for line in rest:
+            console.print(Padding(line, (0, 0, 0, 2)))
 
 
 def _found(files: list[Path]) -> list[Vendor]:
@@ -58,18 +62,20 @@ def _found(files: list[Path]) -> list[Vendor]:
     return [*all_vendors(), *own]
 
 
-def _table(found: list[Vendor]) -> Table:
-    table = Table(
-        Column("name", no_wrap=True), "meter", "carrier", "interval / report", "can", "from", "known to", expand=False
-    )
-    for vendor in found:
-        interval_s, report_s = vendor.cadence_s
-        cadence = clock(interval_s) if interval_s == report_s else f"{clock(interval_s)} / {clock(report_s)}"
-        can = ", ".join(WORDS[name] for name, able in vendor.abilities.items() if able)
-        known = vendor.sides if vendor.sides == "both" else f"[yellow]{vendor.sides}[/]"
-        title, origins = (escape(printable(text)) for text in (vendor.title, ", ".join(vendor.origins)))
-        table.add_row(vendor.name, title, vendor.carrier, cadence, can, origins, known)
-    return table
+def _lines(vendor: Vendor) -> tuple[str, str, str]:
+    """What it is called and how it speaks; what it is; what it can. A table of these has no room in 80 columns."""
+    interval_s, report_s = vendor.cadence_s
+    cadence = _short(interval_s) + ("" if interval_s == report_s else f", told every {_short(report_s)}")
+    known = "both sides" if vendor.sides == "both" else f"[yellow]{vendor.sides}[/]"
+    title, origins = (escape(printable(text)) for text in (vendor.title, ", ".join(vendor.origins)))
+    can = [WORDS[name] for name, able in vendor.abilities.items() if able]
+    can += [] if vendor.driver is None else sorted(vendor.driver.capabilities.purposes)
+    head = f"[bold]{vendor.name}[/]  {vendor.carrier}, {cadence}; known to {known}, from {origins}"
+    return head, title, f"[dim]{', '.join(can)}[/]"
+
+
+def _short(length_s: int) -> str:
+    return f"{length_s // 60} min" if length_s % 60 == 0 else f"{length_s} s"
 
 
 def _document(vendor: Vendor) -> dict[str, Any]:

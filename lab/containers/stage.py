@@ -198,12 +198,14 @@ class ContainerStage(Stage):
         members = self._members(part)
         for member in members:
             member.absent = True
+        # One that stands by may have taken the part before Docker says that all are dead.
+        lives = {member.name: self.link.life(member.name) for member in members}
         containers = await self._containers(part)
         if part == BROKER:
             (self._root / BROKER_STATE / HOLD).touch()
         await asyncio.gather(*(self.project.signal(container) for container in containers))
         for member in members:
-            self.link.drop(member.name)
+            self.link.drop(member.name, life=lives[member.name])
         if part == BROKER:
             await self._broker_died()
             # Its machine stays: an address that nobody has is not refused, but waited for, seconds for each attempt.

@@ -160,8 +160,13 @@ class LabLink:
             self._waiting.pop(number, None)
         return Reply(name, op, answer.body, answer.blobs)
 
-    def drop(self, name: str) -> None:
-        """Forget a part that is gone: every call to it fails with `PartGone` until it connects again."""
+    def drop(self, name: str, *, life: int | None = None) -> None:
+        """Forget a part that is gone: every call to it fails with `PartGone` until it connects again.
+
+        With a `life`: unless another process has taken its place since then.
+        """
+        if life not in (None, self.life(name)):
+            return
         self._present.pop(name, None)
         self._connections.pop(name, None)
         self._fail_calls(name, PartGone(name))

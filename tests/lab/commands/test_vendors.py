@@ -76,7 +76,7 @@ def test_each_vendor_is_listed_with_what_it_can_and_where_it_is_from(tmp_path: P
     assert all(vendor["meters"] and vendor["headend"] for vendor in found.values())
     (tmp_path / "acme.toml").write_text(FILE)
     table = amilab("vendors", "--file", tmp_path / "acme.toml").stdout
-    for text in (*found, "Acme's meter", "both", "relay"):
+    for text in (*found, "Acme's meter", "known to both sides", "relay", "15 min, told every 240 min", "register.read"):
         assert text in table
 
 

@@ -102,6 +102,21 @@ async def test_a_successor_takes_over_from_who_has_not_been_dropped(link: LabLin
     first.cancel()
 
 
+async def test_who_has_taken_a_dead_parts_place_already_is_not_forgotten_with_it(link: LabLink) -> None:
+    key = link.new_part("p")
+    first = asyncio.create_task(serve_part("p", link.address, {"never": never}, run=RUN, key=key))
+    await link.wait_for("p")
+    life = link.life("p")
+    first.cancel()
+    second = asyncio.create_task(serve_part("p", link.address, {"echo": echo}, run=RUN, key=key))
+    while link.life("p") == life:
+        await asyncio.sleep(0.01)
+    link.drop("p", life=life)
+    assert (await link.call("p", "echo", a=1)).body == {"a": 1}
+    await link.call("p", "stop")
+    await second
+
+
 async def test_a_programming_error_ends_the_part(link: LabLink) -> None:
     async def broken(_body: Body, _blobs: Sequence[bytes]) -> tuple[Body, Sequence[bytes]]:
         raise ZeroDivisionError
