@@ -107,10 +107,11 @@ async def test_who_has_taken_a_dead_parts_place_already_is_not_forgotten_with_it
     first = asyncio.create_task(serve_part("p", link.address, {"never": never}, run=RUN, key=key))
     await link.wait_for("p")
     life = link.life("p")
-    first.cancel()
+    call = asyncio.create_task(link.call("p", "never"))
     second = asyncio.create_task(serve_part("p", link.address, {"echo": echo}, run=RUN, key=key))
-    while link.life("p") == life:
-        await asyncio.sleep(0.01)
+    with pytest.raises(PartGone):
+        await call
+    first.cancel()
     link.drop("p", life=life)
     assert (await link.call("p", "echo", a=1)).body == {"a": 1}
     await link.call("p", "stop")
