@@ -2,8 +2,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= quickstart
-# Tests of whole labs wait much of their time: two more than there are cores.
-WORKERS ?= $(shell expr $$(nproc) + 2)
+# Tests of whole labs wait much of their time: one more than there are cores.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: help setup setup-loadtest demo test test-long test-containers check bench editions lock clean
 .DEFAULT_GOAL := help
