@@ -10,8 +10,6 @@ import orjson
 
 from headend.drivers import (
     ABSENT,
-    READING_COUNTERS,
-    READING_VOLTAGES,
     CommandAnswer,
     DecodeError,
     DeviceReport,
@@ -33,28 +31,19 @@ from headend.drivers.checks import (
     text,
 )
 from headend.drivers.event_log import end_device_event
+from headend.drivers.obis import COUNTERS, OBIS, VOLTAGES
 
 _MAX_LENGTH_S = 86_400
 _MAX_TIME_MS = 2**53
 
-# docs/wire-sparkplug.md, metrics of a meter. The bits of the status are those of StatusFlag.
-_OBIS = {
-    "import_register_wh": "1.8.0", "export_register_wh": "2.8.0", "import_wh": "1.29.0", "export_wh": "2.29.0",
-    "import_l1_wh": "21.29.0", "import_l2_wh": "41.29.0", "import_l3_wh": "61.29.0",
-    "export_l1_wh": "22.29.0", "export_l2_wh": "42.29.0", "export_l3_wh": "62.29.0",
-    "import_power_w": "1.7.0", "export_power_w": "2.7.0", "status": "96.10.1",
-    "voltage_l1_v": "32.7.0", "voltage_l2_v": "52.7.0", "voltage_l3_v": "72.7.0",
-}  # fmt: skip
-_COUNTERS = tuple(_OBIS[name] for name in READING_COUNTERS)
-_VOLTAGES = tuple(_OBIS[name] for name in READING_VOLTAGES)
-_STATUS = _OBIS["status"]
-_SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(_COUNTERS + _VOLTAGES)}
+_STATUS = OBIS["status"]
+_SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(COUNTERS + VOLTAGES)}
 _IMPORT = _SLOTS["Interval/1.29.0"]
 _LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
 _SEQUENCE, _CODE, _DETAIL = "Event/Sequence", "Event/Code", "Event/Detail"
 _COMMAND, _FROM, _TO, _PART, _PARTS = "Answer/Command", "Answer/From", "Answer/To", "Answer/Part", "Answer/Parts"
 _STATE, _REASON = "Answer/State", "Answer/Reason"
-_REGISTERS = {f"Register/{code}": code for code in ("1.8.0", "2.8.0", "1.7.0", "2.7.0", *_VOLTAGES)}
+_REGISTERS = {f"Register/{code}": code for code in ("1.8.0", "2.8.0", "1.7.0", "2.7.0", *VOLTAGES)}
 _SINGLE = frozenset(
     (_LENGTH, _BOOT, _SEQUENCE, _CODE, _DETAIL, _COMMAND, _FROM, _TO, _PART, _PARTS, _STATE, _REASON, *_REGISTERS)
 )
@@ -116,12 +105,12 @@ def _reading(time_ms: int | None, row: _Row) -> Reading:
         else ABSENT
         if value is None
         else integer(value, code, maximum=MAX_STATUS if code == _STATUS else MAX_COUNTER)
-        for code, value in zip(_COUNTERS, row, strict=False)
+        for code, value in zip(COUNTERS, row, strict=False)
     )
     voltages = tuple(
         # A float32 of one decimal.
         math.nan if value is None else round(number(value, code, minimum=0.0, maximum=MAX_VOLTAGE_V), 1)
-        for code, value in zip(_VOLTAGES, row[len(_COUNTERS) :], strict=True)
+        for code, value in zip(VOLTAGES, row[len(COUNTERS) :], strict=True)
     )
     return Reading._make((end_s, *counters, *voltages, (), None not in row))
 

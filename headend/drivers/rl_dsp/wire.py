@@ -11,8 +11,6 @@ import orjson
 
 from headend.drivers import (
     ABSENT,
-    READING_COUNTERS,
-    READING_VOLTAGES,
     CommandAnswer,
     DecodeError,
     DeviceState,
@@ -34,35 +32,15 @@ from headend.drivers.checks import (
 )
 from headend.drivers.event_log import end_device_event
 from headend.drivers.iso8601 import time_s
+from headend.drivers.obis import COUNTERS, OBIS, VOLTAGES
 
-# docs/wire-rl-dsp.md, table of reading types. The bits of the status are those of StatusFlag.
-_OBIS = {
-    "import_register_wh": "1.8.0",
-    "export_register_wh": "2.8.0",
-    "import_wh": "1.29.0",
-    "export_wh": "2.29.0",
-    "import_l1_wh": "21.29.0",
-    "import_l2_wh": "41.29.0",
-    "import_l3_wh": "61.29.0",
-    "export_l1_wh": "22.29.0",
-    "export_l2_wh": "42.29.0",
-    "export_l3_wh": "62.29.0",
-    "import_power_w": "1.7.0",
-    "export_power_w": "2.7.0",
-    "status": "96.10.1",
-    "voltage_l1_v": "32.7.0",
-    "voltage_l2_v": "52.7.0",
-    "voltage_l3_v": "72.7.0",
-}
-_COUNTERS = tuple(_OBIS[name] for name in READING_COUNTERS)
-_VOLTAGES = tuple(_OBIS[name] for name in READING_VOLTAGES)
-_CANONICAL = frozenset(_COUNTERS + _VOLTAGES)
-_INTERVAL_IMPORT = _OBIS["import_wh"]
-_STATUS = _OBIS["status"]
+_CANONICAL = frozenset(COUNTERS + VOLTAGES)
+_INTERVAL_IMPORT = OBIS["import_wh"]
+_STATUS = OBIS["status"]
 
-_values_of = itemgetter(*_COUNTERS, *_VOLTAGES)
-_COUNTER_COUNT = len(_COUNTERS)
-_USUAL_TYPES = (int,) * len(_COUNTERS) + (float,) * len(_VOLTAGES)
+_values_of = itemgetter(*COUNTERS, *VOLTAGES)
+_COUNTER_COUNT = len(COUNTERS)
+_USUAL_TYPES = (int,) * len(COUNTERS) + (float,) * len(VOLTAGES)
 _new_reading = tuple.__new__
 _NOTHING_ELSE = ((), True)
 _USUAL_LENGTH = len(_CANONICAL) + 1
@@ -97,11 +75,11 @@ def _careful_reading(end_s: int, values: dict[str, Any]) -> Reading:
         integer(values[code], code, maximum=MAX_STATUS if code == _STATUS else MAX_COUNTER)
         if code in values
         else ABSENT
-        for code in _COUNTERS
+        for code in COUNTERS
     )
     voltages = tuple(
         number(values[code], code, minimum=0.0, maximum=MAX_VOLTAGE_V) if code in values else math.nan
-        for code in _VOLTAGES
+        for code in VOLTAGES
     )
     others = tuple(
         (text(code, "reading type"), number(value, code))

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import orjson
 
 from meters.carriers.wire import Said
+from meters.device.obis import COLUMNS, REGISTERS, shown, values
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer, timestamp
-
-COLUMNS = (
-    "1.8.0", "2.8.0", "1.29.0", "2.29.0",
-    "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0",
-    "1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0", "96.10.1",
-)  # fmt: skip
-"""OBIS codes C.D.E (IEC 62056-61) of an interval's values."""
-
-_REGISTERS = ("1.8.0", "2.8.0", "1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0")
 
 ROWS_PER_PART = 48
 """Most rows in one part of a load profile."""
@@ -71,7 +63,7 @@ def answer(said: CommandAnswer) -> Said:
     body: dict[str, object] = {"command": said.command_id, "ts": timestamp(said.device_time_s)}
     body |= {"state": "completed"} if said.fault is None else {"state": "failed", "reason": said.fault}
     if said.quantities is not None:
-        body["values"] = dict(zip(_REGISTERS, _shown(said.quantities), strict=True))
+        body["values"] = dict(zip(REGISTERS, shown(said.quantities), strict=True))
     return Said("an", orjson.dumps({"answer": body}))
 
 
@@ -102,38 +94,3 @@ def load_profile(answer: ProfileAnswer) -> Iterator[Said]:
         if len(payload) > PAYLOAD_LIMIT_BYTES:
             raise ValueError(f"a load-profile part of {len(payload)} bytes exceeds {PAYLOAD_LIMIT_BYTES}")
         yield Said("lp", payload)
-
-
-def _shown(quantities: Mapping[str, int | float]) -> tuple[int | float, ...]:
-    """What a meter shows at an instant, in the order of `_REGISTERS`."""
-    power_w = quantities["active_power_w"]
-    return (
-        quantities["import_wh"],
-        quantities["export_wh"],
-        max(power_w, 0),
-        max(-power_w, 0),
-        *(quantities[f"voltage_l{phase}_v"] for phase in (1, 2, 3)),
-    )
-
-
-def values(record: IntervalRecord) -> tuple[int | float, ...]:
-    """The interval's values in the order of `COLUMNS`: Wh, W, V with one decimal, and the profile status."""
-    power_w = record.active_power_w
-    return (
-        record.import_register_wh,
-        record.export_register_wh,
-        record.import_wh,
-        record.export_wh,
-        record.import_l1_wh,
-        record.import_l2_wh,
-        record.import_l3_wh,
-        record.export_l1_wh,
-        record.export_l2_wh,
-        record.export_l3_wh,
-        max(power_w, 0),
-        max(-power_w, 0),
-        record.voltage_l1_dv / 10,
-        record.voltage_l2_dv / 10,
-        record.voltage_l3_dv / 10,
-        record.status,
-    )
