@@ -323,6 +323,47 @@ async def test_a_head_end_that_comes_back_goes_on_with_what_was_under_way(
     await second.stop()
 
 
+async def test_a_restored_backup_issues_counters_that_meters_still_accept(
+    make: MakeHeadEnd, meters: list[Meter], clock: ManualClock, database: Reader
+) -> None:
+    """The database is that of yesterday: it knows neither the command nor the counter that the meter has accepted."""
+    first = make()
+    await first.start()
+    await first.commands.request("ping", [serial(0)], by="me", within_s=60)
+    await first.advance()
+    await until(lambda: [row[2] for row in ends(database)] == ["completed"], "the answer")
+    await first.stop()
+    for statement in ("DELETE FROM command_step", "DELETE FROM command", "UPDATE end_device SET command_counter = 0"):
+        database.value(f"WITH gone AS ({statement} RETURNING 1) SELECT count(*) FROM gone")
+    clock.set(clock.now() + 10)
+    second = make()
+    await second.start()
+    await second.commands.request("ping", [serial(0)], by="me", within_s=60)
+    await live(second, clock, clock.now())
+    await until(lambda: [row[2] for row in ends(database)] == ["completed"], "the answer after the restoration")
+    before, after = meters[0].commands
+    assert after["ctr"] > before["ctr"]
+    await second.stop()
+
+
+async def test_no_meter_answers_for_another(
+    head_end: HeadEnd, meters: list[Meter], clock: ManualClock, database: Reader
+) -> None:
+    meters[0].answers = False
+    (made,) = await head_end.commands.request("register.read", [serial(0)], by="me", within_s=60)
+    await head_end.advance()
+    await head_end.settle()
+    meters[1].send("an", meters[1].say(made.command_id, values={**SHOWN, "1.8.0": 7}))
+    await until(lambda: database.value("SELECT count(*) FROM dead_letter") == 1, "the dead letter")
+    assert [row[2] for row in ends(database)] == ["sent"]
+    meters[0].send("an", meters[0].say(made.command_id, values=SHOWN))
+    await until(lambda: [row[2] for row in ends(database)] == ["completed"], "the answer")
+    assert database.rows("SELECT import_register_wh FROM on_demand_reading") == [(SHOWN["1.8.0"],)]
+    assert database.rows("SELECT topic, reason FROM dead_letter") == [
+        (f"dt/{GROUP}/{serial(1)}/an", "unsolicited_answer")
+    ]
+
+
 async def test_what_is_no_request_says_all_that_is_wrong_and_makes_nothing(head_end: HeadEnd, database: Reader) -> None:
     request = head_end.commands.request
     with pytest.raises(CommandError, match=r"no purpose is called 'relay\.open'; there are load_profile\.read, ping"):
