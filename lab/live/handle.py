@@ -42,8 +42,11 @@ class Handle:
 def announced(handle: Handle, directory: Path) -> Iterator[None]:
     """Readable by this user alone, and gone when the lab is."""
     path = directory / FILE
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    # Whoever finds it finds all of it.
+    written = path.with_suffix(".new")
+    with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(asdict(handle), file)
+    written.rename(path)
     try:
         yield
     finally:
@@ -86,6 +89,6 @@ def _read(path: Path) -> Handle | None:
     try:
         handle = Handle(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        # It is only just being written, or its lab has just ended.
+        # Its lab has just ended.
         return None
     return handle if handle.alive else None
