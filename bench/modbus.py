@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pymodbus.client import AsyncModbusTcpClient
 
 from bench.report import Result, Spread
-from grid.world import WorldFrame
+from grid.world import QUADRANTS, WorldFrame
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
 from headend.drivers import CommandAnswer
@@ -66,8 +66,19 @@ def serve(shipment: Path, memory: Path, ready: Connection) -> None:
         )
         await fleet.start()
         still = np.zeros((count, 3))
-        on = np.ones(count, dtype=bool)
-        frame = WorldFrame(0, START_S, on, still, still, still + 400.0, still, still + 230.0, on)
+        frame = WorldFrame(
+            sequence=0,
+            time_s=START_S,
+            phase_energised=np.ones((count, 3), dtype=bool),
+            import_wh=still,
+            export_wh=still,
+            reactive_varh=np.zeros((QUADRANTS, count, 3)),
+            active_power_w=still + 400.0,
+            reactive_power_var=still,
+            voltage_v=still + 230.0,
+            voltage_angle_rad=still,
+            breaker_closed=np.ones(count, dtype=bool),
+        )
         await fleet.advance(START_S, frame)
         ready.send("serving")
         await asyncio.to_thread(_until_closed, ready)

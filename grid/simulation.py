@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from grid.feeder import Device, Feeder
 from grid.network import Network, Solution
 from grid.truth import TruthRecorder
-from grid.world import PHASES, WorldFrame
+from grid.world import PHASES, QUADRANTS, WorldFrame
+
+_PHASE_ANGLES_RAD = np.radians([0.0, -120.0, 120.0])
 
 
 class DemandSource(Protocol):
@@ -125,16 +127,21 @@ class GridSimulation:
         last = self._frame
         if last is None:
             imported = exported = np.zeros((len(solution.energised), PHASES))
+            reactive = np.zeros((QUADRANTS, *imported.shape))
         else:
             imported, exported = last.energy_at(now_s)
+            reactive = last.reactive_at(now_s)
+        lit = solution.energised[:, np.newaxis] & self._demand.connected
         return WorldFrame(
             sequence=0 if last is None else last.sequence + 1,
             time_s=now_s,
-            energised=solution.energised,
+            phase_energised=lit,
             import_wh=imported,
             export_wh=exported,
+            reactive_varh=reactive,
             active_power_w=solution.active_power_w[:, np.newaxis] * self._phase_share,
             reactive_power_var=solution.reactive_power_var[:, np.newaxis] * self._phase_share,
             voltage_v=solution.voltage_pu[:, np.newaxis] * self._voltage_base_v,
+            voltage_angle_rad=np.where(lit, _PHASE_ANGLES_RAD, 0.0),
             breaker_closed=self._breaker_closed.copy(),
         )

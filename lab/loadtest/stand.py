@@ -19,7 +19,7 @@ import psutil
 import psycopg
 
 from dashboards.roles import ROLES, create_roles
-from grid.world import WorldFrame
+from grid.world import QUADRANTS, WorldFrame
 from lab.containers.stage import GATEWAYS, ContainerStage
 from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
@@ -144,8 +144,19 @@ async def start_gateways(
         },
     )
     still = np.zeros((len(entries), 3))
-    everybody = np.ones(len(entries), dtype=bool)
-    frame = WorldFrame(0, now_s, everybody, still, still, still, still, still + _NOMINAL_V, everybody)
+    frame = WorldFrame(
+        sequence=0,
+        time_s=now_s,
+        phase_energised=np.ones(still.shape, dtype=bool),
+        import_wh=still,
+        export_wh=still,
+        reactive_varh=np.zeros((QUADRANTS, *still.shape)),
+        active_power_w=still,
+        reactive_power_var=still,
+        voltage_v=still + _NOMINAL_V,
+        voltage_angle_rad=still,
+        breaker_closed=np.ones(len(entries), dtype=bool),
+    )
     await stage.fleets[0].advance(now_s, frame.to_bytes())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.world import SECONDS_PER_HOUR, WorldFrame
+from grid.world import SECONDS_PER_HOUR, WorldFrame, by_quadrant
 from meters.device.state import Rows
 from meters.errors import FleetError
 
@@ -17,17 +17,26 @@ _ENERGY_TOLERANCE_WH = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Physics:
-    """A frame cut down to the shard's meters, in their order, and the energy rates (n, 3) that hold from it on."""
+    """A frame cut down to the shard's meters, in their order, and the energy rates that hold from it on.
+
+    Those of import and export are (n, 3), those of the reactive quadrants (4, n, 3).
+    """
 
     frame: WorldFrame
     import_wh_per_s: NDArray[np.float64]
     export_wh_per_s: NDArray[np.float64]
+    reactive_varh_per_s: NDArray[np.float64]
 
     @classmethod
     def of(cls, frame: WorldFrame) -> Physics:
         """Of a frame that is cut down already: energies run on with the frame's powers."""
         power_w = frame.active_power_w
-        return cls(frame, np.maximum(power_w, 0.0) / SECONDS_PER_HOUR, np.maximum(-power_w, 0.0) / SECONDS_PER_HOUR)
+        return cls(
+            frame,
+            np.maximum(power_w, 0.0) / SECONDS_PER_HOUR,
+            np.maximum(-power_w, 0.0) / SECONDS_PER_HOUR,
+            by_quadrant(power_w, frame.reactive_power_var) / SECONDS_PER_HOUR,
+        )
 
     def energy_at(self, rows: Rows, true_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Cumulative (import, export) in Wh of `rows`, each (m, 3), at the true instants (m,)."""
@@ -36,6 +45,12 @@ class Physics:
             self.frame.import_wh[rows] + self.import_wh_per_s[rows] * elapsed_s,
             self.frame.export_wh[rows] + self.export_wh_per_s[rows] * elapsed_s,
         )
+
+    def reactive_at(self, rows: Rows, true_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cumulative reactive energy in varh of `rows`, (4, m, 3), at the true instants (m,)."""
+        elapsed_s = (true_s - self.frame.time_s)[:, np.newaxis]
+        varh: NDArray[np.float64] = self.frame.reactive_varh[:, rows] + self.reactive_varh_per_s[:, rows] * elapsed_s
+        return varh
 
     def bridge(self, following: WorldFrame, now_s: int) -> Physics | None:
         """What holds from `now_s` until `following` if frames between this one and that were missed; else None.
@@ -47,7 +62,9 @@ class Physics:
         """
         missed = following.sequence > self.frame.sequence + 1
         at_s = now_s if missed else following.time_s
-        import_wh, export_wh = self.energy_at(np.arange(len(self.frame)), np.full(len(self.frame), float(at_s)))
+        everybody, at = np.arange(len(self.frame)), np.full(len(self.frame), float(at_s))
+        import_wh, export_wh = self.energy_at(everybody, at)
+        reactive_varh = self.reactive_at(everybody, at)
         import_gap_wh, export_gap_wh = following.import_wh - import_wh, following.export_wh - export_wh
         if min(import_gap_wh.min(initial=0.0), export_gap_wh.min(initial=0.0)) < -_ENERGY_TOLERANCE_WH:
             raise FleetError(
@@ -59,19 +76,23 @@ class Physics:
         if length_s <= 0:
             return None
         import_wh_per_s, export_wh_per_s = (np.maximum(gap, 0.0) / length_s for gap in (import_gap_wh, export_gap_wh))
-        flowed = (import_gap_wh + export_gap_wh).sum(axis=1) > _ENERGY_TOLERANCE_WH
+        flowed = import_gap_wh + export_gap_wh > _ENERGY_TOLERANCE_WH
+        lit = self.frame.phase_energised
         frame = WorldFrame(
             sequence=self.frame.sequence,
             time_s=at_s,
-            energised=self.frame.energised | following.energised | flowed,
+            phase_energised=lit | following.phase_energised | flowed,
             import_wh=import_wh,
             export_wh=export_wh,
+            reactive_varh=reactive_varh,
             active_power_w=(import_wh_per_s - export_wh_per_s) * SECONDS_PER_HOUR,
             reactive_power_var=self.frame.reactive_power_var,
-            voltage_v=np.where(self.frame.energised[:, np.newaxis], self.frame.voltage_v, following.voltage_v),
+            voltage_v=np.where(lit, self.frame.voltage_v, following.voltage_v),
+            voltage_angle_rad=np.where(lit, self.frame.voltage_angle_rad, following.voltage_angle_rad),
             breaker_closed=following.breaker_closed,
         )
-        return Physics(frame, import_wh_per_s, export_wh_per_s)
+        reactive_gap_varh = np.maximum(following.reactive_varh - reactive_varh, 0.0)
+        return Physics(frame, import_wh_per_s, export_wh_per_s, reactive_gap_varh / length_s)
 
 
 def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:
@@ -79,7 +100,15 @@ def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:
     if len(world_rows) and world_rows.max() >= len(frame):
         raise FleetError(f"a meter sits at row {world_rows.max()} of a physical frame with {len(frame)} usage points")
     return WorldFrame(
-        frame.sequence, frame.time_s, frame.energised[world_rows], frame.import_wh[world_rows],
-        frame.export_wh[world_rows], frame.active_power_w[world_rows], frame.reactive_power_var[world_rows],
-        frame.voltage_v[world_rows], frame.breaker_closed[world_rows],
-    )  # fmt: skip
+        sequence=frame.sequence,
+        time_s=frame.time_s,
+        phase_energised=frame.phase_energised[world_rows],
+        import_wh=frame.import_wh[world_rows],
+        export_wh=frame.export_wh[world_rows],
+        reactive_varh=frame.reactive_varh[:, world_rows],
+        active_power_w=frame.active_power_w[world_rows],
+        reactive_power_var=frame.reactive_power_var[world_rows],
+        voltage_v=frame.voltage_v[world_rows],
+        voltage_angle_rad=frame.voltage_angle_rad[world_rows],
+        breaker_closed=frame.breaker_closed[world_rows],
+    )

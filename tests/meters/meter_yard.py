@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from grid.world import WorldFrame
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
+from tests.frames import frame_of
 
 START_S = 1_768_435_200
 """2026-01-15T00:00:00Z, a multiple of 900."""
@@ -79,9 +80,9 @@ class World:
             (self.energised if name.startswith("m") else self.closed)[int(name[1:])] = on
         live = self._live_w()
         voltage_v = np.where(self.energised[:, None], np.full_like(live, 231.44), 0.0)
-        return WorldFrame(
-            self.sequence, now_s, self.energised, self.import_wh, self.export_wh, live, np.zeros_like(live), voltage_v,
-            self.closed.copy(),
+        return frame_of(
+            self.sequence, now_s, self.energised, import_wh=self.import_wh, export_wh=self.export_wh,
+            active_power_w=live, voltage_v=voltage_v, closed=self.closed,
         )  # fmt: skip
 
     def _live_w(self) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grid.world import WorldFrame
 from lab.live.map_state import DARK, DISCONNECTED, GASPED, OFFLINE, ONLINE, OUT, MapState
+from tests.frames import frame_of
 
 SERIALS = ("A", "B", "C")
 ROWS = (4, 0, 2)
@@ -20,7 +20,7 @@ def frame(dark: tuple[int, ...] = (), voltage_v: float = 230.0, disconnected: tu
     zero = np.zeros((5, 3))
     closed = np.ones(5, dtype=bool)
     closed[list(disconnected)] = False
-    return WorldFrame(1, 900, energised, zero, zero, zero, zero, voltages, closed).to_bytes()
+    return frame_of(1, 900, energised, active_power_w=zero, voltage_v=voltages, closed=closed).to_bytes()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
 from meters.vendors.registry import load_profile
 from meters.vendors.wires import registers_of
+from tests.frames import frame_of
 
 START_S = 1_768_435_200
 LENGTH_S = 900
@@ -83,11 +84,9 @@ class Street:
 
     def frame(self, now_s: int) -> WorldFrame:
         lit = self.energised[:, np.newaxis]
-        zero = np.zeros((self.units, 3))
-        power_w = np.where(lit, POWER_W, 0.0)
-        return WorldFrame(
-            self.sequence, now_s, self.energised.copy(), self.energy_wh.copy(), zero, power_w, zero,
-            np.where(lit, VOLTAGE_V, 0.0), np.ones_like(self.energised),
+        return frame_of(
+            self.sequence, now_s, self.energised, import_wh=self.energy_wh.copy(),
+            active_power_w=np.where(lit, POWER_W, 0.0), voltage_v=np.where(lit, VOLTAGE_V, 0.0),
         )  # fmt: skip
 
     async def begin(self) -> None:
