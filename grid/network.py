@@ -16,21 +16,27 @@ from numpy.typing import NDArray
 from grid.feeder import Device, Feeder
 from grid.powerflow import PowerFlow, PowerFlowError
 from grid.wording import counted
+from grid.world import PHASES
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """The feeder at one instant: n usage points, t transformers in the order of `Feeder.transformers`."""
+    """The feeder at one instant: n usage points, t transformers in the order of `Feeder.transformers`.
 
-    energised: NDArray[np.bool_]
-    """(n,) at the line side of the meter."""
+    (n, 3) is by phase, L1 L2 L3, whether or not the usage point is connected to all of them: what the net has there.
+    """
+
+    phase_energised: NDArray[np.bool_]
+    """(n, 3) supply at the line side of the meter."""
     active_power_w: Floats
-    """(n,) + import; 0 when dark or disconnected."""
+    """(n, 3) + import; 0 when dark or disconnected."""
     reactive_power_var: Floats
-    voltage_pu: Floats
-    """(n,) of the bus; 0 when dark."""
+    """(n, 3)"""
+    phase_voltage_pu: NDArray[np.complex128]
+    """(n, 3) line to neutral, over the nominal line-to-neutral voltage; its angle is against L1 of the source. 0 where
+    there is no supply."""
     transformer_loading_percent: Floats
     transformer_active_power_w: Floats
     """(t,) at the high-voltage side, + towards the low-voltage side."""
@@ -40,6 +46,11 @@ class Solution:
     """All loads, usage points and bulk, net of what is fed in."""
     source_power_w: float
     """From the external grids."""
+
+    @property
+    def energised(self) -> NDArray[np.bool_]:
+        """(n,) whether at least one phase has supply."""
+        return np.asarray(self.phase_energised.any(axis=1))
 
     @property
     def losses_w(self) -> float:
@@ -79,7 +90,7 @@ class Network:
         bulk: tuple[Floats, Floats] | None = None,
         breaker_closed: NDArray[np.bool_] | None = None,
     ) -> Solution:
-        """Power flow for the demand (n,) of the usage points with these devices open.
+        """Power flow for the demand (n, 3) of the usage points, by phase, with these devices open.
 
         `breaker_closed` (n,): the customers' breakers, all of them if not given. `bulk`: the (active W, reactive var)
         of `Feeder.bulk`; what the net states, if not given.
@@ -88,13 +99,13 @@ class Network:
         self._switch(frozenset(opened))
         # A breaker changes what is taken, and not the net: its matrices stay as they are.
         taking = self._energised if breaker_closed is None else self._energised & breaker_closed
-        active_w = np.where(taking, active_power_w, 0.0)
-        reactive_var = np.where(taking, reactive_power_var, 0.0)
+        active_w = np.where(taking[:, np.newaxis], active_power_w, 0.0)
+        reactive_var = np.where(taking[:, np.newaxis], reactive_power_var, 0.0)
         bulk = bulk or (self._feeder.bulk.active_power_w, self._feeder.bulk.reactive_power_var)
         p_mw, q_mvar = np.zeros(len(self._bus_rows)), np.zeros(len(self._bus_rows))
         p_mw[self._bulk_rows], q_mvar[self._bulk_rows] = bulk[0] / 1e6, bulk[1] / 1e6
-        p_mw[self._rows] = active_w / 1e6
-        q_mvar[self._rows] = reactive_var / 1e6
+        p_mw[self._rows] = active_w.sum(axis=1) / 1e6
+        q_mvar[self._rows] = reactive_var.sum(axis=1) / 1e6
         alive = self._bus_energised[self._bus_rows]
         p_mw, q_mvar = np.where(alive, p_mw, 0.0), np.where(alive, q_mvar, 0.0)
         try:
@@ -106,11 +117,13 @@ class Network:
                 f"feeder {self._feeder.name!r} with {counted(len(opened), 'device')} open cannot carry "
                 f"{p_mw.sum() * 1e3:.1f} kW: {error}"
             ) from error
+        # Where conductors can be open one by one, this and the voltages of an island are what differs by phase.
+        lit = np.repeat(self._energised[:, np.newaxis], PHASES, axis=1)
         return Solution(
-            energised=self._energised.copy(),
+            phase_energised=lit,
             active_power_w=active_w,
             reactive_power_var=reactive_var,
-            voltage_pu=np.where(self._energised, flow.bus_voltage_pu[self._feeder.bus_position], 0.0),
+            phase_voltage_pu=np.where(lit, flow.bus_voltage_pu[self._feeder.bus_position], 0.0),
             transformer_loading_percent=flow.trafo_loading_percent,
             transformer_active_power_w=flow.trafo_active_power_w,
             transformer_losses_w=flow.trafo_losses_w,
@@ -144,3 +157,8 @@ class Network:
         net.switch["closed"] = switches
         self._opened = opened
         self._flow = None
+
+
+def evenly(power: Floats) -> Floats:
+    """(n, 3): the same power (n,) in equal parts on all phases."""
+    return np.repeat(power[:, np.newaxis] / PHASES, PHASES, axis=1)

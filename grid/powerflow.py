@@ -31,6 +31,10 @@ MAX_ITERATIONS = 60
 _PD, _QD, _BASE_KV, _F_BUS, _T_BUS = 2, 3, 9, 0, 1
 
 
+_TURN = np.exp(1j * np.radians([0.0, -120.0, 120.0]))
+"""Of L1, L2, L3 against L1, where phases are alike."""
+
+
 class PowerFlowError(RuntimeError):
     """The power flow has no solution for this demand and switching state."""
 
@@ -39,7 +43,8 @@ class PowerFlowError(RuntimeError):
 class Flow:
     """Rows as in the net's own tables; 0 for what has no supply."""
 
-    bus_voltage_pu: Floats
+    bus_voltage_pu: NDArray[np.complex128]
+    """(buses, 3) line to neutral of L1, L2, L3, over the nominal line-to-neutral voltage."""
     trafo_loading_percent: Floats
     trafo_active_power_w: Floats
     """At the high-voltage side, + towards the low-voltage side."""
@@ -71,7 +76,7 @@ class PowerFlow:
         self._solvable = len(internal.get("pq", ())) > 0
         if not self._solvable:
             # Only sources are left, for instance with every transformer out: their voltages are what there is.
-            self._bus_voltage_pu = np.where(bus_energised, np.nan_to_num(net.res_bus["vm_pu"].to_numpy()), 0.0)
+            self._source_bus_pu = np.where(bus_energised, np.nan_to_num(net.res_bus["vm_pu"].to_numpy()), 0.0)
             return
         self._base_mva = float(internal["baseMVA"])
         # Buses without supply have no counterpart; their row is never read.
@@ -108,7 +113,7 @@ class PowerFlow:
         """Power flow for the loads of `net.load` (by row). Raises PowerFlowError when it does not converge."""
         if not self._solvable:
             trafos, alive = np.zeros(len(self._trafo)), self._bus_energised[self._load_rows]
-            return Flow(self._bus_voltage_pu, trafos, trafos, trafos, 0.0, float(p_mw[alive].sum() * 1e6))
+            return Flow(_on_phases(self._source_bus_pu), trafos, trafos, trafos, 0.0, float(p_mw[alive].sum() * 1e6))
         demand = self._demand_mva(p_mw, q_mvar) / self._base_mva
         voltage = np.empty(len(demand), dtype=np.complex128)
         voltage[self._sources] = self._source_voltage
@@ -119,7 +124,7 @@ class PowerFlow:
         losses_w = self._by_branch((branch_from + branch_to).real) * self._base_mva * 1e6
         active_w = self._by_branch(branch_from.real) * self._base_mva * 1e6
         return Flow(
-            bus_voltage_pu=np.where(self._bus_energised, np.abs(voltage[self._node]), 0.0),
+            bus_voltage_pu=_on_phases(np.where(self._bus_energised, voltage[self._node], 0.0)),
             trafo_loading_percent=self._loading(branch_from, branch_to, np.abs(voltage)),
             trafo_active_power_w=active_w[slice(*self._trafo_span)],
             trafo_losses_w=losses_w[slice(*self._trafo_span)],
@@ -160,3 +165,7 @@ class PowerFlow:
             )
         ]
         return np.asarray(np.maximum(*percent) / self._rated_mva * 100.0)
+
+
+def _on_phases(voltage: NDArray[Any]) -> NDArray[np.complex128]:
+    return np.asarray(voltage[:, np.newaxis] * _TURN)

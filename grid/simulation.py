@@ -13,8 +13,6 @@ from grid.network import Network, Solution
 from grid.truth import TruthRecorder
 from grid.world import PHASES, QUADRANTS, WorldFrame
 
-_PHASE_ANGLES_RAD = np.radians([0.0, -120.0, 120.0])
-
 
 class DemandSource(Protocol):
     """What the simulation asks of demand; `grid.demand.Demand` is one."""
@@ -44,7 +42,6 @@ class GridSimulation:
         self._demand = demand
         self._network = Network(feeder)
         self._phase_share = demand.connected / demand.connected.sum(axis=1, keepdims=True)
-        self._voltage_base_v = demand.connected * feeder.nominal_voltage_v[:, np.newaxis]
         self._start_s, self._step_s = start_s, step_s
         self._frame: WorldFrame | None = None
         self._next_s = start_s
@@ -112,8 +109,10 @@ class GridSimulation:
             self._next_s += self._step_s
         # Demand belongs to the step: switching in the middle of one must not change what the others take.
         step_s = self._next_s - self._step_s
+        active_w, reactive_var = self._demand.at(step_s)
         solution = self._network.solve(
-            *self._demand.at(step_s),
+            active_w[:, np.newaxis] * self._phase_share,
+            reactive_var[:, np.newaxis] * self._phase_share,
             self._wanted,
             bulk=self._demand.bulk_at(step_s),
             breaker_closed=self._breaker_closed,
@@ -131,7 +130,8 @@ class GridSimulation:
         else:
             imported, exported = last.energy_at(now_s)
             reactive = last.reactive_at(now_s)
-        lit = solution.energised[:, np.newaxis] & self._demand.connected
+        lit = solution.phase_energised & self._demand.connected
+        voltage_v = np.where(lit, solution.phase_voltage_pu, 0.0) * self.feeder.nominal_voltage_v[:, np.newaxis]
         return WorldFrame(
             sequence=0 if last is None else last.sequence + 1,
             time_s=now_s,
@@ -139,9 +139,9 @@ class GridSimulation:
             import_wh=imported,
             export_wh=exported,
             reactive_varh=reactive,
-            active_power_w=solution.active_power_w[:, np.newaxis] * self._phase_share,
-            reactive_power_var=solution.reactive_power_var[:, np.newaxis] * self._phase_share,
-            voltage_v=solution.voltage_pu[:, np.newaxis] * self._voltage_base_v,
-            voltage_angle_rad=np.where(lit, _PHASE_ANGLES_RAD, 0.0),
+            active_power_w=solution.active_power_w,
+            reactive_power_var=solution.reactive_power_var,
+            voltage_v=np.abs(voltage_v),
+            voltage_angle_rad=np.angle(voltage_v),
             breaker_closed=self._breaker_closed.copy(),
         )

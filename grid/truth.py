@@ -81,7 +81,7 @@ class TruthRecorder:
         """Take note of a frame, which replaces one of the same instant. `connected` (n, 3): phases of usage points."""
         if self._samples and self._samples[-1].time_s == frame.time_s:
             self._samples.pop()
-        lit_pu = solution.voltage_pu[solution.energised]
+        lit_pu = np.abs(solution.phase_voltage_pu[frame.phase_energised])
         self._samples.append(
             _Sample(
                 time_s=frame.time_s,

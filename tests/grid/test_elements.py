@@ -13,7 +13,7 @@ import simbench
 
 from grid.demand import Demand
 from grid.feeder import FeederError, build_feeder, load_feeder
-from grid.network import Network
+from grid.network import Network, evenly
 from grid.profiles import ROWS, ProfileError, known_profiles, load_profiles, named_profiles, row_of
 
 NOON_IN_JUNE_S = 1_782_043_200  # 2026-06-21T12:00:00Z
@@ -76,7 +76,7 @@ def test_a_storage_without_a_profile_keeps_its_power(net: Any) -> None:
         demand = Demand.draw(feeder, seed=3, start_s=MIDNIGHT_IN_JUNE_S)
         bulk = demand.bulk_at(time_s)
         assert bulk[0].tolist() == [-1e5]
-        solution = Network(feeder).solve(*demand.at(time_s), bulk=bulk)
+        solution = Network(feeder).solve(*map(evenly, demand.at(time_s)), bulk=bulk)
         assert solution.source_power_w == pytest.approx(solution.load_w + solution.losses_w, abs=0.01)
 
 
@@ -139,7 +139,7 @@ def test_bulk_follows_its_profiles_and_else_holds_still(stated_net: Any) -> None
         park_w = -0.5e6 * named_profiles("renewable", ["PV2"]).active[row, 0]
         assert active.tolist() == pytest.approx([0.2e6 * factory.active[row, 0], 0.1e6, park_w, -0.15e6])
         assert reactive.tolist() == pytest.approx([0.1e6 * factory.reactive[row, 0], 0.0, 0.0, -0.025e6])
-        solution = Network(feeder).solve(*demand.at(time_s), bulk=(active, reactive))
+        solution = Network(feeder).solve(*map(evenly, demand.at(time_s)), bulk=(active, reactive))
         assert solution.load_w == pytest.approx(demand.at(time_s)[0].sum() + active.sum())
         assert solution.source_power_w == pytest.approx(solution.load_w + solution.losses_w, abs=0.01)
 

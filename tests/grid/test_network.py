@@ -15,7 +15,7 @@ import pytest
 
 from grid.demand import Demand
 from grid.feeder import DEVICE_KINDS, Device, Feeder, build_feeder
-from grid.network import Network, Solution
+from grid.network import Network, Solution, evenly
 from grid.powerflow import PowerFlowError
 
 CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/expected.json"))
@@ -27,12 +27,13 @@ def test_published_case(case: Path) -> None:
     net = getattr(pandapower.networks, expected["net"])()
     feeder = build_feeder(case.name, net, max_vn_kv=expected["max_vn_kv"])
     load = net.load.loc[feeder.load_index]
-    solution = Network(feeder).solve(load["p_mw"].to_numpy() * 1e6, load["q_mvar"].to_numpy() * 1e6)
-    lowest = int(np.argmin(solution.voltage_pu))
+    solution = Network(feeder).solve(evenly(load["p_mw"].to_numpy() * 1e6), evenly(load["q_mvar"].to_numpy() * 1e6))
+    voltage_pu = np.abs(solution.phase_voltage_pu[:, 0])
+    lowest = int(np.argmin(voltage_pu))
     actual = {
         "load_w": solution.load_w,
         "losses_w": solution.losses_w,
-        "minimum_voltage_pu": solution.voltage_pu[lowest],
+        "minimum_voltage_pu": voltage_pu[lowest],
     }
     for name, value in actual.items():
         assert value == pytest.approx(expected[name]["value"], abs=expected[name]["tolerance"]), name
@@ -83,8 +84,8 @@ def assert_same_as_runpp(feeder: Feeder, solution: Solution, opened: list[Device
     voltage_pu = net.res_bus["vm_pu"].to_numpy()[feeder.bus_position]
     assert np.array_equal(solution.energised, ~np.isnan(voltage_pu) & ~np.isin(np.arange(len(voltage_pu)), dropped))
     lit = solution.energised
-    np.testing.assert_allclose(solution.voltage_pu[lit], voltage_pu[lit], atol=1e-8)
-    assert not solution.voltage_pu[~lit].any()
+    np.testing.assert_allclose(np.abs(solution.phase_voltage_pu[lit]), np.tile(voltage_pu[lit], (3, 1)).T, atol=1e-8)
+    assert not solution.phase_voltage_pu[~lit].any()
     assert not solution.active_power_w[~lit].any()
     trafo = net.res_trafo.fillna(0.0)
     np.testing.assert_allclose(solution.transformer_active_power_w, trafo["p_hv_mw"] * 1e6, atol=0.1)
@@ -104,23 +105,24 @@ def test_every_frame_around_switchings_is_that_of_a_full_power_flow(schutterwald
     for number, opened in enumerate(states):
         for step in (0, 1):
             at = demand.at(start_s + (number * 20 + step * 7) * 900)
-            assert_same_as_runpp(schutterwald, network.solve(*at, opened), opened, at)
+            assert_same_as_runpp(schutterwald, network.solve(evenly(at[0]), evenly(at[1]), opened), opened, at)
 
 
 def test_solution_does_not_depend_on_what_was_solved_before(schutterwald: Feeder, start_s: int) -> None:
     demand = Demand.draw(schutterwald, seed=1, start_s=start_s)
     used = Network(schutterwald)
-    used.solve(*demand.at(start_s), schutterwald.devices("transformer")[:3])
-    used.solve(*demand.at(start_s + 40_000))
-    fresh = Network(schutterwald).solve(*demand.at(start_s + 900))
-    again = used.solve(*demand.at(start_s + 900))
-    assert np.array_equal(fresh.voltage_pu, again.voltage_pu)
+    active_w, reactive_var = demand.at(start_s)
+    used.solve(evenly(active_w), evenly(reactive_var), schutterwald.devices("transformer")[:3])
+    used.solve(*map(evenly, demand.at(start_s + 40_000)))
+    fresh = Network(schutterwald).solve(*map(evenly, demand.at(start_s + 900)))
+    again = used.solve(*map(evenly, demand.at(start_s + 900)))
+    assert np.array_equal(fresh.phase_voltage_pu, again.phase_voltage_pu)
     assert fresh.losses_w == again.losses_w
 
 
 def test_everything_dark_and_back(hamlet: Feeder) -> None:
     network = Network(hamlet)
-    power, none = np.full(4, 1000.0), np.zeros(4)
+    power, none = evenly(np.full(4, 1000.0)), np.zeros((4, 3))
     dark = network.solve(power, none, hamlet.devices("transformer"))
     assert not dark.energised.any()
     assert (dark.load_w, dark.losses_w, dark.source_power_w) == (0.0, 0.0, 0.0)
@@ -133,28 +135,30 @@ def test_bulk_customers_and_infeed_stay_in_the_balance(net: Any) -> None:
     pp.create_sgen(net, 1, p_mw=0.003, name="park")
     feeder = build_feeder("hamlet", net)
     network = Network(feeder)
-    solution = network.solve(np.full(4, 1000.0), np.zeros(4))
+    solution = network.solve(evenly(np.full(4, 1000.0)), np.zeros((4, 3)))
     assert solution.load_w == pytest.approx(26_000.0)
     assert solution.source_power_w == pytest.approx(solution.load_w + solution.losses_w, abs=0.01)
     assert feeder.bulk.active_power_w.tolist() == pytest.approx([25_000.0, -3_000.0])
-    at_night = network.solve(np.full(4, 1000.0), np.zeros(4), bulk=(np.array([25_000.0, 0.0]), np.zeros(2)))
+    at_night = network.solve(
+        evenly(np.full(4, 1000.0)), np.zeros((4, 3)), bulk=(np.array([25_000.0, 0.0]), np.zeros(2))
+    )
     assert at_night.load_w == pytest.approx(29_000.0)
-    without_the_park = network.solve(np.full(4, 1000.0), np.zeros(4), feeder.devices("transformer"))
+    without_the_park = network.solve(evenly(np.full(4, 1000.0)), np.zeros((4, 3)), feeder.devices("transformer"))
     assert without_the_park.load_w == pytest.approx(25_000.0)
 
 
 def test_voltage_dependence_does_not_bend_the_demand(net: Any) -> None:
     net.load["const_z_p_percent"] = 100.0
     net.load["scaling"] = 0.5
-    solution = Network(build_feeder("hamlet", net)).solve(np.full(4, 9000.0), np.zeros(4))
+    solution = Network(build_feeder("hamlet", net)).solve(evenly(np.full(4, 9000.0)), np.zeros((4, 3)))
     assert solution.source_power_w == pytest.approx(36_000.0 + solution.losses_w, abs=0.01)
 
 
 def test_too_much_demand_is_refused(hamlet: Feeder) -> None:
     network = Network(hamlet)
-    network.solve(np.full(4, 1000.0), np.zeros(4))
+    network.solve(evenly(np.full(4, 1000.0)), np.zeros((4, 3)))
     with pytest.raises(PowerFlowError, match=r"'hamlet' with 0 devices open cannot carry 4000\.0 kW"):
-        network.solve(np.full(4, 1e6), np.zeros(4))
+        network.solve(evenly(np.full(4, 1e6)), np.zeros((4, 3)))
 
 
 def test_unknown_device(hamlet: Feeder) -> None:
