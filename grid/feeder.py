@@ -136,6 +136,12 @@ class Feeder:
         """Node numbers: a bus's position; `bus_count + position` for a line."""
         return self.topology.line_tree(self.bus_position)
 
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the rows of `net.ext_grid`: what feeds the feeder, at its head."""
+        grids = self.net.ext_grid
+        return tuple(unique_names(grids.index, grids["name"], "", "source"))
+
     @property
     def bus_count(self) -> int:
         return len(self.net.bus)

@@ -44,8 +44,13 @@ class Solution:
     line_losses_w: float
     load_w: float
     """All loads, usage points and bulk, net of what is fed in."""
-    source_power_w: float
-    """From the external grids."""
+    source_va: NDArray[np.complex128]
+    """(s,) active and reactive power at the head of the feeder, in the order of `Feeder.sources`, + into the feeder."""
+
+    @property
+    def source_power_w(self) -> float:
+        """Active power from all sources."""
+        return float(self.source_va.real.sum())
 
     @property
     def energised(self) -> NDArray[np.bool_]:
@@ -129,7 +134,7 @@ class Network:
             transformer_losses_w=flow.trafo_losses_w,
             line_losses_w=flow.line_losses_w,
             load_w=float(p_mw.sum() * 1e6),
-            source_power_w=flow.source_power_w,
+            source_va=flow.source_va,
         )
 
     def _switch(self, opened: frozenset[Device]) -> None:

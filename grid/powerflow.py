@@ -50,7 +50,29 @@ class Flow:
     """At the high-voltage side, + towards the low-voltage side."""
     trafo_losses_w: Floats
     line_losses_w: float
-    source_power_w: float
+    source_va: NDArray[np.complex128]
+    """(s,) active and reactive power of the net's external grids, + into the feeder."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sources:
+    """The rows of `net.ext_grid`: at which node each feeds in, and its share of what is fed in there."""
+
+    node: NDArray[np.intp]
+    part: Floats
+    nodes: int
+
+    @classmethod
+    def of(cls, net: Any, lookup: NDArray[np.intp]) -> _Sources:
+        node = lookup[net.bus.index.get_indexer(net.ext_grid["bus"])]
+        feeding = net.ext_grid["in_service"].to_numpy(dtype=bool) & (node >= 0)
+        at_node = np.bincount(node[feeding], minlength=int(lookup.max()) + 1)
+        part = np.divide(feeding, at_node[node], out=np.zeros(len(node)), where=feeding)
+        return cls(np.where(feeding, node, 0), part, len(at_node))
+
+    def share(self, at_node: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        """(s,) of what is fed in at each node."""
+        return np.asarray(at_node[self.node] * self.part)
 
 
 class PowerFlow:
@@ -72,6 +94,9 @@ class PowerFlow:
         self._trafo = net.trafo[["vn_hv_kv", "vn_lv_kv"]].to_numpy(dtype=np.float64)
         rated = net.trafo["sn_mva"] * net.trafo["parallel"] * net.trafo["df"]
         self._rated_mva = rated.to_numpy(dtype=np.float64)
+        # Buses without supply have no counterpart; their row is never read.
+        self._node = np.where(bus_energised, lookup, 0)
+        self._feeding = _Sources.of(net, lookup)
         internal = net._ppc["internal"]
         self._solvable = len(internal.get("pq", ())) > 0
         if not self._solvable:
@@ -79,8 +104,6 @@ class PowerFlow:
             self._source_bus_pu = np.where(bus_energised, np.nan_to_num(net.res_bus["vm_pu"].to_numpy()), 0.0)
             return
         self._base_mva = float(internal["baseMVA"])
-        # Buses without supply have no counterpart; their row is never read.
-        self._node = np.where(bus_energised, lookup, 0)
         self._sources, self._nodes = internal["ref"], internal["pq"]
         voltage = internal["V"]
         matrix = internal["Ybus"].tocsr()
@@ -113,12 +136,17 @@ class PowerFlow:
         """Power flow for the loads of `net.load` (by row). Raises PowerFlowError when it does not converge."""
         if not self._solvable:
             trafos, alive = np.zeros(len(self._trafo)), self._bus_energised[self._load_rows]
-            return Flow(_on_phases(self._source_bus_pu), trafos, trafos, trafos, 0.0, float(p_mw[alive].sum() * 1e6))
+            taken = np.zeros(self._feeding.nodes, dtype=np.complex128)
+            np.add.at(taken, self._node[self._load_rows[alive]], (p_mw + 1j * q_mvar)[alive] * 1e6)
+            return Flow(_on_phases(self._source_bus_pu), trafos, trafos, trafos, 0.0, self._feeding.share(taken))
         demand = self._demand_mva(p_mw, q_mvar) / self._base_mva
         voltage = np.empty(len(demand), dtype=np.complex128)
         voltage[self._sources] = self._source_voltage
         voltage[self._nodes] = self._iterate(-demand[self._nodes])
-        source = voltage[self._sources] * np.conj(self._matrix[self._sources] @ voltage) + demand[self._sources]
+        source = np.zeros(len(demand), dtype=np.complex128)
+        source[self._sources] = (
+            voltage[self._sources] * np.conj(self._matrix[self._sources] @ voltage) + demand[self._sources]
+        )
         branch_from = voltage[self._from] * np.conj(self._matrix_from @ voltage)
         branch_to = voltage[self._to] * np.conj(self._matrix_to @ voltage)
         losses_w = self._by_branch((branch_from + branch_to).real) * self._base_mva * 1e6
@@ -129,7 +157,7 @@ class PowerFlow:
             trafo_active_power_w=active_w[slice(*self._trafo_span)],
             trafo_losses_w=losses_w[slice(*self._trafo_span)],
             line_losses_w=float(losses_w[slice(*self._line_span)].sum()),
-            source_power_w=float(source.real.sum() * self._base_mva * 1e6),
+            source_va=self._feeding.share(source * self._base_mva * 1e6),
         )
 
     def _iterate(self, injected: NDArray[np.complex128]) -> NDArray[np.complex128]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from grid.disconnections import Disconnection, DisconnectionLog, write_disconnections
 from grid.feeder import Device, Feeder
+from grid.head_of_feeder import source_intervals
 from grid.measurements import TransformerInterval, TransformerSample, intervals
 from grid.network import Solution
 from grid.outages import Outage, OutageLog, write_outages
@@ -42,6 +43,8 @@ class _Sample:
     """Of the transformers, as the next two."""
     transformer_w: Floats
     transformer_losses_w: Floats
+    source_va: NDArray[np.complex128]
+    """Of the sources, + into the feeder."""
     losses_w: float
     load_w: float
     voltage_range_pu: tuple[float, float] | None
@@ -94,6 +97,7 @@ class TruthRecorder:
                 loading_percent=solution.transformer_loading_percent,
                 transformer_w=solution.transformer_active_power_w,
                 transformer_losses_w=solution.transformer_losses_w,
+                source_va=solution.source_va,
                 losses_w=solution.losses_w,
                 load_w=solution.load_w,
                 voltage_range_pu=(float(lit_pu.min()), float(lit_pu.max())) if len(lit_pu) else None,
@@ -104,7 +108,8 @@ class TruthRecorder:
 
     def write(self, directory: Path, *, interval_lengths_s: NDArray[np.int64] | int = 900, until_s: int) -> None:
         """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet`,
-        `truth_outages.json` and `truth_disconnections.json` into `directory`, which is made if need be.
+        `truth_sources.parquet`, `truth_outages.json` and `truth_disconnections.json` into `directory`, which is made if
+        need be.
 
         `interval_lengths_s`: of all usage points, or (n,) of each. Intervals lie on multiples of it since the epoch;
         those that are not wholly between the first frame and `until_s` are left out. Frames, outages and disconnections
@@ -120,6 +125,7 @@ class TruthRecorder:
             "truth_frames": self._frames(samples),
             "truth_transformers": self._transformers(samples),
             "truth_network": _network(samples),
+            "truth_sources": self._sources(samples, interval_lengths_s, until_s),
         }
         for name, table in tables.items():
             pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
@@ -178,6 +184,15 @@ class TruthRecorder:
             }
         )
 
+    def _sources(self, samples: list[_Sample], lengths_s: NDArray[np.int64] | int, until_s: int) -> pa.Table:
+        """In intervals of each length that usage points are measured in, so that both sides can be compared."""
+        times_s = np.array([sample.time_s for sample in samples], dtype=np.int64)
+        power_va = np.array([sample.source_va for sample in samples])
+        return pa.concat_tables(
+            source_intervals(self._feeder.sources, times_s, power_va, interval_length_s=int(length_s), until_s=until_s)
+            for length_s in np.unique(lengths_s)
+        )
+
     def _usage_points(self, times: int) -> pa.DictionaryArray:
         return _repeated([point.id for point in self._feeder.usage_points], times)
 
@@ -211,6 +226,8 @@ def _network(samples: list[_Sample]) -> pa.Table:
     return pa.table(
         {
             "time": _times(np.array([s.time_s for s in samples])),
+            "source_power_w": [float(s.source_va.real.sum()) for s in samples],
+            "source_reactive_power_var": [float(s.source_va.imag.sum()) for s in samples],
             "losses_w": [s.losses_w for s in samples],
             "load_w": [s.load_w for s in samples],
             "min_voltage_pu": pa.array([lowest for lowest, _ in ranges], pa.float64()),

@@ -295,7 +295,7 @@ def test_same_seed_bit_for_bit_other_seed_not(
     _, other = eventful_run(schutterwald, 8, tmp_path / "other")
     assert again == frames
     assert other != frames
-    for name in ("truth", "truth_frames", "truth_transformers", "truth_network"):
+    for name in ("truth", "truth_frames", "truth_transformers", "truth_network", "truth_sources"):
         mine, same, differs = (
             pq.read_table(path / f"{name}.parquet") for path in (directory, tmp_path / "same", tmp_path / "other")
         )
