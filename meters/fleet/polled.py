@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.carriers.modbus.address import EXPECTED, split_address
-from meters.carriers.modbus.gateway import Gateway
+from meters.carriers.modbus.gateway import SOCKETS, Gateway
+from meters.carriers.modbus.line import Line
 from meters.carriers.modbus.register_map import Image, RegisterMap
 from meters.device.facts import PolledFacts
 from meters.device.memory import Kept
@@ -43,7 +44,7 @@ class Polled:
         self._facts = cast(PolledFacts, core.profile.facts)
         lines = _lines(core.entries)
         self._gateways = [
-            Gateway(core.setup.gateway_host or host, port, units, registers, self._read)
+            Gateway(core.setup.gateway_host or host, port, Line(units, registers, self._read).answer)
             for (host, port), units in lines.items()
         ]
         self._rows_of = [np.array(list(units.values()), dtype=np.intp) for units in lines.values()]
@@ -67,8 +68,7 @@ class Polled:
 
     @property
     def sockets(self) -> int:
-        # Its listener, a connection, and one that the gateway has not yet seen end.
-        return 3 * len(self._gateways)
+        return SOCKETS * len(self._gateways)
 
     async def open(self, kept: Kept | None) -> None:
         """A gateway has supply from the first frame on: until then nobody listens, unless it did before a restart."""
@@ -172,7 +172,7 @@ class Polled:
             try:
                 self._core.commit(NO_ROWS, at_s=int(now_s))
             except MemoryFailedError as error:
-                # pymodbus would only log it and answer "device failure".
+                # Who asks is nobody to tell it to.
                 self._failure = error
                 return None
         shown_at = (now_s, self._core.commits)

@@ -31,8 +31,8 @@ _CODES = {
     "float32": "f", "float64": "d",
 }  # fmt: skip
 
-Image = list[list[int]]
-"""The words of each block of a map, at one instant."""
+Image = list[bytes]
+"""The registers of each block of a map, as they are sent, at one instant."""
 
 
 class Refusal(IntEnum):
@@ -41,6 +41,8 @@ class Refusal(IntEnum):
     ILLEGAL_FUNCTION = 1
     ILLEGAL_ADDRESS = 2
     ILLEGAL_VALUE = 3
+    TARGET_FAILED = 11
+    """The gateway's own: the meter does not answer it."""
 
 
 class _Part(BaseModel):
@@ -53,6 +55,8 @@ class Block(_Part):
     functions: Annotated[tuple[Literal[3, 4], ...], Field(min_length=1)]
     first: _Word
     count: Annotated[int, Field(gt=0, le=0x10000, strict=True)]
+    multiple: Annotated[int, Field(ge=1, le=4, strict=True)] = 1
+    """Address and quantity of a request are multiples of this: such a meter gives no part of a value."""
 
     @property
     def end(self) -> int:
@@ -65,6 +69,11 @@ class Identity(_Part):
     address: _Word
     words: Annotated[tuple[_Word, ...], Field(min_length=1)]
     alone: bool = False
+
+    @property
+    def data(self) -> bytes:
+        """As it is sent."""
+        return struct.pack(f">{len(self.words)}H", *self.words)
 
 
 class Register(_Part):
@@ -150,6 +159,8 @@ class RegisterMap(_Part):
     block: Annotated[tuple[Block, ...], Field(min_length=1)]
     register_: Annotated[tuple[Register, ...], Field(alias="register", min_length=1)]
     identity: tuple[Identity, ...] = ()
+    diagnostics: bool = False
+    """Whether function 8 returns the request (sub-function 0)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -172,6 +183,13 @@ class RegisterMap(_Part):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @cached_property
+    def functions(self) -> frozenset[int]:
+        """The function codes that it answers with more than an exception."""
+        return frozenset(function for block in self.block for function in block.functions) | (
+            {8} if self.diagnostics else set()
+        )
 
     @property
     def float32_unit_wh(self) -> float:
@@ -204,12 +222,11 @@ class RegisterMap(_Part):
                 data = self._as_sent(data)
             for number, at in places:
                 blocks[number][at : at + len(data)] = data
-        image = [list(struct.unpack(f">{len(block) // 2}H", block)) for block in blocks]
         for identity in self.identity:
             if not identity.alone:
                 for number, at in self._within(identity.address):
-                    image[number][at : at + len(identity.words)] = identity.words
-        return image
+                    blocks[number][2 * at : 2 * (at + len(identity.words))] = identity.data
+        return [bytes(block) for block in blocks]
 
     def refusal(self, function: int, address: int, count: int) -> Refusal | None:
         """Why a meter does not answer a request; None: it does."""
@@ -221,14 +238,15 @@ class RegisterMap(_Part):
             return Refusal.ILLEGAL_ADDRESS
         return None
 
-    def answer(self, image: Image, function: int, address: int, count: int) -> list[int]:
-        """What a meter with this `image` answers to a request that is not refused."""
+    def answer(self, image: Image, function: int, address: int, count: int) -> bytes:
+        """What a meter with this `image` answers to a request that is not refused: its registers, as they are sent."""
         identity = self._identity(address, count)
         if identity is not None:
-            return list(identity.words)
+            return identity.data
         number = self._block(function, address, count)
         assert number is not None, "the request is refused"
-        return image[number][address - self.block[number].first :][:count]
+        begins = 2 * (address - self.block[number].first)
+        return image[number][begins : begins + 2 * count]
 
     def _identity(self, address: int, count: int) -> Identity | None:
         alone = (each for each in self.identity if each.alone)
@@ -237,7 +255,7 @@ class RegisterMap(_Part):
     def _block(self, function: int, address: int, count: int) -> int | None:
         for number, block in enumerate(self.block):
             if function in block.functions and block.first <= address and address + count <= block.end:
-                return number
+                return None if address % block.multiple or count % block.multiple else number
         return None
 
     @cached_property

@@ -157,7 +157,7 @@ def test_a_reader_sees_the_energy_within_a_step_of_the_wire(energy_wh: int) -> N
 
 def test_just_before_the_roll_over_the_wire_says_what_a_reader_takes_for_nothing() -> None:
     (registers,) = MAP.image({"import_wh": ROLL_OVER_WH - 1})
-    assert struct.unpack(">f", struct.pack(">2H", *registers[0x48:0x4A])) == (100_000.0,)
+    assert struct.unpack_from(">f", registers, 2 * 0x48) == (100_000.0,)
     before = np.array([ROLL_OVER_WH - 8.0, ROLL_OVER_WH - 1.0])
     assert DISPLAY.shown(before).tolist() == [ROLL_OVER_WH - 8, 0]
     # Without the roll-over they still rise.
@@ -186,6 +186,8 @@ async def test_the_exceptions_are_those_of_a_gateway(client: AsyncModbusTcpClien
     assert await poll(client, 99) == 0x0B
     assert (await client.read_input_registers(0, count=81, device_id=1)).exception_code == 0x03
     assert (await client.read_input_registers(0x017E, count=2, device_id=1)).exception_code == 0x02
+    assert (await client.read_input_registers(1, count=2, device_id=1)).exception_code == 0x02
+    assert (await client.read_input_registers(0, count=3, device_id=1)).exception_code == 0x02
     assert (await client.read_holding_registers(0, count=2, device_id=1)).exception_code == 0x01
     assert (await client.write_register(0, 1, device_id=1)).exception_code == 0x01
     await street.switch(START_S + 60, [True, False, True, True])

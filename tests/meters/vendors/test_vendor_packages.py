@@ -72,13 +72,15 @@ def test_its_registers_are_read_like_any_other() -> None:
     registers = registers_of(load_profile("acme-dm3"))
     image = registers.image({"voltage_l1_v": 230.5, "active_power_w": 1500.0, "import_wh": 123_456_789})
     # The bytes of each word travel the other way round.
-    power = struct.pack("<2H", *registers.answer(image, 3, 0x5008, 2))
-    assert struct.unpack(">i", power) == (-150_000,), "in 0.01 W, and what the house draws is negative"
-    energy = struct.pack("<4H", *registers.answer(image, 3, 0x5000, 4))
-    assert struct.unpack(">Q", energy) == (12_345_679,), "in 0.01 kWh"
-    assert struct.unpack(">I", struct.pack("<2H", *registers.answer(image, 3, 0x5B00, 2))) == (2305,)
-    assert registers.answer(image, 3, 0x5B04, 2) == [0xFFFF, 0xFFFF]
-    assert registers.answer(image, 3, 0x6001, 2) == [0x3EAC, 0x0300]
+    words = {
+        address: struct.unpack(f"<{count}H", registers.answer(image, 3, address, count))
+        for address, count in ((0x5008, 2), (0x5000, 4), (0x5B00, 2), (0x5B04, 2), (0x6001, 2))
+    }
+    assert struct.unpack(">i", struct.pack(">2H", *words[0x5008])) == (-150_000,), "in 0.01 W, and what the house draws"
+    assert struct.unpack(">Q", struct.pack(">4H", *words[0x5000])) == (12_345_679,), "in 0.01 kWh"
+    assert struct.unpack(">I", struct.pack(">2H", *words[0x5B00])) == (2305,)
+    assert words[0x5B04] == (0xFFFF, 0xFFFF)
+    assert words[0x6001] == (0xAC3E, 0x0003)
 
 
 def test_without_the_package_it_is_one_clear_line() -> None:
