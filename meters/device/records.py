@@ -29,6 +29,8 @@ class EventCode(StrEnum):
     LAST_GASP = "last_gasp"
     POWER_RESTORE = "power_restore"
     MOMENTARY = "momentary"
+    PHASE_LOSS = "phase_loss"
+    PHASE_RESTORED = "phase_restored"
     REBOOT = "reboot"
     CLOCK_ADJUSTED = "clock_adjusted"
     COMMAND_REFUSED = "command_refused"

@@ -35,6 +35,12 @@ METER_STATE = np.dtype(
         ("up_at_s", "<f8"),
         ("supply_due_s", "<f8"),
         ("boots", "<i4"),
+        # Its phases: voltage now, and ever; a loss that was told; since when, and when it is to be told.
+        ("phase_lit", "?", (3,)),
+        ("phase_seen", "?", (3,)),
+        ("phase_told", "?", (3,)),
+        ("phase_down_at_s", "<f8", (3,)),
+        ("phase_due_s", "<f8", (3,)),
         # The relay; closed in a meter that was never asked to open it.
         ("relay_open", "?"),
         # The uplink, its events and its commands.

@@ -65,6 +65,10 @@ class Counting:
         self._core.state["energised"][lost] = False
         self._core.state["energised"][back] = True
 
+    def phases_changed(self, _lit: NDArray[np.bool_], _now_s: int) -> Rows:
+        """There is no log: a phase without voltage shows 0 V."""
+        return NO_ROWS
+
     def run(self, _now_s: int, _carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
         return NO_ROWS, []
 

@@ -48,6 +48,10 @@ class Record(Protocol):
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         """Supply of these meters is lost, or back, as of now."""
 
+    def phases_changed(self, lit: NDArray[np.bool_], now_s: int) -> Rows:
+        """Voltage by phase (n, 3) as of now, of a first frame, too: returns the meters touched."""
+        ...
+
     def run(self, now_s: int, carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
         """What ends by `now_s`: the meters touched, and the intervals to be kept."""
         ...

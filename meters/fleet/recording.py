@@ -19,6 +19,7 @@ from meters.device.journal import write_journal
 from meters.device.metrology import Metrology
 from meters.device.orders import Orders
 from meters.device.outcomes import Outcome
+from meters.device.phases import PhaseChange, PhaseWatch
 from meters.device.purposes import Answer
 from meters.device.records import (
     CommandAnswer,
@@ -48,6 +49,7 @@ class Recording:
         self._outages = core.profile.capabilities.reports_outages
         self.clocks = Clocks(core.state, core.keys, facts)
         self._recorder = Recorder(core.state, self.clocks, Metrology(core.keys, facts), facts)
+        self._phases = PhaseWatch(core.state, facts.qualifying_delay_s)
         self._log = EventLog(core.state, self.clocks, core.memory)
         self._orders = Orders(
             core.serials,
@@ -63,7 +65,7 @@ class Recording:
             self._recorder.begin(core.setup.start_s)
 
     def timers(self) -> Timers:
-        return (self._core.state["boundary_due_s"],)
+        return self._core.state["boundary_due_s"], self._core.state["phase_due_s"]
 
     def first_frame(self, energised: NDArray[np.bool_], _now_s: int) -> None:
         self._recorder.energise(energised)
@@ -72,9 +74,17 @@ class Recording:
         self._recorder.lose(lost, now_s)
         self._recorder.regain(back, now_s)
 
+    def phases_changed(self, lit: NDArray[np.bool_], now_s: int) -> Rows:
+        touched, changes = self._phases.adopt(lit, now_s)
+        self._log_phases(changes)
+        return touched
+
     def run(self, now_s: int, carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
         ended = np.flatnonzero(self._core.state["boundary_due_s"] <= now_s)
-        return ended, self._close_intervals(ended, carrier) if len(ended) else []
+        records = self._close_intervals(ended, carrier) if len(ended) else []
+        told = self._phases.fire(now_s)
+        self._log_phases(told)
+        return np.concatenate([ended, np.array([change.row for change in told], dtype=np.intp)]), records
 
     def note(self, changes: Sequence[Changed]) -> None:
         for changed in changes:
@@ -149,6 +159,15 @@ class Recording:
                 self._log.enter(row, EventCode.REBOOT, {"cause": "watchdog"}, now_s)
             case _:
                 pass
+
+    def _log_phases(self, changes: Sequence[PhaseChange]) -> None:
+        if not self._outages:
+            return
+        for row, phase, lost, down_at_s, up_at_s in changes:
+            detail = {"phase": phase, "down_at": self._device_timestamp(row, down_at_s)}
+            if not lost:
+                detail["up_at"] = self._device_timestamp(row, up_at_s)
+            self._log.enter(row, EventCode.PHASE_LOSS if lost else EventCode.PHASE_RESTORED, detail, self._core.now_s)
 
     def _answer_of(self, row: int, outcome: Outcome) -> ProfileAnswer | CommandAnswer:
         command_id, device_s, result = outcome.command_id, outcome.device_time_s, outcome.result

@@ -177,6 +177,7 @@ class Shard:
         changes = []
         if core.physics is None:
             self._begin(frame.energised, now_s)
+            self._record.phases_changed(frame.phase_energised, now_s)
             touched = core.everybody
         else:
             was = core.state["energised"].copy()
@@ -185,7 +186,7 @@ class Shard:
             changes = [*self._supply.lose(lost, now_s), *self._supply.restore(back, now_s)]
             self._record.note(changes)
             self._carrier.supply_changed(lost, back, now_s)
-            touched = np.concatenate([lost, back])
+            touched = np.concatenate([lost, back, self._record.phases_changed(frame.phase_energised, now_s)])
         core.physics = physics
         events = self._record.take()
         core.commit(touched, events=events, frame=frame)

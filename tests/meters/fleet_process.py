@@ -2,6 +2,7 @@
 
 Arguments: memory file, port, group, number of meters, and `direct` or `collected`. With KILLED in the environment it
 kills itself around the commit that keeps the outcome of a command: `before` it, or `after` it and before the answer.
+With PHASE_LOST meter 1 has no L2 for two frames.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ async def main(memory: str, port: str, group: str, count: str, wire: str) -> Non
     for number in range(FRAMES):
         # Powers change from frame to frame, and meter 3 is dark for two of them.
         power_w = uneven_power_w(int(count)) * (1 + number % 3)
-        frames.append(world.frame(START_S + 900 * number, power_w=power_w, m3=number not in (3, 4)))
+        switched = {"m3": number not in (3, 4)}
+        if os.environ.get("PHASE_LOST"):
+            switched["m1_l2"] = number not in (2, 3)
+        frames.append(world.frame(START_S + 900 * number, power_w=power_w, **switched))
     entries = {"direct": shipment, "collected": collected_shipment}[wire](int(count), group)
     fleet = make_fleet(entries, int(port), Path(memory))
     await fleet.start()

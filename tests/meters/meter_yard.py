@@ -54,19 +54,23 @@ class World:
     sequence: int = 0
     energised: np.ndarray = field(init=False)
     closed: np.ndarray = field(init=False)
+    intact: np.ndarray = field(init=False)
+    """(n, 3) the conductors of each service."""
     import_wh: np.ndarray = field(init=False)
     export_wh: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.energised = np.ones(len(self.power_w), dtype=bool)
         self.closed = np.ones(len(self.power_w), dtype=bool)
+        self.intact = np.ones((len(self.power_w), 3), dtype=bool)
         self.import_wh = np.zeros_like(self.power_w)
         self.export_wh = np.zeros_like(self.power_w)
 
     def frame(self, now_s: int, *, power_w: np.ndarray | None = None, **switched: bool) -> WorldFrame:
         """The next frame, at `now_s`, with new powers if given.
 
-        `switched` is {"m<row>": energised} and {"b<row>": whether the customer's breaker is closed}.
+        `switched` is {"m<row>": energised}, {"m<row>_l<phase>": the same of one phase}, and {"b<row>": whether the
+        customer's breaker is closed}.
         """
         live = self._live_w()
         hours = (now_s - self.time_s) / 3600
@@ -77,16 +81,24 @@ class World:
         self.power_w = self.power_w if power_w is None else power_w
         self.energised = self.energised.copy()
         for name, on in switched.items():
-            (self.energised if name.startswith("m") else self.closed)[int(name[1:])] = on
+            who, _, phase = name.partition("_l")
+            if phase:
+                self.intact[int(who[1:]), int(phase) - 1] = on
+            else:
+                (self.energised if who.startswith("m") else self.closed)[int(who[1:])] = on
         live = self._live_w()
-        voltage_v = np.where(self.energised[:, None], np.full_like(live, 231.44), 0.0)
+        voltage_v = np.where(self._lit(), np.full_like(live, 231.44), 0.0)
         return frame_of(
-            self.sequence, now_s, self.energised, import_wh=self.import_wh, export_wh=self.export_wh,
+            self.sequence, now_s, self._lit(), import_wh=self.import_wh, export_wh=self.export_wh,
             active_power_w=live, voltage_v=voltage_v, closed=self.closed,
         )  # fmt: skip
 
     def _live_w(self) -> np.ndarray:
-        return np.where((self.energised & self.closed)[:, None], self.power_w, 0.0)
+        return np.where(self._lit() & self.closed[:, None], self.power_w, 0.0)
+
+    def _lit(self) -> np.ndarray:
+        lit: np.ndarray = self.intact & self.energised[:, None]
+        return lit
 
 
 def uneven_power_w(count: int) -> np.ndarray:

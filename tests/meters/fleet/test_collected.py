@@ -299,6 +299,21 @@ async def test_a_broken_mesh_link_is_a_death_and_a_birth_of_the_device_and_no_ev
     assert [i.historical for i in ear.intervals(serial(2))] == [True] * 8 + [False] * 4
 
 
+async def test_a_lost_phase_is_an_event_of_a_device_that_lives_on(yard: Yard, ear: SparkplugEar) -> None:
+    down_s = START_S + 1200
+    await yard.go(down_s)
+    await yard.go(down_s + HOUR, m2_l3=False)
+    await yard.go(START_S + 2 * HOUR + SETTLED_S, m2_l3=True)
+    await ear.caught_up()
+    ear.assert_strict()
+    assert ear.kinds("COL0", serial(2)) == ["DBIRTH", *["DDATA"] * 4]
+    (loss, lost, _), (back, restored, _) = ear.events(serial(2))
+    assert (loss, back, lost["phase"], restored["phase"]) == ("phase_loss", "phase_restored", "L3", "L3")
+    assert abs(instant(lost["down_at"]) - down_s) <= 1
+    assert abs(instant(restored["up_at"]) - down_s - HOUR) <= 1
+    assert_reported(yard, ear, to_s=START_S + 2 * HOUR)
+
+
 async def test_an_outage_is_told_by_the_meter_and_a_death_says_nothing_of_supply(yard: Yard, ear: SparkplugEar) -> None:
     down_s = START_S + 1200
     await yard.go(down_s)
