@@ -106,7 +106,7 @@ def hint_for(words: str) -> str | None:
     if "address already in use" in said or "port is already allocated" in said:
         return "Another program has that port: choose another in compose/.env (AMILAB_…_PORT)."
     if "pool overlaps with other one" in said or "address pools have been fully subnetted" in said:
-        return "Another network has these addresses: choose others in compose/.env (AMILAB_METERING_SUBNET)."
+        return "Another network has these addresses: choose others in compose/.env (AMILAB_METERING_…)."
     if "no space left on device" in said:
         return "Free some space where Docker keeps its images and volumes: docker system df, docker system prune."
     if "no such image" in said:

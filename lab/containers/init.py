@@ -38,7 +38,7 @@ PASSWORDS = (
 MOST_CLIENTS = 20_000
 GUARD = Guard("/usr/local/lib/amilab/guard.so", COMPRESSED_TIME, CONTAINERS)
 """In the broker's image."""
-PLACES = MosquittoPlaces(8883, "0.0.0.0", "/mosquitto/config", "/mosquitto/data", "file /tmp/log")  # noqa: S104
+PLACES = MosquittoPlaces(8883, "0.0.0.0", "/mosquitto/config", "/mosquitto/data", "stdout")  # noqa: S104
 HEAD_ENDS = (HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in range(MOST_INGEST_WORKERS)))
 _PASSWORD_BYTES = 24
 
@@ -104,6 +104,7 @@ _DEFAULTS: Mapping[str, str] = {
     "AMILAB_GRAFANA_PORT": "3000",
     "AMILAB_LAB_SUBNET": "172.29.0.0/18",
     "AMILAB_METERING_SUBNET": "172.29.64.0/18",
+    "AMILAB_METERING_RANGE": "172.29.96.0/19",
     "AMILAB_BROKER_ADDRESS": "172.29.64.2",
     "AMILAB_DATABASE_MEMORY": "2g",
     "AMILAB_GRID_MEMORY": "2g",

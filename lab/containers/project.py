@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.containers.docker import docker, docker_json
+from lab.containers.logs import write_log
 from lab.containers.settings import ComposeSettings
 from lab.errors import UserError
 
@@ -185,7 +186,7 @@ class ComposeProject:
         for name in names:
             if await self.containers(name):
                 text = await self.compose("logs", "--no-color", "--timestamps", name)
-                (directory / f"{name}.log").write_text(text)
+                write_log(directory, name, text)
 
 
 @dataclass(frozen=True, slots=True)

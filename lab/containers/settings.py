@@ -60,6 +60,7 @@ class ComposeSettings(BaseModel):
     grafana_port: Port = Field(default=3000, alias="AMILAB_GRAFANA_PORT")
     broker_address: IPv4Address = Field(default=IPv4Address("172.29.64.2"), alias="AMILAB_BROKER_ADDRESS")
     metering_subnet: IPv4Network = Field(default=IPv4Network("172.29.64.0/18"), alias="AMILAB_METERING_SUBNET")
+    metering_range: IPv4Network = Field(default=IPv4Network("172.29.96.0/19"), alias="AMILAB_METERING_RANGE")
     lab_subnet: IPv4Network = Field(default=IPv4Network("172.29.0.0/18"), alias="AMILAB_LAB_SUBNET")
 
     meters_memory: Memory = Field(default=2**30, alias="AMILAB_METERS_MEMORY", validate_default=True)
@@ -81,10 +82,17 @@ class ComposeSettings(BaseModel):
 
     @model_validator(mode="after")
     def _addresses_fit(self) -> ComposeSettings:
-        if self.broker_address not in self.metering_subnet:
-            raise ValueError("AMILAB_BROKER_ADDRESS is not in AMILAB_METERING_SUBNET")
-        if self.metering_subnet.overlaps(self.lab_subnet):
-            raise ValueError("AMILAB_METERING_SUBNET and AMILAB_LAB_SUBNET overlap")
+        faults = {
+            "AMILAB_BROKER_ADDRESS is not in AMILAB_METERING_SUBNET": self.broker_address not in self.metering_subnet,
+            "AMILAB_METERING_RANGE is not in AMILAB_METERING_SUBNET": not self.metering_range.subnet_of(
+                self.metering_subnet
+            ),
+            "AMILAB_BROKER_ADDRESS is in AMILAB_METERING_RANGE, which Docker gives to others": self.broker_address
+            in self.metering_range,
+            "AMILAB_METERING_SUBNET and AMILAB_LAB_SUBNET overlap": self.metering_subnet.overlaps(self.lab_subnet),
+        }
+        if any(faults.values()):
+            raise ValueError("; ".join(fault for fault, found in faults.items() if found))
         return self
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.containers.docker import docker, docker_json, hint_for, require_docker
+from lab.containers.logs import write_log
 from lab.containers.project import ComposeProject, Container
 from lab.containers.settings import ComposeSettings
 from lab.containers.stack import stack_of
@@ -187,7 +188,7 @@ class SwarmProject(ComposeProject):
         for service in await self._replicas():
             if await self._tasks(service):
                 text = await docker("service", "logs", "--timestamps", self._name(service), merge=True)
-                (directory / f"{service}.log").write_text(text)
+                write_log(directory, service, text)
 
     async def _replicas(self) -> dict[str, int]:
         """With how many tasks each service of the stack is deployed; nothing, if it is not."""

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 WHEELS = REPOSITORY / "build" / "wheelhouse"
 """Kept between test sessions."""
+DEADLINE_S = 120.0
 SETTINGS = {
     "AMILAB_PROJECT": "amilab-test",
     "AMILAB_IMAGES": "amilab-test",
@@ -27,6 +29,7 @@ SETTINGS = {
     "AMILAB_DATABASE_PORT": "15433",
     "AMILAB_LAB_SUBNET": "172.27.0.0/18",
     "AMILAB_METERING_SUBNET": "172.27.64.0/18",
+    "AMILAB_METERING_RANGE": "172.27.96.0/19",
     "AMILAB_BROKER_ADDRESS": "172.27.64.2",
 }
 
@@ -107,3 +110,11 @@ def _copy_checkout(root: Path) -> None:
 
 def _succeed(answer: subprocess.CompletedProcess[str]) -> None:
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Poll: Docker tells only who asks."""
+    until_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < until_s, f"waited {DEADLINE_S:g} s for {what}"
+        time.sleep(0.3)

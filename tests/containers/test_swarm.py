@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.containers.conftest import SETTINGS, Project
+from tests.containers.conftest import SETTINGS, Project, until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
@@ -20,21 +19,12 @@ LABELS = ("amilab.core", "amilab.meters", "amilab.headend")
 SIZES = {"METERS_PER_CONTAINER": "150", "AMILAB_INGEST_WORKERS": "2"}
 FLEETS, WORKERS = 3, 2
 VOLUMES = ("broker-data", "database-data")
-DEADLINE_S = 120.0
 
 
 def docker(*arguments: str) -> str:
     answer = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=300, check=False)
     assert answer.returncode == 0, answer.stderr[-2000:]
     return answer.stdout
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Poll: Swarm tells only who asks."""
-    until_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until_s, f"waited {DEADLINE_S:g} s for {what}"
-        time.sleep(0.3)
 
 
 def tasks(service: str, form: str) -> list[str]:

@@ -1,0 +1,126 @@
+"""The broker's log in containers is complete, whatever shell its image has, and its address is its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from lab.keys.pki import Authority
+from tests.containers.conftest import REPOSITORY, SETTINGS, Project, until
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
+
+METER = "AMI00000666"
+WITH_BUSYBOX = """\
+FROM amilab-test/broker:0.1.0
+USER root
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends busybox >/dev/null \\
+    && mkdir /busybox && busybox --install -s /busybox && ln -sf /bin/busybox /bin/sh
+ENV PATH=/busybox:$PATH
+USER mosquitto
+"""
+
+
+def log_of_broker(project: Project) -> str:
+    return project.compose("logs", "--no-color", "broker")
+
+
+def come_without_certificate(project: Project) -> None:
+    context = ssl.create_default_context(cafile=str(project.directory / "state/supplies/ca.pem"))
+    plain = socket.create_connection(("127.0.0.1", int(SETTINGS["AMILAB_BROKER_PORT"])), timeout=30)
+    with plain, suppress(ssl.SSLError, ConnectionError), context.wrap_socket(plain, server_hostname="localhost") as tls:
+        tls.recv(1)
+
+
+def publish_in_anothers_name(project: Project, identity: Path) -> None:
+    authority = Authority.load(project.directory / "secrets" / "ca.key")
+    identity.write_bytes(authority.issue(METER))
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=METER)
+    client.tls_set(str(project.directory / "state/supplies/ca.pem"), str(identity), str(identity))
+    client.connect("127.0.0.1", int(SETTINGS["AMILAB_BROKER_PORT"]))
+    client.loop_start()
+    with suppress(ValueError, RuntimeError):
+        client.publish("dt/g1/AMI00000001/ds", b"{}", qos=1).wait_for_publish(30)
+    client.disconnect()
+    client.loop_stop()
+
+
+def look_for_refusals(project: Project, identity: Path) -> None:
+    come_without_certificate(project)
+    until(lambda: "peer did not return a certificate" in log_of_broker(project), "the refusal of a stranger")
+    publish_in_anothers_name(project, identity)
+    said = f"guard: {METER} may not publish to dt/g1/AMI00000001/ds"
+    until(lambda: said in log_of_broker(project), "the refusal of a foreign topic")
+
+
+def test_each_refusal_is_in_the_log_after_new_certificates_as_well(project: Project, tmp_path: Path) -> None:
+    project.compose("up", "--detach", "--no-build", "--wait", "broker")
+    look_for_refusals(project, tmp_path / "identity.pem")
+    before = log_of_broker(project).count("peer did not return a certificate")
+    project.compose("kill", "--signal", "SIGHUP", "broker")
+    come_without_certificate(project)
+    until(lambda: log_of_broker(project).count("peer did not return a certificate") > before, "a refusal after SIGHUP")
+
+
+def test_a_broker_starts_and_logs_with_busybox_as_in_the_official_image(project: Project, tmp_path: Path) -> None:
+    tag = ["docker", "build", "--quiet", "--tag", "amilab-test/broker:busybox", "-"]
+    subprocess.run(tag, input=WITH_BUSYBOX, text=True, check=True, capture_output=True)
+    version = {**os.environ, "AMILAB_VERSION": "busybox"}
+    up = ["docker", "compose", "up", "--detach", "--no-build", "--wait", "broker"]
+    try:
+        subprocess.run(up, cwd=project.directory, env=version, check=True, capture_output=True)
+        kind = project.compose("exec", "-T", "broker", "sh", "-c", "readlink -f $(command -v grep) /bin/sh")
+        assert set(kind.split()) == {"/usr/bin/busybox"}
+        look_for_refusals(project, tmp_path / "identity.pem")
+    finally:
+        project.compose("up", "--detach", "--no-build", "--wait", "broker")
+
+
+def test_nobody_else_is_given_the_brokers_address(project: Project) -> None:
+    """After a restart of the engine containers come back in any order, and take what is free."""
+    project.compose("up", "--detach", "--no-build", "--wait", "broker")
+    network = f"{SETTINGS['AMILAB_PROJECT']}_metering"
+    project.compose("stop", "--timeout", "2", "broker")
+    try:
+        command = [
+            "docker",
+            "run",
+            "--rm",
+            "--network",
+            network,
+            "--entrypoint",
+            "hostname",
+            "amilab-test/broker:0.1.0",
+        ]
+        others = subprocess.run([*command, "-i"], capture_output=True, text=True, check=True).stdout.split()
+    finally:
+        project.compose("up", "--detach", "--no-build", "--wait", "broker")
+    assert others
+    assert SETTINGS["AMILAB_BROKER_ADDRESS"] not in others
+
+
+@pytest.mark.long
+def test_a_lab_is_back_after_a_restart_of_the_engine(project: Project) -> None:
+    """As after a reboot of the machine: the engine starts what it is told to keep running, in any order."""
+    services = ("broker", "database", "meters", "headend-ingest", "headend-outages")
+    project.compose("up", "--detach", "--no-build", "--wait", "--scale", "meters=8", *services)
+    engine = int(Path("/var/run/docker.pid").read_text())
+    os.kill(engine, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{engine}").exists(), "the end of the engine")
+    subprocess.run(["sh", "scripts/container-engine.sh"], cwd=REPOSITORY, check=True, capture_output=True)
+
+    def are_back() -> bool:
+        states = project.compose("ps", "--format", "{{.Service}} {{.State}}", *services).splitlines()
+        return len(states) == len(services) + 7 and all(state.endswith(" running") for state in states)
+
+    until(are_back, "all containers")
+    project.compose("up", "--detach", "--no-build", "--wait", "broker")
