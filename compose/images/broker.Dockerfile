@@ -8,7 +8,7 @@ COPY compose/certificates/ /usr/local/share/ca-certificates/
 RUN set -eu; \
     if command -v apt-get >/dev/null; then \
         apt-get update -qq; \
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto netcat-openbsd >/dev/null; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto >/dev/null; \
         rm -rf /var/lib/apt/lists/* /var/cache/apt/*; \
         mkdir -p /mosquitto/config /mosquitto/data; \
         chown mosquitto /mosquitto/data; \
