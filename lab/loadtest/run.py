@@ -17,6 +17,8 @@ import numpy as np
 
 from lab.containers.project import ComposeProject
 from lab.errors import PartFailed, full_disk_as_user_error
+from lab.fleet.catalogue import refuse_unread
+from lab.fleet.vendors import vendor_mix
 from lab.loadtest.container_generator import ContainerGenerator
 from lab.loadtest.generator import MODULE, Generator, ProcessGenerator, Progress, require_locust
 from lab.loadtest.judgement import HeadEndView, LoadVerdict, Measured, generator_view, judge
@@ -203,6 +205,7 @@ async def on_a_bench(
     """Bring up what is needed, do `work`, and take everything down. Raises UserError, PartFailed."""
     if request.project is None:
         require_locust()
+    refuse_unread(vendor_mix(request.fleet.by_profile, request.fleet.interval_s))
     externals = await check_externals(request.database_url, request.broker_url)
     with full_disk_as_user_error(), private_files():
         directory = new_directory(request.out, f"loadtest-{name}-{request.seed}")

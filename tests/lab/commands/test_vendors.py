@@ -106,7 +106,9 @@ def test_a_profile_in_a_file_has_what_it_leaves_out_from_its_wire(tmp_path: Path
     path.write_text(FILE)
     acme, theirs = listed("--file", path)["acme"], listed()["rl-dsp"]
     assert (acme["wire"], acme["from"], acme["title"]) == ("rl-dsp", [str(path)], "Acme's meter")
-    assert {**acme, **{name: theirs[name] for name in ("name", "title", "from")}} == theirs
+    assert acme["facts"]["hold_up_s"] == {"value": 90.0, "source": "Acme data sheet, page 4"}
+    assert {**acme["facts"], "hold_up_s": theirs["facts"]["hold_up_s"]} == theirs["facts"]
+    assert {**acme, **{name: theirs[name] for name in ("name", "title", "from", "facts")}} == theirs
 
 
 def test_a_title_is_no_markup(tmp_path: Path) -> None:
@@ -134,3 +136,33 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, text: str, said: s
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_one_vendor_is_shown_with_every_fact_and_its_source() -> None:
+    shown = amilab("vendors", "rl-dsp")
+    assert shown.returncode == 0, shown.stderr
+    line = next(line for line in shown.stdout.splitlines() if line.lstrip().startswith("load_profile_depth_s"))
+    assert line.strip().split(maxsplit=2)[1:] == [
+        "5184000", "Swiss StromVV art. 8a: load profiles are kept in the meter for at least 60 days"
+    ]  # fmt: skip
+    assert "RL-DSP" in shown.stdout
+    assert "sdm630" not in shown.stdout
+    facts = listed()["sdm630"]["facts"]
+    assert facts["max_current_a"] == {
+        "value": 100, "source": "Eastron SDM630Modbus data sheet: direct connection up to 100 A"
+    }  # fmt: skip
+
+
+def test_a_vendor_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    refused = amilab("vendors", "sdm-630")
+    assert refused.returncode == 2
+    assert "there is no vendor 'sdm-630'; there are " in refused.stderr
+    assert "sdm630" in refused.stderr
+
+
+def test_a_load_test_of_a_meter_that_no_head_end_reads_is_refused(package: Path) -> None:
+    refused = amilab(
+        "loadtest", "plateau", "--fleet", "rl-dsp=0.5,acme-half=0.5", "--out", package / "runs", path=package
+    )
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "the head-end has no driver for 'acme-half'" in refused.stderr
