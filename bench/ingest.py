@@ -45,7 +45,7 @@ from bench.ingest_broker import (
 )
 from headend.clock import ManualClock
 from headend.commands.envelope import CommandSigner
-from headend.drivers import counters_of, voltages_of
+from headend.drivers import counters_of, measures_of
 from headend.drivers.rl_dsp.wire import decode_reading
 from headend.links.mqtt import MqttConnection, Session
 from headend.service import HeadEnd
@@ -201,7 +201,7 @@ async def copy_rate(info: str, first: int, count: int, batch_rows: int) -> float
                 START_S * 10**6,
                 writer.REPORTED,
                 counters_of(reading),
-                voltages_of(reading),
+                measures_of(reading),
             )
         batches.append(batch)
     async with await psycopg.AsyncConnection.connect(info, autocommit=True) as connection:

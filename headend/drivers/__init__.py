@@ -10,7 +10,7 @@ from headend.drivers.records import (
     ABSENT,
     ANSWER_STATES,
     READING_COUNTERS,
-    READING_VOLTAGES,
+    READING_MEASURES,
     CommandAnswer,
     Decode,
     DecodeError,
@@ -28,7 +28,7 @@ from headend.drivers.records import (
     StatusFlag,
     counters_of,
     driver_failed,
-    voltages_of,
+    measures_of,
 )
 from headend.drivers.register_map import RegisterMap
 
@@ -36,7 +36,7 @@ __all__ = [
     "ABSENT",
     "ANSWER_STATES",
     "READING_COUNTERS",
-    "READING_VOLTAGES",
+    "READING_MEASURES",
     "Capabilities",
     "CommandAnswer",
     "Decode",
@@ -61,5 +61,5 @@ __all__ = [
     "driver_failed",
     "driver_for",
     "known_profiles",
-    "voltages_of",
+    "measures_of",
 ]

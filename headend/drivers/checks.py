@@ -6,6 +6,7 @@ from headend.drivers.records import DecodeError
 MAX_COUNTER = 10**15
 MAX_STATUS = 2**31 - 1
 MAX_VOLTAGE_V = 1e6
+MAX_CURRENT_A = 1e6
 MAX_SEQUENCE = 2**63 - 1
 MAX_TEXT = 128
 MAX_PARTS = 10_000

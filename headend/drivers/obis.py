@@ -1,25 +1,105 @@
 """Canonical channels by OBIS code C.D.E (IEC 62056-61), for wires that name values so (docs/wire-rl-dsp.md)."""
 
-from headend.drivers.records import READING_COUNTERS, READING_VOLTAGES
+import math
+from collections.abc import Mapping
+from operator import sub
+
+from headend.drivers.checks import (
+    MAX_COUNTER,
+    MAX_CURRENT_A,
+    MAX_STATUS,
+    MAX_VOLTAGE_V,
+    integer,
+    number,
+)
+from headend.drivers.records import ABSENT, READING_COUNTERS, READING_MEASURES
+
+_PHASES = (1, 2, 3)
+_QUADRANTS = (1, 2, 3, 4)
+
+
+def _of_phase(code: int, phase: int) -> int:
+    """The C of a quantity of L1, in another phase."""
+    return code + 20 * (phase - 1)
+
+
+#: When the demand period ended that 1.6.0 is of: attribute 5 (capture time) of an extended register. In epoch seconds
+#: here; a wire's own form of it is each driver's business.
+DEMAND_AT = "1.6.0.5"
 
 #: The bits of the status are those of StatusFlag.
 OBIS = {
     "import_register_wh": "1.8.0",
     "export_register_wh": "2.8.0",
+    **{f"reactive_q{quadrant}_register_varh": f"{4 + quadrant}.8.0" for quadrant in _QUADRANTS},
     "import_wh": "1.29.0",
     "export_wh": "2.29.0",
-    "import_l1_wh": "21.29.0",
-    "import_l2_wh": "41.29.0",
-    "import_l3_wh": "61.29.0",
-    "export_l1_wh": "22.29.0",
-    "export_l2_wh": "42.29.0",
-    "export_l3_wh": "62.29.0",
+    **{f"import_l{phase}_wh": f"{_of_phase(21, phase)}.29.0" for phase in _PHASES},
+    **{f"export_l{phase}_wh": f"{_of_phase(22, phase)}.29.0" for phase in _PHASES},
+    **{f"reactive_q{quadrant}_varh": f"{4 + quadrant}.29.0" for quadrant in _QUADRANTS},
     "import_power_w": "1.7.0",
     "export_power_w": "2.7.0",
+    "max_demand_import_w": "1.6.0",
+    "max_demand_at_s": DEMAND_AT,
     "status": "96.10.1",
-    "voltage_l1_v": "32.7.0",
-    "voltage_l2_v": "52.7.0",
-    "voltage_l3_v": "72.7.0",
+    **{f"voltage_l{phase}_v": f"{_of_phase(32, phase)}.7.0" for phase in _PHASES},
+    **{f"current_l{phase}_a": f"{_of_phase(31, phase)}.7.0" for phase in _PHASES},
+    **{f"power_factor_l{phase}": f"{_of_phase(33, phase)}.7.0" for phase in _PHASES},
 }
-COUNTERS = tuple(OBIS[name] for name in READING_COUNTERS)
-VOLTAGES = tuple(OBIS[name] for name in READING_VOLTAGES)
+#: What is net here, and on the wire a code for each direction.
+NET = {
+    **{f"active_power_l{phase}_w": (f"{_of_phase(21, phase)}.7.0", f"{_of_phase(22, phase)}.7.0") for phase in _PHASES},
+    **{
+        f"reactive_power_l{phase}_var": (f"{_of_phase(23, phase)}.7.0", f"{_of_phase(24, phase)}.7.0")
+        for phase in _PHASES
+    },
+}
+#: Codes on the wire, of the counters and of what is measured, each in the order of the fields of a Reading.
+COUNTERS = tuple(code for name in READING_COUNTERS for code in (NET[name] if name in NET else (OBIS[name],)))
+MEASURES = tuple(OBIS[name] for name in READING_MEASURES)
+VOLTAGES = tuple(OBIS[f"voltage_l{phase}_v"] for phase in _PHASES)
+#: Where among COUNTERS the pairs of NET stand.
+NET_FROM, NET_TO = COUNTERS.index(NET["active_power_l1_w"][0]), COUNTERS.index(NET["reactive_power_l3_var"][1]) + 1
+
+_FACTORS = frozenset(OBIS[f"power_factor_l{phase}"] for phase in _PHASES)
+_MOST = (
+    dict.fromkeys(VOLTAGES, MAX_VOLTAGE_V)
+    | {OBIS[f"current_l{phase}_a"]: MAX_CURRENT_A for phase in _PHASES}
+    | dict.fromkeys(_FACTORS, 1.0)
+)
+
+
+def net(counters: tuple[int, ...]) -> tuple[int, ...]:
+    """The counters of a Reading (n,) from those on the wire, in the order of COUNTERS, all of which are there."""
+    pairs = counters[NET_FROM:NET_TO]
+    return counters[:NET_FROM] + tuple(map(sub, pairs[::2], pairs[1::2])) + counters[NET_TO:]
+
+
+def counters_from(values: Mapping[str, object]) -> tuple[int, ...]:
+    """The counters of a Reading by code; ABSENT for what is not there. Raises DecodeError."""
+    return tuple(
+        _net_counter(values, *NET[name]) if name in NET else _counter(values, OBIS[name], ABSENT)
+        for name in READING_COUNTERS
+    )
+
+
+def measures_from(values: Mapping[str, object]) -> tuple[float, ...]:
+    """What is measured, of a Reading, by code; NaN for what is not there. Raises DecodeError."""
+    return tuple(measure(values[code], code) if code in values else math.nan for code in MEASURES)
+
+
+def measure(value: object, code: str) -> float:
+    """Of the range that the quantity has. Raises DecodeError."""
+    return number(value, code, minimum=-1.0 if code in _FACTORS else 0.0, maximum=_MOST[code])
+
+
+def _net_counter(values: Mapping[str, object], taken: str, given: str) -> int:
+    if taken not in values and given not in values:
+        return ABSENT
+    return _counter(values, taken, 0) - _counter(values, given, 0)
+
+
+def _counter(values: Mapping[str, object], code: str, absent: int) -> int:
+    if code not in values:
+        return absent
+    return integer(values[code], code, maximum=MAX_STATUS if code == OBIS["status"] else MAX_COUNTER)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from headend.drivers import (
-    ABSENT,
     CommandAnswer,
     DecodeError,
     DeviceReport,
@@ -20,25 +19,24 @@ from headend.drivers import (
 )
 from headend.drivers.answers import command_answer
 from headend.drivers.checks import (
-    MAX_COUNTER,
     MAX_PARTS,
     MAX_ROWS,
     MAX_STATUS,
-    MAX_VOLTAGE_V,
     covered_range,
     integer,
-    number,
     text,
 )
 from headend.drivers.event_log import end_device_event
-from headend.drivers.obis import COUNTERS, OBIS, VOLTAGES
+from headend.drivers.obis import COUNTERS, DEMAND_AT, MEASURES, OBIS, VOLTAGES, counters_from, measure, net
 
 _MAX_LENGTH_S = 86_400
 _MAX_TIME_MS = 2**53
+_DECIMALS = 3
 
 _STATUS = OBIS["status"]
-_SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(COUNTERS + VOLTAGES)}
+_SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(COUNTERS + MEASURES)}
 _IMPORT = _SLOTS["Interval/1.29.0"]
+_DEMAND_AT = COUNTERS.index(DEMAND_AT)
 _LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
 _SEQUENCE, _CODE, _DETAIL = "Event/Sequence", "Event/Code", "Event/Detail"
 _COMMAND, _FROM, _TO, _PART, _PARTS = "Answer/Command", "Answer/From", "Answer/To", "Answer/Part", "Answer/Parts"
@@ -99,20 +97,21 @@ def _reading(time_ms: int | None, row: _Row) -> Reading:
     end_s = _time_s(time_ms)
     if row[_IMPORT] is None:
         raise DecodeError("missing_field", "no interval energy Interval/1.29.0")
-    counters = tuple(
-        value  # The usual; the check costs more.
-        if type(value) is int and 0 <= value <= MAX_STATUS
-        else ABSENT
-        if value is None
-        else integer(value, code, maximum=MAX_STATUS if code == _STATUS else MAX_COUNTER)
-        for code, value in zip(COUNTERS, row, strict=False)
+    counted = row[: len(COUNTERS)]
+    if counted[_DEMAND_AT] is not None:
+        counted[_DEMAND_AT] = integer(counted[_DEMAND_AT], f"Interval/{DEMAND_AT}", maximum=_MAX_TIME_MS) // 1000
+    usual = all(type(value) is int and 0 <= value <= MAX_STATUS for value in counted)
+    counters = (
+        net(tuple(counted))  # type: ignore[arg-type]  # integers all; the careful look costs more
+        if usual
+        else counters_from({code: value for code, value in zip(COUNTERS, counted, strict=True) if value is not None})
     )
-    voltages = tuple(
-        # A float32 of one decimal.
-        math.nan if value is None else round(number(value, code, minimum=0.0, maximum=MAX_VOLTAGE_V), 1)
-        for code, value in zip(VOLTAGES, row[len(COUNTERS) :], strict=True)
+    measures = tuple(
+        # A float32 of up to three decimals.
+        math.nan if value is None else round(measure(value, code), _DECIMALS)
+        for code, value in zip(MEASURES, row[len(COUNTERS) :], strict=True)
     )
-    return Reading._make((end_s, *counters, *voltages, (), None not in row))
+    return Reading._make((end_s, *counters, *measures, (), None not in row))
 
 
 def _event(single: dict[str, NamedValue]) -> EndDeviceEvent | None:

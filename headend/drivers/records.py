@@ -1,11 +1,14 @@
 """Neutral records: what a driver makes of a vendor's bytes, and all that the rest of the head-end sees of them.
 
-Energies are whole Wh, powers whole W (of both directions, each from 0), voltages V; instants are epoch seconds.
+Energies are whole Wh and varh, powers whole W and var, voltages V, currents A; instants are epoch seconds. Quadrants
+are those of IEC 62056-61 (5.8.0 to 8.8.0), by the signs of active and reactive power: Q1 +P +Q, Q2 -P +Q, Q3 -P -Q,
+Q4 +P -Q; + is from the grid.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntFlag, StrEnum
 from operator import itemgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -40,15 +43,20 @@ class EventCode(StrEnum):
     POWER_RESTORE = "power_restore"
     MOMENTARY = "momentary"
     COMMAND_REFUSED = "command_refused"
+    VOLTAGE_SAG = "voltage_sag"
+    VOLTAGE_SWELL = "voltage_swell"
 
 
-#: Stands for "not reported" in an integer channel; in a voltage NaN does.
+#: Stands for "not reported" in an integer channel; in a measured one NaN does.
 ABSENT = -(2**63)
 
 
 class Reading(NamedTuple):
     """One interval of a meter, closed at `end_s` of its clock (epoch s). Registers are those of its end.
 
+    `import_power_w` and `export_power_w` each count from 0; powers of a phase are net, + from the grid.
+    `max_demand_import_w`: the highest mean of a demand period since that register was last reset; `max_demand_at_s`:
+    when that period ended, by the meter's clock.
     `status`: StatusFlag. `others`: (reading type, value) of what has no channel here. `complete`: no channel is absent.
     The channels of a batch of readings lie in two flat arrays, in the order of the fields here.
     """
@@ -56,6 +64,10 @@ class Reading(NamedTuple):
     end_s: int
     import_register_wh: int
     export_register_wh: int
+    reactive_q1_register_varh: int
+    reactive_q2_register_varh: int
+    reactive_q3_register_varh: int
+    reactive_q4_register_varh: int
     import_wh: int
     export_wh: int
     import_l1_wh: int
@@ -64,12 +76,30 @@ class Reading(NamedTuple):
     export_l1_wh: int
     export_l2_wh: int
     export_l3_wh: int
+    reactive_q1_varh: int
+    reactive_q2_varh: int
+    reactive_q3_varh: int
+    reactive_q4_varh: int
     import_power_w: int
     export_power_w: int
+    max_demand_import_w: int
+    active_power_l1_w: int
+    active_power_l2_w: int
+    active_power_l3_w: int
+    reactive_power_l1_var: int
+    reactive_power_l2_var: int
+    reactive_power_l3_var: int
+    max_demand_at_s: int
     status: int
     voltage_l1_v: float
     voltage_l2_v: float
     voltage_l3_v: float
+    current_l1_a: float
+    current_l2_a: float
+    current_l3_a: float
+    power_factor_l1: float
+    power_factor_l2: float
+    power_factor_l3: float
     others: tuple[tuple[str, float], ...]
     complete: bool
 
@@ -79,26 +109,46 @@ def integers(first: str, last: str) -> Callable[[Reading], tuple[int, ...]]:
     return itemgetter(_span(first, last))
 
 
+def measures(first: str, last: str) -> Callable[[Reading], tuple[float, ...]]:
+    """The same for measured fields."""
+    return itemgetter(_span(first, last))
+
+
 def _span(first: str, last: str) -> slice:
     return slice(Reading._fields.index(first), Reading._fields.index(last) + 1)
 
 
 _COUNTERS = ("import_register_wh", "status")
-_VOLTAGES = ("voltage_l1_v", "voltage_l3_v")
-#: Integer channels, in the order of every array row and COPY row; and the voltages beside them.
+_MEASURES = ("voltage_l1_v", "power_factor_l3")
+#: Integer channels, in the order of every array row and COPY row; and what is measured beside them.
 READING_COUNTERS = Reading._fields[_span(*_COUNTERS)]
-READING_VOLTAGES = Reading._fields[_span(*_VOLTAGES)]
+READING_MEASURES = Reading._fields[_span(*_MEASURES)]
 counters_of = integers(*_COUNTERS)
-voltages_of: Callable[[Reading], tuple[float, ...]] = itemgetter(_span(*_VOLTAGES))
+measures_of = measures(*_MEASURES)
 
 
 class Registers(NamedTuple):
-    """What a meter shows at one instant. `active_power_w`: import positive; `voltages_v`: NaN where there is none."""
+    """What a meter shows at one instant. `active_power_w`: import positive; `voltages_v`: NaN where there is none.
+
+    `channels`: what else it shows, by REGISTER_CHANNELS. `reactive_import_register_varh` counts what QI and QII have
+    together (OBIS 3.8.0), `reactive_export_register_varh` QIII and QIV (4.8.0).
+    """
 
     import_register_wh: int
     export_register_wh: int
     active_power_w: int
     voltages_v: tuple[float, float, float]
+    channels: Mapping[str, int | float] = MappingProxyType({})
+
+
+#: Registers of reactive energy of meters that have two of them, not one for each quadrant.
+REACTIVE_REGISTERS = ("reactive_import_register_varh", "reactive_export_register_varh")
+_MOMENTARY = (
+    *Reading._fields[_span("active_power_l1_w", "reactive_power_l3_var")],
+    *Reading._fields[_span("current_l1_a", "power_factor_l3")],
+)
+#: What Registers may have beside energies, power and voltages, by the name of the channel.
+REGISTER_CHANNELS = (*REACTIVE_REGISTERS, *_MOMENTARY)
 
 
 class CommandAnswer(NamedTuple):

@@ -5,14 +5,16 @@ A reading that fails is kept beside the others (table implausible_reading), coun
 
 from dataclasses import dataclass
 
-from headend.drivers import Reading, Registers, voltages_of
-from headend.drivers.records import integers
+from headend.drivers import Reading, Registers
+from headend.drivers.records import ABSENT, integers, measures
 
 YEAR_2000_S = 946_684_800
 #: Thirteen months, more than load profiles reach back: one meter must not fill the store with decades.
 MOST_AGE_S = 400 * 86_400
 #: IEC 60449, band II: nothing on a low-voltage network is above.
 MAX_VOLTAGE_V = 1_000.0
+NOMINAL_V = 230.0
+_PHASES = 3
 # Fuses let more than their rating pass for a while, and networks run above their nominal voltage.
 _MARGIN = 1.5
 # A clock that is put right makes an interval a little longer than it says.
@@ -20,10 +22,13 @@ _SLACK_S = 5.0
 # Two of the coarsest register steps (float32 kWh), one at each end.
 _SLACK_WH = 16.0
 
-_registers_of = integers("import_register_wh", "export_register_wh")
-_energies_of = integers("import_wh", "export_l3_wh")
-_powers_of = integers("import_power_w", "export_power_w")
-_energies_and_powers_of = integers("import_wh", "export_power_w")
+_registers_of = integers("import_register_wh", "reactive_q4_register_varh")
+_energies_of = integers("import_wh", "reactive_q4_varh")
+_powers_of = integers("import_power_w", "reactive_power_l3_var")
+_energies_and_powers_of = integers("import_wh", "reactive_power_l3_var")
+_net_powers_of = integers("active_power_l1_w", "reactive_power_l3_var")
+_voltages_of = measures("voltage_l1_v", "voltage_l3_v")
+_currents_of = measures("current_l1_a", "current_l3_a")
 
 
 def most_wh(length_s: float, max_power_w: float) -> float:
@@ -43,6 +48,7 @@ class Limits:
     interval_length_s: int
     energy_wh: float
     power_w: float
+    current_a: float
     register_range_wh: int
     #: In Wh as in W: below, neither energy nor power needs a look of its own.
     usual: float
@@ -51,7 +57,8 @@ class Limits:
     def of(cls, interval_length_s: int, max_power_w: float, register_range_wh: int) -> "Limits":
         """Those of a meter that is built for `max_power_w`."""
         energy_wh, power_w = most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN
-        return cls(interval_length_s, energy_wh, power_w, register_range_wh, min(energy_wh, power_w))
+        current_a = power_w / _PHASES / NOMINAL_V
+        return cls(interval_length_s, energy_wh, power_w, current_a, register_range_wh, min(energy_wh, power_w))
 
     def fault_of_registers(self, registers: Registers, at_s: float, latest_s: float) -> str | None:
         """The same for what a meter shows at `at_s`. `latest_s`: by no clock can it be later, even by a fast one."""
@@ -82,11 +89,14 @@ class Limits:
             and not start_s % length_s
             and YEAR_2000_S <= start_s <= latest_start_s <= start_s + MOST_AGE_S
             and max(_energies_and_powers_of(reading)) <= self.usual
-            and reading.import_register_wh < self.register_range_wh
-            and reading.export_register_wh < self.register_range_wh
+            and -min(_net_powers_of(reading)) <= self.usual
+            and max(_registers_of(reading)) < self.register_range_wh
             and reading.voltage_l1_v <= MAX_VOLTAGE_V
             and reading.voltage_l2_v <= MAX_VOLTAGE_V
             and reading.voltage_l3_v <= MAX_VOLTAGE_V
+            and reading.current_l1_a <= self.current_a
+            and reading.current_l2_a <= self.current_a
+            and reading.current_l3_a <= self.current_a
         ):
             return None
         if length_s != self.interval_length_s:
@@ -101,11 +111,13 @@ class Limits:
             return "ahead_of_clock"
         if max(_energies_of(reading)) > self.energy_wh:
             return "energy_beyond_rating"
-        if max(_powers_of(reading)) > self.power_w:
+        if any(abs(power) > self.power_w for power in _powers_of(reading) if power != ABSENT):
             return "power_beyond_rating"
         if max(_registers_of(reading)) >= self.register_range_wh:
             return "beyond_register"
         # One by one: of the not reported, NaN, a maximum is whatever comes first.
-        if any(voltage > MAX_VOLTAGE_V for voltage in voltages_of(reading)):
+        if any(voltage_v > MAX_VOLTAGE_V for voltage_v in _voltages_of(reading)):
             return "beyond_voltage"
+        if any(current_a > self.current_a for current_a in _currents_of(reading)):
+            return "current_beyond_rating"
         return None

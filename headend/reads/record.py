@@ -10,14 +10,14 @@ from headend.commands.service import CommandService
 from headend.drivers import (
     ABSENT,
     READING_COUNTERS,
-    READING_VOLTAGES,
+    READING_MEASURES,
     CommandAnswer,
     DecodeError,
     EndDeviceEvent,
     ProfilePart,
     Reading,
     counters_of,
-    voltages_of,
+    measures_of,
 )
 from headend.outages.watch import OutageWatch
 from headend.reads import budgets
@@ -82,7 +82,7 @@ class Recorder:
             self._recovery.heard(device.index, now_s)
             return False
         batch.add_reading(
-            device.id, start_s, length_s, int(now_s * 1e6), origin, counters_of(reading), voltages_of(reading)
+            device.id, start_s, length_s, int(now_s * 1e6), origin, counters_of(reading), measures_of(reading)
         )
         if not reading.complete:
             batch.has_absent = True
@@ -103,7 +103,7 @@ class Recorder:
         }
         channels |= {
             name: value
-            for name, value in zip(READING_VOLTAGES, voltages_of(reading), strict=True)
+            for name, value in zip(READING_MEASURES, measures_of(reading), strict=True)
             if not math.isnan(value)
         }
         channels |= dict(reading.others)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from headend.drivers import READING_COUNTERS
+from headend.drivers import READING_COUNTERS, READING_MEASURES
 from headend.store.register_records import AcceptedRow, DerivedRow, PollFailureRow, RegisterRow
 
 #: A step of a command's life: command, attempt, state, instant, reason, actor, round trip [s].
@@ -15,12 +15,11 @@ StepRow = tuple[str, int, str, float, str | None, str | None, float | None]
 #: A row of `Batch.counters`: these five, then READING_COUNTERS.
 ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
 ROW_WIDTH = len(ROW_HEAD) + len(READING_COUNTERS)
-VOLTAGES = 3
 REPORTED, RECOVERED = 0, 1
 #: Of what is only counted, or refused by the database, so much is kept.
 MOST_EXAMPLE_BYTES = 4096
 
-# In the order in which they are written; of interval rows, `counters` stands for `voltages` too.
+# In the order in which they are written; of interval rows, `counters` stands for `measures` too.
 _KINDS = (
     "counters",
     "derived",
@@ -60,7 +59,7 @@ class Batch:
 
     # Quoted: array takes no subscript at run time before Python 3.12.
     counters: "array[int]" = field(default_factory=lambda: array("q"))
-    voltages: "array[float]" = field(default_factory=lambda: array("d"))
+    measures: "array[float]" = field(default_factory=lambda: array("d"))
     has_absent: bool = False
     registers: list[RegisterRow] = field(default_factory=list)
     accepted: list[AcceptedRow] = field(default_factory=list)
@@ -100,12 +99,12 @@ class Batch:
         received_us: int,
         origin: int,
         counters: tuple[int, ...],
-        voltages: tuple[float, ...],
+        measures: tuple[float, ...],
     ) -> None:
-        """Append one row; `counters` and `voltages` are decoded, so they fit."""
+        """Append one row; `counters` and `measures` are decoded, so they fit."""
         # Unpacking goes by way of a list.
         self.counters.extend((meter_id, start_s, length_s, received_us, origin) + counters)  # noqa: RUF005
-        self.voltages.extend(voltages)
+        self.measures.extend(measures)
 
     def drop(self, topic: str, reason: str, now_s: float, payload: bytes, detail: str, *, copies: int = 1) -> None:
         """Count what is not kept. `topic` and `payload` of the first in each hour are."""
@@ -156,7 +155,7 @@ class Batch:
         """The one row of a batch without `parts`: its kind, its meter, and itself."""
         ((name, found),) = self._filled()
         if name == "counters":
-            return "readings", self.counters[0], (*self.counters, *self.voltages)
+            return "readings", self.counters[0], (*self.counters, *self.measures)
         row = next(iter(found.items())) if isinstance(found, dict) else found[0]
         first = row[0][0] if isinstance(row[0], tuple) else row[0]
         return name, first if isinstance(first, int) else None, row
@@ -166,10 +165,10 @@ class Batch:
 
     def _only(self, name: str, found: Sequence[object] | Mapping[object, object]) -> "Batch":
         batch = Batch(**{name: found})  # type: ignore[arg-type]  # of the kind that it was taken from
-        return replace(batch, voltages=self.voltages, has_absent=self.has_absent) if name == "counters" else batch
+        return replace(batch, measures=self.measures, has_absent=self.has_absent) if name == "counters" else batch
 
     def _readings(self, cut: slice) -> "Batch":
         def rows(width: int) -> slice:
             return slice(cut.start * width, None if cut.stop is None else cut.stop * width)
 
-        return Batch(self.counters[rows(ROW_WIDTH)], self.voltages[rows(VOLTAGES)], self.has_absent)
+        return Batch(self.counters[rows(ROW_WIDTH)], self.measures[rows(len(READING_MEASURES))], self.has_absent)

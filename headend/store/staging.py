@@ -1,11 +1,12 @@
 """What COPY takes: the interval rows of a batch as one binary stream. Pure."""
 
+import math
 from array import array
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
+from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES
 from headend.store.batch import REPORTED, ROW_HEAD, ROW_WIDTH, Batch
 from headend.store.register_records import DerivedRow
 
@@ -22,11 +23,15 @@ STAGE_TYPES = (
     ("origin", ">i2", "smallint"),
     ("quality", ">i2", "smallint"),
     *((name, ">i8", "bigint") for name in READING_COUNTERS),
-    *((name, ">f8", "double precision") for name in READING_VOLTAGES),
+    # Single precision where the column is: numpy rounds what PostgreSQL would refuse to.
+    *(
+        (name, ">f8", "double precision") if name.startswith("voltage_") else (name, ">f4", "real")
+        for name in READING_MEASURES
+    ),
 )
 # Epoch of PostgreSQL's binary timestamps, 2000-01-01, as Unix µs.
 _POSTGRES_EPOCH_US = 946_684_800_000_000
-_NO_VOLTAGES = (float("nan"),) * len(READING_VOLTAGES)
+_VOLTAGES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
 
 
 def _copy_dtype() -> np.dtype[np.void]:
@@ -44,7 +49,7 @@ _COPY_TRAILER = b"\xff\xff"
 
 def copy_stream(batch: Batch) -> bytes:
     """All interval rows of a batch: those that meters reported, then those that were derived from registers."""
-    parts = [_rows(batch.counters, batch.voltages)]
+    parts = [_rows(batch.counters, batch.measures)]
     if batch.derived:
         parts.append(_derived_rows(batch.derived))
         parts[1]["n"] += len(parts[0])
@@ -59,9 +64,9 @@ def starts_s(batch: Batch) -> tuple[int, int]:
     return min(found), max(found)
 
 
-def _rows(counters: "array[int]", voltages: "array[float]") -> NDArray[np.void]:
+def _rows(counters: "array[int]", measures: "array[float]") -> NDArray[np.void]:
     values: NDArray[np.int64] = np.frombuffer(counters, dtype=np.int64).reshape(-1, ROW_WIDTH)
-    volts: NDArray[np.float64] = np.frombuffer(voltages, dtype=np.float64).reshape(-1, len(READING_VOLTAGES))
+    measured: NDArray[np.float64] = np.frombuffer(measures, dtype=np.float64).reshape(-1, len(READING_MEASURES))
     rows = np.empty(len(values), dtype=_COPY_DTYPE)
     rows["fields"] = len(STAGE_TYPES)
     for name, binary, _ in STAGE_TYPES:
@@ -75,25 +80,25 @@ def _rows(counters: "array[int]", voltages: "array[float]") -> NDArray[np.void]:
     rows["quality"] = ACTUAL
     for column, name in enumerate(READING_COUNTERS, start=len(ROW_HEAD)):
         rows[name] = values[:, column]
-    for column, name in enumerate(READING_VOLTAGES):
-        rows[name] = volts[:, column]
+    with np.errstate(over="ignore", under="ignore"):
+        for column, name in enumerate(READING_MEASURES):
+            rows[name] = measured[:, column]
     return rows
 
 
 def _derived_rows(derived: list[DerivedRow]) -> NDArray[np.void]:
-    counters, voltages = array("q"), array("d")
+    counters, measures = array("q"), array("d")
     for row in derived:
         interval, end = row.interval, row.end
-        known = {"import_wh": interval.import_wh, "export_wh": interval.export_wh}
-        volts = _NO_VOLTAGES
+        known: dict[str, float] = {"import_wh": interval.import_wh, "export_wh": interval.export_wh}
         if end is not None:
             known |= {"import_register_wh": end.import_register_wh, "export_register_wh": end.export_register_wh}
             if not interval.estimated:
                 known |= {"import_power_w": max(end.active_power_w, 0), "export_power_w": max(-end.active_power_w, 0)}
-                volts = end.voltages_v
+                known |= dict(zip(_VOLTAGES, end.voltages_v, strict=True)) | dict(end.channels)
         counters.extend((row.meter_id, interval.start_s, row.length_s, int(row.received_s * 1e6), REPORTED))
-        counters.extend(known.get(name, ABSENT) for name in READING_COUNTERS)
-        voltages.extend(volts)
-    rows = _rows(counters, voltages)
+        counters.extend(int(known.get(name, ABSENT)) for name in READING_COUNTERS)
+        measures.extend(known.get(name, math.nan) for name in READING_MEASURES)
+    rows = _rows(counters, measures)
     rows["quality"] = [ESTIMATED if row.interval.estimated else ACTUAL for row in derived]
     return rows

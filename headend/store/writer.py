@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
+from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES
 from headend.store import register_rows, side_rows
 from headend.store.batch import RECOVERED, REPORTED, Batch
 from headend.store.database import Connection
@@ -36,7 +36,7 @@ class Written:
         return Written(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
-_VALUES = (*READING_COUNTERS, *READING_VOLTAGES)
+_VALUES = (*READING_COUNTERS, *READING_MEASURES)
 _KEY = ("meter_id", "interval_start", "interval_length_s")
 _CORRECTIONS = ("import_correction_wh", "export_correction_wh")
 """Of a revision: its difference to the value that was current before (migration 0006)."""
@@ -52,6 +52,22 @@ CREATE_STAGE = (
 _COPY = f"COPY stage_reading ({', '.join(name for name, _, _ in STAGE_TYPES)}) FROM STDIN (FORMAT binary)"
 
 
+_COLUMNS = {"max_demand_at_s": "max_demand_at"}
+"""Channels whose column has another name, since it is an instant."""
+
+
+def _forms() -> dict[str, str]:
+    """What a staged value becomes where its column is of another type (migration 0026)."""
+    short = [name for name in READING_COUNTERS if name.startswith(("active_", "reactive_", "max_demand_", "status"))]
+    return {
+        **{name: "{}::integer" for name in short if "_register_" not in name},
+        **dict.fromkeys(_COLUMNS, "to_timestamp({})"),
+    }
+
+
+_FORMS = _forms()
+
+
 def _value_sql(name: str, *, nullable: bool, staged: str = "s") -> str:
     """The staged value as interval_reading has it; sentinels are looked for only in a batch that has some."""
     if not nullable:
@@ -60,15 +76,19 @@ def _value_sql(name: str, *, nullable: bool, staged: str = "s") -> str:
         value = f"nullif({staged}.{name}, {ABSENT})"
     else:
         value = f"nullif({staged}.{name}, 'NaN')"
-    return f"{value}::integer" if name == "status" else value
+    return _FORMS.get(name, "{}").format(value)
 
 
 # ruff: noqa: S608 - the statements are put together from the constants of this module alone
 
 
+def _column(name: str) -> str:
+    return _COLUMNS.get(name, name)
+
+
 def _insert_sql(source: str, revision: str, quality: str, *, nullable: bool, corrects: bool = False) -> str:
     values = ", ".join(_value_sql(name, nullable=nullable) for name in _VALUES)
-    targets = (*_KEY, *_VALUES, *(_CORRECTIONS if corrects else ()))
+    targets = (*_KEY, *map(_column, _VALUES), *(_CORRECTIONS if corrects else ()))
     corrections = "".join(f", s.{name}" for name in _CORRECTIONS) if corrects else ""
     return (
         f"INSERT INTO interval_reading ({', '.join(targets)}, origin, device_time, received_at, committed_at,"
@@ -91,7 +111,7 @@ def _same_key(staged: str) -> str:
 
 
 _SAME_VALUES = (
-    f"({', '.join(f'r.{name}' for name in _VALUES)}) IS NOT DISTINCT FROM"
+    f"({', '.join(f'r.{_column(name)}' for name in _VALUES)}) IS NOT DISTINCT FROM"
     f" ({', '.join(_value_sql(name, nullable=True, staged='d') for name in _VALUES)})"
 )
 _KEY_LIST = ", ".join(_KEY)

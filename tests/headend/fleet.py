@@ -21,6 +21,10 @@ LENGTH_S = 900
 COLUMNS = [
     *("1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0"),
     *("1.7.0", "2.7.0", "32.7.0", "52.7.0", "72.7.0", "96.10.1"),
+    *("5.8.0", "6.8.0", "7.8.0", "8.8.0", "5.29.0", "6.29.0", "7.29.0", "8.29.0", "1.6.0", "1.6.0.5"),
+    *("21.7.0", "22.7.0", "41.7.0", "42.7.0", "61.7.0", "62.7.0"),
+    *("23.7.0", "24.7.0", "43.7.0", "44.7.0", "63.7.0", "64.7.0"),
+    *("31.7.0", "51.7.0", "71.7.0", "33.7.0", "53.7.0", "73.7.0"),
 ]
 HEADER = [
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
@@ -38,7 +42,7 @@ def iso(time_s: float) -> str:
 def values(meter: int, end_s: int, **changed: object) -> dict[str, object]:
     """A reading's values; those of two meters or two intervals differ."""
     energy_wh = 100 + meter % 50 + end_s // LENGTH_S % 97
-    usual: list[float] = [
+    usual: list[object] = [
         10**6 + end_s // LENGTH_S,
         0,
         energy_wh,
@@ -51,6 +55,9 @@ def values(meter: int, end_s: int, **changed: object) -> dict[str, object]:
         0,
     ]
     usual += [4 * energy_wh, 0, 231.4, 230.1, 229.9, 0]
+    usual += [10**5 + end_s // LENGTH_S, 3, 2, 1, energy_wh // 4, 0, 0, energy_wh // 9, 5_000, iso(START_S - LENGTH_S)]
+    usual += [2 * energy_wh, 0, 0, energy_wh, 3 * energy_wh, 0, energy_wh, 0, 0, 7, energy_wh // 3, 0]
+    usual += [1.234, 0.5, 3.217, 0.967, -0.999, 1.0]
     return dict(zip(COLUMNS, usual, strict=True)) | {key.replace("_", "."): value for key, value in changed.items()}
 
 

@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -14,10 +15,19 @@ from tests.headend.fleet import GROUP, LENGTH_S, values
 
 INT64, UINT32, UINT64, FLOAT, BOOLEAN, STRING, DATETIME = 4, 7, 8, 9, 11, 12, 13
 COUNTERS = ("1.8.0", "2.8.0", "1.29.0", "2.29.0", "21.29.0", "41.29.0", "61.29.0", "22.29.0", "42.29.0", "62.29.0")
+REACTIVE = ("5.8.0", "6.8.0", "7.8.0", "8.8.0", "5.29.0", "6.29.0", "7.29.0", "8.29.0")
+POWERS = (
+    *("21.7.0", "22.7.0", "41.7.0", "42.7.0", "61.7.0", "62.7.0"),
+    *("23.7.0", "24.7.0", "43.7.0", "44.7.0", "63.7.0", "64.7.0"),
+)
 INTERVAL = (
     *((f"Interval/{code}", INT64) for code in (*COUNTERS, "1.7.0", "2.7.0")),
     *((f"Interval/{code}", FLOAT) for code in ("32.7.0", "52.7.0", "72.7.0")),
     ("Interval/96.10.1", UINT32),
+    *((f"Interval/{code}", INT64) for code in (*REACTIVE, "1.6.0")),
+    ("Interval/1.6.0.5", DATETIME),
+    *((f"Interval/{code}", INT64) for code in POWERS),
+    *((f"Interval/{code}", FLOAT) for code in ("31.7.0", "51.7.0", "71.7.0", "33.7.0", "53.7.0", "73.7.0")),
 )
 DEVICE = (
     ("Interval/Length", UINT32),
@@ -286,4 +296,5 @@ class EdgeNode:
 def interval_values(serial: str, end_s: int) -> list[object]:
     """In the order of INTERVAL."""
     by_code = values(int(serial[-4:]), end_s)
+    by_code["1.6.0.5"] = int(datetime.fromisoformat(str(by_code["1.6.0.5"])).timestamp() * 1000)
     return [by_code[name.removeprefix("Interval/")] for name, _ in INTERVAL]

@@ -1,18 +1,23 @@
 """A head-end's schema on one of the servers, read, written by the head-end's own writer, and maintained."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+from yoyo.migrations import MigrationList
 
 from bench.editions import begin_pglite
-from headend.drivers import ABSENT, READING_COUNTERS, READING_VOLTAGES
+from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES
+from headend.store import migrate as migrations
 from headend.store import writer
 from headend.store.features import Feature
 from headend.store.migrate import connection_info, migrate
+from headend.store.timescale import set_up
 from headend.store.writer import Batch, Written
 from tests.timescale.servers import Server
 
@@ -28,6 +33,25 @@ class Value:
     import_wh: int
     export_wh: int | None = 0
     length_s: int = LENGTH_S
+    reactive_q1_varh: int = 0
+
+
+def create_before(
+    connection: psycopg.Connection[Any], name: str, migration: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schema as a release had it that did not know `migration` (its number) yet, set up for the server."""
+    known = migrations._migrations
+
+    @contextmanager
+    def earlier() -> Iterator[MigrationList]:
+        with known() as found:
+            yield found.__class__([each for each in found if each.id < migration])
+
+    connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "_migrations", earlier)
+        migrations._apply(connection, name)
+    set_up(connection, retention_days=None)
 
 
 class Schema:
@@ -71,7 +95,9 @@ class Schema:
         batch = Batch()
         for value in values:
             export_wh = ABSENT if value.export_wh is None else value.export_wh
-            counters = (0, 0, value.import_wh, export_wh, *[0] * (len(READING_COUNTERS) - 4))
+            said = {"import_wh": value.import_wh, "export_wh": export_wh}
+            said |= {"reactive_q1_varh": value.reactive_q1_varh}
+            counters = tuple(said.get(name, 0) for name in READING_COUNTERS)
             batch.add_reading(
                 value.meter,
                 value.start_s,
@@ -79,7 +105,7 @@ class Schema:
                 value.start_s * 10**6,
                 writer.REPORTED,
                 counters,
-                (230.0,) * 3,
+                (0.5,) * len(READING_MEASURES),
             )
             batch.has_absent |= value.export_wh is None
 
@@ -119,15 +145,15 @@ class Schema:
 
 async def _stage_by_insert(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
     """COPY FROM STDIN crashes PGlite."""
-    width, volts = 5 + len(READING_COUNTERS), len(READING_VOLTAGES)
+    width, volts = 5 + len(READING_COUNTERS), len(READING_MEASURES)
     places = "%s, %s, %s, to_timestamp(%s), to_timestamp(%s / 1000000.0), %s, 0" + ", %s" * (width - 5 + volts)
     names = ["n", "meter_id", "interval_length_s", "interval_start", "received_at", "origin", "quality"]
     rows: list[Sequence[object]] = []
     for n in range(batch.rows):
         meter, start_s, length_s, received_us, origin, *counters = batch.counters[n * width : (n + 1) * width]
-        voltages = batch.voltages[n * volts : (n + 1) * volts]
-        rows.append((n, meter, length_s, start_s, received_us, origin, *counters, *voltages))
+        measures = batch.measures[n * volts : (n + 1) * volts]
+        rows.append((n, meter, length_s, start_s, received_us, origin, *counters, *measures))
     await cursor.executemany(
-        f"INSERT INTO stage_reading ({', '.join([*names, *READING_COUNTERS, *READING_VOLTAGES])}) VALUES ({places})",
+        f"INSERT INTO stage_reading ({', '.join([*names, *READING_COUNTERS, *READING_MEASURES])}) VALUES ({places})",
         rows,
     )

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from psycopg import sql
-from yoyo.migrations import MigrationList
 
-from headend.store import migrate
-from headend.store.timescale import set_up
-from tests.timescale.schema import Schema
+from tests.timescale.schema import Schema, create_before
 from tests.timescale.servers import Server
 
 _schemas = itertools.count(1)
@@ -38,19 +33,8 @@ INSERT INTO command (id, meter_id, purpose, params, counter, issued_at, expires_
 def old(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Schema]:
     """A schema as the release before had it, with a command of each status."""
     schema = Schema(server, f"old{next(_schemas)}")
-    known = migrate._migrations
-
-    @contextmanager
-    def earlier() -> Iterator[MigrationList]:
-        with known() as migrations:
-            yield migrations.__class__([each for each in migrations if each.id < "0020"])
-
     with schema.connect() as connection:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema.name)))
-        with monkeypatch.context() as patched:
-            patched.setattr(migrate, "_migrations", earlier)
-            migrate._apply(connection, schema.name)
-        set_up(connection, retention_days=None)
+        create_before(connection, schema.name, "0020", monkeypatch)
         statements = OLD.format(
             **IDS, asked=ASKED, expires=ASKED + timedelta(minutes=10), done=ASKED + timedelta(seconds=2)
         )

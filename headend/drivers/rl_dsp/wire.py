@@ -3,14 +3,12 @@
 Pure functions over bytes. Whatever the bytes are, the only exception is DecodeError.
 """
 
-import math
 from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from headend.drivers import (
-    ABSENT,
     CommandAnswer,
     DecodeError,
     DeviceState,
@@ -20,7 +18,6 @@ from headend.drivers import (
 )
 from headend.drivers.answers import command_answer
 from headend.drivers.checks import (
-    MAX_COUNTER,
     MAX_PARTS,
     MAX_ROWS,
     MAX_STATUS,
@@ -32,15 +29,15 @@ from headend.drivers.checks import (
 )
 from headend.drivers.event_log import end_device_event
 from headend.drivers.iso8601 import time_s
-from headend.drivers.obis import COUNTERS, OBIS, VOLTAGES
+from headend.drivers.obis import COUNTERS, DEMAND_AT, MEASURES, OBIS, counters_from, measures_from, net
 
-_CANONICAL = frozenset(COUNTERS + VOLTAGES)
+_CANONICAL = frozenset(COUNTERS + MEASURES)
 _INTERVAL_IMPORT = OBIS["import_wh"]
-_STATUS = OBIS["status"]
 
-_values_of = itemgetter(*COUNTERS, *VOLTAGES)
+_values_of = itemgetter(*COUNTERS, *MEASURES)
 _COUNTER_COUNT = len(COUNTERS)
-_USUAL_TYPES = (int,) * len(COUNTERS) + (float,) * len(VOLTAGES)
+_FACTORS_FROM = _COUNTER_COUNT + MEASURES.index(OBIS["power_factor_l1"])
+_USUAL_TYPES = (int,) * len(COUNTERS) + (float,) * len(MEASURES)
 _new_reading = tuple.__new__
 _NOTHING_ELSE = ((), True)
 _USUAL_LENGTH = len(_CANONICAL) + 1
@@ -52,35 +49,30 @@ def decode_reading(payload: bytes) -> Reading:
     """Decode a `ds` payload. The fast path is the usual shape; anything else is looked at key by key."""
     meter = _body(payload, "meter")
     end_s = time_s(meter.get("ts"))
+    _read_demand_time(meter)
     if len(meter) == _USUAL_LENGTH:
         try:
             values = _values_of(meter)
         except KeyError:
             return _careful_reading(end_s, meter)
+        counters, factors = values[:_COUNTER_COUNT], values[_FACTORS_FROM:]
         if (
             tuple(map(type, values)) == _USUAL_TYPES
-            and min(values) >= 0
-            and max(values[:_COUNTER_COUNT]) <= MAX_STATUS
+            and min(values[:_FACTORS_FROM]) >= 0
+            and max(counters) <= MAX_STATUS
             and max(values[_COUNTER_COUNT:]) <= MAX_VOLTAGE_V
+            and min(factors) >= -1.0
+            and max(factors) <= 1.0
         ):
             # The constructor of a NamedTuple is Python, and unpacking goes by way of a list; this is hot.
-            return _new_reading(Reading, (end_s,) + values + _NOTHING_ELSE)  # noqa: RUF005
+            return _new_reading(Reading, (end_s,) + net(counters) + values[_COUNTER_COUNT:] + _NOTHING_ELSE)  # noqa: RUF005
     return _careful_reading(end_s, meter)
 
 
 def _careful_reading(end_s: int, values: dict[str, Any]) -> Reading:
     if _INTERVAL_IMPORT not in values:
         raise DecodeError("missing_field", f"no interval energy {_INTERVAL_IMPORT}")
-    counters = tuple(
-        integer(values[code], code, maximum=MAX_STATUS if code == _STATUS else MAX_COUNTER)
-        if code in values
-        else ABSENT
-        for code in COUNTERS
-    )
-    voltages = tuple(
-        number(values[code], code, minimum=0.0, maximum=MAX_VOLTAGE_V) if code in values else math.nan
-        for code in VOLTAGES
-    )
+    counters, measures = counters_from(values), measures_from(values)
     others = tuple(
         (text(code, "reading type"), number(value, code))
         for code, value in values.items()
@@ -88,7 +80,13 @@ def _careful_reading(end_s: int, values: dict[str, Any]) -> Reading:
     )
     if len(others) > _MAX_OTHERS:
         raise DecodeError("bad_structure", f"{len(others)} unknown reading types in one reading")
-    return Reading._make((end_s, *counters, *voltages, others, values.keys() >= _CANONICAL))
+    return Reading._make((end_s, *counters, *measures, others, values.keys() >= _CANONICAL))
+
+
+def _read_demand_time(values: dict[str, Any]) -> None:
+    """On this wire it is a text as all times are."""
+    if DEMAND_AT in values:
+        values[DEMAND_AT] = time_s(values[DEMAND_AT])
 
 
 def decode_event(payload: bytes) -> EndDeviceEvent:
@@ -137,6 +135,7 @@ def decode_profile(payload: bytes) -> ProfilePart:
         if not from_s <= end_s - length_s < to_s:
             raise DecodeError("bad_value", "a row lies outside the covered range")
         present = {code: value for code, value in zip(columns, row[1:], strict=True) if value is not None}
+        _read_demand_time(present)
         readings.append(_careful_reading(end_s, present))
     return ProfilePart(
         command_id=text(profile.get("command"), "command"),

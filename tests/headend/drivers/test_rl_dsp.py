@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT, DecodeError, counters_of, driver_for, voltages_of
+from headend.drivers import ABSENT, READING_COUNTERS, DecodeError, counters_of, driver_for, measures_of
+from headend.drivers.obis import NET, OBIS
 from headend.drivers.rl_dsp.wire import decode_answer, decode_event, decode_profile, decode_reading, decode_state
 from tests.headend.fleet import COLUMNS
 
@@ -19,7 +20,12 @@ DECODERS = [decode_reading, decode_event, decode_state, decode_profile]
 READING = (
     b'{"meter":{"ts":"2026-01-15T00:15:00+00:00","1.8.0":48211345,"2.8.0":0,"1.29.0":131,"2.29.0":0,'
     b'"21.29.0":44,"41.29.0":43,"61.29.0":44,"22.29.0":0,"42.29.0":0,"62.29.0":0,'
-    b'"1.7.0":524,"2.7.0":0,"32.7.0":231.4,"52.7.0":231.4,"72.7.0":231.4,"96.10.1":0}}'
+    b'"1.7.0":524,"2.7.0":0,"32.7.0":231.4,"52.7.0":231.4,"72.7.0":231.4,"96.10.1":0,'
+    b'"5.8.0":9120,"6.8.0":0,"7.8.0":2,"8.8.0":71,"5.29.0":33,"6.29.0":0,"7.29.0":1,"8.29.0":4,'
+    b'"1.6.0":2210,"1.6.0.5":"2026-01-14T18:45:00+00:00",'
+    b'"21.7.0":500,"22.7.0":0,"41.7.0":0,"42.7.0":76,"61.7.0":100,"62.7.0":0,'
+    b'"23.7.0":160,"24.7.0":0,"43.7.0":0,"44.7.0":12,"63.7.0":0,"64.7.0":0,'
+    b'"31.7.0":2.269,"51.7.0":0.333,"71.7.0":0.433,"33.7.0":0.952,"53.7.0":-0.988,"73.7.0":1.0}}'
 )
 EVENT = (
     b'{"event":{"ts":"2026-01-15T06:10:47+00:00","seq":17,"code":"last_gasp",'
@@ -35,7 +41,49 @@ PROFILE = (
 )
 ANSWER = b'{"answer":{"command":"c1","ts":"2026-01-15T05:00:00+00:00","state":"failed","reason":"no_record"}}'
 END_S = 1_768_436_100
-SHOWN = (48211345, 0, 131, 0, 44, 43, 44, 0, 0, 0, 524, 0, 0)
+NETTED = {code for pair in NET.values() for code in pair}
+MEASURED = ("32.7.0", "52.7.0", "72.7.0", "31.7.0", "51.7.0", "71.7.0")
+COUNTED = [code for code in COLUMNS if code not in (*MEASURED, "33.7.0", "53.7.0", "73.7.0", "96.10.1", "1.6.0.5")]
+CHANNELS = {
+    "import_register_wh": 48211345,
+    "export_register_wh": 0,
+    "import_wh": 131,
+    "export_wh": 0,
+    "import_l1_wh": 44,
+    "import_l2_wh": 43,
+    "import_l3_wh": 44,
+    "export_l1_wh": 0,
+    "export_l2_wh": 0,
+    "export_l3_wh": 0,
+    "import_power_w": 524,
+    "export_power_w": 0,
+    **{f"voltage_l{phase}_v": 231.4 for phase in (1, 2, 3)},
+    "status": 0,
+}
+QUANTITIES = {
+    "reactive_q1_register_varh": 9120,
+    "reactive_q2_register_varh": 0,
+    "reactive_q3_register_varh": 2,
+    "reactive_q4_register_varh": 71,
+    "reactive_q1_varh": 33,
+    "reactive_q2_varh": 0,
+    "reactive_q3_varh": 1,
+    "reactive_q4_varh": 4,
+    "max_demand_import_w": 2210,
+    "max_demand_at_s": END_S - 900 - 5 * 3600 - 900,
+    "active_power_l1_w": 500,
+    "active_power_l2_w": -76,
+    "active_power_l3_w": 100,
+    "reactive_power_l1_var": 160,
+    "reactive_power_l2_var": -12,
+    "reactive_power_l3_var": 0,
+    "current_l1_a": 2.269,
+    "current_l2_a": 0.333,
+    "current_l3_a": 0.433,
+    "power_factor_l1": 0.952,
+    "power_factor_l2": -0.988,
+    "power_factor_l3": 1.0,
+}
 
 
 def changed(document: bytes, **changes: Any) -> bytes:
@@ -54,7 +102,32 @@ def test_the_cadence_is_the_profiles() -> None:
 
 
 def test_the_reading_of_the_document() -> None:
-    assert decode_reading(READING) == (END_S, *SHOWN, 231.4, 231.4, 231.4, (), True)
+    expected = {"end_s": END_S, **CHANNELS, **QUANTITIES, "others": (), "complete": True}
+    assert decode_reading(READING)._asdict() == expected
+
+
+def test_the_usual_shape_and_any_other_order_say_the_same() -> None:
+    body = json.loads(READING)["meter"]
+    turned = {"meter": dict(reversed(body.items()))}
+    odd = changed(READING, **{"1.8.0": 2**31}), {"import_register_wh": 2**31}
+    assert decode_reading(json.dumps(turned).encode()) == decode_reading(READING)
+    assert decode_reading(odd[0])._asdict() == decode_reading(READING)._asdict() | odd[1]
+
+
+def test_a_meter_without_the_new_quantities_is_read_as_before() -> None:
+    gone = dict.fromkeys(COLUMNS[16:], ...)
+    decoded = decode_reading(changed(READING, **gone))
+    assert not decoded.complete
+    found = {name: value for name, value in decoded._asdict().items() if name in CHANNELS}
+    assert found == CHANNELS
+    assert {
+        counters for counters, name in zip(counters_of(decoded), READING_COUNTERS, strict=True) if name in QUANTITIES
+    } == {ABSENT}
+
+
+def test_of_a_power_that_is_told_one_way_only_the_other_way_is_nothing() -> None:
+    decoded = decode_reading(changed(READING, **{"22.7.0": ..., "43.7.0": ...}))
+    assert (decoded.active_power_l1_w, decoded.reactive_power_l2_var) == (500, -12)
 
 
 def test_the_event_of_the_document() -> None:
@@ -78,7 +151,18 @@ def test_the_load_profile_of_the_document() -> None:
         1,
         900,
     )
-    assert part.readings == [(END_S + 3 * 3600, *SHOWN, 231.4, 231.4, 231.4, (), True)]
+    (reading,) = part.readings
+    shown = {name: value for name, value in reading._asdict().items() if name in CHANNELS}
+    assert (reading.end_s, shown, reading.others) == (END_S + 3 * 3600, CHANNELS, ())
+    assert reading.reactive_q1_varh == ABSENT
+
+
+def test_a_load_profile_has_all_quantities() -> None:
+    body = json.loads(READING)["meter"]
+    row = ["2026-01-15T03:15:00+00:00", *(body[code] for code in COLUMNS)]
+    (reading,) = decode_profile(changed(PROFILE, columns=COLUMNS, rows=[row])).readings
+    expected = {"end_s": END_S + 3 * 3600, **CHANNELS, **QUANTITIES, "others": (), "complete": True}
+    assert reading._asdict() == expected
 
 
 def test_an_empty_answer_is_an_answer() -> None:
@@ -95,8 +179,9 @@ def test_a_refusal_names_its_command() -> None:
 
 def test_absent_channels_are_absent_not_zero() -> None:
     decoded = decode_reading(b'{"meter":{"ts":"2026-01-15T00:15:00Z","1.29.0":7,"9.7.0":1.5}}')
-    assert counters_of(decoded) == (ABSENT, ABSENT, 7, *[ABSENT] * 10)
-    assert all(math.isnan(value) for value in voltages_of(decoded))
+    said = {name: value for name, value in zip(READING_COUNTERS, counters_of(decoded), strict=True) if value != ABSENT}
+    assert said == {"import_wh": 7}
+    assert all(math.isnan(value) for value in measures_of(decoded))
     assert decoded.others == (("9.7.0", 1.5),)
 
 
@@ -124,6 +209,16 @@ def test_an_offset_is_an_offset() -> None:
         ({"32.7.0": 1e9}, "bad_value"),
         ({"32.7.0": True}, "bad_value"),
         ({"96.10.1": 2**40}, "bad_value"),
+        ({"5.29.0": -1}, "bad_value"),
+        ({"5.8.0": 1.5}, "bad_value"),
+        ({"22.7.0": -1}, "bad_value"),
+        ({"31.7.0": -0.1}, "bad_value"),
+        ({"31.7.0": 1e9}, "bad_value"),
+        ({"33.7.0": 1.001}, "bad_value"),
+        ({"53.7.0": -1.001}, "bad_value"),
+        ({"1.6.0": "2210"}, "bad_value"),
+        ({"1.6.0.5": 1768436100}, "bad_time"),
+        ({"1.6.0.5": "2026-01-14T18:45:00"}, "bad_time"),
         ({"99.99.9": [1]}, "bad_value"),
         ({"": 1}, "bad_value"),
         ({"x" * 500: 1}, "bad_value"),
@@ -239,14 +334,22 @@ def test_documents_with_anything_in_their_fields(document: bytes, changes: dict[
 
 
 @given(
-    st.lists(st.integers(0, 10**15), min_size=12, max_size=12),
-    st.lists(st.floats(0, 1e6), min_size=3, max_size=3),
-    st.integers(0, 2**31 - 1),
+    st.fixed_dictionaries(
+        {name: st.integers(0, 10**15) for name in COUNTED}
+        | {name: st.floats(0, 1e6) for name in COLUMNS if name in MEASURED}
+        | {name: st.floats(-1, 1) for name in ("33.7.0", "53.7.0", "73.7.0")}
+        | {"96.10.1": st.integers(0, 2**31 - 1)}
+    )
 )
-def test_whatever_a_meter_may_send_comes_out_as_it_went_in(
-    counters: list[int], voltages: list[float], status: int
-) -> None:
-    fields = dict(zip(COLUMNS, [*counters, *voltages, status], strict=True))
-    decoded = decode_reading(changed(READING, **fields))
-    assert counters_of(decoded) == (*counters, status)
-    assert voltages_of(decoded) == tuple(voltages)
+def test_whatever_a_meter_may_send_comes_out_as_it_went_in(sent: dict[str, float]) -> None:
+    decoded = decode_reading(changed(READING, **sent))
+    assert decoded.complete
+    assert decoded.active_power_l2_w == sent["41.7.0"] - sent["42.7.0"]
+    assert decoded.reactive_power_l3_var == sent["63.7.0"] - sent["64.7.0"]
+    values = [*counters_of(decoded), *measures_of(decoded)]
+    assert all(sent[code] in values for code in sent if code not in NETTED)
+
+
+def test_no_channel_is_lost_between_names_and_codes() -> None:
+    named = {code for name, code in OBIS.items()} | {code for pair in NET.values() for code in pair}
+    assert named == set(COLUMNS)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import DecodeError, NamedValue, counters_of, driver_for, voltages_of
+from headend.drivers import READING_COUNTERS, DecodeError, NamedValue, counters_of, driver_for, measures_of
+from headend.drivers.obis import OBIS
 from headend.links.sparkplug.payload import decode_payload, encode_command, value_of
 from headend.links.sparkplug.session import EdgeSession
 from tests.headend.fleet import LENGTH_S, START_S, values
@@ -107,9 +108,15 @@ def test_a_block_of_intervals() -> None:
     first = report.readings[0]
     sent = values(1, START_S + LENGTH_S)
     assert first.end_s == START_S + LENGTH_S
-    assert counters_of(first) == (*(sent[code] for code in (*COUNTERS, "1.7.0", "2.7.0")), 0)
-    # float32 on the way, one decimal at the end.
-    assert voltages_of(first) == (231.4, 230.1, 229.9)
+    by_name = dict(zip(READING_COUNTERS, counters_of(first), strict=True))
+    assert [by_name[name] for name in OBIS if OBIS[name] in COUNTERS] == [
+        sent[code] for code in sorted(COUNTERS, key=list(OBIS.values()).index)
+    ]
+    assert (first.import_power_w, first.status, first.max_demand_import_w) == (sent["1.7.0"], 0, 5000)
+    assert first.max_demand_at_s == START_S - LENGTH_S
+    assert [first.active_power_l1_w, first.active_power_l2_w] == [sent["21.7.0"], -int(str(sent["42.7.0"]))]
+    # float32 on the way, up to three decimals at the end.
+    assert measures_of(first) == (231.4, 230.1, 229.9, 1.234, 0.5, 3.217, 0.967, -0.999, 1.0)
     assert first.complete
     assert [reading.end_s for reading in report.readings] == [START_S + LENGTH_S, START_S + 2 * LENGTH_S]
 

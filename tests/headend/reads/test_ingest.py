@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from headend.clock import ManualClock
+from headend.drivers import READING_COUNTERS, READING_MEASURES
+from headend.drivers.obis import NET, OBIS
 from headend.service import HeadEnd
 from tests.headend.fleet import (
-    COLUMNS,
     GROUP,
     LENGTH_S,
     START_S,
@@ -67,16 +68,21 @@ async def test_a_reading_is_stored_with_its_three_times(
 
 
 async def test_every_channel_arrives_in_its_column(head_end: HeadEnd, publisher: Publisher, database: Reader) -> None:
-    channels = dict(zip(COLUMNS, range(1, 14), strict=False))
-    voltages = {"32.7.0": 231.5, "52.7.0": 232.5, "72.7.0": 233.5, "96.10.1": 12}
-    publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S, **(channels | voltages)))
+    numbered = [name for name in READING_COUNTERS if name not in NET and name not in ("status", "max_demand_at_s")]
+    sent: dict[str, object] = {OBIS[name]: number for number, name in enumerate(numbered, start=1)}
+    expected: dict[str, object] = {name: number for number, name in enumerate(numbered, start=1)}
+    for number, (name, (taken, given)) in enumerate(NET.items(), start=100):
+        sent |= {taken: 0, given: number}
+        expected[name] = -number
+    for number, name in enumerate(READING_MEASURES):
+        expected[name] = sent[OBIS[name]] = number / 8 if name.startswith("power_factor") else 20.5 + number
+    sent |= {"96.10.1": 12, "1.6.0.5": "2026-01-14T18:45:00+00:00"}
+    publisher.send(topic(0, "ds"), reading(0, START_S + LENGTH_S, **sent))
     await head_end.settle()
-    names = (
-        "import_register_wh, export_register_wh, import_wh, export_wh, import_l1_wh, import_l2_wh, import_l3_wh,"
-        " export_l1_wh, export_l2_wh, export_l3_wh, import_power_w, export_power_w, voltage_l1_v, voltage_l2_v,"
-        " voltage_l3_v, status"
-    )
-    assert database.rows(f"SELECT {names} FROM stored_reading") == [(*range(1, 13), 231.5, 232.5, 233.5, 12)]
+    (row,) = database.rows(f"SELECT {', '.join(expected)} FROM stored_reading")
+    assert dict(zip(expected, row, strict=True)) == expected
+    rest = "status, extract(epoch FROM max_demand_at)::int8"
+    assert database.rows(f"SELECT {rest} FROM stored_reading") == [(12, START_S - 5 * 3600 - 900)]
 
 
 async def test_what_a_meter_does_not_report_is_null_and_what_we_do_not_know_is_kept(

@@ -2,10 +2,11 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT, Reading
+from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES, Reading
 from headend.reads.plausibility import Limits, can_have_passed, most_wh
 from headend.registry import rated_power_w
 
@@ -38,12 +39,17 @@ def test_nothing_above_the_limit_passes(length_s: int, power_w: float, factor: f
 
 REASONS = {
     "wrong_length", "off_grid", "before_2000", "too_old", "ahead_of_clock", "energy_beyond_rating",
-    "power_beyond_rating", "beyond_register", "beyond_voltage",
+    "power_beyond_rating", "beyond_register", "beyond_voltage", "current_beyond_rating",
 }  # fmt: skip
 START_S = 1_768_435_200
 OLDEST_S = START_S + 900 - 400 * 86_400
 LIMITS = Limits.of(900, HOUSE_W, 10**9)
 counts = st.sampled_from([ABSENT, 0, 17_250, 25_891, 25_892, 103_500, 103_501, 10**9 - 1, 10**9, 10**15])
+nets = counts.flatmap(lambda count: st.sampled_from([count] if count == ABSENT else [count, -count]))
+NETS = [name for name in READING_COUNTERS if name.startswith(("active_power", "reactive_power"))]
+POWERS = ["import_power_w", "export_power_w", "max_demand_import_w", *NETS]
+REGISTERS = [name for name in READING_COUNTERS if "register" in name]
+ENERGIES = [name for name in READING_COUNTERS if name.endswith("h") and name not in REGISTERS]
 
 
 @given(
@@ -51,22 +57,43 @@ counts = st.sampled_from([ABSENT, 0, 17_250, 25_891, 25_892, 103_500, 103_501, 1
         [START_S, START_S + 1, 946_684_800, 946_683_900, 0, OLDEST_S, OLDEST_S - 900, START_S + 900, START_S + 1800]
     ),
     length_s=st.sampled_from([900, 60]),
-    counters=st.tuples(*[counts] * 13),
-    voltages=st.tuples(*[st.sampled_from([math.nan, 0.0, 230.0, 1000.0, 1000.1])] * 3),
+    counters=st.fixed_dictionaries({name: nets if name in NETS else counts for name in READING_COUNTERS}),
+    measured=st.fixed_dictionaries(
+        {name: st.sampled_from([math.nan, 0.0, 150.0, 150.1, 1000.0, 1000.1]) for name in READING_MEASURES}
+    ),
 )
 def test_a_reason_is_given_exactly_where_something_is_beyond(
-    start_s: int, length_s: int, counters: tuple[int, ...], voltages: tuple[float, ...]
+    start_s: int, length_s: int, counters: dict[str, int], measured: dict[str, float]
 ) -> None:
-    reading = Reading._make((start_s + length_s, *counters, *voltages, (), True))
+    reading = Reading(end_s=start_s + length_s, **counters, **measured, others=(), complete=True)  # type: ignore[arg-type]  # by name
     fault = LIMITS.fault_of(reading, length_s, START_S + 900)
     honest = (
         length_s == 900
         and start_s % 900 == 0
         and OLDEST_S <= start_s <= START_S + 900
-        and all(value <= most_wh(900, HOUSE_W) for value in counters[2:10])
-        and all(value <= 1.5 * HOUSE_W for value in counters[10:12])
-        and all(value < 10**9 for value in counters[:2])
-        and not any(value > 1000 for value in voltages)
+        and all(counters[name] <= most_wh(900, HOUSE_W) for name in ENERGIES)
+        and all(counters[name] == ABSENT or abs(counters[name]) <= 1.5 * HOUSE_W for name in POWERS)
+        and all(counters[name] < 10**9 for name in REGISTERS)
+        and not any(measured[f"voltage_l{phase}_v"] > 1000 for phase in (1, 2, 3))
+        and not any(measured[f"current_l{phase}_a"] > 150 for phase in (1, 2, 3))
     )
     assert (fault is None) == honest
     assert fault is None or fault in REASONS
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"reactive_q4_varh": 26_035}, "energy_beyond_rating"),
+        ({"reactive_q2_register_varh": 10**9}, "beyond_register"),
+        ({"reactive_power_l3_var": -103_501}, "power_beyond_rating"),
+        ({"max_demand_import_w": 103_501}, "power_beyond_rating"),
+        ({"current_l2_a": 150.01}, "current_beyond_rating"),
+    ],
+)
+def test_each_new_quantity_has_its_bound(said: dict[str, float], reason: str) -> None:
+    usual = dict.fromkeys(READING_COUNTERS, 0) | dict.fromkeys(READING_MEASURES, 0.5)
+    reading = Reading(end_s=START_S + 900, **usual, others=(), complete=True)  # type: ignore[arg-type]
+    assert LIMITS.fault_of(reading, 900, START_S + 900) is None
+    beyond = Reading._make({**reading._asdict(), **said}.values())
+    assert LIMITS.fault_of(beyond, 900, START_S + 900) == reason

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT, DecodeError
+from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES, DecodeError
 from headend.drivers.rl_dsp.wire import decode_event, decode_reading
 from headend.store import writer
 from headend.store.migrate import connection_info, migrate
@@ -55,9 +55,13 @@ def batch_of(rows: list[tuple[int, int, int | None]]) -> Batch:
     batch = Batch()
     for meter, slot, energy in rows:
         reported = ABSENT if energy is None else energy
-        counters = (0, reported, 0 if energy is None else energy, reported, *[0] * 9)
-        voltages = (230.0, float("nan") if energy is None else 1.0, 230.0)
-        batch.add_reading(meter, START_S + slot * 900, 900, START_S * 10**6, writer.REPORTED, counters, voltages)
+        counters = dict.fromkeys(READING_COUNTERS, 0) | {"export_register_wh": reported, "export_wh": reported}
+        counters |= {"import_wh": energy or 0, "reactive_q4_varh": reported, "active_power_l2_w": reported}
+        counters |= {"max_demand_at_s": reported}
+        measures = dict.fromkeys(READING_MEASURES, 0.3)
+        measures |= dict.fromkeys(("voltage_l2_v", "current_l3_a"), float("nan") if energy is None else 1.0)
+        columns = tuple(counters.values()), tuple(measures.values())
+        batch.add_reading(meter, START_S + slot * 900, 900, START_S * 10**6, writer.REPORTED, *columns)
         batch.has_absent |= energy is None
     return batch
 
@@ -78,7 +82,8 @@ def test_each_value_of_an_interval_is_one_revision_in_the_order_of_arrival(
             known.append(energy)
     with psycopg.connect(url) as connection:
         stored = connection.execute(
-            "SELECT meter_id, (extract(epoch FROM interval_start)::int8 - %s) / 900, export_register_wh, voltage_l2_v,"
+            "SELECT meter_id, (extract(epoch FROM interval_start)::int8 - %s) / 900, export_register_wh,"
+            " reactive_q4_varh, active_power_l2_w, extract(epoch FROM max_demand_at)::int8, voltage_l2_v, current_l3_a,"
             " quality FROM interval_reading ORDER BY meter_id, interval_start, revision",
             [START_S],
         ).fetchall()
@@ -89,7 +94,7 @@ def test_each_value_of_an_interval_is_one_revision_in_the_order_of_arrival(
             "SELECT coalesce(sum(import_wh), 0), coalesce(sum(export_wh), 0) FROM reading_hourly"
         ).fetchone()
     assert stored == [
-        (meter, slot, energy, None if energy is None else 1.0, 0 if revision == 0 else 2)
+        (meter, slot, *[energy] * 4, *[None if energy is None else 1.0] * 2, 0 if revision == 0 else 2)
         for (meter, slot), known in sorted(model.items())
         for revision, energy in enumerate(known)
     ]

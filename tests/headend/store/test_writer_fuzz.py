@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from headend.clock import ManualClock
-from headend.drivers import Registers
+from headend.drivers import READING_COUNTERS, READING_MEASURES, Registers
+from headend.drivers.obis import DEMAND_AT, MEASURES
 from headend.metrics import Metrics
 from headend.service import HeadEnd
 from headend.store import writer
@@ -149,12 +150,13 @@ names = mostly(st.text("äöß漢字.:0123456789", min_size=1, max_size=20), tex
 meters = st.builds(
     lambda counters, voltages, others: {"1.29.0": 7} | counters | voltages | others,
     st.dictionaries(
-        st.sampled_from([name for name in COLUMNS if name[3:] != "7.0" or name < "3"]), counts, max_size=13
+        st.sampled_from([code for code in COLUMNS if code not in (*MEASURES, DEMAND_AT)]), counts, max_size=20
     ),
     st.dictionaries(
-        st.sampled_from(["32.7.0", "52.7.0"]), mostly(st.floats(0, 300), mostly(st.floats(0, 1e6), numbers)), max_size=2
+        st.sampled_from(MEASURES), mostly(st.floats(0, 300), mostly(st.floats(0, 1e6), numbers)), max_size=2
     ),
-    st.dictionaries(names, mostly(st.floats(-1e300, 1e300), values), max_size=2),
+    st.dictionaries(names, mostly(st.floats(-1e300, 1e300), values), max_size=2)
+    | st.fixed_dictionaries({DEMAND_AT: mostly(times, values)}),
 )
 details = st.one_of(
     st.fixed_dictionaries({"down_at": times, "up_at": times}),
@@ -328,11 +330,17 @@ def test_what_gets_past_a_driver_costs_its_own_rows_alone(
     batch.events.insert(len(batch.events) // 2, (2, 1, mark, float(START_S), "{}", float(START_S)))
     batch.others.append((2, float(START_S), 900, mark, 1.0, float(START_S)))
     batch.derived.append(DerivedRow(2, 900, float(START_S), DerivedInterval(START_S + 900, 7, 0, True), None))
-    counters = (1, 0, 5, *[0] * 10)
+    honest = {name: {"import_register_wh": 1, "import_wh": 5}.get(name, 0) for name in READING_COUNTERS}
+    volts = dict.fromkeys(READING_MEASURES, 230.0)
+    too_wide = ("status", "reactive_q4_varh", "active_power_l2_w", "max_demand_at_s")
     for number, energy in enumerate(energies):
-        hostile = (*counters[:2], energy, *counters[3:-1], 2**40 if number % 2 else 0)
-        batch.add_reading(1, START_S + number, number, START_S * 10**6, 0, hostile, (230.0, float("nan"), 1e308))
-    batch.add_reading(2, START_S, 900, START_S * 10**6, writer.REPORTED, counters, (230.0, 230.0, 230.0))
+        hostile = honest | {"import_wh": energy, too_wide[number % len(too_wide)]: 2**60 if number % 2 else 0}
+        measured = volts | {"voltage_l2_v": float("nan"), "voltage_l3_v": 1e308, "current_l1_a": 1e308}
+        batch.add_reading(
+            1, START_S + number, number, START_S * 10**6, 0, tuple(hostile.values()), tuple(measured.values())
+        )
+    columns = tuple(honest.values()), tuple(volts.values())
+    batch.add_reading(2, START_S, 900, START_S * 10**6, writer.REPORTED, *columns)
 
     async def work() -> None:
         made = shipment.settings(postgres.url(), SCHEMA, 1)
