@@ -22,6 +22,7 @@ from headend.settings import HeadEndSettings
 __all__ = ["MqttConnection", "Session", "Will"]
 
 _PUBACK = struct.Struct(">BBH")
+_LEAVE_S = 2.0
 
 
 class MqttConnection:
@@ -138,8 +139,17 @@ class MqttConnection:
         return await self._client.published()
 
     async def disconnect(self) -> None:
-        """Leave in order; the session stays with the broker."""
+        """Leave in order; the session stays with the broker. Returns when the broker has read so, or is too slow."""
+        wire = self._wire
+        left = wire.end_in_order() if wire is not None and self.connected else None
         self._close(in_order=True)
+        if wire is None or left is None:
+            return
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await left
+        except TimeoutError:
+            wire.abandon()
 
     def _close(self, *, in_order: bool = False) -> None:
         self._client.close(in_order=in_order)

@@ -6,6 +6,7 @@ publishes. Over TLS it is the same: the handshake is over when the socket gets h
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ class BufferedSocket:
         self._writer_added = False
         self._reading = False
         self._closed = False
+        #: Resolved when the peer has closed its side, too, of a connection that was ended in order.
+        self._finished: asyncio.Future[None] | None = None
 
     def fill(self) -> None:
         """Take over what the kernel has. A closed or broken connection is told by the next `recv`."""
@@ -116,7 +119,41 @@ class BufferedSocket:
             self._closed = True
             self.pause_reading()
             self._watch_writable(False)
-            self._sock.close()
+            if self._finished is None:
+                self._sock.close()
+            else:
+                self._half_close(self._finished)
+
+    def end_in_order(self) -> "asyncio.Future[None]":
+        """Have `close` wait for the peer to close its side. Returns what says that it has.
+
+        A client that is back before its DISCONNECT is read takes over its own session: the broker publishes its will.
+        """
+        self._finished = self._loop.create_future()
+        return self._finished
+
+    def abandon(self) -> None:
+        """Wait for the peer no longer."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
+    def _half_close(self, finished: "asyncio.Future[None]") -> None:
+        def drain() -> None:
+            try:
+                while self._sock.recv(_CHUNK):
+                    pass
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+            self.abandon()
+            if not finished.done():
+                finished.set_result(None)
+
+        # If the peer is gone already, `recv` tells it.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        self._loop.add_reader(self._sock, drain)
 
     def fileno(self) -> int:
         return self._sock.fileno()

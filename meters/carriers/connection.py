@@ -7,6 +7,10 @@ reason code and properties for each, a fifth of the cost of a reading. Both exis
 A device can lose its connection in ways that a library does not offer: fall silent with the socket open (no power, no
 uplink), and drop it without DISCONNECT. The drop is a half-close: our FIN tells the broker that we are gone, and its
 own end of stream says that it has dealt with that, will included. So whoever awaits the drop knows the will was sent.
+
+An orderly end is a DISCONNECT and the same half-close. paho's own `disconnect` closes the socket at once. A device that
+comes back over a new connection may then be heard before its DISCONNECT: the broker takes the new connection for a
+take-over of the old one, whose will it publishes.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from meters.carriers.tls import TlsFiles, secured
 
 _READ_BYTES = 65536
+_DISCONNECT = b"\xe0\x00"
 _PACKET_ID = struct.Struct("!H")
 _SUCCESS = ReasonCode(PacketTypes.PUBACK)
 _NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]  # paho does not annotate it
@@ -131,7 +136,7 @@ class Connection:
 
     __slots__ = (
         "_aborted", "_client", "_concluded", "_connecting", "_corked", "_flushing", "_gate", "_give_up", "_hub",
-        "_limits", "_login", "_loop", "_offline", "_sock", "_wiped", "_writing", "in_flight", "link", "row",
+        "_leaving", "_limits", "_login", "_loop", "_offline", "_sock", "_wiped", "_writing", "in_flight", "link", "row",
     )  # fmt: skip
 
     def __init__(self, row: int, login: Login, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> None:
@@ -156,6 +161,7 @@ class Connection:
         self._corked = False
         self._writing = False
         self._flushing = False
+        self._leaving = False
 
     def will(self) -> tuple[str, bytes]:
         """Topic and payload of the will, QoS 1. With a clean session it is asked for at each connect."""
@@ -300,6 +306,11 @@ class Connection:
         self._loop.remove_reader(self._sock)
         self._stop_writing()
         self._set_link(Link.CLOSING)
+        self._give_up = self._loop.call_later(self._limits.close_s, self._close_now)
+        self._half_close()
+
+    def _half_close(self) -> None:
+        assert self._sock is not None
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -307,7 +318,6 @@ class Connection:
             self._close_now()
             return
         self._loop.add_reader(self._sock, self._drain)
-        self._give_up = self._loop.call_later(self._limits.close_s, self._close_now)
 
     def forget(self) -> None:
         """The device's RAM is lost: nothing in flight is sent again. Drops the connection if there is one."""
@@ -317,13 +327,32 @@ class Connection:
         self._hub.changed(self.row)
 
     def leave(self) -> None:
-        """Orderly end: DISCONNECT if connected, else drop."""
+        """Orderly end: DISCONNECT behind all that was sent, if connected, else drop.
+
+        Not busy any more when the broker has closed its side, or a time limit is over.
+        """
         if self.link is Link.ONLINE:
+            assert self._sock is not None
+            self._leaving = True
+            self._loop.remove_reader(self._sock)
             self._set_link(Link.CLOSING)
             self._give_up = self._loop.call_later(self._limits.close_s, self._close_now)
-            self._enter(self._client.disconnect)
+            self._enter(self._client.want_write)
         else:
             self.drop()
+
+    def _say_disconnect(self) -> None:
+        """All else is written."""
+        assert self._sock is not None
+        self._leaving = False
+        self._stop_writing()
+        try:
+            self._sock.send(_DISCONNECT)
+        except OSError:
+            # The broker is gone already.
+            self._close_now()
+            return
+        self._half_close()
 
     def abandon(self) -> None:
         """Close the socket without waiting for anything."""
@@ -376,6 +405,8 @@ class Connection:
         if self._sock is not None and not self._writing and self._client.want_write() and self.link is not Link.MUTED:
             self._writing = True
             self._loop.add_writer(self._sock, self._on_ready, self._client.loop_write)
+        if self._leaving and not self._client.want_write():
+            self._say_disconnect()
 
     def _on_ready(self, call: Callable[[], object]) -> None:
         """Called by the event loop, which would only log an error of ours."""
@@ -451,6 +482,7 @@ class Connection:
         self._loop.remove_reader(sock)
         self._stop_writing()
         self._sock = None
+        self._leaving = False
         if self._give_up is not None:
             self._give_up.cancel()
             self._give_up = None

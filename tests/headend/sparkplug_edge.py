@@ -44,6 +44,8 @@ DEVICE = (
     ("Answer/Parts", UINT32),
 )
 TYPES = dict(DEVICE)
+ALIASES = 1000
+"""Of each device."""
 
 
 def varint(value: int) -> bytes:
@@ -103,18 +105,25 @@ class M:
         return out + (number(7, 1) if self.value is None else value_field(self.datatype, self.value))
 
 
-def payload(metrics: Iterable[M], *, seq: int | None, time_ms: int = 1_768_435_200_000) -> bytes:
-    out = number(1, time_ms) + b"".join(chunk(2, metric.encoded()) for metric in metrics)
+def payload(metrics: Iterable[M], *, seq: int | None, time_ms: int | None = 1_768_435_200_000) -> bytes:
+    out = b"" if time_ms is None else number(1, time_ms)
+    out += b"".join(chunk(2, metric.encoded()) for metric in metrics)
     return out if seq is None else out + number(3, seq)
 
 
 def metrics_of(data: bytes) -> dict[str, Any]:
-    """The metrics of a command by name: Booleans and Strings, taken apart here and not by the head-end's code."""
+    """The metrics of a command by name: Booleans and Strings, taken apart here and not by the head-end's code.
+
+    An alias stands for the name that `EdgeNode.alias` gave it to.
+    """
     found: dict[str, Any] = {}
     for field, value in _fields(data):
         if field == 2:
             inner = dict(_fields(value))
-            found[inner[1].decode()] = inner[15].decode() if 15 in inner else bool(inner.get(14))
+            assert (1 in inner) != (2 in inner), "a name or an alias, not both"
+            assert 4 not in inner, "the data type stands in the birth"
+            name = inner[1].decode() if 1 in inner else list(TYPES)[inner[2] % ALIASES]
+            found[name] = inner[15].decode() if 15 in inner else bool(inner.get(14))
     return found
 
 
@@ -231,7 +240,7 @@ class EdgeNode:
         self.send(self.topic("DBIRTH", serial), payload(metrics, seq=self.next_seq()))
 
     def alias(self, serial: str, name: str) -> int:
-        return 1000 * (int(serial[-4:]) + 1) + list(TYPES).index(name)
+        return ALIASES * (int(serial[-4:]) + 1) + list(TYPES).index(name)
 
     def data(self, serial: str, metrics: Sequence[M]) -> None:
         self.send(self.topic("DDATA", serial), payload(metrics, seq=self.next_seq()))
@@ -265,8 +274,10 @@ class EdgeNode:
         rows = [metric for end_s in ends_s for metric in self.interval(serial, end_s)]
         self.data(serial, [*(self.m(serial, name, value, now_s) for name, value in told), *rows])
 
-    def device_death(self, serial: str) -> None:
-        self.send(self.topic("DDEATH", serial), payload([], seq=self.next_seq()))
+    def device_death(self, serial: str, *, at_s: float | None = None) -> None:
+        """`at_s`: its time; without, it has none."""
+        time_ms = None if at_s is None else int(at_s * 1000)
+        self.send(self.topic("DDEATH", serial), payload([], seq=self.next_seq(), time_ms=time_ms))
 
     def node_death(self, bdseq: int | None = None) -> None:
         self.send(self.topic("NDEATH"), self._death(self.bdseq if bdseq is None else bdseq))

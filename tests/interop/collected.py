@@ -30,7 +30,15 @@ def serial(row: int) -> str:
 class Collected:
     """A fleet of `count` meters behind one collector. Time moves by `go`."""
 
-    def __init__(self, directory: Path, port: int, *, count: int, primary_host: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        *,
+        count: int,
+        primary_host: str | None = None,
+        in_lockstep: bool = True,
+    ) -> None:
         self._directory = directory
         self._world = World(uneven_power_w(count))
         self._now_s = START_S
@@ -41,7 +49,7 @@ class Collected:
             broker=BrokerAddress("127.0.0.1", port),
             seed=7,
             start_s=START_S,
-            in_lockstep=True,
+            in_lockstep=in_lockstep,
             primary_host=primary_host,
         )
 

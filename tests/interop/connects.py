@@ -1,4 +1,4 @@
-"""A wire tap between a client and its broker that reads the CONNECT packets (MQTT 3.1.1, section 3.1) on their way."""
+"""A wire tap between a client and its broker that reads the packets (MQTT 3.1.1) on their way."""
 
 from __future__ import annotations
 
@@ -21,6 +21,37 @@ class Will:
         return decode(self.payload)
 
 
+CONNECT, PUBLISH, SUBSCRIBE, SUBACK, DISCONNECT, CLOSED = 1, 3, 8, 9, 14, 0
+"""Kinds of packets (2.2.1); CLOSED stands for the end of what the sender sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet in the order of all. `connection` counts from 0."""
+
+    connection: int
+    client_id: str
+    from_client: bool
+    kind: int
+    flags: int
+    body: bytes
+
+    @property
+    def topic(self) -> str:
+        """Of a PUBLISH."""
+        return _field(self.body)[0].decode()
+
+    @property
+    def filters(self) -> list[tuple[str, int]]:
+        """Of a SUBSCRIBE, each with its QoS."""
+        found, rest = [], self.body[2:]
+        while rest:
+            name, rest = _field(rest)
+            found.append((name.decode(), rest[0]))
+            rest = rest[1:]
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Connect:
     level: int
@@ -31,10 +62,15 @@ class Connect:
 
 
 class WireTap:
-    """Passes bytes on between its own `port` and that of the broker; `connects` in their order."""
+    """Passes packets on between its own `port` and that of the broker; `connects` and all `packets` in their order.
+
+    What a client sends is `late_s` late with the broker.
+    """
 
     def __init__(self, broker_port: int) -> None:
         self.connects: list[Connect] = []
+        self.packets: list[Packet] = []
+        self.late_s = 0.0
         self._broker_port = broker_port
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -45,6 +81,14 @@ class WireTap:
 
     def of(self, client_id: str) -> list[Connect]:
         return [connect for connect in self.connects if connect.client_id == client_id]
+
+    def sent(self, client_id: str, *kinds: int) -> list[Packet]:
+        """What a client sent of these kinds, or at all."""
+        return [
+            packet
+            for packet in self.packets
+            if packet.from_client and packet.client_id == client_id and (not kinds or packet.kind in kinds)
+        ]
 
     async def drop(self) -> None:
         """Cut all connections, as a network does: nobody says DISCONNECT."""
@@ -62,21 +106,43 @@ class WireTap:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            first, body = await _packet(reader)
+            header, body = await _packet(reader)
+            number = len(self.connects)
             self.connects.append(_connect(body))
+            self._note(number, True, header, body)
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
-            broker_writer.write(first + body)
-            await asyncio.gather(_pass_on(reader, broker_writer), _pass_on(broker_reader, writer))
+            broker_writer.write(header + body)
+            try:
+                await asyncio.gather(
+                    self._pass_on(number, True, reader, broker_writer),
+                    self._pass_on(number, False, broker_reader, writer),
+                )
+            finally:
+                broker_writer.close()
         writer.close()
 
+    async def _pass_on(
+        self, number: int, from_client: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                header, body = await _packet(reader)
+                self._note(number, from_client, header, body)
+                if from_client and self.late_s:
+                    await asyncio.sleep(self.late_s)
+                writer.write(header + body)
+                await writer.drain()
+        self._note(number, from_client, bytes((CLOSED,)), b"")
+        if not from_client:
+            writer.close()
+            return
+        # It may be half an end: the other half is told by the broker.
+        with contextlib.suppress(OSError):
+            writer.write_eof()
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
+    def _note(self, number: int, from_client: bool, header: bytes, body: bytes) -> None:
+        client_id = self.connects[number].client_id
+        self.packets.append(Packet(number, client_id, from_client, header[0] >> 4, header[0] & 0x0F, body))
 
 
 async def _packet(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The rules of Sparkplug 3.0 for an edge node, held against everything that was heard of one, in its order.
+"""The rules of Sparkplug 3.0 for an edge node and for commands, held against everything that was heard, in its order.
 
 An independent reading of the specification: sections 5 (operational behaviour) and 6 (payloads), and of
 docs/wire-sparkplug.md where that is stricter.
@@ -12,10 +12,13 @@ from itertools import pairwise
 
 from tests.interop.connects import Connect
 from tests.interop.listener import Heard
-from tests.interop.sparkplug_wire import BOOLEAN, UINT64, Metric, Payload
+from tests.interop.sparkplug_wire import BOOLEAN, INT64, Metric, Payload
 
 EDGE_KINDS = ("NBIRTH", "DBIRTH", "NDATA", "DDATA", "NDEATH", "DDEATH")
 _NODE = None
+_REBIRTH = "Node Control/Rebirth"
+_DATA_TYPES = range(1, 35)
+_RESERVED = frozenset("+/#")
 
 
 @dataclass
@@ -39,6 +42,7 @@ def check_connects(connects: Sequence[Connect], *, group: str, edge: str) -> lis
         assert will.topic == f"spBv1.0/{group}/NDEATH/{edge}"
         assert (will.qos, will.retain) == (1, False)
     numbers = [_bd_seq_of_death(connect.will.spb) for connect in connects if connect.will]
+    assert numbers[0] == 0, "the first connection's is zero"
     for before, after in pairwise(numbers):
         assert after == (before + 1) % 256, "each connection raises bdSeq by one"
     return numbers
@@ -49,14 +53,17 @@ def check_edge(heard: Sequence[Heard], *, group: str, edge: str) -> list[int]:
     session: _Session | None = None
     births = []
     for message in heard:
-        _, spoken_group, kind, spoken_edge, *_ = message.topic.split("/")
+        namespace, spoken_group, kind, spoken_edge, *device = message.topic.split("/")
         if kind not in EDGE_KINDS or spoken_edge != edge:
             continue
-        assert spoken_group == group
+        assert (namespace, spoken_group) == ("spBv1.0", group)
+        assert len(device) == (0 if kind.startswith("N") else 1)
+        assert not _RESERVED & set("".join((spoken_group, spoken_edge, *device)))
         assert (message.device is None) == kind.startswith("N")
         assert not message.retain, f"{kind} is not retained"
         assert message.qos == (1 if kind == "NDEATH" else 0), f"{kind} with QoS {message.qos}"
         payload = message.spb
+        _check_chronology(kind, payload)
         if kind == "NDEATH":
             number = _bd_seq_of_death(payload)
             assert session is None or number == session.bd_seq, "NDEATH repeats the bdSeq of its NBIRTH"
@@ -75,6 +82,21 @@ def check_edge(heard: Sequence[Heard], *, group: str, edge: str) -> list[int]:
         session.next_seq = (session.next_seq + 1) % 256
         _check_device(session, kind, message.device, payload)
     return births
+
+
+def check_command(message: Heard) -> None:
+    """Checks an NCMD or a DCMD of a host application."""
+    _, _, kind, *names = message.topic.split("/")
+    assert (kind, len(names)) in (("NCMD", 1), ("DCMD", 2))
+    assert (message.qos, message.retain) == (0, False), f"{kind} with QoS {message.qos}"
+    assert message.spb.timestamp_ms is not None
+    assert message.spb.seq is None, "only edge nodes number their messages"
+    assert message.spb.metrics, f"{kind} writes nothing"
+    for metric in message.spb.metrics:
+        assert (metric.name is None) != (metric.alias is None), "a name or an alias, not both"
+        assert metric.datatype is None, "the type stands in the birth"
+        assert metric.value is not None
+        assert metric.timestamp_ms is not None
 
 
 def names_of(births: Sequence[Heard]) -> dict[int, str]:
@@ -108,16 +130,25 @@ def _check_device(session: _Session, kind: str, device: str | None, payload: Pay
 
 
 def _define(session: _Session, device: str | None, payload: Payload) -> None:
-    """A birth lists each metric once, with name, type and timestamp; a device's birth gives it new aliases."""
-    assert len(set(payload.names)) == len(payload.names)
+    """A birth lists each metric once, with name, alias, type and timestamp; a device's birth gives it new aliases."""
+    assert len({str(name).lower() for name in payload.names}) == len(payload.names)
     session.aliases = {alias: owner for alias, owner in session.aliases.items() if owner[0] != device}
     for metric in payload.metrics:
         assert metric.name, "a metric of a birth without a name"
-        assert metric.datatype is not None, f"{metric.name} without a type"
+        assert metric.datatype in _DATA_TYPES, f"{metric.name} without a type"
         _check_value(metric)
-        if metric.alias is not None:
-            assert metric.alias not in session.aliases, f"alias {metric.alias} of {metric.name} is taken"
-            session.aliases[metric.alias] = (device, metric.name)
+        if metric.name == _REBIRTH:
+            assert metric.alias is None, "hosts ask for a rebirth before they know an alias"
+            continue
+        assert metric.alias is not None, f"{metric.name} has no alias, though others have"
+        assert metric.alias not in session.aliases, f"alias {metric.alias} of {metric.name} is taken"
+        session.aliases[metric.alias] = (device, metric.name)
+
+
+def _check_chronology(kind: str, payload: Payload) -> None:
+    """The time of what is not historical never falls from one metric to the next."""
+    times_ms = [metric.timestamp_ms or 0 for metric in payload.metrics if not metric.is_historical]
+    assert times_ms == sorted(times_ms), f"{kind} has an older value behind a newer one"
 
 
 def _check_value(metric: Metric) -> None:
@@ -127,20 +158,21 @@ def _check_value(metric: Metric) -> None:
 
 def _check_node_birth(payload: Payload) -> int:
     assert payload.seq == 0, "NBIRTH has seq 0"
-    rebirth = payload.named("Node Control/Rebirth")
+    rebirth = payload.named(_REBIRTH)
     assert (rebirth.datatype, rebirth.value) == (BOOLEAN, False)
     bd_seq = payload.named("bdSeq")
-    assert bd_seq.datatype == UINT64
     return _bd_seq(bd_seq)
 
 
 def _bd_seq_of_death(payload: Payload) -> int:
     assert payload.seq is None, "NDEATH has no seq"
     assert payload.names == ["bdSeq"], "NDEATH has bdSeq alone"
+    assert payload.metrics[0].alias is None, "there may be no birth before it"
     return _bd_seq(payload.metrics[0])
 
 
 def _bd_seq(metric: Metric) -> int:
+    assert metric.datatype == INT64
     assert isinstance(metric.value, int)
     assert 0 <= metric.value < 256
     return metric.value

@@ -121,7 +121,7 @@ def _value(raw: int | bytes, number: int, datatype: object) -> Value:
 
 
 def _properties(data: bytes) -> dict[str, Value]:
-    """PropertySet: parallel lists of keys and values; strings alone are read here."""
+    """PropertySet: parallel lists of keys and values, each with its type; strings alone are read here."""
     keys: list[str] = []
     values: list[Value] = []
     for number, raw in _fields(data):
@@ -129,6 +129,8 @@ def _properties(data: bytes) -> dict[str, Value]:
             keys.append(_text(raw))
         elif number == 2 and isinstance(raw, bytes):
             inner = dict(_fields(raw))
+            if inner.get(1) != STRING:
+                raise ValueError(f"a property has the type {inner.get(1)}")
             values.append(_text(inner[8]) if 8 in inner else None)
         else:
             raise ValueError(f"property set has field {number} of an unexpected kind")

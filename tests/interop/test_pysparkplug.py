@@ -5,8 +5,8 @@ What is not as it should be in that release:
 - Its NBIRTH has no `Node Control/Rebirth`, and asked for a rebirth it does nothing: only a new connection helps.
 - The NDEATH that it publishes itself before it leaves has the bdSeq of its next connection. The specification has a
   host ignore such an NDEATH (it may be a late one). Its will has the right number.
-- bdSeq is of type Int64, and NDEATH has QoS 0.
-- It decodes no command without data types, and none that has a `seq`.
+- Its NDEATH has QoS 0.
+- It decodes no command without data types, and none that has a `seq`. The peer's script puts the types back.
 """
 
 from __future__ import annotations

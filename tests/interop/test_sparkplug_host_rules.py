@@ -17,10 +17,12 @@ from headend.clock import ManualClock
 from headend.service import HeadEnd
 from tests import left_out
 from tests.headend.fleet import GROUP, HEADER, LENGTH_S, START_S, Shipment, opened
+from tests.headend.reader import Reader
 from tests.headend.services import Postgres
-from tests.interop.connects import Connect, WireTap
+from tests.interop.connects import CONNECT, DISCONNECT, PUBLISH, SUBACK, SUBSCRIBE, Connect, WireTap
 from tests.interop.listener import Heard, Listener
-from tests.interop.sparkplug_wire import BOOLEAN, FLOAT, INT64, STRING, UINT32, UINT64, Metric, Payload, encode
+from tests.interop.sparkplug_rules import check_command
+from tests.interop.sparkplug_wire import BOOLEAN, FLOAT, INT64, STRING, UINT32, Metric, Payload, encode
 from tests.meters.meter_broker import MOSQUITTO, Broker
 
 pytest_plugins = ["tests.headend.fixtures"]
@@ -32,6 +34,7 @@ HOST_ID = "hes"
 STATE_TOPIC = f"spBv1.0/STATE/{HOST_ID}"
 REBIRTH_EVERY_S = 5
 BLOCK_S = 14_400
+BD_SEQ_ALIAS, COMMAND_ALIAS = 501, 77
 CHANNELS = {
     **{f"Interval/{obis}": INT64 for obis in ("1.8.0", "2.8.0", "1.29.0", "2.29.0")},
     **{f"Interval/{phase}.29.0": INT64 for phase in (21, 41, 61, 22, 42, 62)},
@@ -95,11 +98,12 @@ class Edge:
         self._listener = listener
         self._head_end = head_end
         self._seq = 0
+        self.takes_commands = True
 
     def is_born(self, *, with_device: bool = True) -> None:
         self._seq = 0
         rebirth = Metric("Node Control/Rebirth", timestamp_ms=START_S * 1000, datatype=BOOLEAN, value=False)
-        bd_seq = Metric("bdSeq", timestamp_ms=START_S * 1000, datatype=UINT64, value=3)
+        bd_seq = Metric("bdSeq", BD_SEQ_ALIAS, START_S * 1000, INT64, 3)
         self.says("NBIRTH", (bd_seq, rebirth))
         if not with_device:
             return
@@ -108,7 +112,8 @@ class Edge:
             Metric(name, alias, START_S * 1000, datatype, is_null=True)
             for alias, (name, datatype) in enumerate(CHANNELS.items(), start=1)
         )
-        self.says("DBIRTH", (length, *channels))
+        command = Metric("Device Control/Command", COMMAND_ALIAS, START_S * 1000, STRING, is_null=True)
+        self.says("DBIRTH", (length, *channels, command) if self.takes_commands else (length, *channels))
 
     def reports(self, *, skipping: int = 0, first_alias: int = 1) -> None:
         """One interval, after `skipping` messages that are lost."""
@@ -130,10 +135,14 @@ class Edge:
         await self._head_end.settle()
         await self._head_end.settle()
 
-    def says(self, kind: str, metrics: tuple[Metric, ...]) -> None:
+    def says(self, kind: str, metrics: tuple[Metric, ...], *, time_s: int = START_S) -> None:
         topic = f"spBv1.0/{GROUP}/{kind}/{EDGE}" + (f"/{DEVICE}" if kind.startswith("D") else "")
-        self._listener.publish(topic, encode(Payload(START_S * 1000, self._seq % 256, metrics)))
+        self._listener.publish(topic, encode(Payload(time_s * 1000, self._seq % 256, metrics)))
         self._seq += 1
+
+    def dies(self, *, bd_seq: int) -> None:
+        metric = Metric("bdSeq", None, START_S * 1000, INT64, bd_seq)
+        self._listener.publish(f"spBv1.0/{GROUP}/NDEATH/{EDGE}", encode(Payload(START_S * 1000, None, (metric,))))
 
     async def commands(self) -> list[Heard]:
         """What the head-end told this edge node so far, each held against the rules of a command."""
@@ -141,10 +150,7 @@ class Edge:
         await self._listener.caught_up()
         told = [message for message in self._listener.of("NCMD", "DCMD") if f"/{EDGE}" in message.topic]
         for message in told:
-            assert (message.qos, message.retain) == (0, False)
-            assert message.spb.timestamp_ms is not None
-            assert message.spb.seq is None, "only edge nodes number their messages"
-            assert all(metric.timestamp_ms is not None for metric in message.spb.metrics)
+            check_command(message)
         return told
 
     async def rebirths(self) -> int:
@@ -268,10 +274,8 @@ async def test_what_has_no_birth_asks_for_a_rebirth(edge: Edge, what: str) -> No
     assert await edge.rebirths() == 1
 
 
-async def test_missing_intervals_are_asked_for_by_a_signed_dcmd(
-    edge: Edge, head_end: HeadEnd, shipped: Shipment, clock: ManualClock
-) -> None:
-    edge.is_born()
+async def commanded(edge: Edge, head_end: HeadEnd, clock: ManualClock) -> Heard:
+    """The first command that missing intervals are asked for by."""
     until_s = (START_S // BLOCK_S + 2) * BLOCK_S
     while (due_s := head_end.next_due()) is not None and due_s <= until_s and not await edge.commands():
         clock.set(max(due_s, clock.now()))
@@ -279,9 +283,104 @@ async def test_missing_intervals_are_asked_for_by_a_signed_dcmd(
         await head_end.settle()
     (command,) = await edge.commands()
     assert command.topic == f"spBv1.0/{GROUP}/DCMD/{EDGE}/{DEVICE}"
-    (metric,) = command.spb.metrics
-    assert metric.name == "Device Control/Command"
-    assert metric.datatype in (None, STRING)
+    return command
+
+
+@pytest.mark.parametrize("takes_commands", [True, False])
+async def test_missing_intervals_are_asked_for_by_a_signed_dcmd(
+    edge: Edge, head_end: HeadEnd, shipped: Shipment, clock: ManualClock, takes_commands: bool
+) -> None:
+    """By the alias that the birth gave the metric; by its name where the birth has no such metric."""
+    edge.takes_commands = takes_commands
+    edge.is_born()
+    (metric,) = (await commanded(edge, head_end, clock)).spb.metrics
+    expected = (None, COMMAND_ALIAS) if takes_commands else ("Device Control/Command", None)
+    assert (metric.name, metric.alias) == expected
     assert isinstance(metric.value, str)
     claims = opened(metric.value.encode(), shipped.public_key)
     assert (claims["sub"], claims["purpose"]) == (DEVICE, "load_profile.read")
+
+
+async def test_a_fence_to_itself_is_an_ncmd_like_any_other(edge: Edge, head_end: HeadEnd, listener: Listener) -> None:
+    await edge.is_heard()
+    await listener.caught_up()
+    fences = [message for message in listener.of("NCMD") if message.topic.split("/")[3].startswith("_fence-")]
+    assert fences
+    for message in fences:
+        check_command(message)
+
+
+async def test_it_subscribes_then_says_that_it_is_there_and_then_anything_else(
+    head_end: HeadEnd, listener: Listener, tap: WireTap, edge: Edge
+) -> None:
+    edge.is_born(with_device=False)
+    edge.reports()
+    assert await edge.rebirths() == 1
+    (connect,) = sparkplug_connects(tap)
+    mine = [packet for packet in tap.packets if packet.client_id == connect.client_id]
+    kinds = [packet.kind for packet in mine if packet.kind in (CONNECT, SUBSCRIBE, SUBACK) or packet.from_client]
+    assert kinds[:4] == [CONNECT, SUBSCRIBE, SUBACK, PUBLISH]
+    assert mine[[packet.kind for packet in mine].index(SUBSCRIBE)].filters == [
+        (f"spBv1.0/{GROUP}/#", 1),
+        (STATE_TOPIC, 1),
+    ]
+    topics = [packet.topic for packet in tap.sent(connect.client_id, PUBLISH)]
+    assert topics[0] == STATE_TOPIC
+    assert f"spBv1.0/{GROUP}/NCMD/{EDGE}" in topics
+
+
+async def test_its_death_comes_before_its_disconnect(head_end: HeadEnd, tap: WireTap) -> None:
+    (connect,) = sparkplug_connects(tap)
+    await head_end.stop()
+    last = tap.sent(connect.client_id, PUBLISH, DISCONNECT)[-2:]
+    assert [packet.kind for packet in last] == [PUBLISH, DISCONNECT]
+    assert last[0].topic == STATE_TOPIC
+
+
+def reachable(database: Reader) -> list[tuple[object, ...]]:
+    """Whether the device could be reached, and since when."""
+    return database.rows("SELECT online, extract(epoch FROM at)::int8 FROM device_communication ORDER BY at")
+
+
+@pytest.mark.parametrize(
+    ("said_s", "counts_s"), [(170, 170), (20, 120), (10_000, 180)], ids=["its own", "before the birth", "to come"]
+)
+async def test_a_device_is_dead_since_its_ddeath_says(
+    head_end: HeadEnd, edge: Edge, clock: ManualClock, database: Reader, said_s: int, counts_s: int
+) -> None:
+    clock.set(START_S + 120)
+    edge.is_born()
+    await edge.is_heard()
+    clock.set(START_S + 180)
+    edge.says("DDEATH", (), time_s=START_S + said_s)
+    await edge.is_heard()
+    # Of the last instant alone if both fall on one.
+    born = [(True, START_S + 120)] if counts_s > 120 else []
+    assert reachable(database) == [*born, (False, START_S + counts_s)]
+    assert database.rows("SELECT online FROM device_state") == [(False,)]
+    assert database.rows("SELECT online FROM collector") == [(True,)]
+    assert await edge.rebirths() == 0
+
+
+async def test_with_its_edge_node_all_devices_are_dead_from_when_that_is_heard(
+    head_end: HeadEnd, edge: Edge, clock: ManualClock, database: Reader
+) -> None:
+    clock.set(START_S + 120)
+    edge.is_born()
+    await edge.is_heard()
+    clock.set(START_S + 180)
+    edge.dies(bd_seq=2)
+    await edge.is_heard()
+    assert reachable(database) == [(True, START_S + 120)], "the will of an earlier session"
+    edge.dies(bd_seq=3)
+    await edge.is_heard()
+    assert reachable(database) == [(True, START_S + 120), (False, START_S + 180)]
+    assert database.rows("SELECT online FROM device_state") == [(False,)]
+    assert database.rows("SELECT online, extract(epoch FROM changed_at)::int8 FROM collector") == [
+        (False, START_S + 180)
+    ]
+    # What is said under the births of before means nothing any more.
+    edge.reports()
+    await edge.is_heard()
+    assert database.rows("SELECT reason FROM dead_letter") == [("no_birth",)]
+    assert database.value("SELECT count(*) FROM stored_reading") == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -22,12 +23,13 @@ from tests.interop.collected import (
     as_metrics,
     serial,
 )
-from tests.interop.connects import WireTap
+from tests.interop.connects import CLOSED, CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, WireTap
 from tests.interop.listener import Heard, Listener
 from tests.interop.sparkplug_rules import check_connects, check_edge, names_of
 from tests.interop.sparkplug_wire import BOOLEAN, Metric, Payload, encode, intervals
 from tests.meters.meter_broker import MOSQUITTO, Broker
 
+CLIENT_ID = f"{GROUP}-{COLLECTOR}"
 HOST_ID = "hes"
 COUNT = 4
 SILENCE_S = 90
@@ -62,8 +64,8 @@ async def tap(broker: Broker) -> AsyncIterator[WireTap]:
 async def collected(tmp_path: Path, tap: WireTap) -> AsyncIterator[Callable[..., Collected]]:
     made: list[Collected] = []
 
-    def make(count: int = COUNT, *, primary_host: str | None = None) -> Collected:
-        made.append(Collected(tmp_path, tap.port, count=count, primary_host=primary_host))
+    def make(count: int = COUNT, **options: Any) -> Collected:
+        made.append(Collected(tmp_path, tap.port, count=count, **options))
         return made[-1]
 
     yield make
@@ -101,7 +103,7 @@ class Edge:
 
     async def checked(self) -> tuple[list[int], list[int]]:
         """bdSeq of each CONNECT and of each NBIRTH, after all rules were held against all that was heard."""
-        connects = check_connects(self._tap.of(f"{GROUP}-{COLLECTOR}"), group=GROUP, edge=COLLECTOR)
+        connects = check_connects(self._tap.of(CLIENT_ID), group=GROUP, edge=COLLECTOR)
         births = check_edge(await self.heard(), group=GROUP, edge=COLLECTOR)
         return connects, births
 
@@ -180,6 +182,8 @@ async def test_each_connection_has_a_will_and_a_bd_seq_of_its_own(
     # After DISCONNECT the broker publishes no will: the collector says it by itself.
     await listener.until(lambda: len(listener.of("NDEATH")) == 4, "the last NDEATH")
     await edge.checked()
+    said, left = tap.sent(CLIENT_ID, PUBLISH, DISCONNECT)[-2:]
+    assert (said.topic, left.kind) == (f"spBv1.0/{GROUP}/NDEATH/{COLLECTOR}", DISCONNECT)
 
 
 async def test_a_rebirth_repeats_all_births_with_the_same_bd_seq(
@@ -317,7 +321,7 @@ async def test_while_the_primary_host_is_offline_nothing_is_said(
     await listener.until(lambda: listener.of("NDEATH"), "NDEATH")
     await some.go(START_S + REPORT_EVERY_S + 120)
     assert await edge.kinds() == [*births, "NDEATH"]
-    assert len(tap.of(f"{GROUP}-{COLLECTOR}")) == 2, "it connects again and waits"
+    assert len(tap.of(CLIENT_ID)) == 2, "it connects again and waits"
 
     tell_state(listener, online=True, timestamp_s=START_S + REPORT_EVERY_S + 120)
     await edge.fence()
@@ -325,3 +329,79 @@ async def test_while_the_primary_host_is_offline_nothing_is_said(
     connects, numbers = await edge.checked()
     assert numbers == connects
     assert await edge.kinds() == [*births, "NDEATH", *births, *["DDATA"] * COUNT]
+
+
+async def test_it_subscribes_to_its_commands_at_qos_1_before_it_is_born(
+    collected: Callable[..., Collected], listener: Listener, tap: WireTap
+) -> None:
+    tell_state(listener, online=True, timestamp_s=START_S)
+    await listener.caught_up()
+    some = collected(primary_host=HOST_ID, in_lockstep=False)
+    await some.fleet.start()
+    await some.go(START_S + 60)
+    await listener.until(lambda: len(listener.of("DBIRTH")) == COUNT, "the births")
+    first, second, *_ = tap.sent(CLIENT_ID)
+    assert (first.kind, second.kind) == (CONNECT, SUBSCRIBE)
+    assert second.filters == [
+        (f"spBv1.0/{GROUP}/NCMD/{COLLECTOR}", 1),
+        (f"spBv1.0/{GROUP}/DCMD/{COLLECTOR}/+", 1),
+        (f"spBv1.0/STATE/{HOST_ID}", 1),
+    ]
+    again = [packet.filters for packet in tap.sent(CLIENT_ID, SUBSCRIBE)[1:]]
+    assert all(qos == 1 for filters in again for _, qos in filters)
+    assert tap.sent(CLIENT_ID, PUBLISH)[0].topic == f"spBv1.0/{GROUP}/NBIRTH/{COLLECTOR}"
+
+
+@pytest.mark.parametrize(
+    ("host", "lie"),
+    [
+        ("another", b'{"online":true,"timestamp":%d}' % (START_S * 1000)),
+        (HOST_ID, b'{"online":true,"timestamp":%d}' % (START_S * 1000 - 1)),
+        (HOST_ID, b'{"online":"true","timestamp":%d}' % (START_S * 1000)),
+        (HOST_ID, b'{"online":true}'),
+        (HOST_ID, b"ONLINE"),
+        (HOST_ID, b""),
+    ],
+)
+async def test_only_its_hosts_own_online_that_is_not_an_old_one_brings_births(
+    collected: Callable[..., Collected], listener: Listener, tap: WireTap, host: str, lie: bytes
+) -> None:
+    tell_state(listener, online=False, timestamp_s=START_S)
+    await listener.caught_up()
+    some = collected(primary_host=HOST_ID)
+    await some.fleet.start()
+    await some.go(START_S + 60)
+    edge = Edge(some, listener, tap)
+    listener.publish(f"spBv1.0/STATE/{host}", lie, qos=1)
+    await edge.fence()
+    assert await edge.kinds() == []
+    tell_state(listener, online=True, timestamp_s=START_S)
+    await listener.until(lambda: len(listener.of("DBIRTH")) == COUNT, "the births")
+    await edge.checked()
+
+
+async def test_it_is_back_only_when_the_broker_has_read_that_it_left(
+    collected: Callable[..., Collected], listener: Listener, tap: WireTap
+) -> None:
+    """Or else the broker takes its new connection for a take-over, and publishes a second NDEATH: the old will."""
+    tell_state(listener, online=True, timestamp_s=START_S)
+    await listener.caught_up()
+    some = collected(primary_host=HOST_ID)
+    await some.fleet.start()
+    await some.go(START_S + 60)
+    edge = Edge(some, listener, tap)
+    await edge.checked()
+    tap.late_s = 0.1
+    tell_state(listener, online=False, timestamp_s=START_S)
+    await edge.fence()
+    await some.go(START_S + 120)
+    own = [packet for packet in tap.packets if packet.client_id == CLIENT_ID]
+    ended = next(
+        place
+        for place, packet in enumerate(own)
+        if (packet.connection, packet.kind, packet.from_client) == (own[0].connection, CLOSED, False)
+    )
+    began = [place for place, packet in enumerate(own) if packet.kind == CONNECT]
+    assert began[0] < ended < began[1], "it has one connection at a time"
+    await listener.caught_up()
+    assert len(listener.of("NDEATH")) == 1

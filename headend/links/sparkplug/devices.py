@@ -24,6 +24,7 @@ class Devices:
         self._recorder = recorder
         self._group = group
         self._lengths_s: dict[str, int] = {}
+        self._born_s: dict[str, float] = {}
 
     def named(self, serial: str, edge: str) -> EndDevice:
         """The meter of this name behind this collector. Raises DecodeError."""
@@ -40,6 +41,7 @@ class Devices:
 
     def birth(self, batch: Batch, device: EndDevice, values: Callable[[], Sequence[NamedValue]], now_s: float) -> None:
         """A DBIRTH. `values()`: its metrics. Raises DecodeError."""
+        self._born_s[device.serial] = now_s
         boot, time_s = None, None
         try:
             report = self._report(device, values(), now_s, birth=True)
@@ -66,6 +68,12 @@ class Devices:
             for reading in report.readings:
                 self._recorder.reading(batch, device, reading, report.interval_length_s, REPORTED, now_s)
         self._recorder.momentary_values(batch, device, report.others, now_s)
+
+    def died(self, batch: Batch, device: EndDevice, time_ms: int | None, now_s: float) -> None:
+        """A DDEATH. It counts from the time that it says (5.11), if that is after the birth and not to come."""
+        born_s = self._born_s.get(device.serial, now_s)
+        said_s = now_s if time_ms is None else time_ms / 1000
+        self.gone(batch, device, min(max(said_s, born_s), now_s))
 
     def gone(self, batch: Batch, device: EndDevice, now_s: float) -> None:
         """It cannot be reached, as far as its collector knows, or without that."""

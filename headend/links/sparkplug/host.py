@@ -17,6 +17,7 @@ FENCE = "Node Control/Fence"
 FENCED_DEVICE = "_fence"
 """Stands for no device: a fence that is to follow commands to devices."""
 COMMAND = "Device Control/Command"
+_FENCE_EVERY_S = 2.0
 
 
 class SparkplugHost:
@@ -90,17 +91,18 @@ class SparkplugHost:
         self._commanded.discard(edge)
         self.connection.publish_once(fence_topic(f"{self._prefix}/{where}"), token.encode())
 
-    def fence_self(self, token: str) -> None:
-        """Mark a point in what we receive. At QoS 1: somebody waits for it."""
-        payload = encode_command([(FENCE, token)], time_ms=int(self._clock.now() * 1000))
-        self.connection.publish(f"{self._prefix}/NCMD/{self.fence_node}", payload)
+    async def fence_self(self, token: str) -> None:
+        """Mark a point in what we receive, again and again until cancelled: a broker may lose what has QoS 0."""
+        while True:
+            self._command(f"NCMD/{self.fence_node}", FENCE, token)
+            await asyncio.sleep(_FENCE_EVERY_S)
 
-    def command(self, edge: str, serial: str, envelope: bytes) -> None:
-        """Send a signed command to a device."""
+    def command(self, edge: str, serial: str, alias: int | None, envelope: bytes) -> None:
+        """Send a signed command to a device, whose birth gave that metric this alias."""
         self._commanded.add(edge)
-        self._command(f"DCMD/{edge}/{serial}", COMMAND, envelope.decode("ascii"))
+        self._command(f"DCMD/{edge}/{serial}", COMMAND if alias is None else alias, envelope.decode("ascii"))
 
-    def _command(self, where: str, metric: str, value: bool | str) -> None:
+    def _command(self, where: str, metric: str | int, value: bool | str) -> None:
         payload = encode_command([(metric, value)], time_ms=int(self._clock.now() * 1000))
         self.connection.publish_once(f"{self._prefix}/{where}", payload)
 
@@ -128,6 +130,8 @@ class SparkplugHost:
                 self._publish_state(self._presence.birth())
             case Answer.COME_ANEW:
                 logger().warning("our STATE was overwritten by a newer one: connecting anew", topic=self._state_topic)
+                # The specification wants this at once (5.4), though collectors pass over it: it is the older one.
+                self._publish_state(self._presence.birth())
                 self.is_contradicted = True
 
     def _state_heard(self, payload: bytes) -> None:

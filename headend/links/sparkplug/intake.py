@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from headend.drivers import DecodeError
 from headend.links.sparkplug.devices import Devices
-from headend.links.sparkplug.host import FENCE, NAMESPACE
+from headend.links.sparkplug.host import COMMAND, FENCE, NAMESPACE
 from headend.links.sparkplug.payload import Payload, decode_payload
 from headend.links.sparkplug.rebirths import Rebirths
 from headend.links.sparkplug.session import EdgeSession
@@ -62,6 +62,11 @@ class SparkplugIntake:
     def edges(self) -> frozenset[str]:
         """The collectors of the registry."""
         return frozenset(self._edges)
+
+    def command_alias(self, device: EndDevice) -> int | None:
+        """By which alias the meter's present birth wants commands; None: by their name."""
+        session = self._sessions.get(device.address)
+        return None if session is None else session.alias_of(device.serial, COMMAND)
 
     def connected(self, now_s: float) -> None:
         """We are there: collectors send their births now."""
@@ -148,8 +153,10 @@ class SparkplugIntake:
             self._devices.data(batch, meter, session.named(message, definitions), now_s)
         elif kind == "DDEATH":
             session.device_death(device, message)
-            self._births_complete(batch, session, edge, now_s)
-            self._devices.gone(batch, self._devices.named(device, edge), now_s)
+            try:
+                self._devices.died(batch, self._devices.named(device, edge), message.time_ms, now_s)
+            finally:
+                self._births_complete(batch, session, edge, now_s)
         else:
             raise DecodeError("unknown_topic", f"there is no message {kind} of a device")
 

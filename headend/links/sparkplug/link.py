@@ -1,5 +1,6 @@
 """The link to collectors and the meters behind them (docs/wire-sparkplug.md)."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 
 from headend.clock import Clock
@@ -69,7 +70,15 @@ class SparkplugLink:
         connection = self._host.connection
         if not connection.connected:
             return False
-        return await self._ingest.fence(connection, self._host.fence_self) and await connection.published()
+        fencing: list[asyncio.Task[None]] = []
+        try:
+            passed = await self._ingest.fence(
+                connection, lambda token: fencing.append(asyncio.create_task(self._host.fence_self(token)))
+            )
+        finally:
+            for task in fencing:
+                task.cancel()
+        return passed and await connection.published()
 
     async def fence_stations(self, names: Collection[str], token: str) -> None:
         """Behind the DCMDs to each, or behind its NCMDs where there was none."""
@@ -81,7 +90,7 @@ class SparkplugLink:
 
     def send(self, command: Outgoing) -> None:
         device = command.device
-        self._host.command(device.address, device.serial, command.envelope)
+        self._host.command(device.address, device.serial, self._intake.command_alias(device), command.envelope)
         self._notices.commanded(device.address)
 
     def next_due_s(self) -> float | None:

@@ -13,7 +13,7 @@ from headend.links.sparkplug.schema import PayloadMessage
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
 _UNSIGNED_BITS = {5: 8, 6: 16, 7: 32, 8: 64, 13: 64}
 _FLOATS = frozenset((9, 10))
-_BOOLEAN, _STRING = 11, 12
+_BOOLEAN = 11
 _TEXTS = frozenset((12, 14, 15))
 _KNOWN = range(1, 35)
 _KINDS = {
@@ -126,13 +126,20 @@ def number_of(value: Value) -> float | None:
     return None
 
 
-def encode_command(metrics: Iterable[tuple[str, bool | str]], *, time_ms: int) -> bytes:
-    """The payload of an NCMD or a DCMD: Boolean and String metrics by name, without seq."""
+def encode_command(metrics: Iterable[tuple[str | int, bool | str]], *, time_ms: int) -> bytes:
+    """The payload of an NCMD or a DCMD, without seq: (alias, or name where the birth gave none; value) each.
+
+    The data type stands in the birth alone (6.4.6).
+    """
     message = PayloadMessage(timestamp=time_ms)
-    for name, value in metrics:
-        metric = message.metrics.add(name=name, timestamp=time_ms)
-        if isinstance(value, bool):
-            metric.datatype, metric.boolean_value = _BOOLEAN, value
+    for key, value in metrics:
+        metric = message.metrics.add(timestamp=time_ms)
+        if isinstance(key, int):
+            metric.alias = key
         else:
-            metric.datatype, metric.string_value = _STRING, value
+            metric.name = key
+        if isinstance(value, bool):
+            metric.boolean_value = value
+        else:
+            metric.string_value = value
     return bytes(message.SerializeToString())

@@ -131,6 +131,13 @@ class EdgeSession:
         """Whether the device is born."""
         return device in self._devices
 
+    def alias_of(self, device: str, name: str) -> int | None:
+        """By which alias the device's birth wants this metric written; None: by its name, or there is no birth."""
+        definitions = self._devices.get(device, {})
+        return next(
+            (key for key, defined in definitions.items() if isinstance(key, int) and defined.name == name), None
+        )
+
     def named(self, payload: Payload, definitions: Definitions) -> list[NamedValue]:
         """The metrics of a message under the names that a birth gave to their aliases, or that they bring along."""
         values = []

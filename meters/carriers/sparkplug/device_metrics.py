@@ -84,11 +84,16 @@ class DeviceMetrics:
         if last is not None:
             names = (spec.name for spec in self._wire.INTERVAL_METRICS)
             of_interval = dict(zip(names, self._wire.values(last.record), strict=True))
-        for place, spec in enumerate(self.specs):
-            if last is not None and spec.name in of_interval:
-                metric = declare(payload, spec, last.end_s, of_interval[spec.name])
-            else:
-                metric = declare(payload, spec, now_s, known.get(spec.name))
+        stated = [
+            (last.end_s, place, of_interval[spec.name])
+            if last is not None and spec.name in of_interval
+            else (now_s, place, known.get(spec.name))
+            for place, spec in enumerate(self.specs)
+        ]
+        # What is not historical stands in the order of its time (5.20), whatever the meter's clock shows.
+        for time_s, place, value in sorted(stated, key=lambda metric: metric[0]):
+            spec = self.specs[place]
+            metric = declare(payload, spec, time_s, value)
             metric.alias = first_alias + place
             if spec.unit is not None:
                 metric.properties.keys.append("engUnit")

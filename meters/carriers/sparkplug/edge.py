@@ -36,7 +36,7 @@ class Edge:
         self._node = f"{NAMESPACE}/{group}/%s/{name}"
         self._place_of = {f"{self._node % 'DCMD'}/{serial}": place for place, serial in enumerate(serials)}
         self.command_topic = self._node % "NCMD"
-        self.filters = ((self.command_topic, 0), (f"{self._node % 'DCMD'}/+", 0))
+        self.filters = ((self.command_topic, 1), (f"{self._node % 'DCMD'}/+", 1))
 
     def addressed(self, topic: str) -> int | None:
         """The meter that a DCMD of this topic is for; None: no meter of this collector."""
@@ -62,13 +62,13 @@ class Edge:
         """NBIRTH: a DBIRTH for each reachable meter is to follow."""
         self.session.be_born()
         encoded = payload.encode_node_birth(
-            now_s, self.session.bd_seq, len(self._serials), mains=mains, mains_alias=self._mains_alias
+            now_s, self.session.bd_seq, len(self._serials), mains=mains, first_alias=self._node_alias
         )
         return self._node % "NBIRTH", encoded
 
     def node_data(self, now_s: int, *, mains: bool) -> Message:
         """NDATA: whether the collector has supply."""
-        encoded = payload.encode_node_data(now_s, self.session.next_seq(), mains=mains, mains_alias=self._mains_alias)
+        encoded = payload.encode_node_data(now_s, self.session.next_seq(), mains=mains, first_alias=self._node_alias)
         return self._node % "NDATA", encoded
 
     def birth(self, now_s: int, place: int, *, interval_length_s: int, boot: int, last: Closed | None) -> Message:
@@ -123,7 +123,7 @@ class Edge:
         return f"{self._node % kind}/{self._serials[place]}"
 
     @property
-    def _mains_alias(self) -> int:
+    def _node_alias(self) -> int:
         """Behind those of all meters."""
         return self._first_alias(len(self._serials))
 

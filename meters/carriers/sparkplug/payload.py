@@ -72,30 +72,34 @@ class Written(NamedTuple):
     value: bool | int | float | str | None
 
 
+_BD_SEQ = MetricSpec(BD_SEQ, DataType.INT64)
+
+
 def encode_death(now_s: int, bd_seq: int) -> bytes:
-    """NDEATH, for the will too: it has no `seq`."""
+    """NDEATH, for the will too: it has no `seq`, and no aliases, as there may be no birth before it."""
     payload = Payload(timestamp=now_s * MS)
-    declare(payload, MetricSpec(BD_SEQ, DataType.UINT64), now_s, bd_seq)
+    declare(payload, _BD_SEQ, now_s, bd_seq)
     return serialised(payload)
 
 
-def encode_node_birth(now_s: int, bd_seq: int, meters: int, *, mains: bool, mains_alias: int) -> bytes:
-    """NBIRTH: its `seq` is 0."""
+def encode_node_birth(now_s: int, bd_seq: int, meters: int, *, mains: bool, first_alias: int) -> bytes:
+    """NBIRTH: its `seq` is 0. All metrics have an alias but the one that hosts must be able to write without."""
     payload = Payload(timestamp=now_s * MS, seq=0)
-    for spec, value in (
-        (MetricSpec(BD_SEQ, DataType.UINT64), bd_seq),
-        (MetricSpec(REBIRTH, DataType.BOOLEAN), False),
+    declare(payload, MetricSpec(REBIRTH, DataType.BOOLEAN), now_s, False)
+    with_alias: tuple[tuple[MetricSpec, object], ...] = (
+        (MetricSpec(MAINS, DataType.BOOLEAN), mains),
+        (_BD_SEQ, bd_seq),
         (MetricSpec("Properties/Meters", DataType.UINT32), meters),
-    ):
-        declare(payload, spec, now_s, value)
-    declare(payload, MetricSpec(MAINS, DataType.BOOLEAN), now_s, mains).alias = mains_alias
+    )
+    for alias, (spec, value) in enumerate(with_alias, start=first_alias):
+        declare(payload, spec, now_s, value).alias = alias
     return serialised(payload)
 
 
-def encode_node_data(now_s: int, seq: int, *, mains: bool, mains_alias: int) -> bytes:
+def encode_node_data(now_s: int, seq: int, *, mains: bool, first_alias: int) -> bytes:
     """NDATA: the collector has lost its supply, or has it back."""
     payload = Payload(timestamp=now_s * MS, seq=seq)
-    payload.metrics.add(alias=mains_alias, timestamp=now_s * MS, boolean_value=mains)
+    payload.metrics.add(alias=first_alias, timestamp=now_s * MS, boolean_value=mains)
     return serialised(payload)
 
 

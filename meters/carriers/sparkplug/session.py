@@ -34,6 +34,7 @@ class Session:
         self._has_host = has_host
         self._host_online = False
         self._online_since_ms = 0
+        self._host_said_ms = 0
         self._seq = 0
 
     def connecting(self) -> None:
@@ -66,8 +67,10 @@ class Session:
         if said is None or not self._has_host:
             return Move.STAY
         online, timestamp_ms = said
-        if timestamp_ms < self._online_since_ms:
+        # An `online` is older than whatever was said before, an `offline` than the last `online` (5.4).
+        if timestamp_ms < (self._host_said_ms if online else self._online_since_ms):
             return Move.STAY
+        self._host_said_ms = max(self._host_said_ms, timestamp_ms)
         was_online, self._host_online = self._host_online, online
         if online:
             self._online_since_ms = timestamp_ms

@@ -138,7 +138,7 @@ async def test_comings_and_goings_are_kept_where_they_change(
     edge.birth(MESH, PLC)
     await head_end.settle()
     clock.set(START_S + 180)
-    edge.device_death(MESH)
+    edge.device_death(MESH, at_s=START_S + 170)
     await head_end.settle()
     clock.set(START_S + 240)
     edge.node_death(bdseq=9)
@@ -152,7 +152,7 @@ async def test_comings_and_goings_are_kept_where_they_change(
     assert communication(database) == [
         (MESH, START_S + 60, True),
         (PLC, START_S + 60, True),
-        (MESH, START_S + 180, False),
+        (MESH, START_S + 170, False),
         (PLC, START_S + 240, False),
         (PLC, START_S + 300, True),
     ]

@@ -13,7 +13,17 @@ from headend.drivers.obis import OBIS
 from headend.links.sparkplug.payload import decode_payload, encode_command, value_of
 from headend.links.sparkplug.session import EdgeSession
 from tests.headend.fleet import LENGTH_S, START_S, values
-from tests.headend.sparkplug_edge import COUNTERS, DEVICE, INTERVAL, M, interval_values, metrics_of, payload
+from tests.headend.sparkplug_edge import (
+    ALIASES,
+    COUNTERS,
+    DEVICE,
+    INTERVAL,
+    TYPES,
+    M,
+    interval_values,
+    metrics_of,
+    payload,
+)
 
 SERIAL = "AMI00000001"
 decode_report = driver_for("sparkplug-mesh").sparkplug
@@ -206,5 +216,7 @@ def test_metrics_of_other_makes_are_kept_if_they_are_numbers() -> None:
 def test_commands_can_be_read_by_others() -> None:
     data = encode_command([("Node Control/Rebirth", True), ("Node Control/Fence", "t-1")], time_ms=5)
     assert metrics_of(data) == {"Node Control/Rebirth": True, "Node Control/Fence": "t-1"}
+    alias = ALIASES + list(TYPES).index("Device Control/Command")
+    assert metrics_of(encode_command([(alias, "sealed")], time_ms=5)) == {"Device Control/Command": "sealed"}
     assert struct.pack("B", 8) == data[:1], "the payload's own time comes first, and there is no seq"
     assert decode_payload(data).seq is None

@@ -19,6 +19,20 @@ import threading
 from typing import Any
 
 from pysparkplug import Client, DataType, Device, EdgeNode, Metric
+from pysparkplug._protobuf import Payload
+
+
+class UntypedCommands(Client):
+    """The package's client, which reads no command without the data types that should not be there (6.4.6)."""
+
+    def _handle_message(self, mqtt_message: Any) -> Any:
+        payload = Payload.FromString(mqtt_message.payload)
+        for metric in payload.metrics:
+            if not metric.HasField("datatype"):
+                is_boolean = metric.WhichOneof("value") == "boolean_value"
+                metric.datatype = int(DataType.BOOLEAN if is_boolean else DataType.STRING)
+        mqtt_message.payload = payload.SerializeToString()
+        return super()._handle_message(mqtt_message)
 
 
 def say(**line: object) -> None:
@@ -43,7 +57,7 @@ def end_at_once(failure: threading.ExceptHookArgs) -> None:
 
 def main(host: str, port: str, group: str, edge: str, device: str) -> None:
     threading.excepthook = end_at_once
-    client = Client(client_id=f"{group}-{edge}")
+    client = UntypedCommands(client_id=f"{group}-{edge}")
     node = EdgeNode(group, edge, metrics=(), client=client, cmd_callback=say_commanded)
     say(started=True)
     for line in sys.stdin:

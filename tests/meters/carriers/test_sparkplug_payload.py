@@ -13,7 +13,7 @@ from meters.carriers.sparkplug.payload import Answer, Closed
 from meters.device.records import IntervalRecord
 from meters.vendors.sparkplug_mesh import wire
 from tests.meters.interval_records import LARGEST, coded, interval_records
-from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, UINT32, UINT64, Metric, read, write
+from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, UINT32, Metric, read, write
 
 METRICS = DeviceMetrics(wire)
 NAMES = [spec.name for spec in METRICS.specs]
@@ -80,28 +80,37 @@ def test_the_longest_message_stays_below_its_limit() -> None:
 
 @given(st.integers(0, 255), st.integers(1, 5000))
 def test_node_birth_and_death_carry_one_session_number(bd_seq: int, meters: int) -> None:
-    birth = read(payload.encode_node_birth(NOW_S, bd_seq, meters, mains=False, mains_alias=99))
+    birth = read(payload.encode_node_birth(NOW_S, bd_seq, meters, mains=False, first_alias=99))
     assert birth.seq == 0
     assert {(m.name, m.datatype, m.value) for m in birth.metrics} == {
-        ("bdSeq", UINT64, bd_seq),
+        ("bdSeq", INT64, bd_seq),
         ("Node Control/Rebirth", BOOLEAN, False),
         ("Properties/Meters", UINT32, meters),
         ("Power/Mains", BOOLEAN, False),
     }
     assert all(m.timestamp_ms == NOW_S * 1000 for m in birth.metrics)
-    assert [(m.name, m.alias) for m in birth.metrics if m.alias is not None] == [("Power/Mains", 99)]
+    assert {m.name: m.alias for m in birth.metrics} == {
+        "Node Control/Rebirth": None,
+        "Power/Mains": 99,
+        "bdSeq": 100,
+        "Properties/Meters": 101,
+    }
     death = read(payload.encode_death(NOW_S, bd_seq))
     assert death.seq is None
-    assert [(m.name, m.value) for m in death.metrics] == [("bdSeq", bd_seq)]
+    assert [(m.name, m.datatype, m.value) for m in death.metrics] == [("bdSeq", INT64, bd_seq)]
 
 
-@given(seqs, st.integers(0, 2**31), st.none() | interval_records())
-def test_a_device_birth_declares_every_metric(seq: int, boot: int, record: IntervalRecord | None) -> None:
-    last = None if record is None else Closed(NOW_S - 900, record)
+@given(seqs, st.integers(0, 2**31), st.none() | interval_records(), st.sampled_from([NOW_S - 900, NOW_S + 5]))
+def test_a_device_birth_declares_every_metric(seq: int, boot: int, record: IntervalRecord | None, end_s: int) -> None:
+    last = None if record is None else Closed(end_s, record)
     found = read(METRICS.birth(NOW_S, seq, FIRST_ALIAS, interval_length_s=900, boot=boot, last=last))
     assert found.seq == seq
-    assert [m.name for m in found.metrics] == NAMES
-    assert [m.alias for m in found.metrics] == list(range(FIRST_ALIAS, FIRST_ALIAS + len(NAMES)))
+    assert {m.name: m.alias for m in found.metrics} == {
+        name: alias for alias, name in enumerate(NAMES, start=FIRST_ALIAS)
+    }
+    assert len(found.metrics) == len(NAMES)
+    times_ms = [m.timestamp_ms for m in found.metrics]
+    assert times_ms == sorted(times_ms), "what is not historical stands in the order of its time"
     metrics = found.by_name()
     assert (metrics["Interval/Length"].value, metrics["Meter/Boot"].value) == (900, boot)
     assert metrics["Interval/1.29.0"].properties == {"engUnit": "Wh"}
@@ -113,7 +122,7 @@ def test_a_device_birth_declares_every_metric(seq: int, boot: int, record: Inter
         assert all(m.null for m in of_interval)
     else:
         assert tuple(m.value for m in of_interval) == as_sent([last], False)[0][1]
-        assert {m.timestamp_ms for m in of_interval} == {(NOW_S - 900) * 1000}
+        assert {m.timestamp_ms for m in of_interval} == {end_s * 1000}
     assert all(metrics[name].null for name in NAMES if name.startswith(("Event/", "Answer/", "Device Control/")))
 
 
