@@ -25,6 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
+_RESERVED = frozenset("+/#")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
 _FAULTS_SHOWN = 50
 
@@ -99,8 +100,11 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
         for name in ("serial", "group")
         if fields[name] and not _IDENTIFIER.fullmatch(fields[name])
     ]
-    if _has_registers(own["wire"] or fields["vendor_profile"]) and split_address(fields["address"]) is None:
-        wrong.append(f"address {fields['address']!r} is not {EXPECTED}")
+    if _has_registers(own["wire"] or fields["vendor_profile"]):
+        if split_address(fields["address"]) is None:
+            wrong.append(f"address {fields['address']!r} is not {EXPECTED}")
+    elif not fields["address"].isprintable() or _RESERVED & set(fields["address"]):
+        wrong.append(f"address {fields['address']!r} cannot stand in a topic")
     key = b""
     if fields["command_public_key"]:
         try:

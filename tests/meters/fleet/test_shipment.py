@@ -45,6 +45,13 @@ def test_a_meter_behind_a_gateway_has_an_address_and_no_credentials(tmp_path: Pa
     assert (entry.address, entry.username, entry.password) == ("127.0.0.1:1502/7", "", "")
 
 
+@pytest.mark.parametrize("address", ["COL/1", "COL+", "#", "COL\x00"])
+def test_a_collectors_name_can_stand_in_a_topic(tmp_path: Path, address: str) -> None:
+    line = f"AMI00000001,sparkplug-mesh,UP1,run1,COL1,secret,{KEY},{address}"
+    with pytest.raises(ShipmentError, match=r"line 2: address .* cannot stand in a topic"):
+        read_shipment(write(tmp_path / "shipment.csv", HEADER, line))
+
+
 def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
     path = write(
         tmp_path / "shipment.csv", HEADER, GOOD, GOOD, "AMI3,rl-dsp", GOOD.replace("AMI00000001,rl", "AMI#4,rl"),
