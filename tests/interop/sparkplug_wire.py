@@ -130,7 +130,7 @@ def _properties(data: bytes) -> dict[str, Value]:
         elif number == 2 and isinstance(raw, bytes):
             inner = dict(_fields(raw))
             if inner.get(1) != STRING:
-                raise ValueError(f"a property has the type {inner.get(1)}")
+                raise ValueError(f"a property has the type {inner.get(1)!r}")
             values.append(_text(inner[8]) if 8 in inner else None)
         else:
             raise ValueError(f"property set has field {number} of an unexpected kind")

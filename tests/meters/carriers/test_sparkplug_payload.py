@@ -109,7 +109,7 @@ def test_a_device_birth_declares_every_metric(seq: int, boot: int, record: Inter
         name: alias for alias, name in enumerate(NAMES, start=FIRST_ALIAS)
     }
     assert len(found.metrics) == len(NAMES)
-    times_ms = [m.timestamp_ms for m in found.metrics]
+    times_ms = [m.timestamp_ms or 0 for m in found.metrics]
     assert times_ms == sorted(times_ms), "what is not historical stands in the order of its time"
     metrics = found.by_name()
     assert (metrics["Interval/Length"].value, metrics["Meter/Boot"].value) == (900, boot)
