@@ -20,7 +20,7 @@ from grid.head_of_feeder import source_intervals
 from grid.measurements import TransformerInterval, TransformerSample, intervals
 from grid.network import Solution
 from grid.outages import Outage, OutageLog, write_outages
-from grid.world import SECONDS_PER_HOUR, WorldFrame
+from grid.world import QUADRANTS, SECONDS_PER_HOUR, WorldFrame, by_quadrant
 
 Floats = NDArray[np.float64]
 _TIME = pa.timestamp("us", tz="UTC")
@@ -37,6 +37,9 @@ class _Sample:
     export_wh: Floats
     import_w: Floats
     export_w: Floats
+    active_w: Floats
+    """Net of the phases, as the next: the signs of both say in which quadrant reactive energy counts."""
+    reactive_var: Floats
     voltage_v: Floats
     """Mean over the connected phases; 0 when dark."""
     loading_percent: Floats
@@ -49,6 +52,11 @@ class _Sample:
     load_w: float
     voltage_range_pu: tuple[float, float] | None
     """Lowest and highest at an energised usage point; None when all are dark."""
+
+    @property
+    def by_quadrant_var(self) -> Floats:
+        """(4, n) reactive power in the quadrant in which it counts, 0 in the others."""
+        return by_quadrant(self.active_w, self.reactive_var)
 
 
 class TruthRecorder:
@@ -93,6 +101,8 @@ class TruthRecorder:
                 export_wh=frame.export_wh.sum(axis=1),
                 import_w=np.maximum(frame.active_power_w, 0.0).sum(axis=1),
                 export_w=np.maximum(-frame.active_power_w, 0.0).sum(axis=1),
+                active_w=frame.active_power_w.sum(axis=1),
+                reactive_var=frame.reactive_power_var.sum(axis=1),
                 voltage_v=frame.voltage_v.sum(axis=1) / connected.sum(axis=1),
                 loading_percent=solution.transformer_loading_percent,
                 transformer_w=solution.transformer_active_power_w,
@@ -144,7 +154,9 @@ class TruthRecorder:
         """Of these usage points, which are all measured in intervals of this length."""
         first = -(-samples[0].time_s // length_s)
         bounds = np.arange(first, until_s // length_s + 1, dtype=np.int64) * length_s
-        imported, exported, energised_s, voltage_vs = np.diff(_integrals(samples, bounds)[:, :, rows], axis=1)
+        imported, exported, energised_s, voltage_vs, *quadrants = np.diff(
+            _integrals(samples, bounds)[:, :, rows], axis=1
+        )
         voltage_v = np.divide(voltage_vs, energised_s, out=np.zeros_like(voltage_vs), where=energised_s > 0)
         starts = bounds[:-1]
         return pa.table(
@@ -156,6 +168,7 @@ class TruthRecorder:
                 "import_wh": imported.ravel(),
                 "export_wh": exported.ravel(),
                 "voltage_v": pa.array(voltage_v.ravel(), mask=(energised_s <= 0).ravel()),
+                **{f"reactive_q{number}_varh": varh.ravel() for number, varh in enumerate(quadrants, start=1)},
             }
         )
 
@@ -168,7 +181,8 @@ class TruthRecorder:
                 "energised": np.concatenate([s.energised for s in samples]),
                 "import_wh": np.concatenate([s.import_wh for s in samples]),
                 "export_wh": np.concatenate([s.export_wh for s in samples]),
-                "active_power_w": np.concatenate([s.import_w - s.export_w for s in samples]),
+                "active_power_w": np.concatenate([s.active_w for s in samples]),
+                "reactive_power_var": np.concatenate([s.reactive_var for s in samples]),
             }
         )
 
@@ -198,18 +212,22 @@ class TruthRecorder:
 
 
 def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
-    """(4, instants, n): import Wh, export Wh, energised s and voltage V·s since the first frame."""
+    """(8, instants, n): import Wh, export Wh, energised s, voltage V·s and varh of each quadrant since the first frame.
+
+    The total of the phases counts in the quadrant of their sums at each instant (vector method).
+    """
     times = np.array([sample.time_s for sample in samples], dtype=np.int64)
     at = np.searchsorted(times, instants, side="right") - 1
     n = len(samples[0].energised)
-    energised_s, voltage_vs = np.zeros(n), np.zeros(n)
-    result = np.empty((4, len(instants), n))
+    energised_s, voltage_vs, varh = np.zeros(n), np.zeros(n), np.zeros((QUADRANTS, n))
+    result = np.empty((4 + QUADRANTS, len(instants), n))
     current = 0
     for slot, (instant, index) in enumerate(zip(instants, at, strict=True)):
         while current < index:
             span_s = samples[current + 1].time_s - samples[current].time_s
             energised_s = energised_s + samples[current].energised * span_s
             voltage_vs = voltage_vs + samples[current].voltage_v * span_s
+            varh = varh + samples[current].by_quadrant_var * (span_s / SECONDS_PER_HOUR)
             current += 1
         sample = samples[current]
         span_s = int(instant) - sample.time_s
@@ -217,6 +235,7 @@ def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
         result[1, slot] = sample.export_wh + sample.export_w * (span_s / SECONDS_PER_HOUR)
         result[2, slot] = energised_s + sample.energised * span_s
         result[3, slot] = voltage_vs + sample.voltage_v * span_s
+        result[4:, slot] = varh + sample.by_quadrant_var * (span_s / SECONDS_PER_HOUR)
     return result
 
 

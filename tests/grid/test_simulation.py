@@ -201,6 +201,18 @@ def test_truth_is_exact_to_the_second(simulation: GridSimulation, start_s: int, 
     assert (outages[1]["device"], outages[1]["to"], outages[1]["usage_points"]) == ("UP-d", None, ["UP-d"])
 
 
+def test_reactive_energy_counts_in_the_quadrant_of_the_sums(
+    simulation: GridSimulation, start_s: int, tmp_path: Path
+) -> None:
+    run(simulation, start_s + 1800)
+    simulation.truth.write(tmp_path, until_s=start_s + 1800)
+    rows = pq.read_table(tmp_path / "truth.parquet").to_pylist()
+    quadrants = [[row[f"reactive_q{number}_varh"] for number in (1, 2, 3, 4)] for row in rows]
+    # A quarter of an hour of 300 var; d feeds active power in, and takes reactive power.
+    expected = [[75.0, 0.0, 0.0, 0.0]] * 3 + [[0.0, 75.0, 0.0, 0.0]]
+    np.testing.assert_allclose(quadrants, expected * 2, rtol=1e-9)
+
+
 def test_intervals_lie_on_the_grid_of_the_clock(hamlet: Feeder, start_s: int, tmp_path: Path) -> None:
     demand = Steps(np.ones((4, 3), dtype=bool), start_s + 300)
     simulation = GridSimulation(hamlet, demand, start_s=start_s + 300)
@@ -279,6 +291,10 @@ def test_frames_and_intervals_tell_the_same(eventful: tuple[Path, list[bytes]]) 
     last = table[table["time"] == table["time"].max()].set_index("usage_point")["import_wh"]
     total = truth.groupby("usage_point", observed=True)["import_wh"].sum()
     np.testing.assert_allclose(total.reindex(last.index), last, rtol=1e-12)
+    hours = table.groupby("usage_point", observed=True)["time"].diff(-1).dt.total_seconds().abs().fillna(0.0) / 3600
+    net = (table["reactive_power_var"] * hours).groupby(table["usage_point"], observed=True).sum()
+    q1, q2, q3, q4 = (truth.groupby("usage_point", observed=True)[f"reactive_q{n}_varh"].sum() for n in (1, 2, 3, 4))
+    np.testing.assert_allclose((q1 + q2 - q3 - q4).reindex(net.index), net, rtol=1e-9, atol=1e-6)
     assert len(table) == len(frames) * 1506
     assert (
         truth["energised_s"].sum()
