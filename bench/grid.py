@@ -20,7 +20,7 @@ SEED = 7
 def measure(feeder_name: str = "schutterwald", *, rounds: int = 5, steps: int = 20) -> Result:
     """Rounds of `steps` simulated quarter-hours each: the grid, then bare `runpp`, then `runpp` with `recycle`."""
     feeder = load_feeder(feeder_name)
-    demand = Demand.draw(feeder, seed=SEED, start_s=START_S)
+    demand = Demand.draw(feeder, seed=SEED)
     simulation = GridSimulation(feeder, demand, start_s=START_S)
     simulation.advance(START_S)
     net = copy.deepcopy(feeder.net)

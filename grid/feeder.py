@@ -20,12 +20,14 @@ import pandapower as pp
 from numpy.typing import NDArray
 
 from grid import geo
+from grid.calendar import Calendar
 from grid.elements import Elements, take_over
 from grid.feeder_faults import faults_of_tables, power_flow_faults, unsupplied_loads
 from grid.feeder_sources import SourceError, load_source
 from grid.names import next_free, unique_names
 from grid.net_tables import TABLES, read_tables, rows
 from grid.pandapower_calls import PandapowerError, pandapower_call
+from grid.place import UnknownTimeZoneError, calendar_of
 from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
 from grid.wording import counted
@@ -103,6 +105,7 @@ class Feeder:
     """What loads or feeds the feeder without a meter; its owners are rows of `net.load`."""
     profile_scenario: int
     """The scenario of SimBench whose curves the elements' profiles are."""
+    calendar: Calendar
     topology: Topology
     zones: Zones
     _tree: DominatorTree = field(repr=False)
@@ -172,9 +175,10 @@ class Feeder:
         return self._tree.dominated(self.zones.count + row)
 
 
-def load_feeder(name: str) -> Feeder:
+def load_feeder(name: str, *, time_zone: str | None = None) -> Feeder:
     """`schutterwald`, `simbench:<code>`, or `file:<path>` of a pandapower JSON file.
 
+    :param time_zone: of IANA; if not given, by the feeder's coordinates (`grid.place`).
     Raises FeederError, for an unknown name with the known ones.
     """
     try:
@@ -187,6 +191,7 @@ def load_feeder(name: str) -> Feeder:
         profile_scenario=source.profile_scenario,
         known_faults=source.faults,
         notices=source.notices,
+        time_zone=time_zone,
     )
 
 
@@ -198,6 +203,7 @@ def build_feeder(
     profile_scenario: int = DEFAULT_SCENARIO,
     known_faults: Collection[str] = (),
     notices: Collection[str] = (),
+    time_zone: str | None = None,
 ) -> Feeder:
     """Check a pandapower net and derive its usage points, transformers and sections. `net` is not changed.
 
@@ -226,9 +232,14 @@ def build_feeder(
     faults.extend(unsupplied_loads(net, topology))
     if not faults:
         faults.extend(power_flow_faults(net))
+    positions = [geo.point(each) for each in geo.column(net.bus.loc[loads["bus"]])]
+    try:
+        calendar, remarks = calendar_of(positions, time_zone)
+    except UnknownTimeZoneError as error:
+        faults.append(str(error))
     if faults:
         raise FeederError(name, faults)
-    return _assemble(name, net, topology, loads, max_vn_kv, profile_scenario, tuple(notices))
+    return _assemble(name, net, topology, loads, max_vn_kv, profile_scenario, calendar, (*notices, *remarks))
 
 
 def _lengthen_lines(net: Any) -> list[str]:
@@ -264,6 +275,7 @@ def _assemble(
     loads: Any,
     max_vn_kv: float,
     profile_scenario: int,
+    calendar: Calendar,
     notices: tuple[str, ...],
 ) -> Feeder:
     zones = topology.zones()
@@ -298,6 +310,7 @@ def _assemble(
         behind_meter=behind_meter,
         bulk=bulk,
         profile_scenario=profile_scenario,
+        calendar=calendar,
         topology=topology,
         zones=zones,
         _tree=tree,

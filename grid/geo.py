@@ -1,7 +1,7 @@
 """Positions from a net's GeoJSON: longitude and latitude, WGS 84 degrees. What is none is left out, whatever it is.
 
-Coordinates are for maps only. Nets carry them in metres of some projection, as `nan`, as broken JSON, or as other
-shapes than a point and a line: none of that may stop a run.
+Coordinates are for maps and for the sun. Nets carry them in metres of some projection, as `nan`, as broken JSON, or as
+other shapes than a point and a line: none of that may stop a run.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.calendar import ROWS, CalendarRows
 from grid.elements import Elements, ProfileKind, ProfileName
-from grid.profiles import HEAT_PUMPS, PHOTOVOLTAICS, ROWS, known_profiles, named_profiles
+from grid.profiles import HEAT_PUMPS, PHOTOVOLTAICS, known_profiles, named_profiles, row_clock
 
 _DOMAIN = 0x73756E  # keeps this stream apart from other uses of the same seed
 
@@ -30,10 +31,12 @@ class Curves:
     active: Floats
     """(rows, curves)"""
     reactive: Floats
+    clock: NDArray[np.intp]
+    """(k,) `RowClock` of the curve."""
 
-    def at(self, row: int) -> tuple[Floats, Floats]:
-        """(active W, reactive var), each (k,), in a row of the profile year."""
-        row %= ROWS
+    def at(self, rows: CalendarRows) -> tuple[Floats, Floats]:
+        """(active W, reactive var), each (k,), in these rows of the profile year."""
+        row = rows.unshifted[self.clock]
         return self.scale_w * self.active[row, self.column], self.scale_var * self.reactive[row, self.column]
 
     @property
@@ -86,4 +89,5 @@ def published(elements: Elements, scenario: int, *, seed: int, only_named: bool 
         column=column[kept],
         active=np.hstack([*(curves.active for curves in sets.values()), still]),
         reactive=np.hstack([*(curves.reactive for curves in sets.values()), still]),
+        clock=np.array([row_clock(*name) for name in names], dtype=np.intp)[kept],
     )

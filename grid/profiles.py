@@ -8,7 +8,8 @@ not imported: that takes seconds, and only its CSV files are wanted.
 What a net's own `profile` column names is read from the dataset of the net's own scenario.
 
 The files hold the leap year 2016 in steps of 15 minutes, relative to the peak. Their time column is local (CET/CEST:
-02:00–03:00 is missing on 27 March and doubled on 30 October), so the rows are equidistant and row 0 is 23:00 UTC.
+02:00–03:00 is missing on 27 March and doubled on 30 October), so the rows are equidistant. What instant a row is, is
+another matter for businesses, households and the sun: `grid.calendar`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import functools
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv
 
+from grid.calendar import ROWS, STEP_S, RowClock
 from grid.elements import ProfileKind
 
-STEP_S = 900
-ROWS = 366 * 96
 HOURS = ROWS * STEP_S / 3600
 """Length of the profile year."""
 
@@ -43,7 +42,6 @@ _FILES: dict[ProfileKind, str] = {
 _WITHOUT_STORAGE = 0
 """The scenario whose dataset has no storages."""
 _FIRST_ROW_TIME = "01.01.2016 00:00"
-_FIRST_ROW_UTC = datetime(2015, 12, 31, 23, tzinfo=UTC)
 
 HOUSEHOLDS = ("H0-A", "H0-B", "H0-C", "H0-G", "H0-L")
 BUSINESSES = ("G1-A", "G1-B", "G1-C", "G2-A", "G3-A", "G4-A", "G4-B", "G5-A", "G6-A", "L1-A", "L2-A")
@@ -87,10 +85,11 @@ class Profiles:
     """Per kWp installed; the reactive part is zero."""
 
 
-def row_of(time_s: int) -> int:
-    """The row that holds at an instant: same month, day and time of day (UTC) in the profile year."""
-    instant = datetime.fromtimestamp(time_s, UTC).replace(year=2016)
-    return int((instant - _FIRST_ROW_UTC).total_seconds() // STEP_S) % ROWS
+def row_clock(kind: ProfileKind, name: str) -> RowClock:
+    """What the rows of a published curve count. Storages are charged from the sun, in its rows."""
+    if kind != "load":
+        return RowClock.SUN
+    return RowClock.WALL if name in HOUSEHOLDS or name in HEAT_PUMPS else RowClock.STANDARD
 
 
 @functools.cache

@@ -57,10 +57,10 @@ class GridPart:
 
     async def init(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         try:
-            self._feeder = load_feeder(body["feeder"])
+            self._feeder = load_feeder(body["feeder"], time_zone=body.get("time_zone"))
         except FeederError as error:
             raise UserError(str(error)) from error
-        demand = Demand.draw(self._feeder, seed=body["seed"], start_s=body["start_s"])
+        demand = Demand.draw(self._feeder, seed=body["seed"])
         self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"])
         return {
             "name": self._feeder.name,

@@ -81,9 +81,16 @@ class SetUp:
 
     async def _load_feeder(self) -> Body:
         await self.stage.link.wait_for(GRID)
-        feeder, seed = self.scenario.feeder.name, self.scenario.seed
+        choice = self.scenario.feeder
         try:
-            reply = await self.stage.link.call(GRID, "init", feeder=feeder, seed=seed, start_s=self.origin_s)
+            reply = await self.stage.link.call(
+                GRID,
+                "init",
+                feeder=choice.name,
+                time_zone=choice.time_zone,
+                seed=self.scenario.seed,
+                start_s=self.origin_s,
+            )
         except UserError as error:
             where = "with --feeder" if self.request.feeder_option else "in the scenario's [feeder] table"
             raise UserError(error.faults, f"Choose another feeder {where}.") from error

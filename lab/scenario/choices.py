@@ -8,6 +8,7 @@ from lab.errors import UserError
 from lab.fleet.presets import anchored_shares, parse_fleet
 from lab.fleet.vendors import FLEET_HINT, vendor_mix
 from lab.scenario.load import FleetChoice, Scenario, anchored_feeder
+from lab.scenario.model import FeederChoice
 
 
 def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
@@ -18,7 +19,8 @@ def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, mete
     choice = chosen_fleet(scenario.fleet, fleet)
     changes: dict[str, object] = {"fleet": choice if meters is None else choice.model_copy(update={"meters": meters})}
     if feeder is not None:
-        changes["feeder"] = scenario.feeder.model_copy(update={"name": anchored_feeder(feeder, Path.cwd())})
+        # Another place has other clocks.
+        changes["feeder"] = FeederChoice(name=anchored_feeder(feeder, Path.cwd()))
     return scenario.model_copy(update=changes)
 
 

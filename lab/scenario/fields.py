@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from grid.place import time_zone
 from lab.scenario.times import (
     DURATION_PATTERN,
     OFFSET_PATTERN,
@@ -25,6 +26,11 @@ OffsetS = Annotated[
 ]
 InstantS = Annotated[
     int, BeforeValidator(parse_instant), WithJsonSchema({"type": "string", "format": "date-time", "title": "instant"})
+]
+TimeZone = Annotated[
+    str,
+    AfterValidator(lambda name: time_zone(name).key),
+    WithJsonSchema({"type": "string", "title": "time zone"}),
 ]
 Part = Literal["headend", "broker", "database", "fleet", "ingest"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

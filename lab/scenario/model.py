@@ -23,7 +23,7 @@ from pydantic import (
 
 from lab.fleet.presets import DEFAULT_PRESET, PRESETS, Shares, checked_shares, parse_preset
 from lab.scenario.events import Event
-from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table
+from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone
 
 PresetName = Annotated[
     str, BeforeValidator(parse_preset), WithJsonSchema({"type": "string", "enum": sorted(PRESETS), "title": "preset"})
@@ -48,6 +48,11 @@ class FeederChoice(Table):
     name: Annotated[str, Field(min_length=1)] = Field(
         description="`schutterwald`, `simbench:<code>`, or `file:<path>` of a pandapower net, seen from the scenario's "
         "file."
+    )
+    time_zone: TimeZone | None = Field(
+        default=None,
+        description='What its clocks show, by the name in the IANA database, for instance `"Europe/Lisbon"`; by the '
+        "feeder's coordinates if not given ([feeders.md](feeders.md#calendar-and-sun)).",
     )
 
 

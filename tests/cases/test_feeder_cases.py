@@ -61,7 +61,7 @@ def test_what_becomes_of_a_net(path: Path, expected: dict[str, Any], tmp_path: P
 
 
 def lives(feeder: Feeder) -> None:
-    simulation = GridSimulation(feeder, Demand.draw(feeder, seed=7, start_s=START_S), start_s=START_S)
+    simulation = GridSimulation(feeder, Demand.draw(feeder, seed=7), start_s=START_S)
     frame = simulation.advance(START_S)
     assert frame is not None
     assert frame.energised.all()

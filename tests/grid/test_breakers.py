@@ -25,7 +25,7 @@ A, B, C, D = range(4)
 
 @pytest.fixture
 def simulation(hamlet: Feeder, start_s: int) -> GridSimulation:
-    return GridSimulation(hamlet, Demand.draw(hamlet, seed=1, start_s=start_s), start_s=start_s)
+    return GridSimulation(hamlet, Demand.draw(hamlet, seed=1), start_s=start_s)
 
 
 def advanced(simulation: GridSimulation, now_s: int) -> WorldFrame:
@@ -46,7 +46,7 @@ def runpp_without(feeder: Feeder, demand: tuple[np.ndarray, np.ndarray], rows: n
 
 
 def test_power_voltage_and_loading_change_as_a_full_power_flow_says(schutterwald: Feeder, start_s: int) -> None:
-    demand = Demand.draw(schutterwald, seed=1, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=1)
     simulation = GridSimulation(schutterwald, demand, start_s=start_s)
     before = advanced(simulation, start_s)
     rows = np.random.default_rng(3).choice(len(before), size=400, replace=False)
@@ -139,7 +139,7 @@ def test_a_breaker_that_is_where_it_should_be_makes_no_frame(simulation: GridSim
 def test_all_breakers_of_a_feeder_at_once_are_one_frame_without_a_new_net(
     schutterwald: Feeder, start_s: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulation = GridSimulation(schutterwald, Demand.draw(schutterwald, seed=1, start_s=start_s), start_s=start_s)
+    simulation = GridSimulation(schutterwald, Demand.draw(schutterwald, seed=1), start_s=start_s)
     first = advanced(simulation, start_s)
     # The net is converted and factorised where one of these is made.
     monkeypatch.setattr(grid.network, "PowerFlow", None)

@@ -8,23 +8,17 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from grid.calendar import ROWS
 from grid.demand import PV_RANGE_KWP, Demand
 from grid.feeder import Feeder
 from grid.network import Network, evenly
-from grid.profiles import ROWS, ProfileError, load_profiles, row_of
+from grid.profiles import ProfileError, load_profiles
 
 DAY_S = 86_400
 
 
 def epoch_s(*fields: int) -> int:
     return int(datetime(*fields, tzinfo=UTC).timestamp())  # type: ignore[misc,arg-type]  # year, month, day, hour …
-
-
-def test_rows_follow_the_local_time_of_the_dataset() -> None:
-    assert row_of(epoch_s(2026, 1, 1)) == 4  # 01:00 in Germany
-    assert row_of(epoch_s(2025, 12, 31, 23)) == 0
-    assert row_of(epoch_s(2026, 7, 1, 12)) == (182 * 24 + 13) * 4
-    assert row_of(epoch_s(2024, 2, 29)) == row_of(epoch_s(2024, 2, 28)) + 96
 
 
 def test_profiles_are_relative_to_their_peak_and_plausible() -> None:
@@ -34,8 +28,9 @@ def test_profiles_are_relative_to_their_peak_and_plausible() -> None:
         assert np.allclose(kind.active.max(axis=0), 1.0)
         assert kind.active.min() >= 0.0
     sun = profiles.photovoltaics.active
-    assert not sun[row_of(epoch_s(2026, 6, 21, 0))].any()
-    assert sun[row_of(epoch_s(2026, 6, 21, 11)) :][:96].max() > 0.3
+    midsummer = 172 * 96
+    assert not sun[midsummer].any()
+    assert sun[midsummer + 44].max() > 0.3
     yield_hours = sun.sum(axis=0) / 4
     assert ((yield_hours > 500) & (yield_hours < 1200)).all()  # kWh per kWp and year in Germany
 
@@ -47,8 +42,8 @@ def test_missing_dataset_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_same_seed_same_day_bit_for_bit(schutterwald: Feeder, start_s: int) -> None:
-    first, second = (Demand.draw(schutterwald, seed=7, start_s=start_s) for _ in range(2))
-    other = Demand.draw(schutterwald, seed=8, start_s=start_s)
+    first, second = (Demand.draw(schutterwald, seed=7) for _ in range(2))
+    other = Demand.draw(schutterwald, seed=8)
     assert np.array_equal(first.connected, second.connected)
     for time_s in range(start_s, start_s + DAY_S, 900):
         for mine, same in zip(first.at(time_s), second.at(time_s), strict=True):
@@ -56,15 +51,8 @@ def test_same_seed_same_day_bit_for_bit(schutterwald: Feeder, start_s: int) -> N
     assert first.at(start_s)[0].tobytes() != other.at(start_s)[0].tobytes()
 
 
-def test_the_day_is_that_of_the_start_date(schutterwald: Feeder, start_s: int) -> None:
-    demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
-    next_day = Demand.draw(schutterwald, seed=7, start_s=start_s + DAY_S)
-    assert np.array_equal(demand.at(start_s + DAY_S)[0], next_day.at(start_s + DAY_S)[0])
-    assert not np.array_equal(demand.at(start_s)[0], demand.at(start_s + DAY_S)[0])
-
-
 def test_nobody_ever_takes_or_feeds_more_than_the_largest(schutterwald: Feeder, start_s: int) -> None:
-    demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=7)
     largest_w = demand.largest_w
     for quarter in range(0, 7 * 96, 5):
         active_w, _ = demand.at(start_s + quarter * 900)
@@ -73,13 +61,13 @@ def test_nobody_ever_takes_or_feeds_more_than_the_largest(schutterwald: Feeder, 
 
 
 def test_constant_within_a_quarter_of_an_hour(schutterwald: Feeder, start_s: int) -> None:
-    demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=7)
     assert np.array_equal(demand.at(start_s + 900)[0], demand.at(start_s + 1799)[0])
     assert not np.array_equal(demand.at(start_s + 900)[0], demand.at(start_s + 1800)[0])
 
 
 def test_customers_look_like_a_village(schutterwald: Feeder, start_s: int) -> None:
-    demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=7)
     households = ~demand.business
     assert demand.business.sum() == 17  # the loads that the net rates above a household
     assert 3000 < demand.annual_kwh[households & ~demand.heat_pump].mean() < 4000
@@ -95,18 +83,19 @@ def test_customers_look_like_a_village(schutterwald: Feeder, start_s: int) -> No
 
 def test_annual_energy_is_what_the_profiles_add_up_to(hamlet: Feeder) -> None:
     start_s = epoch_s(2026, 1, 1)
-    demand = Demand.draw(hamlet, seed=7, start_s=start_s)
+    demand = Demand.draw(hamlet, seed=7)
     plain = np.flatnonzero(demand.pv_kwp == 0)
     assert len(plain) > 0
     total_wh = sum(demand.at(start_s + row * 900)[0][plain] for row in range(ROWS)) / 4
-    np.testing.assert_allclose(total_wh / 1e3, demand.annual_kwh[plain], rtol=1e-9)
+    # A year of another calendar has some days of the profile year twice, and others not at all.
+    np.testing.assert_allclose(total_wh / 1e3, demand.annual_kwh[plain], rtol=0.03)
 
 
 @pytest.mark.parametrize("month", [1, 4, 7, 12])
 @pytest.mark.parametrize("seed", [2, 7])
 def test_voltages_stay_within_ten_percent(schutterwald: Feeder, month: int, seed: int) -> None:
     start_s = epoch_s(2026, month, 15)
-    demand = Demand.draw(schutterwald, seed=seed, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=seed)
     network = Network(schutterwald)
     solutions = (network.solve(*map(evenly, demand.at(time_s))) for time_s in range(start_s, start_s + DAY_S, 1800))
     voltages = [np.abs(solution.phase_voltage_pu) for solution in solutions]
@@ -115,7 +104,7 @@ def test_voltages_stay_within_ten_percent(schutterwald: Feeder, month: int, seed
 
 def test_infeed_exports_at_noon_in_summer(schutterwald: Feeder) -> None:
     start_s = epoch_s(2026, 6, 21)
-    demand = Demand.draw(schutterwald, seed=7, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=7)
     noon_w, _ = demand.at(start_s + 11 * 3600)
     midnight_w, _ = demand.at(start_s)
     assert (noon_w[demand.pv_kwp > 0] < 0).mean() > 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,25 @@ import pandapower as pp
 import pytest
 import simbench
 
+from grid.calendar import ROWS
 from grid.demand import Demand
 from grid.feeder import FeederError, build_feeder, load_feeder
 from grid.network import Network, evenly
-from grid.profiles import ROWS, ProfileError, known_profiles, load_profiles, named_profiles, row_of
+from grid.profiles import ProfileError, known_profiles, load_profiles, named_profiles
 
 NOON_IN_JUNE_S = 1_782_043_200  # 2026-06-21T12:00:00Z
 MIDNIGHT_IN_JUNE_S = NOON_IN_JUNE_S - 43_200
+THEIR_MIDNIGHT_IN_JUNE_S = 1_466_467_200  # 2016-06-21T00:00:00Z, in the year of the profiles
+
+
+def theirs(net: Any, published: Any, table: str, element: int, column: str, longitude: float) -> Any:
+    """(96,) of SimBench's own series from THEIR_MIDNIGHT_IN_JUNE_S on, each curve in the time of its rows."""
+    ahead = round((longitude - 8.0) * 4 / 15)
+    if table == "load":
+        name = net.load["profile"].at[element]
+        ahead = 8 if name.startswith(("H0-A", "H0-B", "H0-C", "H0-G", "H0-L", "Air_", "Soil_")) else 4
+    start = (31 + 29 + 31 + 30 + 31 + 20) * 96 + ahead
+    return published[table, column][element].to_numpy()[start : start + 96]
 
 
 def test_a_simbench_net_takes_what_simbench_says() -> None:
@@ -26,15 +39,15 @@ def test_a_simbench_net_takes_what_simbench_says() -> None:
     net = simbench.get_simbench_net(code)
     published = simbench.get_absolute_values(net, profiles_instead_of_study_cases=True)
     feeder = load_feeder(f"simbench:{code}")
-    demand = Demand.draw(feeder, seed=7, start_s=MIDNIGHT_IN_JUNE_S)
+    demand = Demand.draw(feeder, seed=7)
     assert (feeder.name, len(feeder.usage_points), len(feeder.transformers)) == (f"simbench:{code}", 41, 1)
-    rows = slice(row_of(MIDNIGHT_IN_JUNE_S), row_of(MIDNIGHT_IN_JUNE_S) + 96)
-    active_mw = published["load", "p_mw"].loc[:, feeder.load_index].to_numpy()[rows]
     (roof,) = net.sgen.index
     owner = [point.bus for point in feeder.usage_points].index(net.sgen["bus"].at[roof])
-    active_mw[:, owner] -= published["sgen", "p_mw"][roof].to_numpy()[rows]
-    reactive_mvar = published["load", "q_mvar"].loc[:, feeder.load_index].to_numpy()[rows]
-    actual = [demand.at(MIDNIGHT_IN_JUNE_S + step * 900) for step in range(96)]
+    series = partial(theirs, net, published, longitude=feeder.calendar.longitude)
+    active_mw = np.column_stack([series("load", load, "p_mw") for load in feeder.load_index])
+    active_mw[:, owner] -= series("sgen", roof, "p_mw")
+    reactive_mvar = np.column_stack([series("load", load, "q_mvar") for load in feeder.load_index])
+    actual = [demand.at(THEIR_MIDNIGHT_IN_JUNE_S + step * 900) for step in range(96)]
     np.testing.assert_allclose([active for active, _ in actual], active_mw * 1e6, atol=1e-6)
     np.testing.assert_allclose([reactive for _, reactive in actual], reactive_mvar * 1e6, atol=1e-6)
     assert demand.pv_kwp.tolist() == pytest.approx([6.48 if at == owner else 0.0 for at in range(41)])
@@ -51,14 +64,14 @@ def test_storages_follow_simbench_as_well() -> None:
     net = simbench.get_simbench_net(code)
     published = simbench.get_absolute_values(net, profiles_instead_of_study_cases=True)
     feeder = load_feeder(f"simbench:{code}")
-    demand = Demand.draw(feeder, seed=7, start_s=MIDNIGHT_IN_JUNE_S)
+    demand = Demand.draw(feeder, seed=7)
     assert set(net.storage["bus"]) <= {point.bus for point in feeder.usage_points}
-    rows = slice(row_of(MIDNIGHT_IN_JUNE_S), row_of(MIDNIGHT_IN_JUNE_S) + 96)
     by_bus = sum(
-        sign * published[table, "p_mw"].to_numpy()[rows].sum(axis=1)
+        sign * theirs(net, published, table, element, "p_mw", feeder.calendar.longitude)
         for table, sign in (("load", 1), ("sgen", -1), ("storage", 1))
+        for element in net[table].index
     )
-    actual = [demand.at(MIDNIGHT_IN_JUNE_S + step * 900)[0].sum() for step in range(96)]
+    actual = [demand.at(THEIR_MIDNIGHT_IN_JUNE_S + step * 900)[0].sum() for step in range(96)]
     np.testing.assert_allclose(actual, by_bus * 1e6, atol=1e-6)
 
 
@@ -73,7 +86,7 @@ def test_a_storage_without_a_profile_keeps_its_power(net: Any) -> None:
         [500.0],
     )
     for time_s in (MIDNIGHT_IN_JUNE_S, NOON_IN_JUNE_S):
-        demand = Demand.draw(feeder, seed=3, start_s=MIDNIGHT_IN_JUNE_S)
+        demand = Demand.draw(feeder, seed=3)
         bulk = demand.bulk_at(time_s)
         assert bulk[0].tolist() == [-1e5]
         solution = Network(feeder).solve(*map(evenly, demand.at(time_s)), bulk=bulk)
@@ -119,7 +132,7 @@ def stated_net(net: Any) -> Any:
 
 def test_generators_are_behind_the_meter_where_there_is_one(stated_net: Any) -> None:
     feeder = build_feeder("hamlet", stated_net)
-    demand = Demand.draw(feeder, seed=3, start_s=MIDNIGHT_IN_JUNE_S)
+    demand = Demand.draw(feeder, seed=3)
     assert len(stated_net.sgen) == 3, "the given net stays as it is"
     assert demand.pv_kwp[2] >= 8.0
     assert feeder.behind_meter.owner.tolist() == [2]
@@ -131,12 +144,15 @@ def test_generators_are_behind_the_meter_where_there_is_one(stated_net: Any) -> 
 
 def test_bulk_follows_its_profiles_and_else_holds_still(stated_net: Any) -> None:
     feeder = build_feeder("hamlet", stated_net)
-    demand = Demand.draw(feeder, seed=3, start_s=MIDNIGHT_IN_JUNE_S)
-    for time_s in (MIDNIGHT_IN_JUNE_S, NOON_IN_JUNE_S):
-        row = row_of(time_s)
-        factory = named_profiles("load", ["G3-A"])
+    demand = Demand.draw(feeder, seed=3)
+    factory = named_profiles("load", ["G3-A"])
+    park = named_profiles("renewable", ["PV2"]).active
+    # Sunday, 21 June 2026 is Sunday, 19 June 2016 for the factory, in standard time, and the sun's 21 June in UTC.
+    for hour in (0, 12):
+        time_s = MIDNIGHT_IN_JUNE_S + 3600 * hour
+        row, sun = (170 * 24 + hour + 1) * 4, (172 * 24 + hour) * 4
         active, reactive = demand.bulk_at(time_s)
-        park_w = -0.5e6 * named_profiles("renewable", ["PV2"]).active[row, 0]
+        park_w = -0.5e6 * park[sun, 0]
         assert active.tolist() == pytest.approx([0.2e6 * factory.active[row, 0], 0.1e6, park_w, -0.15e6])
         assert reactive.tolist() == pytest.approx([0.1e6 * factory.reactive[row, 0], 0.0, 0.0, -0.025e6])
         solution = Network(feeder).solve(*map(evenly, demand.at(time_s)), bulk=(active, reactive))
@@ -150,7 +166,7 @@ def test_a_net_from_a_file_is_the_same_feeder(net: Any, tmp_path: Path) -> None:
     feeder, same = load_feeder(f"file:{path}"), build_feeder("hamlet", net)
     assert feeder.name == "file:hamlet.json"
     assert feeder.usage_points == same.usage_points
-    one, other = (Demand.draw(each, seed=1, start_s=NOON_IN_JUNE_S).at(NOON_IN_JUNE_S) for each in (feeder, same))
+    one, other = (Demand.draw(each, seed=1).at(NOON_IN_JUNE_S) for each in (feeder, same))
     assert np.array_equal(one[0], other[0])
 
 

@@ -108,7 +108,7 @@ def runs_or_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
     try:
         feeder = load_feeder(f"file:{path}")
-        simulation = GridSimulation(feeder, Demand.draw(feeder, seed=7, start_s=START_S), start_s=START_S)
+        simulation = GridSimulation(feeder, Demand.draw(feeder, seed=7), start_s=START_S)
         frame = simulation.advance(START_S)
     except (FeederError, PowerFlowError):
         return

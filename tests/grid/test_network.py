@@ -99,7 +99,7 @@ def assert_same_as_runpp(feeder: Feeder, solution: Solution, opened: list[Device
 
 def test_every_frame_around_switchings_is_that_of_a_full_power_flow(schutterwald: Feeder, start_s: int) -> None:
     """Nothing of an earlier switching state may survive: neither after opening, nor under changing load, nor after."""
-    demand = Demand.draw(schutterwald, seed=1, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=1)
     network = Network(schutterwald)
     rng = np.random.default_rng(5)
     states = [[], random_devices(schutterwald, rng, 2), random_devices(schutterwald, rng, 3), []]
@@ -110,7 +110,7 @@ def test_every_frame_around_switchings_is_that_of_a_full_power_flow(schutterwald
 
 
 def test_solution_does_not_depend_on_what_was_solved_before(schutterwald: Feeder, start_s: int) -> None:
-    demand = Demand.draw(schutterwald, seed=1, start_s=start_s)
+    demand = Demand.draw(schutterwald, seed=1)
     used = Network(schutterwald)
     active_w, reactive_var = demand.at(start_s)
     used.solve(evenly(active_w), evenly(reactive_var), schutterwald.devices("transformer")[:3])

@@ -148,7 +148,7 @@ def test_two_simulations_of_one_feeder_do_not_touch_each_other(hamlet: Feeder, s
 
 
 def test_a_step_of_one_hour_keeps_its_demand_through_a_switching(hamlet: Feeder, start_s: int) -> None:
-    demand = Demand.draw(hamlet, seed=1, start_s=start_s)
+    demand = Demand.draw(hamlet, seed=1)
     simulation = GridSimulation(hamlet, demand, start_s=start_s, step_s=3600)
     first = simulation.advance(start_s)
     simulation.open(Device("transformer", "South"))
@@ -257,7 +257,7 @@ def eventful(schutterwald: Feeder, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def eventful_run(feeder: Feeder, seed: int, directory: Path) -> tuple[Path, list[bytes]]:
     start_s = 1_768_435_200
-    simulation = GridSimulation(feeder, Demand.draw(feeder, seed=seed, start_s=start_s), start_s=start_s)
+    simulation = GridSimulation(feeder, Demand.draw(feeder, seed=seed), start_s=start_s)
     device = feeder.devices("transformer")[4]
     events = {start_s + 7261: simulation.open, start_s + 9661: simulation.close}
     frames = []
