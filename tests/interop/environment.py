@@ -1,4 +1,4 @@
-"""Foreign peers, each in a virtual environment of its own, made once and kept in build/interop.
+"""Foreign peers, each in an environment of its own, made once and kept in build/interop.
 
 A peer wants other versions of libraries than we do, and its licence may not be one that we import.
 """
@@ -10,9 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests import left_out
 
 _CACHE = Path(__file__).parents[2] / "build" / "interop"
 _DEADLINE_S = 150.0
@@ -23,20 +26,51 @@ def environment(name: str, version: str, *also: str) -> Path:
 
     Where it cannot be installed the test is left out; in CI it fails.
     """
-    _CACHE.mkdir(parents=True, exist_ok=True)
     directory = _CACHE / f"{name}-{version}"
     python = directory / "bin" / "python"
+    wanted = (f"{name}=={version}", *also)
+
+    def make() -> None:
+        _run(name, sys.executable, "-m", "venv", str(directory))
+        _run(name, str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+
+    _once(directory, wanted, make)
+    return python
+
+
+def npm_environment(name: str, version: str, *also: str) -> tuple[Path, Path]:
+    """node, and a directory with the package `name` at `version` and with `also`; no script of theirs runs.
+
+    Where it cannot be installed the test is left out; in CI it fails.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        left_out.lacking(f"tests of npm's {name}", "apt install nodejs npm")
+    directory = _CACHE / f"npm-{name}-{version}"
+    wanted = (f"{name}@{version}", *also)
+
+    def make() -> None:
+        directory.mkdir()
+        _run(
+            name, npm, "install", "--prefix", str(directory), "--ignore-scripts", "--no-fund", "--no-audit",
+            "--fetch-retries=1", "--fetch-timeout=20000", *wanted,
+        )  # fmt: skip
+
+    _once(directory, wanted, make)
+    return Path(node), directory
+
+
+def _once(directory: Path, wanted: Sequence[str], make: Callable[[], None]) -> None:
+    """`make` the directory unless it is complete and made of what is `wanted`."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
     complete = directory / "complete"
-    wanted = "\n".join((f"{name}=={version}", *also))
-    with (_CACHE / f"{name}-{version}.lock").open("w") as lock:
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
         # One worker of pytest-xdist makes it, the others wait.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not complete.exists() or complete.read_text() != wanted:
+        if not complete.exists() or complete.read_text() != "\n".join(wanted):
             shutil.rmtree(directory, ignore_errors=True)
-            _run(name, sys.executable, "-m", "venv", str(directory))
-            _run(name, str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted.split())
-            complete.write_text(wanted)
-    return python
+            make()
+            complete.write_text("\n".join(wanted))
 
 
 def _run(name: str, *command: str) -> None:

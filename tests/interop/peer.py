@@ -14,10 +14,10 @@ Line = dict[str, Any]
 
 
 class Peer:
-    """`script` of tests/interop/peers, run by the `python` of the peer's own environment."""
+    """`script` of tests/interop/peers, run by the `program` of the peer's own environment: its Python, or node."""
 
-    def __init__(self, python: Path, script: str, *arguments: object) -> None:
-        self._command = [str(python), str(Path(__file__).parent / "peers" / script), *map(str, arguments)]
+    def __init__(self, program: Path, script: str, *arguments: object) -> None:
+        self._command = [str(program), str(Path(__file__).parent / "peers" / script), *map(str, arguments)]
         self.lines: list[Line] = []
 
     async def start(self) -> Peer:
