@@ -1,7 +1,8 @@
 """Did each meter measure what flowed? Journal against physical energy, over the window that the meter integrated.
 
 The physical energy of a usage point is piecewise linear between frames, so its value at any instant is exact; the
-meter's class applies to the energy, and two register steps are granted for the reading at either end of the window.
+meter's class applies to the energy, wider at low load and low power factor as the standard has it
+(meters/device/classes.py), and two register steps are granted for the reading at either end of the window.
 """
 
 from dataclasses import dataclass
@@ -92,15 +93,21 @@ def deviations(
     import_wh: Float,
     export_wh: Float,
     class_percent: Float,
+    allowed_wh: Float,
     step_wh: Float,
 ) -> Deviations:
-    """All arrays (m,). An error that is not known to be within the class violates it."""
+    """All arrays (m,). An error that is not known to be within the class violates it.
+
+    `allowed_wh` (2, m): what the class allows of import and export at the loads that there were; NaN where nobody says,
+    and the class's percentage of the energy is taken.
+    """
     opening, closing = energy.at(points, window_start_s), energy.at(points, window_end_s)
     truth = np.stack([end - start for start, end in zip(opening, closing, strict=True)])
     journal = np.stack([import_wh, export_wh])
     error = np.abs(journal - truth)
     # 1e-6 Wh: float64 cumulative energies of GWh resolve no better
-    allowed = class_percent / 100.0 * np.abs(truth) + REGISTER_STEPS_GRANTED * step_wh + 1e-6
+    of_class = np.where(np.isnan(allowed_wh), class_percent / 100.0 * np.abs(truth), allowed_wh)
+    allowed = of_class + REGISTER_STEPS_GRANTED * step_wh + 1e-6
     within = error <= allowed
     excess = np.where(np.isnan(error), np.inf, error) - np.where(np.isnan(allowed), 0.0, allowed)
     worse = np.argmax(excess, axis=0)

@@ -30,7 +30,7 @@ from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
 from lab.verdict.registers import Registers, altered_registers, estimates_off
 from lab.verdict.sides import Side, StoredIntervals, group, is_actual, per_point, sides
-from lab.verdict.tables import RunTables
+from lab.verdict.tables import ALLOWANCES, RunTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +193,7 @@ def _accuracy(
         import_wh=numbers(tables.journal["import_wh"])[rows],
         export_wh=numbers(tables.journal["export_wh"])[rows],
         class_percent=class_percent[points],
+        allowed_wh=np.stack([_allowed(tables.journal, name)[rows] for name in ALLOWANCES.split()]),
         step_wh=step_wh[points],
     )
     measured = ~np.isnan(found.largest_error_wh)
@@ -211,6 +212,11 @@ def _accuracy(
     )
     counts = AccuracyCounts(len(rows), float(errors.max()) if len(errors) else float("nan"), int(bad.sum()))
     return counts, worst_wh, finding
+
+
+def _allowed(journal: pa.Table, name: str) -> NDArray[np.float64]:
+    """What the class allows of an energy; NaN where nobody says."""
+    return numbers(journal[name]) if name in journal.column_names else np.full(len(journal), np.nan)
 
 
 def _by_meter(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lab.errors import UserError
+from meters.device.curve import CORE as CURVE_CORE
 from meters.device.curve import REGISTERS as CURVE_FORM
 
 DETECTED_FILE = "detected_outages.parquet"
@@ -60,6 +61,7 @@ def _columns(kind: Kind, names: str, *, required: bool = True, nullable: bool = 
 
 PHASE_ENERGIES = "import_l1_wh import_l2_wh import_l3_wh export_l1_wh export_l2_wh export_l3_wh"
 REGISTERS = "import_register_wh export_register_wh"
+ALLOWANCES = "import_allowed_wh export_allowed_wh"
 VOLTAGES = "voltage_l1_v voltage_l2_v voltage_l3_v"
 
 _KINDS = {
@@ -110,6 +112,8 @@ JOURNAL = Schema(
         *_columns(Kind.NUMBER, VOLTAGES),
         *_columns(Kind.INTEGER, "status", nullable=True),
         *_columns(Kind.NUMBER, "window_start_s window_end_s recorded_at_s"),
+        # Journals of earlier releases do not say what the class allows at low load.
+        *_columns(Kind.NUMBER, ALLOWANCES, required=False, nullable=True),
     ),
 )
 STORED = Schema(
@@ -133,7 +137,10 @@ STORED = Schema(
 )
 
 # The part of a journal that says what polled meters showed at any instant.
-REGISTER_CURVES = Schema("registers", tuple(Column(field.name, _KINDS[field.type]) for field in CURVE_FORM))
+# Those of earlier releases have fewer channels.
+REGISTER_CURVES = Schema(
+    "registers", tuple(Column(field.name, _KINDS[field.type], field.name in CURVE_CORE) for field in CURVE_FORM)
+)
 
 # What a head-end says of outages (lab/verdict/detected.py): one row per outage and customer.
 DETECTED = Schema(

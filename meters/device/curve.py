@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from meters.device.state import CHANNELS
+from meters.device.quantities import CHANNELS, LIMITED_NAMES, LIMITS, REGISTER_NAMES
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -27,18 +27,39 @@ KNOT = np.dtype(
         ("energised", "?"),
         # When it answers: from then on, if that lies before the next knot. NEVER_S: not at all.
         ("answers_from_s", "<f8"),
-        # Not yet cut to whole steps, before the roll-over; CHANNELS as in meters/device/state.py.
+        # REGISTER_NAMES (meters/device/quantities.py), not yet cut to whole steps, before the roll-over.
         ("counted_wh", "<f8", (CHANNELS,)),
         ("wh_per_s", "<f8", (CHANNELS,)),
+        # LIMITED_NAMES: by how much the class lets what was counted since the curve began be wrong.
+        ("allowed_wh", "<f8", (LIMITS,)),
+        ("allowed_wh_per_s", "<f8", (LIMITS,)),
         ("active_power_w", "<f8"),
         ("voltage_v", "<f8", (3,)),
+        ("current_a", "<f8", (3,)),
+        ("phase_power_w", "<f8", (3,)),
+        ("phase_reactive_var", "<f8", (3,)),
     ]
 )
 
-_CHANNEL_NAMES = ("import", "export", *(f"{way}_l{phase}" for way in ("import", "export") for phase in (1, 2, 3)))
-_COUNTED = tuple(f"{name}_counted_wh" for name in _CHANNEL_NAMES)
-_RATES = tuple(f"{name}_wh_per_s" for name in _CHANNEL_NAMES)
-_VOLTAGES = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
+
+def _named(names: Sequence[str], counted: str) -> tuple[str, ...]:
+    """import_wh becomes import_<counted>_wh."""
+    return tuple(f"{name.rpartition('_')[0]}_{counted}_{name.rpartition('_')[2]}" for name in names)
+
+
+_VECTORS = {
+    "counted_wh": _named(REGISTER_NAMES, "counted"),
+    "wh_per_s": tuple(f"{name}_per_s" for name in REGISTER_NAMES),
+    "allowed_wh": _named(LIMITED_NAMES, "allowed"),
+    "allowed_wh_per_s": tuple(f"{name}_per_s" for name in _named(LIMITED_NAMES, "allowed")),
+    "voltage_v": ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v"),
+    "current_a": ("current_l1_a", "current_l2_a", "current_l3_a"),
+    "phase_power_w": ("active_power_l1_w", "active_power_l2_w", "active_power_l3_w"),
+    "phase_reactive_var": ("reactive_power_l1_var", "reactive_power_l2_var", "reactive_power_l3_var"),
+}
+"""Fields of a knot with a value for each channel or phase, and their columns in REGISTERS."""
+_LATER = ("reactive", "apparent", "current", "active_power_l")
+_SCALARS = ("from_s", "energised", "answers_from_s", "active_power_w")
 
 REGISTERS = pa.schema(
     [
@@ -47,20 +68,33 @@ REGISTERS = pa.schema(
         ("from_s", pa.int64()),
         ("energised", pa.bool_()),
         ("answers_from_s", pa.float64()),
-        *((name, pa.float64()) for name in (*_COUNTED, *_RATES, "active_power_w", *_VOLTAGES)),
+        ("active_power_w", pa.float64()),
+        *((name, pa.float64()) for names in _VECTORS.values() for name in names),
         ("counting_step_wh", pa.float64()),
         ("roll_over_wh", pa.int64()),
         ("float32_unit_wh", pa.float64()),
     ]
 )
 """The knots of a journal, ordered by meter and time. Instants are true epoch seconds."""
+CORE = frozenset(name for name in REGISTERS.names if not name.startswith(_LATER) and "allowed" not in name)
+"""The columns that journals of every release have; of others, earlier ones have none, and they read as 0."""
 
 
 def counted_wh(knots: NDArray[np.void], at_s: Float | float) -> Float:
-    """Registers (m, 8) that the curves of `knots` (m,) have at `at_s`: a scalar, or (m,)."""
-    elapsed_s = np.broadcast_to(np.asarray(at_s, dtype=np.float64), knots.shape) - knots["from_s"]
-    counted: Float = knots["counted_wh"] + knots["wh_per_s"] * elapsed_s[:, np.newaxis]
+    """Registers (m, CHANNELS) that the curves of `knots` (m,) have at `at_s`: a scalar, or (m,)."""
+    counted: Float = knots["counted_wh"] + knots["wh_per_s"] * _elapsed_s(knots, at_s)
     return counted
+
+
+def allowed_wh(knots: NDArray[np.void], at_s: Float | float) -> Float:
+    """By how much (m, LIMITS) the class lets them be wrong by then."""
+    allowed: Float = knots["allowed_wh"] + knots["allowed_wh_per_s"] * _elapsed_s(knots, at_s)
+    return allowed
+
+
+def _elapsed_s(knots: NDArray[np.void], at_s: Float | float) -> Float:
+    elapsed_s: Float = np.broadcast_to(np.asarray(at_s, dtype=np.float64), knots.shape) - knots["from_s"]
+    return elapsed_s[:, np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +161,7 @@ class Display:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What meters could have shown within windows of time: lowest and highest registers (m, 8), powers and voltages.
+    """What meters could have shown within windows of time: lowest and highest registers (m, CHANNELS), powers, volts.
 
     `answers` (m,): whether they would have answered at all; where not, the values mean nothing.
     """
@@ -242,10 +276,12 @@ def registers_table(curves: Curves, serials: list[str], usage_points: list[str])
     columns: dict[str, object] = {
         "serial": pa.array(serials, pa.string()).take(pa.array(knots["meter"])),
         "usage_point": pa.array(usage_points, pa.string()).take(pa.array(knots["meter"])),
-        **{name: knots[name] for name in ("from_s", "energised", "answers_from_s", "active_power_w")},
-        **dict(zip(_COUNTED, knots["counted_wh"].T, strict=True)),
-        **dict(zip(_RATES, knots["wh_per_s"].T, strict=True)),
-        **dict(zip(_VOLTAGES, knots["voltage_v"].T, strict=True)),
+        **{name: knots[name] for name in _SCALARS},
+        **{
+            name: values
+            for field, names in _VECTORS.items()
+            for name, values in zip(names, knots[field].T, strict=True)
+        },
         "counting_step_wh": np.broadcast_to(np.ravel(display.step_wh), len(knots)),
         "roll_over_wh": np.broadcast_to(np.ravel(display.roll_over_wh), len(knots)),
         "float32_unit_wh": np.broadcast_to(np.ravel(display.float32_unit_wh), len(knots)),
@@ -257,8 +293,11 @@ def knots_of(table: pa.Table, meters: Int) -> NDArray[np.void]:
     """The knots in a table of `REGISTERS`, whose rows belong to `meters` (m,)."""
     knots = np.zeros(len(table), dtype=KNOT)
     knots["meter"] = meters
-    for name in ("from_s", "energised", "answers_from_s", "active_power_w"):
+    for name in _SCALARS:
         knots[name] = table[name].to_numpy()
-    for name, columns in (("counted_wh", _COUNTED), ("wh_per_s", _RATES), ("voltage_v", _VOLTAGES)):
-        knots[name] = np.column_stack([table[column].to_numpy() for column in columns])
+    absent = np.zeros(len(table))
+    for name, columns in _VECTORS.items():
+        knots[name] = np.column_stack(
+            [table[column].to_numpy() if column in table.column_names else absent for column in columns]
+        )
     return knots

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from meters.device.curve import Curves, counted_wh, registers_table
-from meters.device.journal import EVENTS, INTERVALS, write_tables
+from meters.device.curve import Curves, allowed_wh, counted_wh, registers_table
+from meters.device.journal import ALLOWED, EVENTS, INTERVALS, POWERS, REACTIVE_REGISTERS, SHOWN, write_tables
+from meters.device.metrology import power_factor
+from meters.device.quantities import ENERGY_NAMES, QUADRANT_NAMES, REGISTER_NAMES
+from meters.device.records import ALLOWED_DECIMALS
 
 REGISTERS_DIRECTORY = "registers"
-_ENERGIES = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way in ("import", "export") for phase in (1, 2, 3)))
 
 
 def write_curves(
@@ -51,23 +53,34 @@ def _intervals(curves: Curves, serials: list[str], points: list[str], length_s: 
     kept = begun & supplied
     meters, starts_s = meters[kept], starts_s[kept]
     ends_s = starts_s + length_s
-    closing = curves.knots[curves.holding(meters, ends_s)[1]]
-    before_wh, after_wh = counted_wh(curves.knots[opening[kept]], starts_s), counted_wh(closing, ends_s)
+    opened, closing = curves.knots[opening[kept]], curves.knots[curves.holding(meters, ends_s)[1]]
+    before_wh, after_wh = counted_wh(opened, starts_s), counted_wh(closing, ends_s)
+    allowed = np.round(allowed_wh(closing, ends_s) - allowed_wh(opened, starts_s), ALLOWED_DECIMALS)
     display = curves.display.of(meters)
     delta_wh = display.unrolled(after_wh) - display.unrolled(before_wh)
     registers_wh = display.shown(after_wh)
-    volts = np.rint(closing["voltage_v"].astype(np.float32).astype(np.float64) * 10) / 10
+    power_w, reactive_var = closing["phase_power_w"], closing["phase_reactive_var"]
+    exact = {"voltage_v": closing["voltage_v"], "current_a": closing["current_a"]}
+    exact["power_factor"] = power_factor(power_w, reactive_var)
     of_meter = pa.array(meters.astype(np.int32))
     columns: dict[str, object] = {
         "serial": pa.array(serials, pa.string()).take(of_meter),
         "usage_point": pa.array(points, pa.string()).take(of_meter),
         "interval_start": pa.array((starts_s * 1e6).astype(np.int64)).cast(INTERVALS.field("interval_start").type),
         "interval_length_s": np.full(len(meters), length_s),
-        **dict(zip(_ENERGIES, delta_wh.T, strict=True)),
+        **{name: delta_wh[:, REGISTER_NAMES.index(name)] for name in (*ENERGY_NAMES, *QUADRANT_NAMES)},
         "import_register_wh": registers_wh[:, 0],
         "export_register_wh": registers_wh[:, 1],
-        "active_power_w": np.rint(closing["active_power_w"].astype(np.float32)).astype(np.int64),
-        **{f"voltage_l{phase}_v": volts[:, phase - 1] for phase in (1, 2, 3)},
+        **{
+            name: registers_wh[:, REGISTER_NAMES.index(register)]
+            for name, register in zip(REACTIVE_REGISTERS, QUADRANT_NAMES, strict=True)
+        },
+        "active_power_w": _as_read(closing["active_power_w"]).astype(np.int64),
+        **dict(zip(POWERS, _as_read(np.hstack([power_w, reactive_var])).astype(np.int64).T, strict=True)),
+        **_phases_of(exact),
+        "max_demand_import_w": pa.nulls(len(meters), pa.int64()),
+        "max_demand_at": pa.nulls(len(meters), INTERVALS.field("max_demand_at").type),
+        **dict(zip(ALLOWED, allowed.T, strict=True)),
         "status": pa.nulls(len(meters), pa.int32()),
         "window_start_s": starts_s,
         "window_end_s": ends_s,
@@ -75,3 +88,21 @@ def _intervals(curves: Curves, serials: list[str], points: list[str], length_s: 
     }
     arrays = [pa.array(columns[name], INTERVALS.field(name).type) for name in INTERVALS.names]
     return pa.table(arrays, schema=INTERVALS)
+
+
+def _phases_of(exact: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns of `SHOWN`, in its steps, from values (m, 3) of each quantity."""
+    quantities = {f"voltage_l{phase}_v": ("voltage_v", phase) for phase in (1, 2, 3)}
+    quantities |= {f"current_l{phase}_a": ("current_a", phase) for phase in (1, 2, 3)}
+    quantities |= {f"power_factor_l{phase}": ("power_factor", phase) for phase in (1, 2, 3)}
+    columns = {}
+    for name, (_, parts) in SHOWN.items():
+        quantity, phase = quantities[name]
+        columns[name] = _as_read(exact[quantity][:, phase - 1], parts)
+    return columns
+
+
+def _as_read(values: np.ndarray, parts: int = 1) -> np.ndarray:
+    """What a reader makes of them, in whole parts of a unit; on the wire they may be a float32."""
+    rounded: np.ndarray = np.rint(values.astype(np.float32).astype(np.float64) * parts) / parts
+    return rounded

@@ -39,6 +39,10 @@ class Purpose(IntEnum):
     RECONNECT = 12
     REPORT_OFFSET = 13
     GASP_HEARD = 14
+    PHASE_ERROR = 15
+    LOW_LOAD_ERROR = 16
+    DISPLACEMENT = 17
+    VOLTAGE_ERROR = 18
 
 
 def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:

@@ -24,6 +24,11 @@ class MeterFacts(BaseModel):
     register_roll_over_wh: Annotated[int, Field(gt=0, le=MOST_WH, strict=True)]
     max_current_a: Annotated[float, Field(gt=0, le=MOST_CURRENT_A)]
     accuracy_class_percent: Positive
+    reactive_class_percent: Positive = 2.0
+    reference_current_a: Annotated[float, Field(gt=0, le=MOST_CURRENT_A)] = 5.0
+    """Basic current Ib of a meter for direct connection, rated current In of one behind transformers (IEC 62053)."""
+    voltage_error_percent: Positive = 0.5
+    current_error_percent: Positive = 0.5
     class_error_share: Share
     near_roll_over_share: Share
 

@@ -13,11 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meters.device.memory import EVENT_COLUMNS, INTERVAL_COLUMNS, Memory
+from meters.device.quantities import ENERGY_NAMES, LIMITED_NAMES, QUADRANT_NAMES
 from meters.errors import MemoryFailedError, MemoryFullError
 
 _BATCH = 100_000
 _INSTANT = pa.timestamp("us", tz="UTC")
-_ENERGIES = tuple(name for name in INTERVAL_COLUMNS if name.startswith(("import_l", "export_l")))
+_PHASES = (1, 2, 3)
+SHOWN = {
+    **{f"voltage_l{phase}_v": (f"voltage_l{phase}_dv", 10) for phase in _PHASES},
+    **{f"current_l{phase}_a": (f"current_l{phase}_ma", 1000) for phase in _PHASES},
+    **{f"power_factor_l{phase}": (f"power_factor_l{phase}_permille", 1000) for phase in _PHASES},
+}
+"""Columns of INTERVALS that a record has in whole parts: in which field, and how many parts make a unit."""
+POWERS = tuple(
+    f"{kind}_power_l{phase}_{unit}" for kind, unit in (("active", "w"), ("reactive", "var")) for phase in _PHASES
+)
+REACTIVE_REGISTERS = tuple(name.replace("_varh", "_register_varh") for name in QUADRANT_NAMES)
+ALLOWED = tuple(name.replace("_wh", "_allowed_wh").replace("_varh", "_allowed_varh") for name in LIMITED_NAMES)
 
 INTERVALS = pa.schema(
     [
@@ -25,15 +37,20 @@ INTERVALS = pa.schema(
         ("usage_point", pa.string()),
         ("interval_start", _INSTANT),
         ("interval_length_s", pa.int32()),
-        *((name, pa.int64()) for name in ("import_wh", "export_wh", *_ENERGIES)),
-        *((name, pa.int64()) for name in ("import_register_wh", "export_register_wh", "active_power_w")),
-        *((f"voltage_l{phase}_v", pa.float64()) for phase in (1, 2, 3)),
+        *((name, pa.int64()) for name in (*ENERGY_NAMES, *QUADRANT_NAMES)),
+        *((name, pa.int64()) for name in ("import_register_wh", "export_register_wh", *REACTIVE_REGISTERS)),
+        *((name, pa.int64()) for name in ("active_power_w", *POWERS)),
+        *((name, pa.float64()) for name in SHOWN),
+        ("max_demand_import_w", pa.int64()),
+        ("max_demand_at", _INSTANT),
         ("status", pa.int32()),
+        *((name, pa.float64()) for name in ALLOWED),
         *((name, pa.float64()) for name in ("window_start_s", "window_end_s", "recorded_at_s")),
     ]
 )
-"""`interval_start` is nominal, by the meter's clock. `window_*_s` and `recorded_at_s` are true epoch seconds: what the
-twin knows and the meter does not."""
+"""`interval_start` and `max_demand_at` are by the meter's clock. `window_*_s` and `recorded_at_s` (true epoch seconds)
+and `*_allowed_*` are what the twin knows and the meter does not. The latter: by how much an interval's energy may be
+wrong by the meter's class at the loads that there were (meters/device/classes.py), without the register's steps."""
 
 EVENTS = pa.schema(
     [
@@ -65,8 +82,9 @@ def write_journal(
         table: dict[str, Any] = named(columns["meter"])
         table["interval_start"] = _instants(columns["interval_start_s"])
         table["interval_length_s"] = np.full(len(rows), interval_length_s)
-        for phase in (1, 2, 3):
-            table[f"voltage_l{phase}_v"] = columns[f"voltage_l{phase}_dv"] / 10
+        table["max_demand_at"] = _instants(columns["max_demand_at_s"])
+        for name, (whole, parts) in SHOWN.items():
+            table[name] = columns[whole] / parts
         for name in INTERVALS.names:
             if name not in table:
                 table[name] = columns[name].astype(INTERVALS.field(name).type.to_pandas_dtype())

@@ -1,91 +1,219 @@
-"""The measuring element: what the registers of a shard's meters show for the energy that really flowed.
+"""The measuring element: what a shard's meters count and show of the powers that really flow.
 
-A register counts whole steps of `gain x energy`, so an interval's energy is the difference of two *quantised* register
-readings: intervals sum to the register difference exactly, and each is off by less than one step. The gain is the
-class error, constant per meter. Totals are the arithmetic sum over the phases; each phase has a register of its own.
+Each phase is measured as `(1 + e) exp(jd) (P + jQ)`. The error `e` is the meter's own at its reference current and
+grows below a tenth of that. `d` is the phase displacement of its current sensor, which makes the error depend on the
+power factor. Below its starting current a phase counts nothing. All of it stays within the limits of the class
+(`meters/device/classes.py`), which `Rates.allowed_per_s` carries along. Power is constant between two frames, so errors
+are too: a register advances at a constant rate, whose sum over the frames is exact, causal, and never taken back.
+
+A register counts whole steps, so an interval's energy is the difference of two *quantised* register readings: intervals
+sum to the register difference exactly. Active totals are the arithmetic sum over the phases, apparent energy that of
+their apparent powers. Total reactive energy is counted in the quadrant of the sums over the phases (vector method),
+that of a phase by the sign of its reactive power.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.world import PHASES, WorldFrame, by_quadrant
+from meters.device.classes import HALF, MOST_RATIO, active_class, reactive_class
 from meters.device.draws import Purpose, uniform
 from meters.device.facts import MeterFacts
-from meters.device.state import CHANNELS, Rows
+from meters.device.physics import Physics
+from meters.device.quantities import CHANNELS, LIMITS
+
+Float = NDArray[np.float64]
 
 _INSTALLED_WH = (1_000_000, 80_000_000)
 _BELOW_ROLL_OVER_WH = (200, 3_000)
 """Less than a household consumes in a day."""
+_REACTIVE_SHARE = (0.05, 0.35)
+"""Of what a meter has counted in its life, the reactive energy to the active, in the first quadrant."""
+_COMMON_SHARE = 0.6
+"""Of the error at reference, what all phases have in common: the meter's voltage reference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rates:
+    """Per second: what registers (n, CHANNELS) advance by, and by how much (n, LIMITS) the class lets them be wrong."""
+
+    counted_per_s: Float
+    allowed_per_s: Float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What the meters show of each phase, (n, 3), each of it with its meter's error."""
+
+    voltage_v: Float
+    current_a: Float
+    active_power_w: Float
+    reactive_power_var: Float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Load:
+    """Of each phase (n, 3): what its element makes of one unit of energy, 0 below the starting current; and limits."""
+
+    current_a: Float
+    active_gain: Float
+    reactive_gain: Float
+    load_error: Float
+    active_limit: Float
+    reactive_limit: Float
 
 
 class Metrology:
-    """Registers of all meters of a shard, from the energies of the physical frame."""
+    """The elements and registers of all meters of a shard."""
 
     def __init__(self, keys: NDArray[np.uint64], facts: MeterFacts, *, step_wh: float | None = None) -> None:
         """`step_wh`: what it counts in, by default `register_step_wh`."""
-        limit = facts.class_error_share * facts.accuracy_class_percent / 100.0
         self._step_wh = facts.register_step_wh if step_wh is None else step_wh
         self._roll_over_wh = facts.register_roll_over_wh
-        self._gain = 1.0 + uniform(keys, Purpose.CLASS_ERROR, 0, -limit, limit)
+        self._reference_a = facts.reference_current_a
+        self._active = active_class(facts.accuracy_class_percent)
+        self._reactive = reactive_class(facts.reactive_class_percent)
+        self._draw_elements(keys, facts)
+        self._draw_registers(keys, facts)
+
+    def _draw_elements(self, keys: NDArray[np.uint64], facts: MeterFacts) -> None:
+        """The errors (n, 3) of each phase, within the limits of the class at every load."""
+
+        def spread(purpose: Purpose, limit: float) -> Float:
+            return np.column_stack([uniform(keys, purpose, phase, -limit, limit) for phase in range(PHASES)])
+
+        share, active = facts.class_error_share, self._active
+        at_reference = share * active.percent / 100.0
+        common = uniform(keys, Purpose.CLASS_ERROR, 0, -at_reference, at_reference)[:, np.newaxis]
+        self._error = _COMMON_SHARE * common + spread(Purpose.PHASE_ERROR, (1.0 - _COMMON_SHARE) * at_reference)
+        self._low_error = spread(Purpose.LOW_LOAD_ERROR, share * (active.low - active.percent) / 100.0)
+        room = min(active.percent, self._reactive.percent) - share * active.percent
+        self._displacement = spread(Purpose.DISPLACEMENT, max(room, 0.0) / HALF / 100.0)
+        # Voltage and current together make the error of the power.
+        own = max(min(facts.voltage_error_percent, facts.current_error_percent) / 100.0 - at_reference / 2.0, 0.0)
+        voltage = self._error / 2.0 + spread(Purpose.VOLTAGE_ERROR, own)
+        self._voltage_gain = 1.0 + voltage
+        self._current_gain = (1.0 + self._error) / self._voltage_gain
+
+    def _draw_registers(self, keys: NDArray[np.uint64], facts: MeterFacts) -> None:
+        """What each register has counted when the run begins: in its life so far a meter's phases made its totals."""
         installed_wh = uniform(keys, Purpose.INITIAL_REGISTER, 0, *_INSTALLED_WH)
         brink_wh = self._roll_over_wh - uniform(keys, Purpose.INITIAL_REGISTER, 1, *_BELOW_ROLL_OVER_WH)
         on_the_brink = uniform(keys, Purpose.NEAR_ROLL_OVER, 0) < facts.near_roll_over_share
-        self._initial_wh = np.zeros((len(keys), CHANNELS), dtype=np.int64)
-        self._initial_wh[:, 0] = np.where(on_the_brink, brink_wh, installed_wh).astype(np.int64) % self._roll_over_wh
-        self._initial_wh -= (self._initial_wh % self._step_wh).astype(np.int64)
-        # Where between two steps each register stands at the start.
-        self._remainder_wh = np.column_stack(
-            [uniform(keys, Purpose.REGISTER_REMAINDER, channel, 0, self._step_wh) for channel in range(CHANNELS)]
+        import_wh = np.where(on_the_brink, brink_wh, installed_wh) % self._roll_over_wh
+        shares = np.column_stack(
+            [uniform(keys, Purpose.INITIAL_REGISTER, 2 + each, 0.2, 1.0) for each in range(PHASES)]
         )
+        shares /= shares.sum(axis=1, keepdims=True)
+        inductive = uniform(keys, Purpose.INITIAL_REGISTER, 5, *_REACTIVE_SHARE) * import_wh
+        capacitive = uniform(keys, Purpose.INITIAL_REGISTER, 6, 0.0, _REACTIVE_SHARE[0]) * import_wh
+        initial = np.zeros((len(keys), CHANNELS))
+        initial[:, 0], initial[:, 2:5] = import_wh, shares * import_wh[:, np.newaxis]
+        initial[:, 8], initial[:, 11] = inductive, capacitive
+        initial[:, 12:15] = shares * inductive[:, np.newaxis]
+        initial[:, 15:18] = shares * capacitive[:, np.newaxis]
+        initial[:, 18] = np.hypot(import_wh, inductive - capacitive)
+        steps = np.floor(initial / self._step_wh)
+        # Where between two steps each register stands at the start.
+        remainder = np.column_stack([uniform(keys, Purpose.REGISTER_REMAINDER, each) for each in range(CHANNELS)])
+        self._initial: Float = (steps + remainder) * self._step_wh
 
     @property
-    def initial_wh(self) -> NDArray[np.int64]:
-        """Registers (n, 8) before any energy of the run flowed."""
-        return self._initial_wh
+    def initial(self) -> Float:
+        """Registers (n, CHANNELS) before any energy of the run flowed, not cut to whole steps."""
+        return self._initial
 
-    def registers(
-        self, rows: Rows, import_wh: NDArray[np.float64], export_wh: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        """Registers (m, 8) of `rows`, quantised, before the roll-over, for cumulative energies (m, 3) and (m, 3)."""
-        counted_wh = self.measured(rows, import_wh, export_wh) + self._remainder_wh[rows]
-        steps: NDArray[np.int64] = np.floor(counted_wh / self._step_wh).astype(np.int64)
-        return self._initial_wh[rows] + (steps * self._step_wh).astype(np.int64)
+    def rates(self, physics: Physics) -> Rates:
+        """What holds under `physics`, of all meters."""
+        load = self._load(physics.load)
+        imported, exported = physics.import_wh_per_s * load.active_gain, physics.export_wh_per_s * load.active_gain
+        quadrants = physics.reactive_varh_per_s * load.reactive_gain
+        inductive, capacitive = quadrants[0] + quadrants[1], quadrants[2] + quadrants[3]
+        active = imported - exported
+        counted = np.empty((len(imported), CHANNELS))
+        counted[:, 0], counted[:, 1] = imported.sum(axis=1), exported.sum(axis=1)
+        counted[:, 2:5], counted[:, 5:8] = imported, exported
+        counted[:, 12:15], counted[:, 15:18] = inductive, capacitive
+        counted[:, 18] = np.hypot(active, inductive - capacitive).sum(axis=1)
+        allowed = np.empty((len(imported), LIMITS))
+        allowed[:, 0] = (physics.import_wh_per_s * load.active_limit).sum(axis=1)
+        allowed[:, 1] = (physics.export_wh_per_s * load.active_limit).sum(axis=1)
+        varh_per_s = physics.reactive_varh_per_s
+        if physics.steady:
+            frame = physics.frame
+            true_w, true_var = frame.active_power_w.sum(axis=1), frame.reactive_power_var.sum(axis=1)
+            # The sums decide about the quadrant; an element whose error turned the sign of a sum counts nothing there.
+            sign = np.where(true_var >= 0.0, 1.0, -1.0)
+            amount = np.maximum((inductive - capacitive).sum(axis=1) * sign, 0.0) * sign
+            counted[:, 8:12] = by_quadrant(true_w, amount).T
+            error = (varh_per_s.sum(axis=0) * load.reactive_limit).sum(axis=1) * sign
+            allowed[:, 2:6] = by_quadrant(true_w, error).T
+        else:
+            counted[:, 8:12] = quadrants.sum(axis=2).T
+            allowed[:, 2:6] = (varh_per_s * load.reactive_limit).sum(axis=2).T
+        return Rates(counted, allowed)
 
-    def counted(
-        self, rows: Rows, import_wh: NDArray[np.float64], export_wh: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """The same (m, 8), not yet cut to whole steps."""
-        counted: NDArray[np.float64] = (
-            self._initial_wh[rows] + self._remainder_wh[rows] + self.measured(rows, import_wh, export_wh)
+    def measured(self, frame: WorldFrame) -> Measured:
+        """What all meters show of each phase while `frame` holds."""
+        load = self._load(frame)
+        return Measured(
+            frame.voltage_v * self._voltage_gain,
+            load.current_a
+            * self._current_gain
+            * (1.0 + load.load_error)
+            * (load.active_gain + load.reactive_gain > 0.0),
+            frame.active_power_w * load.active_gain,
+            frame.reactive_power_var * load.reactive_gain,
         )
-        return counted
 
-    def measured(self, rows: Rows, imported: NDArray[np.float64], exported: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the registers (m, 8) of `rows` make of energies, or of their rates, (m, 3) and (m, 3)."""
-        channels = np.empty((len(rows), CHANNELS), dtype=np.float64)
-        channels[:, 0] = imported.sum(axis=1)
-        channels[:, 1] = exported.sum(axis=1)
-        channels[:, 2:5] = imported
-        channels[:, 5:8] = exported
-        channels *= self._gain[rows, np.newaxis]
-        return channels
+    def quantised(self, counted: Float) -> NDArray[np.int64]:
+        """Registers of any shape in whole Wh, varh and VAh, cut to whole steps, before the roll-over."""
+        steps = np.floor(counted / self._step_wh)
+        whole: NDArray[np.int64] = (steps * self._step_wh).astype(np.int64)
+        return whole
 
-    def displayed(self, registers_wh: NDArray[np.int64]) -> NDArray[np.int64]:
+    def displayed(self, registers: NDArray[np.int64]) -> NDArray[np.int64]:
         """What a display of limited digits shows: the register after its roll-over."""
-        shown: NDArray[np.int64] = registers_wh % self._roll_over_wh
+        shown: NDArray[np.int64] = registers % self._roll_over_wh
         return shown
 
-    @property
-    def gains(self) -> NDArray[np.float64]:
-        """What each meter (n,) makes of one unit of energy or power: 1 and its class error."""
-        return self._gain
+    def _load(self, frame: WorldFrame) -> _Load:
+        power_w, reactive_var = frame.active_power_w, frame.reactive_power_var
+        live = frame.voltage_v > 0.0
+        volts = np.where(live, frame.voltage_v, 1.0)
+        reference_va = volts * self._reference_a
+        current_a = np.where(live, np.hypot(power_w, reactive_var) / volts, 0.0)
+        load = current_a / self._reference_a
+        # How much of each power there is of the other, with its sign.
+        tangent = _ratio(reactive_var, power_w)
+        cotangent = _ratio(power_w, reactive_var)
+        load_error = self._low_error * self._active.load_share(load)
+        error = 1.0 + self._error + load_error
+        starts = np.abs(power_w) >= self._active.starting * reference_va
+        reactive_starts = np.abs(reactive_var) >= self._reactive.starting * reference_va
+        return _Load(
+            current_a,
+            np.where(starts, error - self._displacement * tangent, 0.0),
+            np.where(reactive_starts, error + self._displacement * cotangent, 0.0),
+            load_error,
+            np.where(starts, self._active.limit_percent(load, tangent) / 100.0, 1.0),
+            np.where(reactive_starts, self._reactive.limit_percent(load, cotangent) / 100.0, 1.0),
+        )
 
-    def gain(self, row: int) -> float:
-        """What the meter makes of one unit of energy or power: 1 and its class error."""
-        return float(self._gain[row])
 
-    def power_w(self, rows: Rows, active_power_w: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Net power (m,) over the phases of (m, 3), in whole W, + import, with the same class error."""
-        measured: NDArray[np.int64] = np.rint(active_power_w.sum(axis=1) * self._gain[rows]).astype(np.int64)
-        return measured
+def _ratio(other: Float, own: Float) -> Float:
+    """`other` to `own`, within ±MOST_RATIO; 0 where there is nothing."""
+    most = MOST_RATIO * np.abs(own)
+    ratio: Float = np.divide(np.clip(other, -most, most), own, out=np.zeros_like(own), where=own != 0.0)
+    return ratio
+
+
+def power_factor(active_w: Float, reactive_var: Float) -> Float:
+    """Of any shape: active to apparent power, signed as the active power; 1 without any."""
+    apparent_va = np.hypot(active_w, reactive_var)
+    factor: Float = np.divide(active_w, apparent_va, out=np.ones_like(apparent_va), where=apparent_va > 0.0)
+    return factor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,24 @@ from meters.errors import FleetError
 
 _ENERGY_TOLERANCE_WH = 0.01
 """Far below a register step; frames sum their energies in another order than we do."""
+_SIGNS = np.array([1.0, 1.0, -1.0, -1.0])
+"""Of the reactive power in the four quadrants."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Physics:
     """A frame cut down to the shard's meters, in their order, and the energy rates that hold from it on.
 
-    Those of import and export are (n, 3), those of the reactive quadrants (4, n, 3).
+    Those of import and export are (n, 3), those of the reactive quadrants (4, n, 3). `load` has the powers that the
+    meters' errors depend on. `steady`: they are those of the rates; else these are averages over what nobody saw.
     """
 
     frame: WorldFrame
     import_wh_per_s: NDArray[np.float64]
     export_wh_per_s: NDArray[np.float64]
     reactive_varh_per_s: NDArray[np.float64]
+    load: WorldFrame
+    steady: bool = True
 
     @classmethod
     def of(cls, frame: WorldFrame) -> Physics:
@@ -36,6 +41,7 @@ class Physics:
             np.maximum(power_w, 0.0) / SECONDS_PER_HOUR,
             np.maximum(-power_w, 0.0) / SECONDS_PER_HOUR,
             by_quadrant(power_w, frame.reactive_power_var) / SECONDS_PER_HOUR,
+            load=frame,
         )
 
     def energy_at(self, rows: Rows, true_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -78,6 +84,7 @@ class Physics:
         import_wh_per_s, export_wh_per_s = (np.maximum(gap, 0.0) / length_s for gap in (import_gap_wh, export_gap_wh))
         flowed = import_gap_wh + export_gap_wh > _ENERGY_TOLERANCE_WH
         lit = self.frame.phase_energised
+        reactive_varh_per_s = np.maximum(following.reactive_varh - reactive_varh, 0.0) / length_s
         frame = WorldFrame(
             sequence=self.frame.sequence,
             time_s=at_s,
@@ -86,13 +93,33 @@ class Physics:
             export_wh=export_wh,
             reactive_varh=reactive_varh,
             active_power_w=(import_wh_per_s - export_wh_per_s) * SECONDS_PER_HOUR,
-            reactive_power_var=self.frame.reactive_power_var,
+            reactive_power_var=np.tensordot(_SIGNS, reactive_varh_per_s, axes=1) * SECONDS_PER_HOUR,
             voltage_v=np.where(lit, self.frame.voltage_v, following.voltage_v),
             voltage_angle_rad=np.where(lit, self.frame.voltage_angle_rad, following.voltage_angle_rad),
             breaker_closed=following.breaker_closed,
         )
-        reactive_gap_varh = np.maximum(following.reactive_varh - reactive_varh, 0.0)
-        return Physics(frame, import_wh_per_s, export_wh_per_s, reactive_gap_varh / length_s)
+        return Physics(
+            frame,
+            import_wh_per_s,
+            export_wh_per_s,
+            reactive_varh_per_s,
+            load=_likeliest(frame, self.frame, following),
+            steady=False,
+        )
+
+
+def _likeliest(averages: WorldFrame, *seen: WorldFrame) -> WorldFrame:
+    """The powers at either end of a gap, where there were any: those in it were rather like these than like a mean."""
+    likeliest = averages
+    for frame in reversed(seen):
+        flowing = (frame.active_power_w != 0.0) | (frame.reactive_power_var != 0.0)
+        likeliest = replace(
+            likeliest,
+            active_power_w=np.where(flowing, frame.active_power_w, likeliest.active_power_w),
+            reactive_power_var=np.where(flowing, frame.reactive_power_var, likeliest.reactive_power_var),
+            voltage_v=np.where(flowing, frame.voltage_v, likeliest.voltage_v),
+        )
+    return likeliest
 
 
 def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:

@@ -1,10 +1,36 @@
-"""What a meter shows of itself at an instant, by name. The names carry the units; energies are registers in Wh."""
+"""What a meter counts, and what it shows of itself at an instant, by name. The names carry the units."""
 
 from __future__ import annotations
 
+from itertools import product
+
 PHASES = (1, 2, 3)
-REGISTER_NAMES = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way in ("import", "export") for phase in PHASES))
-"""The registers in the order of CHANNELS (meters/device/state.py)."""
+_WAYS = ("import", "export")
+
+ENERGY_NAMES = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way, phase in product(_WAYS, PHASES)))
+QUADRANT_NAMES = tuple(f"reactive_q{quadrant}_varh" for quadrant in (1, 2, 3, 4))
+"""Totals, each by the quadrant that the sums over the phases are in at each instant (IEC 62053-23, annex C)."""
+
+REGISTER_NAMES = (
+    *ENERGY_NAMES,
+    *QUADRANT_NAMES,
+    *(f"reactive_{way}_l{phase}_varh" for way, phase in product(_WAYS, PHASES)),
+    "apparent_vah",
+)
+"""The registers, in the order in which arrays have them: (…, CHANNELS)."""
+CHANNELS = len(REGISTER_NAMES)
+
+LIMITED_NAMES = ("import_wh", "export_wh", *QUADRANT_NAMES)
+"""The registers of which a class limits the error: `meters/device/classes.py`."""
+LIMITS = len(LIMITED_NAMES)
+
+_PER_PHASE = (
+    ("voltage", "v"),
+    ("current", "a"),
+    ("active_power", "w"),
+    ("reactive_power", "var"),
+    ("apparent_power", "va"),
+)
 
 QUANTITIES = (
     "active_power_w",
@@ -12,17 +38,7 @@ QUANTITIES = (
     "apparent_power_va",
     "power_factor",
     "frequency_hz",
-    *(
-        f"{quantity}_l{phase}_{unit}"
-        for quantity, unit in (
-            ("voltage", "v"),
-            ("current", "a"),
-            ("active_power", "w"),
-            ("reactive_power", "var"),
-            ("apparent_power", "va"),
-        )
-        for phase in PHASES
-    ),
+    *(f"{quantity}_l{phase}_{unit}" for (quantity, unit), phase in product(_PER_PHASE, PHASES)),
     *(f"power_factor_l{phase}" for phase in PHASES),
     *REGISTER_NAMES,
     "total_wh",

@@ -38,11 +38,18 @@ class EventCode(StrEnum):
     RELAY_CLOSED = "relay_closed"
 
 
+ALLOWED_DECIMALS = 3
+"""Of what a class allows, so that it does not depend on how often a sum was taken."""
+
+
 class IntervalRecord(NamedTuple):
     """One interval of a load profile. `meter` is the row in the shard.
 
-    Registers are those at its end, as displayed; voltages are in tenths of a volt. `active_power_w` is net, + import.
-    `window_*_s` and `recorded_at_s` are true epoch seconds: what the twin knows and the meter does not.
+    Registers are those at its end, as displayed; voltages are in tenths of a volt, currents in mA; power factors in
+    thousandths, signed as the active power. `active_power_w` is net over the phases; powers are + for import.
+
+    `*_allowed_*` and `recorded_at_s`, `window_*_s` (true epoch seconds) are what the twin knows and the meter does not:
+    by how much the energy may be wrong by the meter's class, at the loads that there were (meters/device/classes.py).
     """
 
     interval_start_s: int
@@ -57,11 +64,39 @@ class IntervalRecord(NamedTuple):
     export_l1_wh: int
     export_l2_wh: int
     export_l3_wh: int
+    reactive_q1_register_varh: int
+    reactive_q2_register_varh: int
+    reactive_q3_register_varh: int
+    reactive_q4_register_varh: int
+    reactive_q1_varh: int
+    reactive_q2_varh: int
+    reactive_q3_varh: int
+    reactive_q4_varh: int
     active_power_w: int
+    active_power_l1_w: int
+    active_power_l2_w: int
+    active_power_l3_w: int
+    reactive_power_l1_var: int
+    reactive_power_l2_var: int
+    reactive_power_l3_var: int
+    power_factor_l1_permille: int
+    power_factor_l2_permille: int
+    power_factor_l3_permille: int
     voltage_l1_dv: int
     voltage_l2_dv: int
     voltage_l3_dv: int
+    current_l1_ma: int
+    current_l2_ma: int
+    current_l3_ma: int
+    max_demand_import_w: int
+    max_demand_at_s: int
     status: int
+    import_allowed_wh: float
+    export_allowed_wh: float
+    reactive_q1_allowed_varh: float
+    reactive_q2_allowed_varh: float
+    reactive_q3_allowed_varh: float
+    reactive_q4_allowed_varh: float
     window_start_s: float
     window_end_s: float
     recorded_at_s: int

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CHANNELS = 8
-"""Registers of a meter: import and export in total, then import L1-L3, then export L1-L3."""
+from meters.device.quantities import CHANNELS, LIMITS
 
 METER_STATE = np.dtype(
     [
@@ -26,8 +25,18 @@ METER_STATE = np.dtype(
         ("supplied_s", "<f8"),
         ("supply_mark_s", "<f8"),
         ("status", "u1"),
-        # Registers at the start of the open interval, quantised, before the roll-over.
-        ("registers_wh", "<i8", (CHANNELS,)),
+        # What has been counted up to `counted_at_s`, not yet cut to whole steps, before the roll-over; and by how much
+        # a meter of its class may have been wrong about it. Names: meters/device/quantities.py.
+        ("counted_at_s", "<f8"),
+        ("counted", "<f8", (CHANNELS,)),
+        ("allowed", "<f8", (LIMITS,)),
+        # The same at the start of the open interval, registers in whole steps.
+        ("registers", "<i8", (CHANNELS,)),
+        ("allowed_before", "<f8", (LIMITS,)),
+        # The highest demand of the billing period that began in the month `demand_month`, counted from January 1970.
+        ("max_demand_import_w", "<f8"),
+        ("max_demand_at_s", "<i8"),
+        ("demand_month", "<i4"),
         # Supply and what follows from its loss.
         ("energised", "?"),
         ("phase", "u1"),

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.world import WorldFrame
-from meters.device.curve import KNOT, Curves, Display, counted_wh
+from meters.device.curve import KNOT, Curves, Display, allowed_wh, counted_wh
 from meters.device.curve_journal import write_curves
 from meters.device.facts import CountingFacts
-from meters.device.metrology import Metrology
+from meters.device.metrology import Metrology, power_factor
+from meters.device.physics import Physics
 from meters.device.quantities import PHASES, REGISTER_NAMES
 from meters.device.records import Event, IntervalRecord
 from meters.device.relay import Cause
@@ -69,6 +70,10 @@ class Counting:
         """There is no log: a phase without voltage shows 0 V."""
         return NO_ROWS
 
+    def adopt(self, _physics: Physics) -> Rows:
+        """The knots of the commit that follows say it."""
+        return NO_ROWS
+
     def run(self, _now_s: int, _carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
         return NO_ROWS, []
 
@@ -99,19 +104,13 @@ class Counting:
 
     def shown(self, rows: Rows, now_s: float) -> list[Mapping[str, float]]:
         """What these meters show at `now_s`, after the first frame: QUANTITIES by name, of each."""
-        physics, knots = self._core.physics, self._knots
-        assert physics is not None
+        knots = self._knots
         assert knots is not None
-        gains = self._metrology.gains[rows, np.newaxis]
-        power_w, reactive_var = (
-            physics.frame.active_power_w[rows] * gains,
-            physics.frame.reactive_power_var[rows] * gains,
-        )
-        voltage_v = physics.frame.voltage_v[rows]
-        apparent_va = np.hypot(power_w, reactive_var)
-        current_a = np.divide(apparent_va, voltage_v, out=np.zeros_like(apparent_va), where=voltage_v > 0)
-        factor = np.divide(power_w, apparent_va, out=np.ones_like(apparent_va), where=apparent_va > 0)
-        registers_wh = self._display.digits(counted_wh(knots[rows], now_s))
+        held = knots[rows]
+        power_w, reactive_var = held["phase_power_w"], held["phase_reactive_var"]
+        voltage_v, current_a = held["voltage_v"], held["current_a"]
+        apparent_va, factor = np.hypot(power_w, reactive_var), power_factor(power_w, reactive_var)
+        registers_wh = self._display.digits(counted_wh(held, now_s))
         columns: dict[str, list[float]] = {
             "active_power_w": power_w.sum(axis=1).tolist(),
             "reactive_power_var": reactive_var.sum(axis=1).tolist(),
@@ -144,7 +143,9 @@ class Counting:
             return None
         else:
             knots = self._knots[touched]
-            knots["counted_wh"] = counted_wh(knots, self._core.now_s)
+            knots["counted_wh"], knots["allowed_wh"] = (
+                each(knots, self._core.now_s) for each in (counted_wh, allowed_wh)
+            )
             knots["from_s"] = self._core.now_s
         knots["energised"] = self._core.state["energised"][knots["meter"]]
         knots["answers_from_s"] = self._answers_from_s(knots["meter"])
@@ -160,14 +161,17 @@ class Counting:
         knots = np.zeros(len(rows), dtype=KNOT)
         knots["meter"] = rows
         knots["from_s"] = frame.time_s
-        counted = self._metrology.counted(rows, frame.import_wh, frame.export_wh)
-        # A register never runs backwards, not even by the rounding between two frames.
-        knots["counted_wh"] = counted if before is None else np.maximum(counted, counted_wh(before, frame.time_s))
-        knots["wh_per_s"] = self._metrology.measured(rows, physics.import_wh_per_s, physics.export_wh_per_s)
-        power_w = frame.active_power_w.sum(axis=1) * self._metrology.gains
+        if before is None:
+            knots["counted_wh"] = self._metrology.initial
+        else:
+            knots["counted_wh"], knots["allowed_wh"] = (each(before, frame.time_s) for each in (counted_wh, allowed_wh))
+        rates, measured = self._metrology.rates(physics), self._metrology.measured(frame)
+        knots["wh_per_s"], knots["allowed_wh_per_s"] = rates.counted_per_s, rates.allowed_per_s
+        power_w = measured.active_power_w.sum(axis=1)
         step_w = self._power_step_w
         knots["active_power_w"] = np.rint(power_w / step_w) * step_w if step_w else power_w
-        knots["voltage_v"] = frame.voltage_v
+        knots["voltage_v"], knots["current_a"] = measured.voltage_v, measured.current_a
+        knots["phase_power_w"], knots["phase_reactive_var"] = measured.active_power_w, measured.reactive_power_var
         return knots
 
     def _last_knots(self) -> NDArray[np.void] | None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.memory import Kept
+from meters.device.physics import Physics
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.relay import Cause
 from meters.device.state import Rows
@@ -50,6 +51,10 @@ class Record(Protocol):
 
     def phases_changed(self, lit: NDArray[np.bool_], now_s: int) -> Rows:
         """Voltage by phase (n, 3) as of now, of a first frame, too: returns the meters touched."""
+        ...
+
+    def adopt(self, physics: Physics) -> Rows:
+        """From its frame's time on this holds; returns the meters whose state that changes."""
         ...
 
     def run(self, now_s: int, carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:

@@ -20,6 +20,7 @@ from meters.device.metrology import Metrology
 from meters.device.orders import Orders
 from meters.device.outcomes import Outcome
 from meters.device.phases import PhaseChange, PhaseWatch
+from meters.device.physics import Physics
 from meters.device.purposes import Answer
 from meters.device.records import (
     CommandAnswer,
@@ -63,6 +64,8 @@ class Recording:
         if new:
             self.clocks.begin(core.setup.start_s)
             self._recorder.begin(core.setup.start_s)
+        if core.physics is not None:
+            self._recorder.resume(core.physics)
 
     def timers(self) -> Timers:
         return self._core.state["boundary_due_s"], self._core.state["phase_due_s"]
@@ -78,6 +81,10 @@ class Recording:
         touched, changes = self._phases.adopt(lit, now_s)
         self._log_phases(changes)
         return touched
+
+    def adopt(self, physics: Physics) -> Rows:
+        self._recorder.adopt(physics)
+        return self._core.everybody
 
     def run(self, now_s: int, carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
         ended = np.flatnonzero(self._core.state["boundary_due_s"] <= now_s)
@@ -135,7 +142,7 @@ class Recording:
         if core.physics is None:
             raise FleetError(f"an interval ends before {core.now_s} s, but no physical frame has come yet")
         due_s = core.state["boundary_due_s"][ended].copy()
-        records = self._recorder.close(ended, due_s, core.physics, core.now_s)
+        records = self._recorder.close(ended, due_s, core.now_s)
         chosen = self.clocks.sync_wanted(ended) & carrier.has_time_source(ended)
         setting, at_s = ended[chosen], due_s[chosen]
         for row, moved_s in zip(setting.tolist(), self.clocks.synchronise(setting, at_s).tolist(), strict=True):
@@ -200,9 +207,7 @@ class _Meter:
         return self._facts.interval_length_s
 
     def registers(self) -> Mapping[str, int | float]:
-        physics = self._core.physics
-        assert physics is not None, "who is connected has been supplied"
-        return self._recorder.shown(self._row, physics, self._now_s)
+        return self._recorder.shown(self._row, self._now_s)
 
     def remembered(self, from_s: int, to_s: int) -> tuple[int, int]:
         state, interval_s = self._core.state, self._facts.interval_length_s

@@ -188,6 +188,7 @@ class Shard:
             self._carrier.supply_changed(lost, back, now_s)
             touched = np.concatenate([lost, back, self._record.phases_changed(frame.phase_energised, now_s)])
         core.physics = physics
+        touched = np.union1d(touched, self._record.adopt(physics))
         events = self._record.take()
         core.commit(touched, events=events, frame=frame)
         self._carrier.tell(events)

@@ -34,14 +34,14 @@ class Polled:
         self.run.fleet["protocol"][METER] = "modbus"
         self.rows = slice(METER * INTERVALS, (METER + 1) * INTERVALS)
         deltas = np.column_stack([self.run.journal[name][self.rows] for name in CHANNELS])
-        self.counted = before_wh + np.vstack([np.zeros(8), deltas.cumsum(axis=0)])
+        self.counted = before_wh + np.vstack([np.zeros(len(CHANNELS)), deltas.cumsum(axis=0)])
         self.knots = np.zeros(INTERVALS + 1, dtype=KNOT)
         self.knots["from_s"] = START_S + np.arange(INTERVALS + 1) * STEP_S
         self.knots["energised"] = True
         self.knots["answers_from_s"] = self.knots["from_s"]
-        self.knots["counted_wh"] = self.counted
-        self.knots["wh_per_s"][:-1] = deltas / STEP_S
-        self.knots["wh_per_s"][-1] = deltas[-1] / STEP_S
+        self.knots["counted_wh"][:, : len(CHANNELS)] = self.counted
+        self.knots["wh_per_s"][:-1, : len(CHANNELS)] = deltas / STEP_S
+        self.knots["wh_per_s"][-1, : len(CHANNELS)] = deltas[-1] / STEP_S
         # What a meter shows at the end of an interval is what begins there.
         self.knots["voltage_v"][1:] = np.column_stack([self.run.journal[name][self.rows] for name in VOLTAGES])
         for table in (self.run.journal, self.run.stored):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ NOBODY = np.array([], dtype=np.intp)
 
 
 def record(start_s: int, meter: int) -> IntervalRecord:
-    values = (start_s, meter, *range(11), 2310, 2311, 2312, 0, start_s + 0.25, start_s + 900.25, start_s + 901)
-    return IntervalRecord._make(values)
+    values: dict[str, Any] = dict(zip(IntervalRecord._fields, range(len(IntervalRecord._fields)), strict=True))
+    stamps = {"window_start_s": start_s + 0.25, "window_end_s": start_s + 900.25, "recorded_at_s": start_s + 901}
+    return IntervalRecord(**values | stamps | {"interval_start_s": start_s, "meter": meter})
 
 
 def state(count: int) -> np.ndarray:

@@ -1,60 +1,195 @@
+"""The measuring element, against the limits that IEC 62053 has for its class."""
+
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from meters.device.classes import active_class, reactive_class
 from meters.device.draws import meter_keys
 from meters.device.metrology import Metrology
+from meters.device.physics import Physics
+from meters.device.quantities import LIMITED_NAMES, REGISTER_NAMES
 from meters.vendors.registry import load_profile
+from tests.frames import frame_of
 
 FACTS = load_profile("rl-dsp").facts
 COUNT = 1500
-ROWS = np.arange(COUNT)
-METROLOGY = Metrology(meter_keys(7, [f"AMI{number:08d}" for number in range(COUNT)]), FACTS)
-CLASS = 0.01
+KEYS = meter_keys(7, [f"AMI{number:08d}" for number in range(COUNT)])
+METROLOGY = Metrology(KEYS, FACTS)
+REFERENCE_A, VOLTS = FACTS.reference_current_a, 230.0
+AT = {name: number for number, name in enumerate(REGISTER_NAMES)}
+LIMIT = {name: number for number, name in enumerate(LIMITED_NAMES)}
+Floats = NDArray[np.float64]
+
+loads = st.floats(0.001, 20.0)
+angles = st.floats(-np.pi, np.pi)
 
 
-def flat(wh: float) -> np.ndarray:
-    return np.full((COUNT, 3), wh)
+def physics(power_w: Any, reactive_var: Any = 0.0, volts: Any = VOLTS) -> Physics:
+    """All meters carry these powers per phase."""
+    whole = np.ones((COUNT, 3))
+    frame = frame_of(1, 0, np.ones(COUNT, dtype=bool), active_power_w=whole * power_w, voltage_v=whole * volts)
+    return Physics.of(replace(frame, reactive_power_var=whole * reactive_var))
 
 
-@given(st.lists(st.floats(0, 20_000), min_size=1, max_size=20))
-def test_intervals_sum_to_the_register_and_each_is_within_class_and_resolution(steps_wh: list[float]) -> None:
-    total_wh = np.cumsum([0.0, *steps_wh])
-    registers = np.array([METROLOGY.registers(ROWS, flat(wh), flat(0.0)) for wh in total_wh])
-    deltas = np.diff(registers, axis=0)
+def errors(name: str, power_w: Any, reactive_var: Any = 0.0) -> Floats:
+    """Relative errors (n,) of a register under such a load."""
+    holding = physics(power_w, reactive_var)
+    true = {
+        "import_wh": holding.import_wh_per_s.sum(axis=1),
+        "import_l1_wh": holding.import_wh_per_s[:, 0],
+        "reactive_q1_varh": holding.reactive_varh_per_s[0].sum(axis=1),
+    }[name]
+    relative: Floats = METROLOGY.rates(holding).counted_per_s[:, AT[name]] / true - 1.0
+    return relative
+
+
+# IEC 62053-21:2003, table 6, class 1; current in parts of Ib, power factor, limit in percent.
+@pytest.mark.parametrize(
+    ("current", "factor", "limit"),
+    [
+        (0.05, 1.0, 1.5), (0.099, 1.0, 1.5), (0.1, 1.0, 1.0), (1.0, 1.0, 1.0), (20.0, 1.0, 1.0),
+        (0.1, 0.5, 1.5), (0.2, 0.5, 1.0), (20.0, 0.5, 1.0), (0.1, -0.8, 1.5), (0.2, -0.8, 1.0), (20.0, -0.8, 1.0),
+    ],
+)  # fmt: skip
+def test_active_energy_is_within_the_table_of_its_class_and_uses_some_of_it(
+    current: float, factor: float, limit: float
+) -> None:
+    apparent_va = current * REFERENCE_A * VOLTS
+    reactive_var = np.copysign(np.sqrt(1 - factor**2), factor) * apparent_va
+    error = errors("import_wh", abs(factor) * apparent_va, reactive_var) * 100
+    assert np.abs(error).max() <= limit
+    assert error.min() < -0.35
+    assert error.max() > 0.35
+    table = active_class(1.0).limit_percent(np.array([current]), np.array([reactive_var / abs(factor) / apparent_va]))
+    if factor in (1.0, 0.5):
+        assert table[0] == pytest.approx(limit)
+
+
+# IEC 62053-23:2003, table 6, class 2; current in parts of Ib, sin phi, limit in percent.
+@pytest.mark.parametrize(
+    ("current", "sine", "limit"),
+    [
+        (0.05, 1.0, 2.5), (0.1, 1.0, 2.0), (20.0, 1.0, 2.0), (0.1, 0.5, 2.5), (0.2, 0.5, 2.0), (20.0, 0.5, 2.0),
+        (0.2, 0.25, 2.5), (20.0, 0.25, 2.5),
+    ],
+)  # fmt: skip
+def test_reactive_energy_is_within_the_table_of_its_class(current: float, sine: float, limit: float) -> None:
+    apparent_va = current * REFERENCE_A * VOLTS
+    error = errors("reactive_q1_varh", np.sqrt(1 - sine**2) * apparent_va, sine * apparent_va) * 100
+    assert np.abs(error).max() <= limit
+    assert np.abs(error).max() > 0.3
+    if sine >= 0.5:
+        cotangent = np.sqrt(1 - sine**2) / sine
+        assert reactive_class(2.0).limit_percent(np.array([current]), np.array([cotangent]))[0] == pytest.approx(limit)
+
+
+def test_below_its_starting_current_a_phase_counts_nothing_and_shows_no_power() -> None:
+    # IEC 62053-21, table 8: 0.004 Ib for class 1; IEC 62053-23, table 7: 0.005 Ib for class 2.
+    starts_w, starts_var = 0.004 * REFERENCE_A * VOLTS, 0.005 * REFERENCE_A * VOLTS
+    below = METROLOGY.rates(physics(starts_w * 0.99, starts_var * 0.99))
+    above = METROLOGY.rates(physics(starts_w * 1.01, starts_var * 1.01))
+    assert (below.counted_per_s == 0.0).all()
+    assert (above.counted_per_s[:, AT["import_wh"]] > 0.0).all()
+    assert (above.counted_per_s[:, AT["reactive_q1_varh"]] > 0.0).all()
+    # All of what flowed may be missing.
+    assert np.allclose(below.allowed_per_s[:, LIMIT["import_wh"]] * 3600, 3 * starts_w * 0.99)
+    assert (METROLOGY.measured(physics(starts_w * 0.99).frame).active_power_w == 0.0).all()
+
+
+def test_errors_depend_on_load_and_power_factor_and_differ_between_phases() -> None:
+    reference_w = REFERENCE_A * VOLTS
+    full, low = errors("import_wh", reference_w), errors("import_wh", reference_w * 0.06)
+    inductive = errors("import_wh", reference_w / 2, reference_w * np.sqrt(0.75))
+    assert np.abs(full - low).max() > 0.001
+    assert np.abs(full - inductive).max() > 0.002
+    assert np.abs(errors("import_l1_wh", reference_w) - full).max() > 0.001
+
+
+def test_no_two_phases_show_the_same_voltage_and_all_are_within_their_error() -> None:
+    shown = METROLOGY.measured(physics(1000.0).frame)
+    assert (shown.voltage_v[:, 0] != shown.voltage_v[:, 1]).all()
+    assert np.abs(shown.voltage_v / VOLTS - 1).max() <= 0.005
+    assert np.abs(shown.current_a / (1000.0 / VOLTS) - 1).max() <= 0.0051
+    # A meter's power is that of its voltage and current.
+    assert np.allclose(shown.voltage_v * shown.current_a, shown.active_power_w, rtol=1e-5)
+
+
+@given(st.lists(st.tuples(loads, angles, angles, angles), min_size=1, max_size=8), st.integers(0, COUNT - 1))
+def test_intervals_sum_to_the_registers_rise_and_stay_within_what_the_class_allows(
+    spans: list[tuple[float, float, float, float]], row: int
+) -> None:
+    counted, allowed = METROLOGY.initial.copy(), np.zeros((COUNT, len(LIMITED_NAMES)))
+    true = np.zeros(len(LIMITED_NAMES))
+    registers = [METROLOGY.quantised(counted)]
+    for load, *phases in spans:
+        apparent_va = load * REFERENCE_A * VOLTS
+        holding = physics(apparent_va * np.cos(phases), apparent_va * np.sin(phases))
+        rates = METROLOGY.rates(holding)
+        assert (rates.counted_per_s >= 0.0).all()
+        counted = counted + rates.counted_per_s * 900
+        allowed = allowed + rates.allowed_per_s * 900
+        registers.append(METROLOGY.quantised(counted))
+        true[:2] += holding.import_wh_per_s[row].sum() * 900, holding.export_wh_per_s[row].sum() * 900
+        # The quadrant of the sums over the phases.
+        total_w, total_var = apparent_va * np.cos(phases).sum(), apparent_va * np.sin(phases).sum()
+        quadrant = (0 if total_var >= 0 else 3) if total_w >= 0 else (1 if total_var >= 0 else 2)
+        true[2 + quadrant] += abs(total_var) / 4
+    deltas = np.diff(np.array(registers), axis=0)
     assert (deltas >= 0).all()
     assert (deltas.sum(axis=0) == registers[-1] - registers[0]).all()
-    true_wh = np.diff(total_wh)[:, None]
-    # The criterion of the verdict: class % of the energy, and two register steps.
-    assert (np.abs(deltas[:, :, 0] - 3 * true_wh) <= CLASS * 3 * true_wh + 2).all()
-    assert (np.abs(deltas[:, :, 2:5] - true_wh[..., None]) <= CLASS * true_wh[..., None] + 2).all()
-    assert (deltas[:, :, 1] == 0).all()
-    assert (deltas[:, :, 5:8] == 0).all()
+    names = [AT[name] for name in LIMITED_NAMES]
+    error = np.abs(deltas.sum(axis=0)[row, names] - true)
+    assert (error <= allowed[row] + 1 + 1e-6 * true).all()
 
 
 def test_channels_count_what_is_theirs() -> None:
-    import_wh = np.tile([10_000.0, 20_000.0, 0.0], (COUNT, 1))
-    export_wh = np.tile([0.0, 0.0, 50_000.0], (COUNT, 1))
-    counted = METROLOGY.registers(ROWS, import_wh, export_wh) - METROLOGY.registers(ROWS, flat(0.0), flat(0.0))
-    expected = np.array([30_000, 50_000, 10_000, 20_000, 0, 0, 0, 50_000])
-    assert (np.abs(counted - expected) <= CLASS * expected + 1).all()
-    assert (counted[:, [4, 5, 6]] == 0).all()
+    rates = METROLOGY.rates(physics([3600e3, 1800e3, -5400e3], [360e3, -720e3, 1440e3])).counted_per_s[7]
+    shown = {name: rates[AT[name]] for name in REGISTER_NAMES if rates[AT[name]] > 0}
+    assert shown == pytest.approx(
+        {
+            "import_wh": 1500.0, "export_wh": 1500.0, "import_l1_wh": 1000.0, "import_l2_wh": 500.0,
+            "export_l3_wh": 1500.0, "reactive_q1_varh": 300.0, "reactive_import_l1_varh": 100.0,
+            "reactive_export_l2_varh": 200.0, "reactive_import_l3_varh": 400.0,
+            "apparent_vah": (np.hypot(3600, 360) + np.hypot(1800, 720) + np.hypot(5400, 1440)) / 3.6,
+        },
+        rel=0.02,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("power_w", "reactive_var", "quadrant"),
+    [(1000, 500, 1), (-1000, 500, 2), (-1000, -500, 3), (1000, -500, 4)],
+)
+def test_each_quadrant_has_its_register(power_w: float, reactive_var: float, quadrant: int) -> None:
+    rates = METROLOGY.rates(physics(power_w, reactive_var)).counted_per_s
+    for each in (1, 2, 3, 4):
+        counted = rates[:, AT[f"reactive_q{each}_varh"]] * 3600
+        if each == quadrant:
+            assert np.abs(counted / 1500 - 1).max() <= 0.02
+        else:
+            assert (counted == 0.0).all()
 
 
 def test_class_errors_are_spread_over_both_signs_within_the_share_of_the_class() -> None:
-    counted_wh = METROLOGY.registers(ROWS, flat(1e6), flat(0.0)) - METROLOGY.registers(ROWS, flat(0.0), flat(0.0))
-    error = counted_wh[:, 0] / 3e6 - 1
-    assert np.abs(error).max() <= 0.006 + 1e-6
+    error = errors("import_l1_wh", REFERENCE_A * VOLTS)
+    assert np.abs(error).max() <= 0.006 + 1e-9
     assert error.min() < -0.005
     assert error.max() > 0.005
     assert abs(error.mean()) < 0.0005
 
 
 def test_a_few_meters_roll_over_within_a_days_consumption() -> None:
-    before = METROLOGY.displayed(METROLOGY.registers(ROWS, flat(0.0), flat(0.0)))[:, 0]
-    after = METROLOGY.displayed(METROLOGY.registers(ROWS, flat(1_100.0), flat(0.0)))[:, 0]
+    before = METROLOGY.displayed(METROLOGY.quantised(METROLOGY.initial))[:, 0]
+    day = METROLOGY.initial + METROLOGY.rates(physics(1100.0)).counted_per_s * 3600
+    after = METROLOGY.displayed(METROLOGY.quantised(day))[:, 0]
     rolled = after < before
     assert 1 <= rolled.sum() <= 20
     assert ((after - before) % 1_000_000_000 >= 3_300 * 0.99 - 1).all()
@@ -62,24 +197,28 @@ def test_a_few_meters_roll_over_within_a_days_consumption() -> None:
     assert (before >= 0).all()
 
 
-def test_power_is_net_over_the_phases_with_the_class_error() -> None:
-    power_w = np.tile([1000.0, 500.0, -4500.0], (COUNT, 1))
-    measured = METROLOGY.power_w(ROWS, power_w)
-    assert (np.abs(measured + 3000) <= 3000 * CLASS + 1).all()
+def test_the_phases_of_a_meters_life_add_up_to_its_totals() -> None:
+    registers = METROLOGY.quantised(METROLOGY.initial)
+    for total, parts in (("import_wh", "import_l{}_wh"), ("reactive_q1_varh", "reactive_import_l{}_varh")):
+        summed = sum(registers[:, AT[parts.format(phase)]] for phase in (1, 2, 3))
+        assert np.abs(registers[:, AT[total]] - summed).max() <= 3
+        assert (registers[:, AT[total]] > 0).all()
 
 
-def test_a_subset_of_rows_reads_the_same() -> None:
-    rows = np.array([5, 900, 3])
-    some = METROLOGY.registers(rows, flat(123.4)[rows], flat(9.9)[rows])
-    assert (some == METROLOGY.registers(ROWS, flat(123.4), flat(9.9))[rows]).all()
+def test_a_meter_measures_the_same_in_whatever_company() -> None:
+    one = Metrology(KEYS[900:901], FACTS)
+    frame = physics(123.4, 56.7)
+    alone = frame_of(
+        1, 0, np.ones(1, dtype=bool), active_power_w=np.full((1, 3), 123.4), voltage_v=np.full((1, 3), VOLTS)
+    )
+    rates = one.rates(Physics.of(replace(alone, reactive_power_var=np.full((1, 3), 56.7))))
+    assert (rates.counted_per_s == METROLOGY.rates(frame).counted_per_s[900:901]).all()
+    assert (one.initial == METROLOGY.initial[900:901]).all()
 
 
 def test_coarser_registers_move_in_their_steps() -> None:
     facts = FACTS.model_copy(update={"register_step_wh": 100})
     metrology = Metrology(meter_keys(7, ["AMI1"]), facts)
-    row = np.array([0])
-    values = [
-        int(metrology.registers(row, np.full((1, 3), wh), np.zeros((1, 3)))[0, 0]) for wh in np.arange(0.0, 500, 7)
-    ]
+    values = [int(metrology.quantised(metrology.initial + wh)[0, 0]) for wh in np.arange(0.0, 500, 7)]
     assert set(np.diff(values)) == {0, 100}
     assert values[0] % 100 == 0

@@ -18,7 +18,10 @@ DOCUMENTED_EXAMPLE = """{"meter":{"ts":"2026-01-15T00:15:00+00:00","1.8.0":48211
  "1.7.0":524,"2.7.0":0,"32.7.0":231.4,"52.7.0":231.4,"72.7.0":231.4,"96.10.1":0}}"""
 DOCUMENTED_START_S = int(datetime(2026, 1, 15, tzinfo=UTC).timestamp())
 DOCUMENTED = IntervalRecord(
-    DOCUMENTED_START_S, 7, 48211345, 0, 131, 0, 44, 43, 44, 0, 0, 0, 524, 2314, 2314, 2314, 0, 0.0, 0.0, 0
+    **dict.fromkeys(IntervalRecord._fields, 0)
+    | {"interval_start_s": DOCUMENTED_START_S, "meter": 7, "import_register_wh": 48211345, "import_wh": 131}
+    | {"import_l1_wh": 44, "import_l2_wh": 43, "import_l3_wh": 44, "active_power_w": 524}
+    | {f"voltage_l{phase}_dv": 2314 for phase in (1, 2, 3)}
 )
 
 instants_s = st.integers(1_700_000_000, 4_000_000_000)

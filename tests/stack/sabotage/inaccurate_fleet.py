@@ -12,7 +12,7 @@ make = Metrology.__init__
 
 def misadjust(self: Metrology, *arguments: Any, **more: Any) -> None:
     make(self, *arguments, **more)
-    self._gain[INACCURATE_METER] = 1.10
+    self._error[INACCURATE_METER] = 0.10
 
 
 if __name__ == "__main__":
