@@ -76,8 +76,8 @@ def test_frames_missed_while_dead_are_filled_by_what_the_next_one_says(tmp_path:
     for serial, rows in other.items():
         starts_s = [row["interval_start"].timestamp() for row in rows]
         assert starts_s == sorted(set(starts_s))
-        # Nothing is missing, and the energy of the run is the same: only its spread over the gap is not known, and so not
-        # quite which of the meter's errors, which depend on the load, it had.
+        # Nothing is missing, and the energy of the run is the same: only its spread over the gap is not known, and so
+        # not quite which of the meter's errors, which depend on the load, it had.
         assert {row["interval_start"] for row in whole[serial]} <= {row["interval_start"] for row in rows}
         assert all(row["import_wh"] >= 0 and row["export_wh"] >= 0 for row in rows)
         measured_wh, allowed_wh = (sum(row[name] for row in rows) for name in ("import_wh", "import_allowed_wh"))
