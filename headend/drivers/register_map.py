@@ -10,13 +10,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headend.drivers.records import DecodeError, Registers
+from headend.drivers.records import REACTIVE_REGISTERS, REGISTER_CHANNELS, DecodeError, Registers
 
 Type = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 Order = Literal["big", "little"]
 Name = Literal[
-    "import_register_wh", "export_register_wh", "active_power_w", "voltage_l1_v", "voltage_l2_v", "voltage_l3_v"
-]
+    "import_register_wh", "export_register_wh", "active_power_w", "voltage_l1_v", "voltage_l2_v", "voltage_l3_v",
+    "reactive_import_register_varh", "reactive_export_register_varh",
+    "active_power_l1_w", "active_power_l2_w", "active_power_l3_w",
+    "reactive_power_l1_var", "reactive_power_l2_var", "reactive_power_l3_var",
+    "current_l1_a", "current_l2_a", "current_l3_a", "power_factor_l1", "power_factor_l2", "power_factor_l3",
+]  # fmt: skip
+"""The last four lines are those of records.REGISTER_CHANNELS: what a meter may have beside."""
 
 _CODES = {
     "int16": "h", "uint16": "H", "int32": "i", "uint32": "I",
@@ -29,6 +34,9 @@ _NEEDED: tuple[Name, ...] = (*_ENERGIES, "active_power_w")
 MOST_REGISTERS = 125
 _MOST_VOLTAGE_V = 1_000.0
 _MOST_POWER_W = 10_000_000.0
+_MOST_CURRENT_A = 100_000.0
+_DECIMALS = 3
+_MOST_FACTOR = 1.0004
 _Address = Annotated[int, Field(ge=0, le=0xFFFF)]
 
 
@@ -147,7 +155,19 @@ class RegisterMap(_Part):
             export_register_wh=exported_wh,
             active_power_w=round(self._needed(answers, "active_power_w")),
             voltages_v=tuple(self._voltage_v(answers, name) for name in _VOLTAGES),  # type: ignore[arg-type]  # three
+            channels=self._channels(answers),
         )
+
+    def _channels(self, answers: Sequence[Sequence[int]]) -> dict[str, int | float]:
+        """What it shows of REGISTER_CHANNELS: energies and powers whole, the rest as fine as meters show it."""
+        found: dict[str, int | float] = {}
+        for name in self.values:
+            if name in REGISTER_CHANNELS and (quantity := self._quantity(answers, name)) is not None:
+                if name in REACTIVE_REGISTERS:
+                    found[name] = round(quantity) % self.roll_over_wh
+                else:
+                    found[name] = round(quantity) if "_power_" in name else round(quantity, _DECIMALS)
+        return found
 
     def _energy_wh(self, answers: Sequence[Sequence[int]], name: Name) -> int:
         return round(self._needed(answers, name)) % self.roll_over_wh
@@ -181,10 +201,15 @@ class RegisterMap(_Part):
 
     def _limits(self, name: Name) -> tuple[float, float]:
         """What any meter can show, in the quantity's unit."""
-        if name in _ENERGIES:
+        if name in _ENERGIES or name in REACTIVE_REGISTERS:
             # A register of few digits may be rounded up to the roll-over, which is nothing.
             return 0.0, float(self.roll_over_wh)
-        return (-_MOST_POWER_W, _MOST_POWER_W) if name == "active_power_w" else (0.0, _MOST_VOLTAGE_V)
+        if name.startswith("power_factor"):
+            # A float32 may show a little more than there can be.
+            return -_MOST_FACTOR, _MOST_FACTOR
+        if name.startswith("current"):
+            return 0.0, _MOST_CURRENT_A
+        return (-_MOST_POWER_W, _MOST_POWER_W) if "_power_" in name else (0.0, _MOST_VOLTAGE_V)
 
     def _number(self, registers: Sequence[int], type_: Type) -> tuple[float | int, int]:
         """(what registers show, their bit pattern)."""
@@ -205,5 +230,11 @@ def _check_length(block: Block, registers: Sequence[int]) -> None:
 
 def _said(name: str) -> str:
     """`voltage_l1_v` as one says it: voltage L1."""
-    said = {"import_register_wh": "imported energy", "export_register_wh": "exported energy"}
+    said = {
+        "import_register_wh": "imported energy",
+        "export_register_wh": "exported energy",
+        "reactive_import_register_varh": "reactive energy from the grid",
+        "reactive_export_register_varh": "reactive energy into the grid",
+        **{f"power_factor_l{phase}": f"power factor L{phase}" for phase in (1, 2, 3)},
+    }
     return said.get(name) or name.rsplit("_", 1)[0].replace("_l", " L").replace("_", " ")

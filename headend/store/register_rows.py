@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from headend.drivers import Registers
+from headend.drivers.records import REACTIVE_REGISTERS
 from headend.store.batch import Batch
 from headend.store.database import Connection, columns_of
 from headend.store.register_records import AcceptedRow, BoundaryReading, PollFailureRow, RegisterRow
@@ -20,10 +21,12 @@ async def _write_registers(connection: Connection, rows: Sequence[RegisterRow], 
         return
     await connection.execute(
         "INSERT INTO register_reading (meter_id, boundary, read_at, import_register_wh, export_register_wh,"
-        " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, implausible, committed_at)"
-        " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, f, to_timestamp(%s)"
+        " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, reactive_import_register_varh,"
+        " reactive_export_register_varh, implausible, committed_at)"
+        " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, qi, qe, f, to_timestamp(%s)"
         " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[],"
-        " %s::float8[], %s::float8[], %s::text[]) AS g (m, b, r, i, e, p, v1, v2, v3, f) ON CONFLICT DO NOTHING",
+        " %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::text[])"
+        " AS g (m, b, r, i, e, p, v1, v2, v3, qi, qe, f) ON CONFLICT DO NOTHING",
         [
             committed_s,
             *columns_of(
@@ -96,11 +99,12 @@ async def last_failures(connection: Connection) -> dict[int, str]:
     return {int(str(meter)): str(outcome) for meter, outcome in await cursor.fetchall()}
 
 
-def _values(row: RegisterRow) -> tuple[float, ...]:
+def _values(row: RegisterRow) -> tuple[float | None, ...]:
     registers = row.reading.registers
     return (
         registers.import_register_wh,
         registers.export_register_wh,
         registers.active_power_w,
         *registers.voltages_v,
+        *(registers.channels.get(name) for name in REACTIVE_REGISTERS),
     )

@@ -10,18 +10,20 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-REGISTERS = 76
+REGISTERS = 80
 
 
 class Line:
     """Units with imported energy in kWh (`energies`); None answers with exception 0x0B. Lists the units asked.
 
-    Those `held` keep their answers until `released`; those in `exceptions` answer with that one.
+    Those `held` keep their answers until `released`; those in `exceptions` answer with that one. `shown`: what else
+    each shows, by address.
     """
 
     def __init__(self, port: int, units: int) -> None:
         self.port = port
         self.energies: dict[int, float | None] = dict.fromkeys(range(1, units + 1), 1.0)
+        self.shown: dict[int, float] = {}
         self.asked: list[int] = []
         self.held: set[int] = set()
         self.exceptions: dict[int, ExcCodes] = {}
@@ -57,7 +59,8 @@ class Line:
         if energy is None:
             return ExcCodes.GATEWAY_NO_RESPONSE
         registers[:] = [0] * REGISTERS
-        registers[0x48:0x4A] = struct.unpack(">2H", struct.pack(">f", energy))
+        for address, shown in {**self.shown, 0x48: energy}.items():
+            registers[address : address + 2] = struct.unpack(">2H", struct.pack(">f", shown))
         return None
 
 

@@ -3,7 +3,7 @@
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from headend.drivers import DecodeError, RegisterMap, driver_for
 from headend.drivers.modbus import parse_driver
+from headend.drivers.records import REGISTER_CHANNELS
+from headend.drivers.register_map import Name
 from headend.errors import DriverError
 from headend.registry import ShippedDevice
 
@@ -52,6 +54,26 @@ def test_energies_and_power_are_read_from_their_addresses(import_kwh: float, exp
     assert found.voltages_v == (231.4, 230.0, 0.0)
 
 
+@given(
+    st.floats(0, 99_999, width=32),
+    st.floats(-1e5, 1e5, width=32),
+    st.floats(0, 1e5, width=32),
+    st.floats(-1, 1, width=32),
+)
+def test_what_a_meter_shows_of_its_phases_comes_by_name(kvarh: float, power: float, amps: float, factor: float) -> None:
+    found = MAP.decode(block(r0x4C=kvarh, r0xE=power, r0x1C=power, r0xA=amps, r0x20=factor)).channels
+    assert set(found) == set(REGISTER_CHANNELS)
+    assert found["reactive_import_register_varh"] == round(kvarh * 1000) % ROLL_OVER_WH
+    assert found["active_power_l2_w"] == found["reactive_power_l3_var"] == round(power)
+    assert found["current_l3_a"] == round(amps, 3)
+    assert found["power_factor_l2"] == round(factor, 3)
+    assert found["reactive_export_register_varh"] == found["active_power_l1_w"] == 0
+
+
+def test_names_of_a_map_are_those_that_registers_have() -> None:
+    assert set(REGISTER_CHANNELS) <= set(get_args(Name))
+
+
 def test_an_energy_that_is_rounded_up_to_the_roll_over_is_nothing() -> None:
     assert MAP.decode(block(r0x48=100_000.0)).import_register_wh == 0
 
@@ -64,6 +86,10 @@ def test_an_energy_that_is_rounded_up_to_the_roll_over_is_nothing() -> None:
         ({"r0x34": math.inf}, "active power at 0x0034 is inf"),
         ({"r0x2": 5000.0}, "voltage L2 at 0x0002 is 5000, not from 0 to 1000"),
         ({"r0x48": 3e6}, "imported energy"),
+        ({"r0x4E": -1.0}, "reactive energy into the grid at 0x004E is -1"),
+        ({"r0x8": -0.5}, "current L2 at 0x0008 is -0.5"),
+        ({"r0x18": math.nan}, "reactive power L1 at 0x0018 is nan"),
+        ({"r0x22": 1.5}, "power factor L3 at 0x0022 is 1.5, not from "),
     ],
 )
 def test_what_no_meter_shows_is_refused(values: dict[str, float], said: str) -> None:

@@ -147,6 +147,25 @@ async def test_two_answered_polls_make_an_actual_interval(
     assert row == [(1123, None, None)]
 
 
+async def test_a_poll_brings_what_the_map_has_of_each_phase_and_of_reactive_energy(
+    head_end: HeadEnd, clock: ManualClock, north: Line, database: Reader
+) -> None:
+    await live(head_end, clock, START_S + 10)
+    north.shown = {0x06: 4.321, 0x0C: -980.4, 0x18: 212.0, 0x1E: -0.977, 0x4C: 2.5, 0x4E: 0.125}
+    await live(head_end, clock, START_S + LENGTH_S + 10)
+    assert database.rows(
+        "SELECT current_l1_a::float8::numeric(9, 3)::float8, active_power_l1_w, reactive_power_l1_var,"
+        " power_factor_l1::float8::numeric(9, 3)::float8, current_l2_a, reactive_q1_varh FROM stored_reading"
+        " WHERE serial = %s",
+        serial(0),
+    ) == [(4.321, -980, 212, -0.977, 0.0, None)]
+    assert database.rows(
+        "SELECT reactive_import_register_varh, reactive_export_register_varh FROM register_reading r"
+        " JOIN end_device d ON d.id = r.meter_id WHERE serial = %s ORDER BY boundary",
+        serial(0),
+    ) == [(0, 0), (2500, 125)]
+
+
 async def test_who_does_not_answer_is_asked_again_within_a_minute(
     head_end: HeadEnd, clock: ManualClock, north: Line, intervals: Intervals
 ) -> None:
@@ -272,7 +291,7 @@ async def test_what_no_meter_shows_is_kept_raw_and_counts_as_missed(
     await live(head_end, clock, START_S + 2 * LENGTH_S)
     assert intervals(0) == [(0, 2, "estimated"), (900, 2, "estimated")]
     topics = database.rows("SELECT DISTINCT topic, reason, length(payload) FROM dead_letter")
-    assert topics == [(f"modbus/127.0.0.1:{north.port}/1/{serial(0)}", "bad_value", 152)]
+    assert topics == [(f"modbus/127.0.0.1:{north.port}/1/{serial(0)}", "bad_value", 160)]
     assert database.value("SELECT count(*) FROM dead_letter") == 1, "however often it was asked in that minute"
 
 
