@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from grid.calendar import MAX_STEPS, MAX_WEEKS, Calendar, CalendarRows, RowClock
 from grid.feeder import Feeder
 from grid.named_demand import Curves, published
+from grid.phase_assumptions import phase_assumptions
 from grid.profiles import HOURS, REACTIVE_RATIO, Profiles, ProfileSet, load_profiles
 from grid.world import PHASES
 
@@ -31,7 +32,7 @@ HEAT_PUMP_RANGE_KWH = (3000.0, 6000.0)
 PV_RANGE_KWP = (4.0, 10.0)
 PV_SHARE = 0.15
 HEAT_PUMP_SHARE = 0.10
-SINGLE_PHASE_SHARE = 0.30
+SINGLE_PHASE_SHARE = phase_assumptions().single_phase_share
 BUSINESS_FACTOR = 1.25
 """A load rated this much above the feeder's median one is a business: a household is the usual customer."""
 

@@ -27,10 +27,12 @@ from grid.feeder_sources import SourceError, load_source
 from grid.names import next_free, unique_names
 from grid.net_tables import TABLES, read_tables, rows
 from grid.pandapower_calls import PandapowerError, pandapower_call
+from grid.phase_assumptions import phase_assumptions
 from grid.place import UnknownTimeZoneError, calendar_of
 from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
 from grid.wording import counted
+from grid.zero_sequence import without_neutral
 
 DeviceKind = Literal["transformer", "section", "line", "service"]
 DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
@@ -216,7 +218,12 @@ def build_feeder(
         faults += faults_of_tables(net)
     if faults:
         raise FeederError(name, faults)
-    notices = [*notices, *_lengthen_lines(net), *filter(None, [geo.unusable(*map(geo.column, (net.bus, net.line)))])]
+    notices = [
+        *notices,
+        *_lengthen_lines(net),
+        *_without_neutral(net),
+        *filter(None, [geo.unusable(*map(geo.column, (net.bus, net.line)))]),
+    ]
     # Demand states the power that is really taken: nothing may make it depend on the voltage.
     net.load[list(_VOLTAGE_DEPENDENCE)] = 0.0
     loads = net.load[net.load["in_service"] & (net.bus["vn_kv"].reindex(net.load["bus"]).to_numpy() <= max_vn_kv)]
@@ -250,6 +257,17 @@ def _lengthen_lines(net: Any) -> list[str]:
     net.line.loc[none, "length_km"] = NO_LENGTH_M / 1e3
     lines = counted(int(none.sum()), "line of no length is", "lines of no length are")
     return [f"{lines} taken to be {NO_LENGTH_M:g} m long: {shown}"]
+
+
+def _without_neutral(net: Any) -> list[str]:
+    bare = without_neutral(net) & (net.bus["vn_kv"].reindex(net.trafo["lv_bus"]) <= LOW_VOLTAGE_KV).to_numpy()
+    if not bare.any():
+        return []
+    trafos = counted(int(bare.sum()), "transformer")
+    group = phase_assumptions().vector_group
+    return [
+        f"{trafos} to low voltage without a neutral, by the vector group, taken to be {group}: {rows(net.trafo, bare)}"
+    ]
 
 
 def _add_busbar_fuses(net: Any, max_vn_kv: float) -> None:

@@ -109,6 +109,12 @@ def _same(first: str, second: str) -> Callable[[Any], Mask]:
     return lambda frame: np.asarray(frame[first] == frame[second], dtype=bool)
 
 
+def _below_zero(name: str) -> Callable[[Any], Mask]:
+    return lambda frame: np.asarray(
+        frame[name].to_numpy(dtype=np.float64) < 0 if name in frame else [False] * len(frame)
+    )
+
+
 def _without_impedance(line: Any) -> Mask:
     return np.asarray((line["r_ohm_per_km"] == 0) & (line["x_ohm_per_km"] == 0), dtype=bool)
 
@@ -128,6 +134,10 @@ _RULES: dict[tuple[str, Callable[[Any], Mask]], str] = {
     ("line", _column("length_km", lambda km: km < 0)): "length_km is below 0",
     ("line", _column("r_ohm_per_km", lambda ohm: ohm < 0)): "r_ohm_per_km is below 0",
     ("line", _without_impedance): "it has no impedance: r_ohm_per_km and x_ohm_per_km are 0",
+    **{
+        ("line", _below_zero(name)): f"{name} is below 0" for name in ("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km")
+    },
+    **{("trafo", _below_zero(name)): f"{name} is below 0" for name in ("vk0_percent", "vkr0_percent", "mag0_percent")},
     ("line", _same("from_bus", "to_bus")): "from_bus and to_bus are the same",
     ("line", _column("parallel", lambda count: count < 1)): "parallel is no number of lines",
     ("trafo", _same("hv_bus", "lv_bus")): "hv_bus and lv_bus are the same",

@@ -74,6 +74,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "c_nf_per_km": _ZERO,
         "g_us_per_km": _ZERO,
         "max_i_ka": _AMOUNT,
+        **dict.fromkeys(("r0_ohm_per_km", "x0_ohm_per_km", "c0_nf_per_km"), _IF_THERE),
     },
     "trafo": {
         **_BRANCH,
@@ -95,6 +96,8 @@ TABLES: dict[str, dict[str, Column]] = {
         **{f"tap2_{name}": _IF_THERE for name in ("neutral", "min", "max", "pos", "step_percent", "step_degree")},
         "tap2_side": Column("text", ABSENT),
         "tap2_changer_type": Column("text", ABSENT),
+        "vector_group": Column("text", ABSENT),
+        **dict.fromkeys(("vk0_percent", "vkr0_percent", "mag0_percent"), _IF_THERE),
         "leakage_resistance_ratio_hv": _IF_THERE,
         "leakage_reactance_ratio_hv": _IF_THERE,
     },

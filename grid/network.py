@@ -1,20 +1,24 @@
 """Switching state → energised usage points → power flow.
 
-A balanced (positive-sequence) power flow. The matrices of a switching state are never carried over to another one, and
-dead loads are set to p = q = 0; `in_service` of a load never changes.
+pandapower's net is the model, which is read once (`grid.electrical_model`). The matrices of a switching state are never
+carried over to another one.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.electrical_model import ElectricalModel
 from grid.feeder import Device, Feeder
+from grid.flow_kind import FlowKind
+from grid.pandapower_calls import PandapowerError
+from grid.phase_assumptions import PhaseAssumptions, phase_assumptions
 from grid.powerflow import PowerFlow, PowerFlowError
+from grid.switched_net import SwitchedNet
 from grid.wording import counted
 from grid.world import PHASES
 
@@ -41,6 +45,8 @@ class Solution:
     transformer_active_power_w: Floats
     """(t,) at the high-voltage side, + towards the low-voltage side."""
     transformer_losses_w: Floats
+    transformer_low_side_va: NDArray[np.complex128]
+    """(t, 3) active + j reactive by phase at the low-voltage side, + out of the transformer."""
     line_losses_w: float
     load_w: float
     """All loads, usage points and bulk, net of what is fed in."""
@@ -64,21 +70,27 @@ class Solution:
 
 
 class Network:
-    """Solves one feeder, on a copy of its net."""
+    """Solves one feeder in any switching state. The flow has three phases, or is balanced if asked for."""
 
-    def __init__(self, feeder: Feeder) -> None:
-        self._feeder = feeder
-        self._net = net = copy.deepcopy(feeder.net)
-        loads = net.load
-        self._rows = loads.index.get_indexer(feeder.load_index)
-        self._bulk_rows = feeder.bulk.owner
-        self._bus_rows = net.bus.index.get_indexer(loads["bus"])
-        self._normal_lines = net.line["in_service"].to_numpy(dtype=bool).copy()
-        self._normal_trafos = net.trafo["in_service"].to_numpy(dtype=bool).copy()
-        self._normal_switches = net.switch["closed"].to_numpy(dtype=bool).copy()
+    def __init__(
+        self, feeder: Feeder, flow: FlowKind = "three-phase", *, assumed: PhaseAssumptions | None = None
+    ) -> None:
+        """:param assumed: what nets do not state; the table's values if not given.
+
+        Raises PowerFlowError where pandapower cannot convert the net.
+        """
+        self._feeder, self._kind = feeder, flow
+        net = feeder.net
+        try:
+            self._model = ElectricalModel.of(net, assumed or phase_assumptions())
+        except PandapowerError as error:
+            raise PowerFlowError(f"pandapower cannot convert the feeder {feeder.name!r}: {error}") from error
+        bulk_buses = net.load["bus"].to_numpy()[feeder.bulk.owner]
+        self._bus = np.concatenate((feeder.bus_position, net.bus.index.get_indexer(bulk_buses)))
         self._opened: frozenset[Device] | None = None
         self._bus_energised: NDArray[np.bool_] = np.zeros(len(net.bus), dtype=bool)
         self._energised: NDArray[np.bool_] = np.zeros(len(feeder.usage_points), dtype=bool)
+        self._switches: tuple[NDArray[np.bool_], ...] = ()
         self._flow: PowerFlow | None = None
 
     def energised_for(self, opened: Collection[Device]) -> NDArray[np.bool_]:
@@ -98,7 +110,7 @@ class Network:
         """Power flow for the demand (n, 3) of the usage points, by phase, with these devices open.
 
         `breaker_closed` (n,): the customers' breakers, all of them if not given. `bulk`: the (active W, reactive var)
-        of `Feeder.bulk`; what the net states, if not given.
+        of `Feeder.bulk`, which takes the same from each phase; what the net states, if not given.
         Raises PowerFlowError when it does not converge, KeyError for a device that the feeder does not have.
         """
         self._switch(frozenset(opened))
@@ -107,41 +119,45 @@ class Network:
         active_w = np.where(taking[:, np.newaxis], active_power_w, 0.0)
         reactive_var = np.where(taking[:, np.newaxis], reactive_power_var, 0.0)
         bulk = bulk or (self._feeder.bulk.active_power_w, self._feeder.bulk.reactive_power_var)
-        p_mw, q_mvar = np.zeros(len(self._bus_rows)), np.zeros(len(self._bus_rows))
-        p_mw[self._bulk_rows], q_mvar[self._bulk_rows] = bulk[0] / 1e6, bulk[1] / 1e6
-        p_mw[self._rows] = active_w.sum(axis=1) / 1e6
-        q_mvar[self._rows] = reactive_var.sum(axis=1) / 1e6
-        alive = self._bus_energised[self._bus_rows]
-        p_mw, q_mvar = np.where(alive, p_mw, 0.0), np.where(alive, q_mvar, 0.0)
+        demand_va = np.concatenate((active_w + 1j * reactive_var, evenly(bulk[0]) + 1j * evenly(bulk[1])))
+        alive = self._bus_energised[self._bus]
+        load_w = float(demand_va[alive].real.sum())
         try:
-            if self._flow is None:
-                self._flow = PowerFlow(self._net, self._bus_energised)
-            flow = self._flow.solve(p_mw, q_mvar)
+            flow = self._power_flow().solve(self._bus[alive], demand_va[alive])
         except PowerFlowError as error:
             raise PowerFlowError(
                 f"feeder {self._feeder.name!r} with {counted(len(opened), 'device')} open cannot carry "
-                f"{p_mw.sum() * 1e3:.1f} kW: {error}"
+                f"{load_w / 1e3:.1f} kW: {error}"
             ) from error
         # Where conductors can be open one by one, this and the voltages of an island are what differs by phase.
         lit = np.repeat(self._energised[:, np.newaxis], PHASES, axis=1)
+        voltage = np.where(self._bus_energised[:, np.newaxis], flow.bus_voltage_pu, 0.0)
         return Solution(
             phase_energised=lit,
             active_power_w=active_w,
             reactive_power_var=reactive_var,
-            phase_voltage_pu=np.where(lit, flow.bus_voltage_pu[self._feeder.bus_position], 0.0),
+            phase_voltage_pu=np.where(lit, voltage[self._feeder.bus_position], 0.0),
             transformer_loading_percent=flow.trafo_loading_percent,
             transformer_active_power_w=flow.trafo_active_power_w,
             transformer_losses_w=flow.trafo_losses_w,
+            transformer_low_side_va=flow.trafo_low_side_va,
             line_losses_w=flow.line_losses_w,
-            load_w=float(p_mw.sum() * 1e6),
+            load_w=load_w,
             source_va=flow.source_va,
         )
+
+    def _power_flow(self) -> PowerFlow:
+        if self._flow is None:
+            net = SwitchedNet.of(self._model, self._feeder.topology, self._bus_energised, *self._switches)
+            self._flow = PowerFlow(self._model, net, self._kind)
+        return self._flow
 
     def _switch(self, opened: frozenset[Device]) -> None:
         if opened == self._opened:
             return
-        feeder, net = self._feeder, self._net
-        lines, trafos, switches = self._normal_lines.copy(), self._normal_trafos.copy(), self._normal_switches.copy()
+        feeder, net, topology = self._feeder, self._feeder.net, self._feeder.topology
+        lines, trafos = topology.line_in_service.copy(), topology.trafo_in_service.copy()
+        switches = topology.switch_closed.copy()
         dropped = []
         for device in opened:
             if device.kind == "service":
@@ -154,14 +170,11 @@ class Network:
                 section = feeder.sections[device.id]
                 switches[net.switch.index.get_indexer(section.switches)] = False
                 trafos[net.trafo.index.get_indexer(section.transformers)] = False
-        self._bus_energised = feeder.topology.energised_buses(lines, trafos, switches)
+        self._bus_energised = topology.energised_buses(lines, trafos, switches)
         self._energised = self._bus_energised[feeder.bus_position]
         self._energised[dropped] = False
-        net.line["in_service"] = lines
-        net.trafo["in_service"] = trafos
-        net.switch["closed"] = switches
-        self._opened = opened
-        self._flow = None
+        self._opened, self._flow = opened, None
+        self._switches = (lines, trafos, switches)
 
 
 def evenly(power: Floats) -> Floats:

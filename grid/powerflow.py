@@ -1,18 +1,23 @@
-"""A fast power flow for one switching state of a net without voltage-controlled generators.
+"""A power flow for one switching state of a net without voltage-controlled generators: balanced, or with three phases.
 
-pandapower converts the net and solves it once per switching state; after that only loads change, and its admittance
-matrix Y is solved here by fixed-point iteration with one factorisation (the implicit Z-bus method: T.-H. Chen et al.,
-"Distribution system power flow analysis – a rigid approach", IEEE Trans. Power Delivery 6(3), 1991, 1146–1152):
+The admittances Y are factorised once per switching state; after that only loads change, and each flow is a fixed-point
+iteration (the implicit Z-bus method: T.-H. Chen et al., "Distribution system power flow analysis – a rigid approach",
+IEEE Trans. Power Delivery 6(3), 1991, 1146–1152):
 
     Y_pp · v = conj(S / v) − Y_ps · v_s         p: load buses, s: sources
 
+With **three phases** the loads of each phase draw their currents at the voltage of their phase, and the currents'
+symmetrical components (Fortescue) meet lines and transformers that are alike in all phases. So the sequences are
+coupled by the loads only: the positive and the negative one share a factorisation, and the zero sequence has its own,
+of low voltage alone (`grid.zero_sequence`). A **balanced** flow is the positive sequence with all phases summed up.
+
 Each solution starts from the no-load voltages, so it depends on the demand and the switching state only, not on what
-was solved before. It is several times faster than pandapower's `recycle`, and has no stale state after a switching:
-another state is another object. Tests hold it against a full `runpp`.
+was solved before: another state is another object. Tests hold it against pandapower, OpenDSS and power-grid-model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
-from grid.pandapower_calls import PandapowerError, run_power_flow
+from grid.electrical_model import ElectricalModel
+from grid.flow_kind import FlowKind
+from grid.switched_net import SwitchedNet
+from grid.world import PHASES
 
 Floats = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 
 TOLERANCE_MVA = 1e-10
-"""Largest mismatch at any bus: thousands of them must not add up to a watt."""
+"""Largest mismatch at any bus and phase: thousands of them must not add up to a watt."""
 MAX_ITERATIONS = 60
-# Columns of the PYPOWER case format.
-_PD, _QD, _BASE_KV, _F_BUS, _T_BUS = 2, 3, 9, 0, 1
-
-
-_TURN = np.exp(1j * np.radians([0.0, -120.0, 120.0]))
-"""Of L1, L2, L3 against L1, where phases are alike."""
+_A = np.exp(2j * np.pi / 3)
 
 
 class PowerFlowError(RuntimeError):
@@ -43,157 +47,168 @@ class PowerFlowError(RuntimeError):
 class Flow:
     """Rows as in the net's own tables; 0 for what has no supply."""
 
-    bus_voltage_pu: NDArray[np.complex128]
+    bus_voltage_pu: Complex
     """(buses, 3) line to neutral of L1, L2, L3, over the nominal line-to-neutral voltage."""
     trafo_loading_percent: Floats
+    """Of the phase and side with the largest current over its rating."""
     trafo_active_power_w: Floats
     """At the high-voltage side, + towards the low-voltage side."""
     trafo_losses_w: Floats
+    trafo_low_side_va: Complex
+    """(t, 3) active + j reactive by phase at the low-voltage side, + out of the transformer."""
     line_losses_w: float
-    source_va: NDArray[np.complex128]
-    """(s,) active and reactive power of the net's external grids, + into the feeder."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sources:
-    """The rows of `net.ext_grid`: at which node each feeds in, and its share of what is fed in there."""
-
-    node: NDArray[np.intp]
-    part: Floats
-    nodes: int
-
-    @classmethod
-    def of(cls, net: Any, lookup: NDArray[np.intp]) -> _Sources:
-        node = lookup[net.bus.index.get_indexer(net.ext_grid["bus"])]
-        feeding = net.ext_grid["in_service"].to_numpy(dtype=bool) & (node >= 0)
-        at_node = np.bincount(node[feeding], minlength=int(lookup.max()) + 1)
-        part = np.divide(feeding, at_node[node], out=np.zeros(len(node)), where=feeding)
-        return cls(np.where(feeding, node, 0), part, len(at_node))
-
-    def share(self, at_node: NDArray[np.complex128]) -> NDArray[np.complex128]:
-        """(s,) of what is fed in at each node."""
-        return np.asarray(at_node[self.node] * self.part)
+    source_va: Complex
+    """(s,) active + j reactive power of the net's external grids, + into the feeder."""
 
 
 class PowerFlow:
-    """The net as it is switched now. Later changes of the net's topology do not reach this object."""
+    """Solves the net in one switching state. V₁′, V₂′ and V₀ are the columns of a node's voltages, in this order."""
 
-    def __init__(self, net: Any, bus_energised: NDArray[np.bool_]) -> None:
-        """Convert `net` and solve it without its loads, which are set to zero: they come with `solve`.
+    def __init__(self, model: ElectricalModel, net: SwitchedNet, kind: FlowKind) -> None:
+        """Factorises. Raises PowerFlowError where that cannot be done."""
+        self._model, self._net, self._kind = model, net, kind
+        free, earthed = net.free, net.earthed
+        matrix = net.matrix(net.admittance)
+        self._source_rows = matrix[free:]
+        self._positive = _factorised(matrix[:free, :free])
+        self._infeed = matrix[:free, free:] @ net.source_voltage
+        self._negative = self._positive
+        if kind == "three-phase":
+            if not net.alike:
+                self._negative = _factorised(net.matrix(net.mirrored)[:free, :free])
+            zero = net.matrix(net.zero_admittance, shunt=False)
+            self._zero = _factorised(zero[:earthed, :earthed])
+        self._no_load = np.zeros((len(net.turn), PHASES), dtype=np.complex128)
+        self._no_load[:free, 0], self._no_load[free:, 0] = self._positive(-self._infeed), net.source_voltage
 
-        Raises PowerFlowError.
+    def solve(self, bus: NDArray[np.intp], demand_va: Complex) -> Flow:
+        """Power flow for demands (k, 3) by phase, + consumption, at these rows of `net.bus`, which have supply.
+
+        Raises PowerFlowError when it does not converge.
         """
-        net.load["p_mw"], net.load["q_mvar"] = 0.0, 0.0
-        try:
-            run_power_flow(net)
-        except PandapowerError as error:
-            raise PowerFlowError(f"pandapower finds no power flow: {error}") from error
-        self._bus_energised = bus_energised
-        lookup = net._pd2ppc_lookups["bus"][net.bus.index.to_numpy()]
-        self._load_rows = net.bus.index.get_indexer(net.load["bus"])
-        self._trafo = net.trafo[["vn_hv_kv", "vn_lv_kv"]].to_numpy(dtype=np.float64)
-        rated = net.trafo["sn_mva"] * net.trafo["parallel"] * net.trafo["df"]
-        self._rated_mva = rated.to_numpy(dtype=np.float64)
-        # Buses without supply have no counterpart; their row is never read.
-        self._node = np.where(bus_energised, lookup, 0)
-        self._feeding = _Sources.of(net, lookup)
-        internal = net._ppc["internal"]
-        self._solvable = len(internal.get("pq", ())) > 0
-        if not self._solvable:
-            # Only sources are left, for instance with every transformer out: their voltages are what there is.
-            self._source_bus_pu = np.where(bus_energised, np.nan_to_num(net.res_bus["vm_pu"].to_numpy()), 0.0)
-            return
-        self._base_mva = float(internal["baseMVA"])
-        self._sources, self._nodes = internal["ref"], internal["pq"]
-        voltage = internal["V"]
-        matrix = internal["Ybus"].tocsr()
-        self._matrix = matrix
-        try:
-            self._factors = splu(matrix[self._nodes][:, self._nodes].tocsc())
-        except RuntimeError as error:
-            raise PowerFlowError(f"the net's admittances have no solution: {error}") from error
-        self._source_voltage = voltage[self._sources]
-        self._infeed = matrix[self._nodes][:, self._sources] @ self._source_voltage
-        # What is no load but takes or feeds constant power, for instance static generators.
-        self._static_mva = internal["bus"][:, _PD].real + 1j * internal["bus"][:, _QD].real
-        branch = internal["branch"]
-        self._from, self._to = branch[:, _F_BUS].real.astype(np.intp), branch[:, _T_BUS].real.astype(np.intp)
-        self._matrix_from, self._matrix_to = internal["Yf"], internal["Yt"]
-        self._branch_in_service = internal["branch_is"].astype(bool)
-        tables = net._pd2ppc_lookups["branch"]
-        self._line_span, self._trafo_span = tables.get("line", (0, 0)), tables.get("trafo", (0, 0))
-        self._base_kv = internal["bus"][:, _BASE_KV].real
-
-    def _demand_mva(self, p_mw: Floats, q_mvar: Floats) -> NDArray[np.complex128]:
-        alive = self._bus_energised[self._load_rows]
-        nodes = self._node[self._load_rows[alive]]
-        buses = len(self._static_mva)
-        active = np.bincount(nodes, weights=p_mw[alive], minlength=buses)
-        reactive = np.bincount(nodes, weights=q_mvar[alive], minlength=buses)
-        return np.asarray(self._static_mva + active + 1j * reactive)
-
-    def solve(self, p_mw: Floats, q_mvar: Floats) -> Flow:
-        """Power flow for the loads of `net.load` (by row). Raises PowerFlowError when it does not converge."""
-        if not self._solvable:
-            trafos, alive = np.zeros(len(self._trafo)), self._bus_energised[self._load_rows]
-            taken = np.zeros(self._feeding.nodes, dtype=np.complex128)
-            np.add.at(taken, self._node[self._load_rows[alive]], (p_mw + 1j * q_mvar)[alive] * 1e6)
-            return Flow(_on_phases(self._source_bus_pu), trafos, trafos, trafos, 0.0, self._feeding.share(taken))
-        demand = self._demand_mva(p_mw, q_mvar) / self._base_mva
-        voltage = np.empty(len(demand), dtype=np.complex128)
-        voltage[self._sources] = self._source_voltage
-        voltage[self._nodes] = self._iterate(-demand[self._nodes])
-        source = np.zeros(len(demand), dtype=np.complex128)
-        source[self._sources] = (
-            voltage[self._sources] * np.conj(self._matrix[self._sources] @ voltage) + demand[self._sources]
-        )
-        branch_from = voltage[self._from] * np.conj(self._matrix_from @ voltage)
-        branch_to = voltage[self._to] * np.conj(self._matrix_to @ voltage)
-        losses_w = self._by_branch((branch_from + branch_to).real) * self._base_mva * 1e6
-        active_w = self._by_branch(branch_from.real) * self._base_mva * 1e6
-        return Flow(
-            bus_voltage_pu=_on_phases(np.where(self._bus_energised, voltage[self._node], 0.0)),
-            trafo_loading_percent=self._loading(branch_from, branch_to, np.abs(voltage)),
-            trafo_active_power_w=active_w[slice(*self._trafo_span)],
-            trafo_losses_w=losses_w[slice(*self._trafo_span)],
-            line_losses_w=float(losses_w[slice(*self._line_span)].sum()),
-            source_va=self._feeding.share(source * self._base_mva * 1e6),
-        )
-
-    def _iterate(self, injected: NDArray[np.complex128]) -> NDArray[np.complex128]:
-        voltage: NDArray[np.complex128] = self._factors.solve(-self._infeed)
-        tolerance = TOLERANCE_MVA / self._base_mva
+        net, base_va = self._net, self._model.base_mva * 1e6
+        demand = _summed(net.node[bus], demand_va * (PHASES / base_va), len(net.turn))
+        demand += (net.constant_mva / self._model.base_mva)[:, np.newaxis]
+        # Of the node's nominal phase power, which is a third of the base.
+        total = demand.mean(axis=1)
+        if self._kind == "balanced":
+            demand[:] = total[:, np.newaxis]
+        taking = np.flatnonzero(demand[: net.free].any(axis=1))
+        voltage = self._no_load.copy()
         # Beyond what the net can carry the voltages run away: that ends in the error below, not in warnings.
         with np.errstate(all="ignore"):
-            for _ in range(MAX_ITERATIONS):
-                current = np.conj(injected / voltage)
-                voltage = self._factors.solve(current - self._infeed)
-                # The new voltages with the currents of the old ones: what they miss of the demand is the mismatch.
-                if np.max(np.abs(voltage * np.conj(current) - injected)) < tolerance:
-                    return voltage
-        raise PowerFlowError(
-            f"no power flow within {MAX_ITERATIONS} iterations for a demand of "
-            f"{-injected.real.sum() * self._base_mva * 1e3:.1f} kW"
+            step = self._balanced_step if self._kind == "balanced" else self._three_phase_step
+            if not self._iterate(voltage, taking, demand[taking], step):
+                kw = total.sum().real * base_va / 1e3
+                raise PowerFlowError(f"no power flow within {MAX_ITERATIONS} iterations for a demand of {kw:.1f} kW")
+        return self._flow(voltage, total[net.free :])
+
+    def _iterate(self, voltage: Complex, taking: NDArray[np.intp], demand: Complex, step: _Step) -> bool:
+        turn = self._net.turn[taking]
+        phases = _phases(voltage[taking], turn)
+        for _ in range(MAX_ITERATIONS):
+            current = -np.conj(demand / phases)
+            step(voltage, taking, _components(current, turn))
+            phases = _phases(voltage[taking], turn)
+            # The new voltages with the currents of the old ones: what they miss of the demand is the mismatch.
+            missed = np.abs(phases * np.conj(current) + demand)
+            if missed.max(initial=0.0) < TOLERANCE_MVA / self._model.base_mva:
+                return True
+        return False
+
+    def _balanced_step(self, voltage: Complex, taking: NDArray[np.intp], current: Complex) -> None:
+        """Put into `voltage` what these currents (taking, 3), by sequence, make of it."""
+        right = -self._infeed
+        right[taking] += current[:, 0]
+        voltage[: self._net.free, 0] = self._positive(right)
+
+    def _three_phase_step(self, voltage: Complex, taking: NDArray[np.intp], current: Complex) -> None:
+        free, earthed = self._net.free, self._net.earthed
+        self._balanced_step(voltage, taking, current)
+        right = np.zeros((2, free), dtype=np.complex128)
+        right[0, taking], right[1, taking] = current[:, 1], current[:, 2]
+        voltage[:free, 1] = self._negative(right[0])
+        voltage[:earthed, 2] = self._zero(right[1, :earthed])
+
+    def _flow(self, voltage: Complex, at_sources: Complex) -> Flow:
+        model, net = self._model, self._net
+        scale = model.base_mva * 1e6
+        first, second = self._branch_currents(voltage)
+        into_first = (voltage[net.start] * np.conj(first)).sum(axis=1).real
+        into_second = (voltage[net.end] * np.conj(second)).sum(axis=1).real
+        lines, trafos = slice(0, model.lines), slice(model.lines, model.lines + model.trafos)
+        losses_w = (into_first + into_second) * scale
+        at_node = np.zeros(len(net.turn), dtype=np.complex128)
+        at_node[net.free :] = net.source_voltage * np.conj(self._source_rows @ voltage[:, 0]) + at_sources
+        turn = net.turn[net.end[trafos]]
+        low_voltage, low_current = _phases(voltage[net.end[trafos]], turn), _phases(second[trafos], turn)
+        high_current = _phases(first[trafos], net.turn[net.start[trafos]])
+        return Flow(
+            bus_voltage_pu=_phases(voltage, net.turn)[net.node],
+            trafo_loading_percent=self._loading(high_current, low_current),
+            trafo_active_power_w=into_first[trafos] * scale,
+            trafo_losses_w=losses_w[trafos],
+            trafo_low_side_va=-low_voltage * np.conj(low_current) * (scale / PHASES),
+            line_losses_w=float(losses_w[lines].sum()),
+            source_va=at_node[net.source_node] * net.source_part * scale,
         )
 
-    def _by_branch(self, values: Floats) -> Floats:
-        result = np.zeros(len(self._branch_in_service))
-        result[self._branch_in_service] = values
-        return result
+    def _branch_currents(self, voltage: Complex) -> tuple[Complex, Complex]:
+        """(m, 3) each, by sequence: into the branches at their first and at their second ends."""
+        net = self._net
+        first, second = voltage[net.start], voltage[net.end]
+        by_sequence = np.stack((net.admittance, net.mirrored, net.zero_admittance), axis=2)
+        a, b, c, d = by_sequence.transpose(1, 0, 2)
+        return a * first + b * second, c * first + d * second
 
-    def _loading(self, branch_from: Any, branch_to: Any, voltage_pu: Floats) -> Floats:
-        """Rated by current, as pandapower does by default."""
-        trafos = slice(*self._trafo_span)
-        percent = [
-            self._by_branch(np.abs(power) * self._base_mva / (voltage_pu[node] * self._base_kv[node]))[trafos]
-            * rated_kv
-            for power, node, rated_kv in (
-                (branch_from, self._from, self._trafo[:, 0]),
-                (branch_to, self._to, self._trafo[:, 1]),
-            )
-        ]
-        return np.asarray(np.maximum(*percent) / self._rated_mva * 100.0)
+    def _loading(self, high: Complex, low: Complex) -> Floats:
+        """Rated by current, as pandapower does by default. (t, 3) currents by phase."""
+        model, trafos = self._model, slice(self._model.lines, self._model.lines + self._model.trafos)
+        base_kv = np.column_stack((model.base_kv[model.start[trafos]], model.base_kv[model.end[trafos]]))
+        current = np.column_stack((np.abs(high).max(axis=1), np.abs(low).max(axis=1)))
+        through_mva = current * model.base_mva / base_kv * model.trafo_rated_kv
+        return np.asarray(through_mva.max(axis=1) / model.trafo_rated_mva * 100.0)
 
 
-def _on_phases(voltage: NDArray[Any]) -> NDArray[np.complex128]:
-    return np.asarray(voltage[:, np.newaxis] * _TURN)
+_Solver = Callable[[Complex], Complex]
+_Step = Callable[[Complex, NDArray[np.intp], Complex], None]
+
+
+def _factorised(matrix: Any) -> _Solver:
+    if not matrix.shape[0]:
+        # Only sources are left, for instance with every transformer out.
+        return lambda right: right
+    try:
+        solve: _Solver = splu(matrix.tocsc()).solve
+    except RuntimeError as error:
+        raise PowerFlowError(f"the net's admittances have no solution: {error}") from error
+    return solve
+
+
+def _summed(node: NDArray[np.intp], values: Complex, nodes: int) -> Complex:
+    total = np.empty((nodes, values.shape[1]), dtype=np.complex128)
+    for column, part in enumerate(values.T):
+        total[:, column].real = np.bincount(node, part.real, minlength=nodes)
+        total[:, column].imag = np.bincount(node, part.imag, minlength=nodes)
+    return total
+
+
+def _phases(sequences: Complex, turn: Complex) -> Complex:
+    """(k, 3) L1, L2, L3 of V₁′, V₂′ and V₀. Spelled out: a product of matrices would call a library with threads."""
+    positive, negative, zero = sequences[:, 0] * turn, sequences[:, 1] * np.conj(turn), sequences[:, 2]
+    return np.column_stack(
+        (
+            zero + positive + negative,
+            zero + _A**2 * positive + _A * negative,
+            zero + _A * positive + _A**2 * negative,
+        )
+    )
+
+
+def _components(phases: Complex, turn: Complex) -> Complex:
+    """(k, 3) the inverse of `_phases`."""
+    first, second, third = phases.T
+    positive = (first + _A * second + _A**2 * third) / PHASES
+    negative = (first + _A**2 * second + _A * third) / PHASES
+    zero = (first + second + third) / PHASES
+    return np.column_stack((positive * np.conj(turn), negative * turn, zero))

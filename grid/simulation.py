@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.feeder import Device, Feeder
+from grid.flow_kind import FlowKind
 from grid.network import Network, Solution
 from grid.truth import TruthRecorder
 from grid.world import PHASES, QUADRANTS, WorldFrame
@@ -34,13 +35,21 @@ class DemandSource(Protocol):
 class GridSimulation:
     """A frame is due at `start_s` and every `step_s` seconds from there, and whenever something was switched."""
 
-    def __init__(self, feeder: Feeder, demand: DemandSource, *, start_s: int, step_s: int = 900) -> None:
+    def __init__(
+        self,
+        feeder: Feeder,
+        demand: DemandSource,
+        *,
+        start_s: int,
+        step_s: int = 900,
+        flow: FlowKind = "three-phase",
+    ) -> None:
         if step_s <= 0:
             raise ValueError(f"step_s is {step_s}; a step lasts at least one second")
         self.feeder = feeder
         self.truth = TruthRecorder(feeder)
         self._demand = demand
-        self._network = Network(feeder)
+        self._network = Network(feeder, flow)
         self._phase_share = demand.connected / demand.connected.sum(axis=1, keepdims=True)
         self._start_s, self._step_s = start_s, step_s
         self._frame: WorldFrame | None = None

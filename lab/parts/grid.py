@@ -61,9 +61,10 @@ class GridPart:
         except FeederError as error:
             raise UserError(str(error)) from error
         demand = Demand.draw(self._feeder, seed=body["seed"])
-        self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"])
+        self._simulation = GridSimulation(self._feeder, demand, start_s=body["start_s"], flow=body["flow"])
         return {
             "name": self._feeder.name,
+            "flow": body["flow"],
             "notices": self._feeder.notices,
             "buses": self._feeder.bus_count,
             "transformers": len(self._feeder.transformers),

@@ -179,7 +179,8 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
         (
             "Feeder",
             f"{feeder.name}: {counted(feeder.usage_points, 'usage point')}, "
-            f"{counted(feeder.buses, 'bus', 'buses')}, {counted(feeder.transformers, 'transformer')}",
+            f"{counted(feeder.buses, 'bus', 'buses')}, {counted(feeder.transformers, 'transformer')}; "
+            f"{feeder.flow} power flow",
         ),
         ("Fleet", f"{counted(fleet.meters, 'meter')} ({vendors})"),
         ("Speed", f"{clock.pace}: {length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),

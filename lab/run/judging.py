@@ -103,7 +103,9 @@ class Judging:
                 timescaledb=self.store.timescaledb,
                 broker=self.broker_version,
             ),
-            feeder=FeederFacts(grid["name"], grid["buses"], len(grid["usage_points"]), grid["transformers"]),
+            feeder=FeederFacts(
+                grid["name"], grid["buses"], len(grid["usage_points"]), grid["transformers"], grid["flow"]
+            ),
             clock=clock,
             ingest=self.stage.ingest.facts() if own else None,
             rejected_frames=rejected,

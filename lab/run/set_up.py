@@ -87,6 +87,7 @@ class SetUp:
                 GRID,
                 "init",
                 feeder=choice.name,
+                flow=choice.flow,
                 time_zone=choice.time_zone,
                 seed=self.scenario.seed,
                 start_s=self.origin_s,

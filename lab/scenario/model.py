@@ -21,6 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from grid.flow_kind import FlowKind
 from lab.fleet.presets import DEFAULT_PRESET, PRESETS, Shares, checked_shares, parse_preset
 from lab.scenario.events import Event
 from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone
@@ -53,6 +54,11 @@ class FeederChoice(Table):
         default=None,
         description='What its clocks show, by the name in the IANA database, for instance `"Europe/Lisbon"`; by the '
         "feeder's coordinates if not given ([feeders.md](feeders.md#calendar-and-sun)).",
+    )
+    flow: FlowKind = Field(
+        default="three-phase",
+        description="`three-phase` solves each phase by itself, with single-phase customers on their own; `balanced` "
+        "spreads all power evenly over the phases, so that voltages are alike in all.",
     )
 
 

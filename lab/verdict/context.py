@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from grid.flow_kind import FlowKind
+
 OWN, EXTERNAL = "amilab", "external"
 """Whose head-end is judged."""
 _CPUINFO = Path("/proc/cpuinfo")
@@ -52,6 +54,8 @@ class FeederFacts:
     buses: int
     usage_points: int
     transformers: int
+    flow: FlowKind
+    """Which power flow the truth is of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ def test_quickstart_passes_on_a_small_simbench_network(tmp_path: Path) -> None:
         "buses": 44,
         "usage_points": 41,
         "transformers": 1,
+        "flow": "three-phase",
     }
     assert verdict["reads"]["lost"] == verdict["reads"]["unrecorded"] == 0
     said = " ".join(output.split())

@@ -19,6 +19,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=6,
 )
+INIT = {"feeder": FEEDER, "flow": "three-phase", "seed": 7, "start_s": 1_772_323_200}
 STATS = {
     "messages": 3,
     "rows": 3,
@@ -30,7 +31,7 @@ STATS = {
 
 async def test_what_the_grid_answers_is_an_answer() -> None:
     part = GridPart().handlers()
-    begun, _ = await part["init"]({"feeder": FEEDER, "seed": 7, "start_s": 1_772_323_200}, ())
+    begun, _ = await part["init"](INIT, ())
     assert answers.checked(Reply("grid", "init", begun), answers.GridBegun) is begun
     described, _ = await part["describe"]({}, ())
     assert answers.checked(Reply("grid", "describe", described), answers.Described)["geography"] is not None
@@ -40,7 +41,7 @@ async def test_what_the_grid_answers_is_an_answer() -> None:
 
 @pytest.mark.parametrize("name", ["usage_points", "largest_w", "places"])
 async def test_a_grid_that_does_not_say_everything_of_each_usage_point_has_failed(name: str) -> None:
-    begun, _ = await GridPart().handlers()["init"]({"feeder": FEEDER, "seed": 7, "start_s": 1_772_323_200}, ())
+    begun, _ = await GridPart().handlers()["init"](INIT, ())
     with pytest.raises(PartFailed, match="grid answered init with what is no such answer"):
         answers.checked(Reply("grid", "init", {**begun, name: begun[name][1:]}), answers.GridBegun)
 

@@ -59,7 +59,7 @@ class Run:
             "scenario": "synthetic",
             "seed": 7,
             "host": Host(2, "Example CPU", 23.5, "3.11.7", "PostgreSQL 18.6", None, "mosquitto 2.0.11"),
-            "feeder": FeederFacts("schutterwald", 2940, self.points, 14),
+            "feeder": FeederFacts("schutterwald", 2940, self.points, 14, "three-phase"),
             "clock": ClockFacts(START_S, self.intervals * STEP_S, 48.0),
             "ingest": IngestFacts(150_000, 150_000, 3100.0, 3100.0, LatencyMs(4.1, 11.8, 25.0, 61.0)),
         }
