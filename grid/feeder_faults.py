@@ -110,8 +110,9 @@ def _same(first: str, second: str) -> Callable[[Any], Mask]:
 
 
 def _below_zero(name: str) -> Callable[[Any], Mask]:
-    return lambda frame: np.asarray(
-        frame[name].to_numpy(dtype=np.float64) < 0 if name in frame else [False] * len(frame)
+    """Of a column that may be missing."""
+    return lambda frame: (
+        _column(name, lambda values: values < 0)(frame) if name in frame else np.zeros(len(frame), bool)
     )
 
 
