@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
-from grid.flow_kind import FlowKind
 from lab.errors import PartFailed
 from lab.lockstep.link import Body, Reply
 
@@ -50,7 +49,7 @@ class GridBegun(Answer):
     """`init` of the grid. Of each usage point: the most that it takes [W], and longitude, latitude, transformer."""
 
     name: Name
-    flow: FlowKind
+    flow: Literal["three-phase", "balanced"]
     notices: list[Name]
     buses: Count
     transformers: Count

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import psutil
 
-from grid.flow_kind import FlowKind
-
 OWN, EXTERNAL = "amilab", "external"
 """Whose head-end is judged."""
 _CPUINFO = Path("/proc/cpuinfo")
@@ -54,8 +52,8 @@ class FeederFacts:
     buses: int
     usage_points: int
     transformers: int
-    flow: FlowKind
-    """Which power flow the truth is of."""
+    flow: str
+    """Which power flow the truth is of: `three-phase` or `balanced`."""
 
 
 @dataclass(frozen=True, slots=True)
