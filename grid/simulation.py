@@ -128,7 +128,7 @@ class GridSimulation:
         )
         self._applied, self._breakers_moved = self._wanted, False
         self._frame = self._next_frame(now_s, solution)
-        self.truth.record(self._frame, solution, self._demand.connected, self._applied)
+        self.truth.record(self._frame, solution, self._applied)
         return self._frame
 
     def _next_frame(self, now_s: int, solution: Solution) -> WorldFrame:

@@ -20,7 +20,7 @@ from grid.head_of_feeder import source_intervals
 from grid.measurements import TransformerInterval, TransformerSample, intervals
 from grid.network import Solution
 from grid.outages import Outage, OutageLog, write_outages
-from grid.world import QUADRANTS, SECONDS_PER_HOUR, WorldFrame, by_quadrant
+from grid.world import PHASES, QUADRANTS, SECONDS_PER_HOUR, WorldFrame, by_quadrant
 
 Floats = NDArray[np.float64]
 _TIME = pa.timestamp("us", tz="UTC")
@@ -40,8 +40,10 @@ class _Sample:
     active_w: Floats
     """Net of the phases, as the next: the signs of both say in which quadrant reactive energy counts."""
     reactive_var: Floats
-    voltage_v: Floats
-    """Mean over the connected phases; 0 when dark."""
+    phase_voltage_v: Floats
+    """(n, 3); 0 where a phase is not connected, or has no supply."""
+    phase_energised: NDArray[np.bool_]
+    """(n, 3)"""
     loading_percent: Floats
     """Of the transformers, as the next two."""
     transformer_w: Floats
@@ -52,6 +54,11 @@ class _Sample:
     load_w: float
     voltage_range_pu: tuple[float, float] | None
     """Lowest and highest at an energised usage point; None when all are dark."""
+
+    @property
+    def by_phase(self) -> Floats:
+        """(6, n) the voltages, then 1 where there is supply and else 0."""
+        return np.concatenate((self.phase_voltage_v.T, self.phase_energised.T))
 
     @property
     def by_quadrant_var(self) -> Floats:
@@ -86,10 +93,8 @@ class TruthRecorder:
         ]
         return intervals(samples, from_s=from_s, until_s=until_s, length_s=length_s)
 
-    def record(
-        self, frame: WorldFrame, solution: Solution, connected: NDArray[np.bool_], opened: frozenset[Device]
-    ) -> None:
-        """Take note of a frame, which replaces one of the same instant. `connected` (n, 3): phases of usage points."""
+    def record(self, frame: WorldFrame, solution: Solution, opened: frozenset[Device]) -> None:
+        """Take note of a frame, which replaces one of the same instant."""
         if self._samples and self._samples[-1].time_s == frame.time_s:
             self._samples.pop()
         lit_pu = np.abs(solution.phase_voltage_pu[frame.phase_energised])
@@ -103,7 +108,8 @@ class TruthRecorder:
                 export_w=np.maximum(-frame.active_power_w, 0.0).sum(axis=1),
                 active_w=frame.active_power_w.sum(axis=1),
                 reactive_var=frame.reactive_power_var.sum(axis=1),
-                voltage_v=frame.voltage_v.sum(axis=1) / connected.sum(axis=1),
+                phase_voltage_v=frame.voltage_v,
+                phase_energised=frame.phase_energised,
                 loading_percent=solution.transformer_loading_percent,
                 transformer_w=solution.transformer_active_power_w,
                 transformer_losses_w=solution.transformer_losses_w,
@@ -154,10 +160,11 @@ class TruthRecorder:
         """Of these usage points, which are all measured in intervals of this length."""
         first = -(-samples[0].time_s // length_s)
         bounds = np.arange(first, until_s // length_s + 1, dtype=np.int64) * length_s
-        imported, exported, energised_s, voltage_vs, *quadrants = np.diff(
-            _integrals(samples, bounds)[:, :, rows], axis=1
-        )
-        voltage_v = np.divide(voltage_vs, energised_s, out=np.zeros_like(voltage_vs), where=energised_s > 0)
+        imported, exported, energised_s, *more = np.diff(_integrals(samples, bounds)[:, :, rows], axis=1)
+        quadrants, voltage_vs, phase_s = more[:QUADRANTS], more[QUADRANTS:-PHASES], more[-PHASES:]
+        phases = {
+            f"voltage_l{phase}_v": _mean(*of) for phase, of in enumerate(zip(voltage_vs, phase_s, strict=True), 1)
+        }
         starts = bounds[:-1]
         return pa.table(
             {
@@ -167,7 +174,8 @@ class TruthRecorder:
                 "energised_s": energised_s.ravel(),
                 "import_wh": imported.ravel(),
                 "export_wh": exported.ravel(),
-                "voltage_v": pa.array(voltage_v.ravel(), mask=(energised_s <= 0).ravel()),
+                "voltage_v": _mean(np.sum(voltage_vs, axis=0), np.sum(phase_s, axis=0)),
+                **phases,
                 **{f"reactive_q{number}_varh": varh.ravel() for number, varh in enumerate(quadrants, start=1)},
             }
         )
@@ -212,21 +220,22 @@ class TruthRecorder:
 
 
 def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
-    """(8, instants, n): import Wh, export Wh, energised s, voltage V·s and varh of each quadrant since the first frame.
+    """(14, instants, n): import Wh, export Wh, energised s, varh of each quadrant, and of each phase V·s, then s with
+    supply, since the first frame.
 
     The total of the phases counts in the quadrant of their sums at each instant (vector method).
     """
     times = np.array([sample.time_s for sample in samples], dtype=np.int64)
     at = np.searchsorted(times, instants, side="right") - 1
     n = len(samples[0].energised)
-    energised_s, voltage_vs, varh = np.zeros(n), np.zeros(n), np.zeros((QUADRANTS, n))
-    result = np.empty((4 + QUADRANTS, len(instants), n))
+    energised_s, varh, phases = np.zeros(n), np.zeros((QUADRANTS, n)), np.zeros((2 * PHASES, n))
+    result = np.empty((3 + QUADRANTS + 2 * PHASES, len(instants), n))
     current = 0
     for slot, (instant, index) in enumerate(zip(instants, at, strict=True)):
         while current < index:
             span_s = samples[current + 1].time_s - samples[current].time_s
             energised_s = energised_s + samples[current].energised * span_s
-            voltage_vs = voltage_vs + samples[current].voltage_v * span_s
+            phases = phases + samples[current].by_phase * span_s
             varh = varh + samples[current].by_quadrant_var * (span_s / SECONDS_PER_HOUR)
             current += 1
         sample = samples[current]
@@ -234,8 +243,8 @@ def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
         result[0, slot] = sample.import_wh + sample.import_w * (span_s / SECONDS_PER_HOUR)
         result[1, slot] = sample.export_wh + sample.export_w * (span_s / SECONDS_PER_HOUR)
         result[2, slot] = energised_s + sample.energised * span_s
-        result[3, slot] = voltage_vs + sample.voltage_v * span_s
-        result[4:, slot] = varh + sample.by_quadrant_var * (span_s / SECONDS_PER_HOUR)
+        result[3 + QUADRANTS :, slot] = phases + sample.by_phase * span_s
+        result[3 : 3 + QUADRANTS, slot] = varh + sample.by_quadrant_var * (span_s / SECONDS_PER_HOUR)
     return result
 
 
@@ -254,6 +263,12 @@ def _network(samples: list[_Sample]) -> pa.Table:
             "dark_usage_points": pa.array(dark, pa.int32()),
         }
     )
+
+
+def _mean(integral: Floats, over_s: Floats) -> pa.Array:
+    """Null where it is over no time."""
+    mean = np.divide(integral, over_s, out=np.zeros_like(integral), where=over_s > 0)
+    return pa.array(mean.ravel(), mask=(over_s <= 0).ravel())
 
 
 def _times(seconds: NDArray[np.int64]) -> pa.Array:

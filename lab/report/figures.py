@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lab.verdict.tables import VOLTAGES
+
 Float = NDArray[np.float64]
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 DRAWN_AT_MOST = 480
@@ -122,10 +124,14 @@ def _merged(starts_s: Float, length_s: float) -> tuple[Float, int]:
 
 
 def _voltages(run_dir: Path, start_s: float, end_s: float) -> Voltages:
-    table = pq.read_table(run_dir / "truth.parquet", columns=["interval_start", "interval_length_s", "voltage_v"])
+    path = run_dir / "truth.parquet"
+    # Runs of earlier releases know the mean of the phases only.
+    names = [name for name in VOLTAGES.split() if name in pq.read_schema(path).names] or ["voltage_v"]
+    table = pq.read_table(path, columns=["interval_start", "interval_length_s", *names])
     start, length = _seconds(table["interval_start"]), _numbers(table["interval_length_s"])
     keep = _clip(start, start_s, end_s)
-    start, length, volts = start[keep], length[keep], _numbers(table["voltage_v"])[keep]
+    start, length = (np.tile(values[keep], len(names)) for values in (start, length))
+    volts = np.concatenate([_numbers(table[name])[keep] for name in names])
     shortest = float(length.min()) if len(length) else 1.0
     start, intervals = _merged(start, shortest)
     order = np.argsort(start, kind="stable")

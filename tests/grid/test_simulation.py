@@ -244,6 +244,33 @@ def test_each_usage_point_has_the_intervals_that_its_meter_measures(
             )
 
 
+def test_truth_tells_the_phases_of_a_single_phase_customer_apart(
+    simulation: GridSimulation, start_s: int, tmp_path: Path
+) -> None:
+    """a is on L2 alone, and takes more than a third of the others' power from it: L2 sags for all of the north."""
+    run(simulation, start_s + 900)
+    simulation.truth.write(tmp_path, until_s=start_s + 900)
+    rows = {row["usage_point"]: row for row in pq.read_table(tmp_path / "truth.parquet").to_pylist()}
+    names = ("voltage_l1_v", "voltage_l2_v", "voltage_l3_v")
+    on_one, on_three = ([rows[point][name] for name in names] for point in ("UP-a", "UP-b"))
+    assert (on_one[0], on_one[2]) == (None, None)
+    assert rows["UP-a"]["voltage_v"] == on_one[1]
+    assert on_three[1] < on_three[0] - 0.05
+    assert on_three[1] < on_three[2] - 0.05
+    assert rows["UP-b"]["voltage_v"] == pytest.approx(np.mean(on_three))
+
+
+def test_a_balanced_flow_hides_which_phase_is_loaded(hamlet: Feeder, start_s: int) -> None:
+    connected = np.ones((4, 3), dtype=bool)
+    connected[0] = [False, True, False]
+    simulation = GridSimulation(hamlet, Steps(connected, start_s), start_s=start_s, flow="balanced")
+    frame = simulation.advance(start_s)
+    assert frame is not None
+    assert frame.voltage_v[1] == pytest.approx(np.full(3, frame.voltage_v[1, 0]), abs=1e-9)
+    assert frame.voltage_v[0].tolist() == pytest.approx([0.0, frame.voltage_v[0, 1], 0.0])
+    assert frame.active_power_w[0].tolist() == [0.0, 1000.0, 0.0], "whom it serves by one phase, it still does"
+
+
 def test_nothing_to_write(simulation: GridSimulation, start_s: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frame"):
         simulation.truth.write(tmp_path, until_s=start_s)
