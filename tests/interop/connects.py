@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.interop.sparkplug_wire import Payload, decode
@@ -64,13 +65,14 @@ class Connect:
 class WireTap:
     """Passes packets on between its own `port` and that of the broker; `connects` and all `packets` in their order.
 
-    What a client sends is `late_s` late with the broker.
+    What a client sends is `late_s` late with the broker; what `loses` says yes to never gets there.
     """
 
     def __init__(self, broker_port: int) -> None:
         self.connects: list[Connect] = []
         self.packets: list[Packet] = []
         self.late_s = 0.0
+        self.loses: Callable[[Packet], bool] = lambda packet: False
         self._broker_port = broker_port
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -127,7 +129,9 @@ class WireTap:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 header, body = await _packet(reader)
-                self._note(number, from_client, header, body)
+                packet = self._note(number, from_client, header, body)
+                if from_client and self.loses(packet):
+                    continue
                 if from_client and self.late_s:
                     await asyncio.sleep(self.late_s)
                 writer.write(header + body)
@@ -140,9 +144,11 @@ class WireTap:
         with contextlib.suppress(OSError):
             writer.write_eof()
 
-    def _note(self, number: int, from_client: bool, header: bytes, body: bytes) -> None:
+    def _note(self, number: int, from_client: bool, header: bytes, body: bytes) -> Packet:
         client_id = self.connects[number].client_id
-        self.packets.append(Packet(number, client_id, from_client, header[0] >> 4, header[0] & 0x0F, body))
+        packet = Packet(number, client_id, from_client, header[0] >> 4, header[0] & 0x0F, body)
+        self.packets.append(packet)
+        return packet
 
 
 async def _packet(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

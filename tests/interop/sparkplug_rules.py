@@ -112,6 +112,7 @@ def names_of(births: Sequence[Heard]) -> dict[int, str]:
 def _check_device(session: _Session, kind: str, device: str | None, payload: Payload) -> None:
     if kind == "DBIRTH":
         assert device is not None
+        assert device.lower() not in {name.lower() for name in session.devices - {device}}
         session.devices.add(device)
         _define(session, device, payload)
         return

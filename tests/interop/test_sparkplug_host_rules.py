@@ -19,7 +19,7 @@ from tests import left_out
 from tests.headend.fleet import GROUP, HEADER, LENGTH_S, START_S, Shipment, opened
 from tests.headend.reader import Reader
 from tests.headend.services import Postgres
-from tests.interop.connects import CONNECT, DISCONNECT, PUBLISH, SUBACK, SUBSCRIBE, Connect, WireTap
+from tests.interop.connects import CLOSED, CONNECT, DISCONNECT, PUBLISH, SUBACK, SUBSCRIBE, Connect, Packet, WireTap
 from tests.interop.listener import Heard, Listener
 from tests.interop.sparkplug_rules import check_command
 from tests.interop.sparkplug_wire import BOOLEAN, FLOAT, INT64, STRING, UINT32, Metric, Payload, encode
@@ -310,6 +310,57 @@ async def test_a_fence_to_itself_is_an_ncmd_like_any_other(edge: Edge, head_end:
         check_command(message)
 
 
+async def test_a_fence_that_the_broker_lost_is_sent_again(head_end: HeadEnd, tap: WireTap) -> None:
+    lost: list[Packet] = []
+
+    def loses(packet: Packet) -> bool:
+        if lost or packet.kind != PUBLISH or "/NCMD/_fence-" not in packet.topic:
+            return False
+        lost.append(packet)
+        return True
+
+    tap.loses = loses
+    assert (await head_end.settle()).connected
+    assert len(lost) == 1
+
+
+async def test_it_is_back_only_when_the_broker_has_read_that_it_left(
+    head_end: HeadEnd, listener: Listener, tap: WireTap, clock: ManualClock
+) -> None:
+    """An `offline` that is newer than its birth takes a newer birth, and no will of the old connection follows it."""
+    await listener.until(lambda: states(listener), "STATE")
+    await head_end.settle()
+    (connect,) = sparkplug_connects(tap)
+    (birth,) = states(listener)
+    tap.late_s = 0.1
+    lie = {"online": False, "timestamp": (START_S + 3600) * 1000}
+    listener.publish(STATE_TOPIC, orjson.dumps(lie), qos=1, retain=True)
+    for _ in range(10):
+        if len(sparkplug_connects(tap)) == 2:
+            break
+        await head_end.settle()
+        due_s = head_end.next_due()
+        clock.set(max(due_s or 0.0, clock.now()))
+        await head_end.advance()
+    await listener.until(lambda: len(states(listener)) == 5, "its new birth")
+    await listener.caught_up()
+    assert states(listener) == [
+        birth,
+        lie,
+        birth,
+        {"online": False, "timestamp": birth["timestamp"]},
+        {"online": True, "timestamp": (START_S + 3600) * 1000 + 1},
+    ]
+    own = [packet for packet in tap.packets if packet.client_id == connect.client_id]
+    ended = next(
+        place
+        for place, packet in enumerate(own)
+        if (packet.connection, packet.kind, packet.from_client) == (own[0].connection, CLOSED, False)
+    )
+    began = [place for place, packet in enumerate(own) if packet.kind == CONNECT]
+    assert began[0] < ended < began[1]
+
+
 async def test_it_subscribes_then_says_that_it_is_there_and_then_anything_else(
     head_end: HeadEnd, listener: Listener, tap: WireTap, edge: Edge
 ) -> None:
@@ -360,6 +411,9 @@ async def test_a_device_is_dead_since_its_ddeath_says(
     assert database.rows("SELECT online FROM device_state") == [(False,)]
     assert database.rows("SELECT online FROM collector") == [(True,)]
     assert await edge.rebirths() == 0
+    edge.reports()
+    assert await edge.rebirths() == 1, "it has to be born again"
+    assert database.value("SELECT count(*) FROM stored_reading") == 0
 
 
 async def test_with_its_edge_node_all_devices_are_dead_from_when_that_is_heard(
