@@ -37,6 +37,8 @@ class HeadEndSettings(BaseSettings):
     group: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$")
     # The name under which collectors know us as their primary host; None is the client id.
     sparkplug_host_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    # What an edge node sent and comes before its predecessors waits so long for them; 0: it does not wait.
+    sparkplug_reorder_timeout_s: float = Field(default=0.0, ge=0, le=60)
     keep_alive_s: int = Field(default=60, ge=5, le=3600)
 
     shipment: Path

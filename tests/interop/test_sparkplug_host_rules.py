@@ -81,10 +81,27 @@ def shipped(tmp_path: Path) -> Shipment:
 
 
 @pytest.fixture
+def reorder_timeout_s() -> float:
+    return 0.0
+
+
+@pytest.fixture
 async def head_end(
-    postgres: Postgres, listener: Listener, tap: WireTap, schema: str, shipped: Shipment, clock: ManualClock
+    postgres: Postgres,
+    listener: Listener,
+    tap: WireTap,
+    schema: str,
+    shipped: Shipment,
+    clock: ManualClock,
+    reorder_timeout_s: float,
 ) -> AsyncIterator[HeadEnd]:
-    settings = shipped.settings(postgres.url(), schema, tap.port, sparkplug_host_id=HOST_ID)
+    settings = shipped.settings(
+        postgres.url(),
+        schema,
+        tap.port,
+        sparkplug_host_id=HOST_ID,
+        sparkplug_reorder_timeout_s=reorder_timeout_s,
+    )
     head_end = HeadEnd(settings, clock)
     await head_end.start()
     yield head_end
@@ -115,13 +132,15 @@ class Edge:
         command = Metric("Device Control/Command", COMMAND_ALIAS, START_S * 1000, STRING, is_null=True)
         self.says("DBIRTH", (length, *channels, command) if self.takes_commands else (length, *channels))
 
-    def reports(self, *, skipping: int = 0, first_alias: int = 1) -> None:
-        """One interval, after `skipping` messages that are lost."""
-        self._seq += skipping
+    def reports(
+        self, *, skipping: int = 0, first_alias: int = 1, seq: int | None = None, end_s: int = START_S + LENGTH_S
+    ) -> None:
+        """One interval, after `skipping` messages that are lost, or with this `seq`."""
+        self._seq = self._seq + skipping if seq is None else seq
         metrics = (
             Metric(
                 alias=alias,
-                timestamp_ms=(START_S + LENGTH_S) * 1000,
+                timestamp_ms=end_s * 1000,
                 value=231.0 if datatype == FLOAT else 5,
                 value_field={FLOAT: 12, UINT32: 10}.get(datatype, 11),
             )
@@ -264,6 +283,45 @@ async def test_a_gap_in_seq_asks_for_a_rebirth_at_most_every_5_s(edge: Edge, clo
     clock.set(clock.now() + REBIRTH_EVERY_S)
     edge.reports()
     assert await edge.rebirths() == 2
+
+
+@pytest.mark.parametrize("reorder_timeout_s", [2.0])
+async def test_within_the_reorder_timeout_what_is_missing_may_come_late(
+    edge: Edge, head_end: HeadEnd, clock: ManualClock, database: Reader
+) -> None:
+    edge.is_born()
+    clock.set(START_S + 4 * LENGTH_S)
+    for seq in (3, 4, 2):
+        edge.reports(seq=seq, end_s=START_S + (seq - 1) * LENGTH_S)
+        assert await edge.rebirths() == 0
+        assert database.value("SELECT count(*) FROM stored_reading") == (3 if seq == 2 else 0)
+    clock.set(clock.now() + 10)
+    await head_end.advance()
+    edge.reports(seq=5, end_s=START_S + 4 * LENGTH_S)
+    assert await edge.rebirths() == 0
+    assert database.value("SELECT count(*) FROM stored_reading") == 4
+    assert database.rows("SELECT reason FROM dead_letter") == []
+
+
+@pytest.mark.parametrize("reorder_timeout_s", [2.0])
+async def test_after_the_reorder_timeout_a_rebirth_is_asked_for(
+    edge: Edge, head_end: HeadEnd, clock: ManualClock, database: Reader
+) -> None:
+    edge.is_born()
+    clock.set(START_S + 2 * LENGTH_S)
+    edge.reports(seq=3)
+    assert await edge.rebirths() == 0
+    due_s = head_end.next_due()
+    assert due_s is not None
+    assert due_s <= clock.now() + 2
+    clock.set(clock.now() + 1.9)
+    await head_end.advance()
+    assert await edge.rebirths() == 0
+    clock.set(clock.now() + 0.1)
+    await head_end.advance()
+    assert await edge.rebirths() == 1
+    assert database.value("SELECT count(*) FROM stored_reading") == 1, "what was held is not lost"
+    assert database.rows("SELECT reason FROM dead_letter") == []
 
 
 @pytest.mark.parametrize("what", ["no birth at all", "no birth of the device", "an alias that no birth has"])

@@ -8,6 +8,7 @@ from headend.commands.outgoing import Outgoing
 from headend.links.link import Notices
 from headend.links.sparkplug.host import SparkplugHost
 from headend.links.sparkplug.intake import SparkplugIntake
+from headend.links.sparkplug.reordering import Message, Reordering
 from headend.metrics import Metrics
 from headend.reads.ingest import Ingest
 from headend.reads.record import Recorder
@@ -35,7 +36,7 @@ class SparkplugLink:
         self._host = SparkplugHost(
             settings,
             clock,
-            on_message=lambda topic, payload: ingest.receive(self._intake.receive, topic, payload),
+            on_message=self._heard,
             on_chunk=ingest.chunk_read,
             on_lost=self._lost,
             on_failure=notices.failed,
@@ -49,6 +50,7 @@ class SparkplugLink:
             on_fence=ingest.fence_read,
             uncounted=ingest.not_ours,
         )
+        self._reordering = Reordering(self._intake.edges, settings.sparkplug_reorder_timeout_s)
         ingest.attach(self._host.connection)
 
     @property
@@ -95,8 +97,8 @@ class SparkplugLink:
 
     def next_due_s(self) -> float | None:
         hosts_s = self._host.next_due_s() if self.connected else None
-        due_s = [due_s for due_s in (hosts_s, self._intake.next_due_s()) if due_s is not None]
-        return min(due_s, default=None)
+        wishes_s = (hosts_s, self._intake.next_due_s(), self._reordering.next_due_s())
+        return min((due_s for due_s in wishes_s if due_s is not None), default=None)
 
     async def advance(self, now_s: float) -> None:
         """Answer what is said in our name, ask for births that were missed, note who has not come."""
@@ -104,6 +106,8 @@ class SparkplugLink:
         if self._host.is_contradicted:
             await self.disconnect()
             self._notices.lost()
+        self._hand_on(self._reordering.overdue(now_s))
+        self._ingest.chunk_read()
         self._ingest.record(lambda batch: self._intake.advance(batch, now_s))
 
     def hold(self) -> None:
@@ -111,6 +115,16 @@ class SparkplugLink:
 
     def drop(self) -> None:
         self._host.connection.drop()
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        messages = self._reordering.heard(topic, payload, self._clock.now())
+        if not messages:
+            self._notices.due()
+        self._hand_on(messages)
+
+    def _hand_on(self, messages: Sequence[Message]) -> None:
+        for topic, payload in messages:
+            self._ingest.receive(self._intake.receive, topic, payload)
 
     def _ask_for_rebirth(self, edge: str) -> None:
         self._host.ask_for_rebirth(edge)
@@ -122,5 +136,7 @@ class SparkplugLink:
         self._notices.lost()
 
     def _forget(self) -> None:
+        self._hand_on(self._reordering.give_up())
+        self._ingest.chunk_read()
         self._ingest.connection_lost(self._host.connection)
         self._intake.disconnected()
