@@ -24,6 +24,7 @@ from grid.calendar import Calendar
 from grid.elements import Elements, take_over
 from grid.feeder_faults import faults_of_tables, power_flow_faults, unsupplied_loads
 from grid.feeder_sources import SourceError, load_source
+from grid.islands import Islands
 from grid.names import next_free, unique_names
 from grid.net_tables import TABLES, read_tables, rows
 from grid.pandapower_calls import PandapowerError, pandapower_call
@@ -36,6 +37,8 @@ from grid.zero_sequence import without_neutral
 
 DeviceKind = Literal["transformer", "section", "line", "service"]
 DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
+Conductor = Literal["", "L1", "L2", "L3", "N"]
+CONDUCTORS: tuple[Conductor, ...] = ("L1", "L2", "L3", "N")
 
 LOW_VOLTAGE_KV = 1.0
 """Upper limit of low voltage (IEC 60038): loads above it are bulk customers, not usage points."""
@@ -54,10 +57,19 @@ class FeederError(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Device:
-    """Something that can be opened and closed: `service` is the connection of one usage point."""
+    """Something that can be opened and closed: `service` is the connection of one usage point.
+
+    With a `conductor` only that one opens and closes (a blown fuse, an open phase, an open neutral), else all.
+    """
 
     kind: DeviceKind
     id: str
+    conductor: Conductor = ""
+
+    @property
+    def name(self) -> str:
+        """For people and for labels: `section T1-S01 L2`."""
+        return f"{self.kind} {self.id} {self.conductor}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,11 @@ class Feeder:
         grids = self.net.ext_grid
         return tuple(unique_names(grids.index, grids["name"], "", "source"))
 
+    @cached_property
+    def islands(self) -> Islands:
+        """The low-voltage islands of the normal state."""
+        return Islands.of(self.topology, self.net.bus["vn_kv"].to_numpy(dtype=np.float64) <= LOW_VOLTAGE_KV)
+
     @property
     def bus_count(self) -> int:
         return len(self.net.bus)
@@ -164,6 +181,7 @@ class Feeder:
     def darkened_by(self, device: Device) -> NDArray[np.intp]:
         """Positions of the usage points that opening only this device darkens, from the normal state.
 
+        Of a single conductor: those that it reaches. Whom it darkens depends on the phases that they have.
         Raises KeyError for a device that the feeder does not have.
         """
         if device.kind == "service":

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.broken_islands import BrokenIsland, broken_islands, solve_with
+from grid.conductors import Closed, check_breakable
 from grid.electrical_model import ElectricalModel
 from grid.feeder import Device, Feeder
 from grid.flow_kind import FlowKind
@@ -73,9 +75,16 @@ class Network:
     """Solves one feeder in any switching state. The flow has three phases, or is balanced if asked for."""
 
     def __init__(
-        self, feeder: Feeder, flow: FlowKind = "three-phase", *, assumed: PhaseAssumptions | None = None
+        self,
+        feeder: Feeder,
+        flow: FlowKind = "three-phase",
+        *,
+        assumed: PhaseAssumptions | None = None,
+        connected: NDArray[np.bool_] | None = None,
     ) -> None:
         """:param assumed: what nets do not state; the table's values if not given.
+        :param connected: (n, 3) the phases of usage points, all of them if not given. A neutral that is lost leaves
+        supply where two of them are left.
 
         Raises PowerFlowError where pandapower cannot convert the net.
         """
@@ -89,14 +98,17 @@ class Network:
         self._bus = np.concatenate((feeder.bus_position, net.bus.index.get_indexer(bulk_buses)))
         self._opened: frozenset[Device] | None = None
         self._bus_energised: NDArray[np.bool_] = np.zeros(len(net.bus), dtype=bool)
-        self._energised: NDArray[np.bool_] = np.zeros(len(feeder.usage_points), dtype=bool)
+        everywhere = np.ones((len(feeder.usage_points), PHASES), dtype=bool)
+        self._connected = everywhere if connected is None else connected
+        self._lit: NDArray[np.bool_] = np.zeros_like(everywhere)
+        self._broken: list[BrokenIsland] = []
         self._switches: tuple[NDArray[np.bool_], ...] = ()
         self._flow: PowerFlow | None = None
 
     def energised_for(self, opened: Collection[Device]) -> NDArray[np.bool_]:
         """(n,) which usage points have supply with these devices open, by graph search only."""
         self._switch(frozenset(opened))
-        return self._energised.copy()
+        return np.asarray((self._lit & self._connected).any(axis=1))
 
     def solve(
         self,
@@ -115,34 +127,33 @@ class Network:
         """
         self._switch(frozenset(opened))
         # A breaker changes what is taken, and not the net: its matrices stay as they are.
-        taking = self._energised if breaker_closed is None else self._energised & breaker_closed
-        active_w = np.where(taking[:, np.newaxis], active_power_w, 0.0)
-        reactive_var = np.where(taking[:, np.newaxis], reactive_power_var, 0.0)
+        taking = self._lit if breaker_closed is None else self._lit & breaker_closed[:, np.newaxis]
+        active_w = np.where(taking, active_power_w, 0.0)
+        reactive_var = np.where(taking, reactive_power_var, 0.0)
         bulk = bulk or (self._feeder.bulk.active_power_w, self._feeder.bulk.reactive_power_var)
         demand_va = np.concatenate((active_w + 1j * reactive_var, evenly(bulk[0]) + 1j * evenly(bulk[1])))
         alive = self._bus_energised[self._bus]
         load_w = float(demand_va[alive].real.sum())
         try:
-            flow = self._power_flow().solve(self._bus[alive], demand_va[alive])
+            taken = solve_with(self._broken, self._power_flow().solve, self._bus, demand_va, alive)
         except PowerFlowError as error:
             raise PowerFlowError(
                 f"feeder {self._feeder.name!r} with {counted(len(opened), 'device')} open cannot carry "
                 f"{load_w / 1e3:.1f} kW: {error}"
             ) from error
-        # Where conductors can be open one by one, this and the voltages of an island are what differs by phase.
-        lit = np.repeat(self._energised[:, np.newaxis], PHASES, axis=1)
-        voltage = np.where(self._bus_energised[:, np.newaxis], flow.bus_voltage_pu, 0.0)
+        flow, points = taken.flow, slice(len(self._lit))
+        voltage = np.where(np.isnan(taken.voltage_pu), flow.bus_voltage_pu[self._bus], taken.voltage_pu)[points]
         return Solution(
-            phase_energised=lit,
-            active_power_w=active_w,
-            reactive_power_var=reactive_var,
-            phase_voltage_pu=np.where(lit, voltage[self._feeder.bus_position], 0.0),
+            phase_energised=self._lit.copy(),
+            active_power_w=taken.power_va[points].real.copy(),
+            reactive_power_var=taken.power_va[points].imag.copy(),
+            phase_voltage_pu=np.where(self._lit, voltage, 0.0),
             transformer_loading_percent=flow.trafo_loading_percent,
             transformer_active_power_w=flow.trafo_active_power_w,
             transformer_losses_w=flow.trafo_losses_w,
             transformer_low_side_va=flow.trafo_low_side_va,
-            line_losses_w=flow.line_losses_w,
-            load_w=load_w,
+            line_losses_w=flow.line_losses_w + taken.losses_w,
+            load_w=float(taken.power_va[alive].real.sum()),
             source_va=flow.source_va,
         )
 
@@ -155,24 +166,18 @@ class Network:
     def _switch(self, opened: frozenset[Device]) -> None:
         if opened == self._opened:
             return
-        feeder, net, topology = self._feeder, self._feeder.net, self._feeder.topology
-        lines, trafos = topology.line_in_service.copy(), topology.trafo_in_service.copy()
-        switches = topology.switch_closed.copy()
-        dropped = []
+        feeder, closed = self._feeder, Closed.after(self._feeder, opened)
         for device in opened:
-            if device.kind == "service":
-                dropped.append(feeder.position[device.id])
-            elif device.kind == "line":
-                lines[net.line.index.get_loc(feeder.lines[device.id])] = False
-            elif device.kind == "transformer":
-                trafos[net.trafo.index.get_loc(feeder.transformers[device.id])] = False
-            else:
-                section = feeder.sections[device.id]
-                switches[net.switch.index.get_indexer(section.switches)] = False
-                trafos[net.trafo.index.get_indexer(section.transformers)] = False
-        self._bus_energised = topology.energised_buses(lines, trafos, switches)
-        self._energised = self._bus_energised[feeder.bus_position]
-        self._energised[dropped] = False
+            check_breakable(feeder, device)
+        # Through any conductor; which of them have supply is for the islands to say.
+        lines, trafos, switches = (np.asarray(each.any(axis=1)) for each in (closed.line, closed.trafo, closed.switch))
+        self._bus_energised = feeder.topology.energised_buses(lines, trafos, switches)
+        lit = self._bus_energised[feeder.bus_position] & closed.service.any(axis=1)
+        self._lit = np.repeat(lit[:, np.newaxis], PHASES, axis=1)
+        self._broken = broken_islands(feeder, self._model, closed, self._bus, self._connected, self._bus_energised)
+        for island in self._broken:
+            points = island.rows < len(lit)
+            self._lit[island.rows[points]] &= island.lit[points]
         self._opened, self._flow = opened, None
         self._switches = (lines, trafos, switches)
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
 from grid.geo import Position
 from grid.geography import device_positions
 
 SCHEMA_VERSION = 1
+PHASES = ("L1", "L2", "L3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class NetworkModel:
     nominal_voltage_v: tuple[float, ...]
     positions: dict[Device, Position] = field(default_factory=dict)
     rated_kva: dict[Device, float] = field(default_factory=dict)
+    phases: tuple[tuple[str, ...], ...] = ()
+    """Of each usage point, in their order; of none where the feeder does not say."""
 
 
 def device_name(device: Device) -> str:
@@ -50,8 +54,10 @@ def device_name(device: Device) -> str:
     return f"{device.kind}:{device.id}"
 
 
-def network_model(feeder: Feeder) -> NetworkModel:
-    """Every device whose opening darkens somebody, and every usage point below its own service.
+def network_model(feeder: Feeder, connected: NDArray[np.bool_] | None = None) -> NetworkModel:
+    """`connected` (n, 3): the phases of usage points, if they are known.
+
+    Every device whose opening darkens somebody, and every usage point below its own service.
 
     A device that darkens nobody by itself, a line of a closed ring for instance, is left out.
     """
@@ -90,6 +96,9 @@ def network_model(feeder: Feeder) -> NetworkModel:
         rated_kva={
             Device("transformer", name): float(rated_mva.at[index]) * 1e3 for name, index in feeder.transformers.items()
         },
+        phases=()
+        if connected is None
+        else tuple(tuple(name for name, has in zip(PHASES, row, strict=True) if has) for row in connected.tolist()),
     )
 
 
@@ -113,9 +122,12 @@ def write_network_model(path: Path, model: NetworkModel) -> None:
                 "id": point,
                 "device": device_name(device),
                 "nominal_voltage_v": round(voltage_v, 1),
+                **({"phases": model.phases[row]} if model.phases else {}),
                 **_place(model, device),
             }
-            for (point, device), voltage_v in zip(model.usage_points, model.nominal_voltage_v, strict=True)
+            for row, ((point, device), voltage_v) in enumerate(
+                zip(model.usage_points, model.nominal_voltage_v, strict=True)
+            )
         ],
     }
     path.write_text(json.dumps(document, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")

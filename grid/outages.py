@@ -92,7 +92,10 @@ class OutageLog:
 
 
 def write_outages(path: Path, outages: Iterable[Outage]) -> None:
-    """A JSON list of {id, device_kind, device, from, to, usage_points}: ISO 8601 in UTC, `to` null if it lasts."""
+    """A JSON list of {id, device_kind, device, conductor, from, to, usage_points}: ISO 8601 in UTC.
+
+    `to` is null if it lasts, `conductor` if the device opened as a whole.
+    """
 
     def iso(time_s: int | None) -> str | None:
         return None if time_s is None else datetime.fromtimestamp(time_s, UTC).isoformat()
@@ -102,6 +105,7 @@ def write_outages(path: Path, outages: Iterable[Outage]) -> None:
             "id": outage.id,
             "device_kind": outage.device.kind,
             "device": outage.device.id,
+            "conductor": outage.device.conductor or None,
             "from": iso(outage.from_s),
             "to": iso(outage.to_s),
             "usage_points": list(outage.usage_points),

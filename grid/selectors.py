@@ -19,7 +19,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
+from grid.conductors import ConductorError, check_breakable, is_breakable
+from grid.feeder import DEVICE_KINDS, Conductor, Device, DeviceKind, Feeder
 from grid.wording import counted
 
 _CRITERIA = ("customers", "id")
@@ -65,31 +66,38 @@ def select(
     exclude: Collection[str] = (),
     avoid: Collection[str] = (),
     metered: Collection[str] | None = None,
+    conductor: Conductor = "",
 ) -> Choice:
     """A device of `kind` that darkens usage points when it opens, by the rule of this module.
 
     Criteria: `{"id": "…"}` names it, and is only checked against `exclude`; `{"customers": [low, high]}` bounds
     (inclusively) the number of usage points that lose supply, those below a section included. `exclude`, `avoid` and
-    `metered` (all, if not given) are usage points' ids. Raises SelectionError.
+    `metered` (all, if not given) are usage points' ids. With a `conductor` the device is one that can open it alone.
+    Raises SelectionError.
     """
     low, high = _bounds(feeder, kind, criteria)
     checked = cast(DeviceKind, kind)
     excluded, avoided = _mask(feeder, exclude), _mask(feeder, avoid)
     if "id" in criteria:
-        device = Device(checked, str(criteria["id"]))
+        device = Device(checked, str(criteria["id"]), conductor)
+        try:
+            check_breakable(feeder, device)
+        except ConductorError as error:
+            raise SelectionError(str(error)) from error
         overlap = int(excluded[feeder.darkened_by(device)].sum())
         if overlap:
             raise SelectionError(f"{kind} {device.id!r} would darken {_taken(overlap)}")
         return Choice(device)
     seen = np.ones_like(excluded) if metered is None else _mask(feeder, metered)
     for stand_in in (checked, *_STAND_INS[checked]):
-        candidates = _candidates(feeder, stand_in, (low, high), excluded, avoided, seen)
+        candidates = _candidates(feeder, stand_in, (low, high), excluded, avoided, seen, conductor)
         if candidates:
             best = min(candidate.rank for candidate in candidates)
             nearest = [candidate for candidate in candidates if candidate.rank == best]
             chosen = nearest[int(rng.integers(len(nearest)))]
             return Choice(chosen.device, _remark(checked, chosen, low, high))
-    raise SelectionError(_nothing(feeder, checked, int(excluded.sum())))
+    alone = "with conductors that open one by one " if conductor else ""
+    raise SelectionError(_nothing(feeder, checked, int(excluded.sum()), alone))
 
 
 def _mask(feeder: Feeder, names: Collection[str]) -> NDArray[np.bool_]:
@@ -105,6 +113,7 @@ def _candidates(
     excluded: NDArray[np.bool_],
     avoided: NDArray[np.bool_],
     seen: NDArray[np.bool_],
+    conductor: Conductor,
 ) -> list[_Candidate]:
     low, high = bounds
     wholes = [feeder.darkened_by(device) for device in feeder.devices("transformer")] if kind == "section" else []
@@ -112,10 +121,12 @@ def _candidates(
     first = np.array([points[0] for points in wholes if len(points)], dtype=np.intp)
     size = np.array([len(points) for points in wholes if len(points)], dtype=np.intp)
     candidates = []
-    for device in feeder.devices(kind):
-        points = feeder.darkened_by(device)
+    for whole in feeder.devices(kind):
+        device, points = Device(whole.kind, whole.id, conductor), feeder.darkened_by(whole)
         count = len(points)
         if not 0 < count < len(seen) or excluded[points].any() or not seen[points].any():
+            continue
+        if not is_breakable(feeder, device):
             continue
         inside = np.isin(first, points, kind="sort") if len(first) else np.zeros(0, dtype=bool)
         candidates.append(
@@ -172,7 +183,7 @@ def _taken(count: int) -> str:
     return counted(count, "usage point that is taken", "usage points that are taken")
 
 
-def _nothing(feeder: Feeder, kind: DeviceKind, excluded: int) -> str:
+def _nothing(feeder: Feeder, kind: DeviceKind, excluded: int, alone: str) -> str:
     exists = sorted(count for device in feeder.devices(kind) if (count := len(feeder.darkened_by(device))))
     taken = f" and spares the {_taken(excluded)}" if excluded else ""
     has = (
@@ -181,6 +192,6 @@ def _nothing(feeder: Feeder, kind: DeviceKind, excluded: int) -> str:
         else "none that supplies anybody"
     )
     return (
-        f"no {kind}, nor anything smaller, darkens a meter but not the whole feeder{taken}; the feeder has {has}, and "
-        f"{counted(len(feeder.usage_points), 'usage point')} in all"
+        f"no {kind}, nor anything smaller, {alone}darkens a meter but not the whole feeder{taken}; "
+        f"the feeder has {has}, and {counted(len(feeder.usage_points), 'usage point')} in all"
     )

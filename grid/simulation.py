@@ -49,7 +49,7 @@ class GridSimulation:
         self.feeder = feeder
         self.truth = TruthRecorder(feeder)
         self._demand = demand
-        self._network = Network(feeder, flow)
+        self._network = Network(feeder, flow, connected=demand.connected)
         self._phase_share = demand.connected / demand.connected.sum(axis=1, keepdims=True)
         self._start_s, self._step_s = start_s, step_s
         self._frame: WorldFrame | None = None
@@ -62,6 +62,11 @@ class GridSimulation:
     def next_due(self) -> int:
         """The epoch second of the next step."""
         return self._next_s
+
+    @property
+    def connected(self) -> NDArray[np.bool_]:
+        """(n, 3) the phases of each usage point."""
+        return self._demand.connected
 
     @property
     def opened(self) -> Collection[Device]:

@@ -72,7 +72,7 @@ class Topology:
             switch_closed=net.switch["closed"].to_numpy(dtype=bool),
         )
 
-    def _branches_closed(self, line: Bools, trafo: Bools, switch: Bools) -> tuple[Bools, Bools]:
+    def closed_branches(self, line: Bools, trafo: Bools, switch: Bools) -> tuple[Bools, Bools]:
         line, trafo = line.copy(), trafo.copy()
         line[self.switch_element[(self.switch_kind == "l") & ~switch]] = False
         trafo[self.switch_element[(self.switch_kind == "t") & ~switch]] = False
@@ -85,7 +85,7 @@ class Topology:
         line = self.line_in_service if line is None else line
         trafo = self.trafo_in_service if trafo is None else trafo
         switch = self.switch_closed if switch is None else switch
-        line, trafo = self._branches_closed(line, trafo, switch)
+        line, trafo = self.closed_branches(line, trafo, switch)
         coupler = (self.switch_kind == "b") & switch
         start = np.concatenate((self.line_from[line], self.trafo_hv[trafo], self.switch_bus[coupler]))
         end = np.concatenate((self.line_to[line], self.trafo_lv[trafo], self.switch_element[coupler]))
@@ -121,7 +121,7 @@ class Topology:
 
         Node numbers: the zone's label; `zones.count + position` for a transformer.
         """
-        _, trafo = self._branches_closed(self.line_in_service, self.trafo_in_service, self.switch_closed)
+        _, trafo = self.closed_branches(self.line_in_service, self.trafo_in_service, self.switch_closed)
         edges = [(b.first, b.second) for b in zones.boundaries if all(self.switch_closed[list(b.switches)])]
         for position in np.flatnonzero(trafo):
             node = zones.count + int(position)
@@ -131,7 +131,7 @@ class Topology:
 
     def line_tree(self, points: Ints) -> DominatorTree:
         """Who hangs on which line in the normal state. Node numbers: `number of buses + position` for a line."""
-        line, trafo = self._branches_closed(self.line_in_service, self.trafo_in_service, self.switch_closed)
+        line, trafo = self.closed_branches(self.line_in_service, self.trafo_in_service, self.switch_closed)
         buses = len(self.bus_in_service)
         edges: list[tuple[int, int]] = []
         for position in np.flatnonzero(line):

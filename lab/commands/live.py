@@ -42,6 +42,23 @@ def fault(
         _inject(run, body)
 
 
+@inject_app.command("conductor")
+def conductor(
+    which: Annotated[str, typer.Argument(metavar="CONDUCTOR", help="L1, L2, L3, or N for the neutral.")],
+    device: Annotated[str, typer.Argument(help="transformer, section, line or service.")] = "section",
+    identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="The device's id; drawn if not given.")] = None,
+    customers: Annotated[str | None, typer.Option(help="Draw one with so many customers: 5-50.")] = None,
+    lasting: For = None,
+    run: Run = RUNS,
+) -> None:
+    """Open one conductor of a device at low voltage: an open phase, a blown fuse, an open neutral."""
+    with refusals_shown():
+        body: dict[str, Any] = {"kind": "fault", "device": device, "id": identity, "for_s": _length(lasting)}
+        if customers is not None:
+            body["customers"] = _range(customers)
+        _inject(run, {**body, "conductor": which})
+
+
 @inject_app.command("restore")
 def restore(
     number: Annotated[int | None, typer.Argument(help="Of the disturbance; all that are active if not given.")] = None,

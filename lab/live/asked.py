@@ -25,10 +25,14 @@ class _Asked(BaseModel):
 
 
 class Fault(_Asked):
-    """Open a device: the one of this `id`, or one drawn by its number of `customers`. For ever, or for `for_s`."""
+    """Open a device: the one of this `id`, or one drawn by its number of `customers`. For ever, or for `for_s`.
+
+    With a `conductor`, open that one alone.
+    """
 
     kind: Literal["fault"] = "fault"
     device: Literal["transformer", "section", "line", "service"] = "transformer"
+    conductor: Literal["L1", "L2", "L3", "N"] | None = None
     id: Name | None = None
     customers: tuple[Count, Count] | None = None
     for_s: LengthS | None = None

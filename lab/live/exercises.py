@@ -96,8 +96,8 @@ class Exercises:
         behind = self._collectors
         for name, incident in made.items():
             disturbance = incident.disturbance
-            if disturbance.kind == "outage":
-                devices[name] = disturbance.target.replace(" ", ":", 1)
+            if disturbance.kind in ("outage", "conductor"):
+                devices[name] = ":".join(disturbance.target.split()[:2])
                 numbers[name] = len(self._injector.customers_of(devices[name]))
             else:
                 collectors[name] = disturbance.stations[0]

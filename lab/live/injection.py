@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lab.lockstep.timeline import Disturbance
 from lab.run.companion import Scene
 from lab.run.stage import BROKER, DATABASE, GRID
 from lab.scenario.relay_targets import faults_of_named, movable_relays, opened_relays, relay_label
+from lab.scenario.targets import open_conductor
 from lab.verdict.network import Network
 
 Wanted = Fault | CommsLoss | Reboot | Relay | Kill | Restore
@@ -67,6 +69,7 @@ class Injector:
             seed=scene.scenario.seed,
             key=[len(self._incidents)],
             device=wanted.device,
+            conductor=wanted.conductor or "",
             select=wanted.select,
             exclude=sorted(self._dark(at_s)),
             avoid=[],
@@ -76,8 +79,10 @@ class Injector:
         choice = checked(reply, Selected)
         device, points = choice["device"], choice["usage_points"]
         remark = f" ({choice['remark']})" if choice["remark"] else ""
-        label = f"fault: {device}, {counted(len(points), 'customer')}{remark}"
-        fault = Disturbance("outage", label, at_s, _until(at_s, wanted.for_s), device)
+        name = "fault" if wanted.conductor is None else open_conductor(wanted.device, wanted.conductor)
+        label = f"{name}: {device}, {counted(len(points), 'customer')}{remark}"
+        kind: Literal["outage", "conductor"] = "outage" if wanted.conductor is None else "conductor"
+        fault = Disturbance(kind, label, at_s, _until(at_s, wanted.for_s), device)
         return self._incidents.add(fault, origin, open_ended=wanted.for_s is None)
 
     def _relay(self, wanted: Relay, at_s: int, origin: Origin) -> Incident:
@@ -126,11 +131,13 @@ class Injector:
         return [self._incidents.end(number, at_s) for number in chosen]
 
     def _dark(self, at_s: int) -> set[str]:
-        """Usage points behind devices that are open already: nobody can be made dark twice."""
+        """Usage points behind devices that are open already, if with one conductor: nobody can be made dark twice."""
         open_now = [
-            each.disturbance.target for each in self._incidents.active(at_s) if each.disturbance.kind == "outage"
+            each.disturbance.target.split()
+            for each in self._incidents.active(at_s)
+            if each.disturbance.kind in ("outage", "conductor")
         ]
-        return {point for device in open_now for point in self.customers_of(device.replace(" ", ":", 1))}
+        return {point for kind, device, *_ in open_now for point in self.customers_of(f"{kind}:{device}")}
 
     def _stations(self, wanted: CommsLoss | Reboot, at_s: int) -> tuple[Sequence[str], str]:
         taken = {

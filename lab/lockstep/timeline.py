@@ -50,7 +50,7 @@ class Action:
 class Disturbance:
     """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
 
-    kind: Literal["outage", "uplink_loss", "reboot", "relay", "kill", "network", "rotate", "update"]
+    kind: Literal["outage", "conductor", "uplink_loss", "reboot", "relay", "kill", "network", "rotate", "update"]
     label: str
     from_s: int
     until_s: int
@@ -78,6 +78,7 @@ _RELAY_VERBS: dict[str, tuple[Verb, Verb]] = {
 """By the position that the disturbance's target names."""
 _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "outage": ("open", "close"),
+    "conductor": ("open", "close"),
     "uplink_loss": ("lose_uplink", "restore_uplink"),
     "reboot": ("reboot", None),
     "kill": ("kill", "return"),

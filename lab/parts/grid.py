@@ -85,18 +85,18 @@ class GridPart:
                 exclude=frozenset(body["exclude"]),
                 avoid=frozenset(body["avoid"]),
                 metered=frozenset(body["metered"]),
+                conductor=body["conductor"],
             )
         except SelectionError as error:
             raise UserError([f"{body['where']}: {error}"], "Change the event's `select`.") from error
         device = choice.device
-        name = f"{device.kind} {device.id}"
-        self._devices[name] = device
+        self._devices[device.name] = device
         points = [self.feeder.usage_points[row].id for row in self.feeder.darkened_by(device)]
-        return {"device": name, "usage_points": points, "remark": choice.remark}, ()
+        return {"device": device.name, "usage_points": points, "remark": choice.remark}, ()
 
     async def write_network(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         """The network model, for whoever detects outages and for the verdict on it."""
-        write_network_model(Path(body["path"]), network_model(self.feeder))
+        write_network_model(Path(body["path"]), network_model(self.feeder, self.simulation.connected))
         return {}, ()
 
     async def describe(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

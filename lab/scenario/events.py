@@ -116,6 +116,33 @@ class OutageEvent(_Event):
         return self.at_s + self.duration_s
 
 
+class ConductorEvent(_Event):
+    """One conductor of a device at low voltage is open for a while: an open phase, a blown fuse, an open neutral.
+
+    A three-phase customer that loses a phase keeps its supply, and its meter tells `phase_loss` instead of a last gasp.
+    Who has only that phase is dark. Without the neutral voltages float: a customer of one phase whose own neutral is
+    open is dark, others have too much or too little.
+    """
+
+    kind: Literal["conductor"]
+    open: Literal["L1", "L2", "L3", "N"] = Field(description="Which conductor: a phase, or `N`, the neutral.")
+    device: Literal["transformer", "section", "line", "service"] = Field(
+        description="Of what: `transformer`, its low-voltage terminals or fuse; `section`, the fuses around "
+        "it; `line`, one cable; `service`, one customer's connection. One transformer must feed that part of the net."
+    )
+    duration_s: DurationS = Field(alias="duration", description="How long it is open.")
+    selector: DeviceSelector = Field(alias="select", description="Which device, by the customers behind it.")
+
+    @property
+    def select(self) -> dict[str, Any]:
+        """As `OutageEvent.select`."""
+        return self.selector.model_dump()
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.duration_s
+
+
 class UplinkLossEvent(_Event):
     """Meters or collectors lose their connection for a while, with their supply intact.
 
@@ -264,9 +291,20 @@ class UpdateEvent(_Event):
     part: Literal["fleet", "ingest"] = Field(description="What is updated.")
 
 
-Event = OutageEvent | UplinkLossEvent | RebootEvent | RelayEvent | KillEvent | NetworkEvent | RotateEvent | UpdateEvent
+Event = (
+    OutageEvent
+    | ConductorEvent
+    | UplinkLossEvent
+    | RebootEvent
+    | RelayEvent
+    | KillEvent
+    | NetworkEvent
+    | RotateEvent
+    | UpdateEvent
+)
 EVENT_KINDS: dict[str, type[Event]] = {
     "outage": OutageEvent,
+    "conductor": ConductorEvent,
     "uplink_loss": UplinkLossEvent,
     "reboot": RebootEvent,
     "relay": RelayEvent,

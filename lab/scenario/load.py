@@ -23,6 +23,7 @@ from lab.fleet.presets import PROFILE_FILE, anchored_shares
 from lab.scenario.events import (
     EVENT_KINDS,
     SELECTOR_TAGS,
+    ConductorEvent,
     CustomerRange,
     Event,
     KillEvent,
@@ -42,6 +43,7 @@ from meters.errors import ProfileError
 from meters.vendors.registry import known_profiles
 
 __all__ = [
+    "ConductorEvent",
     "Event",
     "FeederChoice",
     "FleetChoice",
@@ -221,7 +223,7 @@ class _Reading:
             event = self._validated({**value, "line": self._lines.line(path)}, path, EVENT_KINDS[kind])
             if event is None:
                 continue
-            if isinstance(event, OutageEvent) and isinstance(event.selector, CustomerRange):
+            if isinstance(event, OutageEvent | ConductorEvent) and isinstance(event.selector, CustomerRange):
                 least, most = event.selector.customers
                 if least > most:
                     self._fault((*path, "select"), f"customers = [{least}, {most}] is empty: the least comes first")
@@ -304,6 +306,7 @@ class _Reading:
 
 _METERS = "select = { meters = 60 }"
 _SELECTORS: dict[type[Table], str] = {
+    ConductorEvent: 'select = { customers = [5, 50] } or select = { id = "…" }',
     OutageEvent: 'select = { customers = [50, 200] } or select = { id = "…" }',
     UplinkLossEvent: f"{_METERS} or select = {{ collectors = 1 }}",
     RebootEvent: _METERS,

@@ -14,6 +14,7 @@ from lab.lockstep.answers import Selected, checked
 from lab.lockstep.link import LabLink
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.load import (
+    ConductorEvent,
     Event,
     KillEvent,
     NetworkEvent,
@@ -74,7 +75,7 @@ async def choose_targets(
         when = _When(start_s + event.at_s, start_s + event.ends_s)
         where = f"event {index + 1} ({event.kind}, line {event.line})"
         try:
-            if isinstance(event, OutageEvent):
+            if isinstance(event, OutageEvent | ConductorEvent):
                 chosen[index] = await targets.of_outage(event, index, when, where)
             elif isinstance(event, UplinkLossEvent | RebootEvent):
                 chosen[index] = targets.of_stations(event, index, when)
@@ -114,7 +115,7 @@ class _Targets:
     def taken_near(self, at_s: int) -> set[str]:
         return self._taken.around(at_s, at_s)
 
-    async def of_outage(self, event: OutageEvent, index: int, when: _When, where: str) -> Disturbance:
+    async def of_outage(self, event: OutageEvent | ConductorEvent, index: int, when: _When, where: str) -> Disturbance:
         """:raises UserError: nothing on this feeder fits, as the grid says."""
         reply = await self._link.call(
             self._grid,
@@ -122,6 +123,7 @@ class _Targets:
             seed=self._seed,
             key=[index],
             device=event.device,
+            conductor=event.open if isinstance(event, ConductorEvent) else "",
             select=event.select,
             exclude=sorted(self._taken.around(when.from_s, when.until_s)),
             avoid=sorted(self._taken.ever()),
@@ -131,10 +133,13 @@ class _Targets:
         choice = checked(reply, Selected)
         points = choice["usage_points"]
         self._taken.add(points, when.from_s, when.until_s)
-        name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
+        if isinstance(event, ConductorEvent):
+            name = open_conductor(event.device, event.open)
+        else:
+            name = "momentary interruption" if event.duration_s <= MOMENTARY_S else "outage"
         label = f"{name}: {choice['device']}, {counted(len(points), 'customer')}"
         label += f" ({choice['remark']})" if choice["remark"] else ""
-        return Disturbance("outage", label, when.from_s, when.until_s, choice["device"])
+        return Disturbance(event.kind, label, when.from_s, when.until_s, choice["device"])
 
     def of_stations(self, event: UplinkLossEvent | RebootEvent, index: int, when: _When) -> Disturbance:
         """:raises ValueError: nobody is left."""
@@ -168,6 +173,13 @@ def _of_the_lab(event: KillEvent | NetworkEvent | RotateEvent | UpdateEvent, whe
             return Disturbance("update", f"rolling update: {event.part}", when.from_s, when.until_s, event.part)
 
 
+def open_conductor(device: str, conductor: str) -> str:
+    """What people call it."""
+    if conductor == "N":
+        return "open neutral"
+    return "open phase" if device in ("line", "service") else "blown fuse"
+
+
 def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int) -> list[str]:
     ever, around = taken.ever(), taken.around(from_s, until_s)
     candidates = list(points)
@@ -176,7 +188,7 @@ def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int
 
 def _freedom(event: Event) -> int:
     """A device takes its customers as they are, a collector its meters; single meters can be chosen around both."""
-    if isinstance(event, OutageEvent):
+    if isinstance(event, OutageEvent | ConductorEvent):
         return 0
     return 1 if isinstance(event, UplinkLossEvent) and "collectors" in event.select else 2
 

@@ -173,6 +173,7 @@ export class Feeder {
         row("reports through", target.collector), row("voltage", this.hidden.includes("truth") ? null : flags & DARK ? "none" : volts(this.voltage[this.chosen]))),
       make("div", { class: "buttons" },
         button("Fault: service", { kind: "fault", device: "service", id: target.point }),
+        button("Open neutral: service", { kind: "fault", device: "service", conductor: "N", id: target.point }),
         target.section ? button("Fault: section", { kind: "fault", device: "section", id: target.section }) : null,
         target.transformer ? button("Fault: transformer", { kind: "fault", device: "transformer", id: target.transformer }) : null,
         button("Lose comms", { kind: "comms-loss", stations: [target.serial] }),

@@ -54,7 +54,7 @@ async def targets(
     scenario: Scenario, feeder: str, meters: int | None = None, preset: str = "cellular"
 ) -> tuple[list[Disturbance], set[str]]:
     link = DirectLink()
-    reply = await link.call("grid", "init", feeder=feeder, seed=scenario.seed, start_s=START_S)
+    reply = await link.call("grid", "init", feeder=feeder, seed=scenario.seed, start_s=START_S, flow="three-phase")
     points: Sequence[str] = reply.body["usage_points"][:meters]
     places = [Place(*place) for place in reply.body["places"][:meters]]
     mix = vendor_mix(PRESETS[preset].shares)
@@ -139,6 +139,32 @@ async def test_events_that_cannot_be_are_all_named(tmp_path: Path) -> None:
         "event 2 (reboot, line 15)",
     ]
     assert "take every meter within an hour" in error.value.faults[1]
+
+
+async def test_a_conductor_is_opened_of_what_is_asked_for(tmp_path: Path) -> None:
+    text = SMALL
+    asked = (("L2", "line", "customers = [1, 3]"), ("N", "service", 'id = "UP-house_3"'))
+    for minute, (conductor, device, select) in enumerate(asked):
+        text += f'[[event]]\nat = "0{minute}:20"\nkind = "conductor"\nopen = "{conductor}"\ndevice = "{device}"\n'
+        text += f'duration = "10min"\nselect = {{ {select} }}\n'
+    chosen, _ = await targets(parse_scenario(text, "small.toml"), street(tmp_path, 30))
+    phase, neutral = chosen
+    assert (phase.kind, neutral.kind) == ("conductor", "conductor")
+    assert phase.target.split()[0] == "line"
+    assert phase.target.split()[2] == "L2"
+    assert neutral.target == "service UP-house_3 N"
+    assert phase.label.startswith("open phase: line ")
+    assert neutral.label == "open neutral: service UP-house_3 N, 1 customer"
+
+
+def test_a_conductor_is_a_phase_or_the_neutral() -> None:
+    text = SMALL + '[[event]]\nat = "00:20"\nkind = "conductor"\nopen = "PE"\ndevice = "busbar"\nduration = "9min"\n'
+    with pytest.raises(UserError) as error:
+        parse_scenario(text, "small.toml")
+    faults = "\n".join(error.value.faults)
+    assert "open" in faults
+    assert "device" in faults
+    assert "select" in faults
 
 
 def test_a_feeders_file_is_seen_from_the_scenarios(tmp_path: Path) -> None:
