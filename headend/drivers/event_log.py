@@ -12,6 +12,8 @@ from headend.drivers.iso8601 import time_s
 from headend.drivers.records import DecodeError, EndDeviceEvent, EventCode
 
 _SUPPLY_EVENTS = frozenset((EventCode.LAST_GASP, EventCode.POWER_RESTORE, EventCode.MOMENTARY))
+_PHASE_EVENTS = frozenset((EventCode.PHASE_LOSS, EventCode.PHASE_RESTORED))
+PHASES = ("L1", "L2", "L3")
 
 
 def end_device_event(*, device_time_s: int, sequence: object, code: object, detail: object) -> EndDeviceEvent:
@@ -27,6 +29,7 @@ def end_device_event(*, device_time_s: int, sequence: object, code: object, deta
         raise DecodeError("bad_value", "detail holds a NUL character")
     refused = name == EventCode.COMMAND_REFUSED
     down_s, up_s = _interruption(name, detail)
+    _check_phase(name, detail)
     command = detail.get("command")
     reason = detail.get("reason")
     return EndDeviceEvent(
@@ -40,6 +43,17 @@ def end_device_event(*, device_time_s: int, sequence: object, code: object, deta
         down_s=down_s,
         up_s=up_s,
     )
+
+
+def _check_phase(code: str, detail: Mapping[str, object]) -> None:
+    """A lost phase is no loss of supply; outages of customers that had only that one are found with its help."""
+    if code not in _PHASE_EVENTS:
+        return
+    if detail.get("phase") not in PHASES:
+        raise DecodeError("bad_value", f"phase is none of {', '.join(PHASES)}")
+    down_s = time_s(detail.get("down_at"))
+    if code == EventCode.PHASE_RESTORED and time_s(detail.get("up_at")) < down_s:
+        raise DecodeError("bad_value", "up_at is before down_at")
 
 
 def _interruption(code: str, detail: Mapping[str, object]) -> tuple[int | None, int | None]:

@@ -42,6 +42,8 @@ class EventCode(StrEnum):
     LAST_GASP = "last_gasp"
     POWER_RESTORE = "power_restore"
     MOMENTARY = "momentary"
+    PHASE_LOSS = "phase_loss"
+    PHASE_RESTORED = "phase_restored"
     COMMAND_REFUSED = "command_refused"
     VOLTAGE_SAG = "voltage_sag"
     VOLTAGE_SWELL = "voltage_swell"

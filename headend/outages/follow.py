@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from headend.outages.explain import LIT, SILENT, UNHEARD, explain
 from headend.outages.model import Classes
+from headend.outages.phases import ALONE, WHOLE, Phases
 
 NEVER_S = math.inf
 
@@ -79,12 +80,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """`class_index`: what is open. `ended_s` None while somebody is, or may be, dark."""
+    """`class_index`: what is open, `phase`: in which phase alone. `ended_s` None while somebody is, or may be, dark."""
 
     class_index: int
     began_s: float
     ended_s: float | None
     parts: tuple[Part, ...]
+    phase: str = WHOLE
 
 
 def merged(reports: Iterable[Report], together_s: float) -> list[Report]:
@@ -134,9 +136,20 @@ class Follower:
     """Leads the losses of one group to their end, on what is known at `now_s`."""
 
     def __init__(
-        self, classes: Classes, sightings: Sightings, rules: Rules, *, elsewhere: Collection[int], now_s: float
+        self,
+        classes: Classes,
+        sightings: Sightings,
+        rules: Rules,
+        *,
+        elsewhere: Collection[int],
+        now_s: float,
+        phases: Phases | None = None,
     ) -> None:
-        """`elsewhere`: meters that were dark already, and belong to another outage."""
+        """`elsewhere`: meters that were dark already, and belong to another outage.
+
+        `phases`: which ones meters have, and lost at the instant of the reports; nothing is known of them if not given.
+        """
+        self._phases = Phases.unknown(len(classes.order)) if phases is None else phases
         self._classes = classes
         self._sightings = sightings
         self._rules = rules
@@ -161,14 +174,16 @@ class Follower:
         self, dark: Sequence[Report], began_s: float, *, restored: Collection[int], waiting: Collection[int]
     ) -> list[Outage]:
         found: list[Outage] = []
-        for index in self._classes_of(dark, began_s, restored, waiting):
+        for index, phase in self._classes_of(dark, began_s, restored, waiting):
             members = set(self._classes.members(index).tolist())
-            found += self._lead(index, [report for report in dark if report.meter in members], began_s)
+            # Where phases were lost and nobody is dark, there is no outage.
+            if inside := [report for report in dark if report.meter in members]:
+                found += self._lead(index, phase, inside, began_s)
         return found
 
     def _classes_of(
         self, dark: Sequence[Report], began_s: float, restored: Collection[int], waiting: Collection[int]
-    ) -> list[int]:
+    ) -> list[tuple[int, str]]:
         classes, place = self._classes, self._classes.place
         own = place[[report.meter for report in dark]]
         cost = np.where(self._sightings.silent, SILENT, UNHEARD)[classes.order]
@@ -181,18 +196,32 @@ class Follower:
         up_s = np.full(len(place), NEVER_S)
         up_s[own] = [NEVER_S if report.up_s is None else report.up_s for report in dark]
 
-        def cost_of(index: int) -> float:
+        # When the first came back, so did the phases that others had lost.
+        phases = self._phases.with_lost({}) if restored else self._phases
+        meters = [report.meter for report in dark]
+        # Who says that it lost one phase says, too, that it has others.
+        lit_s[place[list(phases.lost)]] = began_s
+        by_phase = {
+            phase: (phases.cost(phase, meters, cost[place], LIT)[classes.order], phases.only(phase)[classes.order])
+            for phase in phases.suspected(meters)
+        }
+
+        def costs(index: int) -> list[tuple[float, str]]:
             span = slice(classes.first[index], classes.end[index])
             contrary = lit_s[span] < up_s[span].min() - self._rules.together_s
-            return float(np.where(contrary, LIT, cost[span]).sum())
+            found = [(float(np.where(contrary, LIT, cost[span]).sum()), WHOLE)]
+            for phase, (alone, only) in by_phase.items():
+                found.append((float(np.where(contrary & only[span], LIT, alone[span]).sum()) + ALONE, phase))
+            return found
 
-        return explain(classes, [report.meter for report in dark], cost_of)
+        chosen = explain(classes, [*meters, *phases.lost], lambda index: min(costs(index))[0])
+        return [(index, min(costs(index))[1]) for index in chosen]
 
-    def _lead(self, index: int, dark: Sequence[Report], began_s: float) -> list[Outage]:
+    def _lead(self, index: int, phase: str, dark: Sequence[Report], began_s: float) -> list[Outage]:
         ends = sorted(report.up_s for report in dark if report.up_s is not None)
         together_s = self._rules.together_s
         if not ends:
-            return [self._outage(index, dark, began_s, None)]
+            return [self._outage(index, phase, dark, began_s, None)]
         first_s = float(median(end_s for end_s in ends if end_s <= ends[0] + together_s))
         open_ended = [report for report in dark if report.up_s is None]
         patient = self._now_s - first_s <= self._rules.nested_after_s
@@ -200,27 +229,30 @@ class Follower:
         later = [report for report in dark if report.up_s is not None and report.up_s > ends[0] + together_s]
         later += [report for report in open_ended if report not in waiting]
         if not later:
-            return [self._outage(index, dark, began_s, None if waiting else first_s)]
+            return [self._outage(index, phase, dark, began_s, None if waiting else first_s)]
         held = {report.meter for report in later} | {report.meter for report in waiting}
         restored = {report.meter for report in dark} - held
         stuck = {report.meter for report in waiting}
-        if self._classes_of(later, first_s, restored, stuck) == [index]:
+        if [each for each, _ in self._classes_of(later, first_s, restored, stuck)] == [index]:
             # Nothing below it holds them: it came back in steps.
-            return [self._outage(index, dark, began_s, None if open_ended else ends[-1])]
+            return [self._outage(index, phase, dark, began_s, None if open_ended else ends[-1])]
         cut = [replace(report, up_s=first_s, back_s=None) if report in later else report for report in dark]
         nested = [replace(report, down_s=first_s) for report in later]
         return [
-            self._outage(index, cut, began_s, None if waiting else first_s),
+            self._outage(index, phase, cut, began_s, None if waiting else first_s),
             *self._explained(nested, first_s, restored=restored, waiting=stuck),
         ]
 
-    def _outage(self, index: int, dark: Sequence[Report], began_s: float, ended_s: float | None) -> Outage:
+    def _outage(self, index: int, phase: str, dark: Sequence[Report], began_s: float, ended_s: float | None) -> Outage:
         parts = [Part(report.meter, report.down_s, report.up_s, report.gasp_s, report.back_s) for report in dark]
         ends = [report.up_s for report in dark if report.up_s is not None]
         until_s = (ends[0] if ends else NEVER_S) if ended_s is None else ended_s
         spoken_for = {report.meter for report in dark} | set(self._elsewhere.tolist())
-        for meter in self._classes.members(index).tolist():
+        members = self._classes.members(index)
+        if phase:
+            members = members[self._phases.only(phase)[members]]
+        for meter in members.tolist():
             lit = self._sightings.lit_s[meter] < until_s - self._rules.together_s
             if meter not in spoken_for and not lit:
                 parts.append(Part(meter, began_s, ended_s))
-        return Outage(index, began_s, ended_s, tuple(sorted(parts, key=lambda part: part.meter)))
+        return Outage(index, began_s, ended_s, tuple(sorted(parts, key=lambda part: part.meter)), phase)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class _UsagePoint(_Strict):
     device: Name
     position: Annotated[Position, Field(strict=False)] | None = None
     nominal_voltage_v: Positive | None = None
+    phases: Annotated[list[Literal["L1", "L2", "L3"]], Field(min_length=1)] | None = None
 
 
 class _File(_Strict):
@@ -61,7 +62,7 @@ class NetworkModel:
     """`kinds` and `parents` by device id; `feeding`: the device above each usage point. Consistent, no circles.
 
     The others where the file has them: `positions` of devices and `places` of usage points, `rated_kva` of
-    transformers, `nominal_voltage_v` of usage points, between line and neutral.
+    transformers, `nominal_voltage_v` of usage points, between line and neutral; `phases` of usage points.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class NetworkModel:
     places: dict[str, Position] = field(default_factory=dict)
     rated_kva: dict[str, float] = field(default_factory=dict)
     nominal_voltage_v: dict[str, float] = field(default_factory=dict)
+    phases: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def transformer_of(self, usage_point: str) -> str | None:
         """The nearest transformer above it; None where there is none."""
@@ -119,6 +121,7 @@ def read_network_model(path: Path) -> NetworkModel:
         places={point.id: point.position for point in points if point.position is not None},
         rated_kva={device.id: device.rated_kva for device in devices if device.rated_kva is not None},
         nominal_voltage_v={p.id: p.nominal_voltage_v for p in points if p.nominal_voltage_v is not None},
+        phases={p.id: frozenset(p.phases) for p in points if p.phases is not None},
     )
 
 

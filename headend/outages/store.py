@@ -262,7 +262,15 @@ async def save(
             None,
         )
         device = entry.devices[0] if entry.devices else None
-        head = (entry.reported_from_s, entry.outage.began_s, entry.outage.ended_s, device, entry.kind, entry.devices)
+        head = (
+            entry.reported_from_s,
+            entry.outage.began_s,
+            entry.outage.ended_s,
+            device,
+            entry.kind,
+            entry.outage.phase or None,
+            entry.devices,
+        )
         if place is None:
             await _insert(connection, head, shares, now_s)
             new.append(entry)
@@ -277,7 +285,7 @@ async def save(
     return Saved(tuple(new), tuple(old.id for old in known))
 
 
-_Head = tuple[float, float, float | None, str | None, str | None, tuple[str, ...]]
+_Head = tuple[float, float, float | None, str | None, str | None, str | None, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,14 +299,15 @@ async def _known(connection: Connection, from_s: float, to_s: float) -> list[_Kn
     """By detection: where two could be meant, the older one lives on."""
     cursor = await connection.execute(
         "SELECT id, extract(epoch FROM reported_from)::float8, extract(epoch FROM began_at)::float8,"
-        " extract(epoch FROM ended_at)::float8, device, device_kind, equivalent_devices FROM outage"
+        " extract(epoch FROM ended_at)::float8, device, device_kind, phase, equivalent_devices FROM outage"
         " WHERE withdrawn_at IS NULL AND reported_from BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
         " ORDER BY detected_at, id",
         [from_s, to_s],
     )
     heads = {
         int(_float(row[0])): (
-            _float(row[1]), _float(row[2]), _maybe(row[3]), _text(row[4]), _text(row[5]), tuple(_texts(row[6])),
+            _float(row[1]), _float(row[2]), _maybe(row[3]), _text(row[4]), _text(row[5]), _text(row[6]),
+            tuple(_texts(row[7])),
         )
         for row in await cursor.fetchall()
     }  # fmt: skip
@@ -315,14 +324,14 @@ async def _known(connection: Connection, from_s: float, to_s: float) -> list[_Kn
 
 
 def _arguments(head: _Head) -> list[object]:
-    return [*head[:5], list(head[5])]
+    return [*head[:6], list(head[6])]
 
 
 async def _insert(connection: Connection, head: _Head, shares: _Shares, now_s: float) -> None:
     cursor = await connection.execute(
-        "INSERT INTO outage (reported_from, began_at, ended_at, device, device_kind, equivalent_devices, detected_at,"
-        " revised_at) VALUES (to_timestamp(%s), to_timestamp(%s), to_timestamp(%s), %s, %s, %s::text[],"
-        " to_timestamp(%s), to_timestamp(%s)) RETURNING id",
+        "INSERT INTO outage (reported_from, began_at, ended_at, device, device_kind, phase, equivalent_devices,"
+        " detected_at, revised_at) VALUES (to_timestamp(%s), to_timestamp(%s), to_timestamp(%s), %s, %s, %s,"
+        " %s::text[], to_timestamp(%s), to_timestamp(%s)) RETURNING id",
         [*_arguments(head), now_s, now_s],
     )
     row = await cursor.fetchone()
@@ -332,8 +341,9 @@ async def _insert(connection: Connection, head: _Head, shares: _Shares, now_s: f
 
 async def _revise(connection: Connection, id_: int, head: _Head, shares: _Shares, now_s: float) -> None:
     await connection.execute(
-        "UPDATE outage SET (reported_from, began_at, ended_at, device, device_kind, equivalent_devices, revised_at)"
-        " = (to_timestamp(%s), to_timestamp(%s), to_timestamp(%s), %s, %s, %s::text[], to_timestamp(%s)) WHERE id = %s",
+        "UPDATE outage SET (reported_from, began_at, ended_at, device, device_kind, phase, equivalent_devices,"
+        " revised_at) = (to_timestamp(%s), to_timestamp(%s), to_timestamp(%s), %s, %s, %s, %s::text[],"
+        " to_timestamp(%s)) WHERE id = %s",
         [*_arguments(head), now_s, id_],
     )
     await connection.execute("DELETE FROM outage_usage_point WHERE outage_id = %s", [id_])

@@ -21,6 +21,8 @@ from headend.outages.doubt import HORIZON_S, Beliefs
 from headend.outages.explain import suspects
 from headend.outages.follow import Follower, Report, Rules, groups, merged
 from headend.outages.model import NetworkModel, classes_of
+from headend.outages.phase_events import phases_lost
+from headend.outages.phases import Phases
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.database import Connection, Database
@@ -28,6 +30,8 @@ from headend.store.database import Connection, Database
 # After its end an outage is looked at until the readings of all meters have come, and for some time more.
 _REVIEW_FOR_S = 3600
 _REVIEW_AT_MOST_EVERY_S = 300
+# By then a meter that lost a phase has told so, by its own clock.
+_PHASE_TOLD_WITHIN_S = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class OutageWatch:
         self._metrics = metrics
         self._kinds = model.kinds
         self._classes = classes_of(model, [device.usage_point for device in devices])
+        self._phases = Phases.of(
+            [model.phases.get(device.usage_point) for device in devices],
+            [device.driver.capabilities.reports_outages for device in devices],
+        )
         self._ids = [device.id for device in devices]
         self._index_of = {device.id: device.index for device in devices}
         self._rules = Rules(settings.outage_together_s, settings.outage_nested_after_s)
@@ -178,9 +186,16 @@ class OutageWatch:
         }
         ends_s = [report.up_s for report in group if report.up_s is not None]
         until_s = max(ends_s) + 2 * self._interval_s if len(ends_s) == len(group) else now_s
+        lost = await phases_lost(
+            connection,
+            instant_s,
+            instant_s + _PHASE_TOLD_WITHIN_S,
+            self._index_of,
+            together_s=self._rules.together_s,
+        )
         seen = await store.sightings(
             connection,
-            suspects(self._classes, dark, elsewhere.difference(dark)).tolist(),
+            suspects(self._classes, [*dark, *lost.keys() - set(dark)], elsewhere.difference(dark)).tolist(),
             self._ids,
             self._index_of,
             store.Reach(
@@ -193,7 +208,14 @@ class OutageWatch:
                 back_before_s=now_s - settings.gap_grace_s,
             ),
         )
-        follower = Follower(self._classes, seen, self._rules, elsewhere=elsewhere.difference(dark), now_s=now_s)
+        follower = Follower(
+            self._classes,
+            seen,
+            self._rules,
+            elsewhere=elsewhere.difference(dark),
+            now_s=now_s,
+            phases=self._phases.with_lost({meter: phase for meter, phase in lost.items() if meter not in dark}),
+        )
         return [
             store.Kept(
                 instant_s,

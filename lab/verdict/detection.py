@@ -5,7 +5,8 @@ Words (docs/verdict.md; IEEE Std 1366-2022). Both sides are customers and the sp
 matched      an injected and a detected interruption, one to one, whose customer-minutes overlap by at least half:
              those that both have / those that either has. Sustained ones among themselves, momentary ones too
 false        a sustained detected one that is not matched
-localised    of the matched, those whose device darkens the same meters as the one that was really open
+localised    of the matched, those whose device darkens the same meters as the one that was really open; of a single
+             phase that was open: those that concerns the same meters, dark or not, that have this phase
 SAIDI        customer-minutes of sustained interruptions / customers served (here: meters). What a customer lives
              through without a break is one interruption, however many devices had a hand in it
 
@@ -25,6 +26,7 @@ from lab.verdict.detected import DetectedOutage
 from lab.verdict.outages import MOMENTARY_AT_MOST_S, InjectedOutage
 
 LEAST_OVERLAP = 0.5
+NEUTRAL = "N"
 CLOCK_S = 2.0
 """Meters show whole seconds of clocks that are a little off: spans are widened by this before they are compared."""
 
@@ -113,10 +115,12 @@ def judge_outages(
     customers: int,
     start_s: float,
     end_s: float,
+    phases: Mapping[str, frozenset[str]] | None = None,
 ) -> Detection:
     """Compare what happened in [start_s, end_s) with what a head-end says of it.
 
     `injected`: at the meters only. `reach`: device id → the meters' usage points that it darkens. `customers` served.
+    `phases`: of usage points, as far as they are known.
     """
     within = [outage for outage in detected if start_s - CLOCK_S <= outage.start_s < end_s]
     sustained = tuple(outage for outage in injected if not outage.momentary)
@@ -128,8 +132,8 @@ def judge_outages(
         detected=found,
         momentary_injected=brief,
         momentary_detected=found_brief,
-        matches=_matches(sustained, found, reach, end_s),
-        momentary_matches=_matches(brief, found_brief, reach, end_s),
+        matches=_matches(sustained, found, reach, phases or {}, end_s),
+        momentary_matches=_matches(brief, found_brief, reach, phases or {}, end_s),
         true_indices=_indices((_injected_spans(outage, end_s) for outage in injected), customers, start_s, end_s),
         detected_indices=_indices((_detected_spans(outage) for outage in within), customers, start_s, end_s),
     )
@@ -164,6 +168,7 @@ def _matches(
     injected: Sequence[InjectedOutage],
     detected: Sequence[DetectedOutage],
     reach: Mapping[str, frozenset[str]],
+    phases: Mapping[str, frozenset[str]],
     end_s: float,
 ) -> tuple[Match, ...]:
     found = [_detected_spans(outage) for outage in detected]
@@ -182,10 +187,21 @@ def _matches(
             rows.add(row)
             columns.add(column)
             truth, named = injected[row], detected[column].device
-            darkened = None if named is None else reach.get(named)
-            right = darkened is not None and darkened == reach.get(truth.device_id)
+            concerned = None if named is None else _concerned(reach.get(named), truth.conductor, phases)
+            right = concerned is not None and concerned == _concerned(
+                reach.get(truth.device_id), truth.conductor, phases
+            )
             matches.append(Match(truth, detected[column], -value, right))
     return tuple(sorted(matches, key=lambda match: match.injected.start_s))
+
+
+def _concerned(
+    points: frozenset[str] | None, conductor: str | None, phases: Mapping[str, frozenset[str]]
+) -> frozenset[str] | None:
+    """Whom a device concerns if this conductor of it opens. Without a neutral all are concerned."""
+    if points is None or conductor is None or conductor == NEUTRAL:
+        return points
+    return frozenset(point for point in points if conductor in phases.get(point, (conductor,)))
 
 
 def _indices(outages: Iterable[Spans], customers: int, start_s: float, end_s: float) -> Indices:

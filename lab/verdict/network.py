@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +21,7 @@ class _UsagePoint(BaseModel):
     model_config = ConfigDict(extra="ignore")
     id: str
     device: str
+    phases: list[str] | None = None
 
 
 class _File(BaseModel):
@@ -31,10 +32,11 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`parents` by device id, `feeding`: the device above each usage point."""
+    """`parents` by device id; of usage points the device above, `feeding`, and their `phases`, where it says."""
 
     parents: dict[str, str | None]
     feeding: dict[str, str]
+    phases: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def reach(self, usage_points: Collection[str]) -> dict[str, frozenset[str]]:
         """Device id → those of `usage_points` that it darkens; devices that darken none of them are left out."""
@@ -66,4 +68,5 @@ def read_network(path: Path) -> Network:
     return Network(
         {device.id: device.parent for device in file.devices},
         {point.id: point.device for point in file.usage_points},
+        {point.id: frozenset(point.phases) for point in file.usage_points if point.phases is not None},
     )

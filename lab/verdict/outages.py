@@ -1,7 +1,8 @@
 """The interruptions that were injected, from truth_outages.json.
 
-The file is a JSON list of `{"id", "device_kind", "device", "from", "to", "usage_points"}`: ISO 8601 with offset, `to`
-null if supply never came back, `usage_points` the list of those that went dark. Momentary and sustained: IEEE 1366.
+The file is a JSON list of `{"id", "device_kind", "device", "conductor", "from", "to", "usage_points"}`: ISO 8601 with
+offset, `to` null if supply never came back, `usage_points` the list of those that went dark; `conductor` is which one
+was open (`L1`, `L2`, `L3`, `N`), null or absent for all of them. Momentary and sustained: IEEE 1366.
 """
 
 import json
@@ -21,6 +22,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="ignore")
     device_kind: str
     device: str
+    conductor: str | None = None
     begin: AwareDatetime = Field(alias="from")
     end: AwareDatetime | None = Field(alias="to")
     usage_points: list[str]
@@ -40,6 +42,7 @@ class InjectedOutage:
     usage_points: frozenset[str]
     device: str
     kind: str
+    conductor: str | None = None
 
     @property
     def customers(self) -> int:
@@ -95,4 +98,5 @@ def _injected(entry: _Entry, run_end_s: float) -> InjectedOutage:
         usage_points=frozenset(entry.usage_points),
         device=entry.device,
         kind=entry.device_kind,
+        conductor=entry.conductor,
     )

@@ -182,6 +182,7 @@ def judge(
             customers=len(points),
             start_s=clock.start_s,
             end_s=clock.end_s,
+            phases=None if network is None else network.phases,
         )
     # Who has what the meters recorded, under their names, needs no diagnosis.
     differs = comparison.reads.altered > 0 or comparison.reads.lost > 0

@@ -1,0 +1,101 @@
+"""Devices that are open in one phase: who is dark, who tells of a lost phase, and who is as before."""
+
+from collections.abc import Mapping, Sequence
+
+from headend.outages.follow import Follower, Outage, Report, Rules, Sightings
+from headend.outages.phases import Phases
+from tests.headend.networks import Radial, street
+
+RULES = Rules(together_s=3.0, nested_after_s=1800.0)
+T = 1000.0
+L1, L2, ALL = frozenset({"L1"}), frozenset({"L2"}), frozenset({"L1", "L2", "L3"})
+# street(): section d2 has meters 4 to 9. 4 and 5 have only L2, 6 only L1, the others all three.
+STREET = [ALL, ALL, ALL, L2, L2, L2, L1, ALL, ALL, ALL]
+
+
+def gasps(*meters: int) -> list[Report]:
+    return [Report(meter, T, gasp_s=T + 50) for meter in meters]
+
+
+def lit(*meters: int) -> Sightings:
+    seen = Sightings.none(10)
+    seen.lit_s[list(meters)] = T + 600
+    return seen
+
+
+def follow(
+    reports: Sequence[Report],
+    phases: Phases,
+    seen: Sightings | None = None,
+    radial: Radial | None = None,
+) -> list[Outage]:
+    classes = (radial or street()).classes
+    seen = Sightings.none(10) if seen is None else seen
+    return Follower(classes, seen, RULES, elsewhere=(), now_s=T + 2000, phases=phases).outages(reports)
+
+
+def found(outages: Sequence[Outage]) -> dict[str, tuple[str, list[int]]]:
+    classes = street().classes
+    return {
+        classes.devices[outage.class_index][0]: (outage.phase, [part.meter for part in outage.parts])
+        for outage in outages
+    }
+
+
+def phases(lost: Mapping[int, str] | None = None, known: Sequence[frozenset[str] | None] = STREET) -> Phases:
+    return Phases.of(known, [True] * 10).with_lost(lost or {})
+
+
+def test_a_phase_that_some_lose_and_others_are_dark_without_is_one_outage_of_their_section() -> None:
+    lost = {7: "L2", 8: "L2", 9: "L2"}
+    assert found(follow(gasps(4, 5), phases(lost), lit(6, 7, 8, 9))) == {"d2": ("L2", [4, 5])}
+
+
+def test_customers_of_one_phase_are_one_outage_where_nobody_can_tell_of_a_phase() -> None:
+    known = [L1, L1, L1, L1, L2, L2, L1, L1, L1, L1]
+    assert found(follow(gasps(4, 5), phases(known=known), lit(6, 7, 8, 9))) == {"d2": ("L2", [4, 5])}
+
+
+def test_who_has_that_phase_alone_and_said_nothing_is_inferred() -> None:
+    lost = {7: "L2", 8: "L2", 9: "L2"}
+    assert found(follow(gasps(4), phases(lost), lit(6, 7, 8, 9))) == {"d2": ("L2", [4, 5])}
+    assert found(follow(gasps(4), phases(lost), lit(5, 6, 7, 8, 9))) == {"d2": ("L2", [4])}
+
+
+def test_a_service_by_itself_is_open_as_a_whole() -> None:
+    assert found(follow(gasps(4), phases(), lit(5, 6, 7, 8, 9))) == {"d7": ("", [4])}
+
+
+def test_all_dark_is_no_matter_of_phases() -> None:
+    assert found(follow(gasps(4, 5, 6, 7, 8, 9), phases())) == {"d2": ("", [4, 5, 6, 7, 8, 9])}
+
+
+def test_a_lost_phase_without_anybody_dark_is_no_outage() -> None:
+    lost = {0: "L3", 1: "L3", 2: "L3"}
+    assert found(follow(gasps(4, 5, 6, 7, 8, 9), phases(lost))) == {"d2": ("", [4, 5, 6, 7, 8, 9])}
+
+
+def test_who_tells_of_a_lost_phase_is_not_dark() -> None:
+    """Three of the section are dark: as a whole it would be open, if the others did not say that they live."""
+    silent = Sightings.none(10)
+    silent.silent[:] = True
+    unknown: list[frozenset[str] | None] = [None] * 10
+    outages = follow(gasps(4, 5, 6), phases({7: "L2", 8: "L2", 9: "L2"}, unknown), silent)
+    assert found(outages) == {"d2": ("L2", [4, 5, 6])}
+
+
+def test_the_whole_transformer_in_one_phase() -> None:
+    lost = {0: "L2", 1: "L2", 2: "L2", 7: "L2", 8: "L2", 9: "L2"}
+    assert found(follow(gasps(3, 4, 5), phases(lost), lit(6))) == {"d0": ("L2", [3, 4, 5])}
+
+
+def test_another_phase_elsewhere_is_not_mixed_up_with_it() -> None:
+    lost = {7: "L2", 8: "L2", 9: "L2", 0: "L1"}
+    assert found(follow(gasps(4, 5), phases(lost), lit(6))) == {"d2": ("L2", [4, 5])}
+
+
+def test_it_ends_with_the_restores_of_the_dark() -> None:
+    reports = [Report(meter, T, T + 900, T + 50, T + 930) for meter in (4, 5)]
+    (outage,) = follow(reports, phases({7: "L2", 8: "L2", 9: "L2"}), lit(6, 7, 8, 9))
+    assert (outage.phase, outage.ended_s) == ("L2", T + 900)
+    assert [part.to_s for part in outage.parts] == [T + 900, T + 900]
