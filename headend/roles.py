@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from headend.drivers import Driver
+from headend.drivers import Driver, MqttTopic
 
 RoleName = Literal["all", "ingest", "poller", "outages"]
 SHARE = "ingest"
@@ -34,13 +34,20 @@ class Role:
         """Whether it has a link to meters with MQTT connections of their own."""
         return self.hears != "nothing"
 
+    def takes(self, topic: MqttTopic) -> bool:
+        """Whether what comes there of a meter is for this role, where several hear it."""
+        return self.sees_all or topic.any_order is (self.hears == "any_order")
+
     @property
     def sees_all(self) -> bool:
         """Whether every reading that is stored passes through it."""
         return self.hears == "all"
 
     def filters(self, group: str, client_id: str, drivers: Iterable[Driver]) -> tuple[str, ...]:
-        """What it subscribes to: its topics of these drivers' meters, and where it sends fences to itself."""
+        """What it subscribes to: its topics of these drivers' meters, and where it sends fences to itself.
+
+        A topic that one driver takes in any order, and another in the order of its coming, is heard by both roles.
+        """
         if self.sees_all:
             return (f"dt/{group}/#",)
         shared = self.hears == "any_order"

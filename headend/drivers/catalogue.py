@@ -37,7 +37,6 @@ def known_profiles() -> tuple[str, ...]:
 def _drivers() -> dict[str, Driver]:
     drivers: dict[str, Driver] = {}
     origins: dict[str, str] = {}
-    orders: dict[str, tuple[bool, str]] = {}
     faults = []
     for origin, found in (*_folders(), *_offered()):
         try:
@@ -49,12 +48,6 @@ def _drivers() -> dict[str, Driver]:
         if first != origin:
             faults.append(f"{origin}: the vendor profile {driver.vendor_profile} is that of {first} already")
             continue
-        for name, topic in (driver.mqtt or {}).items():
-            any_order, whose = orders.setdefault(name, (topic.any_order, origin))
-            if any_order != topic.any_order:
-                # Which process hears a topic follows from its name alone, whoever's meters publish to it.
-                free, bound = (whose, origin) if any_order else (origin, whose)
-                faults.append(f"topic {name!r} is any_order by {free}, and not by {bound}: both must say the same")
         drivers[driver.vendor_profile] = driver
     if faults:
         raise DriverError("some drivers cannot be used; correct or uninstall them:\n  " + "\n  ".join(faults))

@@ -179,7 +179,10 @@ class RegisterReport(NamedTuple):
 
 
 class MomentaryReport(NamedTuple):
-    """Such a meter says what it measures at this instant of its clock; it may come with a RegisterReport, or apart."""
+    """Such a meter says what it measures at this instant of its clock; it may come with a RegisterReport, or apart.
+
+    `active_power_w` is ABSENT and voltages are NaN where it does not say them.
+    """
 
     at_s: float
     active_power_w: int

@@ -33,8 +33,8 @@ def intervals_between(
 ) -> list[DerivedInterval]:
     """The intervals from one boundary to another: one actual, or k + 1 estimated ones where k boundaries were missed.
 
-    Estimates follow the straight line between the two registers, in whole Wh, and sum exactly to the difference.
-    Raises Implausible.
+    One between registers of which one was interpolated is estimated, too. Estimates follow the straight line between
+    the two registers, in whole Wh, and sum exactly to the difference. Raises Implausible.
     """
     first, last = before.registers, after.registers
     imported_wh, exported_wh = (
@@ -50,7 +50,7 @@ def intervals_between(
             start_s=before.boundary_s + number * length_s,
             import_wh=imported_wh * (number + 1) // count - imported_wh * number // count,
             export_wh=exported_wh * (number + 1) // count - exported_wh * number // count,
-            estimated=count > 1,
+            estimated=count > 1 or before.interpolated or after.interpolated,
         )
         for number in range(count)
     ]

@@ -57,7 +57,7 @@ class RegisterReads:
                 length_s,
                 now_s,
                 interval,
-                after.registers if interval.start_s + length_s == after.boundary_s else None,
+                after.registers if interval.start_s + length_s == after.boundary_s and not after.interpolated else None,
             )
             for after, intervals in taken.pieces
             for interval in intervals

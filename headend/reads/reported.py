@@ -2,13 +2,15 @@
 
 A boundary has the registers of the report that is nearest, not more than NEAR_S away, of the last one before it and the
 first one after. So a boundary is decided when the first report after it comes. A boundary without a report nearby is
-missed, and estimated over. What a meter measures comes with its registers, or in a report of its own shortly before.
+missed, and estimated over. Where the last boundary before a report was missed, its registers are on the straight line
+between the two reports: a meter with a rhythm of its own may never report at a boundary. What a meter measures comes
+with its registers, or in a report of its own shortly before.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headend.drivers import DecodeError, MomentaryReport, RegisterReport, Registers
+from headend.drivers import ABSENT, DecodeError, MomentaryReport, RegisterReport, Registers
 from headend.reads.plausibility import MAX_VOLTAGE_V, can_have_passed
 from headend.reads.registers import NEAR_S, RegisterReads
 from headend.registry import EndDevice
@@ -40,7 +42,9 @@ class ReportedRegisters:
     def momentary(self, _rows: RegisterRows, device: EndDevice, report: MomentaryReport, now_s: float) -> None:
         """What a meter measures now. Raises DecodeError for what it cannot."""
         self._check(device, report.at_s, now_s)
-        if not can_have_passed(abs(report.active_power_w), 3600.0, device.max_power_w):
+        if report.active_power_w != ABSENT and not can_have_passed(
+            abs(report.active_power_w), 3600.0, device.max_power_w
+        ):
             raise DecodeError("power_beyond_rating", f"{report.active_power_w} W")
         if any(voltage > MAX_VOLTAGE_V for voltage in report.voltages_v):
             raise DecodeError("beyond_voltage", f"{max(report.voltages_v):g} V")
@@ -77,7 +81,7 @@ class ReportedRegisters:
 def _at_boundaries(
     before: tuple[float, Registers] | None, after: tuple[float, Registers], length_s: int
 ) -> list[BoundaryReading]:
-    """The boundaries that two reports after one another decide, in the order of time."""
+    """The boundaries that two reports after one another decide, in the order of time; the last one at any rate."""
     near_s = min(NEAR_S, length_s / 2)
     candidates = [after] if before is None else [before, after]
     boundaries = {int(after[0] // length_s) * length_s}
@@ -89,4 +93,23 @@ def _at_boundaries(
         at_s, registers = min(candidates, key=lambda shown: abs(shown[0] - boundary_s))
         if abs(at_s - boundary_s) <= near_s:
             found.append(BoundaryReading(boundary_s, at_s, registers))
+        elif before is not None and boundary_s == max(boundaries):
+            found += _interpolated(boundary_s, before, after)
     return found
+
+
+def _interpolated(
+    boundary_s: int, before: tuple[float, Registers], after: tuple[float, Registers]
+) -> list[BoundaryReading]:
+    """Whole Wh on the straight line between two reports; nothing where a register went back."""
+    (before_s, first), (after_s, last) = before, after
+    share = (boundary_s - before_s) / (after_s - before_s)
+    imported_wh = last.import_register_wh - first.import_register_wh
+    exported_wh = last.export_register_wh - first.export_register_wh
+    if min(imported_wh, exported_wh) < 0:
+        return []
+    shown = last._replace(
+        import_register_wh=first.import_register_wh + int(imported_wh * share),
+        export_register_wh=first.export_register_wh + int(exported_wh * share),
+    )
+    return [BoundaryReading(boundary_s, boundary_s, shown, interpolated=True)]

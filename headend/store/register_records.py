@@ -11,11 +11,15 @@ from headend.drivers import Registers
 
 @dataclass(frozen=True, slots=True)
 class BoundaryReading:
-    """What a meter's registers showed at a boundary of its interval grid, or near; `at_s`: when, exactly."""
+    """What a meter's registers showed at a boundary of its interval grid, or near; `at_s`: when, exactly.
+
+    `interpolated`: it was not read there, but lies on the straight line between two readings around the boundary.
+    """
 
     boundary_s: int
     at_s: float
     registers: Registers
+    interpolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class AcceptedRow(NamedTuple):
 
 
 class DerivedRow(NamedTuple):
-    """An interval of a meter. `received_s`: when the reading came that ends it. `end`: that, if it is of its end."""
+    """An interval of a meter. `received_s`: when the reading came that ends it. `end`: that, if it was read there."""
 
     meter_id: int
     length_s: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headend.drivers import Registers
+from headend.drivers import ABSENT, Registers
 from headend.drivers.records import REACTIVE_REGISTERS
 from headend.store.batch import Batch
 from headend.store.database import Connection, columns_of
@@ -22,11 +22,11 @@ async def _write_registers(connection: Connection, rows: Sequence[RegisterRow], 
     await connection.execute(
         "INSERT INTO register_reading (meter_id, boundary, read_at, import_register_wh, export_register_wh,"
         " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, reactive_import_register_varh,"
-        " reactive_export_register_varh, implausible, committed_at)"
-        " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, qi, qe, f, to_timestamp(%s)"
+        " reactive_export_register_varh, interpolated, implausible, committed_at)"
+        " SELECT m, to_timestamp(b), to_timestamp(r), i, e, p, v1, v2, v3, qi, qe, n, f, to_timestamp(%s)"
         " FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[],"
-        " %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::text[])"
-        " AS g (m, b, r, i, e, p, v1, v2, v3, qi, qe, f) ON CONFLICT DO NOTHING",
+        " %s::float8[], %s::float8[], %s::int8[], %s::int8[], %s::bool[], %s::text[])"
+        " AS g (m, b, r, i, e, p, v1, v2, v3, qi, qe, n, f) ON CONFLICT DO NOTHING",
         [
             committed_s,
             *columns_of(
@@ -60,7 +60,7 @@ async def last_readings(connection: Connection) -> dict[int, tuple[BoundaryReadi
     """The latest reading of each meter that is believed, and those since that are not, by meter id."""
     columns = (
         "extract(epoch FROM r.boundary)::int8, extract(epoch FROM r.read_at)::float8, r.import_register_wh,"
-        " r.export_register_wh, r.active_power_w, r.voltage_l1_v, r.voltage_l2_v, r.voltage_l3_v"
+        " r.export_register_wh, r.active_power_w, r.voltage_l1_v, r.voltage_l2_v, r.voltage_l3_v, r.interpolated"
     )
     believed = (
         "SELECT DISTINCT ON (meter_id) meter_id, boundary FROM register_reading WHERE implausible IS NULL"
@@ -71,16 +71,17 @@ async def last_readings(connection: Connection) -> dict[int, tuple[BoundaryReadi
         " ON r.meter_id = l.meter_id AND r.boundary >= l.boundary ORDER BY r.meter_id, r.boundary".encode()
     )
     known: dict[int, tuple[BoundaryReading, list[BoundaryReading]]] = {}
-    for meter, boundary_s, at_s, import_wh, export_wh, power_w, *voltages_v in await cursor.fetchall():
+    for meter, boundary_s, at_s, import_wh, export_wh, power_w, *voltages_v, interpolated in await cursor.fetchall():
         reading = BoundaryReading(
             int(str(boundary_s)),
             float(str(at_s)),
             Registers(
                 int(str(import_wh)),
                 int(str(export_wh)),
-                int(str(power_w)),
+                ABSENT if power_w is None else int(str(power_w)),
                 tuple(float(str(volts)) for volts in voltages_v),  # type: ignore[arg-type]  # three of them
             ),
+            interpolated=interpolated is True,
         )
         if (found := known.get(int(str(meter)))) is None:
             known[int(str(meter))] = reading, []
@@ -104,7 +105,8 @@ def _values(row: RegisterRow) -> tuple[float | None, ...]:
     return (
         registers.import_register_wh,
         registers.export_register_wh,
-        registers.active_power_w,
+        None if registers.active_power_w == ABSENT else registers.active_power_w,
         *registers.voltages_v,
         *(registers.channels.get(name) for name in REACTIVE_REGISTERS),
+        row.reading.interpolated,
     )

@@ -94,7 +94,9 @@ def _derived_rows(derived: list[DerivedRow]) -> NDArray[np.void]:
         if end is not None:
             known |= {"import_register_wh": end.import_register_wh, "export_register_wh": end.export_register_wh}
             if not interval.estimated:
-                known |= {"import_power_w": max(end.active_power_w, 0), "export_power_w": max(-end.active_power_w, 0)}
+                if end.active_power_w != ABSENT:
+                    known["import_power_w"] = max(end.active_power_w, 0)
+                    known["export_power_w"] = max(-end.active_power_w, 0)
                 known |= dict(zip(_VOLTAGES, end.voltages_v, strict=True)) | dict(end.channels)
         counters.extend((row.meter_id, interval.start_s, row.length_s, int(row.received_s * 1e6), REPORTED))
         counters.extend(int(known.get(name, ABSENT)) for name in READING_COUNTERS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from headend.drivers import driver_for, known_profiles
+from headend.drivers import driver_for
+from meters.vendors.registry import known_profiles
 from tests.stack.labs import amilab, scenario_text
 from tests.stack.test_mixed_fleets import FAULTS, PHANTOM
 

@@ -18,6 +18,7 @@ from headend.drivers import (
 from headend.reads.record import Recorder, check_time
 from headend.reads.reported import ReportedRegisters
 from headend.registry import EndDevice
+from headend.roles import ROLES
 from headend.settings import HeadEndSettings
 from headend.store.batch import REPORTED, Batch
 
@@ -40,6 +41,7 @@ class DirectIntake:
         on_fence: Callable[[str], None],
     ) -> None:
         self._client_id = settings.client_id
+        self._role = ROLES[settings.role]
         self._recorder = recorder
         self._on_fence = on_fence
         self._devices = {device.serial: device for device in devices}
@@ -73,7 +75,10 @@ class DirectIntake:
             take(batch, device, said, now_s)
 
     def _route(self, topic: str, payload: bytes) -> tuple[Decode, EndDevice] | None:
-        """Where a topic goes that was not seen before; None for a fence. Raises DecodeError."""
+        """Where a topic goes that was not seen before; None for a fence, and for what another role takes.
+
+        Raises DecodeError.
+        """
         parts = topic.split("/", 3)
         if len(parts) == 4 and parts[2] == "_fence" and "/" not in parts[3]:
             if parts[3] == self._client_id:
@@ -94,6 +99,8 @@ class DirectIntake:
         known = topics.get(rest)
         if known is None:
             raise DecodeError("unknown_topic", f"not dt/<group>/<serial>/{{{','.join(topics)}}}")
+        if not self._role.takes(known):
+            return None
         route = known.decode, device
         self._routes[topic] = route
         return route

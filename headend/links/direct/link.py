@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from headend.commands.outgoing import Outgoing
-from headend.drivers import driver_for, known_profiles
+from headend.drivers import Driver, driver_for, known_profiles
 from headend.links.direct.intake import DirectIntake
 from headend.links.link import Notices, fence_topic
 from headend.links.mqtt import MqttConnection, Session
@@ -34,7 +34,7 @@ class DirectLink:
         intake = DirectIntake(settings, devices, recorder, reported=reported, on_fence=ingest.fence_read)
         session = Session(
             settings.client_id,
-            ROLES[settings.role].filters(settings.group, settings.client_id, map(driver_for, known_profiles())),
+            ROLES[settings.role].filters(settings.group, settings.client_id, _drivers_of(devices)),
             certificate=settings.broker_certificate,
         )
         self._connection = MqttConnection(
@@ -104,3 +104,9 @@ class DirectLink:
     def _lost(self) -> None:
         self._ingest.connection_lost(self._connection)
         self._notices.lost()
+
+
+def _drivers_of(devices: Sequence[EndDevice]) -> list[Driver]:
+    """The drivers of its meters: what no registered meter says need not be heard in two places."""
+    found = {device.driver.vendor_profile: device.driver for device in devices if device.driver.mqtt}
+    return list(found.values()) or list(map(driver_for, known_profiles()))

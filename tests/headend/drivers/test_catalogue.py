@@ -187,26 +187,3 @@ def test_a_register_map_of_others_is_looked_at_too(
         known_profiles()
     assert "entry point x of foreign, driver.toml: " in str(error.value)
     assert fault in str(error.value)
-
-
-def test_two_drivers_that_take_one_topic_differently_are_refused(offer: Callable[..., None]) -> None:
-    offer(
-        {"a": "foreign:A", "b": "foreign:B", "c": "foreign:C"},
-        foreign="""
-from headend.drivers import Capabilities, DeviceState, Driver, MqttTopic
-
-def driver(name, **topics):
-    can = Capabilities(carrier="mqtt", reports_itself=True, keeps_load_profile=False, reports_outages=False)
-    decode = lambda payload: DeviceState(True, None, None)
-    mqtt = {name: MqttTopic(decode, any_order) for name, any_order in topics.items()}
-    return Driver(name, can, 900, 900, mqtt=mqtt)
-
-A = driver("foreign-a", own=True, shared=False)
-B = driver("foreign-b", shared=False)
-C = driver("foreign-c", shared=True)
-""",
-    )
-    with pytest.raises(DriverError) as error:
-        known_profiles()
-    (_, fault) = str(error.value).splitlines()
-    assert "topic 'shared' is any_order by entry point c of foreign, and not by entry point a of foreign" in fault

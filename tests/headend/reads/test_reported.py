@@ -74,15 +74,43 @@ def test_reports_at_the_boundaries_make_actual_intervals() -> None:
 
 @pytest.mark.parametrize(
     ("before_s", "after_s", "taken"),
-    [(880, 930, 880), (870, 920, 920), (820, 960, 960), (840, 961, 840), (839, 961, None), (890, 5000, 890)],
+    [(880, 930, 880), (870, 920, 920), (820, 960, 960), (840, 961, 840), (839, 961, 900), (890, 5000, 890)],
 )
-def test_the_report_nearest_a_boundary_is_its_reading(before_s: int, after_s: int, taken: int | None) -> None:
+def test_the_report_nearest_a_boundary_is_its_reading(before_s: int, after_s: int, taken: int) -> None:
     meter = Meter()
     meter.says(0, 0)
     meter.says(before_s, 100)
     meter.says(after_s, 200)
     read = {row.reading.boundary_s - START_S: row.reading.at_s - START_S for row in meter.rows.registers}
     assert read.get(900) == taken
+
+
+def test_a_meter_with_a_rhythm_of_its_own_has_estimated_intervals_that_sum_to_its_registers() -> None:
+    """It reports at :07:30 of each quarter of an hour, twice as much in one as in the next."""
+    meter = Meter()
+    shown_wh = 1000
+    for number in range(7):
+        meter.says(450 + 900 * number, shown_wh)
+        shown_wh += 200 if number % 2 else 100
+    assert meter.rows.intervals() == [(s, 150, True) for s in (900, 1800, 2700, 3600, 4500)]
+    assert [(row.reading.boundary_s - START_S, row.reading.interpolated) for row in meter.rows.registers] == [
+        (900 * number, True) for number in range(1, 7)
+    ]
+    assert all(row.end is None for row in meter.rows.derived), "no register was read at the end"
+
+
+def test_only_between_registers_that_were_read_an_interval_is_actual() -> None:
+    meter = Meter()
+    for at_s, shown_wh in ((0, 1000), (900, 1090), (1500, 1150), (2400, 1240), (2700, 1270), (3600, 1400)):
+        meter.says(at_s, shown_wh)
+    assert meter.rows.intervals() == [(0, 90, False), (900, 90, True), (1800, 90, True), (2700, 130, False)]
+
+
+def test_a_register_that_goes_back_between_reports_is_not_interpolated() -> None:
+    meter = Meter()
+    meter.says(890, 5000)
+    meter.says(2000, 10)
+    assert [row.reading.boundary_s - START_S for row in meter.rows.registers] == [900]
 
 
 def test_missed_boundaries_are_estimated_and_sum_to_the_register_difference() -> None:
