@@ -80,18 +80,29 @@ class Value(_Part):
 
 
 class Identity(_Part):
-    """A number by which such a meter is told from others: it shows one of `expected`."""
+    """A number by which such a meter is told from others: it shows one of `expected`, or its own serial number.
+
+    `every`: it is read ahead of a meter's first poll on a connection, of one after a failure, and of the so-manieth.
+    """
 
     address: _Address
     type: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64"] = "uint16"
     function: Literal[3, 4]
-    expected: Annotated[tuple[int, ...], Field(min_length=1)]
+    expected: Annotated[tuple[int, ...], Field(min_length=1)] | Literal["serial"]
+    every: Annotated[int, Field(ge=1, le=1000)] = 1
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
         if self.address + self._width > 0x10000:
             raise ValueError("ends beyond 0xFFFF")
         return self
+
+    def numbers(self, serial: str) -> tuple[int, ...]:
+        """What a meter with this serial number may show: of a serial its digits, as far as the registers hold them."""
+        if self.expected != "serial":
+            return self.expected
+        digits = "".join(each for each in serial if each in "0123456789")
+        return (int("0" + digits) % (1 << 16 * self._width),)
 
     @property
     def block(self) -> Block:
@@ -132,13 +143,14 @@ class RegisterMap(_Part):
             raise ValueError("; ".join(faults))
         return self
 
-    def identify(self, registers: Sequence[int]) -> None:
-        """Look at the answer for `identity`. Raises DecodeError (`wrong_identity`) for a device of another kind."""
+    def identify(self, registers: Sequence[int], serial: str) -> None:
+        """Look at the answer for `identity`. Raises DecodeError (`wrong_identity`) for another device."""
         assert self.identity is not None
         _check_length(self.identity.block, registers)
         found, _ = self._number(registers, self.identity.type)
-        if found not in self.identity.expected:
-            right = " or ".join(map(str, self.identity.expected))
+        expected = self.identity.numbers(serial)
+        if found not in expected:
+            right = " or ".join(map(str, expected))
             raise DecodeError(
                 "wrong_identity", f"the device says {found} at 0x{self.identity.address:04X}, not {right}"
             )

@@ -43,6 +43,7 @@ class Purpose(IntEnum):
     LOW_LOAD_ERROR = 16
     DISPLACEMENT = 17
     VOLTAGE_ERROR = 18
+    DISTORTION = 40
 
 
 def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:

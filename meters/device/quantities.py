@@ -32,6 +32,50 @@ _PER_PHASE = (
     ("apparent_power", "va"),
 )
 
+PAIRS = ((1, 2), (2, 3), (3, 1))
+"""Phases between which there is a voltage."""
+
+REACTIVE_TOTALS = (
+    "reactive_import_varh",
+    "reactive_export_varh",
+    "reactive_total_varh",
+    *(f"reactive_total_l{phase}_varh" for phase in PHASES),
+)
+"""Of the quadrants I and II (import), III and IV (export), and both; then both of each phase."""
+
+CIRCUIT_NAMES = (
+    "voltage_v",
+    "voltage_ll_v",
+    *(f"voltage_l{one}_l{other}_v" for one, other in PAIRS),
+    "current_a",
+    "current_sum_a",
+    "neutral_current_a",
+    "phase_angle_deg",
+    *(f"phase_angle_l{phase}_deg" for phase in PHASES),
+)
+"""Means of voltages and currents, the sum of currents, and angles of the current behind its voltage."""
+
+THD_NAMES = (
+    *(f"voltage_thd_l{phase}_percent" for phase in PHASES),
+    "voltage_thd_percent",
+    *(f"current_thd_l{phase}_percent" for phase in PHASES),
+    "current_thd_percent",
+    *(f"voltage_thd_l{one}_l{other}_percent" for one, other in PAIRS),
+    "voltage_thd_ll_percent",
+)
+"""Total harmonic distortion, and its means."""
+
+DEMANDED = (
+    "demand_w",
+    "import_demand_w",
+    "export_demand_w",
+    "demand_va",
+    "neutral_demand_a",
+    *(f"demand_l{phase}_a" for phase in PHASES),
+)
+MAXIMA = tuple(f"max_{name}" for name in DEMANDED)
+"""Means over the last demand period, and the highest since a reset: meters/device/block_demand.py."""
+
 QUANTITIES = (
     "active_power_w",
     "reactive_power_var",
@@ -43,5 +87,11 @@ QUANTITIES = (
     *REGISTER_NAMES,
     "total_wh",
     *(f"total_l{phase}_wh" for phase in PHASES),
+    *REACTIVE_TOTALS,
+    *CIRCUIT_NAMES,
+    *THD_NAMES,
+    *DEMANDED,
+    *MAXIMA,
+    "charge_ah",
 )
 """`total_*`: import and export, summed. Power factors are of active to apparent power, signed as the active power."""

@@ -90,6 +90,7 @@ def _polled(setup: ShardSetup) -> Shard:
             carrier.answers_from_s,
             float32_unit_wh=registers.float32_unit_wh,
             power_step_w=registers.step_of("active_power_w"),
+            demands=carrier.demands,
         )
         carrier.attach(supply, record)
         return supply, record

@@ -109,6 +109,8 @@ class Core:
         """
         self.kept_s = self.now_s if at_s is None else at_s
         self.commits += 1
+        # The carrier may remember what follows from the curves.
+        knots = None if self.knots is None else self.knots(touched, frame)
         self.memory.commit(
             self.kept_s,
             self.state,
@@ -117,7 +119,7 @@ class Core:
             events=events,
             frame=None if frame is None else frame.to_bytes(),
             wire=None if self.wire_state is None else self.wire_state(),
-            knots=None if self.knots is None else self.knots(touched, frame),
+            knots=knots,
             outcome=outcome,
         )
 

@@ -7,7 +7,6 @@ the journal, whoever reads and however often.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -16,18 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.world import WorldFrame
+from meters.device.block_demand import demanded
+from meters.device.circuit import circuit, distortions, neutral_current, registers
 from meters.device.curve import KNOT, Curves, Display, allowed_wh, counted_wh
 from meters.device.curve_journal import write_curves
 from meters.device.facts import CountingFacts
-from meters.device.metrology import Metrology, power_factor
+from meters.device.metrology import Metrology
 from meters.device.physics import Physics
-from meters.device.quantities import PHASES, REGISTER_NAMES
 from meters.device.records import Event, IntervalRecord
 from meters.device.relay import Cause
 from meters.device.state import NO_ROWS, Rows
 from meters.device.supply import Changed
 from meters.fleet.core import Core
+from meters.fleet.demands import Demands
 from meters.fleet.parts import Carrier, Timers
+
+Float = NDArray[np.float64]
 
 
 class Counting:
@@ -40,11 +43,12 @@ class Counting:
         *,
         float32_unit_wh: float = 0.0,
         power_step_w: float = 0.0,
+        demands: Demands | None = None,
     ) -> None:
         """`answers_from_s`: from when (m,) meters show their registers to anybody; NEVER_S: they do not.
 
         `float32_unit_wh`: what a unit of energy is worth where the wire has float32. `power_step_w`: the last digit of
-        the power, if the wire has digits.
+        the power, if the wire has digits. `demands`: of meters that show them.
         """
         facts = cast(CountingFacts, core.profile.facts)
         self._core = core
@@ -52,8 +56,9 @@ class Counting:
         self._answers_from_s = answers_from_s
         self._metrology = Metrology(core.keys, facts, step_wh=facts.counting_step_wh)
         self._power_step_w = power_step_w
+        self._demands = demands
         self._display = Display(facts.counting_step_wh, facts.register_roll_over_wh, float32_unit_wh)
-        self._knots = self._last_knots()
+        self._knots = _last_of(_kept(core))
         core.knots = self._changed
 
     def timers(self) -> Timers:
@@ -89,7 +94,7 @@ class Counting:
     def export(self, directory: Path, shard: str) -> None:
         core = self._core
         write_curves(
-            Curves(self._kept_knots(), self._display),
+            Curves(_kept(core), self._display),
             core.serials,
             core.usage_points,
             directory,
@@ -104,36 +109,20 @@ class Counting:
 
     def shown(self, rows: Rows, now_s: float) -> list[Mapping[str, float]]:
         """What these meters show at `now_s`, after the first frame: QUANTITIES by name, of each."""
-        knots = self._knots
+        physics, knots = self._core.physics, self._knots
+        assert physics is not None
         assert knots is not None
         held = knots[rows]
-        power_w, reactive_var = held["phase_power_w"], held["phase_reactive_var"]
-        voltage_v, current_a = held["voltage_v"], held["current_a"]
-        apparent_va, factor = np.hypot(power_w, reactive_var), power_factor(power_w, reactive_var)
-        registers_wh = self._display.digits(counted_wh(held, now_s))
-        columns: dict[str, list[float]] = {
-            "active_power_w": power_w.sum(axis=1).tolist(),
-            "reactive_power_var": reactive_var.sum(axis=1).tolist(),
-            **dict(zip(REGISTER_NAMES, registers_wh.T.tolist(), strict=True)),
-            "total_wh": (registers_wh[:, 0] + registers_wh[:, 1]).tolist(),
-        }
-        for phase in PHASES:
-            at = phase - 1
-            columns[f"voltage_l{phase}_v"] = voltage_v[:, at].tolist()
-            columns[f"current_l{phase}_a"] = current_a[:, at].tolist()
-            columns[f"active_power_l{phase}_w"] = power_w[:, at].tolist()
-            columns[f"reactive_power_l{phase}_var"] = reactive_var[:, at].tolist()
-            columns[f"apparent_power_l{phase}_va"] = apparent_va[:, at].tolist()
-            columns[f"power_factor_l{phase}"] = factor[:, at].tolist()
-            columns[f"total_l{phase}_wh"] = (registers_wh[:, 1 + phase] + registers_wh[:, 4 + phase]).tolist()
-        totals = zip(columns["active_power_w"], columns["reactive_power_var"], strict=True)
-        columns["apparent_power_va"] = [math.hypot(active_w, reactive) for active_w, reactive in totals]
-        columns["power_factor"] = [
-            active_w / apparent if apparent else 1.0
-            for active_w, apparent in zip(columns["active_power_w"], columns["apparent_power_va"], strict=True)
-        ]
-        columns["frequency_hz"] = [self._facts.frequency_hz] * len(rows)
-        return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
+        digits = self._display.digits(counted_wh(held, now_s))
+        columns = registers(digits, self._facts.register_roll_over_wh)
+        power_w, reactive_var, voltage_v, current_a = _phases(held)
+        columns |= circuit(power_w, reactive_var, voltage_v, current_a, physics.frame.voltage_angle_rad[rows])
+        columns["frequency_hz"] = np.full(len(rows), self._facts.frequency_hz)
+        if self._demands is not None:
+            columns |= distortions(self._core.keys[rows], voltage_v, current_a)
+            columns |= self._demands.shown(rows, now_s)
+        values = zip(*(each.tolist() for each in columns.values()), strict=True)
+        return [dict(zip(columns, each, strict=True)) for each in values]
 
     def _changed(self, touched: Rows, frame: WorldFrame | None) -> bytes | None:
         """For a commit: the knots of the meters whose curves change, which hold from then on."""
@@ -153,6 +142,10 @@ class Counting:
             self._knots = knots
         else:
             self._knots[knots["meter"]] = knots
+        if frame is not None and self._demands is not None:
+            power_w, reactive_var, _, current_a = _phases(knots)
+            neutral_a = neutral_current(power_w, reactive_var, current_a, frame.voltage_angle_rad)
+            self._demands.follow(frame.time_s, demanded(power_w, reactive_var, current_a, neutral_a))
         return knots.tobytes()
 
     def _under(self, frame: WorldFrame) -> NDArray[np.void]:
@@ -174,13 +167,19 @@ class Counting:
         knots["phase_power_w"], knots["phase_reactive_var"] = measured.active_power_w, measured.reactive_power_var
         return knots
 
-    def _last_knots(self) -> NDArray[np.void] | None:
-        knots = self._kept_knots()
-        if not len(knots):
-            return None
-        # Each frame has a knot of every meter: the last of each is among the last ones.
-        _, last = np.unique(knots["meter"][::-1], return_index=True)
-        return knots[len(knots) - 1 - last]
 
-    def _kept_knots(self) -> NDArray[np.void]:
-        return np.frombuffer(self._core.memory.all_knots(), dtype=KNOT)
+def _phases(knots: NDArray[np.void]) -> tuple[Float, Float, Float, Float]:
+    """Active and reactive power, voltage and current of each phase (m, 3)."""
+    return knots["phase_power_w"], knots["phase_reactive_var"], knots["voltage_v"], knots["current_a"]
+
+
+def _kept(core: Core) -> NDArray[np.void]:
+    return np.frombuffer(core.memory.all_knots(), dtype=KNOT)
+
+
+def _last_of(knots: NDArray[np.void]) -> NDArray[np.void] | None:
+    """Each meter's last one, if there are any: each frame has a knot of every meter."""
+    if not len(knots):
+        return None
+    _, last = np.unique(knots["meter"][::-1], return_index=True)
+    return knots[len(knots) - 1 - last]

@@ -6,8 +6,8 @@ answers, and `uplink_lost_at_s` since when its line is broken.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
+from math import ceil
 from typing import cast
 
 import numpy as np
@@ -16,18 +16,24 @@ from numpy.typing import NDArray
 from meters.carriers.modbus.address import EXPECTED, split_address
 from meters.carriers.modbus.gateway import SOCKETS, Gateway
 from meters.carriers.modbus.line import Line
-from meters.carriers.modbus.register_map import Image, RegisterMap
+from meters.carriers.modbus.register_map import RegisterMap
+from meters.carriers.modbus.settings import Settings
 from meters.device.facts import PolledFacts
 from meters.device.memory import Kept
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, NO_ROWS, Rows
 from meters.device.supply import Changed
 from meters.errors import FleetError, MemoryFailedError
+from meters.fleet.bus import Bus
 from meters.fleet.core import Core
 from meters.fleet.counting import Counting
+from meters.fleet.demands import Demands
 from meters.fleet.network import FleetSettled
 from meters.fleet.parts import Supply, Timers
 from meters.fleet.shipment import ShipmentEntry
+
+DEMAND_PERIOD_MIN = 15.0
+"""amilab's own, of meters whose map has no setting for it."""
 
 
 class Polled:
@@ -40,12 +46,17 @@ class Polled:
     def __init__(self, core: Core, registers: RegisterMap) -> None:
         """Raises FleetError, listing every address that is none."""
         self._core = core
-        self._registers = registers
         self._facts = cast(PolledFacts, core.profile.facts)
         lines = _lines(core.entries)
+        units = {row: unit for line in lines.values() for unit, row in line.items()}
+        self._settings = Settings(registers.setting, [units[row] for row in range(len(units))], list(core.row_of))
+        self.demands = Demands(self._periods_s())
+        self._buses = [
+            Bus(core, line, self._settings, self.demands, failed=self._memory_failed) for line in lines.values()
+        ]
         self._gateways = [
-            Gateway(core.setup.gateway_host or host, port, Line(units, registers, self._read).answer)
-            for (host, port), units in lines.items()
+            Gateway(core.setup.gateway_host or host, port, Line(bus, registers).answer)
+            for (host, port), bus in zip(lines, self._buses, strict=True)
         ]
         self._rows_of = [np.array(list(units.values()), dtype=np.intp) for units in lines.values()]
         self._heads = np.array([rows[0] for rows in self._rows_of], dtype=np.intp)
@@ -53,14 +64,14 @@ class Polled:
         self._gateway_of = np.zeros(len(core.entries), dtype=np.intp)
         for number, rows in enumerate(self._rows_of):
             self._gateway_of[rows] = number
-        self._shown: dict[int, Image] = {}
-        self._shown_at = (math.nan, 0)
         self._failure: MemoryFailedError | None = None
+        core.wire_state = self._kept
 
     def attach(self, supply: Supply, record: Counting) -> None:
         """What has been made of the memory that is open now."""
         self._supply = supply
-        self._record = record
+        for bus in self._buses:
+            bus.attach(record)
 
     @property
     def stations(self) -> frozenset[str]:
@@ -72,6 +83,10 @@ class Polled:
 
     async def open(self, kept: Kept | None) -> None:
         """A gateway has supply from the first frame on: until then nobody listens, unless it did before a restart."""
+        if kept is not None and kept.wire is not None:
+            settings, _, demands = kept.wire.partition(b"\n")
+            self._settings.restore(settings)
+            self.demands.restore(demands, self._periods_s())
         if kept is not None and kept.frame is not None:
             self._open_due_s[self._core.state["energised"][self._heads]] = self._core.now_s
 
@@ -122,7 +137,7 @@ class Polled:
         for number in np.flatnonzero(np.isin(self._heads, lost)).tolist():
             self._open_due_s[number] = NEVER_S
             self._gateways[number].close()
-        self._open_due_s[np.isin(self._heads, back)] = math.ceil(now_s + self._facts.gateway_boot_s)
+        self._open_due_s[np.isin(self._heads, back)] = ceil(now_s + self._facts.gateway_boot_s)
 
     def has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
         return np.zeros(len(rows), dtype=bool)
@@ -162,29 +177,15 @@ class Polled:
         answers = state["energised"] & np.isnan(state["uplink_lost_at_s"])
         return np.where(answers, from_s, NEVER_S)
 
-    def _read(self, row: int) -> Image | None:
-        """All registers of a meter at the present instant, or None if it does not answer."""
-        now_s = self._core.instant_s
-        if not self._record.answers(row, now_s):
-            return None
-        if now_s >= self._core.kept_s + 1:
-            # Whoever goes on from this memory must not go back behind what was answered.
-            try:
-                self._core.commit(NO_ROWS, at_s=int(now_s))
-            except MemoryFailedError as error:
-                # Who asks is nobody to tell it to.
-                self._failure = error
-                return None
-        shown_at = (now_s, self._core.commits)
-        if shown_at != self._shown_at:
-            self._shown_at = shown_at
-            self._shown.clear()
-        if row not in self._shown:
-            # While time stands still the others of its line are asked next.
-            line = self._rows_of[self._gateway_of[row]] if self._core.flow is None else np.array([row])
-            for each, quantities in zip(line.tolist(), self._record.shown(line, now_s), strict=True):
-                self._shown[each] = self._registers.image(quantities)
-        return self._shown[row]
+    def _periods_s(self) -> NDArray[np.float64]:
+        rows = range(len(self._core.entries))
+        return 60.0 * np.array([self._settings.number(row, "demand_period_min", DEMAND_PERIOD_MIN) for row in rows])
+
+    def _kept(self) -> bytes:
+        return self._settings.to_bytes() + b"\n" + self.demands.to_bytes()
+
+    def _memory_failed(self, error: MemoryFailedError) -> None:
+        self._failure = error
 
 
 def _lines(entries: tuple[ShipmentEntry, ...]) -> dict[tuple[str, int], dict[int, int]]:

@@ -40,7 +40,7 @@ async def test_the_twin_reads_as_an_sdm630(tmp_path: Path) -> None:
     assert len(found) == 90, "every input register that the library knows of an SDM630"
     class_1 = 0.01
     for phase, (power_w, voltage_v) in enumerate(zip(POWER_W, VOLTAGE_V, strict=True), start=1):
-        assert found[f"l{phase}_voltage"] == pytest.approx(voltage_v, abs=1e-3)
+        assert found[f"l{phase}_voltage"] == pytest.approx(voltage_v, rel=0.006)
         assert found[f"l{phase}_power_active"] == pytest.approx(power_w, rel=class_1)
         assert found[f"l{phase}_current"] == pytest.approx(power_w / voltage_v, rel=class_1)
         used_wh = (found[f"l{phase}_import_energy_active"] - before[f"l{phase}_import_energy_active"]) * 1000

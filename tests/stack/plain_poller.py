@@ -21,7 +21,7 @@ COLUMNS = (
     "serial", "interval_start", "interval_length_s", "import_wh", "export_wh", "import_register_wh", "quality",
     "window_start", "window_end", "committed_at",
 )  # fmt: skip
-ROLL_OVER_WH = 100_000_000
+ROLL_OVER_WH = 1_000_000_000
 
 
 @dataclass(frozen=True)

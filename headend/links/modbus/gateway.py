@@ -112,6 +112,8 @@ class GatewayLink:
         self._timeout_s = timeout_s
         self._client: AsyncModbusTcpClient | None = None
         self._free = asyncio.Lock()
+        #: Reads since a meter has shown its identity, by device id: of those that have done so on this connection.
+        self._known: dict[int, int] = {}
         #: Whose answer is being waited for.
         self.asking: EndDevice | None = None
 
@@ -133,18 +135,28 @@ class GatewayLink:
 
     async def read(self, device: EndDevice) -> Answer | Failure:
         """The registers of one meter, now. Where its map states an identity, only of a meter that has it."""
-        registers = map_of(device)
         async with self._free:
-            if registers.identity is not None:
-                known = await self._identify(device, registers)
-                if known is not None:
-                    return known
-            answers = []
-            for block in registers.blocks:
-                answer = await self._request(device, block)
-                if not isinstance(answer, list):
-                    return answer
-                answers.append(answer)
+            found = await self._read_known(device, map_of(device))
+        if not isinstance(found, Answer):
+            # Whoever answers next may be another.
+            self._known.pop(device.id, None)
+        return found
+
+    async def _read_known(self, device: EndDevice, registers: RegisterMap) -> Answer | Failure:
+        if registers.identity is not None:
+            reads = self._known.get(device.id, registers.identity.every)
+            if not await self._connect() or reads >= registers.identity.every or device.id not in self._known:
+                unknown = await self._identify(device, registers)
+                if unknown is not None:
+                    return unknown
+                reads = 0
+            self._known[device.id] = reads + 1
+        answers = []
+        for block in registers.blocks:
+            answer = await self._request(device, block)
+            if not isinstance(answer, list):
+                return answer
+            answers.append(answer)
         try:
             return Answer(device, registers.decode(answers))
         except DecodeError as error:
@@ -172,7 +184,7 @@ class GatewayLink:
         if not isinstance(answer, list):
             return answer
         try:
-            registers.identify(answer)
+            registers.identify(answer, device.serial)
         except DecodeError as error:
             return Unusable(device, error, _raw([answer]))
         return None
@@ -207,6 +219,7 @@ class GatewayLink:
         if self._client is not None and self._client.connected:
             return True
         self.close()
+        self._known.clear()
         client = AsyncModbusTcpClient(
             self._host, port=self._port, timeout=self._timeout_s, retries=0, reconnect_delay=0
         )

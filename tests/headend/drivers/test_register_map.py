@@ -19,7 +19,7 @@ from headend.registry import ShippedDevice
 SDM630 = driver_for("sdm630")
 assert SDM630.modbus is not None
 MAP = SDM630.modbus
-ROLL_OVER_WH = 100_000_000
+ROLL_OVER_WH = 1_000_000_000
 
 
 def block(**values: float) -> list[list[int]]:
@@ -75,13 +75,13 @@ def test_names_of_a_map_are_those_that_registers_have() -> None:
 
 
 def test_an_energy_that_is_rounded_up_to_the_roll_over_is_nothing() -> None:
-    assert MAP.decode(block(r0x48=100_000.0)).import_register_wh == 0
+    assert MAP.decode(block(r0x48=1_000_000.0)).import_register_wh == 0
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"r0x48": math.nan}, "imported energy at 0x0048 is nan, not from 0 to 100000"),
+        ({"r0x48": math.nan}, "imported energy at 0x0048 is nan, not from 0 to 1e"),
         ({"r0x4A": -1.0}, "exported energy at 0x004A is -1"),
         ({"r0x34": math.inf}, "active power at 0x0034 is inf"),
         ({"r0x2": 5000.0}, "voltage L2 at 0x0002 is 5000, not from 0 to 1000"),
@@ -99,9 +99,9 @@ def test_what_no_meter_shows_is_refused(values: dict[str, float], said: str) -> 
 
 
 def test_a_range_that_the_shipment_states_is_that_of_the_registers_too() -> None:
-    device = ShippedDevice("A1", "own", "UP1", "test", "gw:502/1", wire="sdm630", register_range_wh=10**9)
+    device = ShippedDevice("A1", "own", "UP1", "test", "gw:502/1", wire="sdm630", register_range_wh=10**8)
     assert device.driver.modbus is not None
-    assert device.driver.modbus.decode(block(r0x48=150_000.0)).import_register_wh == 150_000_000
+    assert device.driver.modbus.decode(block(r0x48=100_000.0)).import_register_wh == 0
     assert MAP.roll_over_wh == ROLL_OVER_WH
 
 
@@ -114,6 +114,7 @@ def test_any_answer_is_decoded_or_refused(answers: list[list[int]]) -> None:
     assert 0 <= found.import_register_wh < ROLL_OVER_WH
 
 
+SERIAL = {"function": 3, "address": 0xFC00, "type": "uint32", "expected": "serial", "every": 16}
 TYPES = {"int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
 
 
@@ -142,7 +143,7 @@ def test_an_integer_is_read_whatever_the_order_of_its_words_and_bytes(
         byte_order=order[bytes_swapped],
         identity={"function": 3, "address": 10, "type": type_, "expected": [value]},
     )
-    found.identify(words)
+    found.identify(words, "A1")
     # A float in between has 53 bits.
     assert found.decode(answer(words)).import_register_wh == pytest.approx(value, rel=1e-15)
 
@@ -187,11 +188,25 @@ def test_a_device_of_another_kind_is_told(shown: int) -> None:
     assert found.identity is not None
     assert (found.identity.block.first, found.identity.block.count) == (11, 1)
     if shown in (341, 345):
-        found.identify([shown])
+        found.identify([shown], "A1")
         return
     with pytest.raises(DecodeError, match=f"says {shown} at 0x000B, not 341 or 345") as error:
-        found.identify([shown])
+        found.identify([shown], "A1")
     assert error.value.reason == "wrong_identity"
+
+
+@given(st.integers(0, 2**32 - 1), st.text(max_size=12), st.integers(0, 2**40))
+def test_a_meter_shows_the_digits_of_its_serial_number(shown: int, letters: str, number: int) -> None:
+    words = (shown >> 16, shown & 0xFFFF)
+    letters = "".join(each for each in letters if not each.isdigit())
+    found = a_map({"type": "uint16"}, identity=SERIAL)
+    if shown == number % 2**32:
+        found.identify(words, f"{letters}{number:012d}")
+    else:
+        with pytest.raises(DecodeError, match="the device says"):
+            found.identify(words, f"{letters}{number:012d}")
+    right = number % 2**32
+    found.identify((right >> 16, right & 0xFFFF), f"{letters}{number:012d}")
 
 
 GOOD = """

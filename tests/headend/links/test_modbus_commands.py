@@ -168,7 +168,7 @@ async def test_what_waits_is_done_once_and_not_when_it_is_over(line: Line, clock
     def take(command_id: str, unit: int, within_s: int) -> None:
         driver = driver_for("sdm630")
         address = f"127.0.0.1:{line.port}/{unit}"
-        device = EndDevice(unit, unit, f"AMI{unit}", f"UP{unit}", "test", driver, START_S, address)
+        device = EndDevice(unit, unit, f"AMI{unit - 1}", f"UP{unit}", "test", driver, START_S, address)
         now_s, ends_s = int(clock.now()), START_S + 100 + within_s
         envelope = CommandSigner(KEY).sign(
             command_id=command_id, serial=device.serial, purpose="ping", issued_s=now_s, not_before_s=START_S,
@@ -176,9 +176,9 @@ async def test_what_waits_is_done_once_and_not_when_it_is_over(line: Line, clock
         )  # fmt: skip
         on_demand.take(Outgoing(command_id, device, "ping", {}, ends_s, envelope))
 
-    line.held = {1}
+    line.held_serials = {1}
     take("held", 1, 600)
-    await until(lambda: line.asked == [1], "the first request")
+    await until(lambda: line.identified == [1], "the first request")
     take("over", 2, 60)
     take("twice", 3, 600)
     # The gateway is slow: meanwhile one is over, and the others are sent again.
@@ -188,7 +188,7 @@ async def test_what_waits_is_done_once_and_not_when_it_is_over(line: Line, clock
     line.released.set()
     await on_demand.settle()
     gateway.close()
-    assert line.asked == [1, 3]
+    assert line.identified == [1, 3]
     assert told.said == [("held", "completed"), ("over", "expired"), ("twice", "completed")]
 
 

@@ -20,13 +20,14 @@ from headend.registry import EndDevice
 from headend.service import HeadEnd
 from tests.headend.fleet import LENGTH_S, START_S, Shipment, serial
 from tests.headend.links.test_modbus_poller import live
+from tests.headend.modbus_line import Line as SerialLine
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, free_port
 
 pytest_plugins = ["tests.headend.fixtures"]
 
 EM340, EM330 = 341, 331
-MODEL, REGISTERS = 0x000B, 0x50
+MODEL, REGISTERS = 0x000B, 0x52
 
 
 class Line:
@@ -94,7 +95,7 @@ async def test_one_meter_is_read_now(line: Line, link: GatewayLink) -> None:
     found = await link.read(meter(line, 1))
     assert isinstance(found, Answer)
     assert found.registers[:4] == (7_000_000, 0, -500, (231.0, 0.0, 0.0))
-    assert line.asked == [(1, MODEL, 1), (1, 0x00, 6), (1, 0x28, 40)], "the model alone, and first"
+    assert line.asked == [(1, MODEL, 1), (1, 0x00, 50), (1, 0x34, 30)], "the model alone, and first"
 
 
 async def test_a_device_of_another_kind_is_never_read_as_right(line: Line, link: GatewayLink) -> None:
@@ -122,7 +123,45 @@ async def test_a_ping_without_an_identity_reads_the_first_block(line: Line, link
     assert driver.modbus is not None
     anybody = replace(driver, modbus=driver.modbus.model_copy(update={"identity": None}))
     assert await link.ping(replace(meter(line, 2), driver=anybody)) is None
-    assert line.asked == [(2, 0x00, 6)]
+    assert line.asked == [(2, 0x00, 50)]
+
+
+async def test_a_meter_that_has_anothers_address_is_told_by_its_serial_number() -> None:
+    line = SerialLine(free_port(), 2)
+    await line.open()
+    link = GatewayLink("127.0.0.1", line.port, timeout_s=5.0)
+    first = EndDevice(1, 1, serial(0), "UP0", "test", driver_for("sdm630"), START_S, f"127.0.0.1:{line.port}/1")
+    registers = first.driver.modbus
+    assert registers is not None
+    assert registers.identity is not None
+
+    async def found() -> str:
+        answer = await link.read(first)
+        return answer.fault.reason if isinstance(answer, Unusable) else type(answer).__name__
+
+    assert await found() == "Answer"
+    assert line.identified == [1]
+    # Two meters have changed their addresses between two polls. It is looked at every so often.
+    line.serials[1], line.serials[2] = line.serials[2], line.serials[1]
+    assert [await found() for _ in range(registers.identity.every)].index(
+        "wrong_identity"
+    ) == registers.identity.every - 1
+    assert await found() == "wrong_identity", "and from now on each time"
+    assert len(line.asked) == registers.identity.every
+    # Once right, it is looked at anew after each failure, and on each connection.
+    line.serials[1] = 0
+    assert await found() == "Answer"
+    line.identified.clear()
+    line.exceptions[1] = ExcCodes.GATEWAY_NO_RESPONSE
+    assert await found() == "Refusal"
+    del line.exceptions[1]
+    assert [await found() for _ in range(3)] == ["Answer"] * 3
+    assert line.identified == [1]
+    link.close()
+    assert [await found() for _ in range(3)] == ["Answer"] * 3
+    assert line.identified == [1, 1]
+    link.close()
+    line.close()
 
 
 async def test_who_reads_while_others_are_polled_waits_for_its_turn(line: Line, link: GatewayLink) -> None:

@@ -50,7 +50,7 @@ async def north(ports: tuple[int, int]) -> AsyncIterator[Line]:
 
 @pytest.fixture
 async def south(ports: tuple[int, int]) -> AsyncIterator[Line]:
-    line = Line(ports[1], SOUTH)
+    line = Line(ports[1], SOUTH, first=NORTH)
     await line.open()
     yield line
     line.close()
@@ -317,7 +317,7 @@ async def test_a_meter_with_another_register_map_is_told_from_a_dead_one(
     assert dict(online)[serial(1)] is False
     letters = database.rows("SELECT topic, reason, payload, detail FROM dead_letter")
     assert [letter[:3] for letter in letters] == [
-        (f"modbus/127.0.0.1:{north.port}/1/{serial(0)}", "illegal_data_address", b"\x84\x02")
+        (f"modbus/127.0.0.1:{north.port}/1/{serial(0)}", "illegal_data_address", b"\x83\x02")
     ], "once for as long as it lasts, and none for who cannot be reached"
     assert "profile sdm630" in str(letters[0][3])
 

@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.services.ports import ReservedPort
+from meters.carriers.modbus.entries import Refusal, Setting
 from meters.carriers.modbus.frames import LONGEST_FRAME, FramingError, Request, Requests
 from meters.carriers.modbus.gateway import MOST_CONNECTIONS, Gateway
 from meters.carriers.modbus.line import Line
-from meters.carriers.modbus.register_map import Image, RegisterMap, parse_register_map
+from meters.carriers.modbus.register_map import RegisterMap, parse_register_map
 
 DEADLINE_S = 60.0
 MAP = """
 read_limit = 80
 diagnostics = true
-block = [{ functions = [4], first = 0, count = 0x100, multiple = 2 }, { functions = [3], first = 0x10, count = 4 }]
+write = 16
+block = [
+  { functions = [4], first = 0, count = 0x100, multiple = 2 },
+  { functions = [3], first = 0x10, count = 4, settings = true },
+]
 register = [{ address = 0, type = "float32", value = "voltage_l1_v" }]
+setting = [{ name = "period", address = 0x12, type = "float32", default = 60.0, among = [15.0, 60.0] }]
 """
-PRESENT, DARK, ABSENT = 3, 4, 99
+PRESENT, TWICE, ABSENT = 3, 4, 99
 
 
 def frame(transaction: int, pdu: bytes, unit: int = PRESENT, protocol: int = 0) -> bytes:
@@ -35,15 +41,39 @@ def read_of(count: int, function: int = 4, address: int = 0) -> bytes:
     return struct.pack(">BHH", function, address, count)
 
 
+def write_of(address: int, data: bytes) -> bytes:
+    return struct.pack(">BHHB", 16, address, len(data) // 2, len(data)) + data
+
+
+class Two:
+    """A meter, and two others with the same address."""
+
+    def __init__(self) -> None:
+        self.period = 60.0
+
+    def at(self, unit: int) -> Collection[int]:
+        return {PRESENT: (0,), TWICE: (1, 2)}.get(unit, ())
+
+    def shown(self, _meter: int) -> Mapping[str, float] | None:
+        return {"voltage_l1_v": 230.0}
+
+    def settings(self, _meter: int, *, of_lock: bool) -> Mapping[str, float]:
+        return {"period": self.period}
+
+    def write(self, _meter: int, setting: Setting, number: float) -> Refusal | None:
+        if not setting.allows(number):
+            return Refusal.ILLEGAL_VALUE
+        self.period = number
+        return None
+
+
 class Stand:
-    """A gateway with a meter that answers and one that does not. What goes wrong in the loop is in `faults`."""
+    """A gateway with these meters. What goes wrong in the loop is in `faults`."""
 
     def __init__(self) -> None:
         self.port = ReservedPort()
         registers = parse_register_map(MAP, origin="mine")
-        image = registers.image({"voltage_l1_v": 230.0})
-        shown: dict[int, Image | None] = {0: image, 1: None}
-        self.gateway = Gateway("127.0.0.1", self.port.port, Line({PRESENT: 0, DARK: 1}, registers, shown.get).answer)
+        self.gateway = Gateway("127.0.0.1", self.port.port, Line(Two(), registers).answer)
         self.faults: list[dict[str, object]] = []
 
     async def open(self) -> None:
@@ -204,7 +234,18 @@ async def test_a_byte_at_a_time_is_a_request_too(master: Master) -> None:
         (b"\x08\x00\x0b\x00\x00", b"\x88\x01"),
         (b"\x08\x00", b"\x88\x03"),
         (b"\x01\x00\x00\x00\x01", b"\x81\x01"),
-        (b"\x10\x00\x00\x00\x01\x02\x00\x01", b"\x90\x01"),
+        (read_of(2, function=3, address=0x12), b"\x03\x04" + struct.pack(">f", 60.0)),
+        (write_of(0x12, struct.pack(">f", 15.0)), b"\x10\x00\x12\x00\x02"),
+        (write_of(0x12, struct.pack(">f", 16.0)), b"\x90\x03"),
+        (write_of(0x12, struct.pack(">f", float("nan"))), b"\x90\x03"),
+        (write_of(0x12, b"\x00\x01"), b"\x90\x02"),
+        (write_of(0x10, struct.pack(">f", 15.0)), b"\x90\x02"),
+        (write_of(0x12, struct.pack(">2f", 15.0, 15.0)), b"\x90\x02"),
+        (write_of(0x12, struct.pack(">f", 15.0))[:-1], b"\x90\x03"),
+        (write_of(0x12, struct.pack(">f", 15.0)) + b"\x00", b"\x90\x03"),
+        (write_of(0x12, b""), b"\x90\x03"),
+        (b"\x10", b"\x90\x03"),
+        (b"\x06\x00\x12\x00\x01", b"\x86\x01"),
         (b"\x07", b"\x87\x01"),
         (b"\x0b", b"\x8b\x01"),
         (b"\x11", b"\x91\x01"),
@@ -218,7 +259,7 @@ async def test_a_meter_answers_as_the_protocol_names_it(master: Master, pdu: byt
     assert await master.ask(pdu) == answer
 
 
-@pytest.mark.parametrize("unit", [0, DARK, ABSENT, 247, 248, 255])
+@pytest.mark.parametrize("unit", [0, TWICE, ABSENT, 247, 248, 255])
 async def test_whoever_does_not_answer_does_not_answer_any_function(master: Master, unit: int) -> None:
     for function in range(1, 0x80):
         for data in (b"", b"\x00", b"\x00\x00\x00\x02", b"\x0e\x01\x00"):
@@ -315,7 +356,7 @@ def test_no_stream_of_bytes_ends_the_gateway(parts: list[bytes]) -> None:
 @given(st.integers(0, 255), st.binary(max_size=260))
 def test_every_request_gets_one_answer_that_is_its_own(unit: int, pdu: bytes) -> None:
     registers: RegisterMap = parse_register_map(MAP, origin="mine")
-    line = Line({PRESENT: 0}, registers, lambda _meter: registers.image({}))
+    line = Line(Two(), registers)
     found = line.answer(unit, pdu)
     if not pdu or pdu[0] == 0 or pdu[0] >= 0x80:
         assert found is None

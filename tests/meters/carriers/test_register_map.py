@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.carriers.modbus.register_map import Refusal, RegisterMap, parse_register_map
+from meters.carriers.modbus.entries import Refusal
+from meters.carriers.modbus.register_map import RegisterMap, parse_register_map
 from meters.device.curve import Display
 from meters.device.facts import PolledFacts
 from meters.device.quantities import QUANTITIES
@@ -24,16 +25,33 @@ FORMATS = {
     "float64": "d",
 }  # fmt: skip
 SDM630 = {
-    "voltage_l1_v": 0x0000, "voltage_l2_v": 0x0002, "voltage_l3_v": 0x0004,
-    "current_l1_a": 0x0006, "current_l2_a": 0x0008, "current_l3_a": 0x000A,
-    "active_power_l1_w": 0x000C, "active_power_l2_w": 0x000E, "active_power_l3_w": 0x0010,
-    "active_power_w": 0x0034, "reactive_power_var": 0x003C, "power_factor": 0x003E, "frequency_hz": 0x0046,
+    "voltage_l1_v": 0x0000, "voltage_l2_v": 0x0002, "voltage_l3_v": 0x0004, "current_l1_a": 0x0006,
+    "current_l2_a": 0x0008, "current_l3_a": 0x000A, "active_power_l1_w": 0x000C, "active_power_l2_w": 0x000E,
+    "active_power_l3_w": 0x0010, "apparent_power_l1_va": 0x0012, "apparent_power_l2_va": 0x0014,
+    "apparent_power_l3_va": 0x0016, "reactive_power_l1_var": 0x0018, "reactive_power_l2_var": 0x001A,
+    "reactive_power_l3_var": 0x001C, "power_factor_l1": 0x001E, "power_factor_l2": 0x0020, "power_factor_l3": 0x0022,
+    "phase_angle_l1_deg": 0x0024, "phase_angle_l2_deg": 0x0026, "phase_angle_l3_deg": 0x0028, "voltage_v": 0x002A,
+    "current_a": 0x002E, "current_sum_a": 0x0030, "active_power_w": 0x0034, "apparent_power_va": 0x0038,
+    "reactive_power_var": 0x003C, "power_factor": 0x003E, "phase_angle_deg": 0x0042, "frequency_hz": 0x0046,
+    "charge_ah": 0x0052, "demand_w": 0x0054, "max_demand_w": 0x0056, "import_demand_w": 0x0058,
+    "max_import_demand_w": 0x005A, "export_demand_w": 0x005C, "max_export_demand_w": 0x005E, "demand_va": 0x0064,
+    "max_demand_va": 0x0066, "neutral_demand_a": 0x0068, "max_neutral_demand_a": 0x006A, "voltage_l1_l2_v": 0x00C8,
+    "voltage_l2_l3_v": 0x00CA, "voltage_l3_l1_v": 0x00CC, "voltage_ll_v": 0x00CE, "neutral_current_a": 0x00E0,
+    "voltage_thd_l1_percent": 0x00EA, "voltage_thd_l2_percent": 0x00EC, "voltage_thd_l3_percent": 0x00EE,
+    "current_thd_l1_percent": 0x00F0, "current_thd_l2_percent": 0x00F2, "current_thd_l3_percent": 0x00F4,
+    "voltage_thd_percent": 0x00F8, "current_thd_percent": 0x00FA, "demand_l1_a": 0x0102, "demand_l2_a": 0x0104,
+    "demand_l3_a": 0x0106, "max_demand_l1_a": 0x0108, "max_demand_l2_a": 0x010A, "max_demand_l3_a": 0x010C,
+    "voltage_thd_l1_l2_percent": 0x014E, "voltage_thd_l2_l3_percent": 0x0150, "voltage_thd_l3_l1_percent": 0x0152,
+    "voltage_thd_ll_percent": 0x0154,
 }  # fmt: skip
 SDM630_ENERGIES = {
-    "import_wh": 0x0048, "export_wh": 0x004A, "total_wh": 0x0156,
-    "import_l1_wh": 0x015A, "import_l2_wh": 0x015C, "import_l3_wh": 0x015E,
-    "export_l1_wh": 0x0160, "export_l2_wh": 0x0162, "export_l3_wh": 0x0164,
-    "total_l1_wh": 0x0166, "total_l2_wh": 0x0168, "total_l3_wh": 0x016A,
+    "import_wh": 0x0048, "export_wh": 0x004A, "reactive_import_varh": 0x004C, "reactive_export_varh": 0x004E,
+    "apparent_vah": 0x0050, "total_wh": 0x0156, "reactive_total_varh": 0x0158, "import_l1_wh": 0x015A,
+    "import_l2_wh": 0x015C, "import_l3_wh": 0x015E, "export_l1_wh": 0x0160, "export_l2_wh": 0x0162,
+    "export_l3_wh": 0x0164, "total_l1_wh": 0x0166, "total_l2_wh": 0x0168, "total_l3_wh": 0x016A,
+    "reactive_import_l1_varh": 0x016C, "reactive_import_l2_varh": 0x016E, "reactive_import_l3_varh": 0x0170,
+    "reactive_export_l1_varh": 0x0172, "reactive_export_l2_varh": 0x0174, "reactive_export_l3_varh": 0x0176,
+    "reactive_total_l1_varh": 0x0178, "reactive_total_l2_varh": 0x017A, "reactive_total_l3_varh": 0x017C,
 }  # fmt: skip
 """Shown in kWh."""
 
@@ -53,7 +71,7 @@ identity = [{ address = 0x0B, words = [341], alone = true }]
 
 def read(registers: RegisterMap, values: dict[str, float], address: int, count: int, function: int = 4) -> list[int]:
     assert registers.refusal(function, address, count) is None
-    return list(struct.unpack(f">{count}H", registers.answer(registers.image(values), function, address, count)))
+    return list(struct.unpack(f">{count}H", registers.answer(values, function, address, count)))
 
 
 def as_bytes(words: Sequence[int]) -> bytes:
@@ -68,10 +86,14 @@ def test_an_sdm630_is_a_file_and_answers_as_its_document_says(
     values: dict[str, float], energies_wh: dict[str, int]
 ) -> None:
     registers = registers_of(load_profile("sdm630"))
-    (block,) = registers.image(values | energies_wh)
+    block = b"".join(
+        registers.answer(values | energies_wh, 4, first, min(80, 0x017E - first)) for first in range(0, 0x017E, 80)
+    )
     expected = bytearray(2 * 0x017E)
     for name, value in values.items():
         struct.pack_into(">f", expected, 2 * SDM630[name], value)
+        if name == "power_factor":
+            struct.pack_into(">f", expected, 2 * 0x00FE, value)
     for name, energy_wh in energies_wh.items():
         struct.pack_into(">f", expected, 2 * SDM630_ENERGIES[name], energy_wh / 1000)
     assert block == bytes(expected)
@@ -153,7 +175,7 @@ def test_every_request_is_answered_in_full_or_refused(function: int, address: in
     elif address + count > 0x50:
         assert refusal is Refusal.ILLEGAL_ADDRESS
     else:
-        assert len(registers.answer(registers.image({}), function, address, count)) == 2 * count
+        assert len(registers.answer({}, function, address, count)) == 2 * count
 
 
 def test_blocks_of_different_functions_show_different_registers() -> None:
@@ -224,10 +246,10 @@ def test_the_journal_has_what_a_reader_makes_of_the_registers(name: str, counted
     facts, registers = cast(PolledFacts, profile.facts), registers_of(profile)
     display = Display(facts.counting_step_wh, facts.register_roll_over_wh, registers.float32_unit_wh)
     counted = np.array([counted_wh])
-    image = registers.image({"import_wh": float(display.digits(counted)[0])})
+    shown = {"import_wh": float(display.digits(counted)[0])}
     (register,) = (each for each in registers.register_ if each.value == "import_wh")
     function = registers.block[0].functions[0]
-    data = registers.answer(image, function, register.address, register.words)
+    data = registers.answer(shown, function, register.address, register.words)
     words = struct.unpack(f">{register.words}H", data)
     (number,) = struct.unpack(
         f">{FORMATS[register.type]}", as_bytes(words if registers.word_order == "big" else words[::-1])

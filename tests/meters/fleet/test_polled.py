@@ -156,13 +156,12 @@ def test_a_reader_sees_the_energy_within_a_step_of_the_wire(energy_wh: int) -> N
 
 
 def test_just_before_the_roll_over_the_wire_says_what_a_reader_takes_for_nothing() -> None:
-    (registers,) = MAP.image({"import_wh": ROLL_OVER_WH - 1})
-    assert struct.unpack_from(">f", registers, 2 * 0x48) == (100_000.0,)
-    before = np.array([ROLL_OVER_WH - 8.0, ROLL_OVER_WH - 1.0])
-    assert DISPLAY.shown(before).tolist() == [ROLL_OVER_WH - 8, 0]
+    assert struct.unpack(">f", MAP.answer({"import_wh": ROLL_OVER_WH - 1}, 4, 0x48, 2)) == (1_000_000.0,)
+    before = np.array([ROLL_OVER_WH - 125.0, ROLL_OVER_WH - 1.0])
+    assert DISPLAY.shown(before).tolist() == [ROLL_OVER_WH - 125, 0]
     # Without the roll-over they still rise.
     assert DISPLAY.unrolled(np.append(before, ROLL_OVER_WH + 9.7)).tolist() == [
-        ROLL_OVER_WH - 8,
+        ROLL_OVER_WH - 125,
         ROLL_OVER_WH,
         ROLL_OVER_WH + 9,
     ]
@@ -188,7 +187,7 @@ async def test_the_exceptions_are_those_of_a_gateway(client: AsyncModbusTcpClien
     assert (await client.read_input_registers(0x017E, count=2, device_id=1)).exception_code == 0x02
     assert (await client.read_input_registers(1, count=2, device_id=1)).exception_code == 0x02
     assert (await client.read_input_registers(0, count=3, device_id=1)).exception_code == 0x02
-    assert (await client.read_holding_registers(0, count=2, device_id=1)).exception_code == 0x01
+    assert (await client.read_coils(0, count=2, device_id=1)).exception_code == 0x01
     assert (await client.write_register(0, 1, device_id=1)).exception_code == 0x01
     await street.switch(START_S + 60, [True, False, True, True])
     assert await poll(client, 2) == 0x0B

@@ -70,10 +70,10 @@ def test_a_new_process_finds_a_companys_meter_by_its_entry_point_alone() -> None
 def test_its_registers_are_read_like_any_other() -> None:
     assert "acme-dm3" in known_profiles()
     registers = registers_of(load_profile("acme-dm3"))
-    image = registers.image({"voltage_l1_v": 230.5, "active_power_w": 1500.0, "import_wh": 123_456_789})
+    shown = {"voltage_l1_v": 230.5, "active_power_w": 1500.0, "import_wh": 123_456_789}
     # The bytes of each word travel the other way round.
     words = {
-        address: struct.unpack(f"<{count}H", registers.answer(image, 3, address, count))
+        address: struct.unpack(f"<{count}H", registers.answer(shown, 3, address, count))
         for address, count in ((0x5008, 2), (0x5000, 4), (0x5B00, 2), (0x5B04, 2), (0x6001, 2))
     }
     assert struct.unpack(">i", struct.pack(">2H", *words[0x5008])) == (-150_000,), "in 0.01 W, and what the house draws"
