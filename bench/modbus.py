@@ -46,7 +46,7 @@ from meters.fleet.shipment import read_shipment as read_meters
 
 START_S = 1_768_435_200
 STEP_S = 900
-REGISTERS = 76
+REGISTERS = 80
 UNITS = 31
 
 
