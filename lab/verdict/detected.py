@@ -2,7 +2,7 @@
 
 A table needs `outage` (a name), `usage_point`, `device` (its id in the network model, or null), `detected_at`,
 `dark_from` and `dark_to` (null while it lasts). `gasp_received_at` and `restore_received_at` are shown as evidence
-where they are.
+where they are; `phase` is kept: which one of the device is open, null for all.
 """
 
 from collections import defaultdict

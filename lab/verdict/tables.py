@@ -150,6 +150,7 @@ DETECTED = Schema(
         *_columns(Kind.TEXT, "device", nullable=True),
         *_columns(Kind.TIME, "detected_at dark_from"),
         *_columns(Kind.TIME, "dark_to", nullable=True),
+        *_columns(Kind.TEXT, "phase", required=False, nullable=True),
         *_columns(Kind.TIME, "gasp_received_at restore_received_at", required=False, nullable=True),
     ),
 )
