@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import barrier, broker, grid, ingest, modbus, page, peer, timescale
+from bench import barrier, broker, grid, ingest, modbus, page, peer, phases, timescale
 from bench.report import Result
 
 BENCHES: dict[str, Callable[[], Result]] = {
@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "modbus": lambda: asyncio.run(modbus.measure()),
     "page": page.measure,
     "peer": lambda: asyncio.run(peer.measure()),
+    "phases": phases.measure,
     "timescale": lambda: asyncio.run(timescale.measure()),
 }
 INGEST = "ingest"
