@@ -91,7 +91,7 @@ class _TimedRun(Run):
     figures: _Figures
 
     def life(self) -> Life:
-        return _TimedLife(self.request, self.progress, self.stage, self.start_s, lambda _now_s: None, self.figures)
+        return _TimedLife(self.request, self.progress, self.stage, self.start_s, self.figures)
 
 
 async def measure(*, hours: int = 12, meters: int = 100) -> Result:

@@ -173,18 +173,19 @@ feeder = Dashboard(
         ),
         panel(
             "feeder/transformer_loading", "timeseries", "Loading of the transformer",
-            "Of its rated current, as SCADA measures it; the highest of each interval.",
+            "Of its rated power: the mean active power of an interval, by its own meter; the highest of a step.",
             time(), number("loading"), unit="percent", decimals=0, thresholds=at_most(80, 100), scale=(0, None),
         ),
         panel(
             "feeder/losses", "timeseries", "Delivered, metered and lost",
             "By the hour: what the transformer delivered, what its customers' meters recorded, and the difference, "
-            "which is losses in lines and whatever nobody meters. Only hours of which every reading is there.",
+            "which is losses in lines, whatever nobody meters, and the errors of all these meters. Only hours of which "
+            "every reading is there.",
             time(), number("delivered"), number("metered"), number("lost"), unit="watth", scale=(0, None),
         ),
         panel(
             "feeder/loading_by_transformer", "bar", "Loading of all transformers",
-            "Of rated current, over the time range.",
+            "Of rated power, over the time range, by the meters of the transformers.",
             text("transformer"), number("highest"), number("mean"), unit="percent", decimals=0,
             thresholds=at_most(80, 100), scale=(0, None), links=(FROM_ROW_TO_TRANSFORMER,),
         ),

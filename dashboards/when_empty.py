@@ -3,7 +3,9 @@
 NO_READING = "Nothing was measured in this time range yet. The first interval that is over and stored fills it."
 NO_LOAD_TEST = "No load test has written to this database yet. This fills while `amilab loadtest` runs on it."
 NO_DEAD_LETTER = "Every message could be read so far. The first one that cannot shows here."
-NO_SCADA = "Nothing was measured at the transformer in this time range yet. SCADA writes a value each interval."
+NO_TRANSFORMER = (
+    "No reading of a transformer's meter in this time range. Where the fleet has such meters, each interval brings one."
+)
 NO_HOUR = "No hour is complete yet: all meters of the transformer must have been read for all of it."
 NO_VOLTAGE = "No voltage is stored for customers with a position. Their first readings fill it."
 
@@ -38,9 +40,9 @@ WHEN_EMPTY = {
     "outages/outages": "No outage yet. This list begins with the first one that the head-end finds.",
     "feeder/voltage_range": NO_READING,
     "feeder/voltage_profile": NO_VOLTAGE,
-    "feeder/transformer_loading": NO_SCADA,
+    "feeder/transformer_loading": NO_TRANSFORMER,
     "feeder/losses": NO_HOUR,
-    "feeder/loading_by_transformer": NO_SCADA,
+    "feeder/loading_by_transformer": NO_TRANSFORMER,
     "feeder/losses_by_transformer": NO_HOUR,
     "feeder/voltage_map": NO_VOLTAGE,
     "feeder/weakest": NO_READING,

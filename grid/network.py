@@ -47,6 +47,10 @@ class Solution:
     transformer_active_power_w: Floats
     """(t,) at the high-voltage side, + towards the low-voltage side."""
     transformer_losses_w: Floats
+    transformer_low_side_energised: NDArray[np.bool_]
+    """(t, 3) supply at the low-voltage terminals, as the next two."""
+    transformer_low_side_voltage_pu: NDArray[np.complex128]
+    """(t, 3) as `phase_voltage_pu`."""
     transformer_low_side_va: NDArray[np.complex128]
     """(t, 3) active + j reactive by phase at the low-voltage side, + out of the transformer."""
     line_losses_w: float
@@ -143,6 +147,8 @@ class Network:
             ) from error
         flow, points = taken.flow, slice(len(self._lit))
         voltage = np.where(np.isnan(taken.voltage_pu), flow.bus_voltage_pu[self._bus], taken.voltage_pu)[points]
+        # Single conductors open behind the terminals.
+        live = np.repeat(self._bus_energised[self._feeder.topology.trafo_lv, np.newaxis], PHASES, axis=1)
         return Solution(
             phase_energised=self._lit.copy(),
             active_power_w=taken.power_va[points].real.copy(),
@@ -151,6 +157,8 @@ class Network:
             transformer_loading_percent=flow.trafo_loading_percent,
             transformer_active_power_w=flow.trafo_active_power_w,
             transformer_losses_w=flow.trafo_losses_w,
+            transformer_low_side_energised=live,
+            transformer_low_side_voltage_pu=np.where(live, flow.bus_voltage_pu[self._feeder.topology.trafo_lv], 0.0),
             transformer_low_side_va=flow.trafo_low_side_va,
             line_losses_w=flow.line_losses_w + taken.losses_w,
             load_w=float(taken.power_va[alive].real.sum()),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from grid.feeder import Device, Feeder
 from grid.flow_kind import FlowKind
 from grid.network import Network, Solution
+from grid.transformer_points import TransformerPoints
 from grid.truth import TruthRecorder
 from grid.world import PHASES, QUADRANTS, WorldFrame
 
@@ -47,10 +48,14 @@ class GridSimulation:
         if step_s <= 0:
             raise ValueError(f"step_s is {step_s}; a step lasts at least one second")
         self.feeder = feeder
-        self.truth = TruthRecorder(feeder)
+        self.transformer_points = TransformerPoints.of(feeder)
+        self.truth = TruthRecorder(feeder, [point.id for point in self.transformer_points.points])
         self._demand = demand
         self._network = Network(feeder, flow, connected=demand.connected)
         self._phase_share = demand.connected / demand.connected.sum(axis=1, keepdims=True)
+        self._nominal_voltage_v = np.concatenate([feeder.nominal_voltage_v, self.transformer_points.nominal_voltage_v])[
+            :, np.newaxis
+        ]
         self._start_s, self._step_s = start_s, step_s
         self._frame: WorldFrame | None = None
         self._next_s = start_s
@@ -137,15 +142,20 @@ class GridSimulation:
         return self._frame
 
     def _next_frame(self, now_s: int, solution: Solution) -> WorldFrame:
-        last = self._frame
+        """Of the usage points, and behind them of the points at transformers."""
+        last, rows = self._frame, self.transformer_points.rows
+        lit = np.concatenate(
+            [solution.phase_energised & self._demand.connected, solution.transformer_low_side_energised[rows]]
+        )
+        voltage_pu = np.concatenate([solution.phase_voltage_pu, solution.transformer_low_side_voltage_pu[rows]])
+        voltage_v = np.where(lit, voltage_pu, 0.0) * self._nominal_voltage_v
         if last is None:
-            imported = exported = np.zeros((len(solution.energised), PHASES))
+            imported = exported = np.zeros((len(lit), PHASES))
             reactive = np.zeros((QUADRANTS, *imported.shape))
         else:
             imported, exported = last.energy_at(now_s)
             reactive = last.reactive_at(now_s)
-        lit = solution.phase_energised & self._demand.connected
-        voltage_v = np.where(lit, solution.phase_voltage_pu, 0.0) * self.feeder.nominal_voltage_v[:, np.newaxis]
+        low_va = solution.transformer_low_side_va[rows]
         return WorldFrame(
             sequence=0 if last is None else last.sequence + 1,
             time_s=now_s,
@@ -153,9 +163,9 @@ class GridSimulation:
             import_wh=imported,
             export_wh=exported,
             reactive_varh=reactive,
-            active_power_w=solution.active_power_w,
-            reactive_power_var=solution.reactive_power_var,
+            active_power_w=np.concatenate([solution.active_power_w, low_va.real]),
+            reactive_power_var=np.concatenate([solution.reactive_power_var, low_va.imag]),
             voltage_v=np.abs(voltage_v),
             voltage_angle_rad=np.angle(voltage_v),
-            breaker_closed=self._breaker_closed.copy(),
+            breaker_closed=np.concatenate([self._breaker_closed, np.ones(len(rows), dtype=bool)]),
         )

@@ -6,6 +6,7 @@ interval's value is exact, whatever second a switching happened at.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from grid.disconnections import Disconnection, DisconnectionLog, write_disconnections
 from grid.feeder import Device, Feeder
 from grid.head_of_feeder import source_intervals
-from grid.measurements import TransformerInterval, TransformerSample, intervals
 from grid.network import Solution
 from grid.outages import Outage, OutageLog, write_outages
 from grid.world import PHASES, QUADRANTS, SECONDS_PER_HOUR, WorldFrame, by_quadrant
@@ -28,7 +28,10 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sample:
-    """One frame, summed over phases, and the feeder's state with it. Usage-point arrays are (n,)."""
+    """One frame, summed over phases, and the feeder's state with it.
+
+    The arrays of the frame are (n + k,): usage points, and behind them the points at transformers.
+    """
 
     time_s: int
     energised: NDArray[np.bool_]
@@ -66,11 +69,23 @@ class _Sample:
         return by_quadrant(self.active_w, self.reactive_var)
 
 
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Consecutive rows of the frames, from `first` on."""
+
+    first: int
+    names: list[str]
+
+
 class TruthRecorder:
     """Collects frames (about 60 kB each for 1,500 usage points) and writes them."""
 
-    def __init__(self, feeder: Feeder) -> None:
+    def __init__(self, feeder: Feeder, transformer_points: Sequence[str] = ()) -> None:
+        """`transformer_points`: the ids (k,) of what a frame has behind the usage points."""
         self._feeder = feeder
+        self._n = len(feeder.usage_points)
+        self._usage_points = _Points(0, [point.id for point in feeder.usage_points])
+        self._transformer_points = _Points(self._n, list(transformer_points))
         self._samples: list[_Sample] = []
         self._outages = OutageLog(feeder)
         self._disconnections = DisconnectionLog(feeder)
@@ -85,19 +100,11 @@ class TruthRecorder:
         """Spans of open customers' breakers so far. They are no interruptions."""
         return self._disconnections.disconnections
 
-    def transformer_intervals(self, *, from_s: int, until_s: int, length_s: int) -> list[TransformerInterval]:
-        """What the transformers measured in the whole intervals of [from_s, until_s), which has been simulated."""
-        samples = [
-            TransformerSample(s.time_s, s.transformer_w - s.transformer_losses_w, s.loading_percent)
-            for s in self._samples
-        ]
-        return intervals(samples, from_s=from_s, until_s=until_s, length_s=length_s)
-
     def record(self, frame: WorldFrame, solution: Solution, opened: frozenset[Device]) -> None:
         """Take note of a frame, which replaces one of the same instant."""
         if self._samples and self._samples[-1].time_s == frame.time_s:
             self._samples.pop()
-        lit_pu = np.abs(solution.phase_voltage_pu[frame.phase_energised])
+        lit_pu = np.abs(solution.phase_voltage_pu[frame.phase_energised[: self._n]])
         self._samples.append(
             _Sample(
                 time_s=frame.time_s,
@@ -119,15 +126,16 @@ class TruthRecorder:
                 voltage_range_pu=(float(lit_pu.min()), float(lit_pu.max())) if len(lit_pu) else None,
             )
         )
-        self._outages.update(frame.time_s, frame.energised, opened)
-        self._disconnections.update(frame.time_s, frame.breaker_closed)
+        self._outages.update(frame.time_s, frame.energised[: self._n], opened)
+        self._disconnections.update(frame.time_s, frame.breaker_closed[: self._n])
 
     def write(self, directory: Path, *, interval_lengths_s: NDArray[np.int64] | int = 900, until_s: int) -> None:
         """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet`,
         `truth_sources.parquet`, `truth_outages.json` and `truth_disconnections.json` into `directory`, which is made if
-        need be.
+        need be; and of the points at transformers `truth_transformer_intervals.parquet` and
+        `truth_transformer_frames.parquet`.
 
-        `interval_lengths_s`: of all usage points, or (n,) of each. Intervals lie on multiples of it since the epoch;
+        `interval_lengths_s`: of all points, or (n + k,) of each. Intervals lie on multiples of it since the epoch;
         those that are not wholly between the first frame and `until_s` are left out. Frames, outages and disconnections
         after `until_s` are left out, too.
         Raises ValueError when there is no frame up to `until_s`.
@@ -136,63 +144,22 @@ class TruthRecorder:
         if not samples:
             raise ValueError(f"no frame was recorded up to {until_s}")
         directory.mkdir(parents=True, exist_ok=True)
+        n, k = self._n, len(self._transformer_points.names)
+        of_each = np.broadcast_to(np.asarray(interval_lengths_s, dtype=np.int64), n + k)
         tables = {
-            "truth": self._intervals(samples, interval_lengths_s, until_s),
-            "truth_frames": self._frames(samples),
+            "truth": _intervals(samples, self._usage_points, of_each[:n], until_s),
+            "truth_frames": _frames(samples, self._usage_points),
+            "truth_transformer_intervals": _intervals(samples, self._transformer_points, of_each[n:], until_s),
+            "truth_transformer_frames": _frames(samples, self._transformer_points),
             "truth_transformers": self._transformers(samples),
-            "truth_network": _network(samples),
-            "truth_sources": self._sources(samples, interval_lengths_s, until_s),
+            "truth_network": _network(samples, n),
+            "truth_sources": self._sources(samples, of_each[:n], until_s),
         }
         for name, table in tables.items():
             pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
         write_outages(directory / "truth_outages.json", [outage for outage in self.outages if outage.from_s <= until_s])
         disconnections = [each for each in self.disconnections if each.from_s <= until_s]
         write_disconnections(directory / "truth_disconnections.json", disconnections)
-
-    def _intervals(self, samples: list[_Sample], lengths_s: NDArray[np.int64] | int, until_s: int) -> pa.Table:
-        of_each = np.broadcast_to(np.asarray(lengths_s, dtype=np.int64), len(self._feeder.usage_points))
-        return pa.concat_tables(
-            self._intervals_of(samples, np.flatnonzero(of_each == length_s), int(length_s), until_s)
-            for length_s in np.unique(of_each)
-        )
-
-    def _intervals_of(self, samples: list[_Sample], rows: NDArray[np.intp], length_s: int, until_s: int) -> pa.Table:
-        """Of these usage points, which are all measured in intervals of this length."""
-        first = -(-samples[0].time_s // length_s)
-        bounds = np.arange(first, until_s // length_s + 1, dtype=np.int64) * length_s
-        imported, exported, energised_s, *more = np.diff(_integrals(samples, bounds)[:, :, rows], axis=1)
-        quadrants, voltage_vs, phase_s = more[:QUADRANTS], more[QUADRANTS:-PHASES], more[-PHASES:]
-        phases = {
-            f"voltage_l{phase}_v": _mean(*of) for phase, of in enumerate(zip(voltage_vs, phase_s, strict=True), 1)
-        }
-        starts = bounds[:-1]
-        return pa.table(
-            {
-                "usage_point": _repeated([point.id for point in self._feeder.usage_points], len(starts), rows),
-                "interval_start": _times(np.repeat(starts, len(rows))),
-                "interval_length_s": np.full(len(starts) * len(rows), length_s, dtype=np.int32),
-                "energised_s": energised_s.ravel(),
-                "import_wh": imported.ravel(),
-                "export_wh": exported.ravel(),
-                "voltage_v": _mean(np.sum(voltage_vs, axis=0), np.sum(phase_s, axis=0)),
-                **phases,
-                **{f"reactive_q{number}_varh": varh.ravel() for number, varh in enumerate(quadrants, start=1)},
-            }
-        )
-
-    def _frames(self, samples: list[_Sample]) -> pa.Table:
-        n = len(self._feeder.usage_points)
-        return pa.table(
-            {
-                "time": _times(np.repeat([s.time_s for s in samples], n)),
-                "usage_point": self._usage_points(len(samples)),
-                "energised": np.concatenate([s.energised for s in samples]),
-                "import_wh": np.concatenate([s.import_wh for s in samples]),
-                "export_wh": np.concatenate([s.export_wh for s in samples]),
-                "active_power_w": np.concatenate([s.active_w for s in samples]),
-                "reactive_power_var": np.concatenate([s.reactive_var for s in samples]),
-            }
-        )
 
     def _transformers(self, samples: list[_Sample]) -> pa.Table:
         names = list(self._feeder.transformers)
@@ -206,7 +173,7 @@ class TruthRecorder:
             }
         )
 
-    def _sources(self, samples: list[_Sample], lengths_s: NDArray[np.int64] | int, until_s: int) -> pa.Table:
+    def _sources(self, samples: list[_Sample], lengths_s: NDArray[np.int64], until_s: int) -> pa.Table:
         """In intervals of each length that usage points are measured in, so that both sides can be compared."""
         times_s = np.array([sample.time_s for sample in samples], dtype=np.int64)
         power_va = np.array([sample.source_va for sample in samples])
@@ -215,8 +182,55 @@ class TruthRecorder:
             for length_s in np.unique(lengths_s)
         )
 
-    def _usage_points(self, times: int) -> pa.DictionaryArray:
-        return _repeated([point.id for point in self._feeder.usage_points], times)
+
+def _intervals(samples: list[_Sample], points: _Points, lengths_s: NDArray[np.int64], until_s: int) -> pa.Table:
+    """Of these points, each measured in intervals of its length."""
+    return pa.concat_tables(
+        _intervals_of(samples, points, np.flatnonzero(lengths_s == length_s), int(length_s), until_s)
+        # Without points there is a table without rows.
+        for length_s in np.unique(lengths_s if len(lengths_s) else 900)
+    )
+
+
+def _intervals_of(
+    samples: list[_Sample], points: _Points, rows: NDArray[np.intp], length_s: int, until_s: int
+) -> pa.Table:
+    """Of these of the points, which are all measured in intervals of this length."""
+    first = -(-samples[0].time_s // length_s)
+    bounds = np.arange(first, until_s // length_s + 1, dtype=np.int64) * length_s
+    integrals = _integrals(samples, bounds)[:, :, points.first + rows]
+    imported, exported, energised_s, *more = np.diff(integrals, axis=1)
+    quadrants, voltage_vs, phase_s = more[:QUADRANTS], more[QUADRANTS:-PHASES], more[-PHASES:]
+    phases = {f"voltage_l{phase}_v": _mean(*of) for phase, of in enumerate(zip(voltage_vs, phase_s, strict=True), 1)}
+    starts = bounds[:-1]
+    return pa.table(
+        {
+            "usage_point": _repeated(points.names, len(starts), rows),
+            "interval_start": _times(np.repeat(starts, len(rows))),
+            "interval_length_s": np.full(len(starts) * len(rows), length_s, dtype=np.int32),
+            "energised_s": energised_s.ravel(),
+            "import_wh": imported.ravel(),
+            "export_wh": exported.ravel(),
+            "voltage_v": _mean(np.sum(voltage_vs, axis=0), np.sum(phase_s, axis=0)),
+            **phases,
+            **{f"reactive_q{number}_varh": varh.ravel() for number, varh in enumerate(quadrants, start=1)},
+        }
+    )
+
+
+def _frames(samples: list[_Sample], points: _Points) -> pa.Table:
+    own, count = slice(points.first, points.first + len(points.names)), len(points.names)
+    return pa.table(
+        {
+            "time": _times(np.repeat([s.time_s for s in samples], count)),
+            "usage_point": _repeated(points.names, len(samples)),
+            "energised": np.concatenate([s.energised[own] for s in samples]),
+            "import_wh": np.concatenate([s.import_wh[own] for s in samples]),
+            "export_wh": np.concatenate([s.export_wh[own] for s in samples]),
+            "active_power_w": np.concatenate([s.active_w[own] for s in samples]),
+            "reactive_power_var": np.concatenate([s.reactive_var[own] for s in samples]),
+        }
+    )
 
 
 def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
@@ -248,9 +262,10 @@ def _integrals(samples: list[_Sample], instants: NDArray[np.int64]) -> Floats:
     return result
 
 
-def _network(samples: list[_Sample]) -> pa.Table:
+def _network(samples: list[_Sample], n: int) -> pa.Table:
+    """`n`: how many usage points there are."""
     ranges = [sample.voltage_range_pu or (None, None) for sample in samples]
-    dark = [int(np.count_nonzero(~sample.energised)) for sample in samples]
+    dark = [int(np.count_nonzero(~sample.energised[:n])) for sample in samples]
     return pa.table(
         {
             "time": _times(np.array([s.time_s for s in samples])),

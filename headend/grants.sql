@@ -14,8 +14,8 @@ BEGIN
     GRANT SELECT ON
         headend_feature, device_state, device_communication, collector, communication_history, interval_gap,
         end_device_event, interruption, outage, outage_usage_point, detected_outage, outage_report,
-        customer_interruption, reliability_indices, network_device, network_usage_point, transformer_measurement,
-        load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome,
+        customer_interruption, reliability_indices, network_device, network_usage_point, transformer_meter,
+        transformer_energy, load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome,
         doubtful_interruption, reading_duty, dark_customer,
         known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage,
         implausible_interval, dead_letter_origin, command_step

@@ -76,7 +76,8 @@ class OutageWatch:
         self._in_progress = False
         self._looked_s: float | None = None
         self._recovered: tuple[float, float] | None = None
-        strangers = sum(device.usage_point not in model.feeding for device in devices)
+        known = model.feeding.keys() | model.kinds.keys()
+        strangers = sum(device.usage_point not in known for device in devices)
         if strangers and model.feeding:
             logger().warning("usage points are not in the network model: their outages have no device", count=strangers)
 

@@ -89,15 +89,13 @@ def _drivers() -> dict[str, Driver]:
 def vendors() -> list[Vendor]:
     """All that either side knows, by name. Raises UserError, listing what cannot be used."""
     profiles, drivers_of = _profiles(), _drivers()
-    return [
-        Vendor(
-            name,
-            profiles.get(name),
-            drivers_of.get(name),
-            _origins(name, name in profiles, name in drivers_of),
-        )
-        for name in sorted(profiles.keys() | drivers_of.keys())
-    ]
+    found = []
+    for name in sorted(profiles.keys() | drivers_of.keys()):
+        profile = profiles.get(name)
+        wire = name if profile is None else profile.wire
+        origins = _origins(name, profile is not None, name in drivers_of)
+        found.append(Vendor(name, profile, drivers_of.get(wire), origins))
+    return found
 
 
 def _origins(name: str, of_meters: bool, of_driver: bool) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def commission(
     new_gateway: Callable[[], str],
     broker: ExternalBroker | None = None,
     largest_w: Sequence[float] = (),
+    besides: Commissioned | None = None,
 ) -> Commissioned:
     """One meter for each usage point, of a vendor drawn by seed.
 
@@ -68,7 +69,9 @@ def commission(
 
     :param new_gateway: the `host:port` at which a further Modbus gateway listens.
     :param largest_w: of each usage point; beyond the meter's own rating it gets current transformers. Empty: unknown.
+    :param besides: meters that there are already: serials and collectors go on after theirs.
     """
+    first, collectors = (0, 0) if besides is None else (len(besides.meters), len(besides.carriers))
     meters: list[ShippedMeter | None] = [None] * len(usage_points)
     carriers: dict[str, list[int]] = {}
 
@@ -80,13 +83,13 @@ def commission(
     for profile, rows in _drawn(len(usage_points), mix, seed):
         if not (profile.capabilities.needs_collector or profile.capabilities.needs_gateway):
             for row in rows:
-                serial = _serial(row)
+                serial = _serial(first + row)
                 meters[row] = ShippedMeter(serial, usage_points[row], profile, *credentials(serial))
             continue
         for area in _areas(profile, [places[row] for row in rows]):
             members = [rows[index] for index in area]
             if profile.capabilities.needs_collector:
-                carrier = f"COL{len(carriers) + 1:04d}"
+                carrier = f"COL{collectors + len(carriers) + 1:04d}"
                 username, password = credentials(carrier)
                 addresses = [carrier] * len(members)
             else:
@@ -95,7 +98,9 @@ def commission(
                 addresses = [f"{carrier}/{unit}" for unit in range(1, len(members) + 1)]
             carriers[carrier] = members
             for row, address in zip(members, addresses, strict=True):
-                meters[row] = ShippedMeter(_serial(row), usage_points[row], profile, username, password, address)
+                meters[row] = ShippedMeter(
+                    _serial(first + row), usage_points[row], profile, username, password, address
+                )
     found = [meter for meter in meters if meter is not None]
     if largest_w:
         found = [_rated(meter, most_w) for meter, most_w in zip(found, largest_w, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.geography import Place
 from lab.fleet.presets import Shares
-from lab.fleet.vendors import profile_texts, vendor_mix
+from lab.fleet.vendors import profile_texts, transformer_profile, vendor_mix
 from lab.lockstep.link import Body
 from lab.services.external import ExternalBroker
+from meters.vendors.profile import VendorProfile
 
 LAST_REPORT_S = 1_800
 """How long after a report is due the head-end still gets to ask for what did not come."""
@@ -22,11 +24,26 @@ LAST_REPORT_S = 1_800
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """`rows`: the metered usage points in the physical frame; `places` and the fleet's meters are in the same order."""
+    """`rows`: the metered usage points in the physical frame; `places` and the fleet's meters are in the same order.
+
+    `at_transformers`: the meters that no customer has, with rows and places of their own.
+    """
 
     rows: list[int]
     places: list[Place]
     fleet: Commissioned
+    at_transformers: FleetPlan | None = None
+
+    @property
+    def everybody(self) -> FleetPlan:
+        """All meters as one fleet, those of the transformers last."""
+        others = self.at_transformers
+        if others is None:
+            return self
+        first = len(self.fleet.meters)
+        carriers = {name: [first + row for row in rows] for name, rows in others.fleet.carriers.items()}
+        fleet = Commissioned([*self.fleet.meters, *others.fleet.meters], {**self.fleet.carriers, **carriers})
+        return FleetPlan([*self.rows, *others.rows], [*self.places, *others.places], fleet)
 
     @property
     def relay_rows(self) -> frozenset[int]:
@@ -34,28 +51,36 @@ class FleetPlan:
         meters = zip(self.rows, self.fleet.meters, strict=True)
         return frozenset(row for row, meter in meters if meter.profile.capabilities.has_relay)
 
-    def interval_lengths_s(self, usage_points: int) -> list[int]:
-        """At which capture period each of so many usage points is measured; the longest of all where nobody does."""
+    def interval_lengths_s(self, points: int) -> list[int]:
+        """At which capture period each of so many points is measured; the longest of all where nobody does."""
         own = [meter.profile.facts.interval_length_s for meter in self.fleet.meters]
-        lengths_s = [max(own)] * usage_points
+        lengths_s = [max(own)] * points
         for row, length_s in zip(self.rows, own, strict=True):
             lengths_s[row] = length_s
         return lengths_s
 
 
 class Vendors:
-    """The vendor profiles of a scenario's fleet, with their shares; `texts`: the files of one's own."""
+    """The vendor profiles of a scenario's fleet, with their shares; `texts`: the files of one's own.
 
-    def __init__(self, shares: Shares, interval_s: int | None = None) -> None:
-        """Raises UserError: an unknown profile, or an interval that one cannot be set to."""
+    `at_transformers`: the profile of the transformers' meters, if there are any.
+    """
+
+    def __init__(self, shares: Shares, interval_s: int | None = None, *, at_transformers: str | None = None) -> None:
+        """Raises UserError: an unknown profile, one that cannot be set to the interval, or is no transformer's."""
         self.mix = vendor_mix(shares, interval_s)
-        self.texts = profile_texts(shares)
-        self.longest_interval_s = max(profile.facts.interval_length_s for profile, _ in self.mix)
+        self.at_transformers = None if at_transformers is None else transformer_profile(at_transformers, interval_s)
+        self.texts = profile_texts([*shares, *([] if at_transformers in (None, *shares) else [str(at_transformers)])])
+        self.longest_interval_s = max(profile.facts.interval_length_s for profile in self._profiles)
+
+    @property
+    def _profiles(self) -> list[VendorProfile]:
+        return [*(profile for profile, _ in self.mix), *filter(None, [self.at_transformers])]
 
     @property
     def one_interval_s(self) -> int | None:
         """The capture period of all meters, if it is the same."""
-        lengths_s = {profile.facts.interval_length_s for profile, _ in self.mix}
+        lengths_s = {profile.facts.interval_length_s for profile in self._profiles}
         return self.longest_interval_s if len(lengths_s) == 1 else None
 
     @property
@@ -78,7 +103,7 @@ class Vendors:
 
     def settled_s(self, end_s: int, settle_s: int) -> int:
         """When a run whose window ends at `end_s` may be judged: also who reports in blocks must have reported."""
-        facts = [profile.facts for profile, _ in self.mix]
+        facts = [profile.facts for profile in self._profiles]
         blocks_s = {fact.report_every_s for fact in facts if fact.report_every_s > fact.interval_length_s}
         return max(end_s + settle_s, *(-(-end_s // every_s) * every_s + LAST_REPORT_S for every_s in blocks_s), 0)
 
@@ -107,18 +132,22 @@ def plan_fleet(
     points: Sequence[str] = grid["usage_points"]
     rows = _metered_rows(meters, seed, len(points))
     places = [Place(*grid["places"][row]) for row in rows]
-
-    fleet = commission(
+    commissioned = partial(commission, group=group, seed=seed, new_gateway=new_gateway, broker=broker)
+    fleet = commissioned(
         [points[row] for row in rows],
         places,
         vendors.mix,
-        group=group,
-        seed=seed,
-        new_gateway=new_gateway,
-        broker=broker,
         largest_w=[grid["largest_w"][row] for row in rows],
     )
-    return FleetPlan(rows, places, fleet)
+    others = grid["transformer_points"]
+    if vendors.at_transformers is None or not others:
+        return FleetPlan(rows, places, fleet)
+    ids, rated_va, *where = zip(*others, strict=True)
+    stations = [Place(*place) for place in zip(*where, strict=True)]
+    metered = commissioned(ids, stations, [(vendors.at_transformers, 1.0)], largest_w=rated_va, besides=fleet)
+    # In frames they come behind all usage points, metered or not.
+    behind = list(range(len(points), len(points) + len(others)))
+    return FleetPlan(rows, places, fleet, at_transformers=FleetPlan(behind, stations, metered))
 
 
 def _metered_rows(wanted: int | None, seed: int, usage_points: int) -> list[int]:

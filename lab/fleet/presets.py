@@ -36,6 +36,9 @@ PRESETS = {
     ),
 }
 DEFAULT_PRESET = "bakeoff"
+TRANSFORMER_METER = "sdm630-ct"
+"""Of the lab's own choice where a whole feeder is metered."""
+NO_METER = "none"
 
 
 def parse_preset(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lab.errors import UserError
@@ -38,9 +39,23 @@ def vendor_mix(shares: Shares, interval_s: int | None = None) -> Mix:
     return mix
 
 
-def profile_texts(shares: Shares) -> list[str]:
+def transformer_profile(name: str, interval_s: int | None = None) -> VendorProfile:
+    """The profile of the transformers' meters.
+
+    Raises UserError as `vendor_mix`, and where it has a relay: behind a transformer there is no customer to disconnect.
+    """
+    ((profile, _),) = vendor_mix({name: 1.0}, interval_s)
+    if profile.capabilities.has_relay:
+        raise UserError(
+            f"{name!r} is no meter for a transformer: its relay would disconnect everybody behind it",
+            "Choose one without a relay for `transformer_meters` in [fleet].",
+        )
+    return profile
+
+
+def profile_texts(names: Iterable[str]) -> list[str]:
     """The files of the profiles that come from files, as the meters' processes get them."""
-    return [_path(name).read_text(encoding="utf-8") for name in shares if name.startswith(PROFILE_FILE)]
+    return [_path(name).read_text(encoding="utf-8") for name in names if name.startswith(PROFILE_FILE)]
 
 
 def _profile(name: str) -> VendorProfile:

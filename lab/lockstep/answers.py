@@ -46,7 +46,11 @@ def checked(reply: Reply, form: type[Answer]) -> Body:
 
 
 class GridBegun(Answer):
-    """`init` of the grid. Of each usage point: the most that it takes [W], and longitude, latitude, transformer."""
+    """`init` of the grid. Of each usage point: the most that it takes [W], and longitude, latitude, transformer.
+
+    The points at transformers come behind the usage points in frames: id, rated power [VA], longitude, latitude,
+    transformer.
+    """
 
     name: Name
     flow: Literal["three-phase", "balanced"]
@@ -56,6 +60,7 @@ class GridBegun(Answer):
     usage_points: list[Name]
     largest_w: list[Number]
     places: list[tuple[Number | None, Number | None, Name]]
+    transformer_points: list[tuple[Name, Number, Number | None, Number | None, Name]]
 
     def model_post_init(self, _context: object) -> None:
         if not len(self.usage_points) == len(self.largest_w) == len(self.places):
@@ -70,12 +75,6 @@ class Selected(Answer):
     device: Name
     usage_points: list[Name]
     remark: Name | None
-
-
-class Transformers(Answer):
-    """Name, start [epoch s], energy [Wh], highest loading [%]."""
-
-    measurements: list[tuple[Name, Second, Number, Number]]
 
 
 class _Place(Answer):

@@ -10,7 +10,7 @@ import numpy as np
 from grid.demand import Demand
 from grid.feeder import Device, Feeder, FeederError, load_feeder
 from grid.geography import geography, write_geography
-from grid.network_model import device_name, network_model, write_network_model
+from grid.network_model import network_model, write_network_model
 from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
@@ -39,7 +39,6 @@ class GridPart:
             "open": self.open,
             "close": self.close,
             "advance": self.advance,
-            "transformers": self.transformers,
             "finish": self.finish,
         }
 
@@ -71,6 +70,10 @@ class GridPart:
             "usage_points": [point.id for point in self._feeder.usage_points],
             "largest_w": demand.largest_w.tolist(),
             "places": [[point.longitude, point.latitude, point.transformer] for point in self._feeder.usage_points],
+            "transformer_points": [
+                [point.id, point.rated_va, *(point.position or (None, None)), point.transformer]
+                for point in self._simulation.transformer_points.points
+            ],
         }, ()
 
     async def select(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
@@ -119,26 +122,6 @@ class GridPart:
         except PowerFlowError as error:
             raise UserError([str(error)], "Choose another feeder, or another seed for its demand.") from error
         return {"next_due_s": self.simulation.next_due()}, () if frame is None else (frame.to_bytes(),)
-
-    async def transformers(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        """What transformers measured in the whole intervals of [from_s, until_s): name, start, Wh, highest loading."""
-        names = [device_name(Device("transformer", name)) for name in self.feeder.transformers]
-        found = self.simulation.truth.transformer_intervals(
-            from_s=body["from_s"], until_s=body["until_s"], length_s=body["interval_length_s"]
-        )
-        return {
-            "measurements": [
-                row
-                for interval in found
-                for row in zip(
-                    names,
-                    [interval.start_s] * len(names),
-                    interval.energy_wh.tolist(),
-                    interval.loading_percent.tolist(),
-                    strict=True,
-                )
-            ]
-        }, ()
 
     async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         directory = Path(body["directory"])

@@ -22,6 +22,7 @@ from lab.run.stage import GRID, Stage
 from lab.scenario.load import Scenario
 from lab.verdict.context import EXTERNAL, OWN, ClockFacts, FeederFacts, Host, RunContext
 from lab.verdict.judge_files import judge_run
+from lab.verdict.transformers import TRANSFORMER_METERS
 from lab.verdict.verdict import Verdict
 
 
@@ -53,12 +54,16 @@ class Judging:
                 GRID,
                 "finish",
                 directory=stage.layout.seen(results),
-                interval_lengths_s=self.plan.interval_lengths_s(len(self.grid["usage_points"])),
+                interval_lengths_s=self.plan.everybody.interval_lengths_s(
+                    len(self.grid["usage_points"]) + len(self.grid["transformer_points"])
+                ),
                 until_s=end_s,
             ),
             stage.finish_fleets(journal),
         )
         write_fleet_table(directory / "meters.parquet", self.plan.fleet, self.plan.places)
+        if (stations := self.plan.at_transformers) is not None:
+            write_fleet_table(directory / TRANSFORMER_METERS, stations.fleet, stations.places)
 
     async def _collect_stored(self, directory: Path, *, start_s: int, end_s: int) -> int | None:
         path = directory / "stored.parquet"
@@ -109,7 +114,7 @@ class Judging:
             clock=clock,
             ingest=self.stage.ingest.facts() if own else None,
             rejected_frames=rejected,
-            collectors=len(self.plan.fleet.collectors),
+            collectors=len(self.plan.everybody.fleet.collectors),
             headend=OWN if own else EXTERNAL,
         )
 

@@ -22,13 +22,10 @@ from lab.run.surroundings import check_externals
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """:param hear: told each instant that is over."""
-
     request: RunRequest
     progress: RunProgress
     stage: Stage
     start_s: int
-    hear: Callable[[int], None]
 
     async def live(self, disturbances: Sequence[Disturbance], real_time: RealTime | None, *, end_s: int) -> None:
         """From `start_s` to `end_s`; raises UserError if the lab does not settle."""
@@ -37,7 +34,6 @@ class Life:
 
         def at(now_s: int) -> None:
             self.progress.at(now_s)
-            self.hear(now_s)
             while untold and untold[-1].from_s <= now_s:
                 told = untold.pop()
                 self.progress.news(f"{datetime.fromtimestamp(told.from_s, UTC):%H:%M:%S} {told.label}")
@@ -56,12 +52,8 @@ class Life:
         """Until the companion ends it."""
         barrier = Barrier(WatchedGrid(self.stage.grid, companion.frame), self.stage.fleets, self.stage.head)
 
-        async def over(now_s: int) -> None:
-            self.hear(now_s)
-            await companion.at(now_s)
-
         async with companion.attend(scene):
-            await self._conduct(barrier, companion.agenda, companion.pace, over)
+            await self._conduct(barrier, companion.agenda, companion.pace, companion.at)
         return companion.lived()
 
     async def _conduct(

@@ -17,7 +17,6 @@ from lab.fleet.catalogue import refuse_unread
 from lab.fleet.plan import FleetPlan, Vendors
 from lab.fleet.vendors import vendor_mix
 from lab.headends.external import ConnectFile, Connection
-from lab.headends.historian import Historian
 from lab.headends.store import Database
 from lab.lockstep.link import PartGone
 from lab.lockstep.realtime import RealTime
@@ -34,7 +33,7 @@ from lab.run.progress import RunProgress
 from lab.run.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
 from lab.run.request import RunRequest, RunResult
 from lab.run.set_up import SetUp
-from lab.run.stage import GRID, Stage
+from lab.run.stage import Stage
 from lab.run.surroundings import BrokerAccess, Externals, check_externals, show_run
 from lab.services.host import make_private_directory, private_files, require_free_space
 from lab.verdict.context import ClockFacts
@@ -58,7 +57,8 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     refuse_rotations_of_nothing(request)
     if request.external is None:
         fleet = request.scenario.fleet
-        refuse_unread(vendor_mix(fleet.by_profile, fleet.interval_s))
+        names = [*fleet.by_profile, *filter(None, [fleet.at_transformers])]
+        refuse_unread(vendor_mix(dict.fromkeys(names, 1.0), fleet.interval_s))
     stored = None if request.external is None else request.external.stored
     externals = await check_externals(request.database_url, request.broker_url, stored)
     if externals.stored is not None:
@@ -153,7 +153,12 @@ class Run:
         self.scenario = request.scenario
         self.progress = progress
         self.directory = directory
-        self.vendors = Vendors(request.scenario.fleet.by_profile, request.scenario.fleet.interval_s)
+        fleet = request.scenario.fleet
+        # Somebody else's head-end reads what it was told of.
+        metered = request.external is None or fleet.transformer_meters is not None
+        self.vendors = Vendors(
+            fleet.by_profile, fleet.interval_s, at_transformers=fleet.at_transformers if metered else None
+        )
         self.stage = stage
         self.stage.news = progress.news
         self.stage.in_real_time = request.in_real_time
@@ -163,7 +168,6 @@ class Run:
         self.start_s = self.origin_s
         self.duration_s = self.scenario.duration_s
         self.vendors.require_an_interval(self.start_s, self.duration_s, aligned=request.in_real_time)
-        self.historian: Historian | None = None
         # Topics and client ids carry it, so two runs on one broker do not mix. RL-DSP wants it alphanumeric.
         # Random too, since two runs with different --out may begin in the same second.
         self.group = (re.sub(r"[^A-Za-z0-9]", "", directory.name) + secrets.token_hex(3))[-GROUP_LENGTH:]
@@ -192,15 +196,13 @@ class Run:
                 if self.request.external is not None:
                     judging.record(self.directory, self._judged_clock(self.end_s, 0.0), disturbances)
                     lived = (judging, disturbances, began)
-                await self._begin_history(stack, judging)
+                await self._show(judging)
                 life = self.life()
                 companion = self.request.companion
                 if companion is None:
                     await life.live(disturbances, real_time, end_s=self.settled_s)
                 else:
                     disturbances = await self._live_in_company(life, companion, disturbances, judging)
-                if self.historian is not None:
-                    await self.historian.finish()
                 wall_s = time.monotonic() - began
                 clock = self._judged_clock(self.end_s, wall_s)
                 with self.progress.step("collecting truth, journal and what was stored"), self._judged_another_time():
@@ -287,7 +289,7 @@ class Run:
             connect_file.write()
             self.progress.notice("connect your head-end:", *connection.lines())
             earliest_s = int(time.time()) + self.request.external.lead_s
-        count = len(plan.fleet.meters)
+        count = len(plan.everybody.fleet.meters)
         with self.progress.step(f"connecting {counted(count, 'meter')}"):
             ready_s = await real_time.until_connected(count)
         length_s = self.vendors.longest_interval_s
@@ -315,21 +317,14 @@ class Run:
             interval_length_s=self.vendors.one_interval_s,
         )
 
-    async def _begin_history(self, stack: AsyncExitStack, judging: Judging) -> None:
-        """What looks at our head-end's schema sees it from now on, and what SCADA measures with it."""
-        store = judging.store
-        if isinstance(store, Database):
-            await asyncio.to_thread(show_run, store)
-            self.historian = Historian(self.stage.link, GRID, store.url, store.schema, start_s=self.origin_s)
-            stack.push_async_callback(self.historian.cancel)
-
-    def _heard(self, now_s: int) -> None:
-        if self.historian is not None:
-            self.historian.hear(now_s)
+    async def _show(self, judging: Judging) -> None:
+        """What looks at our head-end's schema sees it from now on."""
+        if isinstance(judging.store, Database):
+            await asyncio.to_thread(show_run, judging.store)
 
     def life(self) -> Life:
         """How simulated time goes on; benches have others."""
-        return Life(self.request, self.progress, self.stage, self.start_s, self._heard)
+        return Life(self.request, self.progress, self.stage, self.start_s)
 
     async def _live_in_company(
         self, life: Life, companion: Companion, disturbances: Sequence[Disturbance], judging: Judging

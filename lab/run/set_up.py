@@ -114,13 +114,14 @@ class SetUp:
             broker=self.externals.broker,
             new_gateway=stage.new_gateway(ports),
         )
-        fleet = plan.fleet
+        everybody = plan.everybody
+        fleet = everybody.fleet
         require_open_files(min(fleet.connections, stage.meters_per_fleet) + _OPEN_FILES_BESIDE_METERS)
         readings = round(len(fleet.meters) * (self.settled_s - self.start_s) * self.vendors.intervals_per_s)
         for place in (self.directory, layout.memory):
             require_free_space(place, readings * _BYTES_PER_READING)
         disturbances = await choose_targets(
-            self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=fleet
+            self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=plan.fleet
         )
         await stage.link.call(GRID, "write_network", path=layout.seen(layout.network))
         network = layout.hand_out(layout.network)
@@ -130,7 +131,11 @@ class SetUp:
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
         init = self._fleet_init(broker, own_head_end=isinstance(store, Database))
-        starting = [stage.start_fleet(stage.shares(fleet), world_rows=plan.rows, relay_rows=plan.relay_rows, init=init)]
+        starting = [
+            stage.start_fleet(
+                stage.shares(fleet), world_rows=everybody.rows, relay_rows=everybody.relay_rows, init=init
+            )
+        ]
         if isinstance(store, Database):
             starting.append(stage.start_head(self._head_init(store, broker, network), self.start_s))
         await asyncio.gather(*starting)

@@ -109,9 +109,18 @@ def load_scenario(
     return scenario.model_copy(
         update={
             "feeder": scenario.feeder.model_copy(update={"name": feeder}),
-            "fleet": scenario.fleet.of(anchored_shares(scenario.fleet.by_profile, directory)),
+            "fleet": _anchored_fleet(scenario.fleet, directory),
         }
     )
+
+
+def _anchored_fleet(fleet: FleetChoice, directory: Path) -> FleetChoice:
+    """With the whole paths of profiles in files; `directory` is where relative ones start."""
+    own = fleet.of(anchored_shares(fleet.by_profile, directory))
+    if own.transformer_meters is None:
+        return own
+    (anchored,) = anchored_shares({own.transformer_meters: 1.0}, directory)
+    return own.model_copy(update={"transformer_meters": anchored})
 
 
 def anchored_feeder(name: str, directory: Path) -> str:
@@ -258,9 +267,12 @@ class _Reading:
             known = known_profiles()
         except ProfileError as error:
             raise UserError(str(error), "Correct the package that brings it, or uninstall that.") from error
-        for name in fleet.by_profile:
+        named = [(name, ("shares", name) if fleet.shares is not None else ("profile",)) for name in fleet.by_profile]
+        if fleet.at_transformers is not None:
+            named.append((fleet.at_transformers, ("transformer_meters",)))
+        for name, key in named:
             if not name.startswith(PROFILE_FILE) and name not in known:
-                path = ("fleet", "shares", name) if fleet.shares is not None else ("fleet", "profile")
+                path = ("fleet", *key)
                 message = f"{name!r} is no vendor profile; there are {', '.join(known)}, and {PROFILE_FILE}<path>."
                 self._fault(path, message + _suggestion(name, known))
 

@@ -22,7 +22,15 @@ from pydantic import (
 )
 
 from grid.flow_kind import FlowKind
-from lab.fleet.presets import DEFAULT_PRESET, PRESETS, Shares, checked_shares, parse_preset
+from lab.fleet.presets import (
+    DEFAULT_PRESET,
+    NO_METER,
+    PRESETS,
+    TRANSFORMER_METER,
+    Shares,
+    checked_shares,
+    parse_preset,
+)
 from lab.scenario.events import Event
 from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone
 
@@ -96,6 +104,20 @@ class FleetChoice(Table):
         alias="interval",
         description="The capture period that all meters are set to; the vendor profile's own if not given.",
     )
+
+    transformer_meters: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The vendor profile of a meter at the low-voltage side of each transformer, which no customer has, "
+        f'or `"{NO_METER}"`. If not given, `"{TRANSFORMER_METER}"` where all usage points have a meter, since only so '
+        "a balance closes. With a head-end of your own, only if given.",
+    )
+
+    @property
+    def at_transformers(self) -> str | None:
+        """The vendor profile of the transformers' meters; None where there are none."""
+        if self.transformer_meters is None:
+            return TRANSFORMER_METER if self.meters is None else None
+        return None if self.transformer_meters == NO_METER else self.transformer_meters
 
     @property
     def by_profile(self) -> Shares:

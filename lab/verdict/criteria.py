@@ -8,10 +8,12 @@ from typing import Literal
 from lab.errors import UserError
 from lab.verdict.compare import AccuracyCounts, Comparison, ReadCounts
 from lab.verdict.detection import Detection
+from lab.verdict.transformers import TransformerMeters
 
 _ONTARIO = "Ontario AMI functional specification v2 (2007)"
 _END_TO_END = "end-to-end rule: a recorded read is never lost, doubled or changed"
 _OUTAGES = "outages."
+_TRANSFORMERS = "transformers."
 _IEEE_1366 = "IEEE Std 1366-2022"
 _NAN = float("nan")
 
@@ -62,6 +64,13 @@ CRITERIA = (
     ),
     Criterion("reads.success_rate", ">=", 0.98, _ONTARIO, "actual reads stored within their deadline / expected"),
     Criterion("reads.identical_rate", ">=", 0.999, _ONTARIO, "of the reads received, identical to the meter's"),
+    Criterion(
+        "transformers.discrepancies",
+        "==",
+        0,
+        "a meter at a transformer is a meter: the same rules, and its own class",
+        "of transformers' meters: unrecorded, lost, doubled, altered, estimated off, outside the class",
+    ),
     Criterion(
         "outages.recall",
         "==",
@@ -161,14 +170,21 @@ def outage_values(detection: Detection) -> dict[str, float]:
 
 
 def evaluate(
-    comparison: Comparison, criteria: tuple[Criterion, ...], detection: Detection | None = None
+    comparison: Comparison,
+    criteria: tuple[Criterion, ...],
+    detection: Detection | None = None,
+    transformers: TransformerMeters | None = None,
 ) -> tuple[CriterionResult, ...]:
-    """Criteria on outages do not apply to a head-end that says nothing of outages, and are left out: not passed."""
+    """What does not apply is left out: not passed.
+
+    That is outages to a head-end that says nothing of them, and transformers in a run without meters there.
+    """
     figures = values(comparison)
     if detection is not None:
         figures |= outage_values(detection)
+    if transformers is not None:
+        figures["transformers.discrepancies"] = transformers.discrepancies
+    absent = (*((_OUTAGES,) if detection is None else ()), *((_TRANSFORMERS,) if transformers is None else ()))
     return tuple(
-        CriterionResult(c, figures[c.id], c.passes(figures[c.id]))
-        for c in criteria
-        if detection is not None or not c.id.startswith(_OUTAGES)
+        CriterionResult(c, figures[c.id], c.passes(figures[c.id])) for c in criteria if not c.id.startswith(absent)
     )

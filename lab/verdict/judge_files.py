@@ -13,10 +13,13 @@ from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, read_outages
 from lab.verdict.read_run import around_file, load_run, read_parquet
 from lab.verdict.tables import DETECTED_FILE, STORED, TableError
+from lab.verdict.transformers import take_out
 from lab.verdict.verdict import Verdict, judge
 
+TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS = "transformer_discrepancies.parquet", "reads_by_transformer_meter.parquet"
 VERDICT_FILES = (
     "verdict.json", "junit.xml", "discrepancies.parquet", "reads_by_interval.parquet", "reads_by_meter.parquet",
+    TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS,
 )  # fmt: skip
 """What `write_verdict` writes."""
 
@@ -54,7 +57,7 @@ def judge_files(
         except TableError as error:
             faults += error.faults
     try:
-        tables = load_run(run_dir, stored=stored)
+        tables, stations = take_out(run_dir, load_run(run_dir, stored=stored))
     except TableError as error:
         raise TableError([*error.faults, *faults]) from error
     if faults:
@@ -62,15 +65,24 @@ def judge_files(
     refuse_strangers(tables)
     beside = around_file(stored or run_dir / "stored.parquet")
     around = read_parquet(beside, STORED) if beside.exists() else None
-    return judge(tables, context, outages=outages, network=network, targets=targets, around=around)
+    return judge(
+        tables, context, outages=outages, network=network, targets=targets, around=around, transformers=stations
+    )
 
 
 def write_verdict(verdict: Verdict, run_dir: Path) -> None:
-    """Writes verdict.json, junit.xml and, as parquet, discrepancies, reads_by_interval and reads_by_meter."""
+    """Writes verdict.json, junit.xml and, as parquet, discrepancies, reads_by_interval and reads_by_meter.
+
+    Those of transformers' meters are in files of their own, where there are such meters.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     document = json.dumps(verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     (run_dir / "verdict.json").write_text(document + "\n", encoding="utf-8")
     (run_dir / "junit.xml").write_bytes(junit_xml(verdict))
     pq.write_table(verdict.comparison.discrepancies, run_dir / "discrepancies.parquet", compression="zstd")
+    if verdict.transformers is not None:
+        stations = verdict.transformers.comparison
+        pq.write_table(stations.discrepancies, run_dir / TRANSFORMER_DISCREPANCIES, compression="zstd")
+        pq.write_table(stations.by_meter, run_dir / TRANSFORMER_READS, compression="zstd")
     pq.write_table(verdict.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
     pq.write_table(verdict.comparison.by_meter, run_dir / "reads_by_meter.parquet", compression="zstd")

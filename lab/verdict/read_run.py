@@ -51,7 +51,7 @@ def read_journal(directory: Path) -> pa.Table:
     files = sorted(p for p in directory.glob("*.parquet") if not p.stem.endswith("_events"))
     if not files:
         raise TableError([f"journal: no parquet file in {directory}; did the fleet export its memory?"])
-    return pa.concat_tables(_collect(partial(read_parquet, p, JOURNAL, label=f"journal/{p.name}") for p in files))
+    return pa.concat_tables(collected(partial(read_parquet, p, JOURNAL, label=f"journal/{p.name}") for p in files))
 
 
 def read_registers(directory: Path) -> pa.Table:
@@ -61,7 +61,7 @@ def read_registers(directory: Path) -> pa.Table:
         TableError: with the faults of every shard's file.
     """
     files = sorted((directory / REGISTERS_DIRECTORY).glob("*.parquet"))
-    tables = _collect(partial(read_parquet, p, REGISTER_CURVES, label=f"registers/{p.name}") for p in files)
+    tables = collected(partial(read_parquet, p, REGISTER_CURVES, label=f"registers/{p.name}") for p in files)
     return pa.concat_tables([empty(REGISTER_CURVES), *tables])
 
 
@@ -78,7 +78,7 @@ def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
         TableError: with the faults of all of them.
     """
     detected = run_dir / DETECTED_FILE
-    truth, frames, fleet, journal, registers, found, *more = _collect(
+    truth, frames, fleet, journal, registers, found, *more = collected(
         (
             lambda: read_parquet(run_dir / "truth.parquet", TRUTH),
             lambda: read_parquet(run_dir / "truth_frames.parquet", FRAMES),
@@ -92,7 +92,12 @@ def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
     return RunTables(truth, frames, fleet, journal, found, next(iter(more), None), registers)
 
 
-def _collect(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:
+def collected(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:
+    """What all of them read.
+
+    Raises:
+        TableError: with the faults of all of them.
+    """
     tables: list[pa.Table] = []
     faults: list[str] = []
     for read in readers:

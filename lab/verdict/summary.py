@@ -50,6 +50,12 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
         f"{reads.expected:,} expected  {reads.stored:,} stored  {reads.lost:,} lost  {reads.recovered:,} recovered  "
         f"{late} late{rejected}"
     )
+    if verdict.transformers is not None:
+        own = verdict.transformers.comparison.reads
+        counts.append(
+            f"\nat transformers: {own.expected:,} expected  {own.stored:,} stored  {own.estimated:,} estimated  "
+            f"{own.lost:,} lost"
+        )
     pace = Text(
         f"{_length(clock.simulated_s)} simulated in {clock.wall_s:.1f} s ({clock.pace})",
         style="dim",

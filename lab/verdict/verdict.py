@@ -17,9 +17,8 @@ from lab.verdict.diagnosis import Explanation, explanations, off_window_note
 from lab.verdict.names import name_notes
 from lab.verdict.network import Network
 from lab.verdict.outages import InjectedOutage, at_meters
-from lab.verdict.tables import (
-    RunTables,
-)
+from lab.verdict.tables import RunTables
+from lab.verdict.transformers import TransformerMeters, judge_transformers
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
@@ -48,6 +47,8 @@ class Verdict:
     detection: Detection | None = None
     diagnosis: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    transformers: TransformerMeters | None = None
+    """Their meters; in none of the other figures."""
 
     @property
     def passed(self) -> bool:
@@ -91,6 +92,7 @@ class Verdict:
                 "max_abs_error_wh": accuracy.max_abs_error_wh,
                 "class_violations": accuracy.class_violations,
             },
+            "transformers": None if self.transformers is None else self.transformers.to_json(),
             "ingest": asdict(context.ingest) if context.ingest else _unknown(asdict(IngestFacts())),
             "outages": self._outages(),
             "diagnosis": list(self.diagnosis),
@@ -153,11 +155,13 @@ def judge(
     network: Network | None = None,
     targets: Mapping[str, float] | None = None,
     around: pa.Table | None = None,
+    transformers: RunTables | None = None,
 ) -> Verdict:
     """The verdict on a run's tables (each conforming to its schema); `targets`: criterion id → the scenario's figure.
 
     `outages`: those injected; `network`: which device feeds whom, without which no outage can be localised.
     `around`: where nothing is stored of the judged window, what is stored of the day before and after it.
+    `transformers`: the tables of the meters there, none of whose rows is in `tables`.
 
     Raises:
         CriteriaError: see criteria.with_targets.
@@ -196,5 +200,6 @@ def judge(
     else:
         explained = tuple(explanations(tables)) if differs or around is not None else ()
         notes = (*notes, *name_notes(tables), *(explanation.sentence for explanation in explained))
-    results = evaluate(comparison, criteria, detection)
-    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained)
+    stations = None if transformers is None else judge_transformers(transformers, clock)
+    results = evaluate(comparison, criteria, detection, stations)
+    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, stations)

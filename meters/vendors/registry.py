@@ -50,7 +50,7 @@ def known_profiles() -> list[str]:
 def load_profile(name: str) -> VendorProfile:
     """The profile of that name. Raises ProfileError."""
     vendor = _vendor(name)
-    profile = parse_profile(_text(vendor, PROFILE), origin=f"profile {name}")
+    profile = _parsed(_text(vendor, PROFILE), origin=f"profile {name}")
     if profile.name != name:
         raise ProfileError(f"{vendor.origin}: brings a profile {name!r} that calls itself {profile.name!r}")
     return _with_a_wire(profile)
@@ -78,6 +78,14 @@ def profile_of(text: str, *, origin: str) -> VendorProfile:
 
     Raises ProfileError.
     """
+    profile = _with_a_wire(_parsed(text, origin=origin))
+    if profile.name in _vendors():
+        raise ProfileError(f"{origin}: there is a vendor called {profile.name!r} already: choose another name")
+    return profile
+
+
+def _parsed(text: str, *, origin: str) -> VendorProfile:
+    """The profile in a text: what it leaves out, it has from the vendor whose wire it speaks. Raises ProfileError."""
     own = parsed(text, origin=origin)
     if "wire" in own:
         wire = own["wire"]
@@ -87,10 +95,7 @@ def profile_of(text: str, *, origin: str) -> VendorProfile:
         # It is looked at first, since it may be another package's: then it has all tables.
         parse_document(dict(theirs), origin=f"profile {wire}")
         own = _completed(own, theirs)
-    profile = _with_a_wire(parse_document(own, origin=origin))
-    if profile.name in _vendors():
-        raise ProfileError(f"{origin}: there is a vendor called {profile.name!r} already: choose another name")
-    return profile
+    return parse_document(own, origin=origin)
 
 
 def _completed(own: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:

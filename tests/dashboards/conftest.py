@@ -91,7 +91,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(child)
 
 
-GROWING = ("interval_reading", "register_reading", "other_reading", "transformer_measurement", "interval_gap")
+GROWING = ("interval_reading", "register_reading", "other_reading", "interval_gap")
 _CONDITIONS = ("Index Cond", "Recheck Cond")
 
 

@@ -128,10 +128,20 @@ UNION ALL SELECT 2, n, '2026-01-09 03:00Z', '2026-01-09 03:02Z', NULL, '2026-01-
 FROM generate_series(1, 5) n
 UNION ALL SELECT 3, 4, '2026-01-10 22:00Z', NULL, '2026-01-10 22:00:05Z', NULL;
 
-INSERT INTO transformer_measurement
-SELECT 'transformer:T' || t, at, 900, 30 * 104 * 1.03, 40 + 20 * t
-FROM generate_series(1, 2) t,
-    generate_series(TIMESTAMPTZ '2026-01-01 00:00Z', '2026-01-10 23:45Z', interval '15 minutes') at;
+-- The meters of the transformers, 61 and 62, are registered last: what they owe is not counted with the others'.
+INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, registered_at, interval_length_s,
+    report_every_s, max_current_a)
+SELECT 'T' || t, 'sdm630', 'transformer:T' || t, 'g', TIMESTAMPTZ '2026-01-11 00:00Z', 900, 900, 1000
+FROM generate_series(1, 2) t ORDER BY t;
+INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,
+    import_wh, export_wh, reactive_q1_varh, reactive_q2_varh, reactive_q3_varh, reactive_q4_varh, revision, quality,
+    origin)
+SELECT d.id, 900, slot.at, ended.at, ended.at, ended.at, 3214, 0, 2410, 0, 0, 0, 0, 0, 0
+FROM end_device d
+CROSS JOIN generate_series(TIMESTAMPTZ '2026-01-01 00:00Z', '2026-01-10 23:45Z', interval '15 minutes') slot (at)
+CROSS JOIN LATERAL (SELECT slot.at + interval '15 minutes' AS at) ended
+WHERE d.serial IN ('T1', 'T2')
+ORDER BY slot.at, d.id;
 
 INSERT INTO load_test_sample
 SELECT 'ramp-1', TIMESTAMPTZ '2026-01-10 10:00Z' + n * interval '1 second', source, metric, 100 + n

@@ -49,24 +49,23 @@ def test_power_voltage_and_loading_change_as_a_full_power_flow_says(schutterwald
     demand = Demand.draw(schutterwald, seed=1)
     simulation = GridSimulation(schutterwald, demand, start_s=start_s, flow="balanced")
     before = advanced(simulation, start_s)
-    rows = np.random.default_rng(3).choice(len(before), size=400, replace=False)
+    customers = len(schutterwald.usage_points)
+    rows = np.random.default_rng(3).choice(customers, size=400, replace=False)
     simulation.operate_breakers(dict.fromkeys(rows.tolist(), False))
     after = advanced(simulation, start_s)
     expected = runpp_without(schutterwald, demand.at(start_s), rows)
     voltage_v = expected.res_bus["vm_pu"].to_numpy()[schutterwald.bus_position] * schutterwald.nominal_voltage_v
-    np.testing.assert_allclose(after.voltage_v.max(axis=1), voltage_v, rtol=1e-8)
+    np.testing.assert_allclose(after.voltage_v.max(axis=1)[:customers], voltage_v, rtol=1e-8)
     assert after.voltage_v.sum() > before.voltage_v.sum(), "less load must raise the voltages"
     assert not after.active_power_w[rows].any()
     assert not after.reactive_power_var[rows].any()
-    others = np.setdiff1d(np.arange(len(after)), rows)
+    others = np.setdiff1d(np.arange(customers), rows)
     assert np.array_equal(after.active_power_w[others], before.active_power_w[others])
     assert after.energised.all()
     assert not after.breaker_closed[rows].any()
     assert after.breaker_closed[others].all()
-    (interval,) = simulation.truth.transformer_intervals(from_s=start_s, until_s=start_s + 900, length_s=900)
-    trafo = expected.res_trafo
-    np.testing.assert_allclose(interval.loading_percent, trafo["loading_percent"], atol=1e-4)
-    np.testing.assert_allclose(interval.energy_wh, -trafo["p_lv_mw"] * 1e6 / 4, atol=0.05)
+    at_transformers = after.active_power_w[customers:].sum(axis=1)
+    np.testing.assert_allclose(at_transformers, -expected.res_trafo["p_lv_mw"] * 1e6, atol=0.2)
 
 
 def test_a_disconnection_is_exact_to_the_second_and_no_outage(
@@ -107,8 +106,8 @@ def test_a_feeder_outage_takes_a_disconnected_customer_like_the_others(
     advanced(simulation, start_s + 10)
     simulation.open(NORTH)
     dark = advanced(simulation, start_s + 20)
-    assert dark.energised.tolist() == [False, False, False, True]
-    assert dark.breaker_closed.tolist() == [False, True, True, False]
+    assert dark.energised[:4].tolist() == [False, False, False, True]
+    assert dark.breaker_closed[:4].tolist() == [False, True, True, False]
     simulation.close(NORTH)
     lit = advanced(simulation, start_s + 80)
     assert lit.energised.all()
@@ -143,10 +142,11 @@ def test_all_breakers_of_a_feeder_at_once_are_one_frame_without_a_new_net(
     first = advanced(simulation, start_s)
     # The net is converted and factorised where one of these is made.
     monkeypatch.setattr(grid.network, "PowerFlow", None)
-    simulation.operate_breakers(dict.fromkeys(range(len(first)), False))
+    customers = len(schutterwald.usage_points)
+    simulation.operate_breakers(dict.fromkeys(range(customers), False))
     second = advanced(simulation, start_s + 1)
     assert second.sequence == first.sequence + 1
-    assert not second.active_power_w.any()
+    assert not second.active_power_w[:customers].any()
     assert second.energised.all()
 
 

@@ -5,6 +5,12 @@ SELECT
         max(d.registered_at),
         (SELECT max(received_at) FROM device_state),
         (SELECT max(at) FROM device_communication),
-        (SELECT max(interval_start) FROM transformer_measurement)
+        (
+            -- Who is polled has no state of a connection.
+            SELECT max(r.interval_start) FROM transformer_meter t CROSS JOIN LATERAL (
+                SELECT n.interval_start FROM network_reading n WHERE n.meter_id = t.meter_id
+                ORDER BY n.interval_start DESC LIMIT 1
+            ) r
+        )
     ) AS ends
 FROM end_device d

@@ -482,6 +482,15 @@ def test_a_profiles_file_is_seen_from_the_scenarios(tmp_path: Path) -> None:
     assert shares == {"rl-dsp": 0.5, f"file:{tmp_path}/meters/acme.toml": 0.5}
 
 
+def test_the_transformers_meter_is_a_vendor_or_a_file(tmp_path: Path) -> None:
+    (fault,) = faults_of(HEAD + 'transformer_meters = "sdm63"\n')
+    assert f"line {FIRST_FREE_LINE}" in fault
+    assert "'sdm63' is no vendor profile" in fault
+    assert read(HEAD + 'transformer_meters = "none"\n').fleet.at_transformers is None
+    (tmp_path / "own.toml").write_text(HEAD + 'transformer_meters = "file:station.toml"\n')
+    assert load_scenario(str(tmp_path / "own.toml")).fleet.at_transformers == f"file:{tmp_path}/station.toml"
+
+
 def test_a_package_that_brings_a_vendor_of_ours_is_the_users_to_correct(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

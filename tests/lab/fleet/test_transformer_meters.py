@@ -1,0 +1,102 @@
+"""The meters of transformers: behind the customers' in shipment and frames, and like them in all else."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from lab.errors import UserError
+from lab.fleet.plan import FleetPlan, Vendors, plan_fleet
+from lab.fleet.presets import TRANSFORMER_METER
+from lab.scenario.model import FleetChoice
+from meters.device.facts import MeterFacts
+from meters.vendors.registry import load_profile
+
+GRID: dict[str, Any] = {
+    "usage_points": [f"UP{n}" for n in range(60)],
+    "largest_w": [9_000.0] * 60,
+    "places": [[7.8, 48.4, "T1" if n < 40 else "T2"] for n in range(60)],
+    "transformer_points": [
+        ["transformer:T1", 630_000.0, 7.8, 48.4, "T1"],
+        ["transformer:T2", 250_000.0, None, None, "T2"],
+    ],
+}
+
+
+def planned(shares: dict[str, float], at_transformers: str | None, meters: int | None = None) -> FleetPlan:
+    ports = count(20_000)
+    return plan_fleet(
+        Vendors(shares, at_transformers=at_transformers),
+        GRID,
+        meters=meters,
+        seed=7,
+        group="g",
+        broker=None,
+        new_gateway=lambda: f"127.0.0.1:{next(ports)}",
+    )
+
+
+@pytest.mark.parametrize("meters", [None, 12])
+def test_they_come_behind_the_customers(meters: int | None) -> None:
+    plan = planned({"sdm630": 0.5, "sparkplug-mesh": 0.5}, TRANSFORMER_METER, meters)
+    customers = meters or 60
+    assert len(plan.fleet.meters) == customers, "none of theirs is counted with the customers'"
+    stations = plan.at_transformers
+    assert stations is not None
+    assert [meter.usage_point for meter in stations.fleet.meters] == ["transformer:T1", "transformer:T2"]
+    assert stations.rows == [60, 61], "behind all usage points of the frame, metered or not"
+    everybody = plan.everybody
+    assert everybody.fleet.meters == [*plan.fleet.meters, *stations.fleet.meters]
+    serials = [meter.serial for meter in everybody.fleet.meters]
+    assert len(set(serials)) == customers + 2
+    carried = [row for rows in everybody.fleet.carriers.values() for row in rows]
+    assert sorted(carried) == list(range(customers + 2))
+    addresses = [meter.address for meter in everybody.fleet.meters if meter.profile.capabilities.needs_gateway]
+    assert len(set(addresses)) == len(addresses)
+    assert everybody.interval_lengths_s(62) == [900] * 62
+
+
+def test_current_transformers_fit_the_rating_and_cost_accuracy() -> None:
+    stations = planned({"rl-dsp": 1.0}, TRANSFORMER_METER).at_transformers
+    assert stations is not None
+    # 630 kVA are 913 A at 3 x 230 V, 250 kVA are 362 A.
+    assert [meter.max_current_a for meter in stations.fleet.meters] == [1000.0, 400.0]
+    meter, bare = load_profile(TRANSFORMER_METER), load_profile("sdm630")
+    assert meter.wire == bare.wire
+    own = {name for name in MeterFacts.model_fields if getattr(meter.facts, name) != getattr(bare.facts, name)}
+    assert own == {"accuracy_class_percent"}
+    assert meter.facts.accuracy_class_percent > bare.facts.accuracy_class_percent
+
+
+def test_without_them_customers_are_everybody() -> None:
+    alone = planned({"sparkplug-mesh": 1.0}, None)
+    assert alone.at_transformers is None
+    assert alone.everybody is alone
+
+
+def test_a_meter_with_a_relay_is_none_for_a_transformer() -> None:
+    with pytest.raises(UserError, match="its relay would disconnect everybody behind it"):
+        planned({"rl-dsp": 1.0}, "rl-dsp")
+
+
+def test_the_customers_meters_are_the_same_with_and_without_them() -> None:
+    def drawn(at_transformers: str | None) -> list[tuple[str, str, str]]:
+        plan = planned({"sdm630": 0.4, "sparkplug-mesh": 0.3, "rl-dsp": 0.3}, at_transformers)
+        return [(meter.serial, meter.usage_point, meter.profile.name) for meter in plan.fleet.meters]
+
+    assert drawn(None) == drawn(TRANSFORMER_METER)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, TRANSFORMER_METER),
+        ({"meters": 40}, None),
+        ({"meters": 40, "transformer_meters": "em340"}, "em340"),
+        ({"transformer_meters": "none"}, None),
+    ],
+)
+def test_a_scenario_has_them_where_a_balance_closes_or_it_says_so(keys: dict[str, Any], expected: str | None) -> None:
+    assert FleetChoice(**keys).at_transformers == expected
