@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
+from tests.meters.interval_records import coded_row
 from tests.meters.meter_yard import HEAD_END_KEY, START_S, World, grant, uneven_power_w
 
 __all__ = ["COLLECTOR", "GROUP", "LENGTH_S", "REPORT_EVERY_S", "START_S", "UNREACHABLE_AFTER_S", "Collected", "serial"]
@@ -80,19 +81,10 @@ class Collected:
 
 def as_metrics(row: dict[str, Any]) -> dict[str, object]:
     """What docs/wire-sparkplug.md makes of a journal row."""
-    power_w = row["active_power_w"]
-    return {
-        "Interval/1.8.0": row["import_register_wh"],
-        "Interval/2.8.0": row["export_register_wh"],
-        "Interval/1.29.0": row["import_wh"],
-        "Interval/2.29.0": row["export_wh"],
-        **{f"Interval/{code}.29.0": row[f"import_l{phase}_wh"] for phase, code in ((1, 21), (2, 41), (3, 61))},
-        **{f"Interval/{code}.29.0": row[f"export_l{phase}_wh"] for phase, code in ((1, 22), (2, 42), (3, 62))},
-        "Interval/1.7.0": max(power_w, 0),
-        "Interval/2.7.0": max(-power_w, 0),
-        **{f"Interval/{code}.7.0": row[f"voltage_l{phase}_v"] for phase, code in ((1, 32), (2, 52), (3, 72))},
-        "Interval/96.10.1": row["status"],
-    }
+    values = coded_row(row)
+    # Instants are in milliseconds.
+    metrics: dict[str, object] = {f"Interval/{code}": value for code, value in values.items()}
+    return metrics | {"Interval/1.6.0.5": values["1.6.0.5"] * 1000}
 
 
 def _entry(row: int) -> ShipmentEntry:

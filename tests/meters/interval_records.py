@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -48,16 +49,30 @@ LARGEST = IntervalRecord(**{name: _largest(name) for name in IntervalRecord._fie
 
 
 def coded(record: IntervalRecord) -> dict[str, float]:
-    """By OBIS code C.D.E: energies in Wh, powers of either direction in W, voltages in V, the status."""
-    codes = {
-        "1.8.0": record.import_register_wh, "2.8.0": record.export_register_wh,
-        "1.29.0": record.import_wh, "2.29.0": record.export_wh,
-        "21.29.0": record.import_l1_wh, "41.29.0": record.import_l2_wh, "61.29.0": record.import_l3_wh,
-        "22.29.0": record.export_l1_wh, "42.29.0": record.export_l2_wh, "62.29.0": record.export_l3_wh,
-    }  # fmt: skip
-    power_w = record.active_power_w
-    values: dict[str, float] = dict(codes)
-    values |= {"1.7.0": power_w if power_w > 0 else 0, "2.7.0": -power_w if power_w < 0 else 0}
-    voltages_dv = (record.voltage_l1_dv, record.voltage_l2_dv, record.voltage_l3_dv)
-    values |= {f"{code}.7.0": dv / 10 for code, dv in zip((32, 52, 72), voltages_dv, strict=True)}
-    return values | {"96.10.1": record.status}
+    """By OBIS code C.D.E, as docs/wire-rl-dsp.md has them; 1.6.0.5 in epoch seconds."""
+    row: dict[str, Any] = record._asdict()
+    for phase in (1, 2, 3):
+        row[f"voltage_l{phase}_v"] = row[f"voltage_l{phase}_dv"] / 10
+        row[f"current_l{phase}_a"] = row[f"current_l{phase}_ma"] / 1000
+        row[f"power_factor_l{phase}"] = row[f"power_factor_l{phase}_permille"] / 1000
+    return coded_row(row)
+
+
+def coded_row(row: Mapping[str, Any]) -> dict[str, float]:
+    """The same of a row of the journal."""
+    demand_at = row["max_demand_at_s"] if "max_demand_at_s" in row else int(row["max_demand_at"].timestamp())
+    values: dict[str, float] = {"1.8.0": row["import_register_wh"], "2.8.0": row["export_register_wh"]}
+    values |= {f"{4 + quadrant}.8.0": row[f"reactive_q{quadrant}_register_varh"] for quadrant in (1, 2, 3, 4)}
+    values |= {"1.29.0": row["import_wh"], "2.29.0": row["export_wh"]}
+    values |= {f"{20 * phase + 1}.29.0": row[f"import_l{phase}_wh"] for phase in (1, 2, 3)}
+    values |= {f"{20 * phase + 2}.29.0": row[f"export_l{phase}_wh"] for phase in (1, 2, 3)}
+    values |= {f"{4 + quadrant}.29.0": row[f"reactive_q{quadrant}_varh"] for quadrant in (1, 2, 3, 4)}
+    nets = [(1, row["active_power_w"]), *((20 * phase + 1, row[f"active_power_l{phase}_w"]) for phase in (1, 2, 3))]
+    nets += [(20 * phase + 3, row[f"reactive_power_l{phase}_var"]) for phase in (1, 2, 3)]
+    for code, power in nets:
+        values |= {f"{code}.7.0": max(power, 0), f"{code + 1}.7.0": max(-power, 0)}
+    values |= {f"{20 * phase + 13}.7.0": row[f"power_factor_l{phase}"] for phase in (1, 2, 3)}
+    values |= {f"{20 * phase + 12}.7.0": row[f"voltage_l{phase}_v"] for phase in (1, 2, 3)}
+    values |= {f"{20 * phase + 11}.7.0": row[f"current_l{phase}_a"] for phase in (1, 2, 3)}
+    values |= {"1.6.0": row["max_demand_import_w"], "1.6.0.5": demand_at}
+    return values | {"96.10.1": row["status"]}

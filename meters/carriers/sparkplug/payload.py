@@ -20,8 +20,8 @@ COMMAND = "Device Control/Command"
 MAINS = "Power/Mains"
 """Whether a collector has supply; without, it runs on its battery."""
 
-INTERVALS_PER_MESSAGE = 128
-"""Each takes at most 440 bytes, so that a message stays below 60 kB."""
+INTERVALS_PER_MESSAGE = 48
+"""Each takes at most 1,250 bytes, so that a message stays below 60 kB."""
 INTERVALS_PER_PART = 48
 """Most intervals in one part of an answer."""
 

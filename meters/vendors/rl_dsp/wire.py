@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import orjson
 
 from meters.carriers.wire import Said
-from meters.device.obis import COLUMNS, REGISTERS, shown, values
+from meters.device.obis import COLUMNS, DEMAND_AT, REGISTERS, shown, values
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer, timestamp
 
-ROWS_PER_PART = 48
+ROWS_PER_PART = 32
 """Most rows in one part of a load profile."""
 
 PAYLOAD_LIMIT_BYTES = 16_000
 """Brokers of constrained networks cut here; nothing that a meter sends may be longer."""
 
+_DEMAND_AT = 1 + COLUMNS.index(DEMAND_AT)
 _OFFLINE = b'{"state":{"value":"offline"}}'
 
 
@@ -45,6 +46,7 @@ def reading(record: IntervalRecord, interval_length_s: int) -> Said:
     """The reading that closes an interval."""
     meter: dict[str, object] = {"ts": timestamp(record.interval_start_s + interval_length_s)}
     meter.update(zip(COLUMNS, values(record), strict=True))
+    meter[DEMAND_AT] = timestamp(record.max_demand_at_s)
     return Said("ds", orjson.dumps({"meter": meter}))
 
 
@@ -63,8 +65,15 @@ def answer(said: CommandAnswer) -> Said:
     body: dict[str, object] = {"command": said.command_id, "ts": timestamp(said.device_time_s)}
     body |= {"state": "completed"} if said.fault is None else {"state": "failed", "reason": said.fault}
     if said.quantities is not None:
-        body["values"] = dict(zip(REGISTERS, shown(said.quantities), strict=True))
+        shows: dict[str, object] = dict(zip(REGISTERS, shown(said.quantities), strict=True))
+        body["values"] = shows | {DEMAND_AT: timestamp(int(said.quantities["max_demand_at_s"]))}
     return Said("an", orjson.dumps({"answer": body}))
+
+
+def _row(record: IntervalRecord, length_s: int) -> list[object]:
+    row: list[object] = [timestamp(record.interval_start_s + length_s), *values(record)]
+    row[_DEMAND_AT] = timestamp(record.max_demand_at_s)
+    return row
 
 
 def load_profile(answer: ProfileAnswer) -> Iterator[Said]:
@@ -87,7 +96,7 @@ def load_profile(answer: ProfileAnswer) -> Iterator[Said]:
                     "parts": parts,
                     "interval_s": length_s,
                     "columns": COLUMNS,
-                    "rows": [[timestamp(record.interval_start_s + length_s), *values(record)] for record in chunk],
+                    "rows": [_row(record, length_s) for record in chunk],
                 }
             }
         )

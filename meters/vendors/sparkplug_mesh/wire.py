@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from meters.carriers.sparkplug.payload import MetricSpec
+from collections.abc import Mapping
+
+from meters.carriers.sparkplug.payload import MS, MetricSpec
 from meters.carriers.sparkplug.schema import DataType
-from meters.device.obis import ENERGIES_WH, POWERS_W, REGISTERS_WH, STATUS, VOLTAGES_V, shown, values
+from meters.device import obis
+from meters.device.records import IntervalRecord
 
-__all__ = ["INTERVAL_METRICS", "REGISTER_METRICS", "shown", "values"]
+_UNITS = {
+    **dict.fromkeys((*obis.REGISTERS_WH, *obis.ENERGIES_WH), (DataType.INT64, "Wh")),
+    **dict.fromkeys((*obis.REGISTERS_VARH, *obis.ENERGIES_VARH), (DataType.INT64, "varh")),
+    **dict.fromkeys((*obis.POWERS_W, obis.DEMAND_W), (DataType.INT64, "W")),
+    **dict.fromkeys(obis.POWERS_VAR, (DataType.INT64, "var")),
+    **dict.fromkeys(obis.FACTORS, (DataType.FLOAT, None)),
+    **dict.fromkeys(obis.VOLTAGES_V, (DataType.FLOAT, "V")),
+    **dict.fromkeys(obis.CURRENTS_A, (DataType.FLOAT, "A")),
+    obis.DEMAND_AT: (DataType.DATE_TIME, None),
+    obis.STATUS: (DataType.UINT32, None),
+}
+_AT, _AT_SHOWN = obis.COLUMNS.index(obis.DEMAND_AT), obis.REGISTERS.index(obis.DEMAND_AT)
 
-INTERVAL_METRICS = (
-    *(MetricSpec(f"Interval/{obis}", DataType.INT64, "Wh") for obis in ENERGIES_WH),
-    *(MetricSpec(f"Interval/{obis}", DataType.INT64, "W") for obis in POWERS_W),
-    *(MetricSpec(f"Interval/{obis}", DataType.FLOAT, "V") for obis in VOLTAGES_V),
-    MetricSpec(f"Interval/{STATUS}", DataType.UINT32),
-)
+INTERVAL_METRICS = tuple(MetricSpec(f"Interval/{code}", *_UNITS[code]) for code in obis.COLUMNS)
+REGISTER_METRICS = tuple(MetricSpec(f"Register/{code}", *_UNITS[code]) for code in obis.REGISTERS)
 
-REGISTER_METRICS = (
-    *(MetricSpec(f"Register/{obis}", DataType.INT64, "Wh") for obis in REGISTERS_WH),
-    *(MetricSpec(f"Register/{obis}", DataType.INT64, "W") for obis in POWERS_W),
-    *(MetricSpec(f"Register/{obis}", DataType.FLOAT, "V") for obis in VOLTAGES_V),
-)
+
+def values(record: IntervalRecord) -> list[int | float]:
+    """Of an interval, in the order of INTERVAL_METRICS."""
+    found = list(obis.values(record))
+    found[_AT] *= MS
+    return found
+
+
+def shown(quantities: Mapping[str, int | float]) -> list[int | float]:
+    """Of an instant, in the order of REGISTER_METRICS."""
+    found = list(obis.shown(quantities))
+    found[_AT_SHOWN] *= MS
+    return found

@@ -13,13 +13,14 @@ from meters.carriers.sparkplug.payload import Answer, Closed
 from meters.device.records import IntervalRecord
 from meters.vendors.sparkplug_mesh import wire
 from tests.meters.interval_records import LARGEST, coded, interval_records
-from tests.meters.sparkplug_reader import BOOLEAN, FLOAT, INT64, UINT32, Metric, read, write
+from tests.meters.sparkplug_reader import BOOLEAN, DATE_TIME, FLOAT, INT64, UINT32, Metric, read, write
 
 METRICS = DeviceMetrics(wire)
 NAMES = [spec.name for spec in METRICS.specs]
 COLUMNS = list(coded(LARGEST))
 FIRST_ALIAS = 55
 NOW_S = 1_768_435_200
+FLOATS = {f"{20 * phase + quantity}.7.0" for phase in (1, 2, 3) for quantity in (11, 12, 13)}
 
 seqs = st.integers(0, 255)
 blocks = st.lists(interval_records(), min_size=1, max_size=20).map(
@@ -37,7 +38,7 @@ def name_of(metric: Metric) -> str:
 
 
 def intervals_in(metrics: list[Metric]) -> list[tuple[int, tuple[float, ...], bool]]:
-    """(timestamp in ms, values in the order of the table, historical), from runs of sixteen metrics."""
+    """(timestamp in ms, values in the order of the table, historical), from runs of a metric for each column."""
     assert len(metrics) % len(COLUMNS) == 0
     found: list[tuple[int, tuple[float, ...], bool]] = []
     for start in range(0, len(metrics), len(COLUMNS)):
@@ -53,8 +54,10 @@ def intervals_in(metrics: list[Metric]) -> list[tuple[int, tuple[float, ...], bo
 def as_sent(closed: list[Closed], historical: bool) -> list[tuple[int, tuple[float, ...], bool]]:
     found = []
     for end_s, record in closed:
-        row = list(coded(record).values())
-        found.append((end_s * 1000, (*row[:12], *(as_float32(v) for v in row[12:15]), row[15]), historical))
+        said = coded(record)
+        row = [as_float32(value) if code in FLOATS else value for code, value in said.items()]
+        row[list(said).index("1.6.0.5")] *= 1000
+        found.append((end_s * 1000, tuple(row), historical))
     return found
 
 
@@ -116,7 +119,8 @@ def test_a_device_birth_declares_every_metric(seq: int, boot: int, record: Inter
     assert metrics["Interval/1.29.0"].properties == {"engUnit": "Wh"}
     assert metrics["Interval/1.7.0"].properties == {"engUnit": "W"}
     assert metrics["Interval/32.7.0"].properties == {"engUnit": "V"}
-    assert [metrics[f"Interval/{obis}"].datatype for obis in COLUMNS] == [INT64] * 12 + [FLOAT] * 3 + [UINT32]
+    kinds = dict.fromkeys(COLUMNS, INT64) | dict.fromkeys(FLOATS, FLOAT) | {"1.6.0.5": DATE_TIME, "96.10.1": UINT32}
+    assert {code: metrics[f"Interval/{code}"].datatype for code in COLUMNS} == kinds
     of_interval = [metrics[f"Interval/{obis}"] for obis in COLUMNS]
     if last is None:
         assert all(m.null for m in of_interval)

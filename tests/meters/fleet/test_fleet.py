@@ -14,6 +14,7 @@ import pytest
 
 from grid.world import WorldFrame
 from meters.errors import FleetError, MemoryFailedError
+from tests.meters.interval_records import coded_row
 from tests.meters.meter_broker import Broker
 from tests.meters.meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
 
@@ -79,15 +80,7 @@ async def ear(broker: Broker) -> AsyncIterator[Ear]:
 def as_reading(row: dict[str, Any]) -> dict[str, Any]:
     """What docs/wire-rl-dsp.md makes of a journal row."""
     end_s = row["interval_start"].timestamp() + row["interval_length_s"]
-    power_w = row["active_power_w"]
-    return {
-        "ts": end_s, "1.8.0": row["import_register_wh"], "2.8.0": row["export_register_wh"],
-        "1.29.0": row["import_wh"], "2.29.0": row["export_wh"],
-        "21.29.0": row["import_l1_wh"], "41.29.0": row["import_l2_wh"], "61.29.0": row["import_l3_wh"],
-        "22.29.0": row["export_l1_wh"], "42.29.0": row["export_l2_wh"], "62.29.0": row["export_l3_wh"],
-        "1.7.0": max(power_w, 0), "2.7.0": max(-power_w, 0), "32.7.0": row["voltage_l1_v"],
-        "52.7.0": row["voltage_l2_v"], "72.7.0": row["voltage_l3_v"], "96.10.1": row["status"],
-    }  # fmt: skip
+    return {"ts": end_s, **coded_row(row), "1.6.0.5": row["max_demand_at"].isoformat()}
 
 
 def readings(ear: Ear, who: str) -> list[dict[str, Any]]:
