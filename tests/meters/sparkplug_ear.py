@@ -17,6 +17,9 @@ from tests.meters.sparkplug_reader import Metric, Payload, read, write
 
 HOST = "hes"
 
+METRICS_OF_INTERVAL = 44
+"""docs/wire-sparkplug.md, An interval."""
+
 
 def collected_shipment(count: int, group: str, *, each: int = 3, profile: str = "sparkplug-plc") -> list[ShipmentEntry]:
     """Meters in turn behind collectors COL0, COL1 …, so that neighbours in the file are not behind the same one."""
@@ -238,9 +241,9 @@ class SparkplugEar:
 
 def _intervals(metrics: list[Metric], names: dict[int | None, str]) -> list[Interval]:
     found = []
-    for start in range(0, len(metrics), 16):
-        run = metrics[start : start + 16]
-        assert len(run) == 16
+    for start in range(0, len(metrics), METRICS_OF_INTERVAL):
+        run = metrics[start : start + METRICS_OF_INTERVAL]
+        assert len(run) == METRICS_OF_INTERVAL
         (timestamp_ms,) = {metric.timestamp_ms for metric in run}
         assert timestamp_ms is not None
         values = {names[metric.alias].removeprefix("Interval/"): metric.value for metric in run}

@@ -15,6 +15,7 @@ from meters.errors import FleetError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
 from tests import left_out
+from tests.meters.interval_records import coded_row
 from tests.meters.meter_broker import MOSQUITTO, Broker
 from tests.meters.meter_process import FleetProcess
 from tests.meters.meter_yard import START_S, World, command, grant, uneven_power_w
@@ -105,12 +106,10 @@ async def yard(tmp_path: Path, broker: Broker, ear: SparkplugEar) -> AsyncIterat
 
 def as_sent(row: dict[str, Any]) -> tuple[int, list[float]]:
     """What docs/wire-sparkplug.md makes of a journal row: end, and the values of the table in its order."""
-    power_w = row["active_power_w"]
-    return int(row["interval_start"].timestamp()) + row["interval_length_s"], [
-        row["import_register_wh"], row["export_register_wh"], row["import_wh"], row["export_wh"],
-        *(row[f"{way}_l{phase}_wh"] for way in ("import", "export") for phase in (1, 2, 3)),
-        max(power_w, 0), max(-power_w, 0), *(row[f"voltage_l{phase}_v"] for phase in (1, 2, 3)), row["status"],
-    ]  # fmt: skip
+    values = coded_row(row)
+    # Instants are in milliseconds.
+    values["1.6.0.5"] *= 1000
+    return int(row["interval_start"].timestamp()) + row["interval_length_s"], list(values.values())
 
 
 def assert_reported(yard: Yard, ear: SparkplugEar, *, to_s: int) -> None:
@@ -121,7 +120,7 @@ def assert_reported(yard: Yard, ear: SparkplugEar, *, to_s: int) -> None:
         found = ear.intervals(serial(row))
         assert [f.end_s for f in found] == [end_s for end_s, _ in expected if end_s <= to_s]
         for interval, (_, values) in zip(found, expected, strict=False):
-            assert list(interval.values.values()) == pytest.approx(values, abs=1e-4)
+            assert list(interval.values.values()) == pytest.approx(values, rel=1e-6, abs=1e-4)
 
 
 async def test_collectors_are_born_with_their_meters_and_report_in_blocks(yard: Yard, ear: SparkplugEar) -> None:
