@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from meters.vendors.sparkplug_mesh.wire import INTERVAL_METRICS
 from tests import left_out
 from tests.interop.collected import (
     COLLECTOR,
@@ -216,7 +217,7 @@ async def test_a_birth_repeats_the_last_interval_that_was_reported(
     await listener.caught_up()
     first = listener.of("DBIRTH", device=serial(0))[0].spb
     channels = [metric for metric in first.metrics if str(metric.name).startswith("Interval/")]
-    assert [metric.is_null for metric in channels if metric.name != "Interval/Length"] == [True] * 16
+    assert [metric.is_null for metric in channels if metric.name != "Interval/Length"] == [True] * len(INTERVAL_METRICS)
     assert first.named("Interval/Length").value == LENGTH_S
     assert first.named("Interval/1.8.0").properties == {"engUnit": "Wh"}
     await some.go(START_S + REPORT_EVERY_S + 60)
