@@ -6,7 +6,8 @@ docs/drivers.md has the keys of the file. An answer that no such meter gives is 
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from functools import cached_property
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,7 +38,25 @@ _MOST_POWER_W = 10_000_000.0
 _MOST_CURRENT_A = 100_000.0
 _DECIMALS = 3
 _MOST_FACTOR = 1.0004
+_CHANNELS = frozenset(REGISTER_CHANNELS)
+_STRUCTS = {type_: struct.Struct(f">{code}") for type_, code in _CODES.items()}
 _Address = Annotated[int, Field(ge=0, le=0xFFFF)]
+
+
+def _limits(name: str) -> tuple[float, float] | None:
+    """What any meter can show, in the quantity's unit. None: as much as its registers hold."""
+    if name in _ENERGIES or name in REACTIVE_REGISTERS:
+        # A register of few digits may be rounded up to the roll-over, which is nothing.
+        return None
+    if name.startswith("power_factor"):
+        # A float32 may show a little more than there can be.
+        return -_MOST_FACTOR, _MOST_FACTOR
+    if name.startswith("current"):
+        return 0.0, _MOST_CURRENT_A
+    return (-_MOST_POWER_W, _MOST_POWER_W) if "_power_" in name else (0.0, _MOST_VOLTAGE_V)
+
+
+_LIMITS = {name: _limits(name) for name in get_args(Name)}
 
 
 class _Part(BaseModel):
@@ -147,7 +166,7 @@ class RegisterMap(_Part):
         """Look at the answer for `identity`. Raises DecodeError (`wrong_identity`) for another device."""
         assert self.identity is not None
         _check_length(self.identity.block, registers)
-        found, _ = self._number(registers, self.identity.type)
+        (found,) = _STRUCTS[self.identity.type].unpack(self._data(registers))
         expected = self.identity.numbers(serial)
         if found not in expected:
             right = " or ".join(map(str, expected))
@@ -174,7 +193,7 @@ class RegisterMap(_Part):
         """What it shows of REGISTER_CHANNELS: energies and powers whole, the rest as fine as meters show it."""
         found: dict[str, int | float] = {}
         for name in self.values:
-            if name in REGISTER_CHANNELS and (quantity := self._quantity(answers, name)) is not None:
+            if name in _CHANNELS and (quantity := self._quantity(answers, name)) is not None:
                 if name in REACTIVE_REGISTERS:
                     found[name] = round(quantity) % self.roll_over_wh
                 else:
@@ -197,11 +216,12 @@ class RegisterMap(_Part):
     def _quantity(self, answers: Sequence[Sequence[int]], name: Name) -> float | None:
         """In its unit; None where the meter has none to show."""
         value = self.values[name]
-        number, offset = self._place(name)
-        found, pattern = self._number(answers[number][offset : offset + value.width], value.type)
-        if pattern in value.unavailable:
+        number, registers = self._places[name]
+        data = self._data(answers[number][registers])
+        if value.unavailable and int.from_bytes(data, "big") in value.unavailable:
             return None
-        least, most = self._limits(name)
+        found: float = _STRUCTS[value.type].unpack(data)[0]
+        least, most = _LIMITS.get(name) or (0.0, float(self.roll_over_wh))
         quantity = found * value.scale * value.sign
         # Also false of NaN.
         if not least <= quantity <= most:
@@ -211,23 +231,19 @@ class RegisterMap(_Part):
             raise DecodeError("bad_value", f"{_said(name)} at 0x{value.address:04X} is {found:g}, not from {limits}")
         return quantity
 
-    def _limits(self, name: Name) -> tuple[float, float]:
-        """What any meter can show, in the quantity's unit."""
-        if name in _ENERGIES or name in REACTIVE_REGISTERS:
-            # A register of few digits may be rounded up to the roll-over, which is nothing.
-            return 0.0, float(self.roll_over_wh)
-        if name.startswith("power_factor"):
-            # A float32 may show a little more than there can be.
-            return -_MOST_FACTOR, _MOST_FACTOR
-        if name.startswith("current"):
-            return 0.0, _MOST_CURRENT_A
-        return (-_MOST_POWER_W, _MOST_POWER_W) if "_power_" in name else (0.0, _MOST_VOLTAGE_V)
-
-    def _number(self, registers: Sequence[int], type_: Type) -> tuple[float | int, int]:
-        """(what registers show, their bit pattern)."""
+    def _data(self, registers: Sequence[int]) -> bytes:
+        """What registers show, the most significant byte first."""
         words = registers if self.word_order == "big" else registers[::-1]
-        data = struct.pack(f"{'>' if self.byte_order == 'big' else '<'}{len(words)}H", *words)
-        return struct.unpack(f">{_CODES[type_]}", data)[0], int.from_bytes(data, "big")
+        return struct.pack(f"{'>' if self.byte_order == 'big' else '<'}{len(words)}H", *words)
+
+    @cached_property
+    def _places(self) -> Mapping[Name, tuple[int, slice]]:
+        """Of each value: the number of its block, and its registers there."""
+        places = {}
+        for name, value in self.values.items():
+            number, begin = self._place(name)
+            places[name] = (number, slice(begin, begin + value.width))
+        return places
 
     def _place(self, name: Name) -> tuple[int, int]:
         """(number of its block, registers before it there)."""
