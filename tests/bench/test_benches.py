@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import barrier, broker, editions, grid, modbus, page, peer, timescale
+from bench import barrier, broker, editions, grid, modbus, page, peer, phases, timescale
 from bench.__main__ import main
 from bench.readings import Volume
 from bench.report import Result, Spread
@@ -45,6 +45,10 @@ async def peer_result() -> Result:
     return await peer.measure(rounds=1, count=200)
 
 
+async def phases_result() -> Result:
+    return phases.measure("simbench:1-LV-rural1--0-sw", rounds=1)
+
+
 async def timescale_result() -> Result:
     few = Volume(meters=20, days=2)
     with skipped_if_lacking():
@@ -59,6 +63,7 @@ BENCHES = [
     modbus_result,
     pytest.param(page_result, marks=pytest.mark.long),
     peer_result,
+    phases_result,
     timescale_result,
 ]
 
@@ -83,7 +88,7 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
-    assert "grid, barrier, broker, modbus, page, peer, timescale, ingest" in capsys.readouterr().err
+    assert "grid, barrier, broker, modbus, page, peer, phases, timescale, ingest" in capsys.readouterr().err
 
 
 async def test_without_the_editions_plain_postgresql_is_measured_and_the_rest_is_said(
