@@ -285,3 +285,35 @@ async def test_a_loss_that_cannot_be_true_is_kept_aside_with_its_reason(
     assert database.rows("SELECT reason FROM doubtful_interruption") == [(why,)]
     assert [(row[0], row[2], row[3]) for row in report(database)] == [("sustained", DOWN_S - 5000, DOWN_S - 4000)]
     assert database.value("SELECT count(*) FROM end_device_event") == 2, "what it said is in its log all the same"
+
+
+async def test_lost_phases_are_events_and_evidence_for_who_is_dark(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    """Two of a section gasp; the four others live, and say that they have lost L2: the section is open in L2."""
+    clock.set(DOWN_S + 47)
+    for meter in (6, 7, 8, 9):
+        meters.send(meter, "ev", event("phase_loss", DOWN_S + 45, 1, phase="L2", down_at=iso(DOWN_S)))
+    await live(head_end, clock, DOWN_S + 48)
+    assert database.value("SELECT count(*) FROM end_device_event WHERE code = 'phase_loss'") == 4
+    assert database.value("SELECT count(*) FROM interruption") == 0
+    assert report(database) == []
+    meters.gasp([4, 5])
+    await live(head_end, clock, DOWN_S + 90)
+    assert report(database) == [("open", "d2", DOWN_S, None, 2, 2, 0, 0)]
+    assert database.rows("SELECT DISTINCT device, phase FROM detected_outage") == [("d2", "L2")]
+    meters.restore([4, 5])
+    clock.set(UP_S + 35)
+    await live(head_end, clock, UP_S + 80)
+    assert report(database) == [("sustained", "d2", DOWN_S, UP_S, 2, 2, 2, 0)]
+
+
+async def test_an_event_of_no_phase_is_kept_raw_and_the_intake_goes_on(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    clock.set(DOWN_S + 47)
+    meters.send(6, "ev", event("phase_loss", DOWN_S + 45, 1, phase="L4", down_at=iso(DOWN_S)))
+    meters.send(7, "ev", event("phase_loss", DOWN_S + 45, 1, phase="L1", down_at=iso(DOWN_S)))
+    await live(head_end, clock, DOWN_S + 48)
+    assert database.rows("SELECT reason FROM dead_letter") == [("bad_value",)]
+    assert database.value("SELECT count(*) FROM end_device_event WHERE code = 'phase_loss'") == 1

@@ -3,6 +3,7 @@
 import json
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -279,3 +280,20 @@ def test_from_a_database(tmp_path: Path, postgres_url: str) -> None:
     assert len(detected_from_parquet(tmp_path / "none.parquet")) == 0
     with pytest.raises(TableError, match="does not exist"):
         export_detected(postgres_url, tmp_path / "x.parquet", query="SELECT * FROM nowhere")
+
+
+def test_a_fault_of_one_phase_is_localised_by_whom_it_concerns_in_that_phase() -> None:
+    """The line and the section concern the same customers of L2: no meter can tell them apart. Of L1 they do not."""
+    phases = {point: frozenset({"L1"}) for point in POINTS} | {point: frozenset({"L2"}) for point in POINTS[:3]}
+    phases |= {point: frozenset({"L1", "L2", "L3"}) for point in POINTS[3:10]}
+
+    def localised(conductor: str, dark: list[str]) -> float:
+        truth = replace(injected(0, 1800, dark, device="S", kind="section"), conductor=conductor)
+        found = [detected(0, 1800, dark, device="line:L")]
+        return judge_outages(
+            [truth], found, REACH, customers=100, start_s=START_S, end_s=END_S, phases=phases
+        ).localised
+
+    assert localised("L2", POINTS[:3]) == 1.0
+    assert localised("L1", POINTS[10:40]) == 0.0
+    assert localised("N", POINTS[:3]) == 0.0
