@@ -302,3 +302,36 @@ async def test_nobody_who_writes_changes_what_was_counted(tmp_path: Path) -> Non
         await street.fleet.stop()
         street.port.close()
     assert journals[0] == journals[1]
+
+
+async def test_an_em340_is_set_a_register_at_a_time(tmp_path: Path) -> None:
+    street = Unbalanced(tmp_path, profile="em340")
+    await street.begin()
+    client = await street.connect()
+
+    async def kept_word(address: int, unit: int = 1) -> int:
+        answer = await client.read_holding_registers(address, count=1, device_id=unit)
+        return int(answer.exception_code) if answer.isError() else int(answer.registers[0])
+
+    async def written(address: int, number: int) -> int:
+        answer = await client.write_register(address, number, device_id=1)
+        return int(answer.exception_code) if answer.isError() else 0
+
+    assert [await kept_word(address) for address in (0x1000, 0x1002, 0x1103, 0x2000, 0x2001)] == [0, 0, 1, 1, 0]
+    assert [await written(address, number) for address, number in ((0x1000, 10_000), (0x1002, 3), (0x2000, 0))] == [
+        3
+    ] * 3
+    assert [await written(address, 1) for address in (0x0034, 0x000B, 0x1001, 0x3000)] == [ADDRESS] * 4
+    assert (await client.write_registers(0x1002, [1], device_id=1)).exception_code == 0x01
+    assert [await written(0x1002, 1), await kept_word(0x1002)] == [0, 1]
+    assert await written(0x2000, 50) == 0
+    street.fleet.reboot(["AMI00000000"])
+    await street.fleet.advance(START_S + int(FACTS.reboot_s), None)
+    assert [await kept_word(0x000B, 1), await kept_word(0x000B, 50)] == [SILENT, 341]
+    words = (await client.read_input_registers(0x0012, count=6, device_id=50)).registers
+    # Least significant word first.
+    powers = struct.unpack(">3i", struct.pack(">6H", *(words[at ^ 1] for at in range(6))))
+    assert powers == pytest.approx([10 * power_w for power_w in Unbalanced.power_w], rel=0.02)
+    client.close()
+    await street.fleet.stop()
+    street.port.close()
