@@ -32,6 +32,7 @@ def write_fleet_table(path: Path, fleet: Commissioned, places: Sequence[Place]) 
             "interval_length_s": pa.array([profile.facts.interval_length_s for profile in profiles], pa.int64()),
             "report_every_s": pa.array([profile.facts.report_every_s for profile in profiles], pa.int64()),
             "accuracy_class_percent": [profile.facts.accuracy_class_percent for profile in profiles],
+            "reactive_class_percent": [profile.facts.reactive_class_percent for profile in profiles],
             "register_step_wh": [float(profile.facts.register_step_wh) for profile in profiles],
             "collector": [meter.address.rpartition("/")[0] or meter.address for meter in meters],
             "longitude": pa.array([place.longitude for place in places], pa.float64()),

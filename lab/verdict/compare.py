@@ -30,7 +30,7 @@ from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
 from lab.verdict.registers import Registers, altered_registers, estimates_off
 from lab.verdict.sides import Side, StoredIntervals, group, is_actual, per_point, sides
-from lab.verdict.tables import ALLOWANCES, RunTables
+from lab.verdict.tables import RunTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,12 @@ def compare(tables: RunTables, *, start_s: float, end_s: float, in_lockstep: boo
     metered = len(known)
     truth, journal, stored = sides(tables, known)
     step_wh = per_point(numbers(fleet["register_step_wh"]), len(known), absent=np.nan)
-    class_percent = per_point(numbers(fleet["accuracy_class_percent"]), len(known), absent=np.nan)
+    active, reactive = (
+        per_point(numbers(fleet[name]), len(known), absent=np.nan)
+        if name in fleet.column_names
+        else np.full(len(known), np.nan)
+        for name in ("accuracy_class_percent", "reactive_class_percent")
+    )
     entries = latest_entries(tables.journal, journal)
     groups = group(tables.stored, stored)
     is_expected = (numbers(tables.truth["energised_s"]) > 0) & truth.within(start_s, end_s) & (truth.points < metered)
@@ -109,7 +114,7 @@ def compare(tables: RunTables, *, start_s: float, end_s: float, in_lockstep: boo
     altered += misread
     off_count, off = estimates_off(tables, stored, registers, start_s=start_s, end_s=end_s)
     judged = journal.within(start_s, end_s)
-    accuracy, worst_wh, violations = _accuracy(tables, journal, known, class_percent, step_wh, judged)
+    accuracy, worst_wh, violations = _accuracy(tables, journal, known, (active, reactive), step_wh, judged)
     extra = _extra_rows(stored, groups, expected, registers, stored.within(start_s, end_s))
     reads = ReadCounts(
         expected=len(expected.keys),
@@ -177,7 +182,7 @@ def _accuracy(
     tables: RunTables,
     journal: Side,
     known: dict[str, int],
-    class_percent: NDArray[np.float64],
+    class_percent: tuple[NDArray[np.float64], NDArray[np.float64]],
     step_wh: NDArray[np.float64],
     judged: NDArray[np.bool_],
 ) -> tuple[AccuracyCounts, NDArray[np.float64], Finding]:
@@ -185,15 +190,17 @@ def _accuracy(
     energy = cumulative_energy(tables.frames, known)
     rows = np.flatnonzero(judged)
     points = journal.points[rows]
+    # Runs of earlier releases have no reactive energy on one side.
+    channels = [name for name in energy.channels if name in tables.journal.column_names]
+    energy = energy.of(channels)
     found = deviations(
         energy,
         points=points,
         window_start_s=numbers(tables.journal["window_start_s"])[rows],
         window_end_s=numbers(tables.journal["window_end_s"])[rows],
-        import_wh=numbers(tables.journal["import_wh"])[rows],
-        export_wh=numbers(tables.journal["export_wh"])[rows],
-        class_percent=class_percent[points],
-        allowed_wh=np.stack([_allowed(tables.journal, name)[rows] for name in ALLOWANCES.split()]),
+        journal_wh=np.stack([numbers(tables.journal[name])[rows] for name in channels]),
+        class_percent=np.stack([class_percent[name.endswith("varh")][points] for name in channels]),
+        allowed_wh=np.stack([_allowed(tables.journal, name)[rows] for name in channels]),
         step_wh=step_wh[points],
     )
     measured = ~np.isnan(found.largest_error_wh)
@@ -208,14 +215,15 @@ def _accuracy(
         truth=found.truth_wh[bad],
         journal=found.journal_wh[bad],
         by=found.error_wh[bad],
-        channels=np.where(found.exported[bad], CHANNELS.index("export_wh"), CHANNELS.index("import_wh")),
+        channels=np.array([CHANNELS.index(name) for name in channels])[found.channel[bad]],
     )
     counts = AccuracyCounts(len(rows), float(errors.max()) if len(errors) else float("nan"), int(bad.sum()))
     return counts, worst_wh, finding
 
 
-def _allowed(journal: pa.Table, name: str) -> NDArray[np.float64]:
-    """What the class allows of an energy; NaN where nobody says."""
+def _allowed(journal: pa.Table, energy: str) -> NDArray[np.float64]:
+    """What the class allows of an energy, e.g. import_allowed_wh; NaN where nobody says."""
+    name = "_allowed_".join(energy.rsplit("_", 1))
     return numbers(journal[name]) if name in journal.column_names else np.full(len(journal), np.nan)
 
 

@@ -1,16 +1,42 @@
 """Is what is stored what the meter recorded? Channel by channel, at the register's resolution."""
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lab.verdict.discrepancies import Finding, finding_at
-from lab.verdict.keys import Int, find, numbers
+from lab.verdict.keys import Int, find, micros, numbers
 from lab.verdict.sides import Side, is_actual
-from lab.verdict.tables import PHASE_ENERGIES, REGISTERS, VOLTAGES, RunTables
+from lab.verdict.tables import (
+    CURRENTS,
+    MAX_DEMAND,
+    MAX_DEMAND_AT,
+    PHASE_ENERGIES,
+    PHASE_POWERS,
+    POWER_FACTORS,
+    QUADRANTS,
+    REACTIVE_REGISTERS,
+    REGISTERS,
+    VOLTAGES,
+    RunTables,
+)
 
 VOLTAGE_RESOLUTION_V = 0.1
+FINE_RESOLUTION = 0.001
+"""Of currents [A] and power factors."""
 ENERGY_CHANNELS = ("import_wh", "export_wh", *PHASE_ENERGIES.split(), *REGISTERS.split())
-CHANNELS = (*ENERGY_CHANNELS, "active_power_w", *VOLTAGES.split(), "status")
+REACTIVE_CHANNELS = (*QUADRANTS.split(), *REACTIVE_REGISTERS.split())
+CORE_CHANNELS = (*ENERGY_CHANNELS, "active_power_w", *VOLTAGES.split(), "status")
+"""Those of every journal; the others came later."""
+CHANNELS = (
+    *CORE_CHANNELS,
+    *REACTIVE_CHANNELS,
+    *PHASE_POWERS.split(),
+    *CURRENTS.split(),
+    *POWER_FACTORS.split(),
+    MAX_DEMAND,
+    MAX_DEMAND_AT,
+)
 
 
 def altered_rows(
@@ -28,17 +54,17 @@ def altered_rows(
     actual = np.flatnonzero(is_actual(tables.stored) & ~polled[stored.points])
     at = find(journal_keys, stored.keys[actual])
     made_up, rows, counterpart = actual[at < 0], actual[at >= 0], journal_rows[at[at >= 0]]
-    channel = np.full(len(rows), -1)
+    differing_in = np.full(len(rows), -1)
     ours, theirs = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for code, name in enumerate(CHANNELS):
-        if name not in tables.stored.column_names:
+        if name not in tables.stored.column_names or name not in tables.journal.column_names:
             continue
-        journal_values = numbers(tables.journal[name])[counterpart]
-        stored_values = numbers(tables.stored[name])[rows]
+        journal_values = channel(tables.journal, name)[counterpart]
+        stored_values = channel(tables.stored, name)[rows]
         differs = ~_same(journal_values, stored_values, resolution(name, step_wh[stored.points[rows]]))
-        news = differs & (channel < 0)
-        channel[news], ours[news], theirs[news] = code, journal_values[news], stored_values[news]
-    hit = channel >= 0
+        news = differs & (differing_in < 0)
+        differing_in[news], ours[news], theirs[news] = code, journal_values[news], stored_values[news]
+    hit = differing_in >= 0
     differing = finding_at(
         stored,
         "altered",
@@ -46,17 +72,27 @@ def altered_rows(
         journal=ours[hit],
         stored=theirs[hit],
         by=np.abs(theirs - ours)[hit],
-        channels=channel[hit],
+        channels=differing_in[hit],
     )
     fabricated = finding_at(stored, "fabricated", made_up, stored=numbers(tables.stored["import_wh"])[made_up])
     return int(hit.sum()) + len(made_up), [differing, fabricated]
 
 
-def resolution(channel: str, step_wh: NDArray[np.float64]) -> NDArray[np.float64]:
+def channel(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """The values (n,) of a channel, an instant in epoch seconds; NaN for null."""
+    if name != MAX_DEMAND_AT:
+        return numbers(table[name])
+    times_us = micros(table[name])
+    return np.where(times_us == np.iinfo(np.int64).min, np.nan, times_us / 1e6)
+
+
+def resolution(name: str, step_wh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values of a channel that differ by half of this (m,) are not the same; `step_wh` (m,) of the register."""
-    if channel in ENERGY_CHANNELS:
+    if name in ENERGY_CHANNELS or name in REACTIVE_CHANNELS:
         return step_wh
-    return np.full(len(step_wh), VOLTAGE_RESOLUTION_V if channel.startswith("voltage") else 1.0)
+    if name.startswith(("current", "power_factor")):
+        return np.full(len(step_wh), FINE_RESOLUTION)
+    return np.full(len(step_wh), VOLTAGE_RESOLUTION_V if name.startswith("voltage") else 1.0)
 
 
 def _same(ours: NDArray[np.float64], theirs: NDArray[np.float64], resolution: NDArray[np.float64]) -> NDArray[np.bool_]:

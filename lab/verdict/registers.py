@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lab.verdict.discrepancies import Finding, finding_at
-from lab.verdict.identity import CHANNELS, ENERGY_CHANNELS, resolution
+from lab.verdict.identity import CORE_CHANNELS, ENERGY_CHANNELS, resolution
 from lab.verdict.keys import Int, codes_of, integers, micros, numbers
 from lab.verdict.sides import Side, is_actual
 from lab.verdict.tables import RunTables, capability
@@ -89,7 +89,8 @@ def altered_registers(
     whole = (starts_us % length_us == 0) & (ends_us % length_us == 0) & (ends_us > starts_us)
     readable = whole & opened.answers & closed.answers
     channel, nearest, found = np.full(len(rows), -1), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    for code, name in enumerate(CHANNELS):
+    # In the order of CHANNELS, of which these are the first.
+    for code, name in enumerate(CORE_CHANNELS):
         if name == "status" or name not in tables.stored.column_names:
             # They have none.
             continue

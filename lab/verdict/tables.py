@@ -61,8 +61,18 @@ def _columns(kind: Kind, names: str, *, required: bool = True, nullable: bool = 
 
 PHASE_ENERGIES = "import_l1_wh import_l2_wh import_l3_wh export_l1_wh export_l2_wh export_l3_wh"
 REGISTERS = "import_register_wh export_register_wh"
-ALLOWANCES = "import_allowed_wh export_allowed_wh"
+QUADRANTS = "reactive_q1_varh reactive_q2_varh reactive_q3_varh reactive_q4_varh"
+REACTIVE_REGISTERS = QUADRANTS.replace("_varh", "_register_varh")
+ALLOWANCES = f"import_allowed_wh export_allowed_wh {QUADRANTS.replace('_varh', '_allowed_varh')}"
 VOLTAGES = "voltage_l1_v voltage_l2_v voltage_l3_v"
+CURRENTS = "current_l1_a current_l2_a current_l3_a"
+POWER_FACTORS = "power_factor_l1 power_factor_l2 power_factor_l3"
+PHASE_POWERS = (
+    "active_power_l1_w active_power_l2_w active_power_l3_w"
+    " reactive_power_l1_var reactive_power_l2_var reactive_power_l3_var"
+)
+MAX_DEMAND = "max_demand_import_w"
+MAX_DEMAND_AT = "max_demand_at"
 
 _KINDS = {
     pa.string(): Kind.TEXT,
@@ -79,6 +89,8 @@ TRUTH = Schema(
         *_columns(Kind.INTEGER, "interval_length_s"),
         *_columns(Kind.NUMBER, "energised_s import_wh export_wh"),
         *_columns(Kind.NUMBER, "voltage_v", nullable=True),
+        # Runs of earlier releases do not say it.
+        *_columns(Kind.NUMBER, QUADRANTS, required=False),
     ),
 )
 FRAMES = Schema(
@@ -88,6 +100,7 @@ FRAMES = Schema(
         *_columns(Kind.TEXT, "usage_point"),
         *_columns(Kind.FLAG, "energised"),
         *_columns(Kind.NUMBER, "import_wh export_wh active_power_w"),
+        *_columns(Kind.NUMBER, "reactive_power_var", required=False),
     ),
 )
 FLEET = Schema(
@@ -98,6 +111,7 @@ FLEET = Schema(
         *_columns(Kind.FLAG, "keeps_load_profile reports_outages", required=False),
         *_columns(Kind.INTEGER, "interval_length_s report_every_s"),
         *_columns(Kind.NUMBER, "accuracy_class_percent register_step_wh"),
+        *_columns(Kind.NUMBER, "reactive_class_percent", required=False),
     ),
 )
 JOURNAL = Schema(
@@ -112,8 +126,13 @@ JOURNAL = Schema(
         *_columns(Kind.NUMBER, VOLTAGES),
         *_columns(Kind.INTEGER, "status", nullable=True),
         *_columns(Kind.NUMBER, "window_start_s window_end_s recorded_at_s"),
-        # Journals of earlier releases do not say what the class allows at low load.
+        # Journals of earlier releases do not say what the class allows at low load, nor do they have all quantities.
         *_columns(Kind.NUMBER, ALLOWANCES, required=False, nullable=True),
+        *_columns(
+            Kind.INTEGER, f"{QUADRANTS} {REACTIVE_REGISTERS} {PHASE_POWERS} {MAX_DEMAND}", required=False, nullable=True
+        ),
+        *_columns(Kind.NUMBER, f"{CURRENTS} {POWER_FACTORS}", required=False, nullable=True),
+        *_columns(Kind.TIME, MAX_DEMAND_AT, required=False, nullable=True),
     ),
 )
 STORED = Schema(
@@ -127,6 +146,9 @@ STORED = Schema(
         *_columns(Kind.NUMBER, "export_wh", required=False, nullable=True),
         *_columns(Kind.NUMBER, f"{PHASE_ENERGIES} {REGISTERS}", required=False, nullable=True),
         *_columns(Kind.NUMBER, f"active_power_w {VOLTAGES}", required=False, nullable=True),
+        *_columns(Kind.NUMBER, f"{QUADRANTS} {REACTIVE_REGISTERS} {MAX_DEMAND}", required=False, nullable=True),
+        *_columns(Kind.NUMBER, f"{PHASE_POWERS} {CURRENTS} {POWER_FACTORS}", required=False, nullable=True),
+        *_columns(Kind.TIME, MAX_DEMAND_AT, required=False, nullable=True),
         *_columns(Kind.INTEGER, "status revision", required=False, nullable=True),
         *_columns(Kind.TEXT, "quality origin", required=False),
         *_columns(Kind.TIME, "device_time received_at committed_at ingested_at", required=False, nullable=True),

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grid.world import by_quadrant
 from lab.verdict.conform import conform
 from lab.verdict.context import ClockFacts, FeederFacts, Host, IngestFacts, LatencyMs, RunContext
 from lab.verdict.tables import FLEET, FRAMES, JOURNAL, REGISTER_CURVES, STORED, TRUTH, RunTables, empty
 
 START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
 STEP_S = 900
+QUADRANTS = tuple(f"reactive_q{number}_varh" for number in (1, 2, 3, 4))
 CHANNELS = ("import_wh", "export_wh", *(f"{d}_l{p}_wh" for d in ("import", "export") for p in (1, 2, 3)))
 
 
@@ -133,6 +135,9 @@ def make_run(points: int = 6, intervals: int = 8, *, darks: tuple[Dark, ...] = (
     power = np.where(lit, power, 0.0)
     import_wh = np.clip(power, 0, None) * STEP_S / 3600
     export_wh = np.clip(-power, 0, None) * STEP_S / 3600
+    # Every third usage point is capacitive.
+    reactive = np.where(lit, 0.3 * np.abs(load), 0.0) * np.where(np.arange(points) % 3 == 2, -1.0, 1.0)[:, np.newaxis]
+    quadrants = by_quadrant(power, reactive) * STEP_S / 3600
     voltage = 233 - power / 900 - 2.5 * evening + rng.normal(0, 0.7, (points, 1))
     starts = START_S + np.arange(intervals) * STEP_S
     names = np.array([f"UP{i:05d}" for i in range(points)])
@@ -147,6 +152,7 @@ def make_run(points: int = 6, intervals: int = 8, *, darks: tuple[Dark, ...] = (
         "import_wh": import_wh.ravel(),
         "export_wh": export_wh.ravel(),
         "voltage_v": np.where(lit, voltage, np.nan).ravel(),
+        **{name: varh.ravel() for name, varh in zip(QUADRANTS, quadrants, strict=True)},
     }
     frame_times = START_S + np.arange(intervals + 1) * STEP_S
     frames = {
@@ -156,6 +162,7 @@ def make_run(points: int = 6, intervals: int = 8, *, darks: tuple[Dark, ...] = (
         "import_wh": np.hstack([np.zeros((points, 1)), import_wh.cumsum(axis=1)]).T.ravel(),
         "export_wh": np.hstack([np.zeros((points, 1)), export_wh.cumsum(axis=1)]).T.ravel(),
         "active_power_w": np.hstack([power, power[:, -1:]]).T.ravel(),
+        "reactive_power_var": np.hstack([reactive, reactive[:, -1:]]).T.ravel(),
     }
     fleet = {
         "serial": serials,
@@ -165,6 +172,7 @@ def make_run(points: int = 6, intervals: int = 8, *, darks: tuple[Dark, ...] = (
         "interval_length_s": np.full(points, STEP_S, np.int64),
         "report_every_s": np.full(points, STEP_S, np.int64),
         "accuracy_class_percent": np.full(points, 1.0),
+        "reactive_class_percent": np.full(points, 2.0),
         "register_step_wh": np.full(points, 1.0),
     }
     recorded = {"import": np.rint(import_wh), "export": np.rint(export_wh)}
@@ -183,8 +191,18 @@ def make_run(points: int = 6, intervals: int = 8, *, darks: tuple[Dark, ...] = (
     journal |= {f"{d}_register_wh": register[d] for d in ("import", "export")}
     journal["active_power_w"] = np.rint(power)
     journal |= {f"voltage_l{phase}_v": np.round(voltage + phase / 10, 1) for phase in (1, 2, 3)}
+    for name, varh in zip(QUADRANTS, quadrants, strict=True):
+        journal[name] = np.rint(varh)
+        journal[name.replace("_varh", "_register_varh")] = 500_000 + journal[name].cumsum(axis=1)
+    for phase in (1, 2, 3):
+        journal[f"active_power_l{phase}_w"] = np.rint(power / 3)
+        journal[f"reactive_power_l{phase}_var"] = np.rint(reactive / 3)
+        journal[f"current_l{phase}_a"] = np.round(np.hypot(power, reactive) / 3 / voltage, 3)
+        journal[f"power_factor_l{phase}"] = np.round(power / np.maximum(np.hypot(power, reactive), 1e-9), 3)
+    journal["max_demand_import_w"] = np.rint(np.maximum.accumulate(np.clip(power, 0, None), axis=1))
+    journal["max_demand_at"] = instants(np.tile(START_S - STEP_S, (points, intervals)))
     journal["status"] = np.zeros(count)
-    whole = {n for n in journal if n.endswith("_wh")} | {"active_power_w", "status"}
+    whole = {n for n in journal if n.endswith(("_wh", "_w", "_var", "_varh"))} | {"status"}
     journal = {n: (v.ravel().astype(np.int64) if n in whole else v.ravel()) for n, v in journal.items()}
     journal["window_start_s"] = flat_starts.astype(float)
     journal["window_end_s"] = flat_starts + float(STEP_S)

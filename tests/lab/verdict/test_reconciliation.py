@@ -3,11 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.verdict.compare import Comparison, compare
-from tests.lab.verdict.synthetic import CHANNELS, START_S, STEP_S, Dark, Run, instants, make_run
+from tests.lab.verdict.synthetic import CHANNELS, QUADRANTS, START_S, STEP_S, Dark, Run, instants, make_run
 
 POINTS, INTERVALS = 6, 8
 DARK = Dark(1, 3, 2, 5)
@@ -236,6 +237,8 @@ def test_the_class_applies_over_the_window_that_the_meter_integrated(
 ) -> None:
     """A window that straddles intervals, its energy from the definition: power is constant within each."""
     run = make_run(1, 10, seed=3)
+    # A journal of before meters counted reactive energy.
+    run.journal = {name: values for name, values in run.journal.items() if name not in QUADRANTS}
     power = run.frames["active_power_w"]
     start = START_S + (interval + offset) * STEP_S
     end = min(start + share * STEP_S, START_S + 10 * STEP_S)
@@ -258,6 +261,77 @@ def test_export_is_held_to_the_class_too() -> None:
     comparison = judged(run)
     assert comparison.accuracy.class_violations == 1
     assert "export_wh" in comparison.discrepancies["channel"].to_pylist()
+
+
+@pytest.mark.parametrize(("point", "quadrant"), [(0, "reactive_q1_varh"), (2, "reactive_q4_varh")])
+def test_reactive_energy_is_held_to_its_own_class(point: int, quadrant: str) -> None:
+    run = make_run(3, 4)
+    row = point * 4 + 1
+    recorded = run.journal[quadrant][row]
+    assert recorded > 0
+    assert judged(run).accuracy.class_violations == 0
+    run.journal[quadrant][row] = round(recorded * 1.019) + 2
+    assert judged(run).accuracy.class_violations == 0, "class 2 and two steps"
+    run.journal[quadrant][row] = round(recorded * 1.021) + 4
+    comparison = judged(run)
+    assert comparison.accuracy.class_violations == 1
+    assert quadrant in comparison.discrepancies["channel"].to_pylist()
+    assert comparison.accuracy.max_abs_error_wh < 1, "that is of active energy"
+
+
+def test_what_the_class_allows_at_low_load_is_the_journals_to_say() -> None:
+    run = make_run(1, 4)
+    run.journal["import_wh"][1] += 40
+    run.journal["reactive_q1_varh"][2] += 40
+    assert judged(run).accuracy.class_violations == 2
+    allowances = [f"{way}_allowed_wh" for way in ("import", "export")]
+    allowances += [name.replace("_varh", "_allowed_varh") for name in QUADRANTS]
+    run.journal |= {name: np.full(4, 45.0) for name in allowances}
+    assert judged(run).accuracy.class_violations == 0
+    run.journal["reactive_q1_allowed_varh"][2] = 30.0
+    assert judged(run).accuracy.class_violations == 1
+
+
+def test_reactive_energy_in_another_quadrant_violates_the_class() -> None:
+    run = make_run(1, 4)
+    taken = run.journal["reactive_q1_varh"][1]
+    run.journal["reactive_q1_varh"][1], run.journal["reactive_q4_varh"][1] = 0, taken
+    assert judged(run).accuracy.class_violations == 1
+
+
+@pytest.mark.parametrize(
+    ("channel", "step"),
+    [
+        ("reactive_q2_varh", 1.0),
+        ("reactive_q3_register_varh", 1.0),
+        ("active_power_l1_w", 1.0),
+        ("reactive_power_l2_var", 1.0),
+        ("current_l3_a", 0.001),
+        ("power_factor_l1", 0.001),
+        ("max_demand_import_w", 1.0),
+    ],
+)
+def test_each_quantity_is_altered_at_its_resolution_and_judged_where_it_is_given(channel: str, step: float) -> None:
+    run = make_run(2, 4)
+    run.stored[channel] = run.stored[channel].astype(np.float64)
+    run.stored[channel][3] += 0.4 * step
+    assert judged(run).reads.altered == 0
+    run.stored[channel][3] += 0.2 * step
+    comparison = judged(run)
+    assert comparison.reads.altered == 1
+    assert comparison.discrepancies["channel"].to_pylist() == [channel]
+    run.stored[channel][3] = np.nan
+    assert judged(run).reads.altered == 1, "a value that the meter has, and nobody stored"
+    del run.stored[channel]
+    assert judged(run).reads.altered == 0, "a head-end without such a column is not judged by it"
+
+
+def test_the_time_of_a_maximum_demand_is_its_own() -> None:
+    run = make_run(1, 4)
+    run.stored["max_demand_at"][2] += np.timedelta64(1, "s")
+    comparison = judged(run)
+    assert comparison.discrepancies["channel"].to_pylist() == ["max_demand_at"]
+    assert comparison.discrepancies["by"].to_pylist() == [1.0]
 
 
 def test_an_error_that_cannot_be_known_violates_the_class() -> None:
