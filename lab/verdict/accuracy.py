@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grid.world import SECONDS_PER_HOUR, by_quadrant
 from lab.verdict.keys import Int, codes_of, micros, numbers
 from lab.verdict.tables import QUADRANTS
 
 Float = NDArray[np.float64]
 REGISTER_STEPS_GRANTED = 2
-_US_PER_H = SECONDS_PER_HOUR * 1e6
+_US_PER_H = 3600.0 * 1e6
 
 
 class CumulativeEnergy:
@@ -99,9 +98,16 @@ def cumulative_energy(frames: pa.Table, known: dict[str, int]) -> CumulativeEner
     power_w = numbers(frames["active_power_w"])
     rates = {"import_wh": np.maximum(power_w, 0.0), "export_wh": np.maximum(-power_w, 0.0)}
     if "reactive_power_var" in frames.column_names:
-        rates |= dict(zip(QUADRANTS.split(), by_quadrant(power_w, numbers(frames["reactive_power_var"])), strict=True))
+        rates |= _by_quadrant(power_w, numbers(frames["reactive_power_var"]))
     counted = {name: numbers(frames[name]) for name in ("import_wh", "export_wh")}
     return CumulativeEnergy(codes_of(frames["usage_point"], known), micros(frames["time"]), rates, counted)
+
+
+def _by_quadrant(power_w: Float, reactive_var: Float) -> dict[str, Float]:
+    """Reactive power (n,) where it counts, by the signs of both: ++, -+, --, +- (IEC 62053-23, annex C)."""
+    takes, inductive = power_w >= 0.0, reactive_var >= 0.0
+    quadrants = (takes & inductive, ~takes & inductive, ~takes & ~inductive, takes & ~inductive)
+    return {name: np.abs(reactive_var) * where for name, where in zip(QUADRANTS.split(), quadrants, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
