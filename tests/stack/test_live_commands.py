@@ -73,6 +73,18 @@ def test_a_fault_darkens_its_customers_and_the_head_end_finds_it(lab: LiveLab) -
     lab.until_told(f"is over: transformer {name}")
 
 
+def test_one_conductor_can_be_opened_and_closed(lab: LiveLab) -> None:
+    """Whom one fault reaches, no other may hit."""
+    name, _ = biggest_transformer(lab)
+    injected = lab.amilab("inject", "conductor", "N", "transformer", name)
+    assert injected.returncode == 0, injected.stderr
+    assert f"open neutral: transformer {name} N" in injected.stdout
+    assert lab.amilab("inject", "fault", "transformer", name).returncode == 2, "it is broken already"
+    assert lab.amilab("inject", "conductor", "PE", "transformer", name).returncode == 2
+    restored = lab.amilab("inject", "restore", injected.stdout.split()[0])
+    assert f"over: open neutral: transformer {name} N" in restored.stdout
+
+
 def test_a_fault_may_end_by_itself(lab: LiveLab) -> None:
     name, meters = biggest_transformer(lab)
     lab.amilab("inject", "fault", "transformer", name, "--for", "10min")
