@@ -172,6 +172,13 @@ feeder = Dashboard(
             thresholds=VOLTAGE_BAND, scale=VOLTAGE_SCALE,
         ),
         panel(
+            "feeder/voltage_by_phase", "timeseries", "Voltage by phase",
+            "Of nominal, the mean of the customers that are connected to the phase. Far apart: the phases are loaded "
+            "unequally, or the neutral is open.",
+            time(), number("l1", "L1"), number("l2", "L2"), number("l3", "L3"), unit="percent", decimals=1,
+            thresholds=VOLTAGE_BAND, scale=VOLTAGE_SCALE, span=24,
+        ),
+        panel(
             "feeder/transformer_loading", "timeseries", "Loading of the transformer",
             "Of its rated power: the mean active power of an interval, by its own meter; the highest of a step.",
             time(), number("loading"), unit="percent", decimals=0, thresholds=at_most(80, 100), scale=(0, None),
@@ -182,6 +189,17 @@ feeder = Dashboard(
             "which is losses in lines, whatever nobody meters, and the errors of all these meters. Only hours of which "
             "every reading is there.",
             time(), number("delivered"), number("metered"), number("lost"), unit="watth", scale=(0, None),
+        ),
+        panel(
+            "feeder/reactive", "timeseries", "Reactive energy, varh",
+            "Of the transformer's meters that count it: inductive (quadrants I and II) above zero, capacitive (III and "
+            "IV) below.",
+            time(), number("inductive"), number("capacitive"), unit="none", decimals=0,
+        ),
+        panel(
+            "feeder/power_factor", "timeseries", "Power factor",
+            "Of the active and reactive energy that the same meters recorded: how much of what lines carry does work.",
+            time(), number("power_factor", "power factor"), unit="none", decimals=3, scale=(None, 1.0),
         ),
         panel(
             "feeder/loading_by_transformer", "bar", "Loading of all transformers",
@@ -211,6 +229,15 @@ feeder = Dashboard(
             number("lowest_percent", "lowest of nominal", "percent", judged=True),
             number("highest_percent", "highest of nominal", "percent", judged=True),
             decimals=1, thresholds=VOLTAGE_BAND, height=12, links=(FROM_ROW_TO_METER,),
+        ),
+        panel(
+            "feeder/voltage_events", "table", "Sags and swells",
+            "As meters tell them, of all transformers, newest first: the phase, how long, and the lowest or highest "
+            "voltage.",
+            text("usage_point", "usage point"), text("transformer"), text("code"), text("phase"),
+            time("ended_at", "ended"), number("duration_s", "lasted", "s"), number("extreme_v", "extreme", "volt"),
+            number("of_nominal_percent", "of nominal", "percent", judged=True), decimals=1, span=24,
+            thresholds=VOLTAGE_BAND, links=(FROM_ROW_TO_METER,),
         ),
     ),
     variables=(Variable("transformer", "Transformer", sql("variables/transformer")),),
@@ -261,6 +288,14 @@ vendors = Dashboard(
             thresholds=at_least(95, 98),
         ),
         panel(
+            "vendors/clocks", "table", "Clocks",
+            "What meters mark in their own readings. Invalid: the meter does not trust its clock, so the interval may "
+            "be another one. Adjusted: its clock was put right in the interval.",
+            text("vendor"), count("meters"), count("invalid_meters", "with an invalid clock"),
+            count("invalid_intervals", "intervals"), count("adjusted_meters", "with an adjusted clock"),
+            count("adjusted_intervals", "intervals"), thresholds=NEUTRAL, span=24,
+        ),
+        panel(
             "vendors/events", "table", "Events", "What meters reported in the time range, by code.",
             text("vendor"), text("code"), number("events"), number("meters"), time("last_at", "last"), span=24,
         ),
@@ -289,6 +324,34 @@ meter = Dashboard(
             "meter/voltage", "timeseries", "Voltage",
             "Between line and neutral, at the end of each interval. EN 50160: ±10 %.",
             time(), number("l1", "L1"), number("l2", "L2"), number("l3", "L3"), unit="volt", decimals=1,
+        ),
+        panel(
+            "meter/current", "timeseries", "Current", "In each phase, at the end of each interval.",
+            time(), number("l1", "L1"), number("l2", "L2"), number("l3", "L3"), unit="amp", decimals=2,
+        ),
+        panel(
+            "meter/phase_power", "timeseries", "Power by phase",
+            "At the end of each interval. Below zero the phase feeds in.",
+            time(), number("l1", "L1"), number("l2", "L2"), number("l3", "L3"), unit="watt", decimals=0,
+        ),
+        panel(
+            "meter/reactive", "timeseries", "Reactive energy by interval, varh",
+            "By quadrant. I and II, inductive, are above zero; III and IV, capacitive, below. In II and III active "
+            "energy is fed in.",
+            time(), number("q1", "I"), number("q2", "II"), number("q3", "III"), number("q4", "IV"), unit="none",
+            decimals=0, stacked=True,
+        ),
+        panel(
+            "meter/power_factor", "timeseries", "Power factor",
+            "Of each phase at the end of each interval, below zero where it feeds in.",
+            time(), number("l1", "L1"), number("l2", "L2"), number("l3", "L3"), unit="none", decimals=3,
+            scale=(-1.0, 1.0),
+        ),
+        panel(
+            "meter/max_demand", "table", "Maximum demand",
+            "The highest mean power of a demand period since that register was last reset, and when that period ended "
+            "by the meter's clock.",
+            number("demand_w", "demand", "watt"), time("ended_at", "period ended"), decimals=0, span=24, height=4,
         ),
         panel(
             "meter/states", "state", "Supply and communication",

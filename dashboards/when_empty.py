@@ -1,5 +1,6 @@
 """What a panel says while it has nothing to show: why that is, and when it will not be so. By `<dashboard>/<key>`."""
 
+NO_REACTIVE = "No meter here has told reactive energy in this time range yet. The first reading with some fills it."
 NO_READING = "Nothing was measured in this time range yet. The first interval that is over and stored fills it."
 NO_LOAD_TEST = "No load test has written to this database yet. This fills while `amilab loadtest` runs on it."
 NO_DEAD_LETTER = "Every message could be read so far. The first one that cannot shows here."
@@ -39,6 +40,10 @@ WHEN_EMPTY = {
     "outages/saidi_by_day": "No interruption of these days is over. Its minutes make a bar once supply is back.",
     "outages/outages": "No outage yet. This list begins with the first one that the head-end finds.",
     "feeder/voltage_range": NO_READING,
+    "feeder/voltage_by_phase": NO_READING,
+    "feeder/reactive": NO_REACTIVE,
+    "feeder/power_factor": NO_REACTIVE,
+    "feeder/voltage_events": "No meter told of a sag or a swell in this time range. The first one shows here.",
     "feeder/voltage_profile": NO_VOLTAGE,
     "feeder/transformer_loading": NO_TRANSFORMER,
     "feeder/losses": NO_HOUR,
@@ -51,10 +56,16 @@ WHEN_EMPTY = {
     "vendors/latency": NO_READING,
     "vendors/requests": "No meter was asked for anything yet. This fills with the first interval that is missing.",
     "vendors/reachable": "No meter has connected yet. This fills when the first one does.",
+    "vendors/clocks": "No meter is registered yet. Each vendor has its row once its meters are.",
     "vendors/events": "No meter reported an event in this time range. The first last gasp or restart shows here.",
     "meter/facts": "There is no such usage point. Choose another one above.",
     "meter/energy": "This meter has no reading in this time range yet. The first one fills it.",
     "meter/voltage": "This meter has no reading with a voltage in this time range yet. The first one fills it.",
+    "meter/current": "This meter has told no current in this time range yet. The first reading with one fills it.",
+    "meter/phase_power": "This meter has told no power of a phase in this time range yet. Its first reading fills it.",
+    "meter/reactive": "This meter has told no reactive energy in this time range yet. The first reading fills it.",
+    "meter/power_factor": "This meter has told no power factor in this time range yet. The first reading fills it.",
+    "meter/max_demand": "This meter told no maximum demand in this time range. Not every meter has such a register.",
     "meter/states": "Nothing is known of this meter's supply or connection yet. Its first message fills this.",
     "meter/register": "This meter has no reading with a register in this time range yet. The first one fills it.",
     "meter/quality": "This meter has no reading in this time range yet. The first one fills it.",

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 
 import orjson
 
-from headend.drivers.checks import MAX_SEQUENCE, integer, text
+from headend.drivers.checks import MAX_SEQUENCE, MAX_VOLTAGE_V, integer, number, text
 from headend.drivers.iso8601 import time_s
 from headend.drivers.records import DecodeError, EndDeviceEvent, EventCode
 
 _SUPPLY_EVENTS = frozenset((EventCode.LAST_GASP, EventCode.POWER_RESTORE, EventCode.MOMENTARY))
 _PHASE_EVENTS = frozenset((EventCode.PHASE_LOSS, EventCode.PHASE_RESTORED))
 PHASES = ("L1", "L2", "L3")
+_EXTREMES = {EventCode.VOLTAGE_SAG.value: "lowest_v", EventCode.VOLTAGE_SWELL.value: "highest_v"}
+_MOST_DURATION_S = 366 * 86_400.0
 
 
 def end_device_event(*, device_time_s: int, sequence: object, code: object, detail: object) -> EndDeviceEvent:
@@ -30,6 +32,7 @@ def end_device_event(*, device_time_s: int, sequence: object, code: object, deta
     refused = name == EventCode.COMMAND_REFUSED
     down_s, up_s = _interruption(name, detail)
     _check_phase(name, detail)
+    _check_voltage(name, detail)
     command = detail.get("command")
     reason = detail.get("reason")
     return EndDeviceEvent(
@@ -54,6 +57,17 @@ def _check_phase(code: str, detail: Mapping[str, object]) -> None:
     down_s = time_s(detail.get("down_at"))
     if code == EventCode.PHASE_RESTORED and time_s(detail.get("up_at")) < down_s:
         raise DecodeError("bad_value", "up_at is before down_at")
+
+
+def _check_voltage(code: str, detail: Mapping[str, object]) -> None:
+    """A sag or swell has a phase, its extreme and how long it lasted: dashboards compute with them."""
+    extreme = _EXTREMES.get(code)
+    if extreme is None:
+        return
+    if detail.get("phase") not in PHASES:
+        raise DecodeError("bad_value", f"phase is none of {', '.join(PHASES)}")
+    number(detail.get(extreme), extreme, minimum=0.0, maximum=MAX_VOLTAGE_V)
+    number(detail.get("duration_s"), "duration_s", minimum=0.0, maximum=_MOST_DURATION_S)
 
 
 def _interruption(code: str, detail: Mapping[str, object]) -> tuple[int | None, int | None]:

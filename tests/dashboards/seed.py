@@ -39,11 +39,17 @@ FROM generate_series(1, 60) n;
 -- Meter 4 is dark from 22:00 on. Meter 56 refuses one poll, its gateway does not reach it for another.
 INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,
     import_register_wh, export_register_wh, import_wh, export_wh, voltage_l1_v, voltage_l2_v, voltage_l3_v, status,
-    revision, quality, origin)
+    reactive_q1_varh, reactive_q2_varh, reactive_q3_varh, reactive_q4_varh, current_l1_a, current_l2_a, current_l3_a,
+    active_power_l1_w, active_power_l2_w, active_power_l3_w, power_factor_l1, power_factor_l2, power_factor_l3,
+    max_demand_import_w, max_demand_at, revision, quality, origin)
 SELECT d.id, 900, slot.at, slot.at + interval '15 minutes', told.at, told.at + interval '40 milliseconds',
     1000 * d.id + 100 * slot.number, 0, 100 + d.id % 7, 0, 231 - d.id / 10.0, 230,
     CASE WHEN d.id % 3 = 0 THEN 0 ELSE 229 END,
-    0, 0, CASE WHEN d.id = 55 AND hidden.is THEN 1 ELSE 0 END, CASE WHEN d.id = 21 AND hidden.is THEN 1 ELSE 0 END
+    CASE WHEN d.id = 5 AND hidden.is THEN 1 WHEN d.id = 6 AND hidden.is THEN 2 ELSE 0 END,
+    CASE WHEN d.id < 55 THEN 40 END, CASE WHEN d.id < 55 THEN 0 END, CASE WHEN d.id < 55 THEN 0 END,
+    CASE WHEN d.id < 55 THEN 10 END, 0.6, 0.7, 0.8, 140, 150, 160, 0.96, 0.97, 0.98,
+    CASE WHEN d.id < 55 THEN 500 + slot.number END, CASE WHEN d.id < 55 THEN slot.at END, 0,
+    CASE WHEN d.id = 55 AND hidden.is THEN 1 ELSE 0 END, CASE WHEN d.id = 21 AND hidden.is THEN 1 ELSE 0 END
 FROM (
     SELECT TIMESTAMPTZ '2026-01-01 00:00Z' + number * interval '15 minutes' AS at, number
     FROM generate_series(0, 10 * 96 - 1) number
@@ -104,6 +110,14 @@ FROM generate_series(1, 12) n;
 INSERT INTO end_device_event (meter_id, sequence, code, device_time, detail, received_at, committed_at)
 SELECT n, 1, 'power_down', TIMESTAMPTZ '2026-01-10 12:00Z', '{}', '2026-01-10 12:00:05Z', '2026-01-10 12:00:05Z'
 FROM generate_series(1, 20) n;
+
+INSERT INTO end_device_event (meter_id, sequence, code, device_time, detail, received_at, committed_at) VALUES
+    (2, 2, 'voltage_sag', '2026-01-10 09:00Z', '{"phase": "L2", "lowest_v": 184.72, "duration_s": 42}',
+        '2026-01-10 09:00:05Z', '2026-01-10 09:00:05Z'),
+    (3, 2, 'voltage_swell', '2026-01-10 10:00Z', '{"phase": "L1", "highest_v": 265.5, "duration_s": 8}',
+        '2026-01-10 10:00:05Z', '2026-01-10 10:00:05Z'),
+    (4, 2, 'voltage_sag', '2026-01-10 08:00Z', '{"phase": 7, "lowest_v": "low", "duration_s": {}}',
+        '2026-01-10 08:00:05Z', '2026-01-10 08:00:05Z');
 
 INSERT INTO device_state SELECT n, n % 10 <> 0, 1, NULL, '2026-01-10 23:59:59Z' FROM generate_series(1, 54) n;
 INSERT INTO device_communication SELECT n, '2026-01-01 00:00Z', true FROM generate_series(1, 54) n;

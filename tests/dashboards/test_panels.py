@@ -169,3 +169,53 @@ def test_a_range_without_anything_still_says_so(seeded: Seeded) -> None:
                 with seeded.schema.connect() as connection:
                     sql = seeded.expanded(panel.sql).replace("2026-01-", "2020-01-")
                     assert len(connection.execute(sql.encode()).fetchall()) == 1, panel.key
+
+
+def rows_of(seeded: Seeded, uid: str, key: str) -> list[dict[str, object]]:
+    dashboard = next(dashboard for dashboard in DASHBOARDS if dashboard.uid == uid)
+    panel = next(panel for panel in dashboard.panels if panel.key == key)
+    table = seeded.read(panel.sql, role_of(dashboard))
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_sags_and_swells_are_listed_and_what_no_driver_looked_at_fails_nobody(seeded: Seeded) -> None:
+    found = rows_of(seeded, "amilab-feeder", "voltage_events")
+    assert [(row["usage_point"], row["code"], row["phase"], row["duration_s"], row["extreme_v"]) for row in found] == [
+        ("UP3", "voltage_swell", "L1", 8, 265.5),
+        ("UP2", "voltage_sag", "L2", 42, 184.72),
+        ("UP4", "voltage_sag", "7", None, None),
+    ]
+    assert found[1]["of_nominal_percent"] == pytest.approx(80)
+
+
+def test_meters_that_do_not_trust_their_clocks_are_counted_by_vendor(seeded: Seeded) -> None:
+    found = {row.pop("vendor"): row for row in rows_of(seeded, "amilab-vendors", "clocks")}
+    assert found["rl-dsp"] == {
+        "meters": 30,
+        "invalid_meters": 1,
+        "invalid_intervals": 4,
+        "adjusted_meters": 1,
+        "adjusted_intervals": 4,
+    }
+    assert found["sdm630"]["invalid_meters"] == 0
+
+
+def test_reactive_energy_of_a_transformer_is_that_of_the_meters_that_count_it(seeded: Seeded) -> None:
+    # Of the thirty customers of T1, 27 are no polled meters; meters 10, 12 and 4 were dark for some intervals.
+    found = rows_of(seeded, "amilab-feeder", "reactive")
+    assert float(str(found[0]["inductive"])) == 27 * 40
+    assert float(str(found[0]["capacitive"])) == -27 * 10
+    factors = [float(str(row["power_factor"])) for row in rows_of(seeded, "amilab-feeder", "power_factor")]
+    assert all(0.95 < factor < 0.97 for factor in factors)
+
+
+def test_the_maximum_demand_is_that_of_the_newest_interval(seeded: Seeded) -> None:
+    (found,) = rows_of(seeded, "amilab-meter", "max_demand")
+    assert found["demand_w"] == 500 + 10 * 96 - 1
+    assert rows_of(seeded, "amilab-meter", "reactive")[0] | {"time": None} == {
+        "time": None,
+        "q1": 40,
+        "q2": 0,
+        "q3": 0,
+        "q4": -10,
+    }

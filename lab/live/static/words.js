@@ -37,11 +37,12 @@ export function figure(value, unit = "short", decimals = null) {
     case "watth": return scaled(value, "Wh", decimals);
     case "watt": return scaled(value, "W", decimals);
     case "volt": return `${number(value, decimals, 1)} V`;
+    case "amp": return `${number(value, decimals, 2)} A`;
     default: return number(value, decimals);
   }
 }
 
-export const AXIS = { percent: { suffix: " %" }, percentunit: { format: ".0%" }, s: { suffix: " s" }, ms: { suffix: " ms" }, m: { suffix: " min" }, watth: { suffix: "Wh", format: "~s" }, watt: { suffix: "W", format: "~s" }, volt: { suffix: " V" } };
+export const AXIS = { percent: { suffix: " %" }, percentunit: { format: ".0%" }, s: { suffix: " s" }, ms: { suffix: " ms" }, m: { suffix: " min" }, watth: { suffix: "Wh", format: "~s" }, watt: { suffix: "W", format: "~s" }, volt: { suffix: " V" }, amp: { suffix: " A" } };
 
 // A device for people: `section 5-S02`, not `section:5-S02`; where its kind is clear anyway, `5-S02`.
 const KIND = /^(transformer|section|line|service):/;

@@ -353,3 +353,15 @@ def test_whatever_a_meter_may_send_comes_out_as_it_went_in(sent: dict[str, float
 def test_no_channel_is_lost_between_names_and_codes() -> None:
     named = {code for name, code in OBIS.items()} | {code for pair in NET.values() for code in pair}
     assert named == set(COLUMNS)
+
+
+@pytest.mark.parametrize(("code", "extreme"), [("voltage_sag", "lowest_v"), ("voltage_swell", "highest_v")])
+def test_a_sag_or_swell_has_its_phase_its_extreme_and_its_duration(code: str, extreme: str) -> None:
+    told = {"phase": "L2", extreme: 184.7, "duration_s": 42}
+    event = decode_event(changed(EVENT, code=code, detail=told))
+    assert (event.code, json.loads(event.detail_json), event.down_s) == (code, told, None)
+    faulty = [{**told, "phase": 2}, {**told, extreme: "low"}, {**told, extreme: -1}, {**told, "duration_s": None}]
+    for detail in [*faulty, *({key: told[key] for key in told if key != gone} for gone in told)]:
+        with pytest.raises(DecodeError) as error:
+            decode_event(changed(EVENT, code=code, detail=detail))
+        assert error.value.reason == "bad_value"

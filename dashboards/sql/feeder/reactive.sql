@@ -1,0 +1,9 @@
+-- Below the transformer, by the meters that count reactive energy.
+SELECT
+    $__timeGroupAlias(interval_start, $__interval),
+    sum(inductive_varh) AS inductive,
+    -sum(capacitive_varh) AS capacitive
+FROM metered_reactive_energy
+WHERE transformer = ${transformer:sqlstring} AND $__timeFilter(interval_start)
+GROUP BY 1
+ORDER BY 1
