@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from grid.world import WorldFrame
 from lab.errors import PartFailed
 from lab.headends.ingest_totals import IngestTotals
 from lab.lockstep import answers
@@ -63,3 +65,13 @@ def test_whatever_the_head_end_says_of_itself_is_refused_or_added_up(name: str, 
     totals = IngestTotals()
     totals.note("life", stats)
     totals.facts()
+
+
+@pytest.mark.parametrize("flow", ["three-phase", "balanced"])
+async def test_the_grid_solves_the_flow_that_it_is_asked_for_and_says_so(flow: str) -> None:
+    part = GridPart().handlers()
+    begun, _ = await part["init"]({**INIT, "feeder": "simbench:1-LV-semiurb4--0-sw", "flow": flow}, ())
+    assert answers.checked(Reply("grid", "init", begun), answers.GridBegun)["flow"] == flow
+    _, (frame,) = await part["advance"]({"now_s": INIT["start_s"]}, ())
+    volts = WorldFrame.from_bytes(frame).voltage_v
+    assert (np.ptp(volts[(volts > 0).all(axis=1)], axis=1).max() < 1e-6) == (flow == "balanced")

@@ -519,3 +519,10 @@ def test_the_command_line_names_a_preset_a_vendor_or_shares() -> None:
     ):
         with pytest.raises(ValueError, match=part):
             parse_fleet(wrong)
+
+
+def test_a_scenario_may_ask_for_a_balanced_flow() -> None:
+    balanced = HEAD.replace('name = "schutterwald"', 'name = "schutterwald"\nflow = "balanced"')
+    assert (read(HEAD).feeder.flow, read(balanced).feeder.flow) == ("three-phase", "balanced")
+    (fault,) = faults_of(balanced.replace('"balanced"', '"unbalanced"'))
+    assert "'flow' is 'unbalanced': input should be 'three-phase' or 'balanced'" in fault
