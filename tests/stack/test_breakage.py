@@ -10,6 +10,7 @@ import pytest
 from tests.stack.labs import failed_criteria, live, scenario_text
 from tests.stack.sabotage.forgetful_fleet import FORGETFUL_METER
 from tests.stack.sabotage.inaccurate_fleet import INACCURATE_METER
+from tests.stack.sabotage.inaccurate_station_fleet import INACCURATE_STATION
 
 SABOTAGE = "tests.stack.sabotage"
 ENOUGH_METERS = 130
@@ -87,6 +88,15 @@ def test_a_meter_outside_its_class_violates_it(tmp_path: Path) -> None:
     rows = discrepancies(result.directory, "class_violation")
     assert {row["serial"] for row in rows} == {serial(INACCURATE_METER)}
     assert failed_criteria(result) == {"accuracy.class_violations"}
+
+
+def test_a_transformers_meter_outside_its_class_fails_for_itself(tmp_path: Path) -> None:
+    text = scenario_text(fleet='profile = "rl-dsp"\ntransformer_meters = "sdm630-ct"')
+    result = live(tmp_path, text, parts={"fleet": f"{SABOTAGE}.inaccurate_station_fleet"})
+    rows = pq.read_table(result.directory / "transformer_discrepancies.parquet").to_pylist()
+    assert {row["serial"] for row in rows} == {serial(40 + INACCURATE_STATION)}
+    assert {row["kind"] for row in rows} == {"class_violation"}
+    assert failed_criteria(result) == {"transformers.discrepancies"}
 
 
 def test_a_head_end_that_is_away_too_long_reads_too_late(tmp_path: Path) -> None:

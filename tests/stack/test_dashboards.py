@@ -25,6 +25,7 @@ from tests.stack.labs import live, scenario_text
 pytest_plugins = ["tests.headend.fixtures"]
 
 PASSWORDS = {"amilab_dashboards": "one", "amilab_households": "two"}
+_BY_VENDOR = ("conformance", "latency")
 EVENTS = """
 [[event]]
 at = "00:32:10"
@@ -84,7 +85,6 @@ def test_report_page_and_grafana_show_the_same_figures(lived: RunResult, postgre
     window = datetime.fromtimestamp(clock.start_s, UTC), datetime.fromtimestamp(clock.end_s, UTC)
     told = json.loads((lived.directory / "figures.json").read_text())
     (whole,) = [row for row in told["reads"] if row["vendor_profile"] is None]
-    (latency,) = [row for row in told["latency"] if row["vendor_profile"] is None]
     assert whole["due"] > whole["dark"] > 0
     assert whole["due"] == whole["expected"] + whole["dark"] + whole["no_record"]
 
@@ -118,11 +118,18 @@ def test_report_page_and_grafana_show_the_same_figures(lived: RunResult, postgre
     (reads,) = grafana("amilab-operations", "reads")
     assert reads == {name: whole[name] for name in ("expected", "received", "late", "estimated", "missing")}
     assert grafana("amilab-operations", "success_rate") == [{"success_rate": pytest.approx(whole["on_time_share"])}]
-    (vendor,) = grafana("amilab-vendors", "conformance")
-    (ages,) = grafana("amilab-vendors", "latency")
-    assert vendor["on_time_percent"] == pytest.approx(whole["on_time_share"] * 100)
-    assert {vendor[name] for name in ("dark", "missing")} == {whole["dark"], whole["missing"]}
-    assert (ages["p50"], ages["p95"]) == (latency["age_p50_s"], latency["age_p95_s"])
+    # Customers' meters and those of the transformers.
+    conformance, ages = ({row["vendor"]: row for row in grafana("amilab-vendors", key)} for key in _BY_VENDOR)
+    reads_of, latency_of = (
+        {row["vendor_profile"]: row for row in told[name] if row["vendor_profile"]} for name in ("reads", "latency")
+    )
+    assert conformance.keys() == ages.keys() == reads_of.keys() == {"sparkplug-plc", "sdm630-ct"}
+    for name, own in reads_of.items():
+        vendor = conformance[name]
+        assert vendor["on_time_percent"] == pytest.approx(own["on_time_share"] * 100)
+        assert {vendor[count] for count in ("dark", "missing")} == {own["dark"], own["missing"]}
+        latency = latency_of[name]
+        assert (ages[name]["p50"], ages[name]["p95"]) == (latency["age_p50_s"], latency["age_p95_s"])
     text = (lived.directory / "report.html").read_text()
     section = text[text.index("As the head-end knows it") : text.index('id="h-map"')]
     for name in ("due", "dark", "expected", "late"):
