@@ -10,6 +10,7 @@ from headend.drivers import Driver, driver_for, known_profiles
 from headend.drivers.address import EXPECTED, GatewayAddress, parse_address
 from headend.errors import ShipmentError
 from headend.log import logger
+from headend.ratios import NO_TRANSFORMERS, Ratios
 from headend.store import devices as rows
 from headend.store.database import Connection
 
@@ -19,6 +20,9 @@ _COLUMNS = (
 # Where a meter measures through current transformers, what they are for.
 _CURRENT = "max_current_a"
 _MOST_CURRENT_A = 100_000
+# Where the meter counts the secondary of instrument transformers, what the primary is of it.
+_RATIOS = ("current_ratio", "voltage_ratio")
+_MOST_RATIO = 10_000
 # Where a meter is other than its vendor's are of themselves: whose wire it speaks, and how it is set.
 _WIRE = "wire"
 # Each is below so much: what the columns of the database take, and what a float has exactly.
@@ -51,6 +55,9 @@ class ShippedDevice:
     report_every_s: int | None = None
     register_range_wh: int | None = None
     """A register shows 0 after the last value below."""
+    current_ratio: float = 1.0
+    """Of current transformers whose secondary the meter counts; as the next, 1 for a meter that counts the primary."""
+    voltage_ratio: float = 1.0
 
     @property
     def driver(self) -> Driver:
@@ -78,7 +85,8 @@ class EndDevice:
     registered_at_s: float
     address: str = ""
     max_power_w: float = rated_power_w(100.0)
-    """What it is built for, or its current transformers are."""
+    """What it is built for, or its current transformers are: as it counts it, before any ratio."""
+    ratios: Ratios = NO_TRANSFORMERS
 
 
 def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[ShippedDevice]:
@@ -112,8 +120,12 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
         if not found:
             seen[row["serial"]] = reader.line_num
             names = (row["serial"], row["vendor_profile"], row["usage_point"], row["group"])
-            numbers = (_number_of(row, name) for name in _NUMBERS)
-            devices.append(ShippedDevice(*names, address, _current_of(row), row.get(_WIRE) or "", *numbers))
+            length_s, report_s, range_wh = (_number_of(row, name) for name in _NUMBERS)
+            device = ShippedDevice(
+                *names, address, _current_of(row), row.get(_WIRE) or "", length_s, report_s, range_wh
+            )
+            current, voltage = (_ratio_of(row, name) or 1.0 for name in _RATIOS)
+            devices.append(replace(device, current_ratio=current, voltage_ratio=voltage))
     if faults:
         raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
     if not devices:
@@ -138,6 +150,11 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
     faults += _number_faults(row)
     if row.get(_CURRENT) and _current_of(row) is None:
         faults.append(f"{_CURRENT} {row[_CURRENT]!r} is not a current in A; leave it empty for a direct connection")
+    faults += [
+        f"{name} {row[name]!r:.60} is not a number from 1 to {_MOST_RATIO:,}; leave it empty without such transformers"
+        for name in _RATIOS
+        if row.get(name) and _ratio_of(row, name) is None
+    ]
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
     if _verifies(wire) and command_public_key is not None and row["command_public_key"] != command_public_key:
@@ -181,6 +198,15 @@ def _current_of(row: dict[str, str]) -> float | None:
     except ValueError:
         return None
     return current_a if 0 < current_a <= _MOST_CURRENT_A else None
+
+
+def _ratio_of(row: dict[str, str], name: str) -> float | None:
+    """None where there is none, or none that instrument transformers have."""
+    try:
+        ratio = float(row.get(name) or "nan")
+    except ValueError:
+        return None
+    return ratio if 1.0 <= ratio <= _MOST_RATIO else None
 
 
 def _verifies(profile: str) -> bool:
@@ -237,7 +263,8 @@ def _device(index: int, row: rows.KnownDevice) -> EndDevice:
         driver=driver,
         registered_at_s=row.registered_at_s,
         address=row.address,
-        max_power_w=rated_power_w(row.max_current_a or driver.max_current_a),
+        max_power_w=rated_power_w((row.max_current_a or driver.max_current_a * row.current_ratio) / row.current_ratio),
+        ratios=Ratios(row.current_ratio, row.voltage_ratio),
     )
 
 
@@ -283,6 +310,8 @@ async def _store(
                 device.max_current_a,
                 device.wire or None,
                 device.register_range_wh,
+                device.current_ratio,
+                device.voltage_ratio,
             )
             for device, driver in shipped
         ],

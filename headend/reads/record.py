@@ -20,6 +20,7 @@ from headend.drivers import (
     measures_of,
 )
 from headend.outages.watch import OutageWatch
+from headend.ratios import NO_TRANSFORMERS
 from headend.reads import budgets
 from headend.reads.budgets import Budgets, Kind
 from headend.reads.dead_letters import drop
@@ -81,9 +82,10 @@ class Recorder:
             self._implausible(batch, device, reading, length_s, origin, fault, now_s)
             self._recovery.heard(device.index, now_s)
             return False
-        batch.add_reading(
-            device.id, start_s, length_s, int(now_s * 1e6), origin, counters_of(reading), measures_of(reading)
-        )
+        counters, measures = counters_of(reading), measures_of(reading)
+        if device.ratios != NO_TRANSFORMERS:
+            counters, measures = device.ratios.counters(counters), device.ratios.measures(measures)
+        batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, measures)
         if not reading.complete:
             batch.has_absent = True
         if reading.others:

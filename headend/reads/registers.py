@@ -58,6 +58,7 @@ class RegisterReads:
                 now_s,
                 interval,
                 after.registers if interval.start_s + length_s == after.boundary_s and not after.interpolated else None,
+                device.ratios,
             )
             for after, intervals in taken.pieces
             for interval in intervals

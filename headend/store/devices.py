@@ -19,6 +19,8 @@ class DeviceRow(NamedTuple):
     max_current_a: float | None
     wire: str | None
     register_range_wh: int | None
+    current_ratio: float
+    voltage_ratio: float
 
 
 class KnownDevice(NamedTuple):
@@ -36,6 +38,8 @@ class KnownDevice(NamedTuple):
     interval_length_s: int | None
     report_every_s: int | None
     register_range_wh: int | None
+    current_ratio: float
+    voltage_ratio: float
 
 
 async def lock(connection: Connection) -> None:
@@ -47,15 +51,17 @@ async def upsert(connection: Connection, rows: Sequence[DeviceRow], *, now_s: fl
     """Register devices; `now_s` becomes registered_at of those not seen before."""
     await connection.execute(
         "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
-        " report_every_s, max_current_a, wire, register_range_wh, registered_at)"
-        " SELECT s, v, u, g, a, i, r, c, w, x, to_timestamp(%s)"
+        " report_every_s, max_current_a, wire, register_range_wh, current_ratio, voltage_ratio, registered_at)"
+        " SELECT s, v, u, g, a, i, r, c, w, x, ct, vt, to_timestamp(%s)"
         " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[],"
-        " %s::float8[], %s::text[], %s::bigint[]) AS shipped (s, v, u, g, a, i, r, c, w, x)"
+        " %s::float8[], %s::text[], %s::bigint[], %s::float8[], %s::float8[])"
+        " AS shipped (s, v, u, g, a, i, r, c, w, x, ct, vt)"
         " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
         " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
         " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
         " max_current_a = excluded.max_current_a, wire = excluded.wire,"
-        " register_range_wh = excluded.register_range_wh",
+        " register_range_wh = excluded.register_range_wh, current_ratio = excluded.current_ratio,"
+        " voltage_ratio = excluded.voltage_ratio",
         [now_s, *columns_of(rows)],
     )
 
@@ -73,7 +79,8 @@ async def registered(connection: Connection) -> list[KnownDevice]:
     """All of them, in the order of their ids."""
     cursor = await connection.execute(
         "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
-        " address, max_current_a, coalesce(wire, ''), interval_length_s, report_every_s, register_range_wh"
+        " address, max_current_a, coalesce(wire, ''), interval_length_s, report_every_s, register_range_wh,"
+        " current_ratio, voltage_ratio"
         " FROM end_device ORDER BY id"
     )
     return [KnownDevice(*row) for row in await cursor.fetchall()]  # type: ignore[arg-type]  # by the schema

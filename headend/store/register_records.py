@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from headend.drivers import Registers
+from headend.ratios import NO_TRANSFORMERS, Ratios
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,17 @@ class AcceptedRow(NamedTuple):
 
 
 class DerivedRow(NamedTuple):
-    """An interval of a meter. `received_s`: when the reading came that ends it. `end`: that, if it was read there."""
+    """An interval of a meter, as it counted it, and the meter's `ratios`.
+
+    `received_s`: when the reading came that ends it. `end`: that, if it was read there.
+    """
 
     meter_id: int
     length_s: int
     received_s: float
     interval: DerivedInterval
     end: Registers | None
+    ratios: Ratios = NO_TRANSFORMERS
 
 
 class PollFailureRow(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES
+from headend.ratios import NO_TRANSFORMERS
 from headend.store.batch import REPORTED, ROW_HEAD, ROW_WIDTH, Batch
 from headend.store.register_records import DerivedRow
 
@@ -98,8 +99,10 @@ def _derived_rows(derived: list[DerivedRow]) -> NDArray[np.void]:
                     known["import_power_w"] = max(end.active_power_w, 0)
                     known["export_power_w"] = max(-end.active_power_w, 0)
                 known |= dict(zip(_VOLTAGES, end.voltages_v, strict=True)) | dict(end.channels)
+        if row.ratios != NO_TRANSFORMERS:
+            known = {name: value * row.ratios.of(name) for name, value in known.items()}
         counters.extend((row.meter_id, interval.start_s, row.length_s, int(row.received_s * 1e6), REPORTED))
-        counters.extend(int(known.get(name, ABSENT)) for name in READING_COUNTERS)
+        counters.extend(round(known.get(name, ABSENT)) for name in READING_COUNTERS)
         measures.extend(known.get(name, math.nan) for name in READING_MEASURES)
     rows = _rows(counters, measures)
     rows["quality"] = [ESTIMATED if row.interval.estimated else ACTUAL for row in derived]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,8 +13,10 @@ from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.geography import Place
 from lab.fleet.presets import Shares
+from lab.fleet.transformers import behind_transformers
 from lab.fleet.vendors import profile_texts, transformer_profile, vendor_mix
 from lab.lockstep.link import Body
+from lab.scenario.model import FleetChoice
 from lab.services.external import ExternalBroker
 from meters.vendors.profile import VendorProfile
 
@@ -119,18 +121,18 @@ def plan_fleet(
     vendors: Vendors,
     grid: Body,
     *,
-    meters: int | None,
+    choice: FleetChoice,
     seed: int,
     group: str,
     broker: ExternalBroker | None,
     new_gateway: Callable[[], str],
 ) -> FleetPlan:
-    """:param meters: how many; None: one at each usage point.
+    """:param choice: how many meters, and who is behind transformers.
     :param new_gateway: the `host:port` at which a further Modbus gateway listens.
-    :raises UserError: more meters than usage points, or no port is free.
+    :raises UserError: more meters than usage points, transformers where no meter is, or no port is free.
     """
     points: Sequence[str] = grid["usage_points"]
-    rows = _metered_rows(meters, seed, len(points))
+    rows = _metered_rows(choice.meters, seed, len(points))
     places = [Place(*grid["places"][row]) for row in rows]
     commissioned = partial(commission, group=group, seed=seed, new_gateway=new_gateway, broker=broker)
     fleet = commissioned(
@@ -139,6 +141,9 @@ def plan_fleet(
         vendors.mix,
         largest_w=[grid["largest_w"][row] for row in rows],
     )
+    largest_w = dict(zip(points, grid["largest_w"], strict=True))
+    behind = behind_transformers(fleet.meters, choice.current_transformers, choice.voltage_transformers, largest_w)
+    fleet = replace(fleet, meters=behind)
     others = grid["transformer_points"]
     if vendors.at_transformers is None or not others:
         return FleetPlan(rows, places, fleet)
@@ -146,8 +151,8 @@ def plan_fleet(
     stations = [Place(*place) for place in zip(*where, strict=True)]
     metered = commissioned(ids, stations, [(vendors.at_transformers, 1.0)], largest_w=rated_va, besides=fleet)
     # In frames they come behind all usage points, metered or not.
-    behind = list(range(len(points), len(points) + len(others)))
-    return FleetPlan(rows, places, fleet, at_transformers=FleetPlan(behind, stations, metered))
+    beyond = list(range(len(points), len(points) + len(others)))
+    return FleetPlan(rows, places, fleet, at_transformers=FleetPlan(beyond, stations, metered))
 
 
 def _metered_rows(wanted: int | None, seed: int, usage_points: int) -> list[int]:

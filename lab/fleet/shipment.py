@@ -3,8 +3,9 @@
 One line per meter: serial, vendor profile, usage point, group, MQTT user name and password of the connection that
 carries it, the head-end's public key that the meter trusts for commands, and its address where it has no connection
 of its own. Then the capture period and the cadence that it is set to, both always; and empty where a meter is as its
-vendor's are, the primary current of its current transformers, the vendor whose wire it speaks, and where its registers
-begin at 0 again. Each side parses the file for itself.
+vendor's are, the primary current of its current transformers, the vendor whose wire it speaks, where its registers
+begin at 0 again, and the ratios of instrument transformers whose secondary it counts. Each side parses the file for
+itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
 
-OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh")
+RATIOS = ("current_ratio", "voltage_ratio")
+OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS)
 """Columns that a manufacturer may leave out."""
 
 
@@ -41,6 +43,9 @@ class ShippedMeter:
     """The collector, or `host:port/unit` of a Modbus gateway; empty for a meter with a connection of its own."""
     max_current_a: float | None = None
     """What its current transformers are for, of the primary side; None where it is connected directly."""
+    current_ratio: float = 1.0
+    """Of current transformers that it counts the secondary of, as the next; 1 where it counts the primary."""
+    voltage_ratio: float = 1.0
 
 
 def write_command_key(path: Path) -> str:
@@ -73,7 +78,8 @@ def _own(meter: ShippedMeter) -> tuple[object, ...]:
         wire, range_wh = meter.profile.wire, str(facts.register_roll_over_wh)
         current_a = current_a or facts.max_current_a
     current = "" if current_a is None else f"{current_a:g}"
-    return current, wire, facts.interval_length_s, facts.report_every_s, range_wh
+    ratios = (f"{ratio:.12g}" if ratio != 1.0 else "" for ratio in (meter.current_ratio, meter.voltage_ratio))
+    return current, wire, facts.interval_length_s, facts.report_every_s, range_wh, *ratios
 
 
 def _base64url(data: bytes) -> str:

@@ -34,6 +34,8 @@ def write_fleet_table(path: Path, fleet: Commissioned, places: Sequence[Place]) 
             "accuracy_class_percent": [profile.facts.accuracy_class_percent for profile in profiles],
             "reactive_class_percent": [profile.facts.reactive_class_percent for profile in profiles],
             "register_step_wh": [float(profile.facts.register_step_wh) for profile in profiles],
+            "current_ratio": [meter.current_ratio for meter in meters],
+            "voltage_ratio": [meter.voltage_ratio for meter in meters],
             "collector": [meter.address.rpartition("/")[0] or meter.address for meter in meters],
             "longitude": pa.array([place.longitude for place in places], pa.float64()),
             "latitude": pa.array([place.latitude for place in places], pa.float64()),

@@ -108,7 +108,7 @@ class SetUp:
         plan = plan_fleet(
             self.vendors,
             grid,
-            meters=self.scenario.fleet.meters,
+            choice=self.scenario.fleet,
             seed=self.scenario.seed,
             group=self.group,
             broker=self.externals.broker,

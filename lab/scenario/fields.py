@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from grid.place import time_zone
+from lab.fleet.transformers import RATIO_PATTERN, checked_ratios
 from lab.scenario.times import (
     DURATION_PATTERN,
     OFFSET_PATTERN,
@@ -31,6 +32,13 @@ TimeZone = Annotated[
     str,
     AfterValidator(lambda name: time_zone(name).key),
     WithJsonSchema({"type": "string", "title": "time zone"}),
+]
+TransformerRatios = Annotated[
+    dict[str, str],
+    AfterValidator(checked_ratios),
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": {"type": "string", "pattern": RATIO_PATTERN}, "title": "ratios"}
+    ),
 ]
 Part = Literal["headend", "broker", "database", "fleet", "ingest"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -32,7 +32,7 @@ from lab.fleet.presets import (
     parse_preset,
 )
 from lab.scenario.events import Event
-from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone
+from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone, TransformerRatios
 
 PresetName = Annotated[
     str, BeforeValidator(parse_preset), WithJsonSchema({"type": "string", "enum": sorted(PRESETS), "title": "preset"})
@@ -103,6 +103,15 @@ class FleetChoice(Table):
         default=None,
         alias="interval",
         description="The capture period that all meters are set to; the vendor profile's own if not given.",
+    )
+
+    current_transformers: TransformerRatios = Field(
+        default={},
+        description="Usage points whose meters count the secondary of current transformers, with the ratio: "
+        '`{ "UP-17" = "200/5" }` ([feeders.md](feeders.md#instrument-transformers)).',
+    )
+    voltage_transformers: TransformerRatios = Field(
+        default={}, description='The same for voltage transformers, where there are any: `{ "UP-17" = "400/100" }`.'
     )
 
     transformer_meters: Annotated[str, Field(min_length=1)] | None = Field(

@@ -46,6 +46,7 @@ seen from the scenario:
 | offset | `"06:10:00"`, `"30:15"` | HH:MM or HH:MM:SS from the scenario's start, may exceed 24 h |
 | instant | `2026-01-15T00:00:00Z` | with its offset from UTC, in whole seconds, from 2000 to 2100 |
 | shares | `{ rl-dsp = 0.3, "file:acme.toml" = 0.7 }` | by vendor profile, each above 0; they sum to 1 |
+| ratios | `{ "UP-17" = "200/5" }` | by usage point, primary by secondary, from 1 to 10,000 |
 
 Texts stand in quotes. Unknown keys and tables are refused.
 """
@@ -176,7 +177,7 @@ def _type(value: _Schema, models: _Schema) -> str:
         )
     if "enum" in value:
         return ", ".join(f'`"{one}"`' for one in value["enum"])
-    if value.get("title") in ("duration", "interval", "offset", "instant", "shares"):
+    if value.get("title") in ("duration", "interval", "offset", "instant", "shares", "ratios"):
         return f"[{value['title']}](#values)"
     words: str = {"integer": "whole number", "number": "number", "string": "text"}[value["type"]]
     return f"{words}{_limits(value)}"

@@ -22,6 +22,7 @@ from lab.verdict.tables import (
     TableError,
     empty,
 )
+from lab.verdict.terminals import at_terminals
 from meters.device.curve_journal import REGISTERS_DIRECTORY
 
 
@@ -89,7 +90,7 @@ def load_run(run_dir: Path, *, stored: Path | None = None) -> RunTables:
             *([lambda: read_parquet(detected, DETECTED)] if stored is None and detected.exists() else []),
         )
     )
-    return RunTables(truth, frames, fleet, journal, found, next(iter(more), None), registers)
+    return at_terminals(RunTables(truth, frames, fleet, journal, found, next(iter(more), None), registers))
 
 
 def collected(readers: Iterable[Callable[[], pa.Table]]) -> list[pa.Table]:

@@ -112,6 +112,8 @@ FLEET = Schema(
         *_columns(Kind.INTEGER, "interval_length_s report_every_s"),
         *_columns(Kind.NUMBER, "accuracy_class_percent register_step_wh"),
         *_columns(Kind.NUMBER, "reactive_class_percent", required=False),
+        # Of instrument transformers whose secondary the meter counts; earlier runs have none.
+        *_columns(Kind.NUMBER, "current_ratio voltage_ratio", required=False),
     ),
 )
 JOURNAL = Schema(

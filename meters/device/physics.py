@@ -122,6 +122,23 @@ def _likeliest(averages: WorldFrame, *seen: WorldFrame) -> WorldFrame:
     return likeliest
 
 
+def secondary(frame: WorldFrame, current_ratio: NDArray[np.float64], voltage_ratio: NDArray[np.float64]) -> WorldFrame:
+    """What reaches the terminals of meters behind instrument transformers of these ratios, each (n,); 1 for none."""
+    current, voltage = current_ratio[:, np.newaxis], voltage_ratio[:, np.newaxis]
+    power = current * voltage
+    if (power == 1.0).all() and (voltage == 1.0).all():
+        return frame
+    return replace(
+        frame,
+        import_wh=frame.import_wh / power,
+        export_wh=frame.export_wh / power,
+        reactive_varh=frame.reactive_varh / power,
+        active_power_w=frame.active_power_w / power,
+        reactive_power_var=frame.reactive_power_var / power,
+        voltage_v=frame.voltage_v / voltage,
+    )
+
+
 def cut(frame: WorldFrame, world_rows: Rows) -> WorldFrame:
     """The frame of the usage points in `world_rows` alone. Raises FleetError if the frame has too few."""
     if len(world_rows) and world_rows.max() >= len(frame):

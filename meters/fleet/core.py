@@ -58,6 +58,8 @@ class Core:
         self.row_of = {entry.serial: row for row, entry in enumerate(self.entries)}
         self.world_rows = np.asarray(setup.world_rows, dtype=np.intp)
         self.everybody: Rows = np.arange(len(self.entries))
+        self.current_ratio = np.array([entry.current_ratio for entry in self.entries], dtype=np.float64)
+        self.voltage_ratio = np.array([entry.voltage_ratio for entry in self.entries], dtype=np.float64)
         self.keys = meter_keys(setup.seed, list(self.row_of))
         self.now_s = setup.start_s
         """The instant up to which the meters have lived."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from grid.world import WorldFrame
 from meters.device.flow import Flow
-from meters.device.physics import Physics, cut
+from meters.device.physics import Physics, cut, secondary
 from meters.device.relay import Cause
 from meters.device.state import NEVER_S
 from meters.errors import FleetError
@@ -92,7 +92,7 @@ class Shard:
         if frame is not None and (core.physics is None or frame.sequence > core.physics.frame.sequence):
             if frame.time_s > now_s:
                 raise FleetError(f"frame {frame.sequence} of {frame.time_s} s came with the grant of {now_s} s")
-            own = cut(frame, core.world_rows)
+            own = secondary(cut(frame, core.world_rows), core.current_ratio, core.voltage_ratio)
             if core.physics is not None:
                 bridge = core.physics.bridge(own, core.now_s)
                 if bridge is not None:

@@ -2,8 +2,9 @@
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
 Columns of `OPTIONAL` may follow. The lab fills both periods; the others are empty where a meter is as its vendor's are.
-The capture period that it is set to is the meter's concern, and the others are the utility's. The address is that of a
-meter without a connection of its own: its collector, or `host:port/unit` of its Modbus gateway.
+The capture period that it is set to and the ratios of its instrument transformers are the meter's concern, and the
+others are the utility's. The address is that of a meter without a connection of its own: its collector, or
+`host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from meters.vendors.registry import known_profiles, load_profile
 COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
-OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh")
+RATIOS = ("current_ratio", "voltage_ratio")
+OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _RESERVED = frozenset("+/#")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
+_RATIO = re.compile(r"[1-9][0-9]{0,4}(\.[0-9]{1,6})?")
 _FAULTS_SHOWN = 50
 
 
@@ -48,6 +51,9 @@ class ShipmentEntry:
     """The vendor whose wire it speaks; empty: that of its profile."""
     interval_length_s: int | None = None
     """The capture period that it is set to; None: its profile's."""
+    current_ratio: float = 1.0
+    """Of its current transformers: what is in the primary by what is at its terminals; as the next, 1 without any."""
+    voltage_ratio: float = 1.0
 
 
 def read_shipment(path: Path) -> list[ShipmentEntry]:
@@ -117,11 +123,15 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
     # int() raises an error of its own at thousands of digits.
     if length and not (len(length) <= 16 and length.isascii() and length.isdigit() and int(length)):
         wrong.append(f"interval_length_s {length!r} is not a whole number of seconds")
+    wrong += [
+        f"{name} {own[name]!r} is not a ratio" for name in RATIOS if own[name] and not _RATIO.fullmatch(own[name])
+    ]
     if wrong:
         return None, wrong
+    ratios = {name: float(own[name]) for name in RATIOS if own[name]}
     length_s = int(length) if length else None
     fields["wire"] = own["wire"]
-    return ShipmentEntry(**{**fields, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
+    return ShipmentEntry(**{**fields, **ratios, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
 
 
 def _is_polled(entry: ShipmentEntry) -> bool:
