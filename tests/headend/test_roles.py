@@ -1,5 +1,6 @@
 """A head-end in several processes: readings are shared, and what must stay in order goes through one."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
@@ -8,7 +9,7 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
-from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, reading, serial
+from tests.headend.fleet import GROUP, LENGTH_S, START_S, Publisher, Shipment, event, iso, reading, serial
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
 
@@ -106,6 +107,28 @@ async def test_events_and_readings_go_to_those_who_follow_them(
     assert (await poller.settle()).received == 0
     order = database.rows("SELECT sequence FROM end_device_event ORDER BY ingested_at")
     assert [row[0] for row in order] == [*range(1, 21)]
+
+
+async def test_registers_on_a_shared_topic_stay_in_order(
+    head: Start, publisher: Publisher, database: Reader, clock: ManualClock, shipment: Shipment
+) -> None:
+    """The first meter says registers only, on the topic by which the others' readings come in any order."""
+    text = shipment.path.read_text()
+    shipment.path.write_text(text.replace(f"{serial(0)},rl-dsp,", f"{serial(0)},rl-dsp-plain,"))
+    processes = [await head("ingest", 0), await head("ingest", 1), await head("outages")]
+    clock.set(START_S + INTERVALS * LENGTH_S)
+    for number in range(INTERVALS + 1):
+        end_s = START_S + number * LENGTH_S
+        registers = {"ts": iso(end_s), "1.7.0": 400.0, "1.8.0": 1000.0 + 100 * number}
+        publisher.publish(f"dt/{GROUP}/{serial(0)}/ds", json.dumps({"meter": registers}).encode())
+        publisher.publish(f"dt/{GROUP}/{serial(1)}/ds", reading(1, end_s))
+    await until(publisher.is_idle, "PUBACKs")
+    for process in processes:
+        await process.settle()
+    derived = database.rows("SELECT import_wh, quality FROM stored_reading WHERE serial = %s", serial(0))
+    assert derived == [(100, "actual")] * INTERVALS
+    assert database.value("SELECT count(*) FROM stored_reading WHERE serial <> %s", serial(0)) == INTERVALS + 1
+    assert database.rows("SELECT reason FROM dead_letter") == []
 
 
 async def test_who_follows_does_not_ask_for_what_a_worker_has_stored(
