@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from lab.fleet.presets import Shares
 from lab.fleet.transformers import behind_transformers
 from lab.fleet.vendors import profile_texts, transformer_profile, vendor_mix
 from lab.lockstep.link import Body
-from lab.scenario.model import FleetChoice
 from lab.services.external import ExternalBroker
 from meters.vendors.profile import VendorProfile
 
@@ -121,18 +121,21 @@ def plan_fleet(
     vendors: Vendors,
     grid: Body,
     *,
-    choice: FleetChoice,
+    meters: int | None,
     seed: int,
     group: str,
     broker: ExternalBroker | None,
     new_gateway: Callable[[], str],
+    current_transformers: Mapping[str, str] = MappingProxyType({}),
+    voltage_transformers: Mapping[str, str] = MappingProxyType({}),
 ) -> FleetPlan:
-    """:param choice: how many meters, and who is behind transformers.
+    """:param meters: how many; None: one at each usage point.
+    :param current_transformers: the ratios, by usage point; as the next, for instance "200/5".
     :param new_gateway: the `host:port` at which a further Modbus gateway listens.
     :raises UserError: more meters than usage points, transformers where no meter is, or no port is free.
     """
     points: Sequence[str] = grid["usage_points"]
-    rows = _metered_rows(choice.meters, seed, len(points))
+    rows = _metered_rows(meters, seed, len(points))
     places = [Place(*grid["places"][row]) for row in rows]
     commissioned = partial(commission, group=group, seed=seed, new_gateway=new_gateway, broker=broker)
     fleet = commissioned(
@@ -142,7 +145,7 @@ def plan_fleet(
         largest_w=[grid["largest_w"][row] for row in rows],
     )
     largest_w = dict(zip(points, grid["largest_w"], strict=True))
-    behind = behind_transformers(fleet.meters, choice.current_transformers, choice.voltage_transformers, largest_w)
+    behind = behind_transformers(fleet.meters, current_transformers, voltage_transformers, largest_w)
     fleet = replace(fleet, meters=behind)
     others = grid["transformer_points"]
     if vendors.at_transformers is None or not others:

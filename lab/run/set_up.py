@@ -108,7 +108,9 @@ class SetUp:
         plan = plan_fleet(
             self.vendors,
             grid,
-            choice=self.scenario.fleet,
+            meters=self.scenario.fleet.meters,
+            current_transformers=self.scenario.fleet.current_transformers,
+            voltage_transformers=self.scenario.fleet.voltage_transformers,
             seed=self.scenario.seed,
             group=self.group,
             broker=self.externals.broker,

@@ -30,7 +30,7 @@ def planned(shares: dict[str, float], at_transformers: str | None, meters: int |
     return plan_fleet(
         Vendors(shares, at_transformers=at_transformers),
         GRID,
-        choice=FleetChoice(meters=meters),
+        meters=meters,
         seed=7,
         group="g",
         broker=None,
