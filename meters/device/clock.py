@@ -34,6 +34,7 @@ class Clocks:
         self._boundary = field(state, "boundary")
         self._first_boundary = field(state, "first_boundary")
         self._due_s = field(state, "boundary_due_s")
+        self._invalid = field(state, "clock_invalid")
 
     def begin(self, start_s: int) -> None:
         """Set all clocks as by a synchronisation at `start_s`; the first boundary is the next one of true time."""
@@ -61,9 +62,19 @@ class Clocks:
         return device_s
 
     def sync_wanted(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which of `rows` synchronise now that they have closed an interval."""
-        wanted: NDArray[np.bool_] = (self._boundary[rows] + self._sync_phase[rows]) % self._syncs_every == 0
+        """Which of `rows` synchronise now that they have closed an interval: an invalid clock at the next occasion."""
+        due = (self._boundary[rows] + self._sync_phase[rows]) % self._syncs_every == 0
+        wanted: NDArray[np.bool_] = due | self._invalid[rows]
         return wanted
+
+    def invalidate(self, rows: Rows) -> None:
+        """These were without supply for longer than their reserve: until they are set, nobody knows what they show."""
+        self._invalid[rows] = True
+
+    def invalid(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of `rows` know that their clock is not to be relied upon."""
+        found: NDArray[np.bool_] = self._invalid[rows]
+        return found
 
     def synchronise(self, rows: Rows, true_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Set the clocks of `rows` from the time source at `true_s` (m,); returns by how many seconds each moved."""
@@ -72,6 +83,7 @@ class Clocks:
         moved_s: NDArray[np.float64] = true_s + error_s - self.device_time(rows, true_s)
         self._anchor_s[rows] = true_s
         self._offset_s[rows] = error_s
+        self._invalid[rows] = False
         self._update_due(rows)
         return moved_s
 

@@ -89,6 +89,12 @@ class Facts(ConnectedFacts):
     sync_every_s: PositiveInt
     sync_error_limit_s: Annotated[float, Field(ge=0)]
     clock_event_threshold_s: Positive
+    clock_reserve_s: Positive = 129_600.0
+    """So long its clock runs on without supply; after more it is invalid until it is set."""
+    nominal_voltage_v: Positive = 230.0
+    sag_threshold_share: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    swell_threshold_share: Annotated[float, Field(gt=1)] = 1.1
+    voltage_hysteresis_share: Share = 0.02
     qualifying_delay_s: Positive
     qualifying_offset_s: Annotated[float, Field(ge=0)]
     hold_up_s: Positive

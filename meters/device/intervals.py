@@ -77,6 +77,11 @@ class Recorder:
         self._counted_at_s[:] = physics.frame.time_s
         self._under(physics)
 
+    @property
+    def voltage_v(self) -> NDArray[np.float64]:
+        """What all meters measure of each phase, (n, 3)."""
+        return self._shown.voltage_v
+
     def resume(self, physics: Physics) -> None:
         """After a restart: `physics` is what the meters have adopted last."""
         self._under(physics)
@@ -103,6 +108,7 @@ class Recorder:
         supplied_s = self._supplied_s[rows] + np.where(self._energised[rows], end_s - self._mark_s[rows], 0.0)
         dark = end_s - start_s - supplied_s > _NO_TIME_S
         status = self._status[rows] | np.where(dark, np.uint8(Status.POWER_DOWN), np.uint8(0))
+        status |= np.where(self._clocks.invalid(rows), np.uint8(Status.CLOCK_INVALID), np.uint8(0))
         counted, allowed = self._at(rows, end_s)
         # A register never runs backwards, not even by the rounding between two frames.
         registers = np.maximum(self._metrology.quantised(counted), self._registers[rows])

@@ -32,6 +32,8 @@ class EventCode(StrEnum):
     PHASE_LOSS = "phase_loss"
     PHASE_RESTORED = "phase_restored"
     REBOOT = "reboot"
+    VOLTAGE_SAG = "voltage_sag"
+    VOLTAGE_SWELL = "voltage_swell"
     CLOCK_ADJUSTED = "clock_adjusted"
     COMMAND_REFUSED = "command_refused"
     RELAY_OPENED = "relay_opened"

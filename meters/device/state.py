@@ -17,6 +17,7 @@ METER_STATE = np.dtype(
         # The clock: device time = true time + clock_offset_s + drift * (true time - clock_anchor_s).
         ("clock_anchor_s", "<f8"),
         ("clock_offset_s", "<f8"),
+        ("clock_invalid", "?"),
         # The open interval: number of its end on the meter's grid of intervals, and what it has seen so far.
         ("boundary", "<i8"),
         ("first_boundary", "<i8"),
@@ -37,6 +38,10 @@ METER_STATE = np.dtype(
         ("max_demand_import_w", "<f8"),
         ("max_demand_at_s", "<i8"),
         ("demand_month", "<i4"),
+        # Of each phase, whether its voltage is out of its band, since when, and how far it went.
+        ("voltage_state", "u1", (3,)),
+        ("voltage_since_s", "<f8", (3,)),
+        ("voltage_extreme_v", "<f8", (3,)),
         # Supply and what follows from its loss.
         ("energised", "?"),
         ("phase", "u1"),

@@ -19,7 +19,7 @@ from meters.device.journal import write_journal
 from meters.device.metrology import Metrology
 from meters.device.orders import Orders
 from meters.device.outcomes import Outcome
-from meters.device.phases import PhaseChange, PhaseWatch
+from meters.device.phases import PHASE_NAMES, PhaseChange, PhaseWatch
 from meters.device.physics import Physics
 from meters.device.purposes import Answer
 from meters.device.records import (
@@ -32,6 +32,7 @@ from meters.device.records import (
     timestamp,
 )
 from meters.device.relay import Cause
+from meters.device.sags import Excursion, VoltageWatch
 from meters.device.state import Rows
 from meters.device.supply import Change, Changed
 from meters.errors import FleetError
@@ -51,6 +52,7 @@ class Recording:
         self.clocks = Clocks(core.state, core.keys, facts)
         self._recorder = Recorder(core.state, self.clocks, Metrology(core.keys, facts), facts)
         self._phases = PhaseWatch(core.state, facts.qualifying_delay_s)
+        self._voltages = VoltageWatch(core.state, facts)
         self._log = EventLog(core.state, self.clocks, core.memory)
         self._orders = Orders(
             core.serials,
@@ -72,10 +74,13 @@ class Recording:
 
     def first_frame(self, energised: NDArray[np.bool_], _now_s: int) -> None:
         self._recorder.energise(energised)
+        # Those without have been so for long.
+        self.clocks.invalidate(np.flatnonzero(~energised))
 
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         self._recorder.lose(lost, now_s)
         self._recorder.regain(back, now_s)
+        self.clocks.invalidate(back[now_s - self._core.state["down_at_s"][back] > self._facts.clock_reserve_s])
 
     def phases_changed(self, lit: NDArray[np.bool_], now_s: int) -> Rows:
         touched, changes = self._phases.adopt(lit, now_s)
@@ -84,6 +89,8 @@ class Recording:
 
     def adopt(self, physics: Physics) -> Rows:
         self._recorder.adopt(physics)
+        ended = self._voltages.adopt(self._recorder.voltage_v, physics.frame.time_s)
+        self._log_excursions(ended, physics.frame.time_s)
         return self._core.everybody
 
     def run(self, now_s: int, carrier: Carrier) -> tuple[Rows, list[IntervalRecord]]:
@@ -175,6 +182,16 @@ class Recording:
             if not lost:
                 detail["up_at"] = self._device_timestamp(row, up_at_s)
             self._log.enter(row, EventCode.PHASE_LOSS if lost else EventCode.PHASE_RESTORED, detail, self._core.now_s)
+
+    def _log_excursions(self, ended: Sequence[Excursion], now_s: int) -> None:
+        for row, phase, swell, extreme_v, from_s in ended:
+            detail = {
+                "phase": PHASE_NAMES[phase],
+                "highest_v" if swell else "lowest_v": round(extreme_v, 1),
+                "from": self._device_timestamp(row, from_s),
+                "duration_s": round(now_s - from_s),
+            }
+            self._log.enter(row, EventCode.VOLTAGE_SWELL if swell else EventCode.VOLTAGE_SAG, detail, now_s)
 
     def _answer_of(self, row: int, outcome: Outcome) -> ProfileAnswer | CommandAnswer:
         command_id, device_s, result = outcome.command_id, outcome.device_time_s, outcome.result
