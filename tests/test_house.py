@@ -31,6 +31,7 @@ LARGER = {
     "lab/containers/swarm.py:SwarmProject": "the same verbs, on a swarm",
     "lab/live/session.py:Session": "what a run asks of its companion, and what the page asks of a lab",
     "lab/lockstep/link.py:LabLink": "calls and their answers share one socket and one table of who waits",
+    "headend/links/sparkplug/link.py:SparkplugLink": "does what Link lists, and hands on in order what is heard",
     "meters/carriers/connection.py": "one connection: its class has the calls of the client library, and of the shard",
     "meters/carriers/connection.py:Connection": "the calls of the client library and of the shard, on one state",
     "meters/carriers/sparkplug/edge.py:Edge": "a method of a few lines for each message of an edge node",
