@@ -35,6 +35,7 @@ class FeederBlock(Strict):
     buses: int
     usage_points: int
     transformers: int
+    flow: str
 
 
 class FleetBlock(Strict):
@@ -109,6 +110,13 @@ class CriterionBlock(Strict):
     source: str
 
 
+class TransformersBlock(Strict):
+    meters: int
+    by_vendor: dict[str, int]
+    reads: dict[str, int | None]
+    accuracy: AccuracyBlock
+
+
 class Schema1(Strict):
     """verdict.json, schema 1, written down once more."""
 
@@ -125,6 +133,7 @@ class Schema1(Strict):
     accuracy: AccuracyBlock
     ingest: IngestBlock
     outages: OutagesBlock
+    transformers: TransformersBlock | None
     diagnosis: list[str]
     criteria: list[CriterionBlock]
 
