@@ -20,7 +20,7 @@ _MARGIN = 1.5
 # A clock that is put right makes an interval a little longer than it says.
 _SLACK_S = 5.0
 # Two of the coarsest register steps (float32 kWh), one at each end.
-_SLACK_WH = 16.0
+_SLACK_WH = 125.0
 
 _registers_of = integers("import_register_wh", "reactive_q4_register_varh")
 _energies_of = integers("import_wh", "reactive_q4_varh")

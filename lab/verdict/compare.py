@@ -30,7 +30,7 @@ from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
 from lab.verdict.registers import Registers, altered_registers, estimates_off
 from lab.verdict.sides import Side, StoredIntervals, group, is_actual, per_point, sides
-from lab.verdict.tables import RunTables
+from lab.verdict.tables import REGISTERS, RunTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,11 @@ def compare(tables: RunTables, *, start_s: float, end_s: float, in_lockstep: boo
 
     registers = Registers.of(tables, known, in_lockstep=in_lockstep)
     altered_count, altered = altered_rows(tables, stored, entries.keys, entries.rows, step_wh, registers.polled)
-    misread_count, misread = altered_registers(tables, stored, registers, step_wh)
+    misread_count, misread = altered_registers(tables, stored, registers)
     altered += misread
     off_count, off = estimates_off(tables, stored, registers, start_s=start_s, end_s=end_s)
     judged = journal.within(start_s, end_s)
-    accuracy, worst_wh, violations = _accuracy(tables, journal, known, (active, reactive), step_wh, judged)
+    accuracy, worst_wh, violations = _accuracy(tables, journal, known, (active, reactive), registers, judged)
     extra = _extra_rows(stored, groups, expected, registers, stored.within(start_s, end_s))
     reads = ReadCounts(
         expected=len(expected.keys),
@@ -183,7 +183,7 @@ def _accuracy(
     journal: Side,
     known: dict[str, int],
     class_percent: tuple[NDArray[np.float64], NDArray[np.float64]],
-    step_wh: NDArray[np.float64],
+    registers: Registers,
     judged: NDArray[np.bool_],
 ) -> tuple[AccuracyCounts, NDArray[np.float64], Finding]:
     """The counts, the largest error of each usage point [Wh] (NaN where none is known), and the violations."""
@@ -193,6 +193,9 @@ def _accuracy(
     # Runs of earlier releases have no reactive energy on one side.
     channels = [name for name in energy.channels if name in tables.journal.column_names]
     energy = energy.of(channels)
+    of_fleet_wh = per_point(numbers(tables.fleet["register_step_wh"]), len(known), absent=np.nan)[points]
+    height_wh = np.fmax(*(numbers(tables.journal[name])[rows] for name in REGISTERS.split()))
+    step_wh = np.where(registers.polled[points], registers.steps_wh(points, height_wh), of_fleet_wh)
     found = deviations(
         energy,
         points=points,
@@ -201,7 +204,7 @@ def _accuracy(
         journal_wh=np.stack([numbers(tables.journal[name])[rows] for name in channels]),
         class_percent=np.stack([class_percent[name.endswith("varh")][points] for name in channels]),
         allowed_wh=np.stack([_allowed(tables.journal, name)[rows] for name in channels]),
-        step_wh=step_wh[points],
+        step_wh=step_wh,
     )
     measured = ~np.isnan(found.largest_error_wh)
     errors = found.largest_error_wh[measured]

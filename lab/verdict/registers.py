@@ -69,6 +69,15 @@ class Registers:
         )
         return self.curves.within(points, first_s, last_s)
 
+    def steps_wh(self, points: Int, register_wh: Float) -> Float:
+        """In which steps registers of `points` (m,) are read that stand at `register_wh` (m,): float32 has coarser ones
+        the higher it counts."""
+        display = self.curves.display.of(points)
+        step_wh, unit_wh = np.ravel(display.step_wh), np.ravel(display.float32_unit_wh)
+        unit = np.where(unit_wh > 0, unit_wh, 1.0)
+        spacing_wh = np.spacing((np.nan_to_num(register_wh) / unit).astype(np.float32)).astype(np.float64) * unit
+        return np.where(unit_wh > 0, np.maximum(step_wh, spacing_wh), step_wh)
+
     def nearest(self, points: Int, shown: Shown, channel: int, read_wh: Float) -> Float:
         """Registers of `points` (m,) as they were read (m,), without the roll-over, next to what was shown."""
         roll_over_wh = np.ravel(self.curves.display.of(points).roll_over_wh)
@@ -77,10 +86,11 @@ class Registers:
         return nearest
 
 
-def altered_registers(
-    tables: RunTables, stored: Side, registers: Registers, step_wh: Float
-) -> tuple[int, list[Finding]]:
-    """Actual rows of polled meters that nobody can have read: the count, and findings."""
+def altered_registers(tables: RunTables, stored: Side, registers: Registers) -> tuple[int, list[Finding]]:
+    """Actual rows of polled meters that nobody can have read: the count, and findings.
+
+    The curves round as the wire does, so what was read is known to a step of the count, however coarse float32 is.
+    """
     rows = np.flatnonzero(is_actual(tables.stored) & registers.polled[stored.points])
     points = stored.points[rows]
     starts_us, ends_us, length_us = stored.starts_us[rows], stored.ends_us[rows], registers.length_s[points] * 1_000_000
@@ -88,6 +98,7 @@ def altered_registers(
     closed = registers.near(points, ends_us, _stated_s(tables, "window_end")[rows])
     whole = (starts_us % length_us == 0) & (ends_us % length_us == 0) & (ends_us > starts_us)
     readable = whole & opened.answers & closed.answers
+    step_wh = np.ravel(registers.curves.display.of(points).step_wh)
     channel, nearest, found = np.full(len(rows), -1), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     # In the order of CHANNELS, of which these are the first.
     for code, name in enumerate(CORE_CHANNELS):
@@ -99,7 +110,7 @@ def altered_registers(
         if name.endswith("register_wh"):
             values = registers.nearest(points, closed, ENERGY_CHANNELS.index(name) - len(ENERGY_CHANNELS) + 2, values)
         closest = np.clip(values, least, most)
-        news = (np.abs(values - closest) * 2 >= resolution(name, step_wh[points]) * _ROUNDING) & (channel < 0)
+        news = (np.abs(values - closest) * 2 >= resolution(name, step_wh) * _ROUNDING) & (channel < 0)
         if name == "import_wh":
             news |= np.isnan(values)
         channel[news], nearest[news], found[news] = code, closest[news], values[news]

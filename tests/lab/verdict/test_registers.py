@@ -48,6 +48,15 @@ class Polled:
             for channel, name in enumerate(("import_register_wh", "export_register_wh")):
                 table[name][self.rows] = self.counted[1:, channel].astype(np.int64) % ROLL_OVER_WH
 
+    def show_as_float32(self) -> None:
+        """Registers, and the energies between them, as they are read from float32 kWh."""
+        for channel, name in enumerate(CHANNELS):
+            counted = self.counted[:, channel]
+            for table in (self.run.journal, self.run.stored):
+                table[name][self.rows] = np.diff(DISPLAY.unrolled(counted))
+                if channel < 2:
+                    table[name.replace("_wh", "_register_wh")][self.rows] = DISPLAY.shown(counted[1:])
+
     def judge(self, *, in_lockstep: bool = True) -> Verdict:
         curves = Curves(self.knots, DISPLAY)
         self.run.registers = registers_table(curves, [f"AMI{METER:08d}"], [f"UP{METER:05d}"])
@@ -155,11 +164,29 @@ def test_one_step_more_than_the_meter_ever_showed_is_seen(polled: Polled, channe
 def test_a_register_that_rolls_over_between_two_polls(polled: Polled) -> None:
     half_wh = int(polled.run.journal["import_wh"][polled.rows][:5].sum())
     polled = Polled(before_wh=ROLL_OVER_WH - half_wh + 1)
-    polled.run.fleet["register_step_wh"][METER] = 8
+    polled.show_as_float32()
     assert polled.counted[4, 0] < ROLL_OVER_WH < polled.counted[6, 0]
     assert polled.judge().passed
     polled.run.stored["import_register_wh"][polled.rows.start + 5] += 16
     assert kinds(polled.judge()) == ["altered"]
+
+
+def test_coarse_float32_steps_hide_no_difference(polled: Polled) -> None:
+    """Near the top of the range a register moves in steps of 8 Wh; what was read of it is known to the Wh."""
+    polled = Polled(before_wh=ROLL_OVER_WH - 50_000)
+    polled.show_as_float32()
+    polled.run.fleet["register_step_wh"][METER] = 64
+    assert polled.judge().passed
+    polled.run.stored["import_wh"][polled.rows.start + 5] += 8
+    assert kinds(polled.judge()) == ["altered"]
+
+
+def test_a_meter_is_granted_the_steps_that_its_register_has_at_its_height(polled: Polled) -> None:
+    polled.run.fleet["register_step_wh"][METER] = 64
+    assert polled.judge().passed
+    polled.run.journal["import_wh"][polled.rows.start + 5] += 30
+    polled.run.stored["import_wh"][polled.rows.start + 5] += 30
+    assert value(polled.judge(), "accuracy.class_violations") == 1
 
 
 def test_who_reads_a_meter_that_answers_nobody_has_made_it_up(polled: Polled) -> None:
