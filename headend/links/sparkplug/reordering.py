@@ -8,10 +8,12 @@ All instants are epoch s.
 import math
 from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import DecodeError as NotProtobuf
 
 from headend.links.sparkplug.schema import PayloadMessage
+from headend.links.sparkplug.session import BDSEQ
 
 #: Topic and payload.
 Message = tuple[str, bytes]
@@ -24,9 +26,11 @@ _ORDERED = frozenset(("NDATA", "DBIRTH", "DDATA", "DDEATH"))
 
 @dataclass(slots=True)
 class _Line:
-    """Of one edge node. `expected` is None while nothing is known of its session; `waiting`: until when, and what."""
+    """Of one edge node. `expected` is None while nothing is known of its session, whose number is `bdseq`; `waiting`:
+    until when, and what."""
 
     expected: int | None = None
+    bdseq: int | None = None
     waiting: dict[int, tuple[float, Message]] = field(default_factory=dict)
 
     def in_order(self) -> list[Message]:
@@ -68,9 +72,13 @@ class Reordering:
         if line is None:
             return [message]
         if parts[2] in ("NBIRTH", "NDEATH"):
+            bdseq = _bdseq_of(payload)
+            if parts[2] == "NDEATH" and line.expected is not None and bdseq != line.bdseq:
+                # Of an earlier session: a will that comes late ends nothing.
+                return [message]
             before = line.given_up()
             seq = _seq_of(payload) if parts[2] == "NBIRTH" else None
-            line.expected = None if seq is None else (seq + 1) % _MODULUS
+            line.expected, line.bdseq = None if seq is None else (seq + 1) % _MODULUS, bdseq
             return [*before, message]
         seq = _seq_of(payload) if parts[2] in _ORDERED and line.expected is not None else None
         if seq is None or line.expected is None:
@@ -105,8 +113,18 @@ class Reordering:
 
 def _seq_of(payload: bytes) -> int | None:
     """None where there is none that a session could take."""
+    message = _parsed(payload)
+    return message.seq if message is not None and message.HasField("seq") and message.seq < _MODULUS else None
+
+
+def _bdseq_of(payload: bytes) -> int | None:
+    message = _parsed(payload)
+    metrics = [] if message is None else [metric for metric in message.metrics if metric.name == BDSEQ]
+    return (metrics[0].long_value or metrics[0].int_value) if metrics else None
+
+
+def _parsed(payload: bytes) -> Any:
     try:
-        message = PayloadMessage.FromString(payload)
+        return PayloadMessage.FromString(payload)
     except NotProtobuf:
         return None
-    return message.seq if message.HasField("seq") and message.seq < _MODULUS else None

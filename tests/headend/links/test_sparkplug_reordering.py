@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.links.sparkplug.reordering import Message, Reordering
-from tests.headend.sparkplug_edge import payload
+from tests.headend.sparkplug_edge import M, payload
 
 NOW_S = 1_768_435_200.0
 TIMEOUT_S = 2.0
@@ -77,3 +77,19 @@ def test_with_the_connection_nothing_waits_any_more() -> None:
     assert reordering.heard(*message("DDATA", 3), NOW_S) == []
     assert reordering.give_up() == [message("DDATA", 3)]
     assert reordering.heard(*message("DDATA", 9), NOW_S) == [message("DDATA", 9)]
+
+
+def test_the_death_of_an_earlier_session_ends_no_order() -> None:
+    """Where brokers are bridged, the will of a connection that was replaced may come after the new birth."""
+    reordering = Reordering({"COL0001"}, TIMEOUT_S)
+    births, deaths = (
+        [(f"spBv1.0/g/{kind}/COL0001", payload([M(4, bdseq, "bdSeq")], seq=seq)) for bdseq in (0, 1)]
+        for kind, seq in (("NBIRTH", 0), ("NDEATH", None))
+    )
+    for said in births:
+        assert reordering.heard(*said, NOW_S) == [said]
+    assert reordering.heard(*deaths[0], NOW_S) == [deaths[0]]
+    assert reordering.heard(*message("DDATA", 2), NOW_S) == []
+    assert reordering.heard(*message("DDATA", 1), NOW_S) == [message("DDATA", 1), message("DDATA", 2)]
+    assert reordering.heard(*deaths[1], NOW_S) == [deaths[1]]
+    assert reordering.heard(*message("DDATA", 9), NOW_S) == [message("DDATA", 9)], "nothing is known of a new session"
