@@ -140,9 +140,10 @@ class BufferedSocket:
     def _half_close(self, finished: "asyncio.Future[None]") -> None:
         def drain() -> None:
             try:
-                while self._sock.recv(_CHUNK):
-                    pass
-            except BlockingIOError:
+                # Once a turn: whoever goes on sending holds up nobody else.
+                if self._sock.recv(_CHUNK):
+                    return
+            except (BlockingIOError, ssl.SSLWantReadError):
                 return
             except OSError:
                 pass

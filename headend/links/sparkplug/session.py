@@ -14,7 +14,7 @@ from headend.drivers import DecodeError, NamedValue
 from headend.links.sparkplug.payload import Payload, value_of
 
 BDSEQ = "bdSeq"
-#: Metrics that a birth may define. The lab's meters have 27, the widest meters in public profiles about 200.
+#: Metrics that a birth may define. The lab's meters have some 90, the widest meters in public profiles about 200.
 MAX_METRICS = 256
 #: Characters of a metric's name.
 MAX_NAME = 256
