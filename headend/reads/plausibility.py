@@ -91,6 +91,7 @@ class Limits:
             and max(_energies_and_powers_of(reading)) <= self.usual
             and -min(_net_powers_of(reading)) <= self.usual
             and max(_registers_of(reading)) < self.register_range_wh
+            and YEAR_2000_S <= reading.max_demand_at_s <= latest_start_s + length_s
             and reading.voltage_l1_v <= MAX_VOLTAGE_V
             and reading.voltage_l2_v <= MAX_VOLTAGE_V
             and reading.voltage_l3_v <= MAX_VOLTAGE_V
@@ -115,6 +116,10 @@ class Limits:
             return "power_beyond_rating"
         if max(_registers_of(reading)) >= self.register_range_wh:
             return "beyond_register"
+        # Not by the interval's end: a clock that was put back has shown later times.
+        demand_at_s = reading.max_demand_at_s
+        if demand_at_s != ABSENT and not YEAR_2000_S <= demand_at_s <= latest_start_s + length_s:
+            return "beyond_demand_time"
         # One by one: of the not reported, NaN, a maximum is whatever comes first.
         if any(voltage_v > MAX_VOLTAGE_V for voltage_v in _voltages_of(reading)):
             return "beyond_voltage"

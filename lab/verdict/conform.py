@@ -13,6 +13,7 @@ def _is_number(t: pa.DataType) -> bool:
     return bool(pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t))
 
 
+_YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 _FITS = {
     Kind.TEXT: lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t),
     Kind.TIME: pa.types.is_timestamp,
@@ -53,11 +54,19 @@ def _conform_column(
         reason = str(error).partition(". If ")[0]
         return None, [f"{where} cannot be read as {_CALLED[kind]}: {reason}{hint}"]
     faults = []
+    if kind is Kind.TIME and (beyond := pc.sum(_beyond_calendar(values)).as_py() or 0):
+        faults.append(f"{where} is not in the years 1 to 9999 in {beyond} of {len(values)} rows")
     if not column.nullable and values.null_count:
         faults.append(f"{where} is null in {values.null_count} of {len(values)} rows")
     if kind is Kind.NUMBER and not column.nullable and (nans := pc.sum(pc.is_nan(values)).as_py() or 0):
         faults.append(f"{where} is NaN in {nans} of {len(values)} rows")
     return values, faults
+
+
+def _beyond_calendar(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where nobody's datetime has the instant; infinities of PostgreSQL come so, too."""
+    instants = times.cast(pa.int64())
+    return pc.or_(pc.less(instants, _YEAR_1_US), pc.greater_equal(instants, _YEAR_10000_US))
 
 
 def _converted(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:

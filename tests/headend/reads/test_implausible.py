@@ -87,6 +87,7 @@ IMPLAUSIBLE = [
     ("power_beyond_rating", END_S, {"1.7.0": 1_000_000}),
     ("beyond_register", END_S, {"1.8.0": 1_000_000_000}),
     ("beyond_voltage", END_S, {"52.7.0": 2_310.0}),
+    ("beyond_demand_time", END_S, {"1.6.0.5": "9999-12-31T23:59:59-14:00"}),
     ("off_grid", END_S + 7, {}),
     ("ahead_of_clock", END_S + 2 * LENGTH_S, {}),
 ]

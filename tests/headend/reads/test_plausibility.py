@@ -40,6 +40,7 @@ def test_nothing_above_the_limit_passes(length_s: int, power_w: float, factor: f
 REASONS = {
     "wrong_length", "off_grid", "before_2000", "too_old", "ahead_of_clock", "energy_beyond_rating",
     "power_beyond_rating", "beyond_register", "beyond_voltage", "current_beyond_rating",
+    "beyond_demand_time",
 }  # fmt: skip
 START_S = 1_768_435_200
 OLDEST_S = START_S + 900 - 400 * 86_400
@@ -51,13 +52,18 @@ POWERS = ["import_power_w", "export_power_w", "max_demand_import_w", *NETS]
 REGISTERS = [name for name in READING_COUNTERS if "register" in name]
 ENERGIES = [name for name in READING_COUNTERS if name.endswith("h") and name not in REGISTERS]
 
+LATEST_S = START_S + 1800
+demand_times = st.sampled_from([ABSENT, 946_684_799, 946_684_800, START_S, LATEST_S, LATEST_S + 1, 2**53 // 1000])
+
 
 @given(
     start_s=st.sampled_from(
         [START_S, START_S + 1, 946_684_800, 946_683_900, 0, OLDEST_S, OLDEST_S - 900, START_S + 900, START_S + 1800]
     ),
     length_s=st.sampled_from([900, 60]),
-    counters=st.fixed_dictionaries({name: nets if name in NETS else counts for name in READING_COUNTERS}),
+    counters=st.fixed_dictionaries(
+        {name: nets if name in NETS else counts for name in READING_COUNTERS} | {"max_demand_at_s": demand_times}
+    ),
     measured=st.fixed_dictionaries(
         {name: st.sampled_from([math.nan, 0.0, 150.0, 150.1, 1000.0, 1000.1]) for name in READING_MEASURES}
     ),
@@ -74,6 +80,7 @@ def test_a_reason_is_given_exactly_where_something_is_beyond(
         and all(counters[name] <= most_wh(900, HOUSE_W) for name in ENERGIES)
         and all(counters[name] == ABSENT or abs(counters[name]) <= 1.5 * HOUSE_W for name in POWERS)
         and all(counters[name] < 10**9 for name in REGISTERS)
+        and (counters["max_demand_at_s"] == ABSENT or 946_684_800 <= counters["max_demand_at_s"] <= LATEST_S)
         and not any(measured[f"voltage_l{phase}_v"] > 1000 for phase in (1, 2, 3))
         and not any(measured[f"current_l{phase}_a"] > 150 for phase in (1, 2, 3))
     )
@@ -89,10 +96,15 @@ def test_a_reason_is_given_exactly_where_something_is_beyond(
         ({"reactive_power_l3_var": -103_501}, "power_beyond_rating"),
         ({"max_demand_import_w": 103_501}, "power_beyond_rating"),
         ({"current_l2_a": 150.01}, "current_beyond_rating"),
+        ({"max_demand_at_s": 2**53 // 1000}, "beyond_demand_time"),
+        ({"max_demand_at_s": 253_402_300_799 + 14 * 3600}, "beyond_demand_time"),
+        ({"max_demand_at_s": START_S + 1801}, "beyond_demand_time"),
+        ({"max_demand_at_s": 946_684_799}, "beyond_demand_time"),
+        ({"max_demand_at_s": 0}, "beyond_demand_time"),
     ],
 )
 def test_each_new_quantity_has_its_bound(said: dict[str, float], reason: str) -> None:
-    usual = dict.fromkeys(READING_COUNTERS, 0) | dict.fromkeys(READING_MEASURES, 0.5)
+    usual = dict.fromkeys(READING_COUNTERS, 0) | {"max_demand_at_s": START_S} | dict.fromkeys(READING_MEASURES, 0.5)
     reading = Reading(end_s=START_S + 900, **usual, others=(), complete=True)  # type: ignore[arg-type]
     assert LIMITS.fault_of(reading, 900, START_S + 900) is None
     beyond = Reading._make({**reading._asdict(), **said}.values())

@@ -46,6 +46,20 @@ def test_naive_times_are_refused(schema: Schema) -> None:
     assert "no time zone" in fault
 
 
+@pytest.mark.parametrize("instant_us", [9_007_199_254_740_992_000, 253_402_300_800_000_000, -62_135_596_800_000_001])
+def test_times_beyond_the_calendar_are_refused(instant_us: int) -> None:
+    table = arrow(make_run(1, 2).stored)
+    for name in ("interval_start", "max_demand_at"):
+        times = pa.array([instant_us, 0], pa.int64()).cast(pa.timestamp("us", "UTC"))
+        if name in table.column_names:
+            table = table.set_column(table.column_names.index(name), name, times)
+        else:
+            table = table.append_column(name, times)
+    assert faults_of(table, STORED) == tuple(
+        f"stored.{name} is not in the years 1 to 9999 in 1 of 2 rows" for name in ("interval_start", "max_demand_at")
+    )
+
+
 def test_other_zones_and_units_are_the_same_instants() -> None:
     table = arrow(make_run(1, 2).truth)
     zurich = table.set_column(1, "interval_start", table["interval_start"].cast(pa.timestamp("ns", "Europe/Zurich")))
