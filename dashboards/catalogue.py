@@ -192,9 +192,9 @@ feeder = Dashboard(
         ),
         panel(
             "feeder/reactive", "timeseries", "Reactive energy, varh",
-            "Of the transformer's meters that count it: inductive (quadrants I and II) above zero, capacitive (III and "
-            "IV) below.",
-            time(), number("inductive"), number("capacitive"), unit="none", decimals=0,
+            "Of its customers' meters that count it: imported (quadrants I and II) above zero, exported (III and IV) "
+            "below.",
+            time(), number("imported"), number("exported"), unit="none", decimals=0,
         ),
         panel(
             "feeder/power_factor", "timeseries", "Power factor",
@@ -336,8 +336,8 @@ meter = Dashboard(
         ),
         panel(
             "meter/reactive", "timeseries", "Reactive energy by interval, varh",
-            "By quadrant. I and II, inductive, are above zero; III and IV, capacitive, below. In II and III active "
-            "energy is fed in.",
+            "By quadrant. Imported reactive energy, I and II, is above zero; exported, III and IV, below. In II and "
+            "III active energy is fed in.",
             time(), number("q1", "I"), number("q2", "II"), number("q3", "III"), number("q4", "IV"), unit="none",
             decimals=0, stacked=True,
         ),

@@ -160,7 +160,7 @@ class WorldFrame:
 
 def by_quadrant(active: NDArray[np.float64], reactive: NDArray[np.float64]) -> NDArray[np.float64]:
     """The amount of `reactive` (n, 3), 4 times: in the row of its quadrant, and 0 in the three others."""
-    imports, inductive = active >= 0.0, reactive >= 0.0
-    quadrants = (imports & inductive, ~imports & inductive, ~imports & ~inductive, imports & ~inductive)
+    imports, reactive_in = active >= 0.0, reactive >= 0.0
+    quadrants = (imports & reactive_in, ~imports & reactive_in, ~imports & ~reactive_in, imports & ~reactive_in)
     amounts: NDArray[np.float64] = np.abs(reactive) * np.array(quadrants)
     return amounts

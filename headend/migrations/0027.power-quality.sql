@@ -40,8 +40,8 @@ SELECT
     r.interval_length_s,
     count(*) AS readings,
     sum(r.import_wh - coalesce(r.export_wh, 0)) AS energy_wh,
-    sum(r.reactive_q1_varh + r.reactive_q2_varh) AS inductive_varh,
-    sum(r.reactive_q3_varh + r.reactive_q4_varh) AS capacitive_varh
+    sum(r.reactive_q1_varh + r.reactive_q2_varh) AS reactive_import_varh,
+    sum(r.reactive_q3_varh + r.reactive_q4_varh) AS reactive_export_varh
 FROM interval_reading r
 JOIN end_device d ON d.id = r.meter_id
 JOIN network_usage_point u ON u.usage_point = d.usage_point

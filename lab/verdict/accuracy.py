@@ -105,8 +105,8 @@ def cumulative_energy(frames: pa.Table, known: dict[str, int]) -> CumulativeEner
 
 def _by_quadrant(power_w: Float, reactive_var: Float) -> dict[str, Float]:
     """Reactive power (n,) where it counts, by the signs of both: ++, -+, --, +- (IEC 62053-23, annex C)."""
-    takes, inductive = power_w >= 0.0, reactive_var >= 0.0
-    quadrants = (takes & inductive, ~takes & inductive, ~takes & ~inductive, takes & ~inductive)
+    takes, reactive_in = power_w >= 0.0, reactive_var >= 0.0
+    quadrants = (takes & reactive_in, ~takes & reactive_in, ~takes & ~reactive_in, takes & ~reactive_in)
     return {name: np.abs(reactive_var) * where for name, where in zip(QUADRANTS.split(), quadrants, strict=True)}
 
 

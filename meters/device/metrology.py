@@ -109,14 +109,14 @@ class Metrology:
             [uniform(keys, Purpose.INITIAL_REGISTER, 2 + each, 0.2, 1.0) for each in range(PHASES)]
         )
         shares /= shares.sum(axis=1, keepdims=True)
-        inductive = uniform(keys, Purpose.INITIAL_REGISTER, 5, *_REACTIVE_SHARE) * import_wh
-        capacitive = uniform(keys, Purpose.INITIAL_REGISTER, 6, 0.0, _REACTIVE_SHARE[0]) * import_wh
+        reactive_in = uniform(keys, Purpose.INITIAL_REGISTER, 5, *_REACTIVE_SHARE) * import_wh
+        reactive_out = uniform(keys, Purpose.INITIAL_REGISTER, 6, 0.0, _REACTIVE_SHARE[0]) * import_wh
         initial = np.zeros((len(keys), CHANNELS))
         initial[:, 0], initial[:, 2:5] = import_wh, shares * import_wh[:, np.newaxis]
-        initial[:, 8], initial[:, 11] = inductive, capacitive
-        initial[:, 12:15] = shares * inductive[:, np.newaxis]
-        initial[:, 15:18] = shares * capacitive[:, np.newaxis]
-        initial[:, 18] = np.hypot(import_wh, inductive - capacitive)
+        initial[:, 8], initial[:, 11] = reactive_in, reactive_out
+        initial[:, 12:15] = shares * reactive_in[:, np.newaxis]
+        initial[:, 15:18] = shares * reactive_out[:, np.newaxis]
+        initial[:, 18] = np.hypot(import_wh, reactive_in - reactive_out)
         steps = np.floor(initial / self._step_wh)
         # Where between two steps each register stands at the start.
         remainder = np.column_stack([uniform(keys, Purpose.REGISTER_REMAINDER, each) for each in range(CHANNELS)])
@@ -132,13 +132,13 @@ class Metrology:
         load = self._load(physics.load)
         imported, exported = physics.import_wh_per_s * load.active_gain, physics.export_wh_per_s * load.active_gain
         quadrants = physics.reactive_varh_per_s * load.reactive_gain
-        inductive, capacitive = quadrants[0] + quadrants[1], quadrants[2] + quadrants[3]
+        reactive_in, reactive_out = quadrants[0] + quadrants[1], quadrants[2] + quadrants[3]
         active = imported - exported
         counted = np.empty((len(imported), CHANNELS))
         counted[:, 0], counted[:, 1] = imported.sum(axis=1), exported.sum(axis=1)
         counted[:, 2:5], counted[:, 5:8] = imported, exported
-        counted[:, 12:15], counted[:, 15:18] = inductive, capacitive
-        counted[:, 18] = np.hypot(active, inductive - capacitive).sum(axis=1)
+        counted[:, 12:15], counted[:, 15:18] = reactive_in, reactive_out
+        counted[:, 18] = np.hypot(active, reactive_in - reactive_out).sum(axis=1)
         allowed = np.empty((len(imported), LIMITS))
         allowed[:, 0] = (physics.import_wh_per_s * load.active_limit).sum(axis=1)
         allowed[:, 1] = (physics.export_wh_per_s * load.active_limit).sum(axis=1)
@@ -148,7 +148,7 @@ class Metrology:
             true_w, true_var = frame.active_power_w.sum(axis=1), frame.reactive_power_var.sum(axis=1)
             # The sums decide about the quadrant; an element whose error turned the sign of a sum counts nothing there.
             sign = np.where(true_var >= 0.0, 1.0, -1.0)
-            amount = np.maximum((inductive - capacitive).sum(axis=1) * sign, 0.0) * sign
+            amount = np.maximum((reactive_in - reactive_out).sum(axis=1) * sign, 0.0) * sign
             counted[:, 8:12] = by_quadrant(true_w, amount).T
             error = (varh_per_s.sum(axis=0) * load.reactive_limit).sum(axis=1) * sign
             allowed[:, 2:6] = by_quadrant(true_w, error).T

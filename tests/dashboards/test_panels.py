@@ -203,8 +203,8 @@ def test_meters_that_do_not_trust_their_clocks_are_counted_by_vendor(seeded: See
 def test_reactive_energy_of_a_transformer_is_that_of_the_meters_that_count_it(seeded: Seeded) -> None:
     # Of the thirty customers of T1, 27 are no polled meters; meters 10, 12 and 4 were dark for some intervals.
     found = rows_of(seeded, "amilab-feeder", "reactive")
-    assert float(str(found[0]["inductive"])) == 27 * 40
-    assert float(str(found[0]["capacitive"])) == -27 * 10
+    assert float(str(found[0]["imported"])) == 27 * 40
+    assert float(str(found[0]["exported"])) == -27 * 10
     factors = [float(str(row["power_factor"])) for row in rows_of(seeded, "amilab-feeder", "power_factor")]
     assert all(0.95 < factor < 0.97 for factor in factors)
 
