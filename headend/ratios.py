@@ -17,12 +17,17 @@ class Ratios:
     current: float = 1.0
     voltage: float = 1.0
 
+    @property
+    def power(self) -> float:
+        """Of powers and energies."""
+        return self.current * self.voltage
+
     def of(self, channel: str) -> float:
         """By the name of a channel of a Reading."""
         if channel.endswith(("_register_wh", "_register_varh")):
             return 1.0
         if channel.endswith(("_wh", "_varh", "_w", "_var")):
-            return self.current * self.voltage
+            return self.power
         return self.voltage if channel.endswith("_v") else self.current if channel.endswith("_a") else 1.0
 
     def counters(self, values: Sequence[int]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ A reading that fails is kept beside the others (table implausible_reading), coun
 from dataclasses import dataclass
 
 from headend.drivers import Reading, Registers
-from headend.drivers.records import ABSENT, integers, measures
+from headend.drivers.records import ABSENT, REGISTER_CHANNELS, integers, measures
 
 YEAR_2000_S = 946_684_800
 #: Thirteen months, more than load profiles reach back: one meter must not fill the store with decades.
@@ -14,6 +14,8 @@ MOST_AGE_S = 400 * 86_400
 #: IEC 60449, band II: nothing on a low-voltage network is above.
 MAX_VOLTAGE_V = 1_000.0
 NOMINAL_V = 230.0
+# What a column of four bytes holds: of the primary, in W, var, Wh and varh.
+_COLUMN = 2**31 - 1
 _PHASES = 3
 # Fuses let more than their rating pass for a while, and networks run above their nominal voltage.
 _MARGIN = 1.5
@@ -29,6 +31,8 @@ _energies_and_powers_of = integers("import_wh", "reactive_power_l3_var")
 _net_powers_of = integers("active_power_l1_w", "reactive_power_l3_var")
 _voltages_of = measures("voltage_l1_v", "voltage_l3_v")
 _currents_of = measures("current_l1_a", "current_l3_a")
+_NET_POWERS = [name for name in REGISTER_CHANNELS if "_power_" in name]
+_CURRENTS = [name for name in REGISTER_CHANNELS if name.startswith("current_")]
 
 
 def most_wh(length_s: float, max_power_w: float) -> float:
@@ -54,10 +58,11 @@ class Limits:
     usual: float
 
     @classmethod
-    def of(cls, interval_length_s: int, max_power_w: float, register_range_wh: int) -> "Limits":
-        """Those of a meter that is built for `max_power_w`."""
-        energy_wh, power_w = most_wh(interval_length_s, max_power_w), max_power_w * _MARGIN
-        current_a = power_w / _PHASES / NOMINAL_V
+    def of(cls, interval_length_s: int, max_power_w: float, register_range_wh: int, ratio: float = 1.0) -> "Limits":
+        """Those of a meter that is built for `max_power_w`; the primary is `ratio` times the power that it counts."""
+        current_a = max_power_w * _MARGIN / _PHASES / NOMINAL_V
+        energy_wh = min(most_wh(interval_length_s, max_power_w), _COLUMN / ratio)
+        power_w = min(max_power_w * _MARGIN, _COLUMN / ratio)
         return cls(interval_length_s, energy_wh, power_w, current_a, register_range_wh, min(energy_wh, power_w))
 
     def fault_of_registers(self, registers: Registers, at_s: float, latest_s: float) -> str | None:
@@ -68,12 +73,20 @@ class Limits:
             return "too_old"
         if at_s > latest_s:
             return "ahead_of_clock"
-        if abs(registers.active_power_w) > self.power_w:
-            return "power_beyond_rating"
         if max(registers.import_register_wh, registers.export_register_wh) >= self.register_range_wh:
             return "beyond_register"
+        return self.fault_of_moment(registers)
+
+    def fault_of_moment(self, registers: Registers) -> str | None:
+        """The same for what a meter measures at an instant: powers, voltages and currents."""
+        channels = registers.channels
+        powers = (registers.active_power_w, *(channels.get(name, ABSENT) for name in _NET_POWERS))
+        if any(abs(power) > self.power_w for power in powers if power != ABSENT):
+            return "power_beyond_rating"
         if any(voltage_v > MAX_VOLTAGE_V for voltage_v in registers.voltages_v):
             return "beyond_voltage"
+        if any(channels.get(name, 0.0) > self.current_a for name in _CURRENTS):
+            return "current_beyond_rating"
         return None
 
     def fault_of(self, reading: Reading, length_s: int, latest_start_s: float) -> str | None:

@@ -61,7 +61,12 @@ class Recorder:
         self._tolerance_s = settings.clock_tolerance_s
         self._budgets = budgets
         self._limits = [
-            Limits.of(device.driver.interval_length_s, device.max_power_w, device.driver.register_range_wh)
+            Limits.of(
+                device.driver.interval_length_s,
+                device.max_power_w,
+                device.driver.register_range_wh,
+                device.ratios.power,
+            )
             for device in devices
         ]
         self._recovery = recovery

@@ -25,7 +25,12 @@ class RegisterReads:
 
     def __init__(self, devices: Iterable[EndDevice]) -> None:
         self._followers = {
-            device.id: Follower(device.driver.interval_length_s, device.driver.register_range_wh, device.max_power_w)
+            device.id: Follower(
+                device.driver.interval_length_s,
+                device.driver.register_range_wh,
+                device.max_power_w,
+                device.ratios.power,
+            )
             for device in devices
         }
 
@@ -76,6 +81,6 @@ def _doubt(device: EndDevice, taken: Taken) -> Doubt | None:
             f" {first.boundary_s}: what passed before is not known",
         )
     if taken.fault is not None and taken.is_first:
-        logger().warning("a register cannot have come there: not believed yet", serial=device.serial)
+        logger().warning("what a meter shows cannot be: not believed yet", serial=device.serial)
         return Doubt(taken.fault.reason, str(taken.fault))
     return None

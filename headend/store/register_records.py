@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 from headend.drivers import Registers
 from headend.ratios import NO_TRANSFORMERS, Ratios
 
+#: Why a reading is not believed whose registers may be right: for what the meter measured at that instant.
+MOMENT_FAULTS = ("power_beyond_rating", "beyond_voltage", "current_beyond_rating")
+
 
 @dataclass(frozen=True, slots=True)
 class BoundaryReading:

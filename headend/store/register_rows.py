@@ -6,7 +6,7 @@ from headend.drivers import ABSENT, Registers
 from headend.drivers.records import REACTIVE_REGISTERS
 from headend.store.batch import Batch
 from headend.store.database import Connection, columns_of
-from headend.store.register_records import AcceptedRow, BoundaryReading, PollFailureRow, RegisterRow
+from headend.store.register_records import MOMENT_FAULTS, AcceptedRow, BoundaryReading, PollFailureRow, RegisterRow
 
 
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> None:
@@ -57,7 +57,7 @@ async def _write_failures(connection: Connection, rows: Sequence[PollFailureRow]
 
 
 async def last_readings(connection: Connection) -> dict[int, tuple[BoundaryReading, list[BoundaryReading]]]:
-    """The latest reading of each meter that is believed, and those since that are not, by meter id."""
+    """The latest reading of each meter that is believed, and those since whose registers are not, by meter id."""
     columns = (
         "extract(epoch FROM r.boundary)::int8, extract(epoch FROM r.read_at)::float8, r.import_register_wh,"
         " r.export_register_wh, r.active_power_w, r.voltage_l1_v, r.voltage_l2_v, r.voltage_l3_v, r.interpolated"
@@ -68,7 +68,10 @@ async def last_readings(connection: Connection) -> dict[int, tuple[BoundaryReadi
     )
     cursor = await connection.execute(
         f"SELECT r.meter_id, {columns} FROM ({believed}) l JOIN register_reading r"  # noqa: S608 - constants from above
-        " ON r.meter_id = l.meter_id AND r.boundary >= l.boundary ORDER BY r.meter_id, r.boundary".encode()
+        " ON r.meter_id = l.meter_id AND r.boundary >= l.boundary"
+        # Not all that these were doubted for is kept.
+        " WHERE r.implausible IS NULL OR r.implausible <> ALL (%s) ORDER BY r.meter_id, r.boundary".encode(),
+        [list(MOMENT_FAULTS)],
     )
     known: dict[int, tuple[BoundaryReading, list[BoundaryReading]]] = {}
     for meter, boundary_s, at_s, import_wh, export_wh, power_w, *voltages_v, interpolated in await cursor.fetchall():

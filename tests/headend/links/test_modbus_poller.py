@@ -414,6 +414,27 @@ async def test_a_register_that_drops_once_is_estimated_over(
     assert outcomes(database, 0) == [("answered", None, 4), ("register_backwards", None, 1)]
 
 
+async def test_a_phase_beyond_the_rating_is_kept_apart_and_estimated_over_even_across_a_restart(
+    make: Callable[..., HeadEnd], clock: ManualClock, north: Line, south: Line, intervals: Intervals, database: Reader
+) -> None:
+    head_end = make()
+    await head_end.start()
+    for number, power_w in enumerate((0.0, 0.0, 10_000_000.0, 0.0, 0.0)):
+        north.energies[1], north.shown = 1.0 + number / 8, {0x0C: power_w}
+        await live(head_end, clock, START_S + number * LENGTH_S + 10)
+        if power_w:
+            await head_end.stop()
+            head_end = make()
+            await head_end.start()
+    await head_end.stop()
+    assert intervals(0) == [
+        (0, 125, "actual"), (900, 125, "estimated"), (1800, 125, "estimated"), (2700, 125, "actual"),
+    ]  # fmt: skip
+    assert outcomes(database, 0) == [("answered", None, 4), ("power_beyond_rating", None, 1)]
+    (letter,) = database.rows("SELECT detail FROM dead_letter WHERE detail LIKE %s", f"{serial(0)}%")
+    assert "active_power_l1_w 10000000" in str(letter[0])
+
+
 async def test_a_meter_that_is_given_up_and_answers_at_one_instant_is_written_once(
     head_end: HeadEnd, clock: ManualClock, north: Line, south: Line, postgres: Postgres, schema: str, database: Reader
 ) -> None:

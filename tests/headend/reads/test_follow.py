@@ -1,10 +1,13 @@
 """Which polls are believed, whatever a register shows: without sockets."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import Registers
+from headend.ratios import Ratios
 from headend.reads.follow import ACCEPTED_AFTER, Follower, Taken
 from headend.reads.plausibility import most_wh
 from headend.registry import rated_power_w
@@ -75,6 +78,63 @@ def test_a_boundary_that_was_dealt_with_changes_nothing() -> None:
     follower, _ = follow([1000, 1100])
     assert follower.take(poll(1, 5000)) == Taken()
     assert follower.take(poll(0, 5000)) == Taken()
+
+
+BEYOND: list[tuple[dict[str, float], str]] = [
+    ({"active_power_l1_w": 10_000_000}, "power_beyond_rating"),
+    ({"reactive_power_l3_var": -103_501}, "power_beyond_rating"),
+    ({"current_l2_a": 150.1}, "current_beyond_rating"),
+]
+
+
+def measuring(number: int, import_wh: int, channels: dict[str, float]) -> BoundaryReading:
+    reading = poll(number, import_wh)
+    return replace(reading, registers=reading.registers._replace(channels=channels))
+
+
+@pytest.mark.parametrize(("channels", "reason"), BEYOND)
+def test_a_phase_beyond_the_rating_is_not_believed_however_often_it_is_shown(
+    channels: dict[str, float], reason: str
+) -> None:
+    follower = Follower(LENGTH_S, ROLL_OVER_WH, POWER_W)
+    beyond = range(1, 2 * ACCEPTED_AFTER)
+    taken = [follower.take(poll(0, 0)), *(follower.take(measuring(n, 100 * n, channels)) for n in beyond)]
+    assert [one.fault.reason for one in taken[1:] if one.fault] == [reason] * len(beyond)
+    assert [one.is_first for one in taken].count(True) == 1
+    assert not any(one.accepted for one in taken)
+    assert energies(taken) == []
+    back = follower.take(poll(beyond.stop, 100 * beyond.stop))
+    assert energies([back]) == [(number, 100, True) for number in range(beyond.stop)], "no energy is lost"
+
+
+def test_a_first_reading_beyond_the_rating_is_none() -> None:
+    follower = Follower(LENGTH_S, ROLL_OVER_WH, POWER_W)
+    assert follower.take(measuring(0, 0, {"active_power_l1_w": 10_000_000})).fault is not None
+    assert follower.take(poll(1, 100)) == Taken()
+    assert energies([follower.take(poll(2, 200))]) == [(1, 100, False)]
+
+
+def test_a_replaced_meter_is_not_accepted_with_what_it_cannot_have_measured() -> None:
+    follower = Follower(LENGTH_S, ROLL_OVER_WH, POWER_W)
+    taken = [follower.take(poll(0, 50_000_000)), follower.take(measuring(1, 1, {"current_l1_a": 151.0}))]
+    taken += [follower.take(poll(number, number)) for number in range(2, ACCEPTED_AFTER + 2)]
+    assert [stray.boundary_s for stray in taken[-1].accepted] == [
+        START_S + number * LENGTH_S for number in range(2, ACCEPTED_AFTER + 2)
+    ]
+
+
+ratios = st.floats(1, 10_000)
+
+
+@given(ratios, ratios, st.floats(1, 1e8), st.integers(-(10**9), 10**9))
+def test_no_phase_that_is_believed_overflows_its_column_behind_transformers(
+    current: float, voltage: float, power_w: float, shown_w: int
+) -> None:
+    both = Ratios(current, voltage)
+    follower = Follower(LENGTH_S, ROLL_OVER_WH, power_w, both.power)
+    follower.take(poll(0, 0))
+    taken = follower.take(measuring(1, 0, {"active_power_l1_w": shown_w}))
+    assert taken.fault is not None or abs(round(shown_w * both.of("active_power_l1_w"))) < 2**31
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, ROLL_OVER_WH - 1)), max_size=60))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES, Reading
+from headend.ratios import Ratios
 from headend.reads.plausibility import Limits, can_have_passed, most_wh
 from headend.registry import rated_power_w
 
@@ -109,3 +110,15 @@ def test_each_new_quantity_has_its_bound(said: dict[str, float], reason: str) ->
     assert LIMITS.fault_of(reading, 900, START_S + 900) is None
     beyond = Reading._make({**reading._asdict(), **said}.values())
     assert LIMITS.fault_of(beyond, 900, START_S + 900) == reason
+
+
+@given(st.floats(1, 10_000), st.floats(1, 10_000), st.floats(1, 1e8), st.integers(0, 10**9))
+def test_nothing_that_is_believed_overflows_its_column_behind_transformers(
+    current: float, voltage: float, power_w: float, said: int
+) -> None:
+    ratios = Ratios(current, voltage)
+    usual = dict.fromkeys(READING_COUNTERS, 0) | {"max_demand_at_s": START_S} | dict.fromkeys(READING_MEASURES, 0.5)
+    for name in ("reactive_q4_varh", "active_power_l2_w", "max_demand_import_w"):
+        reading = Reading(end_s=START_S + 900, **(usual | {name: said}), others=(), complete=True)  # type: ignore[arg-type]
+        fault = Limits.of(900, power_w, 10**9, ratios.power).fault_of(reading, 900, START_S + 900)
+        assert fault is not None or round(said * ratios.of(name)) < 2**31
