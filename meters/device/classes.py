@@ -1,14 +1,15 @@
 """What an accuracy class allows: limits of the percentage error by current and power factor. Pure.
 
-Source: IEC 62053-21:2003 (active energy, classes 1 and 2), table 6, and IEC 62053-23:2003 (reactive energy, classes 2
-and 3), table 6, for polyphase meters with direct connection and balanced load; IEC 62053-22:2003 (active energy, class
-0.5 S), table 4. Currents are in parts of the reference current: the basic current Ib, or the rated current In behind
-transformers.
+After IEC 62053-21 (active energy, classes 1 and 2), 62053-22 (class 0.5 S) and 62053-23 (reactive energy, classes 2 and
+3), for polyphase meters and balanced load. The numbers are general knowledge of these standards: they could not be read
+here, so they are to be confirmed before anybody relies on them. Currents are in parts of the reference current: the
+basic current Ib, or the rated current In behind transformers.
 
 The standards state points. Between them, and beyond them, it is amilab's own how they are joined:
 
 - between power factors, linearly in the ratio of the other power to the measured one (tan phi for active energy);
-- beyond the last power factor in proportion to that ratio, for what a meter's phase displacement does;
+- beyond a power factor of 0.5 in proportion to that ratio, for what a meter's phase displacement does; for reactive
+  energy that is wider than the standard is said to be at 0.25;
 - below the lowest current in inverse proportion to the current, as an error that is constant in W is seen;
 - below the starting current a meter need not register at all: all of the energy.
 """
