@@ -193,6 +193,8 @@ class Setting(Encoded):
 
     def allows(self, number: float) -> bool:
         """Whether the meter takes this number."""
+        if self.role == "unit" and not number.is_integer():
+            return False
         return number in self.among if self.among else self.least <= number <= self.most
 
     def encode(self, number: float) -> bytes:

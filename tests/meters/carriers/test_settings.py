@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.carriers.modbus.entries import Setting
+from meters.carriers.modbus.entries import Refusal, Setting
 from meters.carriers.modbus.register_map import parse_register_map
 from meters.carriers.modbus.settings import Settings
 from meters.errors import ProfileError
@@ -46,6 +48,17 @@ def test_what_is_wrong_with_a_setting_is_said(old: str, new: str, message: str) 
     with pytest.raises(ProfileError) as raised:
         parse_register_map(MINE.replace(old, new), origin="mine")
     assert message in str(raised.value)
+
+
+def test_an_address_of_the_line_is_a_whole_number() -> None:
+    settings = Settings(SDM630, [1], ["AMI1"])
+    settings.write(0, NAMED["password"], NAMED["password"].default, 0.0, 0.0)
+    node = NAMED["network_node"]
+    for number in (1.5, 246.999, math.nan, math.inf, 0.0, 248.0):
+        assert settings.write(0, node, number, 1.0, 0.0) is Refusal.ILLEGAL_VALUE
+    assert not settings.moved
+    assert settings.write(0, node, 7.0, 1.0, 0.0) is None
+    assert settings.shown(0, 2.0, 0.0)["network_node"] == 7.0
 
 
 writes = st.lists(
