@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lab.verdict.tables import FLEET, ORIGINS, QUALITIES, STORED, Column, Kind, Schema, TableError
+from lab.verdict.tables import FLEET, MOST_RATIO, ORIGINS, QUALITIES, RATIOS, STORED, Column, Kind, Schema, TableError
 
 
 def _is_number(t: pa.DataType) -> bool:
@@ -172,6 +172,12 @@ def _value_faults(schema: Schema, columns: dict[str, pa.ChunkedArray], label: st
         for name, least in (("register_step_wh", 1e-12), ("interval_length_s", 1), ("report_every_s", 0)):
             if name in columns and (wrong := pc.sum(pc.less(columns[name], least)).as_py() or 0):
                 faults.append(f"{label}.{name} is out of range in {wrong} rows, expected at least {least:g}")
+        for name in RATIOS:
+            if name in columns:
+                ratio = columns[name]
+                outside = pc.or_(pc.less(ratio, 1.0), pc.greater(ratio, MOST_RATIO))
+                if wrong := pc.sum(outside).as_py() or 0:
+                    faults.append(f"{label}.{name} is out of range in {wrong} rows, expected 1 to {MOST_RATIO:,.0f}")
     return faults
 
 

@@ -73,6 +73,9 @@ PHASE_POWERS = (
 )
 MAX_DEMAND = "max_demand_import_w"
 MAX_DEMAND_AT = "max_demand_at"
+RATIOS = ("current_ratio", "voltage_ratio")
+MOST_RATIO = 10_000.0
+"""As the shipment file bounds them."""
 
 _KINDS = {
     pa.string(): Kind.TEXT,
@@ -113,7 +116,7 @@ FLEET = Schema(
         *_columns(Kind.NUMBER, "accuracy_class_percent register_step_wh"),
         *_columns(Kind.NUMBER, "reactive_class_percent", required=False),
         # Of instrument transformers whose secondary the meter counts; earlier runs have none.
-        *_columns(Kind.NUMBER, "current_ratio voltage_ratio", required=False),
+        *_columns(Kind.NUMBER, " ".join(RATIOS), required=False),
     ),
 )
 JOURNAL = Schema(

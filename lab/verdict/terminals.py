@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lab.verdict.keys import numbers
 from lab.verdict.owners import owners
-from lab.verdict.tables import RunTables
+from lab.verdict.tables import RATIOS, RunTables
 
 _POWER = ("_wh", "_w", "_varh", "_var")
 
@@ -23,9 +23,7 @@ _POWER = ("_wh", "_w", "_varh", "_var")
 def at_terminals(tables: RunTables) -> RunTables:
     """The tables in what each meter counts; the same ones where no meter is behind such transformers."""
     fleet = tables.fleet
-    if "current_ratio" not in fleet.column_names:
-        return tables
-    current, voltage = numbers(fleet["current_ratio"]), numbers(fleet["voltage_ratio"])
+    current, voltage = (_ratios(fleet, name) for name in RATIOS)
     if (current == 1.0).all() and (voltage == 1.0).all():
         return tables
     return replace(
@@ -34,6 +32,10 @@ def at_terminals(tables: RunTables) -> RunTables:
         frames=_divided(tables.frames, fleet, current, voltage),
         stored=_divided(tables.stored, fleet, current, voltage),
     )
+
+
+def _ratios(fleet: pa.Table, name: str) -> NDArray[np.float64]:
+    return numbers(fleet[name]) if name in fleet.column_names else np.ones(len(fleet))
 
 
 def _divided(table: pa.Table, fleet: pa.Table, current: NDArray[np.float64], voltage: NDArray[np.float64]) -> pa.Table:

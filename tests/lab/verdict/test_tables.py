@@ -12,6 +12,7 @@ from lab.verdict.context import ClockFacts
 from lab.verdict.judge_files import judge_run
 from lab.verdict.read_run import load_run
 from lab.verdict.tables import FLEET, JOURNAL, STORED, TRUTH, Schema, TableError, empty
+from lab.verdict.terminals import at_terminals
 from lab.verdict.verdict import judge
 from tests.lab.verdict.synthetic import START_S, arrow, make_run
 
@@ -135,3 +136,29 @@ def test_all_files_faults_are_listed_together(tmp_path: Path) -> None:
     for part in ("truth.parquet does not exist", "cannot be read as parquet", "journal: no parquet file",
                  "0.from", "0.usage_points"):  # fmt: skip
         assert part in text
+
+
+@pytest.mark.parametrize("ratio", [0.0, -40.0, 0.5, 10_000.5, np.inf, np.nan])
+@pytest.mark.parametrize("name", ["current_ratio", "voltage_ratio"])
+def test_ratios_that_no_transformers_have_are_refused(name: str, ratio: float) -> None:
+    run = make_run(2, 2)
+    run.fleet[name] = np.array([ratio, 40.0])
+    (fault,) = faults_of(arrow(run.fleet), FLEET)
+    assert fault.startswith(f"fleet.{name} is ")
+    assert "in 1 " in fault
+
+
+@pytest.mark.parametrize("name", ["current_ratio", "voltage_ratio"])
+def test_one_kind_of_ratio_stands_alone(name: str) -> None:
+    run = make_run(2, 2)
+    run.fleet[name] = np.array([1.0, 40.0])
+    before = run.tables()
+    after = at_terminals(before)
+    assert after.truth["import_wh"].to_pylist() == pytest.approx(
+        [
+            energy / (40.0 if point == run.fleet["usage_point"][1] else 1.0)
+            for energy, point in zip(
+                before.truth["import_wh"].to_pylist(), before.truth["usage_point"].to_pylist(), strict=True
+            )
+        ]
+    )
