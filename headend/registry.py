@@ -1,6 +1,7 @@
 """The device registry: from the manufacturer's shipment file to the table end_device."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,6 +23,7 @@ _CURRENT = "max_current_a"
 _MOST_CURRENT_A = 100_000
 # Where the meter counts the secondary of instrument transformers, what the primary is of it.
 _RATIOS = ("current_ratio", "voltage_ratio")
+_RATIO = re.compile(r"[0-9]{1,5}(\.[0-9]{1,12})?")
 _MOST_RATIO = 10_000
 # Where a meter is other than its vendor's are of themselves: whose wire it speaks, and how it is set.
 _WIRE = "wire"
@@ -151,7 +153,8 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
     if row.get(_CURRENT) and _current_of(row) is None:
         faults.append(f"{_CURRENT} {row[_CURRENT]!r} is not a current in A; leave it empty for a direct connection")
     faults += [
-        f"{name} {row[name]!r:.60} is not a number from 1 to {_MOST_RATIO:,}; leave it empty without such transformers"
+        f"{name} {row[name]!r:.60} is not a number from 1 to {_MOST_RATIO:,} with up to 12 decimals;"
+        " leave it empty without such transformers"
         for name in _RATIOS
         if row.get(name) and _ratio_of(row, name) is None
     ]
@@ -202,11 +205,8 @@ def _current_of(row: dict[str, str]) -> float | None:
 
 def _ratio_of(row: dict[str, str], name: str) -> float | None:
     """None where there is none, or none that instrument transformers have."""
-    try:
-        ratio = float(row.get(name) or "nan")
-    except ValueError:
-        return None
-    return ratio if 1.0 <= ratio <= _MOST_RATIO else None
+    text = row.get(name) or ""
+    return float(text) if _RATIO.fullmatch(text) and 1.0 <= float(text) <= _MOST_RATIO else None
 
 
 def _verifies(profile: str) -> bool:

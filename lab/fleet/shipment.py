@@ -78,8 +78,13 @@ def _own(meter: ShippedMeter) -> tuple[object, ...]:
         wire, range_wh = meter.profile.wire, str(facts.register_roll_over_wh)
         current_a = current_a or facts.max_current_a
     current = "" if current_a is None else f"{current_a:g}"
-    ratios = (f"{ratio:.12g}" if ratio != 1.0 else "" for ratio in (meter.current_ratio, meter.voltage_ratio))
+    ratios = (_decimal(ratio) if ratio != 1.0 else "" for ratio in (meter.current_ratio, meter.voltage_ratio))
     return current, wire, facts.interval_length_s, facts.report_every_s, range_wh, *ratios
+
+
+def _decimal(ratio: float) -> str:
+    """As fine as either side takes it."""
+    return f"{ratio:.12f}".rstrip("0").rstrip(".")
 
 
 def _base64url(data: bytes) -> str:

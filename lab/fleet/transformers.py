@@ -16,9 +16,9 @@ _PHASES, _NOMINAL_V = 3, 230.0
 
 def checked_ratios(ratios: dict[str, str]) -> dict[str, str]:
     """Ratios as rating plates have them, primary by secondary, by usage point. Raises ValueError."""
-    wrong = [text for text in ratios.values() if not _is_ratio(text)]
+    wrong = [f"{point!r}: {text!r}" for point, text in ratios.items() if not _is_ratio(text)]
     if wrong:
-        raise ValueError(f'{wrong[0]!r}: a ratio is primary by secondary, from 1 to 10,000, for instance "200/5"')
+        raise ValueError(f'{", ".join(wrong)}: a ratio is primary by secondary, from 1 to 10,000, for instance "200/5"')
     return ratios
 
 

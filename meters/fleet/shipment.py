@@ -29,7 +29,8 @@ OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "reg
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _RESERVED = frozenset("+/#")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
-_RATIO = re.compile(r"[1-9][0-9]{0,4}(\.[0-9]{1,6})?")
+_RATIO = re.compile(r"[0-9]{1,5}(\.[0-9]{1,12})?")
+_MOST_RATIO = 10_000.0
 _FAULTS_SHOWN = 50
 
 
@@ -124,7 +125,9 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
     if length and not (len(length) <= 16 and length.isascii() and length.isdigit() and int(length)):
         wrong.append(f"interval_length_s {length!r} is not a whole number of seconds")
     wrong += [
-        f"{name} {own[name]!r} is not a ratio" for name in RATIOS if own[name] and not _RATIO.fullmatch(own[name])
+        f"{name} {own[name]!r:.60} is not a number from 1 to {_MOST_RATIO:,.0f} with up to 12 decimals"
+        for name in RATIOS
+        if own[name] and not _is_ratio(own[name])
     ]
     if wrong:
         return None, wrong
@@ -132,6 +135,10 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
     length_s = int(length) if length else None
     fields["wire"] = own["wire"]
     return ShipmentEntry(**{**fields, **ratios, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
+
+
+def _is_ratio(text: str) -> bool:
+    return _RATIO.fullmatch(text) is not None and 1.0 <= float(text) <= _MOST_RATIO
 
 
 def _is_polled(entry: ShipmentEntry) -> bool:

@@ -6,12 +6,20 @@ import base64
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
+from headend.errors import ShipmentError as AtTheUtility
 from headend.registry import read_shipment as read_at_the_utility
 from lab.fleet.shipment import ShippedMeter, write_command_key, write_shipment
+from lab.fleet.transformers import checked_ratios, ratio_of
+from meters.errors import ShipmentError as AtTheMeters
 from meters.fleet.shipment import read_shipment as read_at_the_meters
 from meters.vendors.registry import load_profile, read_profile
+
+PUBLIC_KEY = base64.urlsafe_b64encode(bytes(32)).rstrip(b"=").decode()
 
 
 def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
@@ -60,6 +68,44 @@ def test_the_head_end_hears_what_is_other_than_the_vendors_own(tmp_path: Path) -
     assert [(entry.wire, entry.interval_length_s) for entry in entries] == [
         ("", 900), ("rl-dsp", 300), ("", 60), ("rl-dsp", 300),
     ]  # fmt: skip
+
+
+@given(st.integers(1, 99_999), st.integers(1, 999), st.integers(1, 99_999), st.integers(1, 999))
+@example(200, 3, 10_000, 1)
+@example(10_000, 999, 999, 998)
+def test_any_ratio_of_a_scenario_is_the_same_on_both_sides(
+    tmp_path_factory: pytest.TempPathFactory, primary_a: int, secondary_a: int, primary_v: int, secondary_v: int
+) -> None:
+    scenario = {"current": f"{primary_a}/{secondary_a}", "voltage": f"{primary_v}/{secondary_v}"}
+    assume(all(1.0 <= ratio_of(text) <= 10_000.0 for text in scenario.values()))
+    current, voltage = map(ratio_of, checked_ratios(scenario).values())
+    meter = ShippedMeter("A1", "UP1", load_profile("rl-dsp"), "u", "p", current_ratio=current, voltage_ratio=voltage)
+    path = tmp_path_factory.mktemp("shipped") / "shipment.csv"
+    write_shipment(path, [meter], group="g1", command_public_key=PUBLIC_KEY)
+    (device,), (entry,) = read_at_the_utility(path), read_at_the_meters(path)
+    assert (device.current_ratio, device.voltage_ratio) == (entry.current_ratio, entry.voltage_ratio)
+    assert (entry.current_ratio, entry.voltage_ratio) == pytest.approx((current, voltage), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "ratio",
+    ["0.5", "0.999999999999", "10001", "10000.000001", "1e4", "1_0", " 5 ", "+5", "nan", "inf", "-5", "٥", "5."],
+)
+def test_neither_side_takes_what_is_no_ratio(tmp_path: Path, ratio: str) -> None:
+    path = tmp_path / "shipment.csv"
+    meter = ShippedMeter("A1", "UP1", load_profile("rl-dsp"), "u", "p", current_ratio=40.0)
+    write_shipment(path, [meter], group="g1", command_public_key=PUBLIC_KEY)
+    path.write_text(path.read_text().replace(",40,", f",{ratio},"))
+    with pytest.raises(AtTheUtility, match=r"line 2: current_ratio .* is not a number from 1 to 10,000"):
+        read_at_the_utility(path)
+    with pytest.raises(AtTheMeters, match=r"line 2: current_ratio .* is not a number from 1 to 10,000"):
+        read_at_the_meters(path)
+
+
+def test_every_wrong_ratio_of_a_scenario_is_told_with_its_usage_point() -> None:
+    with pytest.raises(ValueError, match=r"^'UP-1': '0/5', 'UP-3': '1e3/5': a ratio is") as raised:
+        checked_ratios({"UP-1": "0/5", "UP-2": "200/5", "UP-3": "1e3/5"})
+    assert "UP-2" not in str(raised.value)
 
 
 def test_the_private_key_fits_the_public_one_and_is_for_the_owner_only(tmp_path: Path) -> None:
