@@ -4,9 +4,13 @@ Each explanation costs minus the logarithm of its likelihood. Every outage costs
 less likely than one. Every meter that a class would have darkened, but that did not report it, costs something: little
 where the meter has been silent since, more where it can be heard, very much where it measured with supply meanwhile.
 Classes form a forest, so the cheapest set is found from the leaves upwards: a class, or the best of what lies below it.
+
+Meters that live and tell of a lost phase want an explanation too. A single one of them, beside those that some class
+below explains already, is not heard: no customer is dark on the word of one neighbour.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,33 +26,50 @@ SILENT = 0.5
 #: It measured with supply while it should have been dark: only a wrong record of the network explains that.
 LIT = 14.0
 
-CostOf = Callable[[int], float]
+CostOf = Callable[[int, frozenset[int]], float]
 
 
-def explain(classes: Classes, dark: Sequence[int], cost_of: CostOf) -> list[int]:
-    """The classes that explain the `dark` meters at the least cost; each meter lies in exactly one of them.
+def explain(classes: Classes, dark: Sequence[int], cost_of: CostOf, told: Mapping[int, str] | None = None) -> list[int]:
+    """The classes that explain the `dark` meters, and what was `told`, at the least cost.
 
-    `cost_of(c)`: what the members of class c that are not dark cost; asked only for classes that hold a dark meter.
+    Each of these meters lies in exactly one of them.
+
+    `told`: what meters that are not dark tell of themselves (the phase that they lost). Of those that tell the same,
+    beyond what a chosen class below explains, at least two are heard, or none.
+    `cost_of(c, unheard)`: what the members of class c that are not dark cost, as if those `unheard` had told nothing;
+    asked once for each class that holds a meter to be explained.
     Of explanations that cost the same, the one that darkens fewer customers is taken.
     """
-    touched = sorted({above for meter in dark for above in classes.ancestors(int(classes.leaf[meter]))}, reverse=True)
+    told = told or {}
+    touched = sorted({above for each in (*dark, *told) for above in classes.ancestors(int(classes.leaf[each]))})
+    hold_dark = {above for each in dark for above in classes.ancestors(int(classes.leaf[each]))}
     below: dict[int, float] = dict.fromkeys(touched, 0.0)
     children: dict[int, list[int]] = {index: [] for index in touched}
+    # Who told something that no class with a dark meter explains, and what it costs to explain that by itself.
+    words: dict[int, dict[int, float]] = {index: {} for index in touched}
+    teller = {int(classes.leaf[each]): each for each in told}
     chosen: set[int] = set()
     roots = []
-    for index in touched:
-        # Children have higher numbers than their parents, so they have been decided.
-        together = below[index] if children[index] else np.inf
-        own = NEW + cost_of(index)
+    # Children have higher numbers than their parents, so they have been decided.
+    for index in reversed(touched):
+        unheard = _alone(words[index], told) if index in hold_dark else frozenset()
+        together = below[index] - sum(words[index][each] for each in unheard) if children[index] else np.inf
+        own = NEW + cost_of(index, unheard)
+        cost = below[index]
         if own < together:
             chosen.add(index)
-        cost = min(own, together)
+            cost = own
+            if index in hold_dark:
+                words[index] = dict.fromkeys(unheard, 0.0)
+            elif index in teller:
+                words[index] = {teller[index]: own}
         above = int(classes.parent[index])
         if above == NOBODY:
             roots.append(index)
         else:
             below[above] += cost
             children[above].append(index)
+            words[above] |= words[index]
     found: list[int] = []
     stack = roots
     while stack:
@@ -58,6 +79,12 @@ def explain(classes: Classes, dark: Sequence[int], cost_of: CostOf) -> list[int]
         else:
             stack.extend(children[index])
     return sorted(found)
+
+
+def _alone(words: Collection[int], told: Mapping[int, str]) -> frozenset[int]:
+    """Those with whom nobody else among them agrees."""
+    count = Counter(told[each] for each in words)
+    return frozenset(each for each in words if count[told[each]] == 1)
 
 
 def suspects(classes: Classes, dark: Sequence[int], free: Collection[int] = ()) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ nested outage that begins when the first came back. A meter counts as still dark
 later end, or it reported the loss and has been silent since, long after the others were back.
 """
 
+import functools
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -201,21 +202,27 @@ class Follower:
         meters = [report.meter for report in dark]
         # Who says that it lost one phase says, too, that it has others.
         lit_s[place[list(phases.lost)]] = began_s
-        by_phase = {
-            phase: (phases.cost(phase, meters, cost[place], LIT)[classes.order], phases.only(phase)[classes.order])
-            for phase in phases.suspected(meters)
-        }
 
-        def costs(index: int) -> list[tuple[float, str]]:
+        @functools.cache
+        def by_phase(unheard: frozenset[int]) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+            heard = phases.with_lost({each: phase for each, phase in phases.lost.items() if each not in unheard})
+            return {
+                phase: (heard.cost(phase, meters, cost[place], LIT)[classes.order], heard.only(phase)[classes.order])
+                for phase in heard.suspected(meters)
+            }
+
+        likeliest: dict[int, str] = {}
+
+        def cost_of(index: int, unheard: frozenset[int]) -> float:
             span = slice(classes.first[index], classes.end[index])
             contrary = lit_s[span] < up_s[span].min() - self._rules.together_s
             found = [(float(np.where(contrary, LIT, cost[span]).sum()), WHOLE)]
-            for phase, (alone, only) in by_phase.items():
+            for phase, (alone, only) in by_phase(unheard).items():
                 found.append((float(np.where(contrary & only[span], LIT, alone[span]).sum()) + ALONE, phase))
-            return found
+            least, likeliest[index] = min(found)
+            return least
 
-        chosen = explain(classes, [*meters, *phases.lost], lambda index: min(costs(index))[0])
-        return [(index, min(costs(index))[1]) for index in chosen]
+        return [(index, likeliest[index]) for index in explain(classes, meters, cost_of, phases.lost)]
 
     def _lead(self, index: int, phase: str, dark: Sequence[Report], began_s: float) -> list[Outage]:
         ends = sorted(report.up_s for report in dark if report.up_s is not None)

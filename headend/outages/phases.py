@@ -2,9 +2,11 @@
 
 A device of which one phase is open darkens the customers that have only that one; the others lose it and tell so, or
 never had it. So a supply that goes on, which speaks against a device that is open as a whole, speaks for one that is
-open in one phase: of which customers, the network model knows (docs/network-model.md, `phases`).
+open in one phase: of which customers, the network model knows (docs/network-model.md, `phases`). One meter may tell
+what it likes; where it stands alone with it, it is not heard (`explain`).
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,9 +56,12 @@ class Phases:
         return Phases(self.has, self.known, self.tells, lost)
 
     def suspected(self, dark: Collection[int]) -> list[str]:
-        """The phases that somebody lost, or without which somebody would be dark."""
+        """The phases that two or more lost, or without which somebody would be dark."""
+        told = Counter(self.lost.values())
         alone = [each for each in dark if self.known[each] and self.has[each].sum() == 1]
-        return sorted({*self.lost.values(), *(PHASES[int(self.has[each].argmax())] for each in alone)})
+        return sorted(
+            {*(phase for phase in told if told[phase] > 1), *(PHASES[int(self.has[each].argmax())] for each in alone)}
+        )
 
     def only(self, phase: str) -> Bools:
         """(n,) whom the loss of this phase leaves dark."""

@@ -2,7 +2,7 @@
 
 A table needs `outage` (a name), `usage_point`, `device` (its id in the network model, or null), `detected_at`,
 `dark_from` and `dark_to` (null while it lasts). `gasp_received_at` and `restore_received_at` are shown as evidence
-where they are; `phase` is kept: which one of the device is open, null for all.
+where they are; `phase` (`L1`, `L2`, `L3`) says which one of the device is open, null for all.
 """
 
 from collections import defaultdict
@@ -37,13 +37,17 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class DetectedOutage:
-    """`shares`, at least one, by usage point. What still lasts counts to `run_end_s`."""
+    """`shares`, at least one, by usage point. What still lasts counts to `run_end_s`.
+
+    `phase`: which one is open (L1, L2, L3), None for all.
+    """
 
     name: str
     device: str | None
     detected_s: float
     shares: tuple[Share, ...]
     run_end_s: float
+    phase: str | None = None
 
     @property
     def start_s(self) -> float:
@@ -99,9 +103,11 @@ def detected_outages(table: pa.Table, *, run_end_s: float) -> tuple[DetectedOuta
     """The outages of a table, by their beginning."""
     shares: dict[str, list[Share]] = defaultdict(list)
     heads: dict[str, tuple[str | None, float]] = {}
+    phases: dict[str, str | None] = {}
     for row in table.to_pylist():
         name = row["outage"]
         heads.setdefault(name, (row["device"], row["detected_at"].timestamp()))
+        phases.setdefault(name, row.get("phase"))
         shares[name].append(
             Share(
                 row["usage_point"],
@@ -111,10 +117,10 @@ def detected_outages(table: pa.Table, *, run_end_s: float) -> tuple[DetectedOuta
                 _seconds(row.get("restore_received_at")),
             )
         )
-    found = (
-        DetectedOutage(name, *heads[name], tuple(sorted(shares[name], key=lambda s: s.usage_point)), run_end_s)
-        for name in heads
-    )
+    found = []
+    for name, head in heads.items():
+        by_point = tuple(sorted(shares[name], key=lambda share: share.usage_point))
+        found.append(DetectedOutage(name, *head, by_point, run_end_s, phases[name]))
     return tuple(sorted(found, key=lambda outage: (outage.start_s, outage.name)))
 
 

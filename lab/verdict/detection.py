@@ -6,7 +6,8 @@ matched      an injected and a detected interruption, one to one, whose customer
              those that both have / those that either has. Sustained ones among themselves, momentary ones too
 false        a sustained detected one that is not matched
 localised    of the matched, those whose device darkens the same meters as the one that was really open; of a single
-             phase that was open: those that concerns the same meters, dark or not, that have this phase
+             phase that was open: those that concerns the same meters, dark or not, that have this phase. A detected
+             one that names a phase is taken at its word
 SAIDI        customer-minutes of sustained interruptions / customers served (here: meters). What a customer lives
              through without a break is one interruption, however many devices had a hand in it
 
@@ -175,8 +176,8 @@ def _matches(
     candidates = []
     for row, truth in enumerate(injected):
         spans = _injected_spans(truth, end_s)
-        for column, other in enumerate(found):
-            value = overlap(spans, other)
+        for column, other_spans in enumerate(found):
+            value = overlap(spans, other_spans)
             if value >= LEAST_OVERLAP:
                 candidates.append((-value, row, column))
     rows: set[int] = set()
@@ -186,13 +187,22 @@ def _matches(
         if row not in rows and column not in columns:
             rows.add(row)
             columns.add(column)
-            truth, named = injected[row], detected[column].device
-            concerned = None if named is None else _concerned(reach.get(named), truth.conductor, phases)
-            right = concerned is not None and concerned == _concerned(
-                reach.get(truth.device_id), truth.conductor, phases
-            )
-            matches.append(Match(truth, detected[column], -value, right))
+            truth, other = injected[row], detected[column]
+            matches.append(Match(truth, other, -value, _localised(truth, other, reach, phases)))
     return tuple(sorted(matches, key=lambda match: match.injected.start_s))
+
+
+def _localised(
+    truth: InjectedOutage,
+    detected: DetectedOutage,
+    reach: Mapping[str, frozenset[str]],
+    phases: Mapping[str, frozenset[str]],
+) -> bool:
+    """Whether both concern the same. What names no phase is judged by its device alone."""
+    if detected.device is None:
+        return False
+    named = _concerned(reach.get(detected.device), detected.phase or truth.conductor, phases)
+    return named is not None and named == _concerned(reach.get(truth.device_id), truth.conductor, phases)
 
 
 def _concerned(

@@ -1,22 +1,21 @@
 """The most likely devices: right against an exhaustive search, and where the answer is plain."""
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headend.outages.explain import NEW, SILENT, UNHEARD, explain, suspects
+from headend.outages.explain import NEW, SILENT, UNHEARD, CostOf, explain, suspects
 from headend.outages.model import Classes
 from tests.headend.networks import Radial, radials, street
 
 
-def costs(classes: Classes, cost: dict[int, float]) -> Callable[[int], float]:
-    return lambda index: sum(cost.get(meter, 0.0) for meter in classes.members(index).tolist())
+def costs(classes: Classes, cost: dict[int, float]) -> CostOf:
+    return lambda index, _: sum(cost.get(meter, 0.0) for meter in classes.members(index).tolist())
 
 
-def unheard(classes: Classes, dark: set[int]) -> Callable[[int], float]:
+def unheard(classes: Classes, dark: set[int]) -> CostOf:
     return costs(classes, {meter: UNHEARD for meter in range(len(classes.order)) if meter not in dark})
 
 
@@ -41,7 +40,7 @@ def test_nothing_is_cheaper(data: st.DataObject) -> None:
     assert sorted(covered) == sorted(dark)
 
     def total(indices: tuple[int, ...]) -> float:
-        return sum(NEW + cost_of(index) for index in indices)
+        return sum(NEW + cost_of(index, frozenset()) for index in indices)
 
     useful = [index for index in range(len(classes.first)) if not dark.isdisjoint(classes.members(index).tolist())]
     best = min(

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headend.drivers.event_log import PHASES
 from headend.outages.follow import Follower, Outage, Report, Rules, Sightings
 from headend.outages.phases import Phases
 from tests.headend.networks import Radial, street
@@ -99,3 +103,43 @@ def test_it_ends_with_the_restores_of_the_dark() -> None:
     (outage,) = follow(reports, phases({7: "L2", 8: "L2", 9: "L2"}), lit(6, 7, 8, 9))
     assert (outage.phase, outage.ended_s) == ("L2", T + 900)
     assert [part.to_s for part in outage.parts] == [T + 900, T + 900]
+
+
+@given(liar=st.sampled_from([0, 1, 2, 7, 8, 9]), phase=st.sampled_from(PHASES), known=st.booleans())
+def test_one_meters_word_names_nobody_elses_customers_dark(liar: int, phase: str, known: bool) -> None:
+    """A service is blown, and one neighbour of three phases says that it has lost one."""
+    word = phases({liar: phase}) if known else phases({liar: phase}, [None] * 10)
+    assert found(follow(gasps(4), word)) == {"d7": ("", [4])}
+
+
+@given(phase=st.sampled_from(PHASES), liar=st.integers(0, 2))
+def test_one_meters_word_makes_no_outage_larger_that_others_tell_of(phase: str, liar: int) -> None:
+    """The section is open in L2, as its meters say; behind the other one somebody says that it lost a phase, too."""
+    lost = {7: "L2", 8: "L2", 9: "L2", liar: phase}
+    assert found(follow(gasps(4, 5), phases(lost))) == {"d2": ("L2", [4, 5])}
+
+
+@given(phase=st.sampled_from(PHASES), liar=st.sampled_from([6, 7, 8, 9]))
+def test_one_meters_word_does_not_cut_an_outage_up(phase: str, liar: int) -> None:
+    truth = dict.fromkeys((7, 8, 9), "L2")
+    assert found(follow(gasps(4, 5), phases(truth | {liar: phase}))) == {"d2": ("L2", [4, 5])}
+
+
+@given(phase=st.sampled_from(PHASES), liar=st.integers(7, 9))
+def test_one_meters_word_does_not_join_services_that_are_open_at_once(phase: str, liar: int) -> None:
+    """The dark are of one phase each, of several: no single one that was lost explains them."""
+    known = [ALL, ALL, ALL, L2, L1, L2, L1, ALL, ALL, ALL]
+    assert found(follow(gasps(4, 5), phases({liar: phase}, known))) == {"d7": ("", [4]), "d8": ("", [5])}
+
+
+@given(phase=st.sampled_from(PHASES), liar=st.integers(0, 3))
+def test_one_meters_word_from_elsewhere_joins_nobody_whose_phases_are_unknown(phase: str, liar: int) -> None:
+    assert found(follow(gasps(4, 5), phases({liar: phase}, [None] * 10))) == {"d7": ("", [4]), "d8": ("", [5])}
+
+
+def test_two_that_agree_are_heard() -> None:
+    assert found(follow(gasps(4), phases({7: "L2"}), lit(6))) == {"d7": ("", [4])}
+    assert found(follow(gasps(4), phases({7: "L2", 8: "L2", 9: "L2"}), lit(6))) == {"d2": ("L2", [4, 5])}
+    few: list[frozenset[str] | None] = [*STREET[:6], L1, L1, ALL, ALL]
+    assert found(follow(gasps(4), phases({8: "L2", 9: "L1"}, few))) == {"d7": ("", [4])}
+    assert found(follow(gasps(4), phases({8: "L2", 9: "L2"}, few))) == {"d2": ("L2", [4, 5])}

@@ -308,6 +308,18 @@ async def test_lost_phases_are_events_and_evidence_for_who_is_dark(
     assert report(database) == [("sustained", "d2", DOWN_S, UP_S, 2, 2, 2, 0)]
 
 
+async def test_one_forged_lost_phase_names_nobody_elses_customers_dark(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    """A service is blown; a meter next to the transformer says that it lost L2, in front of and behind the gasp."""
+    clock.set(DOWN_S + 47)
+    meters.send(0, "ev", event("phase_loss", DOWN_S + 45, 1, phase="L2", down_at=iso(DOWN_S)))
+    meters.gasp([4])
+    meters.send(0, "ev", event("phase_loss", DOWN_S + 46, 2, phase="L2", down_at=iso(DOWN_S)))
+    await live(head_end, clock, DOWN_S + 90)
+    assert report(database) == [("open", "d7", DOWN_S, None, 1, 1, 0, 0)]
+
+
 async def test_an_event_of_no_phase_is_kept_raw_and_the_intake_goes_on(
     head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from headend.clock import ManualClock
 from headend.service import HeadEnd
-from tests.headend.fleet import Shipment
+from tests.headend.fleet import Shipment, event, iso
 from tests.headend.networks import street
 from tests.headend.outages.test_outages import (
     DOWN_S,
@@ -70,6 +70,20 @@ async def test_its_own_loss_of_supply_is_kept_and_is_no_outage(
     assert database.value("SELECT count(*) FROM interruption") == 1
     assert report(database) == []
     assert database.rows("SELECT transformer, rated_kva FROM transformer_meter") == [(f"UP{STATION}", 250.0)]
+
+
+async def test_a_phase_that_it_lost_is_kept_and_is_no_evidence(
+    head_end: HeadEnd, meters: Street, clock: ManualClock, database: Reader
+) -> None:
+    """Two customers are dark by themselves. With another one that lost L2 it would be the second to say so."""
+    clock.set(DOWN_S + 47)
+    for meter in (STATION, 0):
+        meters.send(meter, "ev", event("phase_loss", DOWN_S + 45, 1, phase="L2", down_at=iso(DOWN_S)))
+    meters.gasp([4, 5])
+    await live(head_end, clock, DOWN_S + 90)
+    assert database.value("SELECT count(*) FROM end_device_event WHERE code = 'phase_loss'") == 2
+    services = [("open", device, DOWN_S, None, 1, 1, 0, 0) for device in ("d7", "d8")]
+    assert report(database) == services
 
 
 async def test_beside_its_customers_it_is_none_of_them(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.verdict.criteria import outage_values
-from lab.verdict.detected import DetectedOutage, Share, detected_from_parquet, export_detected
+from lab.verdict.detected import DetectedOutage, Share, detected_from_parquet, detected_outages, export_detected
 from lab.verdict.detection import Detection, judge_outages, overlap
 from lab.verdict.judge_files import judge_run
 from lab.verdict.network import Network, read_network
@@ -297,3 +297,18 @@ def test_a_fault_of_one_phase_is_localised_by_whom_it_concerns_in_that_phase() -
     assert localised("L2", POINTS[:3]) == 1.0
     assert localised("L1", POINTS[10:40]) == 0.0
     assert localised("N", POINTS[:3]) == 0.0
+
+
+@pytest.mark.parametrize(("said", "right"), [("L1", 1.0), ("L2", 0.0), ("L3", 0.0), (None, 1.0)])
+def test_the_right_device_in_the_wrong_phase_is_not_localised(tmp_path: Path, said: str | None, right: float) -> None:
+    """As the head-end's table says it, with every phase turned to the next one and the one after."""
+    by_phase = [frozenset({"L1"}), frozenset({"L2"}), frozenset({"L3"}), frozenset({"L1", "L2", "L3"})]
+    phases = {point: by_phase[number % 4] for number, point in enumerate(POINTS)}
+    dark = POINTS[0:40:4]
+    truth = replace(injected(0, 1800, dark), conductor="L1")
+    table = rows([detected(0, 1800, dark)])
+    pq.write_table(table.append_column("phase", pa.array([said] * len(table), pa.string())), tmp_path / "found.parquet")
+    found = detected_outages(detected_from_parquet(tmp_path / "found.parquet"), run_end_s=END_S)
+    detection = judge_outages([truth], found, REACH, customers=len(POINTS), start_s=START_S, end_s=END_S, phases=phases)
+    assert (detection.recall, detection.localised) == (1.0, right)
+    assert failures(detection) == (set() if right else {"localised"})
