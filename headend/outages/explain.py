@@ -5,12 +5,13 @@ less likely than one. Every meter that a class would have darkened, but that did
 where the meter has been silent since, more where it can be heard, very much where it measured with supply meanwhile.
 Classes form a forest, so the cheapest set is found from the leaves upwards: a class, or the best of what lies below it.
 
-Meters that live and tell of a lost phase want an explanation too. A single one of them, beside those that some class
-below explains already, is not heard: no customer is dark on the word of one neighbour.
+Meters that live and tell of a lost phase want an explanation too. A single one of them is not heard, unless it agrees
+with those that a class below explains already, and darkens nobody else: no customer is dark on one neighbour's word.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,47 +30,81 @@ LIT = 14.0
 CostOf = Callable[[int, frozenset[int]], float]
 
 
-def explain(classes: Classes, dark: Sequence[int], cost_of: CostOf, told: Mapping[int, str] | None = None) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`phases`: the one that each meter lost, of those that live. `darkens(c, phase)`: how many class c without it."""
+
+    phases: Mapping[int, str]
+    darkens: Callable[[int, str], int]
+
+
+@dataclass(slots=True)
+class _Words:
+    """What was told below a class. `open`: what no chosen class with a dark meter explains, and its cost by itself.
+
+    `dark`: how many customers the chosen ones darken, by the phase that at least two lost.
+    """
+
+    open: dict[int, float] = field(default_factory=dict)
+    dark: Counter[str] = field(default_factory=Counter)
+
+    def alone(self, index: int, told: Told) -> frozenset[int]:
+        """Those that nobody supports, of the open ones."""
+        count = Counter(told.phases[each] for each in self.open)
+        single = [each for each in self.open if count[told.phases[each]] == 1]
+        return frozenset(each for each in single if not self._refines(index, told, told.phases[each]))
+
+    def _refines(self, index: int, told: Told, phase: str) -> bool:
+        return phase in self.dark and told.darkens(index, phase) == self.dark[phase]
+
+    def explained(self, index: int, told: Told, unheard: Collection[int]) -> "_Words":
+        """After class `index`, which holds dark meters, was chosen without those `unheard`."""
+        heard = {told.phases[each] for each in self.open if each not in unheard} | self.dark.keys()
+        return _Words(dict.fromkeys(unheard, 0.0), Counter({phase: told.darkens(index, phase) for phase in heard}))
+
+
+NOTHING_TOLD = Told({}, lambda _index, _phase: 0)
+
+
+def explain(classes: Classes, dark: Sequence[int], cost_of: CostOf, told: Told = NOTHING_TOLD) -> list[int]:
     """The classes that explain the `dark` meters, and what was `told`, at the least cost.
 
     Each of these meters lies in exactly one of them.
-
-    `told`: what meters that are not dark tell of themselves (the phase that they lost). Of those that tell the same,
-    beyond what a chosen class below explains, at least two are heard, or none.
     `cost_of(c, unheard)`: what the members of class c that are not dark cost, as if those `unheard` had told nothing;
     asked once for each class that holds a meter to be explained.
     Of explanations that cost the same, the one that darkens fewer customers is taken.
     """
-    told = told or {}
-    touched = sorted({above for each in (*dark, *told) for above in classes.ancestors(int(classes.leaf[each]))})
+    to_explain = (*dark, *told.phases)
+    touched = sorted({above for each in to_explain for above in classes.ancestors(int(classes.leaf[each]))})
     hold_dark = {above for each in dark for above in classes.ancestors(int(classes.leaf[each]))}
     below: dict[int, float] = dict.fromkeys(touched, 0.0)
     children: dict[int, list[int]] = {index: [] for index in touched}
-    # Who told something that no class with a dark meter explains, and what it costs to explain that by itself.
-    words: dict[int, dict[int, float]] = {index: {} for index in touched}
-    teller = {int(classes.leaf[each]): each for each in told}
+    words = {index: _Words() for index in touched}
+    teller = {int(classes.leaf[each]): each for each in told.phases}
     chosen: set[int] = set()
     roots = []
     # Children have higher numbers than their parents, so they have been decided.
     for index in reversed(touched):
-        unheard = _alone(words[index], told) if index in hold_dark else frozenset()
-        together = below[index] - sum(words[index][each] for each in unheard) if children[index] else np.inf
+        here = words[index]
+        unheard = here.alone(index, told) if index in hold_dark else frozenset()
+        together = below[index] - sum(here.open[each] for each in unheard) if children[index] else np.inf
         own = NEW + cost_of(index, unheard)
         cost = below[index]
         if own < together:
             chosen.add(index)
             cost = own
             if index in hold_dark:
-                words[index] = dict.fromkeys(unheard, 0.0)
+                here = here.explained(index, told, unheard)
             elif index in teller:
-                words[index] = {teller[index]: own}
+                here.open[teller[index]] = own
         above = int(classes.parent[index])
         if above == NOBODY:
             roots.append(index)
         else:
             below[above] += cost
             children[above].append(index)
-            words[above] |= words[index]
+            words[above].open |= here.open
+            words[above].dark.update(here.dark)
     found: list[int] = []
     stack = roots
     while stack:
@@ -79,12 +114,6 @@ def explain(classes: Classes, dark: Sequence[int], cost_of: CostOf, told: Mappin
         else:
             stack.extend(children[index])
     return sorted(found)
-
-
-def _alone(words: Collection[int], told: Mapping[int, str]) -> frozenset[int]:
-    """Those with whom nobody else among them agrees."""
-    count = Counter(told[each] for each in words)
-    return frozenset(each for each in words if count[told[each]] == 1)
 
 
 def suspects(classes: Classes, dark: Sequence[int], free: Collection[int] = ()) -> NDArray[np.intp]:

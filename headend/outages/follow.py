@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from headend.outages.explain import LIT, SILENT, UNHEARD, explain
+from headend.outages.explain import LIT, SILENT, UNHEARD, Told, explain
 from headend.outages.model import Classes
 from headend.outages.phases import ALONE, WHOLE, Phases
 
@@ -222,7 +222,8 @@ class Follower:
             least, likeliest[index] = min(found)
             return least
 
-        return [(index, likeliest[index]) for index in explain(classes, meters, cost_of, phases.lost)]
+        told = Told(phases.lost, lambda index, phase: int(phases.only(phase)[classes.members(index)].sum()))
+        return [(index, likeliest[index]) for index in explain(classes, meters, cost_of, told)]
 
     def _lead(self, index: int, phase: str, dark: Sequence[Report], began_s: float) -> list[Outage]:
         ends = sorted(report.up_s for report in dark if report.up_s is not None)

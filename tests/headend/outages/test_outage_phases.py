@@ -119,19 +119,6 @@ def test_one_meters_word_makes_no_outage_larger_that_others_tell_of(phase: str, 
     assert found(follow(gasps(4, 5), phases(lost))) == {"d2": ("L2", [4, 5])}
 
 
-@given(phase=st.sampled_from(PHASES), liar=st.sampled_from([6, 7, 8, 9]))
-def test_one_meters_word_does_not_cut_an_outage_up(phase: str, liar: int) -> None:
-    truth = dict.fromkeys((7, 8, 9), "L2")
-    assert found(follow(gasps(4, 5), phases(truth | {liar: phase}))) == {"d2": ("L2", [4, 5])}
-
-
-@given(phase=st.sampled_from(PHASES), liar=st.integers(7, 9))
-def test_one_meters_word_does_not_join_services_that_are_open_at_once(phase: str, liar: int) -> None:
-    """The dark are of one phase each, of several: no single one that was lost explains them."""
-    known = [ALL, ALL, ALL, L2, L1, L2, L1, ALL, ALL, ALL]
-    assert found(follow(gasps(4, 5), phases({liar: phase}, known))) == {"d7": ("", [4]), "d8": ("", [5])}
-
-
 @given(phase=st.sampled_from(PHASES), liar=st.integers(0, 3))
 def test_one_meters_word_from_elsewhere_joins_nobody_whose_phases_are_unknown(phase: str, liar: int) -> None:
     assert found(follow(gasps(4, 5), phases({liar: phase}, [None] * 10))) == {"d7": ("", [4]), "d8": ("", [5])}
@@ -143,3 +130,14 @@ def test_two_that_agree_are_heard() -> None:
     few: list[frozenset[str] | None] = [*STREET[:6], L1, L1, ALL, ALL]
     assert found(follow(gasps(4), phases({8: "L2", 9: "L1"}, few))) == {"d7": ("", [4])}
     assert found(follow(gasps(4), phases({8: "L2", 9: "L2"}, few))) == {"d2": ("L2", [4, 5])}
+
+
+def test_a_single_one_says_how_far_up_it_is_where_nobody_else_is_darkened() -> None:
+    """Beyond the section only one meter can tell: the section's own outage is known, and no other customer has L2."""
+    radial = Radial(parents=(-1, 0, 0, *([2] * 6)), at=(1, *range(3, 9)))
+    known = [ALL, L2, L2, L1, ALL, ALL, ALL]
+    told = Phases.of(known, [True] * 7).with_lost(dict.fromkeys((0, 4, 5, 6), "L2"))
+    seen = Sightings.none(7)
+    outages = Follower(radial.classes, seen, RULES, elsewhere=(), now_s=T + 2000, phases=told).outages(gasps(1, 2))
+    devices = [radial.classes.devices[outage.class_index][0] for outage in outages]
+    assert (devices, [[part.meter for part in outage.parts] for outage in outages]) == (["d0"], [[1, 2]])
