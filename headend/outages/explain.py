@@ -32,7 +32,10 @@ CostOf = Callable[[int, frozenset[int]], float]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """`phases`: the one that each meter lost, of those that live. `darkens(c, phase)`: how many class c without it."""
+    """`phases`: the one that each meter lost, of those that live.
+
+    `darkens(c, phase)`: how many customers class c without that phase leaves dark, beside those who say so themselves.
+    """
 
     phases: Mapping[int, str]
     darkens: Callable[[int, str], int]

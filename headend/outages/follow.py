@@ -222,7 +222,13 @@ class Follower:
             least, likeliest[index] = min(found)
             return least
 
-        told = Told(phases.lost, lambda index, phase: int(phases.only(phase)[classes.members(index)].sum()))
+        says_so = np.zeros(len(place), dtype=bool)
+        says_so[meters] = True
+
+        def darkens(index: int, phase: str) -> int:
+            return int((phases.only(phase) & ~says_so)[classes.members(index)].sum())
+
+        told = Told(phases.lost, darkens)
         return [(index, likeliest[index]) for index in explain(classes, meters, cost_of, told)]
 
     def _lead(self, index: int, phase: str, dark: Sequence[Report], began_s: float) -> list[Outage]:

@@ -141,3 +141,14 @@ def test_a_single_one_says_how_far_up_it_is_where_nobody_else_is_darkened() -> N
     outages = Follower(radial.classes, seen, RULES, elsewhere=(), now_s=T + 2000, phases=told).outages(gasps(1, 2))
     devices = [radial.classes.devices[outage.class_index][0] for outage in outages]
     assert (devices, [[part.meter for part in outage.parts] for outage in outages]) == (["d0"], [[1, 2]])
+
+
+def test_what_a_single_one_and_the_dark_agree_on_is_no_support_for_somebody_further_up() -> None:
+    """d1 is open in L3: beside the section below it one is dark and one tells. Behind d0 somebody joins in."""
+    radial = Radial(parents=(-1, 0, 1), at=(2, 2, 2, 2, 1, 1, 0, 0, 0))
+    only_l3 = frozenset({"L3"})
+    known = [only_l3, ALL, ALL, ALL, only_l3, ALL, only_l3, only_l3, ALL]
+    told = Phases.of(known, [True] * 9).with_lost(dict.fromkeys((1, 2, 3, 5, 8), "L3"))
+    seen = Sightings.none(9)
+    outages = Follower(radial.classes, seen, RULES, elsewhere=(), now_s=T + 2000, phases=told).outages(gasps(0, 4))
+    assert sorted(part.meter for outage in outages for part in outage.parts) == [0, 4]
