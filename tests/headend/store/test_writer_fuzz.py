@@ -19,6 +19,7 @@ from headend.clock import ManualClock
 from headend.drivers import READING_COUNTERS, READING_MEASURES, Registers
 from headend.drivers.obis import DEMAND_AT, MEASURES
 from headend.metrics import Metrics
+from headend.ratios import Ratios
 from headend.service import HeadEnd
 from headend.store import writer
 from headend.store.batch import Batch
@@ -230,9 +231,11 @@ collected = st.builds(
 )
 
 
-# What is drawn reaches nearly every table, and with these each of them: the reading is one that no meter can have made.
+# What is drawn reaches nearly every table, and with these each of them: the first reading is one that no meter can have
+# made.
 usual = [
-    (f"dt/{GROUP}/{serial(ROGUE)}/ds", reading(ROGUE, START_S + LENGTH_S, **{"1.29.0": 40_000_000, "9.9.9": 1.5})),
+    (f"dt/{GROUP}/{serial(ROGUE)}/ds", reading(ROGUE, START_S + LENGTH_S, **{"1.29.0": 40_000_000})),
+    (f"dt/{GROUP}/{serial(ROGUE)}/ds", reading(ROGUE, START_S + LENGTH_S, **{"9.9.9": 1.5})),
     (f"dt/{GROUP}/{serial(ROGUE)}/st", state("online", START_S)),
     (f"dt/{GROUP}/{serial(ROGUE)}/ev", event("cover_opened", START_S, 1)),
 ]
@@ -277,6 +280,7 @@ boundaries = st.builds(BoundaryReading, whole, instants, registers)
 # What drivers have bounded, for it goes into flat arrays.
 kept, seconds = st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32).map(float)
 shown = st.builds(Registers, kept, kept, kept, st.tuples(instants, instants, instants))
+ratios = st.builds(Ratios, st.floats(1, 10_000), st.floats(1, 10_000))
 derivations = st.builds(DerivedInterval, kept, kept, kept, st.booleans())
 batches = st.builds(
     Batch,
@@ -299,7 +303,7 @@ batches = st.builds(
     ),
     registers=st.lists(st.builds(RegisterRow, ids, boundaries, st.none() | texts), max_size=2),
     accepted=st.lists(st.builds(AcceptedRow, ids, whole), max_size=2),
-    derived=st.lists(st.builds(DerivedRow, kept, kept, seconds, derivations, st.none() | shown), max_size=2),
+    derived=st.lists(st.builds(DerivedRow, kept, kept, seconds, derivations, st.none() | shown, ratios), max_size=2),
     poll_failures=st.lists(st.builds(PollFailureRow, ids, whole, texts, st.none() | whole, instants), max_size=2),
     gaps=st.lists(st.tuples(ids, instants, whole, st.just("no_record") | texts, texts, instants), max_size=2),
     command_steps=st.lists(
