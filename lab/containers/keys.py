@@ -43,6 +43,12 @@ async def reload_broker(project: ComposeProject, keyring: Keyring) -> None:
         ) from error
 
 
+async def save_broker(project: ComposeProject) -> None:
+    """Have the broker write its state to disk: a kill in this run must not bring back what waited in the last one."""
+    found = [container for container in await project.containers(BROKER) if container.state == "running"]
+    await asyncio.gather(*(project.signal(container.id, "SIGUSR1") for container in found))
+
+
 async def rotate(project: ComposeProject, *, authority: bool, finish: bool) -> int:
     """Begin a rotation, or `finish` the one that has begun. Returns how many identities are new.
 

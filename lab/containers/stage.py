@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from headend.store.migrate import open_schema
-from lab.containers.keys import HOLD, project_keyring, reload_broker
+from lab.containers.keys import HOLD, project_keyring, reload_broker, save_broker
 from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
@@ -148,6 +148,7 @@ class ContainerStage(Stage):
         head_ends = [HEAD_END, HEAD_END_HOST, *(ingest_identity(number) for number in workers)]
         await asyncio.to_thread(keyring.write_trust)
         await self.reload_broker()
+        await save_broker(self.project)
         await asyncio.to_thread(keyring.issue, fleet.stations, head_ends)
         said = await self.project.execute(SERVICES[BROKER], "sh", "-c", "mosquitto -h | head -n 1")
         version = " ".join(said.split()[::2])

@@ -16,10 +16,29 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from lab.keys.pki import Authority
 from tests.containers.conftest import REPOSITORY, SETTINGS, Project, until
+from tests.containers.test_compose import passed_verdict
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
 METER = "AMI00000666"
+KILL = """
+[scenario]
+name = "kill"
+start = 2026-01-15T00:00:00Z
+duration = "30min"
+settle = "15min"
+seed = 1
+[feeder]
+name = "schutterwald"
+[fleet]
+preset = "cellular"
+meters = 20
+[[event]]
+kind = "kill"
+at = "00:10"
+part = "broker"
+down = "1min"
+"""
 WITH_BUSYBOX = """\
 FROM amilab-test/broker:0.1.0
 USER root
@@ -41,30 +60,43 @@ def come_without_certificate(project: Project) -> None:
         tls.recv(1)
 
 
-def publish_in_anothers_name(project: Project, identity: Path) -> None:
-    authority = Authority.load(project.directory / "secrets" / "ca.key")
-    identity.write_bytes(authority.issue(METER))
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=METER)
+def connected(project: Project, name: str, directory: Path, heard: list[bytes] | None = None) -> mqtt.Client:
+    """Whoever has a certificate of the project, with a session that the broker keeps."""
+    identity = directory / f"{name}.pem"
+    identity.write_bytes(Authority.load(project.directory / "secrets" / "ca.key").issue(name))
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
     client.tls_set(str(project.directory / "state/supplies/ca.pem"), str(identity), str(identity))
+    kept = [] if heard is None else heard
+    client.on_message = lambda _client, _userdata, message: kept.append(bytes(message.payload))
     client.connect("127.0.0.1", int(SETTINGS["AMILAB_BROKER_PORT"]))
     client.loop_start()
-    with suppress(ValueError, RuntimeError):
-        client.publish("dt/g1/AMI00000001/ds", b"{}", qos=1).wait_for_publish(30)
+    until(client.is_connected, f"the connection of {name}")
+    return client
+
+
+def leave(client: mqtt.Client) -> None:
     client.disconnect()
     client.loop_stop()
 
 
-def look_for_refusals(project: Project, identity: Path) -> None:
+def publish_in_anothers_name(project: Project, directory: Path) -> None:
+    client = connected(project, METER, directory)
+    with suppress(ValueError, RuntimeError):
+        client.publish("dt/g1/AMI00000001/ds", b"{}", qos=1).wait_for_publish(30)
+    leave(client)
+
+
+def look_for_refusals(project: Project, directory: Path) -> None:
     come_without_certificate(project)
     until(lambda: "peer did not return a certificate" in log_of_broker(project), "the refusal of a stranger")
-    publish_in_anothers_name(project, identity)
+    publish_in_anothers_name(project, directory)
     said = f"guard: {METER} may not publish to dt/g1/AMI00000001/ds"
     until(lambda: said in log_of_broker(project), "the refusal of a foreign topic")
 
 
 def test_each_refusal_is_in_the_log_after_new_certificates_as_well(project: Project, tmp_path: Path) -> None:
     project.compose("up", "--detach", "--no-build", "--wait", "broker")
-    look_for_refusals(project, tmp_path / "identity.pem")
+    look_for_refusals(project, tmp_path)
     before = log_of_broker(project).count("peer did not return a certificate")
     project.compose("kill", "--signal", "SIGHUP", "broker")
     come_without_certificate(project)
@@ -82,7 +114,7 @@ def test_a_broker_starts_and_logs_with_busybox_as_in_the_official_image(project:
             "exec", "-T", "broker", "sh", "-c", "for tool in $(command -v grep) /bin/sh; do readlink -f $tool; done"
         )
         assert set(kind.split()) == {"/usr/bin/busybox"}
-        look_for_refusals(project, tmp_path / "identity.pem")
+        look_for_refusals(project, tmp_path)
     finally:
         project.compose("up", "--detach", "--no-build", "--wait", "broker")
 
@@ -108,6 +140,39 @@ def test_nobody_else_is_given_the_brokers_address(project: Project) -> None:
         project.compose("up", "--detach", "--no-build", "--wait", "broker")
     assert others
     assert SETTINGS["AMILAB_BROKER_ADDRESS"] not in others
+
+
+def test_a_kill_brings_nothing_back_of_an_earlier_run(project: Project, tmp_path: Path) -> None:
+    """What waited for the head-end when the broker last wrote its state has long been delivered."""
+    project.compose("up", "--detach", "--no-build", "--wait", "broker")
+    head_end = connected(project, "headend", tmp_path)
+    subscribed: list[object] = []
+    head_end.on_subscribe = lambda *_: subscribed.append(1)
+    head_end.subscribe("dt/g1/#", qos=1)
+    until(lambda: subscribed, "the head-end's subscription")
+    leave(head_end)
+    meter = connected(project, METER, tmp_path)
+    meter.publish(f"dt/g1/{METER}/ds", b"{}", qos=1).wait_for_publish(30)
+    leave(meter)
+    state = (
+        "exec",
+        "-T",
+        "broker",
+        "sh",
+        "-c",
+        "cat /mosquitto/data/mosquitto.db | wc -c; stat -c %Y.%i /mosquitto/data/*",
+    )
+    before = project.compose(*state)
+    project.compose("kill", "--signal", "SIGUSR1", "broker")
+    until(lambda: project.compose(*state) != before, "the broker's state on disk")
+    heard: list[bytes] = []
+    head_end = connected(project, "headend", tmp_path, heard)
+    until(lambda: heard, "what waited for the head-end")
+    leave(head_end)
+    scenario = tmp_path / "kill.toml"
+    scenario.write_text(KILL)
+    verdict = passed_verdict(project, tmp_path, str(scenario))
+    assert verdict["reads"]["rejected_frames"] == 0
 
 
 @pytest.mark.long
