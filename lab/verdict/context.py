@@ -52,8 +52,8 @@ class FeederFacts:
     buses: int
     usage_points: int
     transformers: int
-    flow: str
-    """Which power flow the truth is of: `three-phase` or `balanced`."""
+    flow: str = "balanced"
+    """Which power flow the truth is of: `three-phase` or `balanced`, as that of all runs that do not say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ from grid.feeder import DEVICE_KINDS, Device, Feeder, build_feeder
 from grid.network import Network, Solution, evenly
 from grid.powerflow import PowerFlowError
 
-CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/expected.json"))
+BALANCED = ("baran-wu-33",)
+"""Published cases of a balanced flow; tests/grid/test_powerflow_references.py has the others."""
+CASES = [Path(__file__).parent / "cases" / name for name in BALANCED]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

@@ -51,7 +51,7 @@ def database() -> Iterator[Postgres]:
 @pytest.fixture(scope="module")
 def lab(database: Postgres) -> Iterator[LiveLab]:
     """Meters that report in blocks every four hours have done so."""
-    text = scenario_text(meters=120, duration="1h", fleet='preset = "bakeoff"')
+    text = scenario_text(meters=120, duration="1h", fleet='preset = "bakeoff"\ntransformer_meters = "sdm630-ct"')
     with live_lab(text, "--database-url", database.url(), history="4h30min") as lab:
         with psycopg.connect(database.url(), autocommit=True) as connection:
             (schema,) = connection.execute(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from headend.drivers import driver_for
-from meters.vendors.registry import known_profiles
+from meters.vendors.registry import known_profiles, load_profile
 from tests.stack.labs import amilab, scenario_text
 from tests.stack.test_mixed_fleets import FAULTS, PHANTOM
 
@@ -16,7 +15,8 @@ POLLED, OTHERS = 6, 54
 
 
 def test_each_vendor_passes_beside_the_others(tmp_path: Path) -> None:
-    meters = {name: POLLED if driver_for(name).capabilities.needs_gateway else OTHERS for name in known_profiles()}
+    profiles = {name: load_profile(name) for name in known_profiles()}
+    meters = {name: POLLED if each.capabilities.needs_gateway else OTHERS for name, each in profiles.items()}
     meters["acme-dm3"] = POLLED
     count = sum(meters.values())
     shares = ", ".join(f"{name} = {share / count}" for name, share in meters.items())

@@ -304,7 +304,9 @@ async def test_a_body_that_breaks_the_protocol_is_not_told_of(
         await page.serves()
         asked = b""
     writer.write(asked + b"ZZZ\r\n")
-    assert (await until_end(reader))[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 401", b"HTTP/1.1 200", b"HTTP/1.1 404")
+    # 408: a machine that is busy had not read it in time.
+    statuses = (b"", *(b"HTTP/1.1 %d" % status for status in (200, 400, 401, 404, 408)))
+    assert (await until_end(reader))[:12] in statuses
     await page.serves()
     assert "".join(capfd.readouterr()) == "", "the terminal is the user's"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import resource
 import socket
@@ -213,7 +214,9 @@ async def test_a_full_disk_ends_the_fleet_with_the_name_of_the_file(small_disk: 
         await receive_garbage()
     with pytest.raises(MemoryFullError, match=r"disk/shard-rl-dsp\.sqlite: no space left"):
         await fleet.advance(START_S + 905, world.frame(START_S + 900))
-    await fleet.stop()
+    # The last word is kept as well, if there is room for it.
+    with contextlib.suppress(MemoryFullError):
+        await fleet.stop()
     ear.close()
 
 

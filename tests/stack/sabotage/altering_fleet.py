@@ -8,7 +8,7 @@ from lab.parts.process import run_part
 from meters.carriers.meter_connection import Device
 
 ALTERED_METERS = int(os.environ.get("AMILAB_TEST_ALTERED", "1"))
-NEEDLE = b"T00:45:00"
+NEEDLE = b'"ts":"2026-01-15T00:45:00+00:00"'
 publish = Device.publish
 
 
