@@ -86,8 +86,10 @@ _STORED_QUERY = sql.SQL(
     "SELECT s.*, opened.read_at AS window_start, closed.read_at AS window_end FROM {schema}.stored_reading s"
     " JOIN {schema}.end_device d USING (serial)"
     " LEFT JOIN {schema}.register_reading opened ON opened.meter_id = d.id AND opened.boundary = s.interval_start"
+    " AND NOT opened.interpolated"
     " LEFT JOIN {schema}.register_reading closed ON closed.meter_id = d.id"
     " AND closed.boundary = s.interval_start + s.interval_length_s * interval '1 second'"
+    " AND NOT closed.interpolated"
 )
 _EVENT_QUERY = sql.SQL(
     "SELECT d.serial, e.sequence, e.code, e.device_time, e.received_at, e.committed_at"

@@ -70,10 +70,10 @@ class Registers:
         return self.curves.within(points, first_s, last_s)
 
     def steps_wh(self, points: Int, register_wh: Float) -> Float:
-        """In which steps registers of `points` (m,) are read that stand at `register_wh` (m,): float32 has coarser ones
-        the higher it counts."""
+        """In which steps registers of `points` (m,) are read that stand at `register_wh` (m,): whole Wh at least;
+        float32 has coarser ones the higher it counts."""
         display = self.curves.display.of(points)
-        step_wh, unit_wh = np.ravel(display.step_wh), np.ravel(display.float32_unit_wh)
+        step_wh, unit_wh = np.maximum(np.ravel(display.step_wh), 1.0), np.ravel(display.float32_unit_wh)
         unit = np.where(unit_wh > 0, unit_wh, 1.0)
         spacing_wh = np.spacing((np.nan_to_num(register_wh) / unit).astype(np.float32)).astype(np.float64) * unit
         return np.where(unit_wh > 0, np.maximum(step_wh, spacing_wh), step_wh)
@@ -98,7 +98,7 @@ def altered_registers(tables: RunTables, stored: Side, registers: Registers) -> 
     closed = registers.near(points, ends_us, _stated_s(tables, "window_end")[rows])
     whole = (starts_us % length_us == 0) & (ends_us % length_us == 0) & (ends_us > starts_us)
     readable = whole & opened.answers & closed.answers
-    step_wh = np.ravel(registers.curves.display.of(points).step_wh)
+    step_wh = np.maximum(np.ravel(registers.curves.display.of(points).step_wh), 1.0)
     channel, nearest, found = np.full(len(rows), -1), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     # In the order of CHANNELS, of which these are the first.
     for code, name in enumerate(CORE_CHANNELS):

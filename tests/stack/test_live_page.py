@@ -81,6 +81,7 @@ NOTHING_WENT_WRONG = {
     "outages/outages",
     "outages/customers_dark",
     "outages/saidi_by_day",
+    "feeder/voltage_events",
     "operations/dead_letters",
     "operations/dead_letter_reasons",
     "operations/requests",
