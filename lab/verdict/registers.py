@@ -76,7 +76,7 @@ class Registers:
         step_wh, unit_wh = np.maximum(np.ravel(display.step_wh), 1.0), np.ravel(display.float32_unit_wh)
         unit = np.where(unit_wh > 0, unit_wh, 1.0)
         spacing_wh = np.spacing((np.nan_to_num(register_wh) / unit).astype(np.float32)).astype(np.float64) * unit
-        return np.where(unit_wh > 0, np.maximum(step_wh, spacing_wh), step_wh)
+        return np.asarray(np.where(unit_wh > 0, np.maximum(step_wh, spacing_wh), step_wh), dtype=np.float64)
 
     def nearest(self, points: Int, shown: Shown, channel: int, read_wh: Float) -> Float:
         """Registers of `points` (m,) as they were read (m,), without the roll-over, next to what was shown."""
