@@ -153,7 +153,7 @@ async def _stage_by_insert(cursor: psycopg.AsyncCursor[tuple[object, ...]], batc
         meter, start_s, length_s, received_us, origin, *counters = batch.counters[n * width : (n + 1) * width]
         measures = batch.measures[n * volts : (n + 1) * volts]
         rows.append((n, meter, length_s, start_s, received_us, origin, *counters, *measures))
-    await cursor.executemany(
-        f"INSERT INTO stage_reading ({', '.join([*names, *READING_COUNTERS, *READING_MEASURES])}) VALUES ({places})",
-        rows,
-    )
+    into = f"INSERT INTO stage_reading ({', '.join([*names, *READING_COUNTERS, *READING_MEASURES])}) VALUES ({places})"
+    # One by one: executemany sends all at once, and PGlite's socket stands still when both ends wait to write.
+    for row in rows:
+        await cursor.execute(into, row)
