@@ -19,7 +19,7 @@ from grid.network import Network, Solution, evenly
 from grid.powerflow import PowerFlowError
 
 BALANCED = ("baran-wu-33",)
-"""Published cases of a balanced flow; tests/grid/test_powerflow_references.py has the others."""
+"""Published cases of a balanced flow; tests/grid/test_three_phases.py has the others."""
 CASES = [Path(__file__).parent / "cases" / name for name in BALANCED]
 
 
