@@ -17,22 +17,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from lab.keys.pki import Authority
 from tests.containers.conftest import REPOSITORY, SETTINGS, Project, until
 from tests.containers.test_compose import passed_verdict
+from tests.stack.labs import scenario_text
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
 METER = "AMI00000666"
 KILL = """
-[scenario]
-name = "kill"
-start = 2026-01-15T00:00:00Z
-duration = "30min"
-settle = "15min"
-seed = 1
-[feeder]
-name = "schutterwald"
-[fleet]
-preset = "cellular"
-meters = 20
 [[event]]
 kind = "kill"
 at = "00:10"
@@ -170,7 +160,7 @@ def test_a_kill_brings_nothing_back_of_an_earlier_run(project: Project, tmp_path
     until(lambda: heard, "what waited for the head-end")
     leave(head_end)
     scenario = tmp_path / "kill.toml"
-    scenario.write_text(KILL)
+    scenario.write_text(scenario_text(meters=20, duration="30min", events=KILL, fleet='preset = "cellular"'))
     verdict = passed_verdict(project, tmp_path, str(scenario))
     assert verdict["reads"]["rejected_frames"] == 0
 

@@ -11,7 +11,7 @@ import base64
 import csv
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,6 @@ SHOWN = {"1.7.0": 524, "2.7.0": 0, "1.8.0": 48_211_345, "2.8.0": 17, "5.8.0": 12
 @pytest.fixture(scope="session")
 def collector() -> Path:
     return environment("smartmeter-datacollector", "2.0.0")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

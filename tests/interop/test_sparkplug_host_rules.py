@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
@@ -23,7 +23,7 @@ from tests.interop.connects import CLOSED, CONNECT, DISCONNECT, PUBLISH, SUBACK,
 from tests.interop.listener import Heard, Listener
 from tests.interop.sparkplug_rules import check_command
 from tests.interop.sparkplug_wire import BOOLEAN, FLOAT, INT64, STRING, UINT32, Metric, Payload, encode
-from tests.meters.meter_broker import MOSQUITTO, Broker
+from tests.meters.meter_broker import MOSQUITTO
 
 pytest_plugins = ["tests.headend.fixtures"]
 pytestmark = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)
@@ -42,28 +42,6 @@ CHANNELS = {
     **{f"Interval/{phase}.7.0": FLOAT for phase in (32, 52, 72)},
     "Interval/96.10.1": UINT32,
 }
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
-async def listener(broker: Broker) -> AsyncIterator[Listener]:
-    listener = await Listener(broker.port).open()
-    yield listener
-    listener.close()
-
-
-@pytest.fixture
-async def tap(broker: Broker) -> AsyncIterator[WireTap]:
-    tap = await WireTap(broker.port).open()
-    yield tap
-    await tap.close()
 
 
 @pytest.fixture

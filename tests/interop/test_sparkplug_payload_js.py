@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +90,6 @@ async def codec(sparkplug_payload: tuple[Path, Path]) -> AsyncIterator[Codec]:
     peer = await Peer(node, "sparkplug_payload.cjs", directory).start()
     yield Codec(peer)
     await peer.stop()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
-async def listener(broker: Broker) -> AsyncIterator[Listener]:
-    listener = await Listener(broker.port).open()
-    yield listener
-    listener.close()
 
 
 @pytest.fixture

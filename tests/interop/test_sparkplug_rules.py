@@ -5,7 +5,7 @@ Nothing here decodes with a library of either side: `sparkplug_wire` reads the b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tests.interop.connects import CLOSED, CONNECT, DISCONNECT, PUBLISH, SUBSCRI
 from tests.interop.listener import Heard, Listener
 from tests.interop.sparkplug_rules import check_connects, check_edge, names_of
 from tests.interop.sparkplug_wire import BOOLEAN, Metric, Payload, encode, intervals
-from tests.meters.meter_broker import MOSQUITTO, Broker
+from tests.meters.meter_broker import MOSQUITTO
 
 CLIENT_ID = f"{GROUP}-{COLLECTOR}"
 HOST_ID = "hes"
@@ -37,28 +37,6 @@ SILENCE_S = 90
 """1.5 times the keep-alive."""
 
 pytestmark = left_out.unless(MOSQUITTO, *left_out.MOSQUITTO)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
-async def listener(broker: Broker) -> AsyncIterator[Listener]:
-    listener = await Listener(broker.port).open()
-    yield listener
-    listener.close()
-
-
-@pytest.fixture
-async def tap(broker: Broker) -> AsyncIterator[WireTap]:
-    tap = await WireTap(broker.port).open()
-    yield tap
-    await tap.close()
 
 
 @pytest.fixture

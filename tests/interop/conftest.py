@@ -1,0 +1,34 @@
+"""A broker, and who listens to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.connects import WireTap
+from tests.interop.listener import Listener
+from tests.meters.meter_broker import Broker
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+async def listener(broker: Broker) -> AsyncIterator[Listener]:
+    listener = await Listener(broker.port).open()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+async def tap(broker: Broker) -> AsyncIterator[WireTap]:
+    tap = await WireTap(broker.port).open()
+    yield tap
+    await tap.close()
