@@ -56,6 +56,9 @@ def stack_of(config: Mapping[str, Any], replicas: Mapping[str, int] | None = Non
     for kind in ("networks", "volumes", "secrets"):
         if config.get(kind):
             document[kind] = {name: _common(value or {}) for name, value in config[kind].items()}
+    for network in document.get("networks", {}).values():
+        if "ipam" in network:
+            network["ipam"] = _addresses(network["ipam"])
     return document
 
 
@@ -130,6 +133,12 @@ def _common(value: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: part for key, part in value.items() if part not in ({}, None) and (key != "name" or "external" in value)
     }
+
+
+def _addresses(ipam: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the range that containers get theirs from: no task has a fixed address that another one could take."""
+    pools = ipam.get("config") or []
+    return {**ipam, "config": [{key: part for key, part in pool.items() if key != "ip_range"} for pool in pools]}
 
 
 def _only(value: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -98,6 +98,12 @@ def test_networks_volumes_and_secrets_get_the_stacks_name_unless_they_are_there_
     assert found["secrets"] == {"database_password": {"file": "/srv/secrets/database"}}
 
 
+def test_networks_keep_their_subnet_and_leave_their_range() -> None:
+    pool = {"subnet": "172.29.64.0/18", "ip_range": "172.29.96.0/19"}
+    document = stack_of({**config(), "networks": {"metering": {"ipam": {"config": [pool]}}, "lab": {"ipam": {}}}})
+    assert document["networks"]["metering"] == {"ipam": {"config": [{"subnet": pool["subnet"]}]}}
+
+
 def test_every_key_that_it_cannot_have_is_named() -> None:
     with pytest.raises(UserError) as refused:
         stack_of(
