@@ -52,7 +52,7 @@ def stack_of(config: Mapping[str, Any], replicas: Mapping[str, int] | None = Non
             faults.append(f"the service {name}: {error}")
     if faults:
         raise UserError(faults, "Take it out in compose.swarm.yaml (KEY: !reset null).")
-    document = {"version": VERSION, "services": services}
+    document: dict[str, Any] = {"version": VERSION, "services": services}
     for kind in ("networks", "volumes", "secrets"):
         if config.get(kind):
             document[kind] = {name: _common(value or {}) for name, value in config[kind].items()}
