@@ -73,8 +73,8 @@ def alert_rule(rule: AlertRule) -> Json:
             ]
         )
         .for_val(duration(rule.lasting_s))
-        .no_data_state("NoData")
-        .exec_err_state("Error")
+        .no_data_state(rule.when_mute)
+        .exec_err_state(rule.when_mute)
         .is_paused(False)
         .labels({"severity": rule.severity, "system": "amilab"})
         .annotations(

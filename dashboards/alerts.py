@@ -15,7 +15,8 @@ EVERY_S = 60
 class AlertRule:
     """Fires when the figure has been above `above` for `lasting_s`. The query sees the last `range_s` seconds.
 
-    `dashboard`, `panel`: where to look, as uid and key.
+    `dashboard`, `panel`: where to look, as uid and key. `when_mute`: what becomes of it where there is no answer, of a
+    database that is away or has no schema. Each query has a figure for an empty database: none fires for want of data.
     """
 
     key: str
@@ -27,6 +28,7 @@ class AlertRule:
     severity: Literal["critical", "warning"]
     dashboard: str
     panel: str
+    when_mute: Literal["Alerting", "OK"] = "OK"
 
     @property
     def uid(self) -> str:
@@ -41,8 +43,11 @@ _HOUR_S, _DAY_S = 3600, 86_400
 RULES = (
     AlertRule(
         "no_reads", "No reads arrive",
-        "Nothing was received for {{ humanizeDuration $values.A.Value }}.",
+        "{{ with $values.A }}Nothing was received for {{ humanizeDuration .Value }}.{{ else }}"
+        "The database does not answer.{{ end }}",
         3600, 300, _DAY_S, "critical", OPERATIONS, "reads_over_time",
+        # One bell for a database that is away, not one for each rule; and only once that has lasted.
+        when_mute="Alerting",
     ),
     AlertRule(
         "late_reads", "Too many reads are late",

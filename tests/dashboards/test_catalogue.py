@@ -129,6 +129,13 @@ def test_an_alert_rule_points_to_a_panel_that_is_there() -> None:
         assert int(rule["annotations"]["__panelId__"]) in {panel["id"] for panel in panels}
 
 
+def test_a_database_that_does_not_answer_rings_one_bell() -> None:
+    rules = {rule["uid"]: rule for rule in provisioning_file()["groups"][0]["rules"]}
+    mute = {uid: (rule["noDataState"], rule["execErrState"]) for uid, rule in rules.items()}
+    assert mute.pop("amilab-no-reads") == ("Alerting", "Alerting")
+    assert set(mute.values()) == {("OK", "OK")}
+
+
 def test_the_committed_files_are_up_to_date() -> None:
     assert generate.outdated() == [], "run amilab dashboards build"
 
