@@ -20,6 +20,7 @@ from grid.feeder import Device, Feeder
 from grid.head_of_feeder import source_intervals
 from grid.network import Solution
 from grid.outages import Outage, OutageLog, write_outages
+from grid.phase_losses import PhaseLossLog, write_phase_losses
 from grid.world import PHASES, QUADRANTS, SECONDS_PER_HOUR, WorldFrame, by_quadrant
 
 Floats = NDArray[np.float64]
@@ -89,6 +90,7 @@ class TruthRecorder:
         self._samples: list[_Sample] = []
         self._outages = OutageLog(feeder)
         self._disconnections = DisconnectionLog(feeder)
+        self._phase_losses = PhaseLossLog(self._n)
 
     @property
     def outages(self) -> tuple[Outage, ...]:
@@ -128,16 +130,17 @@ class TruthRecorder:
         )
         self._outages.update(frame.time_s, frame.energised[: self._n], opened)
         self._disconnections.update(frame.time_s, frame.breaker_closed[: self._n])
+        self._phase_losses.update(frame.time_s, frame.phase_energised[: self._n])
 
     def write(self, directory: Path, *, interval_lengths_s: NDArray[np.int64] | int = 900, until_s: int) -> None:
         """Write `truth.parquet`, `truth_frames.parquet`, `truth_transformers.parquet`, `truth_network.parquet`,
-        `truth_sources.parquet`, `truth_outages.json` and `truth_disconnections.json` into `directory`, which is made if
-        need be; and of the points at transformers `truth_transformer_intervals.parquet` and
-        `truth_transformer_frames.parquet`.
+        `truth_sources.parquet`, `truth_phase_losses.parquet`, `truth_outages.json` and `truth_disconnections.json` into
+        `directory`, which is made if need be; and of the points at transformers
+        `truth_transformer_intervals.parquet` and `truth_transformer_frames.parquet`.
 
         `interval_lengths_s`: of all points, or (n + k,) of each. Intervals lie on multiples of it since the epoch;
-        those that are not wholly between the first frame and `until_s` are left out. Frames, outages and disconnections
-        after `until_s` are left out, too.
+        those that are not wholly between the first frame and `until_s` are left out. Frames, outages, disconnections
+        and lost phases after `until_s` are left out, too.
         Raises ValueError when there is no frame up to `until_s`.
         """
         samples = [sample for sample in self._samples if sample.time_s <= until_s]
@@ -160,6 +163,12 @@ class TruthRecorder:
         write_outages(directory / "truth_outages.json", [outage for outage in self.outages if outage.from_s <= until_s])
         disconnections = [each for each in self.disconnections if each.from_s <= until_s]
         write_disconnections(directory / "truth_disconnections.json", disconnections)
+        write_phase_losses(
+            directory / "truth_phase_losses.parquet",
+            self._phase_losses.losses(until_s),
+            self._usage_points.names,
+            until_s=until_s,
+        )
 
     def _transformers(self, samples: list[_Sample]) -> pa.Table:
         names = list(self._feeder.transformers)

@@ -5,6 +5,7 @@
 `polls.parquet`: serial, outcome, exception_code, polls, first_at, last_at: what became of polls.
 `implausible.parquet`: serial, interval_start, interval_length_s, reason of what cannot be true.
 `events.parquet`: serial, sequence, code, device_time, received_at, committed_at of every end-device event.
+`phase_events.parquet`: usage_point, serial, code, phase, down_at, up_at, received_at of those on lost phases.
 `figures.json`: the head-end's own figures over the judged window (docs/database.md, Figures), as its dashboards show
 them: `reads` and `latency`, a row of `read_figure` and `read_latency` for all (vendor_profile null) and for each
 vendor, `polls` by vendor, and `reliability` by day.
@@ -35,7 +36,8 @@ from lab.headends.store import Database
 from lab.services.database_session import session
 from lab.verdict.detected import export_detected
 from lab.verdict.from_postgres import export_stored
-from lab.verdict.tables import DETECTED_FILE, TableError
+from lab.verdict.phase_losses import LOSS, RESTORED
+from lab.verdict.tables import DETECTED_FILE, PHASE_EVENTS_FILE, TableError
 
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
@@ -59,6 +61,17 @@ EVENTS = pa.schema(
         ("device_time", _TIME),
         ("received_at", _TIME),
         ("committed_at", _TIME),
+    ]
+)
+PHASE_EVENTS = pa.schema(
+    [
+        ("usage_point", pa.string()),
+        ("serial", pa.string()),
+        ("code", pa.string()),
+        ("received_at", _TIME),
+        ("phase", pa.string()),
+        ("down_at", _TIME),
+        ("up_at", _TIME),
     ]
 )
 COMMUNICATION = pa.schema(
@@ -96,7 +109,11 @@ _EVENT_QUERY = sql.SQL(
     " FROM {schema}.end_device_event e JOIN {schema}.end_device d ON d.id = e.meter_id"
     " ORDER BY e.received_at, d.serial, e.sequence"
 )
-
+_PHASE_EVENT_QUERY = sql.SQL(
+    "SELECT d.usage_point, d.serial, e.code, e.received_at, e.detail ->> 'phase', e.detail ->> 'down_at',"
+    " e.detail ->> 'up_at' FROM {schema}.end_device_event e JOIN {schema}.end_device d ON d.id = e.meter_id"
+    " WHERE e.code = ANY({codes}) ORDER BY e.received_at, d.serial, e.sequence"
+)
 _COMMUNICATION_QUERY = sql.SQL(
     "SELECT serial, usage_point, at, online FROM {schema}.communication_history ORDER BY at, serial"
 )
@@ -160,14 +177,26 @@ def export_evidence(connection: psycopg.Connection[tuple[object, ...]], schema: 
     for query, form, name in (
         (_DEAD_LETTER_QUERY.format(schema=place, most=DEAD_LETTERS_AT_MOST), DEAD_LETTERS, DEAD_LETTERS_FILE),
         (_EVENT_QUERY.format(schema=place), EVENTS, EVENTS_FILE),
+        (_PHASE_EVENT_QUERY.format(schema=place, codes=[LOSS, RESTORED]), PHASE_EVENTS, PHASE_EVENTS_FILE),
         (_COMMUNICATION_QUERY.format(schema=place), COMMUNICATION, COMMUNICATION_FILE),
         (_POLL_QUERY.format(schema=place), POLLS, POLLS_FILE),
         (_IMPLAUSIBLE_QUERY.format(schema=place), IMPLAUSIBLE, IMPLAUSIBLE_FILE),
     ):
         rows = connection.execute(query).fetchall()
+        if form is PHASE_EVENTS:
+            rows = [(*row[:-2], *map(_instant, row[-2:])) for row in rows]
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in form]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, form, strict=True)]
         pq.write_table(pa.table(arrays, schema=form), directory / name, compression="zstd")
+
+
+def _instant(text: object) -> datetime | None:
+    """Of a detail, which a driver of another distribution need not have looked at."""
+    try:
+        instant = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None
 
 
 def export_results(database: Database, path: Path, start_s: int, end_s: int) -> int:

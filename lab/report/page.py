@@ -28,6 +28,7 @@ from lab.report.head_end import read_head_end
 from lab.report.latency import draw_latencies
 from lab.report.meters import read_meters
 from lab.report.outages import describe, device_name
+from lab.report.phase_losses import describe_phases
 from lab.report.plane import read_plane
 from lab.report.scorecard import lead, scorecard
 from lab.report.states import read_history, seconds
@@ -98,6 +99,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
             shown_at_most=SHOWN_AT_MOST,
             events=numbered,
             outages=None if verdict.detection is None else describe(verdict.detection),
+            phases=None if verdict.phases is None else describe_phases(verdict.phases),
         )
     )
     return _written(run_dir / _PAGE, page)
@@ -135,7 +137,7 @@ def _intake(verdict: Verdict) -> LatencyMs | None:
 
 def _failed(verdict: Verdict) -> dict[str, object]:
     failed = [result for result in verdict.criteria if not result.passed]
-    of_outages = [result.id.startswith("outages.") for result in failed]
+    of_outages = [result.id.startswith(("outages.", "phases.")) for result in failed]
     return {"failed": failed, "failed_reads": not all(of_outages), "failed_outages": any(of_outages)}
 
 

@@ -8,12 +8,14 @@ from typing import Literal
 from lab.errors import UserError
 from lab.verdict.compare import AccuracyCounts, Comparison, ReadCounts
 from lab.verdict.detection import Detection
+from lab.verdict.phase_losses import PhaseLosses
 from lab.verdict.transformers import TransformerMeters
 
 _ONTARIO = "Ontario AMI functional specification v2 (2007)"
 _END_TO_END = "end-to-end rule: a recorded read is never lost, doubled or changed"
 _OUTAGES = "outages."
 _TRANSFORMERS = "transformers."
+_PHASES = "phases."
 _IEEE_1366 = "IEEE Std 1366-2022"
 _NAN = float("nan")
 
@@ -106,6 +108,20 @@ CRITERIA = (
         f"SAIDI from the meters instead of from the fault log, defined by {_IEEE_1366}; the limit is amilab's own",
         "difference to the true SAIDI, per cent",
     ),
+    Criterion(
+        "phases.recall",
+        "==",
+        1,
+        "amilab's own: a lost phase that darkens nobody is told of, and so is its end, by meters that keep a log",
+        "phases lost for more than 5 min that were told of / those that meters can tell of",
+    ),
+    Criterion(
+        "phases.false",
+        "==",
+        0,
+        "amilab's own: a crew looks for a blown fuse where a phase is lost",
+        "lost phases told of that never were",
+    ),
 )
 
 
@@ -174,17 +190,24 @@ def evaluate(
     criteria: tuple[Criterion, ...],
     detection: Detection | None = None,
     transformers: TransformerMeters | None = None,
+    phases: PhaseLosses | None = None,
 ) -> tuple[CriterionResult, ...]:
     """What does not apply is left out: not passed.
 
-    That is outages to a head-end that says nothing of them, and transformers in a run without meters there.
+    That is outages to a head-end that says nothing of them, transformers in a run without meters there, and phases
+    where no meter lost one beside a supply that could tell of it, nor told of any.
     """
     figures = values(comparison)
     if detection is not None:
         figures |= outage_values(detection)
     if transformers is not None:
         figures["transformers.discrepancies"] = transformers.discrepancies
-    absent = (*((_OUTAGES,) if detection is None else ()), *((_TRANSFORMERS,) if transformers is None else ()))
+    if phases is not None and not phases.applies:
+        phases = None
+    if phases is not None:
+        figures |= {"phases.recall": phases.recall, "phases.false": len(phases.false)}
+    judged = {_OUTAGES: detection, _TRANSFORMERS: transformers, _PHASES: phases}
+    absent = tuple(prefix for prefix, found in judged.items() if found is None)
     return tuple(
         CriterionResult(c, figures[c.id], c.passes(figures[c.id])) for c in criteria if not c.id.startswith(absent)
     )

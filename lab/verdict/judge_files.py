@@ -11,6 +11,7 @@ from lab.verdict.junit import junit_xml
 from lab.verdict.names import refuse_strangers
 from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, read_outages
+from lab.verdict.phase_losses import read_phase_losses
 from lab.verdict.read_run import around_file, load_run, read_parquet
 from lab.verdict.tables import DETECTED_FILE, STORED, TableError
 from lab.verdict.transformers import take_out
@@ -56,6 +57,12 @@ def judge_files(
             network = read_network(run_dir / "network.json")
         except TableError as error:
             faults += error.faults
+    phases = None
+    if stored is None:
+        try:
+            phases = read_phase_losses(run_dir)
+        except TableError as error:
+            faults += error.faults
     try:
         tables, stations = take_out(run_dir, load_run(run_dir, stored=stored))
     except TableError as error:
@@ -66,7 +73,14 @@ def judge_files(
     beside = around_file(stored or run_dir / "stored.parquet")
     around = read_parquet(beside, STORED) if beside.exists() else None
     return judge(
-        tables, context, outages=outages, network=network, targets=targets, around=around, transformers=stations
+        tables,
+        context,
+        outages=outages,
+        network=network,
+        targets=targets,
+        around=around,
+        transformers=stations,
+        phases=phases,
     )
 
 

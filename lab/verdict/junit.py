@@ -11,6 +11,7 @@ from grid.wording import counted
 from lab.verdict.detected import DetectedOutage
 from lab.verdict.detection import Detection
 from lab.verdict.outages import InjectedOutage
+from lab.verdict.phase_losses import PhaseLosses
 from lab.verdict.verdict import Verdict
 
 FIRST = 20
@@ -68,6 +69,21 @@ def outage_lines(detection: Detection, criterion_id: str) -> list[str]:
             return []
 
 
+def phase_lines(phases: PhaseLosses, criterion_id: str) -> list[str]:
+    """The lost phases that speak for a criterion's failure, one line each."""
+    match criterion_id:
+        case "phases.recall":
+            return [f"missed {each.usage_point} {each.phase} {_instant(each.start_s)}" for each in phases.missed]
+        case "phases.false":
+            return [f"never was {each.usage_point} {each.phase} {_instant(each.down_s)}" for each in phases.false]
+        case _:
+            return []
+
+
+def _instant(time_s: float | None) -> str:
+    return "at no time" if time_s is None else f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _injected(outage: InjectedOutage) -> str:
     at = datetime.fromtimestamp(outage.start_s, UTC)
     customers = counted(outage.customers, "customer")
@@ -105,6 +121,8 @@ def junit_xml(verdict: Verdict) -> bytes:
         lines = [f"{message} ({result.criterion.source})", *(_line(row) for row in rows.slice(0, FIRST).to_pylist())]
         if verdict.detection is not None:
             lines += outage_lines(verdict.detection, result.id)[:FIRST]
+        if verdict.phases is not None:
+            lines += phase_lines(verdict.phases, result.id)[:FIRST]
         if len(rows) > FIRST:
             lines.append(f"… and {len(rows) - FIRST} more: see discrepancies.parquet")
         failure.text = _clean("\n".join(lines))

@@ -17,6 +17,7 @@ from meters.device.curve import CORE as CURVE_CORE
 from meters.device.curve import REGISTERS as CURVE_FORM
 
 DETECTED_FILE = "detected_outages.parquet"
+PHASE_EVENTS_FILE = "phase_events.parquet"
 QUALITIES = ("actual", "estimated", "revised")
 ORIGINS = ("reported", "recovered")
 
@@ -179,6 +180,25 @@ DETECTED = Schema(
         *_columns(Kind.TIME, "dark_to", nullable=True),
         *_columns(Kind.TEXT, "phase", required=False, nullable=True),
         *_columns(Kind.TIME, "gasp_received_at restore_received_at", required=False, nullable=True),
+    ),
+)
+
+# Phases that were lost beside a supply (lab/verdict/phase_losses.py): what there was, and the events that are stored.
+PHASE_LOSSES = Schema(
+    "phase losses",
+    (
+        *_columns(Kind.TEXT, "usage_point phase"),
+        *_columns(Kind.TIME, "start"),
+        *_columns(Kind.TIME, "end", nullable=True),
+        *_columns(Kind.INTEGER, "partial_s"),
+    ),
+)
+PHASE_EVENTS = Schema(
+    "phase events",
+    (
+        *_columns(Kind.TEXT, "usage_point code"),
+        *_columns(Kind.TEXT, "phase", nullable=True),
+        *_columns(Kind.TIME, "down_at up_at", nullable=True),
     ),
 )
 

@@ -17,6 +17,7 @@ from lab.verdict.diagnosis import Explanation, explanations, off_window_note
 from lab.verdict.names import name_notes
 from lab.verdict.network import Network
 from lab.verdict.outages import InjectedOutage, at_meters
+from lab.verdict.phase_losses import PhaseLosses, judge_phases
 from lab.verdict.tables import RunTables
 from lab.verdict.transformers import TransformerMeters, judge_transformers
 
@@ -49,6 +50,8 @@ class Verdict:
     explanations: tuple[Explanation, ...] = ()
     transformers: TransformerMeters | None = None
     """Their meters; in none of the other figures."""
+    phases: PhaseLosses | None = None
+    """None where nothing is to be said of lost phases, or the head-end does not say it."""
 
     @property
     def passed(self) -> bool:
@@ -95,6 +98,7 @@ class Verdict:
             "transformers": None if self.transformers is None else self.transformers.to_json(),
             "ingest": asdict(context.ingest) if context.ingest else _unknown(asdict(IngestFacts())),
             "outages": self._outages(),
+            "phases": None if self.phases is None else self.phases.to_json(),
             "diagnosis": list(self.diagnosis),
             "criteria": [
                 {
@@ -156,12 +160,14 @@ def judge(
     targets: Mapping[str, float] | None = None,
     around: pa.Table | None = None,
     transformers: RunTables | None = None,
+    phases: tuple[pa.Table, pa.Table] | None = None,
 ) -> Verdict:
     """The verdict on a run's tables (each conforming to its schema); `targets`: criterion id → the scenario's figure.
 
     `outages`: those injected; `network`: which device feeds whom, without which no outage can be localised.
     `around`: where nothing is stored of the judged window, what is stored of the day before and after it.
     `transformers`: the tables of the meters there, none of whose rows is in `tables`.
+    `phases`: those that were lost, and what is stored of them.
 
     Raises:
         CriteriaError: see criteria.with_targets.
@@ -201,5 +207,6 @@ def judge(
         explained = tuple(explanations(tables)) if differs or around is not None else ()
         notes = (*notes, *name_notes(tables), *(explanation.sentence for explanation in explained))
     stations = None if transformers is None else judge_transformers(transformers, clock)
-    results = evaluate(comparison, criteria, detection, stations)
-    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, stations)
+    lost = None if phases is None else judge_phases(*phases, tables.fleet, start_s=clock.start_s, end_s=clock.end_s)
+    results = evaluate(comparison, criteria, detection, stations, lost)
+    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, stations, lost)

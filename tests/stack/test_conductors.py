@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from tests.stack.labs import failed_criteria, live, scenario_text
 
@@ -39,6 +40,16 @@ duration = "17min"
 select = { customers = [5, 60] }
 """
 SCENARIO = scenario_text(meters=None, duration="1h", events=EVENTS)
+FUSE = """
+[[event]]
+at = "00:05"
+kind = "conductor"
+open = "L1"
+device = "transformer"
+duration = "12min"
+select = { customers = [100, 200] }
+"""
+SMALL = scenario_text(meters=250, duration="30min", events=FUSE)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -85,6 +96,11 @@ def test_open_phase_blown_fuse_and_open_neutral(tmp_path: Path) -> None:
     assert told["phase_loss"] == told["phase_restored"] == lost
     assert told["last_gasp"] == told["power_restore"] == dark | set(neutral["usage_points"])
 
+    judged = result.verdict.phases
+    assert judged is not None
+    assert {loss.usage_point for loss in judged.judged} == lost
+    assert (judged.recall, judged.false, judged.brief, judged.mute) == (1.0, (), (), ())
+
     detection = result.verdict.detection
     assert detection is not None
     injected = [each for each in (phase, fuse, neutral) if each["usage_points"]]
@@ -113,3 +129,13 @@ def test_a_head_end_that_knows_no_phases_finds_many_small_outages(tmp_path: Path
 def test_meters_that_gasp_for_a_lost_phase_make_outages_too_large(tmp_path: Path) -> None:
     result = live(tmp_path, SCENARIO, parts={"fleet": f"{SABOTAGE}.gasping_fleet"})
     assert {"outages.recall", "outages.false", "outages.saidi_error_pct"} <= failed_criteria(result)
+
+
+@pytest.mark.parametrize(("fleet", "criterion"), [("discreet", "phases.recall"), ("forging", "phases.false")])
+def test_a_meter_that_keeps_a_lost_phase_to_itself_or_makes_one_up(tmp_path: Path, fleet: str, criterion: str) -> None:
+    result = live(tmp_path, SMALL, parts={"fleet": f"{SABOTAGE}.{fleet}_fleet"})
+    assert failed_criteria(result) == {criterion}
+    phases = result.verdict.phases
+    assert phases is not None
+    assert len(phases.judged) > 3
+    assert (len(phases.missed), len(phases.false)) == ((1, 0) if fleet == "discreet" else (0, 1))

@@ -117,6 +117,15 @@ class TransformersBlock(Strict):
     accuracy: AccuracyBlock
 
 
+class PhasesBlock(Strict):
+    judged: int
+    told: int
+    false: int
+    brief: int
+    cannot_tell: int
+    recall: float
+
+
 class Schema1(Strict):
     """verdict.json, schema 1, written down once more."""
 
@@ -133,6 +142,7 @@ class Schema1(Strict):
     accuracy: AccuracyBlock
     ingest: IngestBlock
     outages: OutagesBlock
+    phases: PhasesBlock | None
     transformers: TransformersBlock | None
     diagnosis: list[str]
     criteria: list[CriterionBlock]
