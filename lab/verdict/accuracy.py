@@ -136,9 +136,9 @@ def deviations(
 ) -> Deviations:
     """Of the channels of `energy` (k), the first two of which are import and export, and journal rows (m).
 
-    `journal_wh`, `class_percent`, `allowed_wh` are (k, m); `allowed_wh`: what the class allows of each energy at the
-    loads that there were; NaN where nobody says, and the class's percentage of the energy is taken. An error that is
-    not known to be within the class violates it.
+    `journal_wh`, `class_percent`, `allowed_wh`, `step_wh` are (k, m); `allowed_wh`: what the class allows of each
+    energy at the loads that there were; NaN where nobody says, and the class's percentage of the energy is taken. An
+    error that is not known to be within the class violates it.
     """
     truth = energy.at(points, window_end_s) - energy.at(points, window_start_s)
     error = np.abs(journal_wh - truth)

@@ -30,7 +30,7 @@ from lab.verdict.identity import CHANNELS, altered_rows
 from lab.verdict.keys import Int, codes_of, find, integers, numbers
 from lab.verdict.registers import Registers, altered_registers, estimates_off
 from lab.verdict.sides import Side, StoredIntervals, group, is_actual, per_point, sides
-from lab.verdict.tables import REGISTERS, RunTables
+from lab.verdict.tables import REACTIVE_REGISTERS, REGISTERS, RunTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +194,17 @@ def _accuracy(
     channels = [name for name in energy.channels if name in tables.journal.column_names]
     energy = energy.of(channels)
     of_fleet_wh = per_point(numbers(tables.fleet["register_step_wh"]), len(known), absent=np.nan)[points]
-    height_wh = np.fmax(*(numbers(tables.journal[name])[rows] for name in REGISTERS.split()))
-    step_wh = np.where(registers.polled[points], registers.steps_wh(points, height_wh), of_fleet_wh)
+    heights_wh = _heights(tables.journal)
+    step_wh = np.stack(
+        [
+            np.where(
+                registers.polled[points],
+                registers.steps_wh(points, heights_wh[name.endswith("varh")][rows]),
+                of_fleet_wh,
+            )
+            for name in channels
+        ]
+    )
     found = deviations(
         energy,
         points=points,
@@ -222,6 +231,16 @@ def _accuracy(
     )
     counts = AccuracyCounts(len(rows), float(errors.max()) if len(errors) else float("nan"), int(bad.sum()))
     return counts, worst_wh, finding
+
+
+def _heights(journal: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The higher of the registers of active, and of reactive energy (n,). A meter may have one for two quadrants."""
+    active = np.fmax(*(numbers(journal[name]) for name in REGISTERS.split()))
+    quadrants = REACTIVE_REGISTERS.split()
+    if not set(quadrants) <= set(journal.column_names):
+        return active, active
+    q1, q2, q3, q4 = (np.nan_to_num(numbers(journal[name])) for name in quadrants)
+    return active, np.fmax(q1 + q2, q3 + q4)
 
 
 def _allowed(journal: pa.Table, energy: str) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ matched      an injected and a detected interruption, one to one, whose customer
              those that both have / those that either has. Sustained ones among themselves, momentary ones too
 false        a sustained detected one that is not matched
 localised    of the matched, those whose device darkens the same meters as the one that was really open; of a single
-             phase that was open: those that concerns the same meters, dark or not, that have this phase. A detected
-             one that names a phase is taken at its word
+             phase that was open: those that concerns the same meters, dark or not, that have this phase and tell of
+             its loss. A detected one that names a phase is taken at its word
 SAIDI        customer-minutes of sustained interruptions / customers served (here: meters). What a customer lives
              through without a break is one interruption, however many devices had a hand in it
 
@@ -121,7 +121,7 @@ def judge_outages(
     """Compare what happened in [start_s, end_s) with what a head-end says of it.
 
     `injected`: at the meters only. `reach`: device id → the meters' usage points that it darkens. `customers` served.
-    `phases`: of usage points, as far as they are known.
+    `phases`: of usage points, as far as they are known; those alone whose loss anybody hears of.
     """
     within = [outage for outage in detected if start_s - CLOCK_S <= outage.start_s < end_s]
     sustained = tuple(outage for outage in injected if not outage.momentary)

@@ -48,6 +48,13 @@ class Network:
                 at = self.parents.get(at)
         return {device: frozenset(points) for device, points in found.items()}
 
+    def phases_told(self, mute: Collection[str]) -> dict[str, frozenset[str]]:
+        """The phases of usage points whose loss anybody hears of. The meters of `mute` tell of no outage: one that has
+        a single phase is missed at its poll, and one that lives on by another phase is not."""
+        nothing: frozenset[str] = frozenset()
+        silent = set(mute)
+        return {point: nothing if point in silent and len(own) > 1 else own for point, own in self.phases.items()}
+
 
 def read_network(path: Path) -> Network:
     """The network of a run.

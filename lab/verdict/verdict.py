@@ -18,7 +18,7 @@ from lab.verdict.names import name_notes
 from lab.verdict.network import Network
 from lab.verdict.outages import InjectedOutage, at_meters
 from lab.verdict.phase_losses import PhaseLosses, judge_phases
-from lab.verdict.tables import RunTables
+from lab.verdict.tables import RunTables, capability
 from lab.verdict.transformers import TransformerMeters, judge_transformers
 
 SCHEMA_VERSION = 1
@@ -151,6 +151,12 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda entry: str(entry["values"]))}
 
 
+def _mute(fleet: pa.Table) -> list[str]:
+    """Usage points whose meters tell of no outage."""
+    points: list[str] = fleet["usage_point"].filter(pa.array(~capability(fleet, "reports_outages"))).to_pylist()
+    return points
+
+
 def judge(
     tables: RunTables,
     context: RunContext,
@@ -192,7 +198,7 @@ def judge(
             customers=len(points),
             start_s=clock.start_s,
             end_s=clock.end_s,
-            phases=None if network is None else network.phases,
+            phases=None if network is None else network.phases_told(_mute(tables.fleet)),
         )
     # Who has what the meters recorded, under their names, needs no diagnosis.
     differs = comparison.reads.altered > 0 or comparison.reads.lost > 0

@@ -312,3 +312,25 @@ def test_the_right_device_in_the_wrong_phase_is_not_localised(tmp_path: Path, sa
     detection = judge_outages([truth], found, REACH, customers=len(POINTS), start_s=START_S, end_s=END_S, phases=phases)
     assert (detection.recall, detection.localised) == (1.0, right)
     assert failures(detection) == (set() if right else {"localised"})
+
+
+@pytest.mark.parametrize(("phases", "right"), [(["L1", "L2", "L3"], 1.0), (["L1"], 0.0)])
+def test_a_polled_meter_that_lives_on_tells_of_no_lost_phase(tmp_path: Path, phases: list[str], right: float) -> None:
+    """It is all that the section has beyond the line. With one phase it goes dark itself, and its poll is missed."""
+    devices = [{"id": "section:S", "parent": None}, {"id": "line:L", "parent": "section:S"}]
+    points = [{"id": POINTS[0], "device": "section:S", "phases": phases}]
+    points += [{"id": point, "device": "line:L", "phases": ["L1"]} for point in POINTS[1:4]]
+    (tmp_path / "network.json").write_text(json.dumps({"devices": devices, "usage_points": points}))
+    network = read_network(tmp_path / "network.json")
+    dark = POINTS[0 if phases == ["L1"] else 1 : 4]
+    truth = replace(injected(0, 1800, dark, device="S", kind="section"), conductor="L1")
+    detection = judge_outages(
+        [truth],
+        [detected(0, 1800, POINTS[1:4], device="line:L")],
+        network.reach(POINTS[:4]),
+        customers=4,
+        start_s=START_S,
+        end_s=END_S,
+        phases=network.phases_told([POINTS[0]]),
+    )
+    assert detection.localised == right

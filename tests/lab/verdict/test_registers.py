@@ -189,6 +189,22 @@ def test_a_meter_is_granted_the_steps_that_its_register_has_at_its_height(polled
     assert value(polled.judge(), "accuracy.class_violations") == 1
 
 
+def test_reactive_energy_has_the_steps_of_its_own_register(polled: Polled) -> None:
+    """float32 kvarh have steps of 16 varh at 184 Mvarh, whatever the register of active energy shows."""
+
+    def violations(height_varh: int) -> float:
+        off_varh = np.zeros(len(polled.run.journal["import_wh"]), dtype=np.int64)
+        off_varh[polled.rows] = height_varh
+        polled.run.journal["reactive_q1_register_varh"] = off_varh
+        return value(polled.judge(), "accuracy.class_violations")
+
+    polled.run.fleet["register_step_wh"][METER] = 64
+    polled.run.journal["reactive_q1_varh"][polled.rows.start + 5] += 25
+    polled.run.stored["reactive_q1_varh"][polled.rows.start + 5] += 25
+    assert violations(10_000_000) == 1
+    assert violations(184_000_000) == 0
+
+
 def test_who_reads_a_meter_that_answers_nobody_has_made_it_up(polled: Polled) -> None:
     polled.knots["answers_from_s"][4:6] = DARK_S
     # What is read just before it falls silent is still of the voltage before.
