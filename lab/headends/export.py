@@ -94,9 +94,10 @@ _DEAD_LETTER_QUERY = sql.SQL(
     "SELECT received_at, topic, reason, detail, length(payload), substring(payload FROM 1 FOR 64)"
     " FROM {schema}.dead_letter ORDER BY received_at, id LIMIT {most}"
 )
-# With the instants at which the registers of polled meters were read at either end, where they were.
+# With what is known of the registers of polled meters alone: when they were read at either end, and reactive energy.
 _STORED_QUERY = sql.SQL(
-    "SELECT s.*, opened.read_at AS window_start, closed.read_at AS window_end FROM {schema}.stored_reading s"
+    "SELECT s.*, opened.read_at AS window_start, closed.read_at AS window_end,"
+    " closed.reactive_import_register_varh, closed.reactive_export_register_varh FROM {schema}.stored_reading s"
     " JOIN {schema}.end_device d USING (serial)"
     " LEFT JOIN {schema}.register_reading opened ON opened.meter_id = d.id AND opened.boundary = s.interval_start"
     " AND NOT opened.interpolated"

@@ -14,8 +14,10 @@ from lab.verdict.tables import (
     PHASE_ENERGIES,
     PHASE_POWERS,
     POWER_FACTORS,
+    POWERS_BY_WAY,
     QUADRANTS,
     REACTIVE_REGISTERS,
+    REACTIVE_TOTALS,
     REGISTERS,
     VOLTAGES,
     RunTables,
@@ -36,6 +38,8 @@ CHANNELS = (
     *POWER_FACTORS.split(),
     MAX_DEMAND,
     MAX_DEMAND_AT,
+    *POWERS_BY_WAY.split(),
+    *REACTIVE_TOTALS.split(),
 )
 
 
@@ -57,7 +61,7 @@ def altered_rows(
     differing_in = np.full(len(rows), -1)
     ours, theirs = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for code, name in enumerate(CHANNELS):
-        if name not in tables.stored.column_names or name not in tables.journal.column_names:
+        if name not in tables.stored.column_names or not _is_in(tables.journal, name):
             continue
         journal_values = channel(tables.journal, name)[counterpart]
         stored_values = channel(tables.stored, name)[rows]
@@ -78,17 +82,28 @@ def altered_rows(
     return int(hit.sum()) + len(made_up), [differing, fabricated]
 
 
+def _is_in(journal: pa.Table, name: str) -> bool:
+    return name in journal.column_names or name in POWERS_BY_WAY.split()
+
+
 def channel(table: pa.Table, name: str) -> NDArray[np.float64]:
     """The values (n,) of a channel, an instant in epoch seconds; NaN for null."""
+    if name in POWERS_BY_WAY.split() and name not in table.column_names:
+        return by_way(name, numbers(table["active_power_w"]))
     if name != MAX_DEMAND_AT:
         return numbers(table[name])
     times_us = micros(table[name])
     return np.where(times_us == np.iinfo(np.int64).min, np.nan, times_us / 1e6)
 
 
+def by_way(name: str, net_w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One of POWERS_BY_WAY, of net powers (n,)."""
+    return np.maximum(net_w if name.startswith("import") else -net_w, 0.0)
+
+
 def resolution(name: str, step_wh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values of a channel that differ by half of this (m,) are not the same; `step_wh` (m,) of the register."""
-    if name in ENERGY_CHANNELS or name in REACTIVE_CHANNELS:
+    if name.endswith(("_wh", "_varh")):
         return step_wh
     if name.startswith(("current", "power_factor")):
         return np.full(len(step_wh), FINE_RESOLUTION)

@@ -14,13 +14,24 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lab.verdict.discrepancies import Finding, finding_at
-from lab.verdict.identity import CORE_CHANNELS, ENERGY_CHANNELS, resolution
+from lab.verdict.identity import CHANNELS, by_way, resolution
 from lab.verdict.keys import Int, codes_of, integers, micros, numbers
 from lab.verdict.sides import Side, is_actual
-from lab.verdict.tables import RunTables, capability
-from meters.device.curve import Curves, Display, Shown, knots_of
+from lab.verdict.tables import POWERS_BY_WAY, RunTables, capability
+from meters.device.curve import (
+    DIGIT_COLUMNS,
+    MOMENTARY_NAMES,
+    SHOWN_REGISTERS,
+    Curves,
+    Display,
+    Shown,
+    knots_of,
+)
 
 Float = NDArray[np.float64]
+_ADVANCES = {name: at for at, name in enumerate(SHOWN_REGISTERS)}
+_REGISTERS = {"_register_".join(name.rsplit("_", 1)): at for name, at in _ADVANCES.items()}
+"""Channels that a register advances by, and channels that are a register: which of SHOWN_REGISTERS."""
 NEAR_S = 60
 """So far from a boundary a reading is still the boundary's, but no further than the next (docs/wire-sdm630.md)."""
 STATED_WITHIN_S = 5.0
@@ -78,10 +89,10 @@ class Registers:
         spacing_wh = np.spacing((np.nan_to_num(register_wh) / unit).astype(np.float32)).astype(np.float64) * unit
         return np.asarray(np.where(unit_wh > 0, np.maximum(step_wh, spacing_wh), step_wh), dtype=np.float64)
 
-    def nearest(self, points: Int, shown: Shown, channel: int, read_wh: Float) -> Float:
+    def nearest(self, points: Int, shown: Shown, register: int, read_wh: Float) -> Float:
         """Registers of `points` (m,) as they were read (m,), without the roll-over, next to what was shown."""
         roll_over_wh = np.ravel(self.curves.display.of(points).roll_over_wh)
-        least = shown.lowest_wh[:, channel]
+        least = shown.lowest_wh[:, register]
         nearest: Float = least + (read_wh - least + roll_over_wh / 2) % roll_over_wh - roll_over_wh / 2
         return nearest
 
@@ -98,19 +109,15 @@ def altered_registers(tables: RunTables, stored: Side, registers: Registers) -> 
     closed = registers.near(points, ends_us, _stated_s(tables, "window_end")[rows])
     whole = (starts_us % length_us == 0) & (ends_us % length_us == 0) & (ends_us > starts_us)
     readable = whole & opened.answers & closed.answers
-    step_wh = np.maximum(np.ravel(registers.curves.display.of(points).step_wh), 1.0)
+    seen = _Seen(tables, registers, points, rows, opened, closed)
     channel, nearest, found = np.full(len(rows), -1), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    # In the order of CHANNELS, of which these are the first.
-    for code, name in enumerate(CORE_CHANNELS):
-        if name == "status" or name not in tables.stored.column_names:
-            # They have none.
+    for code, name in enumerate(CHANNELS):
+        if name not in tables.stored.column_names or not seen.knows(name):
             continue
-        values = numbers(tables.stored[name])[rows]
-        least, most = _possible(tables, points, rows, registers, opened, closed, name)
-        if name.endswith("register_wh"):
-            values = registers.nearest(points, closed, ENERGY_CHANNELS.index(name) - len(ENERGY_CHANNELS) + 2, values)
+        values = seen.as_read(name)
+        least, most = seen.possible(name)
         closest = np.clip(values, least, most)
-        news = (np.abs(values - closest) * 2 >= resolution(name, step_wh) * _ROUNDING) & (channel < 0)
+        news = (np.abs(values - closest) >= seen.tolerance(name, closest)) & (channel < 0)
         if name == "import_wh":
             news |= np.isnan(values)
         channel[news], nearest[news], found[news] = code, closest[news], values[news]
@@ -129,27 +136,66 @@ def altered_registers(tables: RunTables, stored: Side, registers: Registers) -> 
     return int(hit.sum()) + len(made_up), [differing, fabricated]
 
 
-def _possible(
-    tables: RunTables, points: Int, rows: Int, registers: Registers, opened: Shown, closed: Shown, name: str
-) -> tuple[Float, Float]:
-    """Least and most (m,) that could be read of a channel of `stored`."""
-    if name == "active_power_w":
-        return closed.least_power_w, closed.most_power_w
-    if name.startswith("voltage"):
-        phase = int(name[len("voltage_l")]) - 1
-        return closed.least_voltage_v[:, phase], closed.most_voltage_v[:, phase]
-    channel = ENERGY_CHANNELS.index(name)
-    if name.endswith("register_wh"):
-        channel -= len(ENERGY_CHANNELS) - 2
-        return closed.lowest_wh[:, channel].astype(np.float64), closed.highest_wh[:, channel].astype(np.float64)
-    least, most = _advance(opened, closed, channel)
-    register = name.replace("_wh", "_register_wh")
-    if register in tables.stored.column_names:
-        # Then one end of the difference is known.
-        read_wh = registers.nearest(points, closed, channel, numbers(tables.stored[register])[rows])
-        least = np.fmax(least, read_wh - opened.highest_wh[:, channel])
-        most = np.fmax(least, np.fmin(most, read_wh - opened.lowest_wh[:, channel]))
-    return least, most
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What could be read of polled meters' `rows` of `stored` (m,), at either end of their intervals."""
+
+    tables: RunTables
+    registers: Registers
+    points: Int
+    rows: Int
+    opened: Shown
+    closed: Shown
+
+    def knows(self, name: str) -> bool:
+        """Whether the curves say anything of a channel. They have neither maximum demand nor status."""
+        if name in POWERS_BY_WAY.split():
+            return True
+        if name in MOMENTARY_NAMES:
+            # Curves of earlier releases have fewer. A power factor is made of both powers.
+            phase = name[-1]
+            source = f"reactive_power_l{phase}_var" if name.startswith("power_factor") else name
+            return source in self.tables.registers.column_names
+        return name in _REGISTERS or name in _ADVANCES
+
+    def as_read(self, name: str) -> Float:
+        """Stored values (m,) of a channel; those of registers without the roll-over, next to what was shown."""
+        values = numbers(self.tables.stored[name])[self.rows]
+        if name not in _REGISTERS:
+            return values
+        return self.registers.nearest(self.points, self.closed, _REGISTERS[name], values)
+
+    def possible(self, name: str) -> tuple[Float, Float]:
+        """Least and most (m,) that could be read of a channel."""
+        if name in POWERS_BY_WAY.split():
+            net = MOMENTARY_NAMES.index("active_power_w")
+            ends = by_way(name, self.closed.least[:, net]), by_way(name, self.closed.most[:, net])
+            return np.minimum(*ends), np.maximum(*ends)
+        if name in MOMENTARY_NAMES:
+            at = MOMENTARY_NAMES.index(name)
+            return self.closed.least[:, at], self.closed.most[:, at]
+        if name in _REGISTERS:
+            lowest_wh, highest_wh = (
+                each[:, _REGISTERS[name]] for each in (self.closed.lowest_wh, self.closed.highest_wh)
+            )
+            return lowest_wh.astype(np.float64), highest_wh.astype(np.float64)
+        least, most = _advance(self.opened, self.closed, _ADVANCES[name])
+        register = "_register_".join(name.rsplit("_", 1))
+        if register in self.tables.stored.column_names:
+            # Then one end of the difference is known.
+            read_wh = self.as_read(register)
+            least = np.fmax(least, read_wh - self.opened.highest_wh[:, _ADVANCES[name]])
+            most = np.fmax(least, np.fmin(most, read_wh - self.opened.lowest_wh[:, _ADVANCES[name]]))
+        return least, most
+
+    def tolerance(self, name: str, closest: Float) -> Float:
+        """From which difference (m,) on a value is another one: both the wire and who reads it have rounded."""
+        display = self.registers.curves.display.of(self.points)
+        half = resolution(name, np.maximum(np.ravel(display.step_wh), 1.0)) / 2 * _ROUNDING
+        if name in _REGISTERS or name in _ADVANCES:
+            return half
+        digit = np.ravel(display.digit_of("active_power_w" if name in POWERS_BY_WAY.split() else name))
+        return half + digit / 2 + 2 * np.spacing(np.abs(closest).astype(np.float32)).astype(np.float64)
 
 
 def _displays(table: pa.Table, meters: Int, count: int) -> Display:
@@ -159,13 +205,19 @@ def _displays(table: pa.Table, meters: Int, count: int) -> Display:
     step_wh[meters] = numbers(table["counting_step_wh"])
     roll_over_wh[meters] = integers(table["roll_over_wh"])
     float32_unit_wh[meters] = numbers(table["float32_unit_wh"])
-    return Display(step_wh, roll_over_wh, float32_unit_wh)
+    digits_of: dict[str, Float] = {}
+    for column, names in DIGIT_COLUMNS.items():
+        if column in table.column_names:
+            digit = np.zeros(count)
+            digit[meters] = np.nan_to_num(numbers(table[column]))
+            digits_of |= dict.fromkeys(names, digit)
+    return Display(step_wh, roll_over_wh, float32_unit_wh, digits_of)
 
 
-def _advance(opened: Shown, closed: Shown, channel: int) -> tuple[Float, Float]:
+def _advance(opened: Shown, closed: Shown, register: int) -> tuple[Float, Float]:
     """By how much (m,) a register could be seen to advance, at least and at most."""
-    least = closed.lowest_wh[:, channel] - opened.highest_wh[:, channel]
-    most = closed.highest_wh[:, channel] - opened.lowest_wh[:, channel]
+    least = closed.lowest_wh[:, register] - opened.highest_wh[:, register]
+    most = closed.highest_wh[:, register] - opened.lowest_wh[:, register]
     return least.astype(np.float64), most.astype(np.float64)
 
 

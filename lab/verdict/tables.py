@@ -64,7 +64,11 @@ PHASE_ENERGIES = "import_l1_wh import_l2_wh import_l3_wh export_l1_wh export_l2_
 REGISTERS = "import_register_wh export_register_wh"
 QUADRANTS = "reactive_q1_varh reactive_q2_varh reactive_q3_varh reactive_q4_varh"
 REACTIVE_REGISTERS = QUADRANTS.replace("_varh", "_register_varh")
+REACTIVE_TOTALS = "reactive_import_register_varh reactive_export_register_varh"
+"""Of meters with two registers of reactive energy: quadrants I and II, III and IV."""
 ALLOWANCES = f"import_allowed_wh export_allowed_wh {QUADRANTS.replace('_varh', '_allowed_varh')}"
+POWERS_BY_WAY = "import_power_w export_power_w"
+"""The net power over the phases, from 0 up, by its way."""
 VOLTAGES = "voltage_l1_v voltage_l2_v voltage_l3_v"
 CURRENTS = "current_l1_a current_l2_a current_l3_a"
 POWER_FACTORS = "power_factor_l1 power_factor_l2 power_factor_l3"
@@ -151,8 +155,9 @@ STORED = Schema(
         *_columns(Kind.TEXT, "vendor_profile", required=False, nullable=True),
         *_columns(Kind.NUMBER, "export_wh", required=False, nullable=True),
         *_columns(Kind.NUMBER, f"{PHASE_ENERGIES} {REGISTERS}", required=False, nullable=True),
-        *_columns(Kind.NUMBER, f"active_power_w {VOLTAGES}", required=False, nullable=True),
+        *_columns(Kind.NUMBER, f"active_power_w {POWERS_BY_WAY} {VOLTAGES}", required=False, nullable=True),
         *_columns(Kind.NUMBER, f"{QUADRANTS} {REACTIVE_REGISTERS} {MAX_DEMAND}", required=False, nullable=True),
+        *_columns(Kind.NUMBER, REACTIVE_TOTALS, required=False, nullable=True),
         *_columns(Kind.NUMBER, f"{PHASE_POWERS} {CURRENTS} {POWER_FACTORS}", required=False, nullable=True),
         *_columns(Kind.TIME, MAX_DEMAND_AT, required=False, nullable=True),
         *_columns(Kind.INTEGER, "status revision", required=False, nullable=True),

@@ -7,15 +7,16 @@ ceases to answer. Whoever has the knots knows what the meter showed, or would ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from meters.device.quantities import CHANNELS, LIMITED_NAMES, LIMITS, REGISTER_NAMES
+from meters.device.metrology import power_factor
+from meters.device.quantities import CHANNELS, LIMITED_NAMES, LIMITS, QUADRANT_NAMES, REGISTER_NAMES
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -58,8 +59,25 @@ _VECTORS = {
     "phase_reactive_var": ("reactive_power_l1_var", "reactive_power_l2_var", "reactive_power_l3_var"),
 }
 """Fields of a knot with a value for each channel or phase, and their columns in REGISTERS."""
-_LATER = ("reactive", "apparent", "current", "active_power_l")
+_LATER = ("reactive", "apparent", "current", "active_power_l", "active_power_step", "voltage_step", "power_factor")
 _SCALARS = ("from_s", "energised", "answers_from_s", "active_power_w")
+
+DIGIT_COLUMNS = {
+    "active_power_step_w": ("active_power_w",),
+    "voltage_step_v": _VECTORS["voltage_v"],
+    "current_step_a": _VECTORS["current_a"],
+    "active_power_phase_step_w": _VECTORS["phase_power_w"],
+    "reactive_power_phase_step_var": _VECTORS["phase_reactive_var"],
+    "power_factor_step": ("power_factor_l1", "power_factor_l2", "power_factor_l3"),
+}
+"""What a meter measures at an instant, by the column that has the worth of its last digit on the wire."""
+MOMENTARY_NAMES = tuple(name for names in DIGIT_COLUMNS.values() for name in names)
+"""In the order in which arrays have them: (…, MOMENTARY)."""
+MOMENTARY = len(MOMENTARY_NAMES)
+
+_SUMS = {"reactive_import_varh": QUADRANT_NAMES[:2], "reactive_export_varh": QUADRANT_NAMES[2:]}
+SHOWN_REGISTERS = (*REGISTER_NAMES, *_SUMS)
+"""What `Shown` has: the registers, and sums that meters with two registers of reactive energy show."""
 
 REGISTERS = pa.schema(
     [
@@ -73,6 +91,7 @@ REGISTERS = pa.schema(
         ("counting_step_wh", pa.float64()),
         ("roll_over_wh", pa.int64()),
         ("float32_unit_wh", pa.float64()),
+        *((name, pa.float64()) for name in DIGIT_COLUMNS),
     ]
 )
 """The knots of a journal, ordered by meter and time. Instants are true epoch seconds."""
@@ -92,6 +111,21 @@ def allowed_wh(knots: NDArray[np.void], at_s: Float | float) -> Float:
     return allowed
 
 
+def momentary(knots: NDArray[np.void]) -> Float:
+    """What the meters of `knots` (m,) measure while these hold, (m, MOMENTARY)."""
+    power_w, reactive_var = knots["phase_power_w"], knots["phase_reactive_var"]
+    return np.column_stack(
+        [
+            knots["active_power_w"],
+            knots["voltage_v"],
+            knots["current_a"],
+            power_w,
+            reactive_var,
+            power_factor(power_w, reactive_var),
+        ]
+    )
+
+
 def _elapsed_s(knots: NDArray[np.void], at_s: Float | float) -> Float:
     elapsed_s: Float = np.broadcast_to(np.asarray(at_s, dtype=np.float64), knots.shape) - knots["from_s"]
     return elapsed_s[:, np.newaxis]
@@ -108,15 +142,8 @@ class Display:
     roll_over_wh: Int | int
     float32_unit_wh: Float | float = 0.0
     """Where the wire has float32, how many Wh its unit is; 0 where it shows the steps as they are."""
-
-    @classmethod
-    def of_meters(cls, displays: Sequence[Self]) -> Self:
-        """One for several meters, from the scalars of each."""
-        return cls(
-            np.array([display.step_wh for display in displays], dtype=np.float64),
-            np.array([display.roll_over_wh for display in displays], dtype=np.int64),
-            np.array([display.float32_unit_wh for display in displays], dtype=np.float64),
-        )
+    digits_of: Mapping[str, Float | float] = field(default_factory=dict)
+    """Of MOMENTARY_NAMES, what the last digit on the wire is worth; none where it has float32."""
 
     def of(self, meters: Int) -> Display:
         """That of `meters` (m,), to be used on registers (m, k)."""
@@ -125,12 +152,35 @@ class Display:
         step_wh, roll_over_wh, float32_unit_wh = (
             np.asarray(each)[meters][:, np.newaxis] for each in (self.step_wh, self.roll_over_wh, self.float32_unit_wh)
         )
-        return Display(step_wh, roll_over_wh, float32_unit_wh)
+        return Display(
+            step_wh,
+            roll_over_wh,
+            float32_unit_wh,
+            {name: np.asarray(each)[meters] for name, each in self.digits_of.items()},
+        )
+
+    def digit_of(self, name: str) -> Float | float:
+        """What the last digit of one of MOMENTARY_NAMES is worth; 0 where there is none."""
+        return self.digits_of.get(name, 0.0)
+
+    def as_sent(self, name: str, values: Float) -> Float:
+        """Values (m,) of one of MOMENTARY_NAMES as they go over the wire."""
+        digit = np.asarray(self.digit_of(name))
+        safe = np.where(digit > 0, digit, 1.0)
+        sent: Float = np.where(digit > 0, np.rint(values / safe) * safe, values).astype(np.float32).astype(np.float64)
+        return sent
 
     def digits(self, counted: Float) -> Float:
         """What the display has, in Wh."""
         digits: Float = self._steps(counted) % self._steps_in_all * np.float64(self.step_wh)
         return digits
+
+    def with_sums(self, counted: Float) -> Float:
+        """SHOWN_REGISTERS (m, k) of registers (m, CHANNELS): a sum is of whole steps."""
+        steps = self._steps(counted)
+        sums = [steps[:, [REGISTER_NAMES.index(name) for name in names]].sum(axis=1) for names in _SUMS.values()]
+        # In the middle of the step, so that no rounding leaves it.
+        return np.hstack([counted, (np.column_stack(sums) + 0.5) * self.step_wh])
 
     def shown(self, counted: Float) -> Int:
         """What a reader makes of registers, in whole Wh."""
@@ -161,7 +211,8 @@ class Display:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What meters could have shown within windows of time: lowest and highest registers (m, CHANNELS), powers, volts.
+    """What meters could have shown within windows of time: lowest and highest SHOWN_REGISTERS (m, k), and least and
+    most of what they measure (m, MOMENTARY).
 
     `answers` (m,): whether they would have answered at all; where not, the values mean nothing.
     """
@@ -169,10 +220,8 @@ class Shown:
     answers: NDArray[np.bool_]
     lowest_wh: Int
     highest_wh: Int
-    least_power_w: Float
-    most_power_w: Float
-    least_voltage_v: Float
-    most_voltage_v: Float
+    least: Float
+    most: Float
 
 
 class Curves:
@@ -232,8 +281,7 @@ class Curves:
         """What `meters` (m,) could have shown from `first_s` to `last_s` (m,), both included."""
         count = len(meters)
         lowest, highest = np.full((count, CHANNELS), np.inf), np.full((count, CHANNELS), -np.inf)
-        power, volts = (np.full((count, *shape), np.inf) for shape in ((), (3,)))
-        most_power, most_volts = -power, -volts
+        least, most = np.full((count, MOMENTARY), np.inf), np.full((count, MOMENTARY), -np.inf)
         answers = np.zeros(count, dtype=bool)
         if len(self.knots):
             at, _ = self._first(meters, first_s, side="left")
@@ -251,23 +299,15 @@ class Curves:
                 answers[hit] = True
                 lowest[hit] = np.minimum(lowest[hit], counted_wh(held, begins_s[lit]))
                 highest[hit] = np.maximum(highest[hit], counted_wh(held, ends_s[lit]))
-                power[hit] = np.minimum(power[hit], held["active_power_w"])
-                most_power[hit] = np.maximum(most_power[hit], held["active_power_w"])
-                volts[hit] = np.minimum(volts[hit], held["voltage_v"])
-                most_volts[hit] = np.maximum(most_volts[hit], held["voltage_v"])
+                measured = momentary(held)
+                least[hit] = np.minimum(least[hit], measured)
+                most[hit] = np.maximum(most[hit], measured)
                 more = self.ends_s(at) <= last_s[rows]
                 rows, at = rows[more], at[more] + 1
         lowest[~answers], highest[~answers] = 0.0, 0.0
         display = self.display.of(meters)
-        return Shown(
-            answers,
-            display.unrolled(lowest),
-            display.unrolled(highest),
-            power,
-            most_power,
-            volts,
-            most_volts,
-        )
+        lowest_wh, highest_wh = (display.unrolled(display.with_sums(each)) for each in (lowest, highest))
+        return Shown(answers, lowest_wh, highest_wh, least, most)
 
 
 def registers_table(curves: Curves, serials: list[str], usage_points: list[str]) -> pa.Table:
@@ -279,12 +319,16 @@ def registers_table(curves: Curves, serials: list[str], usage_points: list[str])
         **{name: knots[name] for name in _SCALARS},
         **{
             name: values
-            for field, names in _VECTORS.items()
-            for name, values in zip(names, knots[field].T, strict=True)
+            for vector, names in _VECTORS.items()
+            for name, values in zip(names, knots[vector].T, strict=True)
         },
         "counting_step_wh": np.broadcast_to(np.ravel(display.step_wh), len(knots)),
         "roll_over_wh": np.broadcast_to(np.ravel(display.roll_over_wh), len(knots)),
         "float32_unit_wh": np.broadcast_to(np.ravel(display.float32_unit_wh), len(knots)),
+        **{
+            column: np.broadcast_to(np.ravel(display.digit_of(names[0])), len(knots))
+            for column, names in DIGIT_COLUMNS.items()
+        },
     }
     return pa.table([pa.array(columns[name]) for name in REGISTERS.names], schema=REGISTERS)
 

@@ -11,12 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from meters.device.curve import Curves, allowed_wh, counted_wh, registers_table
-from meters.device.journal import ALLOWED, EVENTS, INTERVALS, POWERS, REACTIVE_REGISTERS, SHOWN, write_tables
-from meters.device.metrology import power_factor
+from meters.device.curve import (
+    MOMENTARY_NAMES,
+    Curves,
+    Display,
+    allowed_wh,
+    counted_wh,
+    momentary,
+    registers_table,
+)
+from meters.device.journal import ALLOWED, EVENTS, INTERVALS, REACTIVE_REGISTERS, SHOWN, write_tables
 from meters.device.quantities import ENERGY_NAMES, QUADRANT_NAMES, REGISTER_NAMES
 from meters.device.records import ALLOWED_DECIMALS
+
+Float = NDArray[np.float64]
 
 REGISTERS_DIRECTORY = "registers"
 
@@ -59,9 +69,6 @@ def _intervals(curves: Curves, serials: list[str], points: list[str], length_s: 
     display = curves.display.of(meters)
     delta_wh = display.unrolled(after_wh) - display.unrolled(before_wh)
     registers_wh = display.shown(after_wh)
-    power_w, reactive_var = closing["phase_power_w"], closing["phase_reactive_var"]
-    exact = {"voltage_v": closing["voltage_v"], "current_a": closing["current_a"]}
-    exact["power_factor"] = power_factor(power_w, reactive_var)
     of_meter = pa.array(meters.astype(np.int32))
     columns: dict[str, object] = {
         "serial": pa.array(serials, pa.string()).take(of_meter),
@@ -75,9 +82,7 @@ def _intervals(curves: Curves, serials: list[str], points: list[str], length_s: 
             name: registers_wh[:, REGISTER_NAMES.index(register)]
             for name, register in zip(REACTIVE_REGISTERS, QUADRANT_NAMES, strict=True)
         },
-        "active_power_w": _as_read(closing["active_power_w"]).astype(np.int64),
-        **dict(zip(POWERS, _as_read(np.hstack([power_w, reactive_var])).astype(np.int64).T, strict=True)),
-        **_phases_of(exact),
+        **_as_read(momentary(closing), display),
         "max_demand_import_w": pa.nulls(len(meters), pa.int64()),
         "max_demand_at": pa.nulls(len(meters), INTERVALS.field("max_demand_at").type),
         **dict(zip(ALLOWED, allowed.T, strict=True)),
@@ -90,19 +95,10 @@ def _intervals(curves: Curves, serials: list[str], points: list[str], length_s: 
     return pa.table(arrays, schema=INTERVALS)
 
 
-def _phases_of(exact: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns of `SHOWN`, in its steps, from values (m, 3) of each quantity."""
-    quantities = {f"voltage_l{phase}_v": ("voltage_v", phase) for phase in (1, 2, 3)}
-    quantities |= {f"current_l{phase}_a": ("current_a", phase) for phase in (1, 2, 3)}
-    quantities |= {f"power_factor_l{phase}": ("power_factor", phase) for phase in (1, 2, 3)}
+def _as_read(measured: Float, display: Display) -> dict[str, Float]:
+    """What a reader makes of what meters measure, (m, MOMENTARY), by its column: in the steps of records."""
     columns = {}
-    for name, (_, parts) in SHOWN.items():
-        quantity, phase = quantities[name]
-        columns[name] = _as_read(exact[quantity][:, phase - 1], parts)
+    for name, values in zip(MOMENTARY_NAMES, measured.T, strict=True):
+        _, parts = SHOWN.get(name, (name, 1))
+        columns[name] = np.rint(display.as_sent(name, values) * parts) / parts
     return columns
-
-
-def _as_read(values: np.ndarray, parts: int = 1) -> np.ndarray:
-    """What a reader makes of them, in whole parts of a unit; on the wire they may be a float32."""
-    rounded: np.ndarray = np.rint(values.astype(np.float32).astype(np.float64) * parts) / parts
-    return rounded

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from meters.device.curve import MOMENTARY_NAMES
 from meters.device.facts import ConnectedFacts, PolledFacts
 from meters.device.supply import PlainSupply, Supplies
 from meters.fleet.core import Core, ShardSetup
@@ -54,7 +55,7 @@ def _reporting(setup: ShardSetup) -> Shard:
 
     def equip(_new: bool) -> tuple[Supply, Record]:
         supply = Supplies(core.state, core.keys, cast(ConnectedFacts, setup.profile.facts))
-        record = Counting(core, carrier.answers_from_s, power_step_w=wire.QUANTITY_STEPS.get("active_power_w", 0.0))
+        record = Counting(core, carrier.answers_from_s, digits_of=wire.QUANTITY_STEPS)
         carrier.attach(supply, ReportingVoice(core, record, wire, carrier))
         return supply, record
 
@@ -89,7 +90,7 @@ def _polled(setup: ShardSetup) -> Shard:
             core,
             carrier.answers_from_s,
             float32_unit_wh=registers.float32_unit_wh,
-            power_step_w=registers.step_of("active_power_w"),
+            digits_of={name: registers.step_of(name) for name in MOMENTARY_NAMES},
             demands=carrier.demands,
         )
         carrier.attach(supply, record)

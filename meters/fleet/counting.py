@@ -42,22 +42,23 @@ class Counting:
         answers_from_s: Callable[[Rows], NDArray[np.float64]],
         *,
         float32_unit_wh: float = 0.0,
-        power_step_w: float = 0.0,
+        digits_of: Mapping[str, float] | None = None,
         demands: Demands | None = None,
     ) -> None:
         """`answers_from_s`: from when (m,) meters show their registers to anybody; NEVER_S: they do not.
 
-        `float32_unit_wh`: what a unit of energy is worth where the wire has float32. `power_step_w`: the last digit of
-        the power, if the wire has digits. `demands`: of meters that show them.
+        `float32_unit_wh`: what a unit of energy is worth where the wire has float32. `digits_of`: what the last digit
+        of a quantity is worth, where the wire has digits. `demands`: of meters that show them.
         """
         facts = cast(CountingFacts, core.profile.facts)
         self._core = core
         self._facts = facts
         self._answers_from_s = answers_from_s
         self._metrology = Metrology(core.keys, facts, step_wh=facts.counting_step_wh)
-        self._power_step_w = power_step_w
         self._demands = demands
-        self._display = Display(facts.counting_step_wh, facts.register_roll_over_wh, float32_unit_wh)
+        self._display = Display(
+            facts.counting_step_wh, facts.register_roll_over_wh, float32_unit_wh, dict(digits_of or {})
+        )
         self._knots = _last_of(_kept(core))
         core.knots = self._changed
 
@@ -160,9 +161,7 @@ class Counting:
             knots["counted_wh"], knots["allowed_wh"] = (each(before, frame.time_s) for each in (counted_wh, allowed_wh))
         rates, measured = self._metrology.rates(physics), self._metrology.measured(frame)
         knots["wh_per_s"], knots["allowed_wh_per_s"] = rates.counted_per_s, rates.allowed_per_s
-        power_w = measured.active_power_w.sum(axis=1)
-        step_w = self._power_step_w
-        knots["active_power_w"] = np.rint(power_w / step_w) * step_w if step_w else power_w
+        knots["active_power_w"] = measured.active_power_w.sum(axis=1)
         knots["voltage_v"], knots["current_a"] = measured.voltage_v, measured.current_a
         knots["phase_power_w"], knots["phase_reactive_var"] = measured.active_power_w, measured.reactive_power_var
         return knots

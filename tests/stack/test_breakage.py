@@ -11,6 +11,7 @@ from tests.stack.labs import failed_criteria, live, scenario_text
 from tests.stack.sabotage.forgetful_fleet import FORGETFUL_METER
 from tests.stack.sabotage.inaccurate_fleet import INACCURATE_METER
 from tests.stack.sabotage.inaccurate_station_fleet import INACCURATE_STATION
+from tests.stack.sabotage.misreading_headend import MISREAD_METER
 
 SABOTAGE = "tests.stack.sabotage"
 ENOUGH_METERS = 130
@@ -81,6 +82,18 @@ def test_many_altered_values_are_not_identical_enough(tmp_path: Path, monkeypatc
     result = live(tmp_path, scenario_text(), parts={"fleet": f"{SABOTAGE}.altering_fleet"})
     assert result.verdict.comparison.reads.altered == 2
     assert failed_criteria(result) == {"reads.altered", "reads.identical_rate"}
+
+
+@pytest.mark.parametrize("misread", ["current_l1_a=0.5", "reactive_import_register_varh=1000"])
+def test_a_quantity_of_a_polled_meter_that_is_read_wrongly_is_altered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, misread: str
+) -> None:
+    monkeypatch.setenv("AMILAB_TEST_MISREAD", misread)
+    text = scenario_text(meters=ENOUGH_METERS, fleet='profile = "sdm630"')
+    result = live(tmp_path, text, parts={"headend": f"{SABOTAGE}.misreading_headend"})
+    (altered,) = discrepancies(result.directory, "altered")
+    assert (altered["serial"], altered["channel"]) == (MISREAD_METER, misread.partition("=")[0])
+    assert failed_criteria(result) == {"reads.altered"}
 
 
 def test_a_meter_outside_its_class_violates_it(tmp_path: Path) -> None:

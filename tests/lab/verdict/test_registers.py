@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.verdict.context import ClockFacts
 from lab.verdict.verdict import Verdict, judge
 from meters.device.curve import KNOT, Curves, Display, registers_table
+from meters.device.metrology import power_factor
+from meters.device.quantities import REGISTER_NAMES
 from tests.lab.verdict.synthetic import START_S, STEP_S, make_run
 
 INTERVALS = 8
@@ -22,7 +24,17 @@ ROLL_OVER_WH = 100_000_000
 DISPLAY = Display(1, ROLL_OVER_WH, 1000)
 DARK_S = np.inf
 CHANNELS = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way in ("import", "export") for phase in (1, 2, 3)))
+QUADRANTS = [f"reactive_q{number}_varh" for number in (1, 2, 3, 4)]
+FIRST_QUADRANT = REGISTER_NAMES.index(QUADRANTS[0])
+TOTALS = ("reactive_import_register_varh", "reactive_export_register_varh")
 VOLTAGES = [f"voltage_l{phase}_v" for phase in (1, 2, 3)]
+PHASES = {
+    "voltage_v": VOLTAGES,
+    "current_a": [f"current_l{phase}_a" for phase in (1, 2, 3)],
+    "phase_power_w": [f"active_power_l{phase}_w" for phase in (1, 2, 3)],
+    "phase_reactive_var": [f"reactive_power_l{phase}_var" for phase in (1, 2, 3)],
+}
+FACTORS = [f"power_factor_l{phase}" for phase in (1, 2, 3)]
 
 
 class Polled:
@@ -30,6 +42,7 @@ class Polled:
 
     def __init__(self, *, before_wh: int = 10_000_000) -> None:
         self.run = make_run(60, INTERVALS)
+        self.digits_of: dict[str, float] = {}
         self.run.fleet["protocol"] = self.run.fleet["protocol"].astype(object)
         self.run.fleet["protocol"][METER] = "modbus"
         self.rows = slice(METER * INTERVALS, (METER + 1) * INTERVALS)
@@ -43,10 +56,35 @@ class Polled:
         self.knots["wh_per_s"][:-1, : len(CHANNELS)] = deltas / STEP_S
         self.knots["wh_per_s"][-1, : len(CHANNELS)] = deltas[-1] / STEP_S
         # What a meter shows at the end of an interval is what begins there.
-        self.knots["voltage_v"][1:] = np.column_stack([self.run.journal[name][self.rows] for name in VOLTAGES])
+        for vector, names in PHASES.items():
+            self.knots[vector][1:] = np.column_stack([self.run.journal[name][self.rows] for name in names])
+        self.knots["active_power_w"] = self.knots["phase_power_w"].sum(axis=1)
+        self._count_reactive()
         for table in (self.run.journal, self.run.stored):
             for channel, name in enumerate(("import_register_wh", "export_register_wh")):
                 table[name][self.rows] = self.counted[1:, channel].astype(np.int64) % ROLL_OVER_WH
+
+    def _count_reactive(self) -> None:
+        """It has two registers of reactive energy, and who polls it stores what they show."""
+        varh = np.column_stack([self.run.journal[name][self.rows] for name in QUADRANTS])
+        counted = 2_000_000 + np.vstack([np.zeros(4), varh.cumsum(axis=0)])
+        quadrants = slice(FIRST_QUADRANT, FIRST_QUADRANT + 4)
+        self.knots["counted_wh"][:, quadrants] = counted
+        self.knots["wh_per_s"][:-1, quadrants] = varh / STEP_S
+        stored, factors = self.run.stored, power_factor(self.knots["phase_power_w"], self.knots["phase_reactive_var"])
+        for name, values in zip(FACTORS, factors[1:].T, strict=True):
+            stored[name][self.rows] = np.round(values, 3)
+        for name in (*QUADRANTS, *(name.replace("_varh", "_register_varh") for name in QUADRANTS)):
+            stored[name] = stored[name].astype(np.float64)
+            stored[name][self.rows] = np.nan
+        for name, registers in zip(TOTALS, (counted[1:, :2], counted[1:, 2:]), strict=True):
+            stored[name] = np.full(len(stored["import_wh"]), np.nan)
+            stored[name][self.rows] = registers.sum(axis=1)
+        net_w = self.run.journal["active_power_w"]
+        stored["import_power_w"], stored["export_power_w"] = np.maximum(net_w, 0.0), np.maximum(-net_w, 0.0)
+        mine_w = self.knots["active_power_w"][1:]
+        for name, way in (("import_power_w", mine_w), ("export_power_w", -mine_w)):
+            stored[name][self.rows] = np.maximum(way, 0.0)
 
     def show_as_float32(self) -> None:
         """Registers, and the energies between them, as they are read from float32 kWh."""
@@ -56,9 +94,11 @@ class Polled:
                 table[name][self.rows] = np.diff(DISPLAY.unrolled(counted))
                 if channel < 2:
                     table[name.replace("_wh", "_register_wh")][self.rows] = DISPLAY.shown(counted[1:])
+        for name in TOTALS:
+            self.run.stored[name][self.rows] = DISPLAY.shown(self.run.stored[name][self.rows])
 
     def judge(self, *, in_lockstep: bool = True) -> Verdict:
-        curves = Curves(self.knots, DISPLAY)
+        curves = Curves(self.knots, replace(DISPLAY, digits_of=self.digits_of))
         self.run.registers = registers_table(curves, [f"AMI{METER:08d}"], [f"UP{METER:05d}"])
         clock = ClockFacts(START_S, INTERVALS * STEP_S, 48.0, in_lockstep)
         return judge(self.run.tables(), replace(self.run.context(), clock=clock))
@@ -77,10 +117,35 @@ class Polled:
             self.run.stored[name][row] = self.shown(to_s, channel) - self.shown(from_s, channel)
         for channel, name in enumerate(("import_register_wh", "export_register_wh")):
             self.run.stored[name][row] = self.shown(to_s, channel)
-        for phase, name in enumerate(VOLTAGES):
-            self.run.stored[name][row] = self.knots["voltage_v"][number + (closed_s >= 0), phase]
+        self.measure(number + (closed_s >= 0), row)
+        for first, name in zip((0, 2), TOTALS, strict=True):
+            quadrants = range(FIRST_QUADRANT + first, FIRST_QUADRANT + first + 2)
+            self.run.stored[name][row] = sum(self.reactive(to_s, quadrant) for quadrant in quadrants)
         if stated:
             self.state(number, opened_s, closed_s)
+
+    def reactive(self, at_s: float, channel: int) -> int:
+        number = min(int(at_s // STEP_S), INTERVALS)
+        knot = self.knots[number]
+        return int(knot["counted_wh"][channel] + knot["wh_per_s"][channel] * (at_s - number * STEP_S))
+
+    def measure(self, number: int, row: int) -> None:
+        """The head-end has stored in `row` what the meter measured from knot `number` on."""
+        knot, stored = self.knots[number], self.run.stored
+        for vector, names in PHASES.items():
+            for phase, name in enumerate(names):
+                stored[name][row] = knot[vector][phase]
+        for name, value in zip(FACTORS, power_factor(knot["phase_power_w"], knot["phase_reactive_var"]), strict=True):
+            stored[name][row] = round(value, 3)
+        stored["import_power_w"][row] = max(knot["active_power_w"], 0.0)
+        stored["export_power_w"][row] = max(-knot["active_power_w"], 0.0)
+
+    def hold(self, number: int) -> None:
+        """What it measures from knot `number` on it has measured since the knot before."""
+        for vector in (*PHASES, "active_power_w"):
+            self.knots[vector][number - 1] = self.knots[vector][number]
+        self.measure(number, self.rows.start + number - 2)
+        self.state(number - 1, 0, 0)
 
     def state(self, number: int, opened_s: float | None, closed_s: float | None) -> None:
         """It says that it has read them then; None: it says nothing."""
@@ -208,8 +273,7 @@ def test_reactive_energy_has_the_steps_of_its_own_register(polled: Polled) -> No
 def test_who_reads_a_meter_that_answers_nobody_has_made_it_up(polled: Polled) -> None:
     polled.knots["answers_from_s"][4:6] = DARK_S
     # What is read just before it falls silent is still of the voltage before.
-    for phase, name in enumerate(VOLTAGES):
-        polled.run.stored[name][polled.rows.start + 3] = polled.knots["voltage_v"][3, phase]
+    polled.measure(3, polled.rows.start + 3)
     verdict = polled.judge()
     assert kinds(verdict) == ["fabricated", "fabricated"]
     assert value(verdict, "reads.altered") == 2
@@ -222,6 +286,58 @@ def test_voltage_and_phases_are_compared_too(polled: Polled) -> None:
     verdict = polled.judge()
     found = {row["channel"] for row in verdict.comparison.discrepancies.to_pylist()}
     assert found == {"voltage_l2_v", "export_l1_wh"}
+
+
+@pytest.mark.parametrize(
+    ("channel", "by"),
+    [
+        ("import_power_w", 1),
+        ("export_power_w", 1),
+        ("active_power_l2_w", -1),
+        ("reactive_power_l3_var", 1),
+        ("current_l1_a", 0.001),
+        ("power_factor_l2", -0.001),
+        ("reactive_import_register_varh", 1),
+        ("reactive_export_register_varh", -1),
+        ("reactive_import_register_varh", 1_000_000),
+    ],
+)
+def test_each_quantity_is_compared_at_its_resolution(polled: Polled, channel: str, by: float) -> None:
+    polled.hold(5)
+    polled.run.stored[channel] = polled.run.stored[channel].astype(np.float64)
+    assert polled.judge().passed
+    polled.run.stored[channel][polled.rows.start + 4] += by
+    verdict = polled.judge()
+    (row,) = verdict.comparison.discrepancies.to_pylist()
+    assert (row["kind"], row["channel"]) == ("altered", channel)
+    assert {result.id for result in verdict.criteria if not result.passed} <= {"reads.altered", "reads.identical_rate"}
+
+
+@given(
+    watts=st.floats(-20_000, 20_000),
+    amperes=st.floats(0, 200),
+    digit=st.sampled_from([0.0, 0.1, 1.0, 0.01]),
+    data=st.data(),
+)
+@settings(max_examples=25)
+def test_what_wire_and_reader_round_is_not_altered(
+    watts: float, amperes: float, digit: float, data: st.DataObject
+) -> None:
+    """A wire shows a digit more or less than is stored, or a float32, and a database may keep a float32."""
+    polled = Polled()
+    polled.digits_of = {"active_power_l1_w": digit, "current_l1_a": digit / 100}
+    number, row = 5, polled.rows.start + 4
+    polled.knots["phase_power_w"][number, 0], polled.knots["current_a"][number, 0] = watts, amperes
+    polled.hold(number)
+    polled.measure(number, row)
+    shown_w = round(watts / digit) * digit if digit else float(np.float32(watts))
+    shown_a = round(amperes / digit * 100) * digit / 100 if digit else float(np.float32(amperes))
+    polled.run.stored["active_power_l1_w"][row] = round(shown_w)
+    polled.run.stored["current_l1_a"][row] = float(np.float32(round(shown_a, 3)))
+    assert not kinds(polled.judge())
+    more = data.draw(st.sampled_from(["active_power_l1_w", "current_l1_a"]))
+    polled.run.stored[more][row] += 3.0 if more.endswith("_w") else 0.03
+    assert kinds(polled.judge()) == ["altered"]
 
 
 def test_an_interval_that_nobody_polled_is_lost_and_was_recorded(polled: Polled) -> None:
