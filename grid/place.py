@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import median
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from grid.calendar import Calendar
 from grid.geo import Position
@@ -18,6 +18,8 @@ DEFAULT_ZONE = "Europe/Berlin"
 """Of a feeder that names none and lies around Germany, or nowhere: nets and profiles are German."""
 _AROUND_GERMANY = ((2.0, 19.0), (43.0, 58.0))
 """Longitudes and latitudes in degrees; Central European Time is kept nearly everywhere in it."""
+_UNSET = "Factory"
+"""In the database, and a zone of nowhere: machines have it whose zone nobody has set."""
 _FURTHEST_H = 3.5
 """No clock is further from its sun than the 3.1 hours of western China."""
 
@@ -49,7 +51,7 @@ def calendar_of(positions: Sequence[Position | None], zone_name: str | None) -> 
 
 def time_zone(name: str) -> ZoneInfo:
     """A zone of the IANA time zone database. Raises UnknownTimeZoneError."""
-    if name not in available_timezones():
+    if name not in _zones():
         raise UnknownTimeZoneError(f"there is no time zone {name!r}; names are those of IANA, such as {DEFAULT_ZONE}")
     try:
         return ZoneInfo(name)
@@ -87,6 +89,13 @@ def _standard_offset_h(zone: ZoneInfo) -> float:
     instants = [datetime(2026, month, 1, tzinfo=UTC).astimezone(zone) for month in (1, 7)]
     offsets = [(instant.utcoffset() or timedelta()) - (instant.dst() or timedelta()) for instant in instants]
     return min(offsets).total_seconds() / 3600.0
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    """Those of the database itself: machines have a `localtime` besides, which is another on each of them."""
+    names = (importlib.resources.files("tzdata") / "zones").read_text(encoding="utf-8").split()
+    return frozenset(names) - {_UNSET}
 
 
 @functools.cache

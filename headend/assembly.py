@@ -30,7 +30,7 @@ from headend.reads.recovery import Recovery
 from headend.reads.reported import ReportedRegisters
 from headend.reads.resume import no_recovery, resume
 from headend.reads.sweep import GapSweep
-from headend.registry import EndDevice, read_shipment, register
+from headend.registry import EndDevice, read_shipment, refuse_doubled_transformers, register
 from headend.roles import ROLES
 from headend.settings import HeadEndSettings
 from headend.store import writer
@@ -128,6 +128,7 @@ async def _known(
 ) -> _Known:
     shipment = read_shipment(settings.shipment, command_public_key=command_public_key)
     model = NetworkModel() if settings.network_model is None else read_network_model(settings.network_model)
+    refuse_doubled_transformers(shipment, {name for name, kind in model.kinds.items() if kind == "transformer"})
     follows = ROLES[settings.role].follows
     await database.start()
     running.push_async_callback(database.stop)

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -133,6 +133,17 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
     if not devices:
         raise ShipmentError(f"{path} lists no device")
     return devices
+
+
+def refuse_doubled_transformers(devices: Sequence[ShippedDevice], transformers: Collection[str]) -> None:
+    """Raises ShipmentError: a transformer has two meters, by both of which its energy would count."""
+    meters: dict[str, list[str]] = {}
+    for device in devices:
+        if device.usage_point in transformers:
+            meters.setdefault(device.usage_point, []).append(device.serial)
+    doubled = [f"{name} has the meters {', '.join(serials)}" for name, serials in meters.items() if len(serials) > 1]
+    if doubled:
+        raise ShipmentError("a transformer has one meter in a shipment file:\n  " + "\n  ".join(doubled))
 
 
 def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: str | None) -> list[str]:

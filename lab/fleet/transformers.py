@@ -14,16 +14,11 @@ _MOST = 10_000.0
 _PHASES, _NOMINAL_V = 3, 230.0
 
 
-def checked_ratios(ratios: dict[str, str]) -> dict[str, str]:
-    """Ratios as rating plates have them, primary by secondary, by usage point. Raises ValueError."""
-    wrong = [f"{point!r}: {text!r}" for point, text in ratios.items() if not _is_ratio(text)]
-    if wrong:
-        raise ValueError(f'{", ".join(wrong)}: a ratio is primary by secondary, from 1 to 10,000, for instance "200/5"')
-    return ratios
-
-
-def _is_ratio(text: str) -> bool:
-    return re.fullmatch(RATIO_PATTERN, text) is not None and 1.0 <= ratio_of(text) <= _MOST
+def checked_ratio(text: str) -> str:
+    """A ratio as a rating plate has it, primary by secondary. Raises ValueError."""
+    if re.fullmatch(RATIO_PATTERN, text) is None or not 1.0 <= ratio_of(text) <= _MOST:
+        raise ValueError(f'{text!r} is no ratio: write primary by secondary, from 1 to 10,000, for instance "200/5"')
+    return text
 
 
 def ratio_of(text: str) -> float:

@@ -44,7 +44,11 @@ def transformer_profile(name: str, interval_s: int | None = None) -> VendorProfi
 
     Raises UserError as `vendor_mix`, and where it has a relay: behind a transformer there is no customer to disconnect.
     """
-    ((profile, _),) = vendor_mix({name: 1.0}, interval_s)
+    try:
+        ((profile, _),) = vendor_mix({name: 1.0}, interval_s)
+    except UserError as error:
+        faults = [f"transformer_meters: {fault}" for fault in error.faults]
+        raise UserError(faults, "Change `transformer_meters` in [fleet]: see `amilab vendors`.") from error
     if profile.capabilities.has_relay:
         raise UserError(
             f"{name!r} is no meter for a transformer: its relay would disconnect everybody behind it",

@@ -240,4 +240,7 @@ def _refused(status: int, *faults: str, hint: str | None = None) -> Response:
 
 def _validation_faults(error: Exception) -> list[str]:
     assert isinstance(error, RequestValidationError)
-    return [f"{'.'.join(str(part) for part in each['loc'][1:]) or 'body'}: {each['msg']}" for each in error.errors()]
+    return [
+        f"{'.'.join(str(part) for part in each['loc'][1:]) or 'body'}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    ]

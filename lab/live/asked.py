@@ -13,6 +13,8 @@ ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=ONE_LINE)]
 MOST_STATIONS = 1_000
 DEFAULT_CUSTOMERS = (10, 200)
+ONE_CUSTOMER = (1, 1)
+"""Whom a service has."""
 DEFAULT_DOWN_S = 60
 MOST_COMMANDED = 500
 """In one request; the command line makes as many requests as it takes."""
@@ -50,7 +52,7 @@ class Fault(_Asked):
         """As `grid.selectors.select` has it."""
         if self.id is not None:
             return {"id": self.id}
-        return {"customers": list(self.customers or DEFAULT_CUSTOMERS)}
+        return {"customers": list(self.customers or (ONE_CUSTOMER if self.device == "service" else DEFAULT_CUSTOMERS))}
 
 
 class _OfStations(_Asked):

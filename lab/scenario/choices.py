@@ -8,7 +8,6 @@ from lab.errors import UserError
 from lab.fleet.presets import anchored_shares, parse_fleet
 from lab.fleet.vendors import FLEET_HINT, vendor_mix
 from lab.scenario.load import FleetChoice, Scenario, anchored_feeder
-from lab.scenario.model import FeederChoice
 
 
 def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
@@ -20,7 +19,8 @@ def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, mete
     changes: dict[str, object] = {"fleet": choice if meters is None else choice.model_copy(update={"meters": meters})}
     if feeder is not None:
         # Another place has other clocks.
-        changes["feeder"] = FeederChoice(name=anchored_feeder(feeder, Path.cwd()))
+        elsewhere = {"name": anchored_feeder(feeder, Path.cwd()), "time_zone": None}
+        changes["feeder"] = scenario.feeder.model_copy(update=elsewhere)
     return scenario.model_copy(update=changes)
 
 

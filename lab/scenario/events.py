@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from lab.lockstep.network_fault import LONGEST_S, FaultKind, NetworkFault
 from lab.scenario.fields import DurationS, OffsetS, Part, Table
 
 
+def _ascending(customers: list[int]) -> list[int]:
+    least, most = customers
+    if least > most:
+        raise ValueError(f"[{least}, {most}] is empty: the least comes first")
+    return customers
+
+
 class CustomerRange(Table):
     """A device with this many customers behind it, drawn by seed."""
 
-    customers: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)] = Field(
-        description="The least and the most customers behind the device, both included."
-    )
+    customers: Annotated[
+        list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2), AfterValidator(_ascending)
+    ] = Field(description="The least and the most customers behind the device, both included.")
 
 
 class DeviceId(Table):

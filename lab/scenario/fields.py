@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from grid.place import time_zone
-from lab.fleet.transformers import RATIO_PATTERN, checked_ratios
+from lab.fleet.transformers import RATIO_PATTERN, checked_ratio
 from lab.scenario.times import (
     DURATION_PATTERN,
     OFFSET_PATTERN,
@@ -34,8 +34,7 @@ TimeZone = Annotated[
     WithJsonSchema({"type": "string", "title": "time zone"}),
 ]
 TransformerRatios = Annotated[
-    dict[str, str],
-    AfterValidator(checked_ratios),
+    dict[str, Annotated[str, AfterValidator(checked_ratio)]],
     WithJsonSchema(
         {"type": "object", "additionalProperties": {"type": "string", "pattern": RATIO_PATTERN}, "title": "ratios"}
     ),

@@ -48,7 +48,9 @@ def test_coordinates_where_the_zone_is_not_are_told_and_left() -> None:
     assert "not where Europe/Berlin is the time" in notice
 
 
-@pytest.mark.parametrize("name", ["Europe/Atlantis", "", "../../etc/passwd", "CEST", "/etc/localtime"])
+@pytest.mark.parametrize(
+    "name", ["Europe/Atlantis", "", "../../etc/passwd", "CEST", "/etc/localtime", "localtime", "Factory"]
+)
 def test_a_zone_that_is_none(name: str, net: Any) -> None:
     with pytest.raises(UnknownTimeZoneError):
         time_zone(name)

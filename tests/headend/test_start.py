@@ -36,7 +36,7 @@ from headend.errors import (
     SchemaTooNew,
     ShipmentError,
 )
-from headend.registry import ShippedDevice, read_shipment, register
+from headend.registry import ShippedDevice, read_shipment, refuse_doubled_transformers, register
 from headend.service import HeadEnd
 from headend.store.migrate import connection_info, migrate
 from tests.headend.fleet import HEADER, LENGTH_S, START_S, Publisher, Shipment, event, opened, reading, serial
@@ -182,6 +182,15 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
         "line 10: address 'COL0001': a meter of profile rl-dsp has a connection of its own",
     ):
         assert part in message
+
+
+def test_a_transformer_with_two_meters_is_refused_by_name() -> None:
+    """By the network model, whatever it calls its transformers. Customers may have a check meter."""
+    points = ("station 7", "station 7", "station 8", "UP1", "UP1")
+    shipment = [ShippedDevice(f"AMI{at}", "sdm630", point, "g") for at, point in enumerate(points)]
+    with pytest.raises(ShipmentError, match=r"^a transformer has one meter .*\n  station 7 has the meters AMI0, AMI1$"):
+        refuse_doubled_transformers(shipment, {"station 7", "station 8"})
+    refuse_doubled_transformers(shipment[1:], {"station 7", "station 8"})
 
 
 WRONG_ADDRESSES = (

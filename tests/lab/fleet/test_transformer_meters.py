@@ -100,3 +100,11 @@ def test_the_customers_meters_are_the_same_with_and_without_them() -> None:
 )
 def test_a_scenario_has_them_where_a_balance_closes_or_it_says_so(keys: dict[str, Any], expected: str | None) -> None:
     assert FleetChoice(**keys).at_transformers == expected
+
+
+def test_a_profile_that_cannot_be_read_is_told_by_the_key_that_names_it() -> None:
+    with pytest.raises(UserError) as refused:
+        planned({"rl-dsp": 1.0}, "file:/nowhere/station.toml")
+    (fault,) = refused.value.faults
+    assert fault.startswith("transformer_meters: /nowhere/station.toml: cannot be read")
+    assert "transformer_meters" in str(refused.value.hint)

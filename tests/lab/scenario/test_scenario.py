@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab.errors import UserError
 from lab.fleet.presets import PRESETS, parse_fleet
+from lab.scenario.choices import with_choices
 from lab.scenario.load import (
     KillEvent,
     OutageEvent,
@@ -526,3 +527,27 @@ def test_a_scenario_may_ask_for_a_balanced_flow() -> None:
     assert (read(HEAD).feeder.flow, read(balanced).feeder.flow) == ("three-phase", "balanced")
     (fault,) = faults_of(balanced.replace('"balanced"', '"unbalanced"'))
     assert "'flow' is 'unbalanced': input should be 'three-phase' or 'balanced'" in fault
+
+
+def test_another_feeder_keeps_the_flow_and_leaves_the_time_zone() -> None:
+    own = HEAD.replace('name = "schutterwald"', 'name = "schutterwald"\nflow = "balanced"\ntime_zone = "Asia/Tokyo"')
+    elsewhere = with_choices(read(own), "simbench:1-LV-rural1--0-sw", None, None).feeder
+    assert (elsewhere.name, elsewhere.flow, elsewhere.time_zone) == ("simbench:1-LV-rural1--0-sw", "balanced", None)
+
+
+def test_every_wrong_ratio_is_told_with_its_usage_point() -> None:
+    ratios = '{ "UP-1" = "0/5", "UP-2" = "200/5", "UP-3" = 40, "UP-4" = "1e3/5" }'
+    told = faults_of(HEAD + f"current_transformers = {ratios}\n")
+    assert [fault.partition(": ")[2][:6] for fault in told] == ["'UP-1'", "'UP-3'", "'UP-4'"]
+    assert "'0/5' is no ratio: write primary by secondary" in told[0]
+
+
+def test_an_empty_range_of_customers_is_told_beside_other_faults() -> None:
+    text = event(
+        at='"01:00:00"', kind='"conductor"', open='"L4"', device='"line"', duration='"1h"',
+        select="{ customers = [60, 10] }",
+    )  # fmt: skip
+    told = faults_of(HEAD + text)
+    assert len(told) == 2
+    assert "'open' is 'L4'" in told[0]
+    assert "'customers': [60, 10] is empty: the least comes first" in told[1]
