@@ -6,15 +6,18 @@ import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from meters.device.memory import EVENT_COLUMNS, INTERVAL_COLUMNS, Memory
+from meters.device.memory import EVENT_COLUMNS, Memory
 from meters.device.quantities import ENERGY_NAMES, LIMITED_NAMES, QUADRANT_NAMES
 from meters.errors import MemoryFailedError, MemoryFullError
+
+Batch = TypeVar("Batch")
 
 _BATCH = 100_000
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -77,17 +80,16 @@ def write_journal(
         indices = pa.array(meter.astype(np.int32))
         return {"serial": pa.array(serials).take(indices), "usage_point": pa.array(points).take(indices)}
 
-    def intervals(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
-        columns = dict(zip(INTERVAL_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))
-        table: dict[str, Any] = named(columns["meter"])
-        table["interval_start"] = _instants(columns["interval_start_s"])
-        table["interval_length_s"] = np.full(len(rows), interval_length_s)
-        table["max_demand_at"] = _instants(columns["max_demand_at_s"])
+    def intervals(records: NDArray[np.void]) -> dict[str, Any]:
+        table: dict[str, Any] = named(records["meter"])
+        table["interval_start"] = _instants(records["interval_start_s"])
+        table["interval_length_s"] = np.full(len(records), interval_length_s)
+        table["max_demand_at"] = _instants(records["max_demand_at_s"])
         for name, (whole, parts) in SHOWN.items():
-            table[name] = columns[whole] / parts
+            table[name] = records[whole] / parts
         for name in INTERVALS.names:
             if name not in table:
-                table[name] = columns[name].astype(INTERVALS.field(name).type.to_pandas_dtype())
+                table[name] = records[name].astype(INTERVALS.field(name).type.to_pandas_dtype())
         return table
 
     def events(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
@@ -124,13 +126,13 @@ def _writing_to(directory: Path) -> Iterator[None]:
 def _write(
     path: Path,
     schema: pa.Schema,
-    batches: Iterable[list[tuple[Any, ...]]],
-    columns_of: Callable[[list[tuple[Any, ...]]], dict[str, Any]],
+    batches: Iterable[Batch],
+    columns_of: Callable[[Batch], dict[str, Any]],
 ) -> None:
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for rows in batches:
-            columns = columns_of(rows)
+        for batch in batches:
+            columns = columns_of(batch)
             writer.write_table(pa.table([pa.array(columns[name]) for name in schema.names], schema=schema))
     partial.replace(path)
 

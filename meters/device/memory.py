@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -29,21 +30,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.outcomes import OUTCOMES_KEPT, Outcome
-from meters.device.records import Event, IntervalRecord
+from meters.device.records import RECORD, Event, IntervalRecord
 from meters.device.state import METER_STATE, Rows, ShardState
 from meters.errors import MemoryFailedError, MemoryFullError
 
-INTERVAL_COLUMNS = IntervalRecord._fields
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
 
 _METERS_PER_CHUNK = 64
 _CHECKPOINT_PAGES = 8192
+_PACKED = struct.Struct("<" + "".join("q" if RECORD[name].kind == "i" else "d" for name in IntervalRecord._fields))
+"""A `RECORD`."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS interval (
-    {", ".join(f"{name} NOT NULL" for name in INTERVAL_COLUMNS)}, PRIMARY KEY (interval_start_s, meter)
+    interval_start_s NOT NULL, meter NOT NULL, record BLOB NOT NULL, PRIMARY KEY (interval_start_s, meter)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS curve (number INTEGER PRIMARY KEY, knots BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS event (
@@ -54,18 +56,18 @@ CREATE TABLE IF NOT EXISTS outcome (
 ) WITHOUT ROWID;
 """
 # The tables' keys put one boundary of all meters side by side: a grant appends.
-_INSERT_INTERVAL = f"INSERT INTO interval VALUES ({', '.join('?' * len(INTERVAL_COLUMNS))})"  # noqa: S608  # constants
+_INSERT_INTERVAL = "INSERT INTO interval VALUES (?, ?, ?)"
 _INSERT_EVENT = f"INSERT INTO event VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"  # noqa: S608  # constants
 _DROP_OLDER_OUTCOMES = (
     "DELETE FROM outcome WHERE meter = ?1 AND counter < (SELECT counter FROM outcome WHERE meter = ?1"
     " ORDER BY counter DESC LIMIT 1 OFFSET ?2)"
 )
 _SELECT_BLOCK = (
-    "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval ON interval.interval_start_s = start.value"
+    "SELECT interval.record FROM json_each(?) AS start CROSS JOIN interval ON interval.interval_start_s = start.value"
     " AND interval.meter >= ? AND interval.meter < ? ORDER BY interval.meter, interval.interval_start_s"
 )
 _SELECT_INTERVALS = (
-    "SELECT interval.* FROM json_each(?) AS start CROSS JOIN interval"
+    "SELECT interval.record FROM json_each(?) AS start CROSS JOIN interval"
     " ON interval.interval_start_s = start.value AND interval.meter = ? ORDER BY interval.interval_start_s"
 )
 
@@ -86,7 +88,7 @@ class Memory:
     def __init__(self, path: Path, *, identity: dict[str, object]) -> None:
         """Open or create. `identity` says whose memory it is; a file of another fleet is refused."""
         self._path = path
-        self._identity = json.dumps({"schema": METER_STATE.descr, **identity}, sort_keys=True)
+        self._identity = json.dumps({"schema": [METER_STATE.descr, RECORD.descr], **identity}, sort_keys=True)
         with self._speaking():
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         try:
@@ -148,7 +150,9 @@ class Memory:
         chunks: NDArray[np.intp] = np.unique(changed // _METERS_PER_CHUNK)
         parts = [(int(chunk), state[chunk * _METERS_PER_CHUNK :][:_METERS_PER_CHUNK].tobytes()) for chunk in chunks]
         with self._speaking(), self._transaction():
-            self._connection.executemany(_INSERT_INTERVAL, intervals)
+            self._connection.executemany(
+                _INSERT_INTERVAL, ((each.interval_start_s, each.meter, _PACKED.pack(*each)) for each in intervals)
+            )
             self._connection.executemany(
                 _INSERT_EVENT,
                 ((e.meter, e.sequence, e.code, e.device_time_s, e.true_time_s, e.detail) for e in events),
@@ -170,13 +174,13 @@ class Memory:
         """Records of one meter whose intervals start at any of `starts_s`, by rising start."""
         with self._speaking():
             found = self._connection.execute(_SELECT_INTERVALS, (json.dumps(list(starts_s)), meter))
-            return [IntervalRecord._make(row) for row in found]
+            return [IntervalRecord._make(_PACKED.unpack(record)) for (record,) in found]
 
     def block(self, first: int, end: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
         """Records of the meters `first` to `end`, exclusive, that start at any of `starts_s`, by meter and start."""
         with self._speaking():
             found = self._connection.execute(_SELECT_BLOCK, (json.dumps(list(starts_s)), first, end))
-            return [IntervalRecord._make(row) for row in found]
+            return [IntervalRecord._make(_PACKED.unpack(record)) for (record,) in found]
 
     def outcome(self, meter: int, command_id: str) -> Outcome | None:
         """What became of a command of this id, if it is among the last that the meter took."""
@@ -191,9 +195,10 @@ class Memory:
         with self._speaking():
             return [Event(*row) for row in self._connection.execute(query, (meter, sequence))]
 
-    def all_intervals(self, batch: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Every record, by start and meter, each in the order of `INTERVAL_COLUMNS`, in lists of up to `batch`."""
-        yield from self._batches("SELECT * FROM interval ORDER BY interval_start_s, meter", batch)
+    def all_intervals(self, batch: int) -> Iterator[NDArray[np.void]]:
+        """Every record, by start and meter, in arrays of up to `batch` (`RECORD`)."""
+        for rows in self._batches("SELECT record FROM interval ORDER BY interval_start_s, meter", batch):
+            yield np.frombuffer(b"".join(record for (record,) in rows), dtype=RECORD)
 
     def all_knots(self) -> bytes:
         """All that was given as `knots`, in the order of time."""

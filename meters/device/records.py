@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntFlag, StrEnum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
+
+import numpy as np
 
 
 class Status(IntFlag):
@@ -102,6 +104,10 @@ class IntervalRecord(NamedTuple):
     window_start_s: float
     window_end_s: float
     recorded_at_s: int
+
+
+RECORD = np.dtype([(name, "<i8" if kind is int else "<f8") for name, kind in get_type_hints(IntervalRecord).items()])
+"""Interval records as an array, and each as the durable memory has it."""
 
 
 @dataclass(frozen=True, slots=True)

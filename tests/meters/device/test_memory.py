@@ -58,7 +58,11 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert memory.intervals(4, [0]) == []
     assert memory.events_after(3, 0) == [event]
     assert memory.events_after(3, 1) == []
-    assert [row for rows in memory.all_intervals(2) for row in rows] == [record(0, 3), record(900, 3), record(900, 4)]
+    assert [row for records in memory.all_intervals(2) for row in records.tolist()] == [
+        record(0, 3),
+        record(900, 3),
+        record(900, 4),
+    ]
     memory.close()
 
 
