@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from operator import sub
+from typing import Any
 
 from headend.drivers.checks import (
     MAX_COUNTER,
@@ -61,12 +62,33 @@ VOLTAGES = tuple(OBIS[f"voltage_l{phase}_v"] for phase in _PHASES)
 #: Where among COUNTERS the pairs of NET stand.
 NET_FROM, NET_TO = COUNTERS.index(NET["active_power_l1_w"][0]), COUNTERS.index(NET["reactive_power_l3_var"][1]) + 1
 
+_FACTORS_FROM = len(COUNTERS) + READING_MEASURES.index("power_factor_l1")
+_USUAL_TYPES = (int,) * len(COUNTERS) + (float,) * len(MEASURES)
+
 _FACTORS = frozenset(OBIS[f"power_factor_l{phase}"] for phase in _PHASES)
 _MOST = (
     dict.fromkeys(VOLTAGES, MAX_VOLTAGE_V)
     | {OBIS[f"current_l{phase}_a"]: MAX_CURRENT_A for phase in _PHASES}
     | dict.fromkeys(_FACTORS, 1.0)
 )
+
+
+def are_usual(values: tuple[Any, ...]) -> bool:
+    """Whether values (n,), in the order of COUNTERS and MEASURES, are all there, of the usual types and ranges.
+
+    Nearly all are, and one by one they cost more to look at than all else. What is not may be right all the same.
+    """
+    measured, factors = values[len(COUNTERS) :], values[_FACTORS_FROM:]
+    return (
+        tuple(map(type, values)) == _USUAL_TYPES
+        and min(values[:_FACTORS_FROM]) >= 0
+        and max(values[: len(COUNTERS)]) <= MAX_STATUS
+        and max(measured) <= MAX_VOLTAGE_V
+        and min(factors) >= -1.0
+        and max(factors) <= 1.0
+        # A NaN is below and above nothing.
+        and not math.isnan(sum(measured))
+    )
 
 
 def net(counters: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ Named values in, records out; which alias had which name is the session's busine
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 
@@ -27,7 +28,17 @@ from headend.drivers.checks import (
     text,
 )
 from headend.drivers.event_log import end_device_event
-from headend.drivers.obis import COUNTERS, DEMAND_AT, MEASURES, OBIS, VOLTAGES, counters_from, measure, net
+from headend.drivers.obis import (
+    COUNTERS,
+    DEMAND_AT,
+    MEASURES,
+    OBIS,
+    VOLTAGES,
+    are_usual,
+    counters_from,
+    measures_from,
+    net,
+)
 
 _MAX_LENGTH_S = 86_400
 _MAX_TIME_MS = 2**53
@@ -37,6 +48,7 @@ _STATUS = OBIS["status"]
 _SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(COUNTERS + MEASURES)}
 _IMPORT = _SLOTS["Interval/1.29.0"]
 _DEMAND_AT = COUNTERS.index(DEMAND_AT)
+_COUNTER_COUNT = len(COUNTERS)
 _LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
 _SEQUENCE, _CODE, _DETAIL = "Event/Sequence", "Event/Code", "Event/Detail"
 _COMMAND, _FROM, _TO, _PART, _PARTS = "Answer/Command", "Answer/From", "Answer/To", "Answer/Part", "Answer/Parts"
@@ -47,7 +59,8 @@ _SINGLE = frozenset(
 )
 _CONTROL = ("Device Control/", "Node Control/", "Properties/")
 
-_Row = list[int | float | bool | str | bytes | None]
+#: By slot; of any type until it was looked at.
+_Row = list[Any]
 
 
 def decode_report(values: Iterable[NamedValue], length_s: int, *, birth: bool) -> DeviceReport:
@@ -97,21 +110,17 @@ def _reading(time_ms: int | None, row: _Row) -> Reading:
     end_s = _time_s(time_ms)
     if row[_IMPORT] is None:
         raise DecodeError("missing_field", "no interval energy Interval/1.29.0")
-    counted = row[: len(COUNTERS)]
-    if counted[_DEMAND_AT] is not None:
-        counted[_DEMAND_AT] = integer(counted[_DEMAND_AT], f"Interval/{DEMAND_AT}", maximum=_MAX_TIME_MS) // 1000
-    usual = all(type(value) is int and 0 <= value <= MAX_STATUS for value in counted)
-    counters = (
-        net(tuple(counted))  # type: ignore[arg-type]  # integers all; the careful look costs more
-        if usual
-        else counters_from({code: value for code, value in zip(COUNTERS, counted, strict=True) if value is not None})
-    )
-    measures = tuple(
-        # A float32 of up to three decimals.
-        math.nan if value is None else round(measure(value, code), _DECIMALS)
-        for code, value in zip(MEASURES, row[len(COUNTERS) :], strict=True)
-    )
-    return Reading._make((end_s, *counters, *measures, (), None not in row))
+    if row[_DEMAND_AT] is not None:
+        row[_DEMAND_AT] = integer(row[_DEMAND_AT], f"Interval/{DEMAND_AT}", maximum=_MAX_TIME_MS) // 1000
+    values = tuple(row)
+    if are_usual(values):
+        counters, measures = net(values[:_COUNTER_COUNT]), values[_COUNTER_COUNT:]
+    else:
+        present = {code: value for code, value in zip(COUNTERS + MEASURES, row, strict=True) if value is not None}
+        counters, measures = counters_from(present), measures_from(present)
+    # A float32 of up to three decimals.
+    rounded = [round(value, _DECIMALS) for value in measures]
+    return Reading._make((end_s, *counters, *rounded, (), None not in row))
 
 
 def _event(single: dict[str, NamedValue]) -> EndDeviceEvent | None:

@@ -21,7 +21,6 @@ from headend.drivers.checks import (
     MAX_PARTS,
     MAX_ROWS,
     MAX_STATUS,
-    MAX_VOLTAGE_V,
     covered_range,
     integer,
     number,
@@ -29,15 +28,13 @@ from headend.drivers.checks import (
 )
 from headend.drivers.event_log import end_device_event
 from headend.drivers.iso8601 import time_s
-from headend.drivers.obis import COUNTERS, DEMAND_AT, MEASURES, OBIS, counters_from, measures_from, net
+from headend.drivers.obis import COUNTERS, DEMAND_AT, MEASURES, OBIS, are_usual, counters_from, measures_from, net
 
 _CANONICAL = frozenset(COUNTERS + MEASURES)
 _INTERVAL_IMPORT = OBIS["import_wh"]
 
 _values_of = itemgetter(*COUNTERS, *MEASURES)
 _COUNTER_COUNT = len(COUNTERS)
-_FACTORS_FROM = _COUNTER_COUNT + MEASURES.index(OBIS["power_factor_l1"])
-_USUAL_TYPES = (int,) * len(COUNTERS) + (float,) * len(MEASURES)
 _new_reading = tuple.__new__
 _NOTHING_ELSE = ((), True)
 _USUAL_LENGTH = len(_CANONICAL) + 1
@@ -55,17 +52,10 @@ def decode_reading(payload: bytes) -> Reading:
             values = _values_of(meter)
         except KeyError:
             return _careful_reading(end_s, meter)
-        counters, factors = values[:_COUNTER_COUNT], values[_FACTORS_FROM:]
-        if (
-            tuple(map(type, values)) == _USUAL_TYPES
-            and min(values[:_FACTORS_FROM]) >= 0
-            and max(counters) <= MAX_STATUS
-            and max(values[_COUNTER_COUNT:]) <= MAX_VOLTAGE_V
-            and min(factors) >= -1.0
-            and max(factors) <= 1.0
-        ):
+        if are_usual(values):
+            counters, measures = net(values[:_COUNTER_COUNT]), values[_COUNTER_COUNT:]
             # The constructor of a NamedTuple is Python, and unpacking goes by way of a list; this is hot.
-            return _new_reading(Reading, (end_s,) + net(counters) + values[_COUNTER_COUNT:] + _NOTHING_ELSE)  # noqa: RUF005
+            return _new_reading(Reading, (end_s,) + counters + measures + _NOTHING_ELSE)  # noqa: RUF005
     return _careful_reading(end_s, meter)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from headend.drivers import DecodeError
 from headend.links.sparkplug.devices import Devices
 from headend.links.sparkplug.host import COMMAND, FENCE, NAMESPACE
-from headend.links.sparkplug.payload import Payload, decode_payload
+from headend.links.sparkplug.payload import Payload, decode_payload, raw_of
 from headend.links.sparkplug.rebirths import Rebirths
 from headend.links.sparkplug.session import EdgeSession
 from headend.reads import collectors
@@ -163,11 +163,11 @@ class SparkplugIntake:
     def _node_birth(self, batch: Batch, session: EdgeSession, edge: str, message: Payload, now_s: float) -> None:
         birth = session.node_birth(message)
         self._rebirths.settled(edge)
-        meters = next((metric.raw for metric in message.metrics if metric.name == _METERS), None)
+        meters = next((raw_of(metric) for metric in message.metrics if metric.name == _METERS), None)
         if type(meters) is not int or meters > _MAX_METERS:
             meters = None
         collectors.collector(batch, self._group, edge, now_s, online=True, bdseq=birth.bdseq, meters=meters)
-        self._node_supply(batch, edge, ((metric.name, metric.raw) for metric in message.metrics), now_s)
+        self._node_supply(batch, edge, ((metric.name, raw_of(metric)) for metric in message.metrics), now_s)
 
     def _node_supply(self, batch: Batch, edge: str, values: Iterable[tuple[str, object]], now_s: float) -> None:
         """Whether a collector has supply is news of the collector: of their own, meters speak themselves."""
@@ -193,5 +193,5 @@ class SparkplugIntake:
             self._uncounted()
             return
         for metric in decode_payload(payload).metrics:
-            if metric.name == FENCE and isinstance(metric.raw, str):
-                self._on_fence(metric.raw)
+            if metric.name == FENCE and isinstance(token := raw_of(metric), str):
+                self._on_fence(token)

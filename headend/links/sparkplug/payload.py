@@ -1,8 +1,8 @@
 """Sparkplug B payloads: bytes to values, and commands to bytes. Pure; of any bytes only DecodeError comes."""
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError as NotProtobuf
 
@@ -22,32 +22,31 @@ _KINDS = {
     **dict.fromkeys(_TEXTS, ("string_value",)),
     _BOOLEAN: ("boolean_value",),
 }
+#: Which of them carries a type by the specification (6.4.1).
+_USUAL_KIND = {
+    **{datatype: kinds[0] for datatype, kinds in _KINDS.items()},
+    **dict.fromkeys((4, 8, 13), "long_value"),
+    10: "double_value",
+}
+#: An integer of so many bits is what it seems to be.
+_PLAIN_BITS = {**{datatype: bits - 1 for datatype, bits in _SIGNED_BITS.items()}, **_UNSIGNED_BITS}
 
 #: A metric's value; None where it is null, bytes for what is not looked into (data sets, files, templates, arrays).
 Value = int | float | bool | str | bytes | None
 
-
-# The constructor of a NamedTuple is Python; this is hot.
-_new = tuple.__new__
-
-
-class Metric(NamedTuple):
-    """A metric as it lies in the payload. `kind`: which member of the one-of `raw` is, None for a null."""
-
-    name: str
-    alias: int | None
-    time_ms: int | None
-    datatype: int | None
-    kind: str | None
-    raw: int | float | bool | str | bytes | None
+#: As the library has it (headend/links/sparkplug/schema.py).
+Metric = Any
 
 
 class Payload(NamedTuple):
-    """A decoded payload. `seq` is absent in NDEATH and in commands."""
+    """A decoded payload. `seq` is absent in NDEATH and in commands.
+
+    Each look into a metric has its price, and blocks of intervals have thousands: nothing is copied out beforehand.
+    """
 
     time_ms: int | None
     seq: int | None
-    metrics: list[Metric]
+    metrics: Sequence[Metric]
 
 
 def decode_payload(data: bytes) -> Payload:
@@ -57,61 +56,69 @@ def decode_payload(data: bytes) -> Payload:
         message.ParseFromString(data)
     except NotProtobuf as error:
         raise DecodeError("not_protobuf", str(error)) from error
-    metrics = []
-    for metric in message.metrics:
-        # Only a zero needs asking whether it is there: asking costs three times as much as reading.
-        kind = None if metric.is_null else metric.WhichOneof("value")
-        name, raw = metric.name, None if kind is None else getattr(metric, kind)
-        # The library gives the bytes of a text that is not UTF-8.
-        if type(name) is bytes or (kind == "string_value" and type(raw) is bytes):
-            raise DecodeError("not_protobuf", "a text is not UTF-8")
-        metrics.append(
-            _new(
-                Metric,
-                (
-                    name,
-                    metric.alias or (0 if metric.HasField("alias") else None),
-                    metric.timestamp or (0 if metric.HasField("timestamp") else None),
-                    metric.datatype or None,
-                    kind,
-                    raw,
-                ),
-            )
-        )
     return Payload(
         message.timestamp if message.HasField("timestamp") else None,
         message.seq if message.HasField("seq") else None,
-        metrics,
+        message.metrics,
     )
+
+
+# Only a zero needs asking whether it is there: asking costs more than reading.
+
+
+def alias_of(metric: Metric) -> int | None:
+    """A metric's alias, if it has one."""
+    return metric.alias or (0 if metric.HasField("alias") else None)
+
+
+def time_ms_of(metric: Metric) -> int | None:
+    """A metric's timestamp, if it has one."""
+    return metric.timestamp or (0 if metric.HasField("timestamp") else None)
+
+
+def raw_of(metric: Metric) -> Value:
+    """A metric's value as it lies in the payload, whatever its data type."""
+    kind = None if metric.is_null else metric.WhichOneof("value")
+    return None if kind is None else getattr(metric, kind)
 
 
 def value_of(metric: Metric, datatype: int) -> Value:
     """A metric's value as the data type that its birth gave it. Raises DecodeError: bad_value."""
-    kind, raw = metric.kind, metric.raw
+    if metric.is_null:
+        return None
+    kind = _USUAL_KIND.get(datatype)
+    raw: Value = None if kind is None else getattr(metric, kind)
+    if not raw and (kind is None or not metric.HasField(kind)):
+        kind = _other_kind(metric, datatype)
+        if kind is None:
+            return None
+        raw = getattr(metric, kind)
+    if type(raw) is int and raw >> _PLAIN_BITS[datatype]:
+        return _integer(raw, 32 if kind == "int_value" else 64, datatype)
+    return raw
+
+
+def _other_kind(metric: Metric, datatype: int) -> str | None:
+    """How the value lies in the payload if not as usual; None if there is none, or none that is looked into."""
+    kind: str | None = metric.WhichOneof("value")
     if kind is None:
         return None
     wanted = _KINDS.get(datatype)
     if wanted is None:
         if datatype not in _KNOWN:
             raise DecodeError("bad_value", f"data type {datatype} is unknown")
-        return raw if isinstance(raw, bytes) else None
+        return kind if isinstance(getattr(metric, kind), bytes) else None
     if kind not in wanted:
         raise DecodeError("bad_value", f"{kind} does not fit data type {datatype}")
-    if type(raw) is int and raw >> 7:
-        return _integer(raw, 32 if kind == "int_value" else 64, datatype)
-    return raw
+    return kind
 
 
 def _integer(raw: int, carrier_bits: int, datatype: int) -> int:
     """Signed integers travel as two's complement, of their own width or of the carrier's."""
     unsigned_bits = _UNSIGNED_BITS.get(datatype)
     if unsigned_bits is not None:
-        if raw >> unsigned_bits:
-            raise DecodeError("bad_value", f"{raw} has more than {unsigned_bits} bits")
-        return raw
+        raise DecodeError("bad_value", f"{raw} has more than {unsigned_bits} bits")
     bits = _SIGNED_BITS[datatype]
-    if not raw >> (bits - 1):
-        return raw
     for width in {bits, max(bits, carrier_bits)}:
         value = raw - (1 << width)
         if -(1 << (bits - 1)) <= value < 0:

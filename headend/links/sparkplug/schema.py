@@ -35,7 +35,13 @@ _VALUE = (
 
 
 def _message_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="amilab/sparkplug_b.proto", package=_PACKAGE, syntax="proto2")
+    # Fields know whether they are there, as in the specification's proto2; and a text that is not UTF-8 is refused.
+    file = descriptor_pb2.FileDescriptorProto(
+        name="amilab/sparkplug_b.proto",
+        package=_PACKAGE,
+        syntax="editions",
+        edition=descriptor_pb2.Edition.EDITION_2023,
+    )
     payload = file.message_type.add(name="Payload")
     metric = payload.nested_type.add(name="Metric")
     metric.oneof_decl.add(name="value")

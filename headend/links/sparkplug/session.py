@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from headend.drivers import DecodeError, NamedValue
-from headend.links.sparkplug.payload import Payload, value_of
+from headend.links.sparkplug.payload import Payload, alias_of, raw_of, time_ms_of, value_of
 
 BDSEQ = "bdSeq"
 #: Metrics that a birth may define. The lab's meters have some 90, the widest meters in public profiles about 200.
@@ -142,13 +142,13 @@ class EdgeSession:
         """The metrics of a message under the names that a birth gave to their aliases, or that they bring along."""
         values = []
         for metric in payload.metrics:
-            key = metric.name if metric.alias is None else metric.alias
+            key = metric.alias or (0 if metric.HasField("alias") else metric.name)
             found = definitions.get(key)
             if found is None:
                 self.wants_rebirth = True
                 raise DecodeError("unknown_alias", f"no birth has a metric {key!r:.60}")
             name, datatype = found
-            values.append(_new(NamedValue, (name, metric.time_ms, value_of(metric, datatype))))
+            values.append(_new(NamedValue, (name, time_ms_of(metric), value_of(metric, datatype))))
         return values
 
     def _number(self, payload: Payload) -> None:
@@ -175,8 +175,8 @@ class EdgeSession:
 
 def _bdseq_of(payload: Payload) -> int:
     for metric in payload.metrics:
-        if metric.name == BDSEQ and type(metric.raw) is int and metric.raw < _SEQUENCE:
-            return metric.raw
+        if metric.name == BDSEQ and type(number := raw_of(metric)) is int and number < _SEQUENCE:
+            return number
     raise DecodeError("bad_structure", "there is no bdSeq from 0 to 255")
 
 
@@ -191,12 +191,13 @@ def _definitions_of(birth: Payload) -> Definitions:
         raise DecodeError("too_many_metrics", f"{len(birth.metrics)} metrics in one birth, {MAX_METRICS} are taken")
     definitions: Definitions = {}
     for metric in birth.metrics:
-        if len(metric.name) > MAX_NAME:
-            raise DecodeError("too_long_name", f"{metric.name:.60}… has {len(metric.name)} characters, not {MAX_NAME}")
-        if not metric.name or metric.datatype is None:
+        name, datatype = metric.name, metric.datatype
+        if len(name) > MAX_NAME:
+            raise DecodeError("too_long_name", f"{name:.60}… has {len(name)} characters, not {MAX_NAME}")
+        if not name or not datatype:
             raise DecodeError("bad_structure", "a metric of a birth has no name or no data type")
-        definition = Definition(metric.name, metric.datatype)
-        for key in (metric.name, metric.alias):
+        definition = Definition(name, datatype)
+        for key in (name, alias_of(metric)):
             if key is not None and definitions.setdefault(key, definition) is not definition:
                 raise DecodeError("bad_structure", f"{key!r:.60} is given to two metrics of one birth")
     return definitions

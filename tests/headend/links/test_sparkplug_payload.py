@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headend.drivers import READING_COUNTERS, DecodeError, NamedValue, counters_of, driver_for, measures_of
 from headend.drivers.obis import OBIS
-from headend.links.sparkplug.payload import decode_payload, encode_command, value_of
+from headend.links.sparkplug.payload import alias_of, decode_payload, encode_command, time_ms_of, value_of
 from headend.links.sparkplug.session import EdgeSession
 from tests.headend.fleet import LENGTH_S, START_S, values
 from tests.headend.sparkplug_edge import (
@@ -59,7 +59,7 @@ def test_what_another_encoder_wrote_is_read_as_it_was_meant(sent: list[M], seq: 
     decoded = decode_payload(payload(sent, seq=seq, time_ms=time_ms))
     assert (decoded.seq, decoded.time_ms) == (seq, time_ms)
     assert [
-        (metric.name, metric.alias, metric.time_ms, metric.datatype, value_of(metric, metric.datatype or 0))
+        (metric.name, alias_of(metric), time_ms_of(metric), metric.datatype, value_of(metric, metric.datatype))
         for metric in decoded.metrics
     ] == [(metric.name, metric.alias, metric.time_ms, metric.datatype, metric.value) for metric in sent]
 
@@ -220,3 +220,27 @@ def test_commands_can_be_read_by_others() -> None:
     assert metrics_of(encode_command([(alias, "sealed")], time_ms=5)) == {"Device Control/Command": "sealed"}
     assert struct.pack("B", 8) == data[:1], "the payload's own time comes first, and there is no seq"
     assert decode_payload(data).seq is None
+
+
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [
+        *((code, value) for code in ("32.7.0", "31.7.0", "73.7.0") for value in (math.nan, math.inf, -1.5, "1")),
+        ("33.7.0", 1.5),
+        *((code, value) for code in ("1.8.0", "2.29.0", "24.7.0") for value in (-1, 0.5, True, 10**15 + 1)),
+        ("96.10.1", 2**31),
+    ],
+)
+def test_one_value_that_cannot_be_is_found_among_those_of_a_whole_interval(code: str, value: object) -> None:
+    name = f"Interval/{code}"
+    sent = dict(zip((name for name, _ in INTERVAL), interval_values(SERIAL, START_S + LENGTH_S), strict=True))
+    assert name in sent
+    with pytest.raises(DecodeError, match="bad_value"):
+        DECODE(named(*(sent | {name: value}).items()), LENGTH_S, birth=False)
+
+
+def test_a_text_that_is_not_utf_8_makes_no_payload() -> None:
+    sent = payload([M(12, "ab", "name", 1)], seq=0)
+    for text in (b"ab", b"name"):
+        with pytest.raises(DecodeError, match=r"not_protobuf.*UTF-8"):
+            decode_payload(sent.replace(text, b"\xff" * len(text)))
