@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from lab.commands.refusal import refusals_shown
+from lab.commands.interruption import until_interrupted
+from lab.commands.refusal import failures_shown, refusals_shown
 from lab.containers.project import ComposeProject
 from lab.containers.settings import ComposeSettings, read_settings
 from lab.errors import UserError
@@ -81,6 +83,17 @@ def revoke(device: str, directory: Directory = DIRECTORY) -> None:
     with refusals_shown():
         asyncio.run(keys.revoke(project_of(directory), device))
     Console(highlight=False).print(f"[green]✓[/] {device} is refused")
+
+
+@app.command()
+def demonstrate(directory: Directory = DIRECTORY) -> None:
+    """What the service `conductor` runs: a village in today's time, from within the project. See compose/README.md."""
+    from lab.containers.demonstration import demonstrate
+    from lab.containers.member import beating
+
+    console = Console(highlight=False, soft_wrap=True)
+    with failures_shown(), TemporaryDirectory(prefix="demonstration-") as out:
+        until_interrupted(beating(demonstrate(directory, Path(out), console)))
 
 
 @app.command()

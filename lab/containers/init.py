@@ -61,7 +61,9 @@ def init_project(directory: Path, *, debian: bool, force: bool) -> list[Path]:
         vault = directory / "secrets"
         vault.mkdir(exist_ok=True)
         vault.chmod(0o700)
-        # Mounted one by one into containers of other users; nobody here gets past the directory.
+        # Mounted one by one into containers of other users, and as a whole into the conductor's; nobody else here gets
+        # past the directory.
+        _give(vault, owner)
         missing = [vault / name for name in PASSWORDS if not (vault / name).exists()]
         written += [_write(path, secrets.token_urlsafe(_PASSWORD_BYTES).encode(), 0o444) for path in missing]
         written += make_link_keys(directory, owner)
@@ -76,6 +78,12 @@ def init_project(directory: Path, *, debian: bool, force: bool) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
     return written
+
+
+def _give(vault: Path, owner: Owner) -> None:
+    """The directory and what is in it, also of what an older release has made."""
+    for path in (vault, *vault.iterdir()):
+        owner.take(path)
 
 
 def env_text(owner: Owner, *, debian: bool) -> str:

@@ -23,7 +23,7 @@ def project_keyring(directory: Path, owner: Owner) -> Keyring:
         directory / "secrets", root / BROKER, root / SUPPLIES / AUTHORITIES, root / DEVICES, root / SECRETS
     )
     # The broker's container has a user of its own; nobody here gets past state/.
-    give = Receivers(broker=lambda path: path.chmod(0o444), device=owner.take)
+    give = Receivers(vault=owner.take, broker=lambda path: path.chmod(0o444), device=owner.take)
     return Keyring(places, broker_hosts=BROKER_HOSTS, give=give)
 
 

@@ -48,7 +48,7 @@ def make_link_keys(directory: Path, owner: Owner) -> list[Path]:
         written.append(place)
     if written:
         document = {"public": keys.lab.public, "secret": keys.lab.secret, "parts": parts}
-        write_file(path, json.dumps(document).encode())
+        write_file(path, json.dumps(document).encode(), give=owner.take)
         written.insert(0, path)
     return written
 

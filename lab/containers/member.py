@@ -88,6 +88,15 @@ async def _beat() -> None:
         await asyncio.sleep(HEARTBEAT_EVERY_S)
 
 
+async def beating(work: Coroutine[Any, Any, None]) -> None:
+    """Do it with a heartbeat."""
+    beat = asyncio.create_task(_beat())
+    try:
+        await work
+    finally:
+        beat.cancel()
+
+
 async def _until_told(work: Coroutine[Any, Any, None]) -> bool:
     """Whether the work ended by itself, and not because SIGTERM came."""
     told = asyncio.Event()

@@ -9,13 +9,11 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 
 from lab.containers.docker import docker
-from lab.containers.project import ComposeProject, Plug
+from lab.containers.project import CONDUCTOR, ComposeProject, Plug
 from lab.errors import UserError
 from lab.lockstep.network_fault import NetworkFault
 
 Undo = Callable[[], Awaitable[None]]
-TOOLS = "lab"
-"""The service whose image has iptables and tc; it is built, and never runs."""
 
 
 async def impose(project: ComposeProject, container: str, network: str, fault: NetworkFault) -> Undo:
@@ -71,7 +69,7 @@ async def _alone(project: ComposeProject, command: str) -> None:
 
 
 async def _run(project: ComposeProject, command: str, network: str) -> None:
-    image = await project.image(TOOLS)
+    image = await project.image(CONDUCTOR)
     try:
         await docker(
             "run", "--rm", "--pull", "never", "--network", network, "--cap-drop", "ALL", "--cap-add", "NET_ADMIN",

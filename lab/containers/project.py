@@ -15,6 +15,8 @@ from lab.containers.logs import write_log
 from lab.containers.settings import ComposeSettings
 from lab.errors import UserError
 
+CONDUCTOR = "conductor"
+"""The service of the demonstration, and of the lab's own image."""
 _READY_POLL_S = 0.3
 _READY_S = 180.0
 
@@ -63,6 +65,18 @@ class ComposeProject:
         ]
         if waiting:
             await docker("restart", "--time", "0", *waiting)
+
+    @property
+    def database_place(self) -> str:
+        """Where the database is reached from here: `host:port`."""
+        return f"127.0.0.1:{self.settings.database_port}"
+
+    async def end_demonstration(self) -> bool:
+        """Stop the service that conducts by itself; whether it ran."""
+        running = [found for found in await self.containers(CONDUCTOR) if found.state in ("running", "restarting")]
+        if running:
+            await self.compose("stop", CONDUCTOR)
+        return bool(running)
 
     async def until_healthy(self, service: str) -> None:
         """:raises UserError: it is not within three minutes, with its last words."""

@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from headend.store.migrate import open_schema
+from lab.containers.claims import Claim
+from lab.containers.conducting import claim_to_conduct
 from lab.containers.keys import HOLD, project_keyring, reload_broker, save_broker
 from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
@@ -78,6 +80,8 @@ class ContainerStage(Stage):
         self._owner = owner
         self._plan = Plan(run, link.address, {})
         self._part_keys = keys.parts
+        self._conducting: Claim | None = None
+        self._took_over = False
         self._killed: dict[str, list[str]] = {}
         self._impaired: list[asyncio.Task[None]] = []
 
@@ -87,15 +91,21 @@ class ContainerStage(Stage):
         keys = read_link_keys(project.directory)
         # The project's networks must be there: one of their addresses is ours.
         await project.up([SERVICES[BROKER], SERVICES[DATABASE]])
+        took_over = await project.end_demonstration()
+        conducting = claim_to_conduct(project.directory / "state", Owner(project.settings.uid, project.settings.gid))
         allow_many_files()
         address = f"tcp://{await project.lab_address()}:{project.settings.link_port}"
-        return cls(project, run, LabLink(address, run=run, key=keys.lab), keys)
+        stage = cls(project, run, LabLink(address, run=run, key=keys.lab), keys)
+        stage._conducting, stage._took_over = conducting, took_over
+        return stage
 
     @property
     def head(self) -> HeadGroup:
         return HeadGroup(self.heads[0], self.heads[1:])
 
     async def begin(self, *, head_end: bool) -> None:
+        if self._took_over:
+            self.news("the demonstration has ended for this run; docker compose start conductor begins it anew")
         parts = {part: [part] for part in self.parts_beside}
         scale = {SERVICES[part]: 1 for part in self.parts_beside}
         if head_end:
@@ -110,13 +120,13 @@ class ContainerStage(Stage):
     @asynccontextmanager
     async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
         await self.project.until_healthy(SERVICES[DATABASE])
-        database = f"{self.project.settings.database_port}/amilab?sslmode=disable"
-        admin_url = f"postgresql://amilab:{quote(self._secret('database_password'), safe='')}@127.0.0.1:{database}"
+        database = f"{self.project.database_place}/amilab?sslmode=disable"
+        admin_url = f"postgresql://amilab:{quote(self._secret('database_password'), safe='')}@{database}"
         found = await check_database_url(f"{admin_url}&{CAREFUL}")
         password = self._secret(HEADEND_PASSWORD)
         await asyncio.to_thread(make_headend_role, found.url, password)
         user = f"postgresql://{HEADEND_ROLE}:{quote(password, safe='')}@"
-        url = f"{user}127.0.0.1:{database}"
+        url = f"{user}{database}"
         # A schema that an older release has left is the superuser's, and its own functions are nobody else's.
         ours = await asyncio.to_thread(owner_of, found.url, SCHEMA) == HEADEND_ROLE
         # Always the same: dashboards show the run that is under way, and then the last one.
@@ -296,6 +306,8 @@ class ContainerStage(Stage):
         self._release_broker()
         withdraw_plan(self._root / PLAN)
         await super().close()
+        if self._conducting is not None:
+            self._conducting.close()
 
     def _secret(self, name: str) -> str:
         try:

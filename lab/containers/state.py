@@ -42,6 +42,8 @@ def make_state(root: Path, owner: Owner) -> None:
     """Create what is missing. Nobody but the owner gets into `root`; what is mounted from it is seen by its mode."""
     root.mkdir(exist_ok=True, parents=True)
     root.chmod(0o700)
+    # The conductor's container has it as a whole.
+    owner.take(root)
     for name in PARTS:
         directory = root / name
         directory.mkdir(exist_ok=True)

@@ -45,6 +45,7 @@ def _keep(_path: Path) -> None:
 class Receivers:
     """Make a file belong to whom it is for."""
 
+    vault: Callable[[Path], object] = _keep
     broker: Callable[[Path], object] = _keep
     device: Callable[[Path], object] = _keep
 
@@ -61,7 +62,7 @@ class Keyring:
         self._hosts = broker_hosts
         self._give = give or Receivers()
         if not (places.vault / AUTHORITY).exists():
-            Authority.create().save(places.vault / AUTHORITY)
+            Authority.create().save(places.vault / AUTHORITY, give=self._give.vault)
 
     @property
     def authority(self) -> Authority:
@@ -109,7 +110,7 @@ class Keyring:
     def probe(self, name: str) -> Path:
         """An identity for the lab itself, to ask the broker whether it serves."""
         path = self.places.vault / "probe.pem"
-        write_file(path, self.authority.issue(name))
+        write_file(path, self.authority.issue(name), give=self._give.vault)
         return path
 
     def begin(self, *, authority: bool) -> None:
@@ -120,7 +121,7 @@ class Keyring:
         vault = self.places.vault
         if authority:
             (vault / AUTHORITY).replace(vault / RETIRING)
-            Authority.create().save(vault / AUTHORITY)
+            Authority.create().save(vault / AUTHORITY, give=self._give.vault)
         else:
             serials = [serial_of(path.read_bytes()) for path in self._identities()]
             self._write_serials(SUPERSEDED, [*self._serials(SUPERSEDED), *serials])
@@ -156,4 +157,6 @@ class Keyring:
         return [int(line, 16) for line in path.read_text().split()] if path.exists() else []
 
     def _write_serials(self, name: str, serials: Iterable[int]) -> None:
-        write_file(self.places.vault / name, "".join(f"{serial:x}\n" for serial in serials).encode())
+        write_file(
+            self.places.vault / name, "".join(f"{serial:x}\n" for serial in serials).encode(), give=self._give.vault
+        )

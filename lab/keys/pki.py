@@ -72,9 +72,9 @@ class Authority:
             raise UserError(f"key and certificate in {path} do not belong together")
         return cls(key, certificate)
 
-    def save(self, path: Path) -> None:
-        """Key and certificate in one file, mode 0600."""
-        _write(path, _key_pem(self.key) + self.pem)
+    def save(self, path: Path, *, give: Callable[[Path], object] = lambda _path: None) -> None:
+        """Key and certificate in one file, mode 0600 unless `give` makes it somebody else's."""
+        write_file(path, _key_pem(self.key) + self.pem, give=give)
 
     @property
     def pem(self) -> bytes:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 
 from lab.lockstep.timeline import Action, order
 
+_LOOK_AGAIN_S = 30.0
+
 
 class Agenda:
     """Actions in their `order`, and the instant [epoch s] at which the run ends: None while nobody knows it."""
@@ -104,3 +106,28 @@ class Pace:
         if self.speed is None:
             return 0.0
         return (instant_s - self._by_clock()) / self.speed if self.speed else None
+
+
+class WallPace(Pace):
+    """Simulated time is the wall clock's. What lies before the present is late: it takes as long as the work takes.
+
+    So it is again after the machine has slept, or stood still. Nobody changes its speed.
+    """
+
+    def __init__(self, start_s: int, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(start_s, 1.0, clock=clock)
+        self._since = float(start_s)
+
+    def excuse(self, wall_s: float) -> None:
+        """There is no excuse: the clock on the wall goes on."""
+
+    async def reach(self, instant_s: int) -> bool:
+        # What waits does not count the time for which the machine sleeps.
+        waiting = instant_s - self._clock() > _LOOK_AGAIN_S
+        if waiting:
+            self._awaited_s = instant_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._changed.wait()
+            self._changed.clear()
+        return False if waiting else await super().reach(instant_s)

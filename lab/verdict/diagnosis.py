@@ -7,6 +7,7 @@ would match by chance: quiet meters repeat the same few values, so most shifts m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from lab.verdict.keys import Int, IntervalKeys, codes_of, find, integers, micros, numbers
 from lab.verdict.owners import owners
@@ -213,8 +213,23 @@ def _best(evidence: _Evidence, left: Int, shifts_s: list[int]) -> _Cause | None:
     if count < LEAST_READINGS or count < LEAST_SHARE * there[shift]:
         return None
     others = np.delete(matched[number], shift).sum() / max(1, np.delete(there, shift).sum())
-    chance = float(binom.sf(count - 1, there[shift], max(others, 0.01)))
+    chance = at_least(int(count), int(there[shift]), max(float(others), 0.01))
     return _Cause(shifts_s[shift], _READINGS[number]) if chance * matched.size < _CHANCE else None
+
+
+def at_least(count: int, tries: int, probability: float) -> float:
+    """How probable so many hits or more are, each as probable as any other.
+
+    The binomial distribution's upper tail. The lab's image has no scipy, and needs nothing else of it.
+    """
+    if probability >= 1.0:
+        return float(count <= tries)
+    hits = range(count, tries + 1)
+    ways = [math.lgamma(tries + 1) - math.lgamma(hit + 1) - math.lgamma(tries - hit + 1) for hit in hits]
+    hit_log, miss_log = math.log(probability), math.log1p(-probability)
+    return math.fsum(
+        math.exp(way + hit * hit_log + (tries - hit) * miss_log) for way, hit in zip(ways, hits, strict=True)
+    )
 
 
 def _lengths(evidence: _Evidence, places: Int, matches: Mask) -> Iterator[Explanation]:

@@ -88,11 +88,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     WHEELS.mkdir(parents=True, exist_ok=True)
     for wheel in wheelhouse.glob("*.whl"):
         shutil.copy2(wheel, WHEELS)
-    made.compose("--profile", "lab", "build", "--quiet")
+    made.compose("build", "--quiet")
     try:
         yield made
     finally:
-        made.compose("--profile", "lab", "down", "--volumes", "--timeout", "2", "--remove-orphans")
+        made.compose("down", "--volumes", "--timeout", "2", "--remove-orphans")
 
 
 def _copy_checkout(root: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from lab.lockstep.pace import Agenda, Pace
+from lab.lockstep.pace import Agenda, Pace, WallPace
 from lab.lockstep.timeline import Action
 
 INJECTED = Action(150, "open", "transformer T1")
@@ -108,3 +108,28 @@ def test_at_one_instant_ends_come_before_beginnings_whenever_they_were_put() -> 
     for action in (Action(5, "open", "A"), Action(5, "close", "B"), Action(5, "kill", "broker")):
         agenda.put(action)
     assert [action.verb for action in agenda.take(5)] == ["close", "open", "kill"]
+
+
+async def test_the_time_on_the_wall_is_caught_up_with_and_then_kept(clock: Clock) -> None:
+    pace = WallPace(100, clock=clock)
+    for instant in (100, 400, 1000):
+        assert await pace.reach(instant), "the past is gone through at once"
+    pace.excuse(600)
+    waiting = asyncio.create_task(pace.reach(1010))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert pace.now_s() == 1000
+    clock.now += 4
+    assert pace.now_s() == 1004
+    pace.look_again()
+    assert not await waiting
+    clock.now += 10_000
+    assert await pace.reach(1010), "the machine has slept"
+    assert await pace.reach(10_000)
+
+
+async def test_who_waits_long_for_the_wall_clock_looks_again_now_and_then(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.lockstep.pace._LOOK_AGAIN_S", 0.01)
+    assert not await WallPace(1000, clock=clock).reach(1900), "the machine may sleep, and the wait does not count that"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
-from lab.verdict.diagnosis import explanations
+from lab.verdict.diagnosis import at_least, explanations
 from lab.verdict.names import name_notes, refuse_strangers
 from lab.verdict.tables import TableError
 from lab.verdict.verdict import judge
@@ -234,3 +235,12 @@ def test_polled_meters_are_read_a_little_off_the_boundary(by_s: int) -> None:
     shift(run, by_s)
     sentences = [found.sentence for found in explanations(run.tables())]
     assert ["earlier" in sentence for sentence in sentences] == [True] * (by_s != 0)
+
+
+@given(st.integers(1, 4000), st.data())
+def test_the_chance_of_so_many_hits_is_that_of_the_binomial_distribution(tries: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, tries))
+    probability = data.draw(st.floats(0.01, 1.0))
+    assert at_least(count, tries, probability) == pytest.approx(
+        binom.sf(count - 1, tries, probability), rel=1e-6, abs=1e-200
+    )
