@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from grid.wording import counted
 from lab.live.feed import Feed, Tone
-from lab.live.map_state import GASPED, OFFLINE, ONLINE, OUT, MapState
+from lab.live.map_state import GASPED, OFFLINE, ONLINE, OUT, PHASE_TOLD, MapState
 from lab.live.reader import Reader
 
 _FLAGS = f"""
@@ -26,6 +26,13 @@ FROM outage o
 JOIN outage_usage_point p ON p.outage_id = o.id
 JOIN end_device d ON d.id = p.meter_id
 WHERE o.ended_at IS NULL AND o.withdrawn_at IS NULL AND p.dark_to IS NULL
+UNION ALL
+SELECT d.serial, {PHASE_TOLD}
+FROM end_device_event l JOIN end_device d ON d.id = l.meter_id
+WHERE l.code = 'phase_loss' AND NOT EXISTS (
+    SELECT FROM end_device_event b WHERE b.meter_id = l.meter_id AND b.sequence > l.sequence
+    AND b.code = 'phase_restored' AND b.detail ->> 'phase' = l.detail ->> 'phase'
+)
 """  # noqa: S608 - numbers of ours
 _NEWS = """
 SELECT 'gasps', max(gasp_received_at), count(*) FROM interruption
@@ -33,6 +40,9 @@ SELECT 'gasps', max(gasp_received_at), count(*) FROM interruption
 UNION ALL
 SELECT 'restores', max(restore_received_at), count(*) FROM interruption
     WHERE restore_received_at > %(after)s AND restore_received_at <= %(until)s
+UNION ALL
+SELECT 'phase losses', max(received_at), count(*) FROM end_device_event
+    WHERE code = 'phase_loss' AND received_at > %(after)s AND received_at <= %(until)s
 UNION ALL
 SELECT CASE WHEN online THEN 'online' ELSE 'offline' END, max(at), count(*) FROM device_communication
     WHERE at > %(after)s AND at <= %(until)s GROUP BY online
@@ -52,6 +62,7 @@ FROM outage o WHERE greatest(o.detected_at, o.revised_at, o.withdrawn_at) > %(af
 _WORDS: dict[str, tuple[str, str, Tone]] = {
     "gasps": ("last gasp heard", "last gasps heard", "bad"),
     "restores": ("meter says that supply is back", "meters say that supply is back", "good"),
+    "phase losses": ("lost phase told of", "lost phases told of", "warning"),
     "online": ("meter can be reached", "meters can be reached", "good"),
     "offline": ("meter cannot be reached", "meters cannot be reached", "warning"),
     "dead letters": ("message could not be read", "messages could not be read", "warning"),

@@ -21,6 +21,7 @@ from lab.verdict.network import Network
 
 Degrees = NDArray[np.float64]
 _DECIMETRES_PER_DEGREE = 1_113_200.0
+_PHASES = ("L1", "L2", "L3")
 _APART_DM = 100.0
 """Between two meters of a scheme."""
 
@@ -34,6 +35,8 @@ class MapScene:
     usage_points: tuple[str, ...]
     nominal_v: NDArray[np.float64]
     """Line to neutral, of each meter's usage point."""
+    connected: NDArray[np.bool_]
+    """(n, 3) the phases that each has; none where the network does not say."""
 
 
 def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) -> MapScene:
@@ -63,6 +66,7 @@ def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) 
         "relay": [meter.profile.capabilities.has_relay for meter in meters],
         "x": xy[:, 0].tolist(),
         "y": xy[:, 1].tolist(),
+        "phases": [", ".join(sorted(network.phases.get(point, ()))) for point in points],
         "transformer": transformer.tolist(),
         "section": [_above(network, point, "section") for point in points],
         "transformers": [
@@ -82,7 +86,8 @@ def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) 
         "medium_voltage": _courses(place, lines.get("medium_voltage", ())),
     }
     nominal_v = np.array(description["nominal_voltage_v"], dtype=np.float64)[plan.rows]
-    return MapScene(document, tuple(meter.serial for meter in meters), tuple(points), nominal_v)
+    connected = np.array([[phase in network.phases.get(point, ()) for phase in _PHASES] for point in points])
+    return MapScene(document, tuple(meter.serial for meter in meters), tuple(points), nominal_v, connected)
 
 
 class _Projection:

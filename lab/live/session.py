@@ -97,7 +97,7 @@ class Session:
         network = read_network(scene.stage.layout.network)
         description = checked(await scene.stage.link.call(GRID, "describe"), Described)
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
-        self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v)
+        self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v, self.map.connected)
         self.injector = Injector(scene, network, self.incidents)
         self.exercises = Exercises(
             self.incidents,

@@ -43,6 +43,37 @@ duration = "40s"
 select = { customers = [50, 200] }
 """
 
+CONDUCTORS = """
+[[event]]
+at = "00:04"
+kind = "conductor"
+open = "L1"
+device = "transformer"
+duration = "14min"
+select = { customers = [150, 200] }
+
+[[event]]
+at = "00:33:20"
+kind = "conductor"
+open = "L3"
+device = "line"
+duration = "13min"
+select = { customers = [40, 120] }
+
+[[event]]
+at = "00:48"
+kind = "conductor"
+open = "N"
+device = "section"
+duration = "12min"
+select = { customers = [20, 60] }
+"""
+TRUTH = (
+    "truth.parquet", "truth_frames.parquet", "truth_sources.parquet", "truth_phase_losses.parquet",
+    "truth_outages.json", "detected_outages.parquet", "phase_events.parquet",
+)  # fmt: skip
+"""Files of a run that hold nothing of the wall clock: what happened, and what the head-end says of it."""
+
 
 def stored(result: RunResult) -> pa.Table:
     """What is stored, without the wall clock."""
@@ -89,11 +120,16 @@ def test_a_disturbed_lab_passes_on_the_systems_services_and_on_those_from_wheels
 
 
 def test_every_lockstep_speed_gives_the_same_run(tmp_path: Path) -> None:
-    text = scenario_text(meters=60, duration="75min", events=DISTURBED)
+    text = scenario_text(meters=150, duration="75min", events=DISTURBED + CONDUCTORS)
     fast = live(tmp_path / "fast", text)
     paced = live(tmp_path / "paced", text, speed=600.0)
     assert paced.verdict.context.clock.wall_s >= (75 + 15) * 60 / 600
     assert figures(fast) == figures(paced)
+    assert fast.verdict.passed
+    assert fast.verdict.phases is not None
+    assert fast.verdict.phases.judged, "somebody lost a phase and told of it"
+    for name in TRUTH:
+        assert (fast.directory / name).read_bytes() == (paced.directory / name).read_bytes(), name
     assert journal(fast).equals(journal(paced))
     assert stored(fast).equals(stored(paced))
 

@@ -207,6 +207,42 @@ def test_a_disconnected_customer_has_a_sign_of_its_own(page: Page, lab: LiveLab)
     lab.speed(0)
 
 
+def test_a_blown_fuse_shows_who_lacks_a_phase_apart_from_who_is_dark(page: Page, lab: LiveLab) -> None:
+    scene = lab.client.get("scene")
+    number = max(set(scene["transformer"]), key=scene["transformer"].count)
+    behind = [at for at, each in enumerate(scene["transformer"]) if each == number]
+    partial = [at for at in behind if "L2" in scene["phases"][at] and scene["phases"][at] != "L2"]
+    dark = sum(scene["phases"][at] == "L2" for at in behind)
+    assert partial
+    name, supplied = scene["transformers"][number]["name"], counted(page, "supplied")
+    page.get_by_label("Find a meter").fill(scene["serials"][partial[0]])
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.get_by_label("Which conductor").select_option("L2")
+    page.get_by_label("Of which device").select_option(label=f"transformer {name}")
+    lab.speed(60)
+    page.get_by_role("button", name="Open conductor").click()
+    expect(page.locator("#incidents")).to_contain_text(f"transformer {name} L2")
+    expect_counted(page, "partial", len(partial))
+    expect_counted(page, "supplied", supplied - len(partial) - dark)
+    assert lab.state()["counts"]["dark"] == dark
+    expect(page.locator("[data-figure='a phase missing']")).to_have_text(str(len(partial)))
+    # Shape and word say it, not colour alone.
+    legend = page.locator("#legend li", has_text="a phase is missing, others supply it")
+    expect(legend.locator("svg.wedge")).to_be_visible()
+    expect(page.locator("#meter .words")).to_contain_text(
+        "L2 missing, and the head-end knows", timeout=PATIENCE_S * 1000
+    )
+    page.get_by_role("button", name="As a table").click()
+    table = page.get_by_role("table", name="Meters by transformer")
+    assert sum(int(text) for text in table.locator("tbody td:nth-child(4)").all_inner_texts()) == len(partial)
+    page.get_by_role("button", name=re.compile("^Restore: .*L2")).click()
+    expect_counted(page, "supplied", supplied)
+    expect_counted(page, "partial", 0)
+    expect(page.locator("#incidents")).to_have_text("nothing")
+    lab.until_counted("phase_told", 0)
+    lab.speed(0)
+
+
 def test_an_exercise_on_the_page(page: Page, lab: LiveLab) -> None:
     lab.speed(60)
     page.get_by_role("button", name="Phantom outage").click()

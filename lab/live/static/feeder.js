@@ -1,6 +1,6 @@
 // The view of the feeder: map, legend, counts, the chosen meter, and all of it as a table.
 import { bytes, get } from "./api.js";
-import { affected, DARK, DISCONNECTED, GASPED, inWords, layer, OFFLINE, ONLINE, OUT, volts } from "./layers.js";
+import { affected, DARK, DISCONNECTED, GASPED, inWords, layer, OFFLINE, ONLINE, OUT, PHASE_TOLD, volts } from "./layers.js";
 import { PointMap } from "./map.js";
 import { by, counted, ink, make, table } from "./words.js";
 
@@ -16,6 +16,7 @@ export class Feeder {
     this.chosen = -1;
     this.shown = new Promise((shown) => { this.isShown = shown; });
     this.flags = new Uint8Array(0);
+    this.lacking = new Uint8Array(0);
     this.voltage = new Uint16Array(0);
     this.map = new PointMap(by("map-canvas"), {
       unitsPerMetre: DECIMETRES,
@@ -71,7 +72,8 @@ export class Feeder {
         const buffer = await bytes("map");
         const count = this.scene.serials.length;
         this.flags = new Uint8Array(buffer, 0, count);
-        this.voltage = new Uint16Array(buffer, count + count % 2, count);
+        this.lacking = new Uint8Array(buffer, count, count);
+        this.voltage = new Uint16Array(buffer, 2 * count, count);
       } while (this.again);
     } catch (error) {
       this.version = -1;
@@ -84,7 +86,7 @@ export class Feeder {
     const name = document.querySelector("input[name=layer]:checked").value;
     const { styles, of } = layer(name, this.hidden);
     const category = new Uint8Array(this.flags.length), counts = new Array(styles.length).fill(0);
-    for (let i = 0; i < category.length; i++) counts[category[i] = of(this.flags[i], this.voltage[i])]++;
+    for (let i = 0; i < category.length; i++) counts[category[i] = of(this.flags[i], this.voltage[i], this.lacking[i])]++;
     this.map.setState(category, styles.map((style) => ({ ...style, colour: ink(style.colour) })), this.#devices(name));
     by("legend").replaceChildren(...styles.flatMap((style, at) => counts[at] || at < 2 ? [make("li", {}, swatch(style), `${style.words} `, make("b", { "data-count": style.key }, counts[at].toLocaleString("en")))] : []));
     const canvas = by("map-canvas");
@@ -135,7 +137,7 @@ export class Feeder {
   next() {
     for (let step = 1; step <= this.flags.length; step++) {
       const at = (Math.max(this.chosen, -1) + step) % this.flags.length;
-      if (affectedNow(this.flags[at], this.hidden)) { this.choose(at); return; }
+      if (this.#affected(at)) { this.choose(at); return; }
     }
     by("map-summary").textContent = "no meter is affected";
   }
@@ -160,7 +162,7 @@ export class Feeder {
     card.hidden = target === null;
     if (target === null) return;
     const flags = this.flags[this.chosen] ?? 0;
-    const words = inWords(flags, this.hidden);
+    const words = inWords(flags, this.lacking[this.chosen] ?? 0, this.hidden);
     if (card.dataset.serial === target.serial && card.dataset.words === words && card.dataset.voltage === String(this.voltage[this.chosen])) return;
     Object.assign(card.dataset, { serial: target.serial, words, voltage: this.voltage[this.chosen] });
     const row = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
@@ -169,7 +171,7 @@ export class Feeder {
       make("h2", { id: "meter-title" }, target.serial),
       make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => this.choose(-1) }, "×"),
       make("p", { class: "words" }, words),
-      make("dl", {}, row("usage point", target.point), row("vendor", this.scene.vendors[this.scene.vendor[this.chosen]]), row("transformer", target.transformer), row("section", target.section),
+      make("dl", {}, row("usage point", target.point), row("vendor", this.scene.vendors[this.scene.vendor[this.chosen]]), row("phases", this.scene.phases[this.chosen]), row("transformer", target.transformer), row("section", target.section),
         row("reports through", target.collector), row("voltage", this.hidden.includes("truth") ? null : flags & DARK ? "none" : volts(this.voltage[this.chosen]))),
       make("div", { class: "buttons" },
         button("Fault: service", { kind: "fault", device: "service", id: target.point }),
@@ -182,6 +184,8 @@ export class Feeder {
         make("button", { type: "button", onclick: () => this.openMeter(target.point) }, "Open its dashboard")));
   }
 
+  #affected(at) { return affected(this.hidden.includes("outages") ? this.flags[at] & ~OUT : this.flags[at], this.lacking[at]); }
+
   toggleTable() {
     const shown = by("map-table").hidden;
     by("map-table").hidden = !shown;
@@ -190,28 +194,26 @@ export class Feeder {
   }
 
   #table() {
-    const { scene, flags, voltage } = this;
+    const { scene, flags, lacking, voltage } = this;
     const secret = this.hidden.includes("truth"), dark = secret ? OUT | GASPED : DARK;
     const count = (meters, bit) => meters.filter((meter) => flags[meter] & bit).length;
     const transformers = scene.transformers.filter((each) => each.meters.length).map((each) => {
       const known = each.meters.map((meter) => voltage[meter]).filter((value) => value);
-      return [each.name, each.meters.length, count(each.meters, dark), count(each.meters, OFFLINE), known.length ? volts(known.reduce((a, b) => Math.min(a, b))) : "–"];
+      return [each.name, each.meters.length, count(each.meters, dark), each.meters.filter((meter) => secret ? flags[meter] & PHASE_TOLD : lacking[meter]).length, count(each.meters, OFFLINE), known.length ? volts(known.reduce((a, b) => Math.min(a, b))) : "–"];
     });
-    const hit = scene.serials.map((_, at) => at).filter((at) => affectedNow(flags[at], this.hidden));
+    const hit = scene.serials.map((_, at) => at).filter((at) => this.#affected(at));
     const rows = hit.slice(0, ROWS).map((at) => [
       make("button", { type: "button", class: "link", onclick: () => this.choose(at) }, scene.serials[at]), scene.usage_points[at],
-      scene.transformers[scene.transformer[at]].name, scene.section[at] ?? "–", inWords(flags[at], this.hidden)]);
+      scene.transformers[scene.transformer[at]].name, scene.section[at] ?? "–", inWords(flags[at], lacking[at], this.hidden)]);
     by("map-table").replaceChildren(
-      make("h2", {}, "By transformer"), table(["transformer", "meters", secret ? "said to be dark" : "dark", "cannot be reached", "lowest voltage"], transformers, { caption: "Meters by transformer", numeric: [false, true, true, true, true] }),
+      make("h2", {}, "By transformer"), table(["transformer", "meters", secret ? "said to be dark" : "dark", secret ? "told of a lost phase" : "a phase missing", "cannot be reached", "lowest voltage"], transformers, { caption: "Meters by transformer", numeric: [false, true, true, true, true, true] }),
       make("h2", {}, hit.length > ROWS ? `Affected meters, the first ${ROWS} of ${hit.length.toLocaleString("en")}` : "Affected meters"),
       hit.length ? table(["meter", "usage point", "transformer", "section", "state"], rows, { caption: "Affected meters" }) : make("p", {}, "None."));
   }
 }
 
-const affectedNow = (flags, hidden) => affected(hidden.includes("outages") ? flags & ~OUT : flags);
-
 function swatch({ colour, shape, hollow }) {
-  const shapes = { dot: "<circle cx='7' cy='7' r='4.5'/>", square: "<rect x='2.5' y='2.5' width='9' height='9'/>", diamond: "<path d='M7 1.5 12.5 7 7 12.5 1.5 7z'/>", triangle: "<path d='M7 2 12.5 11.5h-11z'/>", cross: "<path d='M2.5 2.5l9 9m0-9l-9 9' fill='none'/>" };
+  const shapes = { dot: "<circle cx='7' cy='7' r='4.5'/>", square: "<rect x='2.5' y='2.5' width='9' height='9'/>", diamond: "<path d='M7 1.5 12.5 7 7 12.5 1.5 7z'/>", triangle: "<path d='M7 2 12.5 11.5h-11z'/>", wedge: "<path d='M7 12 12.5 2.5h-11z'/>", cross: "<path d='M2.5 2.5l9 9m0-9l-9 9' fill='none'/>" };
   const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   mark.setAttribute("viewBox", "0 0 14 14");
   mark.setAttribute("aria-hidden", "true");

@@ -1,5 +1,5 @@
 // What the map's colours mean. Bits of lab/live/map_state.py.
-export const DARK = 1, GASPED = 2, OUT = 4, ONLINE = 8, OFFLINE = 16, DISCONNECTED = 32;
+export const DARK = 1, GASPED = 2, OUT = 4, ONLINE = 8, OFFLINE = 16, DISCONNECTED = 32, PHASE_TOLD = 64;
 const UNIT = 1e-4;
 
 // Shape and size tell the same as colour.
@@ -9,11 +9,13 @@ const SUPPLY = [
   { key: "unknown", words: "dark, not known yet", colour: "dark", shape: "diamond", grow: 1.35, least: 3, hollow: true, order: 4 },
   { key: "phantom", words: "said to be dark, but supplied", colour: "phantom", shape: "cross", grow: 1.4, least: 3, order: 5 },
   { key: "disconnected", words: "disconnected by its meter, no outage", colour: "station", shape: "square", grow: 1.2, least: 2.6, hollow: true, order: 2 },
+  { key: "partial", words: "a phase is missing, others supply it", colour: "partial", shape: "wedge", grow: 1.5, least: 3, order: 2 },
 ];
 const REPORTED = [
   { key: "supplied", words: "nothing reported", colour: "supplied", shape: "dot" },
   { key: "dark", words: "in an outage that was found", colour: "dark", shape: "square", grow: 1.35, least: 2.6, order: 3 },
   { key: "gasped", words: "last gasp heard", colour: "dark", shape: "diamond", grow: 1.35, least: 3, hollow: true, order: 4 },
+  { key: "partial", words: "told of a lost phase", colour: "partial", shape: "wedge", grow: 1.5, least: 3, order: 2 },
 ];
 const COMMUNICATION = [
   { key: "online", words: "can be reached", colour: "online", shape: "dot" },
@@ -28,11 +30,11 @@ const VOLTAGE = [
   { key: "unknown", words: "not known", colour: "unheard", shape: "dot" },
 ];
 
-function supply(flags) {
+function supply(flags, _tenths, lacking) {
   const known = flags & (OUT | GASPED);
-  return flags & DARK ? (known ? 1 : 2) : known ? 3 : flags & DISCONNECTED ? 4 : 0;
+  return flags & DARK ? (known ? 1 : 2) : known ? 3 : lacking ? 5 : flags & DISCONNECTED ? 4 : 0;
 }
-const reported = (flags) => flags & OUT ? 1 : flags & GASPED ? 2 : 0;
+const reported = (flags) => flags & OUT ? 1 : flags & GASPED ? 2 : flags & PHASE_TOLD ? 3 : 0;
 const communication = (flags) => flags & ONLINE ? 0 : flags & OFFLINE ? 1 : 2;
 function voltage(flags, tenths) {
   if (flags & DARK) return 9;
@@ -50,9 +52,12 @@ export function layer(name, hidden) {
 }
 
 export const volts = (tenths) => tenths ? `${(tenths * UNIT * 100).toFixed(1)} % of nominal` : "not known";
-export const affected = (flags) => flags & (DARK | GASPED | OUT | OFFLINE | DISCONNECTED);
-export function inWords(flags, hidden) {
-  const supplied = layer("supply", hidden);
-  const apart = flags & DISCONNECTED && flags & (DARK | OUT | GASPED) ? "; disconnected by its meter besides" : "";
-  return `${supplied.styles[supplied.of(flags)].words}${apart}; ${COMMUNICATION[communication(flags)].words}`;
+export const affected = (flags, lacking) => lacking || flags & (DARK | GASPED | OUT | OFFLINE | DISCONNECTED | PHASE_TOLD);
+export const phases = (lacking) => ["L1", "L2", "L3"].filter((_, at) => lacking & (1 << at)).join(" and ");
+export function inWords(flags, lacking, hidden) {
+  const { styles, of } = layer("supply", hidden);
+  const state = styles[of(flags, 0, lacking)];
+  const missing = lacking ? `; ${phases(lacking)} missing, ${flags & PHASE_TOLD ? "and the head-end knows" : "not known yet"}` : "";
+  const apart = flags & DISCONNECTED && (lacking || flags & (DARK | OUT | GASPED)) ? "; disconnected by its meter besides" : "";
+  return `${state.words}${missing}${apart}; ${COMMUNICATION[communication(flags)].words}`;
 }

@@ -78,7 +78,7 @@ function told(next) {
     speed.value = value;
   }
   const { counts } = state;
-  const figures = [["meters", counts.meters], ...(state.hidden.includes("truth") ? [] : [["without supply", counts.dark, "bad"], ["disconnected", counts.disconnected]]), ["last gasp, not back", counts.gasped, "bad"],
+  const figures = [["meters", counts.meters], ...(state.hidden.includes("truth") ? [] : [["without supply", counts.dark, "bad"], ["a phase missing", counts.phase_missing, "warning"], ["disconnected", counts.disconnected]]), ["last gasp, not back", counts.gasped, "bad"],
     ...(state.hidden.includes("outages") ? [] : [["in outages found", counts.out, "bad"]]), ["cannot be reached", counts.offline, "warning"]];
   by("counts").replaceChildren(...figures.map(([name, value, tone]) => make("div", { class: value && tone ? tone : null }, make("dt", {}, name), make("dd", { "data-figure": name }, value.toLocaleString("en")))));
   side.incidents(state);

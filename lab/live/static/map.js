@@ -273,6 +273,7 @@ function trace(path, shape, x, y, r) {
     case "square": path.rect(x - r, y - r, 2 * r, 2 * r); break;
     case "diamond": path.moveTo(x, y - 1.35 * r); path.lineTo(x + 1.35 * r, y); path.lineTo(x, y + 1.35 * r); path.lineTo(x - 1.35 * r, y); path.closePath(); break;
     case "triangle": path.moveTo(x, y - 1.25 * r); path.lineTo(x + 1.2 * r, y + 0.85 * r); path.lineTo(x - 1.2 * r, y + 0.85 * r); path.closePath(); break;
+    case "wedge": path.moveTo(x, y + 1.25 * r); path.lineTo(x + 1.2 * r, y - 0.85 * r); path.lineTo(x - 1.2 * r, y - 0.85 * r); path.closePath(); break;
     case "cross": path.moveTo(x - r, y - r); path.lineTo(x + r, y + r); path.moveTo(x + r, y - r); path.lineTo(x - r, y + r); break;
     default:
       // An arc of two pixels cannot be told from a square, which is drawn much faster.

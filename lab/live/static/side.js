@@ -30,6 +30,10 @@ export class Side {
       ["a transformer, drawn", drawn("transformer", [50, 200])], ["a cable section, drawn", drawn("section", [10, 60])], ["one service, drawn", drawn("service", [1, 1])],
       ...(target ? [[`transformer ${target.transformer}`, { device: "transformer", id: target.transformer }], ...(target.section ? [[`section ${target.section}`, { device: "section", id: target.section }]] : []), [`service of ${target.serial}`, { device: "service", id: target.point }]] : []),
     ]);
+    fill("conductor-what", [
+      ["a transformer, drawn", drawn("transformer", [50, 200])], ["a cable section, drawn", drawn("section", [10, 60])], ["a line, drawn", drawn("line", [5, 50])],
+      ...(target ? [[`transformer ${target.transformer}`, { device: "transformer", id: target.transformer }], ...(target.section ? [[`section ${target.section}`, { device: "section", id: target.section }]] : []), [`service of ${target.serial}`, { device: "service", id: target.point }]] : []),
+    ]);
     fill("loss-what", [["a collector, drawn", { collectors: 1 }], ["10 meters, drawn", { meters: 10 }], ...(target ? [[target.serial, { stations: [target.serial] }], ...(target.collector ? [[target.collector, { stations: [target.collector] }]] : [])] : [])]);
     fill("reboot-what", [["a meter, drawn", { meters: 1 }], ["20 meters, drawn", { meters: 20 }], ["a collector, drawn", { collectors: 1 }], ...(target ? [[target.serial, { stations: [target.serial] }]] : [])]);
   }
@@ -37,7 +41,8 @@ export class Side {
   #submit(form) {
     const kind = form.dataset.inject, what = form.elements.what.value;
     const body = kind === "kill" ? { kind, part: what } : { kind, ...JSON.parse(what) };
-    if (["fault", "comms-loss"].includes(kind) && by("lasting").value) body.for_s = Number(by("lasting").value);
+    if (kind === "conductor") Object.assign(body, { kind: "fault", conductor: form.elements.conductor.value });
+    if (["fault", "conductor", "comms-loss"].includes(kind) && by("lasting").value) body.for_s = Number(by("lasting").value);
     this.inject(body);
   }
 
