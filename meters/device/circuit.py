@@ -56,15 +56,16 @@ def circuit(
     }
 
 
-def distortions(keys: NDArray[np.uint64], voltage_v: Float, current_a: Float) -> dict[str, Float]:
-    """THD_NAMES of each meter (m,), by its key; 0 where there is no voltage, or no current (m, 3)."""
+def drawn_distortions(keys: NDArray[np.uint64]) -> Float:
+    """In percent (n, 6), of the meters with these keys: of the voltages, then of the currents of L1 to L3."""
+    limits = [VOLTAGE_THD_PERCENT] * len(PHASES) + [CURRENT_THD_PERCENT] * len(PHASES)
+    return np.column_stack([uniform(keys, Purpose.DISTORTION, at, *each) for at, each in enumerate(limits)])
 
-    def drawn(first: int, limits: tuple[float, float], there: NDArray[np.bool_]) -> Float:
-        each = [uniform(keys, Purpose.DISTORTION, first + phase, *limits) for phase in range(len(PHASES))]
-        return np.where(there, np.column_stack(each), 0.0)
 
-    volts = drawn(0, VOLTAGE_THD_PERCENT, voltage_v > 0.0)
-    amperes = drawn(len(PHASES), CURRENT_THD_PERCENT, current_a > 0.0)
+def distortions(drawn: Float, voltage_v: Float, current_a: Float) -> dict[str, Float]:
+    """THD_NAMES of each meter (m,), from what it has `drawn`; 0 where there is no voltage, or no current (m, 3)."""
+    volts = np.where(voltage_v > 0.0, drawn[:, : len(PHASES)], 0.0)
+    amperes = np.where(current_a > 0.0, drawn[:, len(PHASES) :], 0.0)
     between = {(one, other): (volts[:, one - 1] + volts[:, other - 1]) / 2.0 * _WITHOUT_TRIPLES for one, other in PAIRS}
     return {
         **_of_phases("voltage_thd", "_percent", volts),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid.world import WorldFrame
 from meters.device.block_demand import demanded
-from meters.device.circuit import circuit, distortions, neutral_current, registers
+from meters.device.circuit import circuit, distortions, drawn_distortions, neutral_current, registers
 from meters.device.curve import KNOT, Curves, Display, allowed_wh, counted_wh
 from meters.device.curve_journal import write_curves
 from meters.device.facts import CountingFacts
@@ -56,6 +56,7 @@ class Counting:
         self._answers_from_s = answers_from_s
         self._metrology = Metrology(core.keys, facts, step_wh=facts.counting_step_wh)
         self._demands = demands
+        self._distortions = drawn_distortions(core.keys)
         self._display = Display(
             facts.counting_step_wh, facts.register_roll_over_wh, float32_unit_wh, dict(digits_of or {})
         )
@@ -120,7 +121,7 @@ class Counting:
         columns |= circuit(power_w, reactive_var, voltage_v, current_a, physics.frame.voltage_angle_rad[rows])
         columns["frequency_hz"] = np.full(len(rows), self._facts.frequency_hz)
         if self._demands is not None:
-            columns |= distortions(self._core.keys[rows], voltage_v, current_a)
+            columns |= distortions(self._distortions[rows], voltage_v, current_a)
             columns |= self._demands.shown(rows, now_s)
         values = zip(*(each.tolist() for each in columns.values()), strict=True)
         return [dict(zip(columns, each, strict=True)) for each in values]

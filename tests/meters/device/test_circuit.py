@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.device.circuit import CURRENT_THD_PERCENT, VOLTAGE_THD_PERCENT, circuit, distortions, registers
+from meters.device.circuit import (
+    CURRENT_THD_PERCENT,
+    VOLTAGE_THD_PERCENT,
+    circuit,
+    distortions,
+    drawn_distortions,
+    registers,
+)
 from meters.device.draws import meter_keys
 from meters.device.quantities import CIRCUIT_NAMES, QUANTITIES, REGISTER_NAMES, THD_NAMES
 
@@ -57,15 +64,17 @@ def test_the_neutral_follows_the_angles_of_the_currents_too() -> None:
 def test_distortions_are_a_meters_own_and_none_where_nothing_flows() -> None:
     keys = meter_keys(7, ["A", "B"])
     current = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
-    found = distortions(keys, np.full((2, 3), 230.0), current)
+    found = distortions(drawn_distortions(keys), np.full((2, 3), 230.0), current)
     assert set(found) == set(THD_NAMES)
     assert found["current_thd_l2_percent"][0] == 0.0
     for name, (least, most) in (("voltage", VOLTAGE_THD_PERCENT), ("current", CURRENT_THD_PERCENT)):
         assert least <= found[f"{name}_thd_l1_percent"][1] <= most
     assert found["voltage_thd_l1_percent"][0] != found["voltage_thd_l1_percent"][1]
-    again = distortions(keys, np.full((2, 3), 230.0), current)
+    again = distortions(drawn_distortions(keys), np.full((2, 3), 230.0), current)
     assert all(np.array_equal(found[name], again[name]) for name in found)
-    assert not any(values.any() for values in distortions(keys, np.zeros((2, 3)), np.zeros((2, 3))).values())
+    assert not any(
+        values.any() for values in distortions(drawn_distortions(keys), np.zeros((2, 3)), np.zeros((2, 3))).values()
+    )
 
 
 def test_sums_of_registers_roll_over_as_these_do() -> None:
