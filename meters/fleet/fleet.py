@@ -197,7 +197,12 @@ class Fleet:
             await shard.stop()
 
     def _addressed(self, stations: Collection[str]) -> list[tuple[Shard, list[str]]]:
-        if unknown := [station for station in stations if station not in self.stations]:
+        stations_of = [shard.stations for shard in self._shards]
+        known = frozenset().union(*stations_of)
+        if unknown := [station for station in stations if station not in known]:
             raise FleetError(f"not in this fleet: {', '.join(unknown)}")
-        parts = [(shard, [name for name in stations if name in shard.stations]) for shard in self._shards]
+        parts = [
+            (shard, [name for name in stations if name in own])
+            for shard, own in zip(self._shards, stations_of, strict=True)
+        ]
         return [(shard, own) for shard, own in parts if own]

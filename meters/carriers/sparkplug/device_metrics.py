@@ -57,6 +57,8 @@ _OTHERS = (
     MetricSpec("Answer/State", DataType.STRING),
     MetricSpec("Answer/Reason", DataType.STRING),
 )
+_KNOWN = ("Interval/Length", "Meter/Boot")
+"""What a birth says whatever the meter has reported."""
 _INTERVAL = 1
 """Place of the first metric of an interval."""
 
@@ -69,36 +71,34 @@ class DeviceMetrics:
         """In the order of their aliases."""
         self._wire = wire
         self._width = len(wire.INTERVAL_METRICS)
-        self._value_fields = tuple(VALUE_FIELD[spec.datatype] for spec in wire.INTERVAL_METRICS)
+        self._fields = tuple(VALUE_FIELD[spec.datatype] for spec in self.specs)
+        self._value_fields = self._fields[_INTERVAL : _INTERVAL + self._width]
         self._place = {spec.name: place for place, spec in enumerate(self.specs)}
         self.command_place = self._place[COMMAND]
         self._blanks: dict[tuple[int, bool], tuple[Any, list[Any]]] = {}
+        self._declarations: dict[tuple[tuple[int, ...], bool], tuple[Any, list[Any]]] = {}
 
     def birth(
         self, now_s: int, seq: int, first_alias: int, *, interval_length_s: int, boot: int, last: Closed | None
     ) -> bytes:
         """DBIRTH. `last` is the last interval that the meter has reported."""
-        payload = Payload(timestamp=now_s * MS, seq=seq)
-        known: dict[str, int | float] = {"Interval/Length": interval_length_s, "Meter/Boot": boot}
-        of_interval: dict[str, int | float] = {}
+        known = dict(zip(_KNOWN, (interval_length_s, boot), strict=True))
+        stated: list[tuple[int, int | float | None]] = [(now_s, known.get(spec.name)) for spec in self.specs]
         if last is not None:
-            names = (spec.name for spec in self._wire.INTERVAL_METRICS)
-            of_interval = dict(zip(names, self._wire.values(last.record), strict=True))
-        stated = [
-            (last.end_s, place, of_interval[spec.name])
-            if last is not None and spec.name in of_interval
-            else (now_s, place, known.get(spec.name))
-            for place, spec in enumerate(self.specs)
-        ]
+            values = self._wire.values(last.record)
+            stated[_INTERVAL : _INTERVAL + self._width] = [(last.end_s, value) for value in values]
         # What is not historical stands in the order of its time (5.20), whatever the meter's clock shows.
-        for time_s, place, value in sorted(stated, key=lambda metric: metric[0]):
-            spec = self.specs[place]
-            metric = declare(payload, spec, time_s, value)
+        places = tuple(sorted(range(len(stated)), key=lambda place: stated[place][0]))
+        template, metrics = self._declaration(places, bare=last is None)
+        template.timestamp = now_s * MS
+        template.seq = seq
+        for place, metric in zip(places, metrics, strict=True):
+            time_s, value = stated[place]
             metric.alias = first_alias + place
-            if spec.unit is not None:
-                metric.properties.keys.append("engUnit")
-                metric.properties.values.add(type=DataType.STRING, string_value=spec.unit)
-        return serialised(payload)
+            metric.timestamp = time_s * MS
+            if value is not None:
+                setattr(metric, self._fields[place], value)
+        return serialised(template)
 
     def intervals(
         self, now_s: int, seq: int, first_alias: int, intervals: Sequence[Closed], *, historical: bool
@@ -181,6 +181,24 @@ class DeviceMetrics:
             if historical:
                 metric.is_historical = True
             setattr(metric, VALUE_FIELD[self.specs[place].datatype], value)
+
+    def _declaration(self, places: tuple[int, ...], *, bare: bool) -> tuple[Any, list[Any]]:
+        """A DBIRTH with the metrics in the order of `places`, to be filled in; `bare`: without an interval."""
+        found = self._declarations.get((places, bare))
+        if found is not None:
+            return found
+        payload = Payload()
+        metrics = []
+        for place in places:
+            spec = self.specs[place]
+            in_interval = _INTERVAL <= place < _INTERVAL + self._width
+            has_value = spec.name in _KNOWN or (in_interval and not bare)
+            metrics.append(declare(payload, spec, 0, 0 if has_value else None))
+            if spec.unit is not None:
+                metrics[-1].properties.keys.append("engUnit")
+                metrics[-1].properties.values.add(type=DataType.STRING, string_value=spec.unit)
+        self._declarations[places, bare] = payload, metrics
+        return payload, metrics
 
     def _blank(self, intervals: int, historical: bool) -> tuple[Any, list[Any]]:
         """A message with the metrics of so many intervals, to be filled in."""
