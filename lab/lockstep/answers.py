@@ -54,6 +54,7 @@ class GridBegun(Answer):
 
     name: Name
     flow: Literal["three-phase", "balanced"]
+    time_zone: Name
     notices: list[Name]
     buses: Count
     transformers: Count

@@ -64,6 +64,7 @@ class GridPart:
         return {
             "name": self._feeder.name,
             "flow": body["flow"],
+            "time_zone": self._feeder.calendar.zone.key,
             "notices": self._feeder.notices,
             "buses": self._feeder.bus_count,
             "transformers": len(self._feeder.transformers),

@@ -34,6 +34,7 @@ from lab.report.scorecard import lead, scorecard
 from lab.report.states import read_history, seconds
 from lab.report.supply import draw_supply
 from lab.report.svg import instant, kind_class
+from lab.report.transformers import read_transformers
 from lab.report.unusable import read_implausible, read_polls
 from lab.report.vendors import vendor_rows
 from lab.report.written import length, significant
@@ -92,6 +93,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
             says_communication=history.says_communication,
             read_charts=[reads, *draw_latencies(run_dir, meters, _intake(verdict))],
             physics_charts=physics,
+            transformers=read_transformers(run_dir, verdict, meters),
             vendors=vendor_rows(run_dir, verdict, meters, dead_letters, polls),
             head_end=read_head_end(run_dir),
             findings=findings,
@@ -164,6 +166,13 @@ def _speeds(simulated_s: float) -> list[tuple[int, str, bool]]:
     return [(value, f"{length(value)}/s", value == best) for value in shown]
 
 
+def _at_transformers(verdict: Verdict) -> str:
+    if verdict.transformers is None:
+        return ""
+    vendors = ", ".join(f"{count:,} {name}" for name, count in verdict.transformers.by_vendor.items())
+    return f"; at transformers {vendors}"
+
+
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     context, clock, ingest = verdict.context, verdict.context.clock, verdict.context.ingest
     host, feeder, fleet = context.host, context.feeder, verdict.fleet
@@ -182,9 +191,9 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
             "Feeder",
             f"{feeder.name}: {counted(feeder.usage_points, 'usage point')}, "
             f"{counted(feeder.buses, 'bus', 'buses')}, {counted(feeder.transformers, 'transformer')}; "
-            f"{feeder.flow} power flow",
+            f"{feeder.flow} power flow" + ("" if feeder.time_zone is None else f"; its clocks: {feeder.time_zone}"),
         ),
-        ("Fleet", f"{counted(fleet.meters, 'meter')} ({vendors})"),
+        ("Fleet", f"{counted(fleet.meters, 'meter')} ({vendors}){_at_transformers(verdict)}"),
         ("Speed", f"{clock.pace}: {length(clock.simulated_s)} in {clock.wall_s:,.1f} s"),
         ("Host", f"{host.cpu_count} × {host.cpu_model}, {host.memory_gib:g} GiB, Python {host.python}"),
         ("Services", f"{database}; {host.broker}"),

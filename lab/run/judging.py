@@ -109,7 +109,12 @@ class Judging:
                 broker=self.broker_version,
             ),
             feeder=FeederFacts(
-                grid["name"], grid["buses"], len(grid["usage_points"]), grid["transformers"], grid["flow"]
+                grid["name"],
+                grid["buses"],
+                len(grid["usage_points"]),
+                grid["transformers"],
+                grid["flow"],
+                grid["time_zone"],
             ),
             clock=clock,
             ingest=self.stage.ingest.facts() if own else None,

@@ -54,6 +54,8 @@ class FeederFacts:
     transformers: int
     flow: str = "balanced"
     """Which power flow the truth is of: `three-phase` or `balanced`, as that of all runs that do not say it."""
+    time_zone: str | None = None
+    """What the feeder's own clocks show, by the IANA database; None of runs that do not say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ def read_registers(directory: Path) -> pa.Table:
     """
     files = sorted((directory / REGISTERS_DIRECTORY).glob("*.parquet"))
     tables = collected(partial(read_parquet, p, REGISTER_CURVES, label=f"registers/{p.name}") for p in files)
-    return pa.concat_tables([empty(REGISTER_CURVES), *tables])
+    # Those of an earlier release have fewer columns, and so all of them.
+    return pa.concat_tables(tables) if tables else empty(REGISTER_CURVES)
 
 
 def around_file(stored: Path) -> Path:

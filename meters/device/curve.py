@@ -59,7 +59,7 @@ _VECTORS = {
     "phase_reactive_var": ("reactive_power_l1_var", "reactive_power_l2_var", "reactive_power_l3_var"),
 }
 """Fields of a knot with a value for each channel or phase, and their columns in REGISTERS."""
-_LATER = ("reactive", "apparent", "current", "active_power_l", "active_power_step", "voltage_step", "power_factor")
+_LATER = ("reactive", "apparent", "current", "active_power_l")
 _SCALARS = ("from_s", "energised", "answers_from_s", "active_power_w")
 
 DIGIT_COLUMNS = {
@@ -95,7 +95,11 @@ REGISTERS = pa.schema(
     ]
 )
 """The knots of a journal, ordered by meter and time. Instants are true epoch seconds."""
-CORE = frozenset(name for name in REGISTERS.names if not name.startswith(_LATER) and "allowed" not in name)
+CORE = frozenset(
+    name
+    for name in REGISTERS.names
+    if not name.startswith(_LATER) and "allowed" not in name and name not in DIGIT_COLUMNS
+)
 """The columns that journals of every release have; of others, earlier ones have none, and they read as 0."""
 
 

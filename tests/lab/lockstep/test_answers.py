@@ -71,7 +71,8 @@ def test_whatever_the_head_end_says_of_itself_is_refused_or_added_up(name: str, 
 async def test_the_grid_solves_the_flow_that_it_is_asked_for_and_says_so(flow: str) -> None:
     part = GridPart().handlers()
     begun, _ = await part["init"]({**INIT, "feeder": "simbench:1-LV-semiurb4--0-sw", "flow": flow}, ())
-    assert answers.checked(Reply("grid", "init", begun), answers.GridBegun)["flow"] == flow
+    told = answers.checked(Reply("grid", "init", begun), answers.GridBegun)
+    assert (told["flow"], told["time_zone"]) == (flow, "Europe/Berlin")
     _, (frame,) = await part["advance"]({"now_s": INIT["start_s"]}, ())
     volts = WorldFrame.from_bytes(frame).voltage_v
     assert (np.ptp(volts[(volts > 0).all(axis=1)], axis=1).max() < 1e-6) == (flow == "balanced")

@@ -36,6 +36,7 @@ class FeederBlock(Strict):
     usage_points: int
     transformers: int
     flow: str
+    time_zone: str | None
 
 
 class FleetBlock(Strict):

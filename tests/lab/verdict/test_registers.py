@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.verdict.context import ClockFacts
+from lab.verdict.read_run import read_registers
 from lab.verdict.verdict import Verdict, judge
-from meters.device.curve import KNOT, Curves, Display, registers_table
+from meters.device.curve import DIGIT_COLUMNS, KNOT, Curves, Display, registers_table
 from meters.device.metrology import power_factor
 from meters.device.quantities import REGISTER_NAMES
 from tests.lab.verdict.synthetic import START_S, STEP_S, make_run
@@ -422,3 +425,13 @@ def test_estimates_of_dark_intervals_are_not_extra(polled: Polled) -> None:
     verdict = polled.judge()
     assert verdict.comparison.reads.extra == 0
     assert (verdict.comparison.reads.unrecorded, verdict.comparison.reads.lost) == (0, 0)
+
+
+def test_registers_of_an_earlier_release_are_read_without_what_came_later(polled: Polled, tmp_path: Path) -> None:
+    table = registers_table(Curves(polled.knots, DISPLAY), [f"AMI{METER:08d}"], [f"UP{METER:05d}"])
+    later = ("reactive", "apparent", "current", "active_power_l", "active_power_phase")
+    earlier = [name for name in table.column_names if not name.startswith(later) and "allowed" not in name]
+    earlier = [name for name in earlier if name not in DIGIT_COLUMNS]
+    (tmp_path / "registers").mkdir()
+    pq.write_table(table.select(earlier), tmp_path / "registers" / "0.parquet")
+    assert read_registers(tmp_path).column_names == earlier
