@@ -60,7 +60,7 @@ class Reading(NamedTuple):
     `max_demand_import_w`: the highest mean of a demand period since that register was last reset; `max_demand_at_s`:
     when that period ended, by the meter's clock.
     `status`: StatusFlag. `others`: (reading type, value) of what has no channel here. `complete`: no channel is absent.
-    The channels of a batch of readings lie in two flat arrays, in the order of the fields here.
+    A batch has the channels of its readings in the order of the fields here.
     """
 
     end_s: int

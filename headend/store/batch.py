@@ -1,9 +1,10 @@
 """What was received and is not yet committed, in the shape in which it is written."""
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
+from struct import Struct
 from typing import Any
 from uuid import UUID
 
@@ -12,16 +13,16 @@ from headend.store.register_records import AcceptedRow, DerivedRow, PollFailureR
 
 #: A step of a command's life: command, attempt, state, instant, reason, actor, round trip [s].
 StepRow = tuple[str, int, str, float, str | None, str | None, float | None]
-#: A row of `Batch.counters`: these five, then READING_COUNTERS.
+#: A row of `Batch.readings`: these five, then READING_COUNTERS, then READING_MEASURES, of eight bytes each.
 ROW_HEAD = ("meter_id", "interval_start_s", "interval_length_s", "received_at_us", "origin")
-ROW_WIDTH = len(ROW_HEAD) + len(READING_COUNTERS)
+READING_ROW = Struct(f"={len(ROW_HEAD) + len(READING_COUNTERS)}q{len(READING_MEASURES)}d")
 REPORTED, RECOVERED = 0, 1
 #: Of what is only counted, or refused by the database, so much is kept.
 MOST_EXAMPLE_BYTES = 4096
 
-# In the order in which they are written; of interval rows, `counters` stands for `measures` too.
+# In the order in which they are written.
 _KINDS = (
-    "counters",
+    "readings",
     "derived",
     "registers",
     "accepted",
@@ -41,6 +42,7 @@ _KINDS = (
     "command_steps",
     "on_demand",
 )
+_all_but_readings = attrgetter(*_KINDS[1:])
 
 
 @dataclass(slots=True)
@@ -55,11 +57,10 @@ class Dropped:
 
 @dataclass(slots=True)
 class Batch:
-    """Hot values lie flat: no object per reading. Times are epoch s, those in `counters` as their names say."""
+    """Readings lie flat: no object for each. Times are epoch s, those in `readings` as their names say."""
 
-    # Quoted: array takes no subscript at run time before Python 3.12.
-    counters: "array[int]" = field(default_factory=lambda: array("q"))
-    measures: "array[float]" = field(default_factory=lambda: array("d"))
+    #: Rows of READING_ROW.
+    readings: bytearray = field(default_factory=bytearray)
     has_absent: bool = False
     registers: list[RegisterRow] = field(default_factory=list)
     accepted: list[AcceptedRow] = field(default_factory=list)
@@ -102,9 +103,7 @@ class Batch:
         measures: tuple[float, ...],
     ) -> None:
         """Append one row; `counters` and `measures` are decoded, so they fit."""
-        # Unpacking goes by way of a list.
-        self.counters.extend((meter_id, start_s, length_s, received_us, origin) + counters)  # noqa: RUF005
-        self.measures.extend(measures)
+        self.readings += READING_ROW.pack(meter_id, start_s, length_s, received_us, origin, *counters, *measures)
 
     def drop(self, topic: str, reason: str, now_s: float, payload: bytes, detail: str, *, copies: int = 1) -> None:
         """Count what is not kept. `topic` and `payload` of the first in each hour are."""
@@ -123,15 +122,15 @@ class Batch:
     @property
     def reported_rows(self) -> int:
         """Interval rows as meters report them."""
-        return len(self.counters) // ROW_WIDTH
+        return len(self.readings) // READING_ROW.size
 
     @property
     def size(self) -> int:
         """Rows of every kind."""
-        return self.reported_rows + sum(len(found) for name, found in self._filled() if name != "counters")
+        return self.reported_rows + sum(map(len, _all_but_readings(self)))
 
     def __bool__(self) -> bool:
-        return any(True for _ in self._filled())
+        return bool(self.readings) or any(_all_but_readings(self))
 
     def parts(self) -> list["Batch"]:
         """Smaller batches that one after the other are this one; none if it is a single row."""
@@ -139,11 +138,9 @@ class Batch:
         if len(filled) > 1:
             return [self._only(name, found) for name, found in filled]
         name, found = filled[0]
-        if name == "counters":
-            middle = self.reported_rows // 2
-            cuts = (slice(0, middle), slice(middle, None))
-            return [self._readings(cut) for cut in cuts] if middle else []
         middle = len(found) // 2
+        if name == "readings":
+            middle = self.reported_rows // 2 * READING_ROW.size
         if not middle:
             return []
         if isinstance(found, dict):
@@ -154,8 +151,9 @@ class Batch:
     def single(self) -> tuple[str, int | None, object]:
         """The one row of a batch without `parts`: its kind, its meter, and itself."""
         ((name, found),) = self._filled()
-        if name == "counters":
-            return "readings", self.counters[0], (*self.counters, *self.measures)
+        if name == "readings":
+            row = READING_ROW.unpack(found)
+            return name, row[0], row
         row = next(iter(found.items())) if isinstance(found, dict) else found[0]
         first = row[0][0] if isinstance(row[0], tuple) else row[0]
         return name, first if isinstance(first, int) else None, row
@@ -164,11 +162,4 @@ class Batch:
         return ((name, found) for name in _KINDS if (found := getattr(self, name)))
 
     def _only(self, name: str, found: Sequence[object] | Mapping[object, object]) -> "Batch":
-        batch = Batch(**{name: found})  # type: ignore[arg-type]  # of the kind that it was taken from
-        return replace(batch, measures=self.measures, has_absent=self.has_absent) if name == "counters" else batch
-
-    def _readings(self, cut: slice) -> "Batch":
-        def rows(width: int) -> slice:
-            return slice(cut.start * width, None if cut.stop is None else cut.stop * width)
-
-        return Batch(self.counters[rows(ROW_WIDTH)], self.measures[rows(len(READING_MEASURES))], self.has_absent)
+        return Batch(**{name: found, "has_absent": self.has_absent})  # type: ignore[arg-type]  # as it was taken

@@ -1,14 +1,13 @@
 """What COPY takes: the interval rows of a batch as one binary stream. Pure."""
 
 import math
-from array import array
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES
 from headend.ratios import NO_TRANSFORMERS
-from headend.store.batch import REPORTED, ROW_HEAD, ROW_WIDTH, Batch
+from headend.store.batch import REPORTED, ROW_HEAD, Batch
 from headend.store.register_records import DerivedRow
 
 ACTUAL, ESTIMATED, REVISED = 0, 1, 2
@@ -43,6 +42,9 @@ def _copy_dtype() -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
+_ROW_DTYPE = np.dtype(
+    [*((name, "=i8") for name in (*ROW_HEAD, *READING_COUNTERS)), *((name, "=f8") for name in READING_MEASURES)]
+)
 _COPY_DTYPE = _copy_dtype()
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -50,7 +52,7 @@ _COPY_TRAILER = b"\xff\xff"
 
 def copy_stream(batch: Batch) -> bytes:
     """All interval rows of a batch: those that meters reported, then those that were derived from registers."""
-    parts = [_rows(batch.counters, batch.measures)]
+    parts = [_rows(batch.readings)]
     if batch.derived:
         parts.append(_derived_rows(batch.derived))
         parts[1]["n"] += len(parts[0])
@@ -59,36 +61,33 @@ def copy_stream(batch: Batch) -> bytes:
 
 def starts_s(batch: Batch) -> tuple[int, int]:
     """The first and the last start of the intervals of a batch that has some."""
-    reported = np.frombuffer(batch.counters, dtype=np.int64)[1::ROW_WIDTH]
+    reported = np.frombuffer(batch.readings, _ROW_DTYPE)["interval_start_s"]
     derived = [row.interval.start_s for row in batch.derived]
     found = [*((int(reported.min()), int(reported.max())) if len(reported) else ()), *derived]
     return min(found), max(found)
 
 
-def _rows(counters: "array[int]", measures: "array[float]") -> NDArray[np.void]:
-    values: NDArray[np.int64] = np.frombuffer(counters, dtype=np.int64).reshape(-1, ROW_WIDTH)
-    measured: NDArray[np.float64] = np.frombuffer(measures, dtype=np.float64).reshape(-1, len(READING_MEASURES))
+def _rows(readings: bytearray) -> NDArray[np.void]:
+    values = np.frombuffer(readings, _ROW_DTYPE)
     rows = np.empty(len(values), dtype=_COPY_DTYPE)
     rows["fields"] = len(STAGE_TYPES)
     for name, binary, _ in STAGE_TYPES:
         rows[f"{name}_length"] = int(binary[2])
     rows["n"] = np.arange(len(values))
-    rows["meter_id"] = values[:, 0]
-    rows["interval_start"] = values[:, 1] * 1_000_000 - _POSTGRES_EPOCH_US
-    rows["interval_length_s"] = values[:, 2]
-    rows["received_at"] = values[:, 3] - _POSTGRES_EPOCH_US
-    rows["origin"] = values[:, 4]
+    rows["meter_id"] = values["meter_id"]
+    rows["interval_start"] = values["interval_start_s"] * 1_000_000 - _POSTGRES_EPOCH_US
+    rows["interval_length_s"] = values["interval_length_s"]
+    rows["received_at"] = values["received_at_us"] - _POSTGRES_EPOCH_US
+    rows["origin"] = values["origin"]
     rows["quality"] = ACTUAL
-    for column, name in enumerate(READING_COUNTERS, start=len(ROW_HEAD)):
-        rows[name] = values[:, column]
     with np.errstate(over="ignore", under="ignore"):
-        for column, name in enumerate(READING_MEASURES):
-            rows[name] = measured[:, column]
+        for name in (*READING_COUNTERS, *READING_MEASURES):
+            rows[name] = values[name]
     return rows
 
 
 def _derived_rows(derived: list[DerivedRow]) -> NDArray[np.void]:
-    counters, measures = array("q"), array("d")
+    batch = Batch()
     for row in derived:
         interval, end = row.interval, row.end
         known: dict[str, float] = {"import_wh": interval.import_wh, "export_wh": interval.export_wh}
@@ -101,9 +100,15 @@ def _derived_rows(derived: list[DerivedRow]) -> NDArray[np.void]:
                 known |= dict(zip(_VOLTAGES, end.voltages_v, strict=True)) | dict(end.channels)
         if row.ratios != NO_TRANSFORMERS:
             known = {name: value * row.ratios.of(name) for name, value in known.items()}
-        counters.extend((row.meter_id, interval.start_s, row.length_s, int(row.received_s * 1e6), REPORTED))
-        counters.extend(round(known.get(name, ABSENT)) for name in READING_COUNTERS)
-        measures.extend(known.get(name, math.nan) for name in READING_MEASURES)
-    rows = _rows(counters, measures)
+        batch.add_reading(
+            row.meter_id,
+            interval.start_s,
+            row.length_s,
+            int(row.received_s * 1e6),
+            REPORTED,
+            tuple(round(known.get(name, ABSENT)) for name in READING_COUNTERS),
+            tuple(known.get(name, math.nan) for name in READING_MEASURES),
+        )
+    rows = _rows(batch.readings)
     rows["quality"] = [ESTIMATED if row.interval.estimated else ACTUAL for row in derived]
     return rows

@@ -168,7 +168,7 @@ async def clear(connection: Connection) -> None:
 async def write(connection: Connection, batch: Batch, *, committed_s: float) -> Written:
     """Write a batch inside the caller's transaction; `committed_s`: the head-end's clock. Idempotent."""
     written = Written(0, 0, 0)
-    if batch.counters or batch.derived:
+    if batch.readings or batch.derived:
         written = await _write_readings(connection, batch, committed_s)
     await register_rows.write(connection, batch, committed_s=committed_s)
     await side_rows.write(connection, batch, committed_s=committed_s)

@@ -15,6 +15,7 @@ from bench.editions import begin_pglite
 from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES
 from headend.store import migrate as migrations
 from headend.store import writer
+from headend.store.batch import READING_ROW
 from headend.store.features import Feature
 from headend.store.migrate import connection_info, migrate
 from headend.store.timescale import set_up
@@ -145,15 +146,14 @@ class Schema:
 
 async def _stage_by_insert(cursor: psycopg.AsyncCursor[tuple[object, ...]], batch: Batch) -> None:
     """COPY FROM STDIN crashes PGlite."""
-    width, volts = 5 + len(READING_COUNTERS), len(READING_MEASURES)
-    places = "%s, %s, %s, to_timestamp(%s), to_timestamp(%s / 1000000.0), %s, 0" + ", %s" * (width - 5 + volts)
+    channels = (*READING_COUNTERS, *READING_MEASURES)
+    places = "%s, %s, %s, to_timestamp(%s), to_timestamp(%s / 1000000.0), %s, 0" + ", %s" * len(channels)
     names = ["n", "meter_id", "interval_length_s", "interval_start", "received_at", "origin", "quality"]
     rows: list[Sequence[object]] = []
-    for n in range(batch.rows):
-        meter, start_s, length_s, received_us, origin, *counters = batch.counters[n * width : (n + 1) * width]
-        measures = batch.measures[n * volts : (n + 1) * volts]
-        rows.append((n, meter, length_s, start_s, received_us, origin, *counters, *measures))
-    into = f"INSERT INTO stage_reading ({', '.join([*names, *READING_COUNTERS, *READING_MEASURES])}) VALUES ({places})"
+    for n, reading in enumerate(READING_ROW.iter_unpack(batch.readings)):
+        meter, start_s, length_s, received_us, origin, *values = reading
+        rows.append((n, meter, length_s, start_s, received_us, origin, *values))
+    into = f"INSERT INTO stage_reading ({', '.join([*names, *channels])}) VALUES ({places})"
     # One by one: executemany sends all at once, and PGlite's socket stands still when both ends wait to write.
     for row in rows:
         await cursor.execute(into, row)
