@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headend.drivers.records import REACTIVE_REGISTERS, REGISTER_CHANNELS, DecodeError, Registers
 
@@ -99,27 +99,34 @@ class Value(_Part):
 
 
 class Identity(_Part):
-    """A number by which such a meter is told from others: it shows one of `expected`, or its own serial number.
+    """What such a meter is told from others by: it shows one of `expected`, or its own serial number.
 
-    `every`: it is read ahead of a meter's first poll on a connection, of one after a failure, and of the so-manieth.
+    Of a serial number it shows the digits, as far as a number of this `type` holds them; or, as `letters`, the last
+    `count` letters, one in the low byte of each register.
     """
 
     address: _Address
-    type: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64"] = "uint16"
+    type: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "letters"] = "uint16"
     function: Literal[3, 4]
     expected: Annotated[tuple[int, ...], Field(min_length=1)] | Literal["serial"]
-    every: Annotated[int, Field(ge=1, le=1000)] = 1
+    count: Annotated[int, Field(ge=1, le=32)] | None = None
 
     @model_validator(mode="after")
-    def _ends(self) -> Self:
+    def _consistent(self) -> Self:
+        if (self.type == "letters") != (self.count is not None):
+            raise ValueError("count is how many registers `letters` have, and says nothing of a number")
+        if self.type == "letters" and self.expected != "serial":
+            raise ValueError('letters are those of the serial number: expected = "serial"')
         if self.address + self._width > 0x10000:
             raise ValueError("ends beyond 0xFFFF")
         return self
 
-    def numbers(self, serial: str) -> tuple[int, ...]:
-        """What a meter with this serial number may show: of a serial its digits, as far as the registers hold them."""
+    def allowed(self, serial: str) -> tuple[int | str, ...]:
+        """What a meter with this serial number may show."""
         if self.expected != "serial":
             return self.expected
+        if self.type == "letters":
+            return (serial[-self._width :],)
         digits = "".join(each for each in serial if each in "0123456789")
         return (int("0" + digits) % (1 << 16 * self._width),)
 
@@ -130,7 +137,7 @@ class Identity(_Part):
 
     @property
     def _width(self) -> int:
-        return struct.calcsize(f">{_CODES[self.type]}") // 2
+        return self.count or struct.calcsize(f">{_CODES[self.type]}") // 2
 
 
 class RegisterMap(_Part):
@@ -144,7 +151,13 @@ class RegisterMap(_Part):
     roll_over_wh: Annotated[int, Field(gt=0)]
     word_order: Order = "big"
     byte_order: Order = "big"
-    identity: Identity | None = None
+    identity: tuple[Identity, ...] = ()
+
+    @field_validator("identity", mode="before")
+    @classmethod
+    def _listed(cls, stated: object) -> object:
+        """One, or a list of them."""
+        return (stated,) if isinstance(stated, Mapping) else stated
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -162,17 +175,20 @@ class RegisterMap(_Part):
             raise ValueError("; ".join(faults))
         return self
 
-    def identify(self, registers: Sequence[int], serial: str) -> None:
-        """Look at the answer for `identity`. Raises DecodeError (`wrong_identity`) for another device."""
-        assert self.identity is not None
-        _check_length(self.identity.block, registers)
-        (found,) = _STRUCTS[self.identity.type].unpack(self._data(registers))
-        expected = self.identity.numbers(serial)
-        if found not in expected:
-            right = " or ".join(map(str, expected))
-            raise DecodeError(
-                "wrong_identity", f"the device says {found} at 0x{self.identity.address:04X}, not {right}"
-            )
+    def identify(self, identity: Identity, registers: Sequence[int], serial: str) -> None:
+        """Look at the answer for one of `identity`. Raises DecodeError (`wrong_identity`) for another device."""
+        _check_length(identity.block, registers)
+        found: int | str
+        if identity.type == "letters":
+            # What comes from a device ends up in a dead letter: as it is, and printable.
+            found = "".join(chr(each & 0xFF) for each in registers).strip("\0 ")
+        else:
+            (found,) = _STRUCTS[identity.type].unpack(self._data(registers))
+        allowed = identity.allowed(serial)
+        if found not in allowed:
+            said = found if isinstance(found, int) else ascii(found)
+            right = " or ".join(map(str, allowed))
+            raise DecodeError("wrong_identity", f"the device says {said} at 0x{identity.address:04X}, not {right}")
 
     def decode(self, answers: Sequence[Sequence[int]]) -> Registers:
         """What the answers to the requests for `blocks` say, in their order. Raises DecodeError."""

@@ -49,7 +49,7 @@ class Polled:
         self._facts = cast(PolledFacts, core.profile.facts)
         lines = _lines(core.entries)
         units = {row: unit for line in lines.values() for unit, row in line.items()}
-        self._settings = Settings(registers.setting, [units[row] for row in range(len(units))], list(core.row_of))
+        self._settings = Settings(registers.settings, [units[row] for row in range(len(units))], list(core.row_of))
         self.demands = Demands(self._periods_s())
         self._buses = [
             Bus(core, line, self._settings, self.demands, failed=self._memory_failed) for line in lines.values()

@@ -112,8 +112,6 @@ class GatewayLink:
         self._timeout_s = timeout_s
         self._client: AsyncModbusTcpClient | None = None
         self._free = asyncio.Lock()
-        #: Reads since a meter has shown its identity, by device id: of those that have done so on this connection.
-        self._known: dict[int, int] = {}
         #: Whose answer is being waited for.
         self.asking: EndDevice | None = None
 
@@ -135,28 +133,18 @@ class GatewayLink:
 
     async def read(self, device: EndDevice) -> Answer | Failure:
         """The registers of one meter, now. Where its map states an identity, only of a meter that has it."""
+        registers = map_of(device)
         async with self._free:
-            found = await self._read_known(device, map_of(device))
-        if not isinstance(found, Answer):
-            # Whoever answers next may be another.
-            self._known.pop(device.id, None)
-        return found
-
-    async def _read_known(self, device: EndDevice, registers: RegisterMap) -> Answer | Failure:
-        if registers.identity is not None:
-            reads = self._known.get(device.id, registers.identity.every)
-            if not await self._connect() or reads >= registers.identity.every or device.id not in self._known:
-                unknown = await self._identify(device, registers)
-                if unknown is not None:
-                    return unknown
-                reads = 0
-            self._known[device.id] = reads + 1
-        answers = []
-        for block in registers.blocks:
-            answer = await self._request(device, block)
-            if not isinstance(answer, list):
-                return answer
-            answers.append(answer)
+            # Ahead of each read: whoever reaches the line can give a meter another's address between two of them.
+            unknown = await self._identify(device, registers)
+            if unknown is not None:
+                return unknown
+            answers = []
+            for block in registers.blocks:
+                answer = await self._request(device, block)
+                if not isinstance(answer, list):
+                    return answer
+                answers.append(answer)
         try:
             return Answer(device, registers.decode(answers))
         except DecodeError as error:
@@ -166,7 +154,7 @@ class GatewayLink:
         """Whether the meter itself answers, now; None if it does. It shows its identity, or its first block."""
         registers = map_of(device)
         async with self._free:
-            if registers.identity is not None:
+            if registers.identity:
                 return await self._identify(device, registers)
             answer = await self._request(device, registers.blocks[0])
         return None if isinstance(answer, list) else answer
@@ -178,15 +166,15 @@ class GatewayLink:
             self._client = None
 
     async def _identify(self, device: EndDevice, registers: RegisterMap) -> Failure | None:
-        """None for a meter of the map's kind."""
-        assert registers.identity is not None
-        answer = await self._request(device, registers.identity.block)
-        if not isinstance(answer, list):
-            return answer
-        try:
-            registers.identify(answer, device.serial)
-        except DecodeError as error:
-            return Unusable(device, error, _raw([answer]))
+        """None for a meter of the map's kind and with its own serial number, as far as it shows them."""
+        for identity in registers.identity:
+            answer = await self._request(device, identity.block)
+            if not isinstance(answer, list):
+                return answer
+            try:
+                registers.identify(identity, answer, device.serial)
+            except DecodeError as error:
+                return Unusable(device, error, _raw([answer]))
         return None
 
     async def _request(self, device: EndDevice, block: Block) -> list[int] | Failure:
@@ -219,7 +207,6 @@ class GatewayLink:
         if self._client is not None and self._client.connected:
             return True
         self.close()
-        self._known.clear()
         client = AsyncModbusTcpClient(
             self._host, port=self._port, timeout=self._timeout_s, retries=0, reconnect_delay=0
         )

@@ -71,6 +71,13 @@ class Identity(Part):
         return struct.pack(f">{len(self.words)}H", *self.words)
 
 
+class SerialLetters(Part):
+    """The last `count` letters of the serial number, one in the low byte of each register from `address` on."""
+
+    address: _Word
+    count: Annotated[int, Field(ge=1, le=32, strict=True)]
+
+
 class Encoded(Part):
     """A number in registers, and how it is written there."""
 
@@ -175,9 +182,11 @@ class Setting(Encoded):
     protected: bool = False
     """Whether the meter is to be unlocked with its password first."""
     role: Literal[
-        "kept", "unit", "demand_period_min", "demand_time_min", "serial", "password", "lock", "reset_demand"
+        "kept", "unit", "demand_period_min", "demand_time_min", "serial", "letter", "password", "lock", "reset_demand"
     ] = "kept"
     """What the meter does with it, besides keeping it."""
+    from_end: Annotated[int, Field(ge=0, le=32, strict=True)] = 0
+    """Of a `letter` of the serial number: which one, counted from the last, which is 1."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -187,6 +196,8 @@ class Setting(Encoded):
             raise ValueError(f"{self.name}: a number that {self.type} does not have")
         if self.role == "kept" and self.writable and not self.allows(self.default):
             raise ValueError(f"{self.name}: does not allow its default")
+        if (self.role == "letter") != (self.from_end > 0):
+            raise ValueError(f"{self.name}: from_end is that of a letter")
         if self.role == "unit" and not 1 <= self.least <= self.most <= 247:
             raise ValueError(f"{self.name}: an address of the line is 1 to 247")
         return self

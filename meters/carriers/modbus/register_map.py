@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from meters.carriers.modbus.entries import Block, Identity, Part, Refusal, Register, Setting
+from meters.carriers.modbus.entries import Block, Identity, Part, Refusal, Register, SerialLetters, Setting
 from meters.device.quantities import REGISTER_NAMES
 from meters.errors import ProfileError
 
@@ -38,6 +38,7 @@ class RegisterMap(Part):
     write: Literal[6, 16] | None = None
     """The function that writes a setting."""
     setting: tuple[Setting, ...] = ()
+    serial_letters: SerialLetters | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -51,15 +52,34 @@ class RegisterMap(Part):
         values = [(entry.address, entry.words, entry.value or "unavailable") for entry in self.register_]
         values += [(each.address, len(each.words), "identity") for each in self.identity if not each.alone]
         faults += self._misplaced(values, self._blocks_of_values)
-        settings = [(each.address, each.words, each.name) for each in self.setting]
+        settings = [(each.address, each.words, each.name) for each in self.settings]
         faults += self._misplaced(settings, self._blocks_of_settings)
-        if self.setting and not self._blocks_of_settings:
+        if self.settings and not self._blocks_of_settings:
             faults.append("setting: no block says `settings = true`")
         if any(each.writable for each in self.setting) != (self.write is not None):
             faults.append("write: is the function for settings, and there are none to be written, or no function")
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """All that stands in holding registers: what a master may write, and what the meter says of itself."""
+        of_serial = self.serial_letters
+        if of_serial is None:
+            return self.setting
+        letters = (
+            Setting(
+                name=f"serial_letter_{at + 1}",
+                address=of_serial.address + at,
+                type="uint16",
+                writable=False,
+                role="letter",
+                from_end=of_serial.count - at,
+            )
+            for at in range(of_serial.count)
+        )
+        return (*self.setting, *letters)
 
     @property
     def _blocks_of_values(self) -> list[Block]:
@@ -159,7 +179,7 @@ class RegisterMap(Part):
 
     def _entries(self, *, settings: bool) -> list[tuple[Register | Setting, str]]:
         if settings:
-            return [(each, each.name) for each in self.setting]
+            return [(each, each.name) for each in self.settings]
         return [(each, each.value or "") for each in self.register_]
 
     def _sent(self, entry: Register | Setting) -> Callable[[float | None], bytes]:

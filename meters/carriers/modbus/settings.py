@@ -33,7 +33,7 @@ class Settings:
     def __init__(self, settings: Sequence[Setting], units: Sequence[int], serials: Sequence[str]) -> None:
         self._settings = {each.name: each for each in settings}
         self._units = tuple(units)
-        self._serials = tuple(int("0" + re.sub(r"[^0-9]", "", each)) % _LARGEST_SERIAL for each in serials)
+        self._serials = tuple(serials)
         self._own: dict[int, _Own] = {}
         self.moved = False
         """Whether the address of any meter was ever written."""
@@ -65,7 +65,10 @@ class Settings:
                 case "unit":
                     shown[name] = float(self._units[meter] if own.moves is None else own.moves[1])
                 case "serial":
-                    shown[name] = float(self._serials[meter])
+                    shown[name] = float(int("0" + re.sub(r"[^0-9]", "", self._serials[meter])) % _LARGEST_SERIAL)
+                case "letter":
+                    serial = self._serials[meter].rjust(setting.from_end, "\0")
+                    shown[name] = float(ord(serial[-setting.from_end]) & 0xFF)
                 case "lock":
                     shown[name] = float(self._is_unlocked(meter, now_s, up_at_s))
                 case "password" | "reset_demand":

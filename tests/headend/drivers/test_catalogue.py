@@ -81,7 +81,8 @@ def test_a_distribution_adds_a_driver_by_entry_point(fresh: None, monkeypatch: p
     assert found.export_register_wh == 100
     assert found.active_power_w == -500
     assert found.voltages_v[:2] == (230.8, 230.7)
-    driver.modbus.identify([0x3EAC, 0x0300], "A1")
+    (identity,) = driver.modbus.identity
+    driver.modbus.identify(identity, [0x3EAC, 0x0300], "A1")
 
 
 def test_every_fault_of_what_is_offered_is_said_at_once(offer: Callable[..., None]) -> None:

@@ -114,7 +114,8 @@ def test_any_answer_is_decoded_or_refused(answers: list[list[int]]) -> None:
     assert 0 <= found.import_register_wh < ROLL_OVER_WH
 
 
-SERIAL = {"function": 3, "address": 0xFC00, "type": "uint32", "expected": "serial", "every": 16}
+SERIAL = {"function": 3, "address": 0xFC00, "type": "uint32", "expected": "serial"}
+LETTERS = {"function": 4, "address": 0x5000, "type": "letters", "count": 7, "expected": "serial"}
 TYPES = {"int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64}
 
 
@@ -143,7 +144,7 @@ def test_an_integer_is_read_whatever_the_order_of_its_words_and_bytes(
         byte_order=order[bytes_swapped],
         identity={"function": 3, "address": 10, "type": type_, "expected": [value]},
     )
-    found.identify(words, "A1")
+    found.identify(found.identity[0], words, "A1")
     # A float in between has 53 bits.
     assert found.decode(answer(words)).import_register_wh == pytest.approx(value, rel=1e-15)
 
@@ -185,13 +186,13 @@ def test_what_is_not_available_is_no_energy_and_no_voltage(pattern: int) -> None
 @given(st.integers(0, 0xFFFF))
 def test_a_device_of_another_kind_is_told(shown: int) -> None:
     found = a_map({"type": "uint16"}, identity={"function": 3, "address": 11, "expected": [341, 345]})
-    assert found.identity is not None
-    assert (found.identity.block.first, found.identity.block.count) == (11, 1)
+    (identity,) = found.identity
+    assert (identity.block.first, identity.block.count) == (11, 1)
     if shown in (341, 345):
-        found.identify([shown], "A1")
+        found.identify(identity, [shown], "A1")
         return
     with pytest.raises(DecodeError, match=f"says {shown} at 0x000B, not 341 or 345") as error:
-        found.identify([shown], "A1")
+        found.identify(identity, [shown], "A1")
     assert error.value.reason == "wrong_identity"
 
 
@@ -200,13 +201,32 @@ def test_a_meter_shows_the_digits_of_its_serial_number(shown: int, letters: str,
     words = (shown >> 16, shown & 0xFFFF)
     letters = "".join(each for each in letters if not each.isdigit())
     found = a_map({"type": "uint16"}, identity=SERIAL)
+    (identity,) = found.identity
     if shown == number % 2**32:
-        found.identify(words, f"{letters}{number:012d}")
+        found.identify(identity, words, f"{letters}{number:012d}")
     else:
         with pytest.raises(DecodeError, match="the device says"):
-            found.identify(words, f"{letters}{number:012d}")
+            found.identify(identity, words, f"{letters}{number:012d}")
     right = number % 2**32
-    found.identify((right >> 16, right & 0xFFFF), f"{letters}{number:012d}")
+    found.identify(identity, (right >> 16, right & 0xFFFF), f"{letters}{number:012d}")
+
+
+@given(st.lists(st.integers(0, 0xFFFF), min_size=7, max_size=7), st.text("AB01", min_size=1, max_size=12))
+def test_a_meter_spells_the_end_of_its_serial_number(words: list[int], serial: str) -> None:
+    """Padded in front or behind; whatever a device says there is refused or right, and printable in the refusal."""
+    found = a_map({"type": "uint16"}, identity=[LETTERS])
+    (identity,) = found.identity
+    assert (identity.block.first, identity.block.count) == (0x5000, 7)
+    end = serial[-7:]
+    for padded in (end.rjust(7, "\0"), end.ljust(7, "\0"), end.ljust(7)):
+        found.identify(identity, [ord(each) for each in padded], serial)
+    with pytest.raises(DecodeError, match="the device says") as error:
+        found.identify(identity, [ord(each) for each in (end[:-1] + "x").ljust(7, "\0")], serial)
+    assert error.value.reason == "wrong_identity"
+    if "".join(chr(word & 0xFF) for word in words).strip("\0 ") != end:
+        with pytest.raises(DecodeError, match="the device says") as other:
+            found.identify(identity, words, serial)
+        assert str(other.value).isprintable()
 
 
 GOOD = """
@@ -248,7 +268,13 @@ def test_a_file_states_a_driver() -> None:
         (
             "[registers.v",
             "identity = { function = 3, address = 0xFFFF, type = 'int32', expected = [1] }\n[registers.v",
-            ["registers.identity: Value error, ends beyond 0xFFFF"],
+            ["registers.identity.0: Value error, ends beyond 0xFFFF"],
+        ),
+        (
+            "[registers.v",
+            "identity = [{ function = 3, address = 1, type = 'letters', expected = 'serial' },"
+            " { function = 3, address = 1, type = 'letters', count = 4, expected = [7] }]\n[registers.v",
+            ["registers.identity.0: Value error, count is how many", "registers.identity.1: Value error, letters are"],
         ),
         ('"int32" }', '"int32", scale = inf }', ["registers.values.active_power_w.scale"]),
         ("= 80.0", "= inf", ["max_current_a"]),

@@ -28,14 +28,19 @@ pytest_plugins = ["tests.headend.fixtures"]
 
 EM340, EM330 = 341, 331
 MODEL, REGISTERS = 0x000B, 0x52
+SERIAL, LETTERS = 0x5000, 7
 
 
 class Line:
-    """Units with a model and imported energy in 0.1 kWh (docs/wire-em340.md); None answers with exception 0x0B."""
+    """Units with a model, a serial number and imported energy in 0.1 kWh (docs/wire-em340.md).
+
+    Those whose model is None answer with exception 0x0B.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.models: dict[int, int | None] = {1: EM340, 2: EM330}
+        self.serials = {1: serial(0), 2: serial(1)}
         self.energies: dict[int, int] = {1: 70_000, 2: 5_000}
         self.asked: list[tuple[int, int, int]] = []
 
@@ -43,7 +48,7 @@ class Line:
         devices = [
             SimDevice(
                 unit,
-                [SimData(0, values=[0] * REGISTERS, datatype=DataType.REGISTERS)],
+                [SimData(0, count=SERIAL + LETTERS, datatype=DataType.REGISTERS)],
                 action=partial(self._answer, unit),
             )
             for unit in self.models
@@ -61,7 +66,10 @@ class Line:
         model = self.models[unit]
         if model is None:
             return ExcCodes.GATEWAY_NO_RESPONSE
-        registers[:] = [0] * REGISTERS
+        if (address, count) == (SERIAL, LETTERS):
+            registers[SERIAL:] = [ord(each) for each in self.serials[unit][-LETTERS:]]
+            return None
+        registers[:REGISTERS] = [0] * REGISTERS
         if (address, count) == (MODEL, 1):
             registers[MODEL] = model
         registers[0x0000] = 2310
@@ -88,14 +96,16 @@ async def link(line: Line) -> AsyncIterator[GatewayLink]:
 
 def meter(line: Line, unit: int) -> EndDevice:
     address = f"127.0.0.1:{line.port}/{unit}"
-    return EndDevice(unit, unit, serial(unit), f"UP{unit}", "test", driver_for("em340"), START_S, address)
+    return EndDevice(unit, unit, serial(unit - 1), f"UP{unit}", "test", driver_for("em340"), START_S, address)
 
 
 async def test_one_meter_is_read_now(line: Line, link: GatewayLink) -> None:
     found = await link.read(meter(line, 1))
     assert isinstance(found, Answer)
     assert found.registers[:4] == (7_000_000, 0, -500, (231.0, 0.0, 0.0))
-    assert line.asked == [(1, MODEL, 1), (1, 0x00, 50), (1, 0x34, 30)], "the model alone, and first"
+    assert line.asked == [(1, MODEL, 1), (1, SERIAL, LETTERS), (1, 0x00, 50), (1, 0x34, 30)], (
+        "who it is alone, and first"
+    )
 
 
 async def test_a_device_of_another_kind_is_never_read_as_right(line: Line, link: GatewayLink) -> None:
@@ -121,7 +131,7 @@ async def test_a_ping_is_answered_by_the_meter_and_not_by_its_gateway(line: Line
 async def test_a_ping_without_an_identity_reads_the_first_block(line: Line, link: GatewayLink) -> None:
     driver = driver_for("em340")
     assert driver.modbus is not None
-    anybody = replace(driver, modbus=driver.modbus.model_copy(update={"identity": None}))
+    anybody = replace(driver, modbus=driver.modbus.model_copy(update={"identity": ()}))
     assert await link.ping(replace(meter(line, 2), driver=anybody)) is None
     assert line.asked == [(2, 0x00, 50)]
 
@@ -131,35 +141,18 @@ async def test_a_meter_that_has_anothers_address_is_told_by_its_serial_number() 
     await line.open()
     link = GatewayLink("127.0.0.1", line.port, timeout_s=5.0)
     first = EndDevice(1, 1, serial(0), "UP0", "test", driver_for("sdm630"), START_S, f"127.0.0.1:{line.port}/1")
-    registers = first.driver.modbus
-    assert registers is not None
-    assert registers.identity is not None
 
     async def found() -> str:
         answer = await link.read(first)
         return answer.fault.reason if isinstance(answer, Unusable) else type(answer).__name__
 
-    assert await found() == "Answer"
-    assert line.identified == [1]
-    # Two meters have changed their addresses between two polls. It is looked at every so often.
+    assert [await found(), await found()] == ["Answer", "Answer"]
+    # Two meters have changed their addresses between two polls.
     line.serials[1], line.serials[2] = line.serials[2], line.serials[1]
-    assert [await found() for _ in range(registers.identity.every)].index(
-        "wrong_identity"
-    ) == registers.identity.every - 1
-    assert await found() == "wrong_identity", "and from now on each time"
-    assert len(line.asked) == registers.identity.every
-    # Once right, it is looked at anew after each failure, and on each connection.
+    assert [await found(), await found()] == ["wrong_identity", "wrong_identity"]
+    assert len(line.asked) == 2, "nothing of another meter is read"
     line.serials[1] = 0
     assert await found() == "Answer"
-    line.identified.clear()
-    line.exceptions[1] = ExcCodes.GATEWAY_NO_RESPONSE
-    assert await found() == "Refusal"
-    del line.exceptions[1]
-    assert [await found() for _ in range(3)] == ["Answer"] * 3
-    assert line.identified == [1]
-    link.close()
-    assert [await found() for _ in range(3)] == ["Answer"] * 3
-    assert line.identified == [1, 1]
     link.close()
     line.close()
 
@@ -205,3 +198,32 @@ async def test_a_wrong_device_is_there_and_has_no_intervals(
         ("wrong_identity", EM330.to_bytes(2, "big"), f"{serial(1)}: the device says 331 at 0x000B, not 341")
     ], "once for as long as it lasts"
     assert database.rows("SELECT DISTINCT online FROM device_state") == [(True,)], "it is no dead meter"
+
+
+async def test_two_meters_that_changed_places_are_stored_under_neither_name(
+    make: Callable[[ManualClock], HeadEnd], line: Line, database: Reader
+) -> None:
+    """Their registers are so near that each could have passed what the other shows."""
+    line.models[2] = EM340
+    line.energies = {1: 70_000, 2: 70_010}
+    clock = ManualClock(START_S)
+    head_end = make(clock)
+    await head_end.start()
+    await live(head_end, clock, START_S + 10)
+    line.serials = {1: serial(1), 2: serial(0)}
+    line.energies = {1: 70_012, 2: 70_013}
+    await live(head_end, clock, START_S + LENGTH_S + 100)
+    assert database.rows("SELECT serial FROM stored_reading") == []
+    assert sorted(database.rows("SELECT reason, detail FROM dead_letter")) == [
+        ("wrong_identity", f"{serial(0)}: the device says '0000001' at 0x5000, not 0000000"),
+        ("wrong_identity", f"{serial(1)}: the device says '0000000' at 0x5000, not 0000001"),
+    ]
+    # Somebody puts them right: what was missed is estimated from the meter's own registers.
+    line.serials = {1: serial(0), 2: serial(1)}
+    line.energies = {1: 70_016, 2: 70_014}
+    await live(head_end, clock, START_S + 2 * LENGTH_S + 100)
+    await head_end.stop()
+    assert database.rows("SELECT serial, import_wh, quality FROM stored_reading ORDER BY serial, interval_start") == [
+        (serial(0), 800, "estimated"), (serial(0), 800, "estimated"),
+        (serial(1), 200, "estimated"), (serial(1), 200, "estimated"),
+    ]  # fmt: skip

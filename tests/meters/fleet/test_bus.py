@@ -323,11 +323,16 @@ async def test_an_em340_is_set_a_register_at_a_time(tmp_path: Path) -> None:
     ] * 3
     assert [await written(address, 1) for address in (0x0034, 0x000B, 0x1001, 0x3000)] == [ADDRESS] * 4
     assert (await client.write_registers(0x1002, [1], device_id=1)).exception_code == 0x01
+    assert [await written(0x5000 + at, 65) for at in range(7)] == [ADDRESS] * 7, "who it is nobody changes"
+    for unit in (1, 3):
+        letters = (await client.read_input_registers(0x5000, count=7, device_id=unit)).registers
+        assert "".join(map(chr, letters)) == f"000000{unit - 1}"
     assert [await written(0x1002, 1), await kept_word(0x1002)] == [0, 1]
     assert await written(0x2000, 50) == 0
     street.fleet.reboot(["AMI00000000"])
     await street.fleet.advance(START_S + int(FACTS.reboot_s), None)
     assert [await kept_word(0x000B, 1), await kept_word(0x000B, 50)] == [SILENT, 341]
+    assert chr(await kept_word(0x5006, 50)) == "0", "it goes with the meter"
     words = (await client.read_input_registers(0x0012, count=6, device_id=50)).registers
     # Least significant word first.
     powers = struct.unpack(">3i", struct.pack(">6H", *(words[at ^ 1] for at in range(6))))
