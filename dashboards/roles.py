@@ -1,5 +1,6 @@
 """The database roles that dashboards read with: making them, and pointing them at a head-end's schema."""
 
+from collections.abc import Sequence
 from importlib import resources
 
 import psycopg
@@ -22,10 +23,13 @@ def create_roles(connection: psycopg.Connection, *, password: str, households_pa
         connection.execute(role_sql().encode())
 
 
-def show_schema(connection: psycopg.Connection, schema: str) -> bool:
-    """Let new sessions of the roles read this schema; False where the roles are not there, or are not ours to alter."""
+def show_schema(connection: psycopg.Connection, schema: str, also: Sequence[str] = ()) -> bool:
+    """Let new sessions of the roles read this schema; False where the roles are not there, or are not ours to alter.
+
+    :param also: other roles that are to find it.
+    """
     (database,) = connection.execute("SELECT current_database()").fetchone() or ("",)
-    for role in ROLES:
+    for role in (*ROLES, *also):
         if connection.execute("SELECT to_regrole(%s)", [role]).fetchone() == (None,):
             return False
         try:
@@ -37,3 +41,14 @@ def show_schema(connection: psycopg.Connection, schema: str) -> bool:
         except psycopg.errors.InsufficientPrivilege:
             return False
     return True
+
+
+def shown_schema(connection: psycopg.Connection) -> str | None:
+    """Which schema the roles read in this database; None: they are not there, or were not shown any."""
+    found = connection.execute(
+        "SELECT (parse_ident(split_part(substr(setting, length('search_path=') + 1), ',', 1)))[1]"
+        " FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase, unnest(s.setconfig) AS setting"
+        " WHERE d.datname = current_database() AND s.setrole = to_regrole(%s) AND setting LIKE 'search_path=%%'",
+        [ROLES[0]],
+    ).fetchone()
+    return None if found is None else str(found[0])

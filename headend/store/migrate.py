@@ -50,7 +50,7 @@ _REFUSED = re.compile(
 _QUESTION = re.compile(r" Is the server running [^?]*\?")
 
 _HEADEND_SCHEMAS = """
-SELECT namespace.nspname FROM pg_namespace AS namespace
+SELECT namespace.nspname::text FROM pg_namespace AS namespace
 WHERE EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = '_yoyo_migration')
   AND EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = 'interval_reading')
 ORDER BY 1
@@ -161,6 +161,17 @@ def open_schema(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
             yield connection
     except _SURROUNDINGS as error:
         raise classify(error, database_url) from error
+
+
+def head_end_schemas(connection: psycopg.Connection) -> dict[str, str]:
+    """The database's schemas that are a head-end's, with the last migration of each."""
+    found = {}
+    for (name,) in connection.execute(_HEADEND_SCHEMAS).fetchall():
+        last = connection.execute(
+            sql.SQL("SELECT coalesce(max(migration_id), '') FROM {}").format(sql.Identifier(name, "_yoyo_migration"))
+        ).fetchone()
+        found[str(name)] = str(last[0]) if last else ""
+    return found
 
 
 def _others(connection: psycopg.Connection) -> str:

@@ -12,16 +12,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lab.commands.compose_backup import backup, restore
+from lab.commands.compose_project import DIRECTORY, Directory, project_of, settings_of
+from lab.commands.compose_runs import app as runs_app
 from lab.commands.interruption import until_interrupted
 from lab.commands.refusal import failures_shown, refusals_shown
-from lab.containers.project import ComposeProject
-from lab.containers.settings import ComposeSettings, read_settings
 from lab.errors import UserError
 
 app = typer.Typer(help="The lab in containers: see compose/README.md.", no_args_is_help=True)
-
-DIRECTORY = Path(os.environ.get("AMILAB_COMPOSE_DIRECTORY") or Path(__file__).parents[2] / "compose")
-Directory = Annotated[Path, typer.Option(help="Where compose.yaml is.", file_okay=False)]
+app.command()(backup)
+app.command()(restore)
+app.add_typer(runs_app, name="runs")
 
 
 @app.command()
@@ -102,19 +103,6 @@ def stack(directory: Directory = DIRECTORY) -> None:
     from lab.containers.swarm import SwarmProject
 
     with refusals_shown():
-        document = asyncio.run(SwarmProject(directory, _settings(directory)).stack())
+        document = asyncio.run(SwarmProject(directory, settings_of(directory)).stack())
     # JSON is YAML, too.
     typer.echo(json.dumps(document, indent=2))
-
-
-def project_of(directory: Path, *, swarm: bool = False) -> ComposeProject:
-    """The Compose project of a directory, or the stack that is made of it. Raises UserError."""
-    from lab.containers.swarm import SwarmProject
-
-    return (SwarmProject if swarm else ComposeProject)(directory, _settings(directory))
-
-
-def _settings(directory: Path) -> ComposeSettings:
-    if not (directory / "compose.yaml").is_file():
-        raise UserError(f"{directory} has no compose.yaml", "Run this in a checkout of amilab's repository.")
-    return read_settings(directory)

@@ -30,8 +30,12 @@ DatabaseUrl = Annotated[
     ),
 ]
 SchemaName = Annotated[
-    str,
-    typer.Option(help="The head-end's schema; amilab in what --keep kept.", envvar="AMILAB_HEADEND_DATABASE_SCHEMA"),
+    str | None,
+    typer.Option(
+        help="The head-end's schema. Default: the one that dashboards are shown, else headend.",
+        envvar="AMILAB_HEADEND_DATABASE_SCHEMA",
+        show_default=False,
+    ),
 ]
 _LEAST_DAYS = 42  # as HeadEndSettings.retention_days
 ReadingDays = Annotated[
@@ -50,7 +54,7 @@ def _days(what: str, variable: str, least: int) -> Any:
 
 
 @app.command()
-def status(database_url: DatabaseUrl = None, schema: SchemaName = "headend") -> None:
+def status(database_url: DatabaseUrl = None, schema: SchemaName = None) -> None:
     """Say which features of TimescaleDB are active, and why the others are not."""
     from headend.store.features import look, size
     from headend.store.migrate import describe
@@ -58,11 +62,11 @@ def status(database_url: DatabaseUrl = None, schema: SchemaName = "headend") -> 
 
     with refusals_shown():
         url = _url(database_url)
-        with _opened(url, schema) as connection:
+        with _opened(url, schema) as (connection, name):
             found, taken, beside = look(connection), size(connection), beside_readings(connection)
             version = connection.info.parameter_status("server_version") or "?"
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"schema {schema} of {describe(url)}: PostgreSQL {version.split()[0]}", markup=False)
+    console.print(f"schema {name} of {describe(url)}: PostgreSQL {version.split()[0]}", markup=False)
     console.print(f"interval_reading takes {taken} with its indexes; beside it: {beside}")
     table = Table.grid(padding=(0, 2))
     for feature in found:
@@ -74,7 +78,7 @@ def status(database_url: DatabaseUrl = None, schema: SchemaName = "headend") -> 
 @app.command()
 def maintain(
     database_url: DatabaseUrl = None,
-    schema: SchemaName = "headend",
+    schema: SchemaName = None,
     retention_days: ReadingDays = None,
     other_reading_retention_days: Annotated[int | None, _days("other readings", "OTHER_READING", 1)] = None,
     implausible_retention_days: Annotated[int | None, _days("implausible intervals", "IMPLAUSIBLE", 1)] = None,
@@ -111,7 +115,7 @@ def maintain(
         "command": command_retention_days,
     }
     wanted = {relation: days for relation, days in others.items() if days is not None}
-    with refusals_shown(), _opened(_url(database_url), schema) as connection:
+    with refusals_shown(), _opened(_url(database_url), schema) as (connection, _):
         console = Console(highlight=False, soft_wrap=True)
         by_policy = policy_days(connection)
         if by_policy is None and retention_days is None and not wanted:
@@ -146,16 +150,31 @@ def _url(given: str | None) -> str:
 
 
 @contextmanager
-def _opened(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
+def _opened(database_url: str, schema: str | None) -> Iterator[tuple[psycopg.Connection, str]]:
+    """A connection to the schema, and the name of that, which nobody may have given."""
     from headend.errors import DatabaseError, SchemaMissing
     from headend.store.migrate import open_schema
 
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
+    if schema is not None and not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
         raise UserError(f"--schema is {schema!r}", "Small letters, digits and '_', as the head-end has it.")
+    name = schema or _shown(database_url) or "headend"
     try:
-        with open_schema(database_url, schema) as connection:
-            yield connection
+        with open_schema(database_url, name) as connection:
+            yield connection, name
     except SchemaMissing as error:
         raise UserError(str(error), "Name the schema with --schema.") from error
     except DatabaseError as error:
         raise UserError(str(error)) from error
+
+
+def _shown(database_url: str) -> str | None:
+    import psycopg
+
+    from dashboards.roles import shown_schema
+    from lab.services.database_session import session
+
+    try:
+        with psycopg.connect(session(database_url), autocommit=True, connect_timeout=5) as connection:
+            return shown_schema(connection)
+    except psycopg.OperationalError:
+        return None  # whoever opens the schema says why

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lab.commands.compose import DIRECTORY as COMPOSE_DIRECTORY
-from lab.commands.compose import project_of
+from lab.commands.compose_project import DIRECTORY as COMPOSE_DIRECTORY
+from lab.commands.compose_project import project_of
 from lab.commands.faults import Faults
 from lab.commands.interruption import until_interrupted
 from lab.commands.options import RUNS, BrokerUrl, Compose, DatabaseUrl, Fleet, Keep, Out, Seed

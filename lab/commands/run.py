@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lab.commands.compose import DIRECTORY as COMPOSE_DIRECTORY
-from lab.commands.compose import project_of
+from lab.commands.compose_project import DIRECTORY as COMPOSE_DIRECTORY
+from lab.commands.compose_project import project_of
 from lab.commands.faults import Faults
 from lab.commands.given_scenario import given_scenario
 from lab.commands.interruption import until_interrupted

@@ -106,6 +106,7 @@ def env_text(owner: Owner, *, debian: bool) -> str:
 
 
 _DEFAULTS: Mapping[str, str] = {
+    "AMILAB_KEPT_RUNS": "5",
     "AMILAB_LINK_PORT": "7400",
     "AMILAB_BROKER_PORT": "8883",
     "AMILAB_DATABASE_PORT": "5433",

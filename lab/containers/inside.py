@@ -83,6 +83,8 @@ class InsideProject(ComposeProject):
 
 
 class InsideStage(ContainerStage):
+    is_demonstration = True
+
     async def await_broker(self, now_s: int) -> None:
         """Simulated time stands still while it is away; then it hurries."""
         del now_s

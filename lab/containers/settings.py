@@ -54,6 +54,7 @@ class ComposeSettings(BaseModel):
     meters_per_container: int = Field(default=500, ge=1, alias="METERS_PER_CONTAINER")
     spare_meters: int = Field(default=1, ge=0, alias="AMILAB_SPARE_METERS")
     ingest_workers: int = Field(default=1, ge=1, le=MOST_INGEST_WORKERS, alias="AMILAB_INGEST_WORKERS")
+    kept_runs: int = Field(default=5, ge=1, alias="AMILAB_KEPT_RUNS")
     link_port: Port = Field(default=7400, alias="AMILAB_LINK_PORT")
     broker_port: Port = Field(default=8883, alias="AMILAB_BROKER_PORT")
     database_port: Port = Field(default=5433, alias="AMILAB_DATABASE_PORT")

@@ -10,18 +10,17 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Self
-from urllib.parse import quote
 
-from headend.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
-from headend.store.migrate import open_schema
 from lab.containers.claims import Claim
 from lab.containers.conducting import claim_to_conduct
+from lab.containers.database import address, admin_url, secret
 from lab.containers.keys import HOLD, project_keyring, reload_broker, save_broker
 from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
 from lab.containers.plan import Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
-from lab.containers.settings import HEADEND_PASSWORD, INIT_HINT, MOST_INGEST_WORKERS
+from lab.containers.runs import begin_run, drop_oldest, end_run
+from lab.containers.settings import HEADEND_PASSWORD, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import PLAN, SECRETS, Owner, SharedLayout, make_state
 from lab.errors import PartFailed, UserError
@@ -32,15 +31,14 @@ from lab.lockstep.link import Body, LabLink, PartGone
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.remote import RemoteFleet, RemoteHead
 from lab.run.stage import BROKER, DATABASE, FLEET, GRID, HEADEND, INGEST, Stage
-from lab.run.surroundings import BrokerAccess, drop_schema
+from lab.run.surroundings import BrokerAccess
 from lab.services.broker_config import HEAD_END, HEAD_END_HOST, ingest_identity
-from lab.services.database_role import CAREFUL, HEADEND_ROLE, make_headend_role, owner_of
+from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.external import check_database_url
 from lab.services.host import allow_many_files
 
 POLLER, OUTAGES = "poller", "outages"
 GATEWAYS = "gateways"
-SCHEMA = "headend"
 METERING, STORE = "metering", "store"
 """Networks of the project."""
 METERS = "meters"
@@ -67,6 +65,8 @@ class ContainerStage(Stage):
     gateway_host = "0.0.0.0"  # noqa: S104 - in a network of the project's own
     parts_beside: Sequence[str] = (GRID,)
     """Those beside fleets and head-end."""
+    is_demonstration = False
+    """Whether what it stores goes with the next one."""
 
     def __init__(self, project: ComposeProject, run: str, link: LabLink, keys: LinkKeys) -> None:
         settings = project.settings
@@ -119,35 +119,27 @@ class ContainerStage(Stage):
 
     @asynccontextmanager
     async def open_store(self, *, schema: str, keep: bool) -> AsyncIterator[Database]:
-        await self.project.until_healthy(SERVICES[DATABASE])
-        database = f"{self.project.database_place}/amilab?sslmode=disable"
-        admin_url = f"postgresql://amilab:{quote(self._secret('database_password'), safe='')}@{database}"
-        found = await check_database_url(f"{admin_url}&{CAREFUL}")
-        password = self._secret(HEADEND_PASSWORD)
+        # Of each run: Grafana shows the last one, or the one that was chosen (lab/containers/runs.py).
+        del keep
+        found = await check_database_url(await admin_url(self.project))
+        password = secret(self.project.directory, HEADEND_PASSWORD)
         await asyncio.to_thread(make_headend_role, found.url, password)
-        user = f"postgresql://{HEADEND_ROLE}:{quote(password, safe='')}@"
-        url = f"{user}{database}"
-        # A schema that an older release has left is the superuser's, and its own functions are nobody else's.
-        ours = await asyncio.to_thread(owner_of, found.url, SCHEMA) == HEADEND_ROLE
-        # Always the same: dashboards show the run that is under way, and then the last one.
-        del schema, keep
+        url, admin = address(HEADEND_ROLE, password, self.project.database_place), found.url
+        await asyncio.to_thread(begin_run, admin, url, schema, self._plan.run, demonstration=self.is_demonstration)
         try:
-            with contextlib.suppress(SchemaMissing, SchemaTooOld), open_schema(url if ours else found.url, SCHEMA):
-                pass
-        except SchemaTooNew as error:
-            raise UserError(
-                str(error),
-                "compose/README.md says how to upgrade; docker compose down --volumes forgets all.",
-            ) from error
-        await drop_schema(found.url, SCHEMA, self.news)
-        yield Database(
-            url,
-            SCHEMA,
-            found.version,
-            found.timescaledb,
-            seen_url=f"{user}{SERVICES[DATABASE]}:5432/amilab?sslmode=disable",
-            admin_url=found.url,
-        )
+            kept = self.project.settings.kept_runs
+            for dropped in await asyncio.to_thread(drop_oldest, admin, kept, keeping=schema):
+                self.news(f"dropped what the run {dropped} had stored: the last {kept} are kept (AMILAB_KEPT_RUNS)")
+            yield Database(
+                url,
+                schema,
+                found.version,
+                found.timescaledb,
+                seen_url=address(HEADEND_ROLE, password, f"{SERVICES[DATABASE]}:5432"),
+                admin_url=admin,
+            )
+        finally:
+            await asyncio.to_thread(end_run, admin, schema)
 
     @asynccontextmanager
     async def open_broker(self, group: str, fleet: Commissioned) -> AsyncIterator[BrokerAccess]:
@@ -308,12 +300,6 @@ class ContainerStage(Stage):
         await super().close()
         if self._conducting is not None:
             self._conducting.close()
-
-    def _secret(self, name: str) -> str:
-        try:
-            return (self.project.directory / "secrets" / name).read_text().strip()
-        except OSError as error:
-            raise UserError(f"secrets/{name} cannot be read: {error.strerror}", INIT_HINT) from error
 
     def _release_broker(self) -> None:
         (self._root / BROKER_STATE / HOLD).unlink(missing_ok=True)

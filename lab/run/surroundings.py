@@ -193,7 +193,8 @@ def show_run(store: Database) -> None:
     :raises psycopg.OperationalError: the database is away.
     """
     with psycopg.connect(session(store.admin_url or store.url), autocommit=True, connect_timeout=5) as connection:
-        show_schema(connection, store.schema)
+        # In a database of the lab's own the head-end's role is of the lab, too.
+        show_schema(connection, store.schema, [HEADEND_ROLE] if store.admin_url else [])
 
 
 async def drop_schema(url: str, schema: str, tell: Callable[[str], None]) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from lab.keys.pki import Authority
@@ -119,31 +118,3 @@ def test_a_broker_with_the_certificate_of_another_authority_is_given_its_own(pro
     project.compose("restart", "--timeout", "2", "broker")
     ran = project.amilab("run", str(scenario), "--compose", "--out", str(scenario.parent))
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
-
-
-@pytest.mark.long
-def test_a_database_of_a_newer_release(project: Project, scenario: Path) -> None:
-    ran = project.amilab("run", str(scenario), "--compose", "--out", str(scenario.parent))
-    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
-    password = (project.directory / "secrets" / "database_password").read_text()
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=int(SETTINGS["AMILAB_DATABASE_PORT"]),
-        user="amilab",
-        dbname="amilab",
-        password=password,
-        autocommit=True,
-    ) as connection:
-        assert connection.execute("SELECT count(*) FROM headend.interval_reading").fetchone() == (40,), (
-            "kept to look at"
-        )
-        connection.execute(
-            "INSERT INTO headend._yoyo_migration (migration_hash, migration_id, applied_at_utc)"
-            " VALUES ('x', '9999.from-the-future', now())"
-        )
-        try:
-            said = refusal(project, scenario)
-        finally:
-            connection.execute("DELETE FROM headend._yoyo_migration WHERE migration_hash = 'x'")
-    assert "newer release (unknown here: 9999.from-the-future)" in said
-    assert "compose/README.md" in said

@@ -1,0 +1,127 @@
+"""The keys of a project in one archive, and out of it: passwords, authority, devices' keys, and what a shipment says.
+
+Each entry is a plain file below one of ROOTS, with its mode, and whether it belongs to the containers' user. An archive
+is read by these rules and by no others: what leads elsewhere, or is anything else, is refused before a byte is written.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner
+from lab.errors import UserError
+
+VAULT = "secrets"
+ROOTS = (VAULT, *(f"state/{name}" for name in (SUPPLIES, SECRETS, DEVICES, BROKER)))
+"""Of a project's directory: all that cannot be made anew, and what belongs together with it."""
+_LEFT_OUT = frozenset({"hold"})
+"""What says something of a run that was under way."""
+_THEIRS, _OURS = 1, 0
+"""The number of an entry's user: that of the containers, or whoever restores."""
+_MOST_MODE = 0o700 | 0o044
+_MOST_FILE_BYTES = 256 << 20
+
+
+def pack(project: Path, owner: Owner, to: Path) -> None:
+    """Write the archive to a new file of this user alone. Raises OSError."""
+    descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with (
+        os.fdopen(descriptor, "wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in _files(project):
+            facts, content = path.stat(), path.read_bytes()
+            entry = tarfile.TarInfo(path.relative_to(project).as_posix())
+            entry.size, entry.mode, entry.mtime = len(content), facts.st_mode & 0o777, int(facts.st_mtime)
+            entry.uid = entry.gid = _THEIRS if facts.st_uid == owner.uid else _OURS
+            archive.addfile(entry, BytesIO(content))
+
+
+def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
+    """Write the files below `to`, a new directory that nobody else gets into.
+
+    :raises UserError: naming every entry that does not belong there. Nothing was written.
+    """
+    try:
+        with tarfile.open(archive_file, mode="r:") as archive:
+            entries = archive.getmembers()
+            faults = [f"{archive_file.name}: {fault}" for entry in entries if (fault := _fault(entry))]
+            names = Counter(entry.name for entry in entries)
+            faults += [f"{archive_file.name}: {name!r} is there twice" for name, count in names.items() if count > 1]
+            if faults:
+                raise UserError(faults, "Take another backup.")
+            for entry in entries:
+                content = archive.extractfile(entry)
+                assert content is not None, "an entry that is no file was refused"
+                _write(to / entry.name, content.read(), entry, owner, to)
+    except tarfile.TarError as error:
+        raise UserError(f"{archive_file.name} cannot be read: {error}", "Take another backup.") from None
+
+
+def is_there_already(project: Path, unpacked: Path) -> bool:
+    """Whether the project's passwords and authority are those of the backup."""
+    theirs = {path.relative_to(unpacked): path.read_bytes() for path in _below(unpacked / VAULT)}
+    ours = {path.relative_to(project): path.read_bytes() for path in _below(project / VAULT)}
+    return ours == theirs
+
+
+def has_keys(project: Path) -> bool:
+    return any(True for _ in _below(project / VAULT))
+
+
+def install(project: Path, unpacked: Path, *, aside: str) -> Path | None:
+    """Put what was unpacked in its place. Keys that were there stay beside it as `secrets.<aside>`; returns where."""
+    kept: Path | None = None
+    for root in ROOTS:
+        new, place = unpacked / root, project / root
+        if not new.is_dir():
+            continue
+        if place.exists():
+            if root == VAULT and any(place.iterdir()):
+                kept = place.with_name(f"{VAULT}.{aside}")
+                place.rename(kept)
+            else:
+                shutil.rmtree(place)
+        place.parent.mkdir(exist_ok=True, parents=True)
+        # Below one directory: renamed, not copied.
+        new.rename(place)
+    return kept
+
+
+def _files(project: Path) -> Iterator[Path]:
+    for root in ROOTS:
+        yield from (path for path in _below(project / root) if path.name not in _LEFT_OUT)
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    return (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
+
+
+def _fault(entry: tarfile.TarInfo) -> str | None:
+    path = PurePosixPath(entry.name)
+    if not entry.isreg():
+        return f"{entry.name!r} is no plain file"
+    if path.is_absolute() or ".." in path.parts or str(path) != entry.name or "\0" in entry.name:
+        return f"{entry.name!r} leads out of the project"
+    if not any(path.is_relative_to(root) and path != PurePosixPath(root) for root in ROOTS):
+        return f"{entry.name!r} is none of {', '.join(ROOTS)}"
+    if entry.size > _MOST_FILE_BYTES:
+        return f"{entry.name!r} is too large for what it says to be"
+    return None
+
+
+def _write(path: Path, content: bytes, entry: tarfile.TarInfo, owner: Owner, top: Path) -> None:
+    for parent in reversed(path.relative_to(top).parents[:-1]):
+        (top / parent).mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), entry.mode & _MOST_MODE)
+    if entry.uid == _THEIRS:
+        owner.take(path)

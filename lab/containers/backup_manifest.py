@@ -1,0 +1,138 @@
+"""What a backup says of itself: `manifest.json`, written last, so that what has none is no backup.
+
+A sum tells a part that was cut short or changed from one that is whole. Against somebody who writes both there is the
+digest of the manifest, which `amilab compose backup` prints and `restore --digest` compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lab.errors import UserError
+
+MANIFEST = "manifest.json"
+DATABASE, ROLES, KEYS, SETTINGS = PARTS = ("database.dump", "roles.json", "keys.tar", "settings.env")
+_BLOCK_BYTES = 1 << 20
+_MOST_MANIFEST_BYTES = 16 << 20
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(_Frozen):
+    """A file of the backup."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SchemaFacts(_Frozen):
+    """Of one head-end's schema: its last migration, and how many rows each relation has."""
+
+    migration: str
+    rows: dict[str, Annotated[int, Field(ge=0)]]
+
+    @property
+    def readings(self) -> int:
+        return self.rows.get("interval_reading", 0)
+
+
+class Manifest(_Frozen):
+    """`postgresql`: the server's version, and the number that it goes by. `timescaledb`: the extension's version."""
+
+    format: Literal[1] = 1
+    made_at: str
+    project: str
+    amilab: str
+    postgresql: str
+    postgresql_major: int
+    timescaledb: str | None
+    schemas: dict[str, SchemaFacts]
+    parts: dict[Literal["database.dump", "roles.json", "keys.tar", "settings.env"], Part]
+
+    @property
+    def readings(self) -> int:
+        return sum(schema.readings for schema in self.schemas.values())
+
+    def to_bytes(self) -> bytes:
+        return (json.dumps(self.model_dump(), indent=1) + "\n").encode()
+
+
+def part_of(path: Path) -> Part:
+    """Size and sum of a file. Raises OSError."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+    return Part(bytes=size, sha256=digest.hexdigest())
+
+
+def digest_of(manifest: bytes) -> str:
+    """By which somebody who has it written down elsewhere knows a backup again."""
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def read_backup(directory: Path, *, digest: str | None = None) -> Manifest:
+    """The manifest of a backup that is whole.
+
+    :param digest: that the manifest must have.
+    :raises UserError: naming everything that is wrong with it.
+    """
+    hint = "Take another backup: this one cannot be relied on. Nothing was changed."
+    if not directory.is_dir():
+        raise UserError(f"there is no backup {directory}", "Name a directory that amilab compose backup has written.")
+    try:
+        with (directory / MANIFEST).open("rb") as file:
+            said = file.read(_MOST_MANIFEST_BYTES)
+    except OSError as error:
+        fault = f"{directory} has no {MANIFEST} that can be read ({error.strerror}): it is no whole backup"
+        raise UserError(fault, hint) from None
+    faults = []
+    if digest is not None and digest_of(said) != digest.lower():
+        faults.append(f"{MANIFEST} has the digest {digest_of(said)}, and --digest is another")
+    try:
+        manifest = Manifest.model_validate_json(said)
+    except ValidationError as error:
+        faults += [
+            f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'it'} {_said(fault['type'], fault['msg'])}"
+            for fault in error.errors()
+        ]
+        raise UserError(faults, hint) from None
+    faults += _faults_of_parts(directory, manifest)
+    if faults:
+        raise UserError(faults, hint)
+    return manifest
+
+
+def _faults_of_parts(directory: Path, manifest: Manifest) -> list[str]:
+    faults = [f"{MANIFEST} does not name {name}" for name in PARTS if name not in manifest.parts]
+    for name, wanted in manifest.parts.items():
+        path = directory / name
+        if path.is_symlink() or not path.is_file():
+            faults.append(f"{name} is missing")
+            continue
+        try:
+            found = part_of(path)
+        except OSError as error:
+            faults.append(f"{name} cannot be read: {error.strerror}")
+            continue
+        if found.bytes != wanted.bytes:
+            faults.append(f"{name} has {found.bytes:,} bytes, and had {wanted.bytes:,}: it was cut short or changed")
+        elif found.sha256 != wanted.sha256:
+            faults.append(f"{name} is not what it was: its SHA-256 is {found.sha256}, and was {wanted.sha256}")
+    known = {MANIFEST, *manifest.parts}
+    faults += [
+        f"{path.name} is no part of the backup" for path in sorted(directory.iterdir()) if path.name not in known
+    ]
+    return faults
+
+
+def _said(kind: str, message: str) -> str:
+    return "is missing" if kind == "missing" else f"is wrong: {message}"

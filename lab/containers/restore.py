@@ -1,0 +1,231 @@
+"""`amilab compose restore`: a backup into a project that has nothing yet, or in the place of what it has.
+
+Everything that speaks against it is said before anything is changed. The database comes into being beside the one that
+is there, is brought to this release's state and counted, and only then takes its place; keys follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import ValidationError
+
+from grid.wording import counted
+from headend.errors import DatabaseError
+from headend.store.migrate import head_end_schemas, migrate
+from lab.containers.backup_keys import VAULT, has_keys, install, is_there_already, unpack
+from lab.containers.backup_manifest import DATABASE, KEYS, ROLES, SETTINGS, Manifest, SchemaFacts
+from lab.containers.database import (
+    DATABASE_NAME,
+    SERVICE,
+    ContainerPrograms,
+    address,
+    admin_url,
+    secret,
+)
+from lab.containers.project import ComposeProject
+from lab.containers.runs import keep_all
+from lab.containers.settings import ENV, HEADEND_PASSWORD, read_settings
+from lab.containers.state import Owner, make_state
+from lab.errors import UserError
+from lab.keys.pki import write_file
+from lab.services.database_dump import (
+    Programs,
+    extension_fault,
+    fill,
+    in_database,
+    replace_database,
+    server_major,
+)
+from lab.services.database_role import HEADEND_ROLE, make_headend_role, owner_of
+from lab.services.database_roles import Roles, apply_roles, make_missing_roles
+from lab.services.database_session import session
+from lab.services.row_counts import rows_of
+
+_REPLACE = (
+    "amilab compose restore --replace puts the backup in the place of what is there. A backup of that comes first."
+)
+_MAINTENANCE = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`kept_keys`: where the keys are that were there before; `kept_settings`: whether .env stayed as it was."""
+
+    readings: int
+    schemas: int
+    kept_keys: Path | None
+    kept_settings: bool
+
+
+async def restore(
+    directory: Path, source: Path, manifest: Manifest, *, replace: bool, tell: Callable[[str], None]
+) -> Restored:
+    """Bring the backup in `source`, which was found whole, into the project in `directory`.
+
+    Only its database runs for it, and nothing afterwards.
+
+    :raises UserError: with everything that speaks against it, or because of what came between. The database and the
+        keys that were there are then as they were.
+    """
+    kept_settings = (directory / ENV).exists()
+    if not kept_settings:
+        write_file(directory / ENV, (source / SETTINGS).read_bytes())
+    settings = read_settings(directory)
+    project = ComposeProject(directory, settings)
+    owner = Owner(settings.uid, settings.gid)
+    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=directory) as place:
+        unpacked = Path(place)
+        unpack(source / KEYS, unpacked, owner)
+        same_keys = is_there_already(directory, unpacked)
+        await _refuse_beforehand(project, replace=replace, foreign_keys=has_keys(directory) and not same_keys)
+        if not has_keys(directory):
+            _install(directory, unpacked, owner)
+            unpack(source / KEYS, unpacked, owner)
+        tell("starting the database")
+        await _only_the_database(project)
+        try:
+            await _refuse_by_database(project, manifest, replace=replace)
+            await _restore_database(project, source, manifest, secret(unpacked, HEADEND_PASSWORD), tell)
+            kept = None if is_there_already(directory, unpacked) else _install(directory, unpacked, owner)
+        finally:
+            # Whatever is started next is to see the keys that are there then.
+            await project.compose("down")
+    return Restored(manifest.readings, len(manifest.schemas), kept, kept_settings)
+
+
+async def _refuse_beforehand(project: ComposeProject, *, replace: bool, foreign_keys: bool) -> None:
+    faults = []
+    listed = await project.compose("ps", "--services", "--status", "running")
+    running = sorted(set(listed.split()) - {SERVICE})
+    if running:
+        faults.append(f"the lab is running: {', '.join(running)}")
+    if foreign_keys:
+        faults.append(f"{project.directory / VAULT} has the keys of another lab")
+    if faults and not replace:
+        raise UserError(faults, _REPLACE)
+
+
+async def _only_the_database(project: ComposeProject) -> None:
+    await project.compose("down")
+    await project.up([SERVICE])
+    await project.until_healthy(SERVICE)
+
+
+async def _refuse_by_database(project: ComposeProject, manifest: Manifest, *, replace: bool) -> None:
+    with psycopg.connect(session(await admin_url(project)), autocommit=True) as connection:
+        faults = faults_of_server(connection, manifest)
+        there = {
+            schema: rows_of(connection, schema).get("interval_reading", 0) for schema in head_end_schemas(connection)
+        }
+    if there and not replace:
+        readings = counted(sum(there.values()), "interval reading")
+        faults.append(f"the database is not empty: it has {readings} in {', '.join(sorted(there))}")
+    if faults:
+        raise UserError(faults, _REPLACE if there and not replace else "The database is as it was.")
+
+
+def faults_of_server(connection: psycopg.Connection[Any], manifest: Manifest) -> list[str]:
+    """Why a backup cannot be restored on this server."""
+    faults = []
+    if server_major(connection) < manifest.postgresql_major:
+        faults.append(
+            f"the backup is of PostgreSQL {manifest.postgresql}, and the server is the older "
+            f"{connection.info.parameter_status('server_version')}: restore it into the same or a newer one"
+        )
+    if manifest.timescaledb is not None:
+        # In the database that is made for it there is no extension yet, whatever this one has.
+        fault = extension_fault(connection, manifest.timescaledb, anew=True)
+        faults += [fault] if fault else []
+    return faults
+
+
+async def _restore_database(
+    project: ComposeProject, source: Path, manifest: Manifest, password: str, tell: Callable[[str], None]
+) -> None:
+    programs = await ContainerPrograms.of(project)
+    maintenance = in_database(await admin_url(project), _MAINTENANCE)
+    roles = _roles(source)
+
+    async def fill_it(url: str) -> None:
+        await fill_and_check(url, programs, source / DATABASE, manifest, tell)
+        await asyncio.to_thread(make_headend_role, url, password)
+        ours = address(HEADEND_ROLE, password, project.database_place, str(conninfo_to_dict(url)["dbname"]))
+        await migrate_and_check(url, ours, manifest, tell)
+        await asyncio.to_thread(keep_all, url, f"restored from the backup of {manifest.made_at}")
+
+    with psycopg.connect(session(maintenance), autocommit=True) as connection:
+        make_missing_roles(connection, roles)
+    await replace_database(maintenance, DATABASE_NAME, fill_it)
+    with psycopg.connect(session(maintenance), autocommit=True) as connection:
+        apply_roles(connection, roles, DATABASE_NAME)
+
+
+def _roles(source: Path) -> Roles:
+    try:
+        return Roles.model_validate_json((source / ROLES).read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{ROLES} does not hold roles: {error.errors()[0]['msg']}", "Take another backup.") from None
+
+
+async def fill_and_check(
+    url: str, programs: Programs, dump_file: Path, manifest: Manifest, tell: Callable[[str], None]
+) -> None:
+    """Bring a dump into an empty database, and hold what is there against the manifest. Raises UserError."""
+    tell("restoring the database")
+    await fill(url, programs, dump_file, timescaledb=manifest.timescaledb)
+    with psycopg.connect(session(url), autocommit=True) as connection:
+        faults = missing(connection, manifest.schemas)
+    if faults:
+        raise UserError(faults, "The backup is not what it says of itself. The database that was there is as it was.")
+
+
+async def migrate_and_check(url: str, ours: str, manifest: Manifest, tell: Callable[[str], None]) -> None:
+    """Bring each schema to this release's state, and count the readings again.
+
+    :param ours: the same database as the head-end's role, whose functions are run as nobody else.
+    :raises UserError: a schema is of a newer release; or readings are missing.
+    """
+    tell("bringing it to this release's state")
+    for schema in manifest.schemas:
+        owner = await asyncio.to_thread(owner_of, url, schema)
+        try:
+            await asyncio.to_thread(migrate, ours if owner == HEADEND_ROLE else url, schema)
+        except DatabaseError as error:
+            raise UserError(str(error), "Install the release that made the backup, or a newer one.") from error
+    with psycopg.connect(session(url), autocommit=True) as connection:
+        faults = [
+            f"{schema} has {found:,} of {facts.readings:,} readings after its migration"
+            for schema, facts in manifest.schemas.items()
+            if (found := rows_of(connection, schema).get("interval_reading", 0)) != facts.readings
+        ]
+    if faults:
+        raise UserError(faults, "The database that was there is as it was.")
+
+
+def missing(connection: psycopg.Connection[Any], wanted: Mapping[str, SchemaFacts]) -> list[str]:
+    """Every relation that has not the rows that it had."""
+    faults = []
+    for schema, facts in wanted.items():
+        found = rows_of(connection, schema)
+        faults += [
+            f"{schema}.{relation} has {found.get(relation, 0):,} of {rows:,} rows"
+            for relation, rows in facts.rows.items()
+            if found.get(relation, 0) != rows
+        ]
+    return faults
+
+
+def _install(directory: Path, unpacked: Path, owner: Owner) -> Path | None:
+    kept = install(directory, unpacked, aside=f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    (directory / VAULT).chmod(0o700)
+    make_state(directory / "state", owner)
+    return kept

@@ -1,0 +1,226 @@
+"""Back-up and restoration of a project with real containers, and what several runs leave in its database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.containers.conftest import SETTINGS, Project, until
+from tests.containers.test_compose import passed_verdict
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
+
+SCENARIO = """\
+[scenario]
+name = "{name}"
+start = 2026-01-15T00:00:00Z
+duration = "30min"
+settle = "10min"
+seed = 1
+[feeder]
+name = "schutterwald"
+[fleet]
+preset = "cellular"
+meters = {meters}
+"""
+READINGS = "SELECT serial, interval_start, import_wh FROM stored_reading ORDER BY 1, 2"
+
+
+def lived_through(project: Project, tmp_path: Path, name: str, meters: int) -> str:
+    """Returns the run's name."""
+    scenario = tmp_path / f"{name}.toml"
+    scenario.write_text(SCENARIO.format(name=name, meters=meters))
+    verdict = passed_verdict(project, tmp_path, str(scenario))
+    assert verdict["reads"]["stored"] == 2 * meters
+    return (tmp_path / "latest").resolve().name
+
+
+def shown(project: Project) -> list[tuple[object, ...]]:
+    """What Grafana's data source of households sees."""
+    password = (project.directory / "secrets" / "grafana_households_password").read_text()
+    address = f"127.0.0.1:{SETTINGS['AMILAB_DATABASE_PORT']}/amilab"
+    with psycopg.connect(f"postgresql://amilab_households:{password}@{address}") as connection:
+        return connection.execute(READINGS).fetchall()
+
+
+def said(answer: subprocess.CompletedProcess[str], code: int = 0) -> str:
+    words = answer.stdout + answer.stderr
+    assert answer.returncode == code, words[-3000:]
+    assert "Traceback" not in words
+    return words
+
+
+def secrets_of(project: Project) -> list[bytes]:
+    return [path.read_bytes() for path in (project.directory / "secrets").glob("*_password")]
+
+
+@contextmanager
+def command_lines() -> Iterator[set[bytes]]:
+    """What `ps` shows of any process meanwhile, those in containers among them."""
+    seen: set[bytes] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(place.read_bytes())
+                except OSError:
+                    continue
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watching.join()
+
+
+def test_a_lab_that_was_lost_is_back_with_all_that_it_had(project: Project, tmp_path: Path) -> None:
+    first = lived_through(project, tmp_path, "first", 20)
+    before = shown(project)
+    backup = tmp_path / "backup"
+    with command_lines() as seen:
+        words = said(project.amilab("compose", "backup", str(backup)))
+    assert any(b"pg_dump" in line for line in seen)
+    assert not [line for line in seen for secret in secrets_of(project) if secret in line]
+    assert "40 interval readings" in words
+    assert {oct(path.stat().st_mode & 0o777) for path in backup.iterdir()} == {"0o600"}
+    digest = words.split("digest ")[1].split()[0]
+    assert "is there already" in said(project.amilab("compose", "backup", str(backup)), 2)
+
+    refused = said(project.amilab("compose", "restore", str(backup)), 2)
+    assert "the lab is running: " in refused
+    assert "--replace" in refused
+    assert shown(project) == before
+
+    second = lived_through(project, tmp_path, "second", 4)
+    assert len(shown(project)) == 8, "the last run is shown"
+    project.compose("stop", "--timeout", "2")
+    refused = said(project.amilab("compose", "restore", str(backup)), 2)
+    assert "the database is not empty" in refused
+
+    project.compose("down", "--volumes", "--timeout", "2")
+    shutil.rmtree(project.directory / "secrets")
+    shutil.rmtree(project.directory / "state")
+    (project.directory / ".env").unlink()
+    with command_lines() as seen:
+        words = said(project.amilab("compose", "restore", str(backup), "--digest", digest))
+    assert any(b"pg_restore" in line for line in seen)
+    assert not [line for line in seen for secret in secrets_of(project) if secret in line]
+    assert "40 of 40 readings are back" in words
+    project.compose("up", "--detach", "--no-build", "--wait", "database")
+    assert shown(project) == before
+    listed = said(project.amilab("compose", "runs", "list"))
+    assert f"▶ {first}" in listed
+    assert "kept: restored from the backup of" in listed
+    assert second not in listed
+
+    third = lived_through(project, tmp_path, "third", 4)
+    assert len(shown(project)) == 8
+    assert f"{first} is shown" in said(project.amilab("compose", "runs", "show", first))
+    assert shown(project) == before
+    url = f"postgresql://amilab_headend@127.0.0.1:{SETTINGS['AMILAB_DATABASE_PORT']}/amilab"
+    password = (project.directory / "secrets" / "headend_database_password").read_text()
+    status = project.amilab("db", "status", "--database-url", url, environment={"PGPASSWORD": password})
+    assert said(status).startswith("schema amilab_first")
+    assert f"dropped: {first}; {third} is shown now" in said(project.amilab("compose", "runs", "drop", first))
+    assert len(shown(project)) == 8
+
+
+def test_only_the_last_runs_are_kept_and_each_that_goes_is_named(project: Project, tmp_path: Path) -> None:
+    names = [lived_through(project, tmp_path, f"run{number}", 2) for number in range(2)]
+    said(project.amilab("compose", "runs", "keep", names[0]))
+    scenario = tmp_path / "last.toml"
+    scenario.write_text(SCENARIO.format(name="last", meters=2))
+    ran = project.amilab(
+        "run", str(scenario), "--compose", "--out", str(tmp_path), environment={"AMILAB_KEPT_RUNS": "1"}
+    )
+    words = " ".join(said(ran).split())
+    assert f"dropped what the run {names[1]} had stored: the last AMILAB_KEPT_RUNS are kept" in words
+    listed = said(project.amilab("compose", "runs", "list"))
+    assert names[0] in listed
+    assert names[1] not in listed
+    said(project.amilab("compose", "runs", "drop", names[0]))
+    assert "nothing is stored of a run" in said(project.amilab("compose", "runs", "drop", names[0]), 2)
+
+
+def test_a_backup_takes_the_place_of_another_lab_and_its_keys_stay_aside(project: Project, tmp_path: Path) -> None:
+    lived_through(project, tmp_path, "theirs", 6)
+    before, backup = shown(project), tmp_path / "backup"
+    said(project.amilab("compose", "backup", str(backup)))
+    project.compose("down", "--volumes", "--timeout", "2")
+    shutil.rmtree(project.directory / "secrets")
+    said(project.amilab("compose", "init"))
+    ours = secrets_of(project)
+    lived_through(project, tmp_path, "ours", 2)
+    refused = said(project.amilab("compose", "restore", str(backup)), 2)
+    assert "has the keys of another lab" in refused
+    assert "6 of 6" not in refused
+    assert len(shown(project)) == 4
+
+    part = backup / "database.dump"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-100])
+    assert "database.dump has " in said(project.amilab("compose", "restore", str(backup), "--replace"), 2)
+    assert len(shown(project)) == 4
+    manifest = json.loads((backup / "manifest.json").read_text())
+    part.write_bytes(whole)
+
+    # A backup that says more of itself than it has: what was there is as it was.
+    more = tmp_path / "more"
+    shutil.copytree(backup, more)
+    (schema,) = manifest["schemas"]
+    manifest["schemas"][schema]["rows"]["interval_reading"] = 13
+    (more / "manifest.json").write_text(json.dumps(manifest))
+    refused = said(project.amilab("compose", "restore", str(more), "--replace"), 2)
+    assert f"{schema}.interval_reading has 12 of 13 rows" in refused
+    project.compose("up", "--detach", "--no-build", "--wait", "database")
+    assert len(shown(project)) == 4
+
+    words = said(project.amilab("compose", "restore", str(backup), "--replace"))
+    assert "12 of 12 readings are back" in words
+    (kept,) = project.directory.glob("secrets.replaced-*")
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert [path.read_bytes() for path in kept.glob("*_password")] == ours
+    project.compose("up", "--detach", "--no-build", "--wait", "database")
+    assert shown(project) == before
+    shutil.rmtree(kept)
+
+
+def test_a_volume_of_the_official_image_is_refused_and_left_alone(project: Project) -> None:
+    project.compose("down", "--timeout", "2")
+    volume = f"{SETTINGS['AMILAB_PROJECT']}_database-data"
+    image = ["--user", "0", "--entrypoint", "sh", f"{SETTINGS['AMILAB_IMAGES']}/database:0.1.0", "-c"]
+
+    def within(script: str) -> str:
+        command = ["docker", "run", "--rm", "--volume", f"{volume}:/volume", *image, script]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    subprocess.run(["docker", "volume", "rm", "--force", volume], check=True, capture_output=True)
+    within("echo 17 >/volume/PG_VERSION; echo readings >/volume/precious; chown -R 70:70 /volume; chmod 700 /volume")
+    try:
+        project.compose("up", "--detach", "--no-build", "database")
+        until(
+            lambda: "is closed to this image's user" in project.compose("logs", "database"), "the refusal of the volume"
+        )
+        within("chown -R postgres /volume")
+        until(
+            lambda: (
+                "was made by the official image, and this container is of Debian's packages"
+                in project.compose("logs", "database")
+            ),
+            "the refusal of the other image's data",
+        )
+        assert within("cat /volume/precious") == "readings\n"
+    finally:
+        project.compose("down", "--volumes", "--timeout", "2")

