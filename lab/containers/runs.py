@@ -30,7 +30,8 @@ _LIST_HINT = "`amilab compose runs list` has them."
 class StoredRun:
     """`name`: of the run, or of the schema where no run is known. `began`: an ISO instant, "" if not known.
 
-    `kept`: why it is never dropped but by a person; None: it goes when it is no more among the last.
+    `kept`: why it is never dropped but by a person; None: it goes when it is no more among the last. A demonstration
+    goes when the next one begins, and counts for nothing.
     """
 
     schema: str
@@ -38,6 +39,7 @@ class StoredRun:
     began: str
     kept: str | None
     shown: bool
+    demonstration: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,13 @@ class Size:
     bytes: int
 
 
-def begin_run(admin_url: str, url: str, schema: str, run: str) -> None:
+def begin_run(admin_url: str, url: str, schema: str, run: str, *, demonstration: bool = False) -> None:
     """Make the schema of a run, as the head-end's role of `url`."""
     with _connected(url) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     with _connected(admin_url) as connection:
-        _note(connection, schema, {"run": run, "began": datetime.now(UTC).isoformat(timespec="seconds")})
+        facts = {"run": run, "began": datetime.now(UTC).isoformat(timespec="seconds")}
+        _note(connection, schema, facts | ({"demonstration": "yes"} if demonstration else {}))
 
 
 def end_run(admin_url: str, schema: str) -> None:
@@ -71,7 +74,16 @@ def stored_runs(connection: psycopg.Connection[Any]) -> list[StoredRun]:
     for schema in head_end_schemas(connection):
         facts = _facts(connection, schema)
         kept = facts.get("kept") if facts else "no run of this release has made it"
-        found.append(StoredRun(schema, facts.get("run", schema), facts.get("began", ""), kept, shown=schema == shown))
+        found.append(
+            StoredRun(
+                schema,
+                facts.get("run", schema),
+                facts.get("began", ""),
+                kept,
+                shown=schema == shown,
+                demonstration="demonstration" in facts,
+            )
+        )
     return sorted(found, key=lambda run: (run.began, run.schema))
 
 
@@ -95,8 +107,13 @@ def size_of(connection: psycopg.Connection[Any], schema: str) -> Size:
 def drop_oldest(admin_url: str, kept: int, *, keeping: str) -> list[str]:
     """Drop runs that are not among the last `kept`, with the one that begins now, `keeping`. Returns which."""
     with _connected(admin_url) as connection:
-        passing = [run for run in stored_runs(connection) if run.kept is None and run.schema != keeping]
-        gone = passing[: max(0, len(passing) - (kept - 1))]
+        demonstration = "demonstration" in _facts(connection, keeping)
+        passing = [
+            run
+            for run in stored_runs(connection)
+            if run.kept is None and run.schema != keeping and run.demonstration == demonstration
+        ]
+        gone = passing if demonstration else passing[: max(0, len(passing) - (kept - 1))]
         for run in gone:
             _drop(connection, run.schema)
     return [run.name for run in gone]

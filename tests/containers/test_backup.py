@@ -146,7 +146,7 @@ def test_only_the_last_runs_are_kept_and_each_that_goes_is_named(project: Projec
         "run", str(scenario), "--compose", "--out", str(tmp_path), environment={"AMILAB_KEPT_RUNS": "1"}
     )
     words = " ".join(said(ran).split())
-    assert f"dropped what the run {names[1]} had stored: the last AMILAB_KEPT_RUNS are kept" in words
+    assert f"dropped what the run {names[1]} had stored: the last 1 are kept (AMILAB_KEPT_RUNS)" in words
     listed = said(project.amilab("compose", "runs", "list"))
     assert names[0] in listed
     assert names[1] not in listed
