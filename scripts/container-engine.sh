@@ -26,6 +26,9 @@ if ! docker info >/dev/null 2>&1; then
     done
 fi
 
+# For an engine of the tests' own, in a network namespace of its own.
+command -v ip >/dev/null || install iproute2
+
 if ! docker compose version >/dev/null 2>&1; then
     say "Installing Compose v2 …"
     if ! { install docker-compose-v2 2>/dev/null || install docker-compose-plugin 2>/dev/null; }; then

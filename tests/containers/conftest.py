@@ -11,11 +11,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.containers.engine import Engine
 
 REPOSITORY = Path(__file__).parents[2]
 WHEELS = REPOSITORY / "build" / "wheelhouse"
@@ -36,9 +40,13 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project of the air-gapped variant beside whatever else runs on this machine."""
+    """A project of the air-gapped variant beside whatever else runs on this machine.
+
+    `engine`: where it runs, if not in the machine's.
+    """
 
     root: Path
+    engine: Engine | None = None
 
     @property
     def directory(self) -> Path:
@@ -49,9 +57,9 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """The command, as a user would give it in the checkout."""
         return subprocess.run(
-            [sys.executable, "-m", "lab.commands.main", *arguments],
+            self._there(sys.executable, "-m", "lab.commands.main", *arguments),
             cwd=self.root,
-            env={**os.environ, "AMILAB_COMPOSE_DIRECTORY": str(self.directory), **(environment or {})},
+            env={**self._environment, "AMILAB_COMPOSE_DIRECTORY": str(self.directory), **(environment or {})},
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -63,6 +71,7 @@ class Project:
         answer = subprocess.run(
             ["docker", "compose", *arguments],
             cwd=self.directory,
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -70,6 +79,19 @@ class Project:
         )
         assert answer.returncode == 0, answer.stderr[-4000:]
         return answer.stdout
+
+    def run_there(self, *command: str) -> str:
+        """What a command prints that is given where the project's ports are."""
+        answer = subprocess.run(self._there(*command), cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr[-4000:]
+        return answer.stdout
+
+    def _there(self, *command: str) -> Sequence[str]:
+        return command if self.engine is None else self.engine.inside(*command)
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return {**os.environ, **({} if self.engine is None else self.engine.environment)}
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from lab.keys.pki import Authority
-from tests.containers.conftest import REPOSITORY, SETTINGS, Project, until
+from tests.containers.conftest import SETTINGS, Project, until
 from tests.containers.test_compose import passed_verdict
 from tests.stack.labs import scenario_text
 
@@ -163,21 +162,3 @@ def test_a_kill_brings_nothing_back_of_an_earlier_run(project: Project, tmp_path
     scenario.write_text(scenario_text(meters=20, duration="30min", events=KILL, fleet='preset = "cellular"'))
     verdict = passed_verdict(project, tmp_path, str(scenario))
     assert verdict["reads"]["rejected_frames"] == 0
-
-
-@pytest.mark.long
-def test_a_lab_is_back_after_a_restart_of_the_engine(project: Project) -> None:
-    """As after a reboot of the machine: the engine starts what it is told to keep running, in any order."""
-    services = ("broker", "database", "meters", "headend-ingest", "headend-outages")
-    project.compose("up", "--detach", "--no-build", "--wait", "--scale", "meters=8", *services)
-    engine = int(Path("/var/run/docker.pid").read_text())
-    os.kill(engine, signal.SIGTERM)
-    until(lambda: not Path(f"/proc/{engine}").exists(), "the end of the engine")
-    subprocess.run(["sh", "scripts/container-engine.sh"], cwd=REPOSITORY, check=True, capture_output=True)
-
-    def are_back() -> bool:
-        states = project.compose("ps", "--format", "{{.Service}} {{.State}}", *services).splitlines()
-        return len(states) == len(services) + 7 and all(state.endswith(" running") for state in states)
-
-    until(are_back, "all containers")
-    project.compose("up", "--detach", "--no-build", "--wait", "broker")
