@@ -49,3 +49,12 @@ def claim_one(directory: Path, names: Iterable[str]) -> Claim | None:
         else:
             return Claim(name, descriptor)
     return None
+
+
+def is_claimed(directory: Path, name: str) -> bool:
+    """Whether somebody holds this part."""
+    claim = claim_one(directory, [name])
+    if claim is None:
+        return (directory / name).exists()
+    claim.close()
+    return False

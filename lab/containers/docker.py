@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.containers.logs import plain
 from lab.errors import UserError
 
 PATIENCE_S = 900.0
@@ -24,7 +25,7 @@ async def docker(
     merge: bool = False,
     given: str | None = None,
 ) -> str:
-    """What the command prints; with `merge` also what it prints as errors.
+    """What the command prints, as plain text; with `merge` also what it prints as errors.
 
     :param given: what it reads from its standard input.
 
@@ -49,9 +50,9 @@ async def docker(
         await process.wait()
         raise UserError(f"`docker {_shown(arguments)}` did not end within {patience_s:.0f} s") from None
     if process.returncode != 0:
-        said = words or out
-        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said.decode()))
-    return out.decode()
+        said = _text(words or out)
+        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said))
+    return _text(out)
 
 
 async def docker_json(*arguments: str, directory: Path | None = None) -> Any:
@@ -126,6 +127,10 @@ def _shown(arguments: Sequence[str]) -> str:
     return " ".join(arguments[:6]) + (" …" if len(arguments) > 6 else "")
 
 
-def _last_words(words: bytes) -> list[str]:
-    lines = [line.strip() for line in words.decode(errors="replace").splitlines() if line.strip()]
+def _text(said: bytes) -> str:
+    return plain(said.decode(errors="replace"))
+
+
+def _last_words(said: str) -> list[str]:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[-_TAIL_LINES:] or ["(it said nothing)"]

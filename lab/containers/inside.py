@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import gaierror, gethostbyname
 
-from lab.containers.project import ComposeProject, Container
+from lab.containers.project import ComposeProject, Container, End
+from lab.containers.services import SERVICES
 from lab.containers.settings import ComposeSettings, parse_settings
-from lab.containers.stage import BROKER_PORT, SERVICES, ContainerStage
+from lab.containers.stage import BROKER_PORT, ContainerStage
 from lab.errors import UserError
 from lab.run.stage import BROKER, DATABASE, METERS_PER_FLEET
 from lab.scenario.events import NetworkEvent
@@ -60,6 +61,10 @@ class InsideProject(ComposeProject):
         return []
 
     async def out_of_memory(self, since_s: float) -> list[str]:
+        del since_s
+        return []
+
+    async def ends(self, since_s: float) -> list[End]:
         del since_s
         return []
 

@@ -19,6 +19,14 @@ CONDUCTOR = "conductor"
 """The service of the demonstration, and of the lab's own image."""
 _READY_POLL_S = 0.3
 _READY_S = 180.0
+_KNOCK = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()
+except OSError as error:
+    print(error)
+"""
+_KNOCK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,15 @@ class Container:
     state: str
     health: str
     exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Of a container, by its name. `exit_code`: above 128 for a signal."""
+
+    service: str
+    container: str
+    exit_code: int
 
 
 class ComposeProject:
@@ -56,9 +73,12 @@ class ComposeProject:
         )
 
     async def up(self, services: Sequence[str], scale: Mapping[str, int] | None = None) -> None:
-        """Start these services, and no others, with so many containers; what runs as it should is left running."""
+        """Start these services, with so many containers; what runs as it should is left running.
+
+        As `docker compose up` would, word for word: Compose also replaces what another way of asking has made.
+        """
         scales = [part for name, count in (scale or {}).items() for part in ("--scale", f"{name}={count}")]
-        await self.compose("up", "--detach", "--no-build", "--pull", "never", "--no-deps", *scales, *services)
+        await self.compose("up", "--detach", "--no-build", "--pull", "never", *scales, *services)
         # What failed again and again before, Docker leaves alone for up to a minute.
         waiting = [
             found.id for name in services for found in await self.containers(name) if found.state == "restarting"
@@ -136,9 +156,43 @@ class ComposeProject:
         )
         return sorted(set(said.split()))
 
+    async def ends(self, since_s: float) -> list[End]:
+        """How containers have ended since then [epoch s], the earliest first."""
+        said = await docker(
+            "events",
+            *("--since", f"{since_s:.3f}", "--until", f"{time.time():.3f}"),
+            *("--filter", "event=die", "--filter", f"label={self.label}={self.settings.project}"),
+            *("--format", "{{json .Actor.Attributes}}"),
+        )
+        found = []
+        for line in said.splitlines():
+            about = json.loads(line)
+            found.append(End(self._service(about), about["name"], int(about["exitCode"])))
+        return found
+
+    async def unreached(self, container: Container, host: str, port: int) -> str | None:
+        """Why a container of ours does not reach an address; None if it does, or if it cannot be asked."""
+        command = ("/opt/venv/bin/python", "-c", _KNOCK, host, str(port))
+        try:
+            said = await docker("exec", container.id, *command, patience_s=_KNOCK_S)
+        except UserError:
+            return None
+        return said.strip() or None
+
+    def how_to_look(self, service: str) -> str:
+        """What to do to see what a service says."""
+        return f"What it says: docker compose logs {service}"
+
+    def how_to_bring_back(self, service: str, count: int) -> str:
+        """What to do to have so many containers of a service again."""
+        return f"Bring it back: docker compose up --detach --no-recreate --scale {service}={count} {service}"
+
     async def last_words(self, container: Container) -> list[str]:
         """The last lines that a container wrote."""
         return (await docker("logs", "--tail", "20", container.name, merge=True)).splitlines()
+
+    def _service(self, labels: Mapping[str, str]) -> str:
+        return labels.get("com.docker.compose.service", "")
 
     async def lab_address(self) -> str:
         """This machine's address in the network of the lab link."""
@@ -187,7 +241,7 @@ class ComposeProject:
             await docker("stop", old)
             await docker("rm", old)
             scale = f"{service}={len(containers)}"
-            await self.compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, service)
+            await self.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", scale, service)
             yield old
 
     async def execute(self, service: str, *command: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,14 @@ from lab.containers.database import address, admin_url, secret
 from lab.containers.keys import HOLD, project_keyring, reload_broker, save_broker
 from lab.containers.link_keys import LinkKeys, read_link_keys
 from lab.containers.network_faults import impose
-from lab.containers.plan import Plan, withdraw_plan, write_plan
+from lab.containers.plan import LOCKS, Plan, withdraw_plan, write_plan
 from lab.containers.project import ComposeProject
 from lab.containers.runs import begin_run, drop_oldest, end_run
+from lab.containers.services import GATEWAYS, OUTAGES, POLLER, SERVICES, service_of
 from lab.containers.settings import HEADEND_PASSWORD, MOST_INGEST_WORKERS
 from lab.containers.state import BROKER as BROKER_STATE
 from lab.containers.state import PLAN, SECRETS, Owner, SharedLayout, make_state
+from lab.containers.watch import Watch
 from lab.errors import PartFailed, UserError
 from lab.fleet.commissioning import Commissioned, processes
 from lab.headends.store import Database
@@ -37,26 +38,12 @@ from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.external import check_database_url
 from lab.services.host import allow_many_files
 
-POLLER, OUTAGES = "poller", "outages"
-GATEWAYS = "gateways"
 METERING, STORE = "metering", "store"
 """Networks of the project."""
 METERS = "meters"
 FIRST_GATEWAY_PORT = 15_001
 BROKER_PORT = 8883
 _STOP_S = 15.0
-_LOOK_EVERY_S = 3.0
-SERVICES = {
-    GRID: "grid",
-    FLEET: "meters",
-    GATEWAYS: "gateways",
-    INGEST: "headend-ingest",
-    POLLER: "headend-poller",
-    OUTAGES: "headend-outages",
-    BROKER: "broker",
-    DATABASE: "database",
-}
-"""The service of each part. `headend` is all of its services."""
 
 
 class ContainerStage(Stage):
@@ -83,6 +70,10 @@ class ContainerStage(Stage):
         self._conducting: Claim | None = None
         self._took_over = False
         self._killed: dict[str, list[str]] = {}
+        self._away: set[str] = set()  # broker or database, killed or cut off by the scenario
+        self._watch = Watch(self)
+        # A run that was killed, or a machine that lost its power, may have left it held back.
+        self._release_broker()
         self._impaired: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -199,6 +190,8 @@ class ContainerStage(Stage):
     async def kill(self, part: str) -> None:
         """The containers of a part get SIGKILL from Docker, which does not restart what it was told to kill."""
         members = self._members(part)
+        if not members:
+            self._away.add(part)
         for member in members:
             member.absent = True
         # One that stands by may have taken the part before Docker says that all are dead.
@@ -227,12 +220,15 @@ class ContainerStage(Stage):
             self._release_broker()
         if part in (BROKER, DATABASE):
             await self.project.until_healthy(SERVICES[part])
+            self._away.discard(part)
         for member in self._members(part):
             member.absent = False
             await (member.join_at(now_s) if isinstance(member, RemoteHead) else member.join())
 
     async def impair(self, part: str, fault: NetworkFault) -> None:
         network = STORE if part == DATABASE else METERING
+        own = set() if self._members(part) else {part}
+        self._away |= own
         undo = [await impose(self.project, name, network, fault) for name in await self._containers(part)]
 
         async def end() -> None:
@@ -240,6 +236,7 @@ class ContainerStage(Stage):
                 await asyncio.sleep(fault.wall_s)
             finally:
                 await asyncio.gather(*(one() for one in undo))
+                self._away -= own
 
         self._impaired.append(asyncio.create_task(end(), name=f"{fault.kind} of {part}"))
 
@@ -253,7 +250,10 @@ class ContainerStage(Stage):
         return self.project.replaced(SERVICES[part])
 
     async def await_broker(self, now_s: int) -> None:
-        """The project's broker is away only when the scenario says so."""
+        """:raises UserError: it is away, not because the scenario says so, and does not come back."""
+        del now_s
+        if BROKER not in self._away:
+            await self.project.until_healthy(SERVICES[BROKER])
 
     async def stop(self) -> None:
         names = [member.name for member in (*self.fleets, *self.heads) if not member.absent]
@@ -272,24 +272,25 @@ class ContainerStage(Stage):
         await self.project.logs(directory)
 
     async def watch(self) -> NoReturn:
-        """Raise PartFailed for a container that ends by itself again and again: Docker's restarts do not help it.
+        await self._watch.forever()
 
-        Raises UserError for one that needs more memory than it may have.
-        """
-        since_s = time.time()
-        while True:
-            starved = await self.project.out_of_memory(since_s)
-            if starved:
-                raise UserError(
-                    [f"{name} ran out of the memory that it may use" for name in starved],
-                    "Give it more in compose/.env (AMILAB_…_MEMORY), or fewer meters (METERS_PER_CONTAINER).",
-                )
-            for service in SERVICES.values():
-                for container in await self.project.containers(service):
-                    if container.state == "restarting":
-                        words = await self.project.last_words(container)
-                        raise PartFailed(container.name, container.exit_code, words)
-            await asyncio.sleep(_LOOK_EVERY_S)
+    async def why_gone(self, name: str) -> UserError | PartFailed:
+        return await self._watch.why_gone(name)
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        return self._watch.reasons
+
+    @property
+    def locks(self) -> Path:
+        return self._root / PLAN / LOCKS
+
+    @property
+    def away(self) -> Collection[str]:
+        return self._away | {member.name for member in (*self.fleets, *self.heads) if member.absent}
+
+    def count(self, service: str) -> int:
+        return max(sum(service_of(name) == service for names in self._plan.parts.values() for name in names), 1)
 
     async def close(self) -> None:
         for task in self._impaired:
@@ -319,7 +320,7 @@ class ContainerStage(Stage):
 
         :raises PartFailed: it has not.
         """
-        service, said = SERVICES[name.rpartition("-")[0] or name], self.link.host(name)
+        service, said = service_of(name), self.link.host(name)
         if said in {found.id for found in await self.project.containers(service)}:
             return said
         raise PartFailed(name, None, what=f"says that it is the container {said}, which the service {service} has not")

@@ -123,6 +123,13 @@ class SwarmProject(ComposeProject):
                 )
         return sorted(found, key=lambda container: container.number)
 
+    def how_to_look(self, service: str) -> str:
+        return f"What it says: docker service logs {self._name(service)}"
+
+    def how_to_bring_back(self, service: str, count: int) -> str:
+        name = self._name(service)
+        return f"Why Swarm has none: docker service ps {name}. For {count} of them: docker service scale {name}={count}"
+
     async def last_words(self, container: Container) -> list[str]:
         task = container.name.rpartition(".")[2]
         return (await docker("service", "logs", "--raw", "--tail", "20", task, merge=True)).splitlines()
@@ -261,6 +268,9 @@ class SwarmProject(ComposeProject):
     async def _update(self, service: str) -> Mapping[str, Any]:
         answer = await docker_json("service", "inspect", "--format", "{{json .UpdateStatus}}", self._name(service))
         return answer or {}
+
+    def _service(self, labels: Mapping[str, str]) -> str:
+        return labels.get("com.docker.swarm.service.name", "").removeprefix(self._name(""))
 
     def _name(self, service: str) -> str:
         return f"{self.settings.project}_{service}"

@@ -20,7 +20,8 @@ import psycopg
 
 from dashboards.roles import ROLES, create_roles
 from grid.world import QUADRANTS, WorldFrame
-from lab.containers.stage import GATEWAYS, ContainerStage
+from lab.containers.services import GATEWAYS
+from lab.containers.stage import ContainerStage
 from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.plan import Vendors

@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ class LabLink:
         self._present: dict[str, asyncio.Event] = {}
         self._lives: dict[str, int] = {}
         self._hosts: dict[str, str] = {}
+        self._awaited: dict[str, float] = {}
         self._bound = _reachable(address)
         try:
             _bind(self._socket, self._bound.__enter__(), address)
@@ -131,7 +133,21 @@ class LabLink:
 
     async def wait_for(self, name: str) -> None:
         """Return once the part `name` has connected."""
-        await self._present.setdefault(name, asyncio.Event()).wait()
+        self._awaited.setdefault(name, time.monotonic())
+        try:
+            await self._present.setdefault(name, asyncio.Event()).wait()
+        finally:
+            self._awaited.pop(name, None)
+
+    @property
+    def present(self) -> list[str]:
+        """The names of the parts that are there."""
+        return list(self._connections)
+
+    @property
+    def awaited(self) -> dict[str, float]:
+        """For whom somebody waits who is not there, and since when [s of `time.monotonic`]."""
+        return {name: since_s for name, since_s in self._awaited.items() if name not in self._connections}
 
     def life(self, name: str) -> int:
         """How often a process has connected under this name. Another one after each hand-over."""

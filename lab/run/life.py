@@ -70,4 +70,6 @@ class Life:
             await check_externals(self.request.database_url, self.request.broker_url)
         except UserError as away:
             return UserError([str(stalled), *away.faults], away.hint)
-        return UserError([str(stalled)], "See the parts' logs; is the database or the broker overloaded?")
+        return UserError(
+            [str(stalled), *self.stage.reasons], "See the parts' logs; is the database or the broker overloaded?"
+        )

@@ -128,8 +128,7 @@ async def _on_a_stage(
             await watch
         return await lab
     except PartGone as gone:
-        what = "died, or was replaced, and cannot be: what it knew is lost with it"
-        raise PartFailed(str(gone), None, what=what) from gone
+        raise await stage.why_gone(str(gone)) from gone
     finally:
         for task in (lab, watch):
             task.cancel()

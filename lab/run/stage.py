@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from lab.errors import UserError
+from lab.errors import PartFailed, UserError
 from lab.fleet.commissioning import Commissioned, processes
 from lab.headends.ingest_totals import IngestTotals
 from lab.headends.store import Database
@@ -245,6 +245,15 @@ class Stage(ABC):
     @abstractmethod
     async def watch(self) -> NoReturn:
         """Raise PartFailed for a part that ends by itself, where the supervisor would not."""
+
+    async def why_gone(self, name: str) -> UserError | PartFailed:
+        """Of a part that is gone, and cannot be replaced."""
+        return PartFailed(name, None, what="died, or was replaced, and cannot be: what it knew is lost with it")
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Who is waited for at present, and why, as far as that is known."""
+        return ()
 
     @abstractmethod
     async def save_logs(self, directory: Path) -> None:

@@ -23,6 +23,8 @@ def passed_verdict(project: Project, out: Path, *arguments: str, **environment: 
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     verdict: dict[str, Any] = json.loads((out / "latest" / "verdict.json").read_text())
     assert verdict["passed"]
+    escaped = [path.name for path in (out / "latest" / "logs").iterdir() if "\x1b" in path.read_text()]
+    assert escaped == []
     return verdict
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -85,6 +86,29 @@ async def test_calls_to_a_part_that_is_dropped_fail_until_it_is_back(link: LabLi
     assert link.life("p") == 2
     await link.call("p", "stop")
     await successor
+
+
+async def test_who_is_waited_for_is_known_until_it_is_there_and_again_when_it_is_gone(link: LabLink) -> None:
+    key = link.new_part("p")
+    waiting = asyncio.create_task(link.wait_for("p"))
+    given_up = asyncio.create_task(link.wait_for("q"))
+    before_s = time.monotonic()
+    await asyncio.sleep(0)
+    assert set(link.awaited) == {"p", "q"}
+    assert before_s <= link.awaited["p"] <= time.monotonic()
+    given_up.cancel()
+    part = asyncio.create_task(serve_part("p", link.address, {"echo": echo}, run=RUN, key=key))
+    await waiting
+    assert link.awaited == {}
+    assert link.present == ["p"]
+    await link.call("p", "stop")
+    await part
+    link.drop("p")
+    waiting = asyncio.create_task(link.wait_for("p"))
+    await asyncio.sleep(0)
+    assert set(link.awaited) == {"p"}
+    assert link.present == []
+    waiting.cancel()
 
 
 async def test_a_successor_takes_over_from_who_has_not_been_dropped(link: LabLink) -> None:

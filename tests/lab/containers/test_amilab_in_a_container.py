@@ -1,0 +1,50 @@
+"""compose/amilab, the command in a container: with which Compose it works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(__file__).parents[3] / "compose" / "amilab"
+DOCKER = """\
+#!/bin/sh
+case "$*" in
+info*) echo "$PLUGIN" ;;
+*"compose version") exit "$RUNS_THERE" ;;
+run*) printf '%s\\n' "$@" ;;
+esac
+"""
+
+
+def asked_of_docker(directory: Path, *, plugin: Path | str, runs_there: bool) -> list[str]:
+    program = directory / "docker"
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+    environment = {
+        "PATH": f"{directory}:{os.environ['PATH']}",
+        "PLUGIN": str(plugin),
+        "RUNS_THERE": "0" if runs_there else "1",
+        # Any file, since nobody answers there.
+        "DOCKER_SOCKET": str(program),
+    }
+    answer = subprocess.run([COMMAND, "--help"], env=environment, capture_output=True, text=True, check=True)
+    return answer.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("runs_there", "taken"), [(True, True), (False, False)])
+def test_the_users_compose_is_taken_where_it_runs_in_the_image(tmp_path: Path, runs_there: bool, taken: bool) -> None:
+    """Two releases of Compose make anew what the other has made."""
+    plugin = tmp_path / "docker-compose"
+    plugin.touch()
+    asked = asked_of_docker(tmp_path, plugin=plugin, runs_there=runs_there)
+    assert asked[0] == "run"
+    assert (f"{plugin}:/usr/local/lib/docker/cli-plugins/docker-compose:ro" in asked) is taken
+
+
+@pytest.mark.parametrize("plugin", ["", "/on/another/machine/docker-compose"])
+def test_without_one_the_images_own_is_taken(tmp_path: Path, plugin: str) -> None:
+    asked = asked_of_docker(tmp_path, plugin=plugin, runs_there=True)
+    assert not any("cli-plugins" in word for word in asked)
