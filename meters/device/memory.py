@@ -20,9 +20,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS state (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS interval (
     interval_start_s NOT NULL, meter NOT NULL, record BLOB NOT NULL, PRIMARY KEY (interval_start_s, meter)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS written (meter INTEGER PRIMARY KEY, lasting BLOB NOT NULL, passing BLOB);
 CREATE TABLE IF NOT EXISTS curve (number INTEGER PRIMARY KEY, knots BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS event (
     {", ".join(f"{name} NOT NULL" for name in EVENT_COLUMNS)}, PRIMARY KEY (meter, sequence)
@@ -72,14 +73,26 @@ _SELECT_INTERVALS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one meter has to remember besides its state: `lasting` until it is written anew, `passing` until a commit
+    has a `wire` that covers it."""
+
+    meter: int
+    lasting: bytes
+    passing: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """What a file holds from an earlier process."""
+    """What a file holds from an earlier process. `lasting` and `passing`: of Written, by meter."""
 
     now_s: int
     state: ShardState
     frame: bytes | None
     wire: bytes | None
+    lasting: Mapping[int, bytes] = field(default_factory=dict)
+    passing: Mapping[int, bytes] = field(default_factory=dict)
 
 
 class Memory:
@@ -88,7 +101,10 @@ class Memory:
     def __init__(self, path: Path, *, identity: dict[str, object]) -> None:
         """Open or create. `identity` says whose memory it is; a file of another fleet is refused."""
         self._path = path
-        self._identity = json.dumps({"schema": [METER_STATE.descr, RECORD.descr], **identity}, sort_keys=True)
+        schema = [METER_STATE.descr, RECORD.descr, _SCHEMA]
+        self._identity = json.dumps({"schema": schema, **identity}, sort_keys=True)
+        self._passing = True
+        """Whether any may be kept."""
         with self._speaking():
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         try:
@@ -124,9 +140,15 @@ class Memory:
                 return None
             chunks = self._connection.execute("SELECT data FROM state ORDER BY chunk").fetchall()
             frame, wire = self._kept_value("frame"), self._kept_value("wire")
+            written = self._connection.execute("SELECT meter, lasting, passing FROM written").fetchall()
         state = np.frombuffer(b"".join(data for (data,) in chunks), dtype=METER_STATE).copy()
         return Kept(
-            now_s, state, frame if isinstance(frame, bytes) else None, wire if isinstance(wire, bytes) else None
+            now_s,
+            state,
+            frame if isinstance(frame, bytes) else None,
+            wire if isinstance(wire, bytes) else None,
+            {meter: lasting for meter, lasting, _ in written},
+            {meter: passing for meter, _, passing in written if passing},
         )
 
     def commit(
@@ -169,6 +191,18 @@ class Memory:
             for name, value in (("frame", frame), ("wire", wire)):
                 if value is not None:
                     self._connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, value))
+            if wire is not None and self._passing:
+                self._connection.execute("UPDATE written SET passing = NULL WHERE passing IS NOT NULL")
+        self._passing &= wire is None
+
+    def keep(self, now_s: int, written: Written | None) -> None:
+        """Between two grants: up to when the meters have lived, and what was written into one of them."""
+        with self._speaking(), self._transaction():
+            self._connection.execute("INSERT OR REPLACE INTO kept VALUES ('now_s', ?)", (now_s,))
+            if written is not None:
+                row = (written.meter, written.lasting, written.passing or None)
+                self._connection.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", row)
+        self._passing |= written is not None
 
     def intervals(self, meter: int, starts_s: Sequence[int]) -> list[IntervalRecord]:
         """Records of one meter whose intervals start at any of `starts_s`, by rising start."""

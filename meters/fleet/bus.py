@@ -1,18 +1,20 @@
 """The meters on the RS-485 line of one gateway, as a Modbus line asks them (meters/carriers/modbus/line.py).
 
 Whoever reaches the gateway may read and write: Modbus knows no users. What that can cost is bounded here: a meter's new
-address is one of this line, two with the same are silent together, and a line takes so many writes in a second.
+address is one of this line, two with the same are silent together, and a line takes so many writes in a second of
+the wall clock, which is the master's. A write costs the same however many meters there are.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
 from meters.carriers.modbus.entries import Refusal, Setting
 from meters.carriers.modbus.settings import Settings
-from meters.device.state import NO_ROWS
+from meters.device.memory import Written
 from meters.errors import MemoryFailedError
 from meters.fleet.core import Core
 from meters.fleet.counting import Counting
@@ -20,6 +22,7 @@ from meters.fleet.demands import Demands
 
 MOST_WRITES_PER_S = 32
 """amilab's own: a write and its answer take some 30 ms at 9,600 baud."""
+wall_s = time.monotonic
 
 
 class Bus:
@@ -75,12 +78,12 @@ class Bus:
         return self._settings.shown(meter, now_s, up_at_s)
 
     def write(self, meter: int, setting: Setting, number: float) -> Refusal | None:
-        now_s = self._core.instant_s
-        second, count = self._writes
-        count = count + 1 if second == int(now_s) else 1
+        now_s, second = self._core.instant_s, int(wall_s())
+        before, count = self._writes
+        count = count + 1 if before == second else 1
         if count > MOST_WRITES_PER_S:
             return Refusal.BUSY
-        self._writes = (int(now_s), count)
+        self._writes = (second, count)
         refusal = self._settings.write(meter, setting, number, now_s, self._up_at_s(meter))
         if refusal is not None:
             return refusal
@@ -89,7 +92,8 @@ class Bus:
         elif setting.role == "reset_demand":
             self._demands.reset(meter, now_s)
         # What it has said it keeps, over a restart too.
-        return None if self._commit(now_s) else Refusal.TARGET_FAILED
+        written = Written(meter, self._settings.of(meter), self._demands.of(meter))
+        return None if self._commit(now_s, written) else Refusal.TARGET_FAILED
 
     def _up_at_s(self, row: int) -> float:
         return float(self._core.state["up_at_s"][row])
@@ -98,9 +102,9 @@ class Bus:
         """Whoever goes on from this memory must not go back behind what was answered."""
         return now_s < self._core.kept_s + 1 or self._commit(now_s)
 
-    def _commit(self, now_s: float) -> bool:
+    def _commit(self, now_s: float, written: Written | None = None) -> bool:
         try:
-            self._core.commit(NO_ROWS, at_s=int(now_s))
+            self._core.keep(int(now_s), written)
         except MemoryFailedError as error:
             # Who asks is nobody to tell it to.
             self._failed(error)

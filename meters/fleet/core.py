@@ -12,7 +12,7 @@ import numpy as np
 from grid.world import WorldFrame
 from meters.device.draws import meter_keys
 from meters.device.flow import Flow
-from meters.device.memory import Kept, Memory
+from meters.device.memory import Kept, Memory, Written
 from meters.device.outcomes import Outcome
 from meters.device.physics import Physics
 from meters.device.records import Event, IntervalRecord
@@ -124,6 +124,15 @@ class Core:
             knots=knots,
             outcome=outcome,
         )
+
+    def keep(self, at_s: int, written: Written | None = None) -> None:
+        """Keep that the meters have lived up to `at_s`, and what was written into one of them, before it is told.
+
+        It costs the same however many meters there are: whoever asks a meter may ask as often as it likes.
+        """
+        self.kept_s = at_s
+        self.commits += 1
+        self.memory.keep(at_s, written)
 
     def rows(self, serials: Collection[str]) -> Rows:
         """Raises FleetError: a serial is none of these meters'."""

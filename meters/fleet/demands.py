@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,7 +57,14 @@ class Demands:
         """What the meters must remember."""
         return b"" if self._blocks is None else self._blocks.tobytes()
 
-    def restore(self, kept: bytes, period_s: Float) -> None:
-        """Go on from `to_bytes`, with the periods (n,) that hold."""
+    def of(self, row: int) -> bytes:
+        """What this meter must remember."""
+        return b"" if self._blocks is None else self._blocks[row].tobytes()
+
+    def restore(self, kept: bytes, later: Mapping[int, bytes], period_s: Float) -> None:
+        """Go on from `to_bytes`, and from what `of` said later of single meters, with the periods (n,) that hold."""
         self._period_s = period_s
         self._blocks = np.frombuffer(kept, dtype=BLOCKS).copy() if kept else None
+        if self._blocks is not None:
+            for row, said in later.items():
+                self._blocks[row] = np.frombuffer(said, dtype=BLOCKS)[0]

@@ -65,7 +65,7 @@ class Polled:
         for number, rows in enumerate(self._rows_of):
             self._gateway_of[rows] = number
         self._failure: MemoryFailedError | None = None
-        core.wire_state = self._kept
+        core.wire_state = self.demands.to_bytes
 
     def attach(self, supply: Supply, record: Counting) -> None:
         """What has been made of the memory that is open now."""
@@ -84,9 +84,8 @@ class Polled:
     async def open(self, kept: Kept | None) -> None:
         """A gateway has supply from the first frame on: until then nobody listens, unless it did before a restart."""
         if kept is not None and kept.wire is not None:
-            settings, _, demands = kept.wire.partition(b"\n")
-            self._settings.restore(settings)
-            self.demands.restore(demands, self._periods_s())
+            self._settings.restore(kept.lasting)
+            self.demands.restore(kept.wire, kept.passing, self._periods_s())
         if kept is not None and kept.frame is not None:
             self._open_due_s[self._core.state["energised"][self._heads]] = self._core.now_s
 
@@ -180,9 +179,6 @@ class Polled:
     def _periods_s(self) -> NDArray[np.float64]:
         rows = range(len(self._core.entries))
         return 60.0 * np.array([self._settings.number(row, "demand_period_min", DEMAND_PERIOD_MIN) for row in rows])
-
-    def _kept(self) -> bytes:
-        return self._settings.to_bytes() + b"\n" + self.demands.to_bytes()
 
     def _memory_failed(self, error: MemoryFailedError) -> None:
         self._failure = error

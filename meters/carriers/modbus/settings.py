@@ -117,14 +117,13 @@ class Settings:
         until_s = self._unlocked_s.get(meter, 0.0)
         return now_s < until_s and up_at_s <= until_s - UNLOCKED_S
 
-    def to_bytes(self) -> bytes:
-        """What the meters must remember, on one line."""
-        return json.dumps({str(meter): asdict(own) for meter, own in self._own.items()}).encode()
+    def of(self, meter: int) -> bytes:
+        """What this meter must remember."""
+        return json.dumps(asdict(self._own.get(meter, _Own()))).encode()
 
-    def restore(self, kept: bytes) -> None:
-        """Go on from `to_bytes`."""
-        self._own = {
-            int(meter): _Own(own["kept"], None if own["moves"] is None else tuple(own["moves"]))
-            for meter, own in json.loads(kept).items()
-        }
+    def restore(self, kept: Mapping[int, bytes]) -> None:
+        """Go on from what `of` said, by meter."""
+        for meter, said in kept.items():
+            own = json.loads(said)
+            self._own[meter] = _Own(own["kept"], None if own["moves"] is None else tuple(own["moves"]))
         self.moved = any(own.moves is not None for own in self._own.values())

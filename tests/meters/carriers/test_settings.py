@@ -78,7 +78,7 @@ def test_any_writes_leave_settings_that_the_document_allows_and_that_are_kept(
     for second, (meter, setting, number) in enumerate(written):
         settings.write(meter, setting, number, float(second), 0.0)
     again = new()
-    again.restore(settings.to_bytes())
+    again.restore({meter: settings.of(meter) for meter in range(3)})
     for meter in range(3):
         shown = again.shown(meter, 1e4, float(up_at_s))
         kept = settings.shown(meter, 1e4, float(up_at_s))

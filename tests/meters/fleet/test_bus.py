@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
 from grid.world import WorldFrame
+from meters.fleet import bus
 from meters.fleet.bus import MOST_WRITES_PER_S
 from tests.meters.fleet.test_polled import FACTS, LENGTH_S, START_S, VOLTAGE_V, Street
 
@@ -276,12 +278,44 @@ async def test_two_with_the_same_address_are_noise_until_one_is_off(
     assert (await client.read_holding_registers(SERIAL, count=2, device_id=3)).registers == [0, 1]
 
 
-async def test_who_writes_without_end_is_told_to_wait(client: AsyncModbusTcpClient, street: Unbalanced) -> None:
+async def test_who_writes_without_end_is_told_to_wait(
+    client: AsyncModbusTcpClient, street: Unbalanced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the wall clock, which is the master's: simulated seconds may be thousands in one of those."""
+    monkeypatch.setattr(bus, "wall_s", lambda: 1000.2)
     found = [await write(client, PERIOD, (15.0, 30.0)[number % 2]) for number in range(MOST_WRITES_PER_S + 5)]
     assert found == [0] * MOST_WRITES_PER_S + [BUSY] * 5
     assert await kept(client, PERIOD) == 30.0
-    await street.fleet.advance(START_S + 1, None)
+    for second in range(1, 4):
+        await street.fleet.advance(START_S + second, None)
+        assert await write(client, PERIOD, 15.0) == BUSY
+    monkeypatch.setattr(bus, "wall_s", lambda: 1001.2)
     assert await write(client, PERIOD, 15.0) == 0
+
+
+async def test_a_write_costs_the_same_however_many_meters_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them, each kept before it is answered: what they add to the shard's durable memory."""
+    seconds = itertools.count()
+    monkeypatch.setattr(bus, "wall_s", lambda: next(seconds))
+    grown = []
+    for units in (4, 240):
+        directory = tmp_path / str(units)
+        directory.mkdir()
+        street = Unbalanced(directory, units=units)
+        await street.begin()
+        client = await street.connect()
+        (log,) = directory.glob("*-wal")
+        before = log.stat().st_size
+        for number in range(1000):
+            assert await write(client, PERIOD, (15.0, 30.0)[number % 2], unit=1 + number % 4) == 0
+        grown.append(log.stat().st_size - before)
+        client.close()
+        await street.fleet.stop()
+        street.port.close()
+    few, many = grown
+    assert 0 < many < 1.5 * few
 
 
 async def test_nobody_who_writes_changes_what_was_counted(tmp_path: Path) -> None:
