@@ -26,7 +26,10 @@ class MeterFacts(BaseModel):
     accuracy_class_percent: Positive
     reactive_class_percent: Positive = 2.0
     reference_current_a: Annotated[float, Field(gt=0, le=MOST_CURRENT_A)] = 5.0
-    """Basic current Ib of a meter for direct connection, rated current In of one behind transformers (IEC 62053)."""
+    """Basic current Ib of a meter for direct connection (IEC 62053-21). Behind current transformers it is their rated
+    current, at the meter's terminals."""
+    transformer_operated: bool = False
+    """Whether it is always behind current transformers. Any meter is that its shipment names transformers for."""
     voltage_error_percent: Positive = 0.5
     current_error_percent: Positive = 0.5
     class_error_share: Share

@@ -8,8 +8,8 @@ are too: a register advances at a constant rate, whose sum over the frames is ex
 
 A register counts whole steps, so an interval's energy is the difference of two *quantised* register readings: intervals
 sum to the register difference exactly. Active totals are the arithmetic sum over the phases, apparent energy that of
-their apparent powers. Total reactive energy is counted in the quadrant of the sums over the phases (vector method),
-that of a phase by the sign of its reactive power.
+their apparent powers (arithmetic). Total reactive energy is counted in the quadrant of the sums over the phases (vector
+method), that of a phase by the sign of its reactive power.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.world import PHASES, WorldFrame, by_quadrant
-from meters.device.classes import HALF, MOST_RATIO, active_class, reactive_class
+from meters.device.classes import MOST_RATIO, active_class, reactive_class
 from meters.device.draws import Purpose, uniform
 from meters.device.facts import MeterFacts
 from meters.device.physics import Physics
-from meters.device.quantities import CHANNELS, LIMITS
+from meters.device.quantities import CHANNELS, LIMITS, Place
 
 Float = NDArray[np.float64]
 
@@ -70,13 +70,23 @@ class _Load:
 class Metrology:
     """The elements and registers of all meters of a shard."""
 
-    def __init__(self, keys: NDArray[np.uint64], facts: MeterFacts, *, step_wh: float | None = None) -> None:
-        """`step_wh`: what it counts in, by default `register_step_wh`."""
+    def __init__(
+        self,
+        keys: NDArray[np.uint64],
+        facts: MeterFacts,
+        *,
+        step_wh: float | None = None,
+        rated_a: Float | None = None,
+    ) -> None:
+        """`step_wh`: what it counts in, by default `register_step_wh`. `rated_a` (n,): the rated current, at a meter's
+        terminals, of the current transformers that it is behind; NaN without any, as by default."""
         self._step_wh = facts.register_step_wh if step_wh is None else step_wh
         self._roll_over_wh = facts.register_roll_over_wh
-        self._reference_a = facts.reference_current_a
-        self._active = active_class(facts.accuracy_class_percent)
-        self._reactive = reactive_class(facts.reactive_class_percent)
+        rated = np.full((len(keys), 1), np.nan) if rated_a is None else rated_a[:, np.newaxis]
+        behind = ~np.isnan(rated)
+        self._reference_a = np.where(behind, rated, facts.reference_current_a)
+        self._active = active_class(facts.accuracy_class_percent, behind)
+        self._reactive = reactive_class(facts.reactive_class_percent, behind)
         self._draw_elements(keys, facts)
         self._draw_registers(keys, facts)
 
@@ -87,12 +97,12 @@ class Metrology:
             return np.column_stack([uniform(keys, purpose, phase, -limit, limit) for phase in range(PHASES)])
 
         share, active = facts.class_error_share, self._active
-        at_reference = share * active.percent / 100.0
+        at_reference = share * active.limits.at_one / 100.0
         common = uniform(keys, Purpose.CLASS_ERROR, 0, -at_reference, at_reference)[:, np.newaxis]
         self._error = _COMMON_SHARE * common + spread(Purpose.PHASE_ERROR, (1.0 - _COMMON_SHARE) * at_reference)
-        self._low_error = spread(Purpose.LOW_LOAD_ERROR, share * (active.low - active.percent) / 100.0)
-        room = min(active.percent, self._reactive.percent) - share * active.percent
-        self._displacement = spread(Purpose.DISPLACEMENT, max(room, 0.0) / HALF / 100.0)
+        self._low_error = spread(Purpose.LOW_LOAD_ERROR, share * (active.limits.low - active.limits.at_one) / 100.0)
+        most_percent = min(each.displacement(share * active.limits.at_one) for each in (active, self._reactive))
+        self._displacement = spread(Purpose.DISPLACEMENT, most_percent / 100.0)
         # Voltage and current together make the error of the power.
         own = max(min(facts.voltage_error_percent, facts.current_error_percent) / 100.0 - at_reference / 2.0, 0.0)
         voltage = self._error / 2.0 + spread(Purpose.VOLTAGE_ERROR, own)
@@ -112,11 +122,13 @@ class Metrology:
         reactive_in = uniform(keys, Purpose.INITIAL_REGISTER, 5, *_REACTIVE_SHARE) * import_wh
         reactive_out = uniform(keys, Purpose.INITIAL_REGISTER, 6, 0.0, _REACTIVE_SHARE[0]) * import_wh
         initial = np.zeros((len(keys), CHANNELS))
-        initial[:, 0], initial[:, 2:5] = import_wh, shares * import_wh[:, np.newaxis]
-        initial[:, 8], initial[:, 11] = reactive_in, reactive_out
-        initial[:, 12:15] = shares * reactive_in[:, np.newaxis]
-        initial[:, 15:18] = shares * reactive_out[:, np.newaxis]
-        initial[:, 18] = np.hypot(import_wh, reactive_in - reactive_out)
+        initial[:, Place.IMPORT], initial[:, Place.IMPORT_PHASES] = import_wh, shares * import_wh[:, np.newaxis]
+        # With active energy imported, of the first quadrant and the fourth.
+        nothing = np.zeros(len(keys))
+        initial[:, Place.QUADRANTS] = np.column_stack([reactive_in, nothing, nothing, reactive_out])
+        initial[:, Place.REACTIVE_IMPORT_PHASES] = shares * reactive_in[:, np.newaxis]
+        initial[:, Place.REACTIVE_EXPORT_PHASES] = shares * reactive_out[:, np.newaxis]
+        initial[:, Place.APPARENT] = np.hypot(import_wh, reactive_in - reactive_out)
         steps = np.floor(initial / self._step_wh)
         # Where between two steps each register stands at the start.
         remainder = np.column_stack([uniform(keys, Purpose.REGISTER_REMAINDER, each) for each in range(CHANNELS)])
@@ -135,26 +147,17 @@ class Metrology:
         reactive_in, reactive_out = quadrants[0] + quadrants[1], quadrants[2] + quadrants[3]
         active = imported - exported
         counted = np.empty((len(imported), CHANNELS))
-        counted[:, 0], counted[:, 1] = imported.sum(axis=1), exported.sum(axis=1)
-        counted[:, 2:5], counted[:, 5:8] = imported, exported
-        counted[:, 12:15], counted[:, 15:18] = reactive_in, reactive_out
-        counted[:, 18] = np.hypot(active, reactive_in - reactive_out).sum(axis=1)
+        counted[:, Place.IMPORT], counted[:, Place.EXPORT] = imported.sum(axis=1), exported.sum(axis=1)
+        counted[:, Place.IMPORT_PHASES], counted[:, Place.EXPORT_PHASES] = imported, exported
+        counted[:, Place.REACTIVE_IMPORT_PHASES], counted[:, Place.REACTIVE_EXPORT_PHASES] = reactive_in, reactive_out
+        counted[:, Place.APPARENT] = np.hypot(active, reactive_in - reactive_out).sum(axis=1)
         allowed = np.empty((len(imported), LIMITS))
-        allowed[:, 0] = (physics.import_wh_per_s * load.active_limit).sum(axis=1)
-        allowed[:, 1] = (physics.export_wh_per_s * load.active_limit).sum(axis=1)
-        varh_per_s = physics.reactive_varh_per_s
-        if physics.steady:
-            frame = physics.frame
-            true_w, true_var = frame.active_power_w.sum(axis=1), frame.reactive_power_var.sum(axis=1)
-            # The sums decide about the quadrant; an element whose error turned the sign of a sum counts nothing there.
-            sign = np.where(true_var >= 0.0, 1.0, -1.0)
-            amount = np.maximum((reactive_in - reactive_out).sum(axis=1) * sign, 0.0) * sign
-            counted[:, 8:12] = by_quadrant(true_w, amount).T
-            error = (varh_per_s.sum(axis=0) * load.reactive_limit).sum(axis=1) * sign
-            allowed[:, 2:6] = by_quadrant(true_w, error).T
-        else:
-            counted[:, 8:12] = quadrants.sum(axis=2).T
-            allowed[:, 2:6] = (varh_per_s * load.reactive_limit).sum(axis=2).T
+        allowed[:, Place.LIMITED_IMPORT] = (physics.import_wh_per_s * load.active_limit).sum(axis=1)
+        allowed[:, Place.LIMITED_EXPORT] = (physics.export_wh_per_s * load.active_limit).sum(axis=1)
+        totals, totals_allowed = _by_sums(physics, (reactive_in - reactive_out).sum(axis=1), load.reactive_limit)
+        if not physics.steady:
+            _unseen(quadrants, physics.reactive_varh_per_s * load.reactive_limit, totals, totals_allowed)
+        counted[:, Place.QUADRANTS], allowed[:, Place.LIMITED_QUADRANTS] = totals, totals_allowed
         return Rates(counted, allowed)
 
     def measured(self, frame: WorldFrame) -> Measured:
@@ -193,8 +196,8 @@ class Metrology:
         cotangent = _ratio(power_w, reactive_var)
         load_error = self._low_error * self._active.load_share(load)
         error = 1.0 + self._error + load_error
-        starts = np.abs(power_w) >= self._active.starting * reference_va
-        reactive_starts = np.abs(reactive_var) >= self._reactive.starting * reference_va
+        starts = np.abs(power_w) >= self._active.bands.starting * reference_va
+        reactive_starts = np.abs(reactive_var) >= self._reactive.bands.starting * reference_va
         return _Load(
             current_a,
             np.where(starts, error - self._displacement * tangent, 0.0),
@@ -203,6 +206,33 @@ class Metrology:
             np.where(starts, self._active.limit_percent(load, tangent) / 100.0, 1.0),
             np.where(reactive_starts, self._reactive.limit_percent(load, cotangent) / 100.0, 1.0),
         )
+
+
+def _by_sums(physics: Physics, reactive: Float, limit: Float) -> tuple[Float, Float]:
+    """What total reactive registers (n, 4) advance by, and may be wrong by, of a net `reactive` (n,).
+
+    The sums over the phases decide about the quadrant; an element whose error turned the sign of a sum counts nothing.
+    """
+    true_w, true_var = physics.frame.active_power_w.sum(axis=1), physics.frame.reactive_power_var.sum(axis=1)
+    sign = np.where(true_var >= 0.0, 1.0, -1.0)
+    error = (physics.reactive_varh_per_s.sum(axis=0) * limit).sum(axis=1)
+    counted: Float = by_quadrant(true_w, np.maximum(reactive * sign, 0.0) * sign).T
+    allowed: Float = by_quadrant(true_w, error * sign).T
+    return counted, allowed
+
+
+def _unseen(counted: Float, allowed: Float, totals: Float, totals_allowed: Float) -> None:
+    """Change `totals` (n, 4) that are of averages over frames that nobody saw (Physics.bridge), in place.
+
+    One phase alone is its own sum: what it `counted` (4, n, 3) are the totals. Where several phases had reactive energy
+    in more than one quadrant, nobody knows how much of it met: any share of it may be in any quadrant.
+    """
+    by_quadrant_only = counted.sum(axis=2).T
+    alone = (counted.sum(axis=0) > 0.0).sum(axis=1) == 1
+    totals[alone] = by_quadrant_only[alone]
+    totals_allowed[alone] = allowed.sum(axis=2).T[alone]
+    mixed = ~alone & ((by_quadrant_only > 0.0).sum(axis=1) > 1)
+    totals_allowed[mixed] += by_quadrant_only[mixed].sum(axis=1, keepdims=True)
 
 
 def _ratio(other: Float, own: Float) -> Float:

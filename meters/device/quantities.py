@@ -20,9 +20,28 @@ REGISTER_NAMES = (
 """The registers, in the order in which arrays have them: (…, CHANNELS)."""
 CHANNELS = len(REGISTER_NAMES)
 
+
+def _phases(first: str) -> slice:
+    at = REGISTER_NAMES.index(first)
+    return slice(at, at + len(PHASES))
+
+
 LIMITED_NAMES = ("import_wh", "export_wh", *QUADRANT_NAMES)
 """The registers of which a class limits the error: `meters/device/classes.py`."""
 LIMITS = len(LIMITED_NAMES)
+
+
+class Place:
+    """Where registers stand in arrays (…, CHANNELS), and in arrays (…, LIMITS) of what a class allows."""
+
+    IMPORT, EXPORT = REGISTER_NAMES.index("import_wh"), REGISTER_NAMES.index("export_wh")
+    IMPORT_PHASES, EXPORT_PHASES = (_phases(f"{way}_l1_wh") for way in _WAYS)
+    QUADRANTS = slice(REGISTER_NAMES.index(QUADRANT_NAMES[0]), REGISTER_NAMES.index(QUADRANT_NAMES[-1]) + 1)
+    REACTIVE_IMPORT_PHASES, REACTIVE_EXPORT_PHASES = (_phases(f"reactive_{way}_l1_varh") for way in _WAYS)
+    APPARENT = REGISTER_NAMES.index("apparent_vah")
+    LIMITED_IMPORT, LIMITED_EXPORT = LIMITED_NAMES.index("import_wh"), LIMITED_NAMES.index("export_wh")
+    LIMITED_QUADRANTS = slice(LIMITED_NAMES.index(QUADRANT_NAMES[0]), LIMITED_NAMES.index(QUADRANT_NAMES[-1]) + 1)
+
 
 _PER_PHASE = (
     ("voltage", "v"),

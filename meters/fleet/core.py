@@ -8,9 +8,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid.world import WorldFrame
 from meters.device.draws import meter_keys
+from meters.device.facts import MeterFacts
 from meters.device.flow import Flow
 from meters.device.memory import Kept, Memory, Written
 from meters.device.outcomes import Outcome
@@ -23,6 +25,9 @@ from meters.fleet.fences import Filter, heard_by
 from meters.fleet.network import BrokerAddress
 from meters.fleet.shipment import ShipmentEntry
 from meters.vendors.profile import VendorProfile
+
+SECONDARY_A = 5.0
+"""Of current transformers whose primary current nobody states: the usual one (IEC 61869-2 has 1 A and 5 A)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,8 @@ class Core:
         self.everybody: Rows = np.arange(len(self.entries))
         self.current_ratio = np.array([entry.current_ratio for entry in self.entries], dtype=np.float64)
         self.voltage_ratio = np.array([entry.voltage_ratio for entry in self.entries], dtype=np.float64)
+        self.rated_a = _rated_a(self.entries, setup.profile.facts)
+        """At their terminals, of the current transformers that meters are behind, (n,); NaN without any."""
         self.keys = meter_keys(setup.seed, list(self.row_of))
         self.now_s = setup.start_s
         """The instant up to which the meters have lived."""
@@ -160,3 +167,15 @@ class Core:
             "interval_length_s": self.profile.facts.interval_length_s,
             "meters": meters.hexdigest(),
         }
+
+
+def _rated_a(entries: Sequence[ShipmentEntry], facts: MeterFacts) -> NDArray[np.float64]:
+    def rated(entry: ShipmentEntry) -> float:
+        most_a = facts.max_current_a if entry.max_current_a is None else entry.max_current_a
+        if entry.current_ratio == 1.0 and most_a <= facts.max_current_a and not facts.transformer_operated:
+            return np.nan
+        if entry.max_current_a is None and entry.current_ratio != 1.0:
+            return SECONDARY_A
+        return most_a / entry.current_ratio
+
+    return np.array([rated(entry) for entry in entries], dtype=np.float64)

@@ -2,9 +2,9 @@
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
 Columns of `OPTIONAL` may follow. The lab fills both periods; the others are empty where a meter is as its vendor's are.
-The capture period that it is set to and the ratios of its instrument transformers are the meter's concern, and the
-others are the utility's. The address is that of a meter without a connection of its own: its collector, or
-`host:port/unit` of its Modbus gateway.
+The capture period that it is set to, and the currents and ratios of its instrument transformers, are the meter's
+concern, and the others are the utility's. The address is that of a meter without a connection of its own: its
+collector, or `host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from meters.carriers.modbus.address import EXPECTED, split_address
+from meters.device.facts import MOST_CURRENT_A
 from meters.errors import ShipmentError
 from meters.vendors.registry import known_profiles, load_profile
 
@@ -31,6 +32,7 @@ _RESERVED = frozenset("+/#")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
 _RATIO = re.compile(r"[0-9]{1,5}(\.[0-9]{1,12})?")
 _MOST_RATIO = 10_000.0
+_CURRENT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _FAULTS_SHOWN = 50
 
 
@@ -55,6 +57,8 @@ class ShipmentEntry:
     current_ratio: float = 1.0
     """Of its current transformers: what is in the primary by what is at its terminals; as the next, 1 without any."""
     voltage_ratio: float = 1.0
+    max_current_a: float | None = None
+    """The most that passes it, of the primary where it is behind transformers; None: its profile's."""
 
 
 def read_shipment(path: Path) -> list[ShipmentEntry]:
@@ -129,16 +133,22 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
         for name in RATIOS
         if own[name] and not _is_ratio(own[name])
     ]
+    if own["max_current_a"] and not _is_current(own["max_current_a"]):
+        wrong.append(f"max_current_a {own['max_current_a']!r:.60} is not a current from 0.1 to {MOST_CURRENT_A:,} A")
     if wrong:
         return None, wrong
-    ratios = {name: float(own[name]) for name in RATIOS if own[name]}
+    numbers = {name: float(own[name]) for name in (*RATIOS, "max_current_a") if own[name]}
     length_s = int(length) if length else None
     fields["wire"] = own["wire"]
-    return ShipmentEntry(**{**fields, **ratios, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
+    return ShipmentEntry(**{**fields, **numbers, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
 
 
 def _is_ratio(text: str) -> bool:
     return _RATIO.fullmatch(text) is not None and 1.0 <= float(text) <= _MOST_RATIO
+
+
+def _is_current(text: str) -> bool:
+    return _CURRENT.fullmatch(text) is not None and 0.1 <= float(text) <= MOST_CURRENT_A
 
 
 def _is_polled(entry: ShipmentEntry) -> bool:

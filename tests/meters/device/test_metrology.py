@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from meters.device.classes import active_class, reactive_class
+from meters.device.classes import AccuracyClass, active_class, reactive_class
 from meters.device.draws import meter_keys
 from meters.device.metrology import Metrology
 from meters.device.physics import Physics
@@ -27,15 +28,16 @@ REFERENCE_A, VOLTS = FACTS.reference_current_a, 230.0
 AT = {name: number for number, name in enumerate(REGISTER_NAMES)}
 LIMIT = {name: number for number, name in enumerate(LIMITED_NAMES)}
 Floats = NDArray[np.float64]
+Of = Callable[[float, bool], AccuracyClass]
 
 loads = st.floats(0.001, 20.0)
 angles = st.floats(-np.pi, np.pi)
 
 
-def physics(power_w: Any, reactive_var: Any = 0.0, volts: Any = VOLTS) -> Physics:
+def physics(power_w: Any, reactive_var: Any = 0.0, volts: Any = VOLTS, count: int = COUNT) -> Physics:
     """All meters carry these powers per phase."""
-    whole = np.ones((COUNT, 3))
-    frame = frame_of(1, 0, np.ones(COUNT, dtype=bool), active_power_w=whole * power_w, voltage_v=whole * volts)
+    whole = np.ones((count, 3))
+    frame = frame_of(1, 0, np.ones(count, dtype=bool), active_power_w=whole * power_w, voltage_v=whole * volts)
     return Physics.of(replace(frame, reactive_power_var=whole * reactive_var))
 
 
@@ -86,9 +88,153 @@ def test_reactive_energy_is_within_the_table_of_its_class(current: float, sine: 
     error = errors("reactive_q1_varh", np.sqrt(1 - sine**2) * apparent_va, sine * apparent_va) * 100
     assert np.abs(error).max() <= limit
     assert np.abs(error).max() > 0.3
-    if sine >= 0.5:
-        cotangent = np.sqrt(1 - sine**2) / sine
-        assert reactive_class(2.0).limit_percent(np.array([current]), np.array([cotangent]))[0] == pytest.approx(limit)
+    cotangent = np.sqrt(1 - sine**2) / sine
+    assert reactive_class(2.0).limit_percent(np.array([current]), np.array([cotangent]))[0] == pytest.approx(limit)
+
+
+@pytest.mark.parametrize(
+    ("of", "percent", "behind", "current", "factor", "limit"),
+    [
+        # IEC 62053-21, class 1 at a power factor of 0.25, and its bands behind transformers.
+        (active_class, 1.0, False, 0.2, 0.25, 3.5), (active_class, 1.0, False, 20.0, 0.25, 3.5),
+        (active_class, 1.0, True, 0.02, 1.0, 1.5), (active_class, 1.0, True, 0.05, 1.0, 1.0),
+        (active_class, 1.0, True, 0.05, 0.5, 1.5), (active_class, 1.0, True, 0.1, 0.5, 1.0),
+        (active_class, 1.0, True, 0.0019, 1.0, 100.0), (active_class, 2.0, True, 0.0029, 1.0, 100.0),
+        # IEC 62053-22, class 0.5 S.
+        (active_class, 0.5, True, 0.01, 1.0, 1.0), (active_class, 0.5, True, 0.05, 1.0, 0.5),
+        (active_class, 0.5, True, 0.02, 0.5, 1.0), (active_class, 0.5, True, 0.1, 0.5, 0.6),
+        (active_class, 0.5, True, 0.1, 0.25, 1.0), (active_class, 0.5, True, 0.0009, 1.0, 100.0),
+        # IEC 62053-23.
+        (reactive_class, 3.0, False, 0.2, 0.25, 4.0), (reactive_class, 3.0, False, 0.2, 0.5, 3.0),
+        (reactive_class, 2.0, True, 0.02, 1.0, 2.5), (reactive_class, 2.0, True, 0.1, 0.25, 2.5),
+        (reactive_class, 2.0, True, 0.1, 0.5, 2.0), (reactive_class, 2.0, True, 0.0029, 1.0, 100.0),
+    ],
+)  # fmt: skip
+def test_limits_are_those_of_the_tables(
+    of: Callable[[float, bool], AccuracyClass],
+    percent: float,
+    behind: bool,
+    current: float,
+    factor: float,
+    limit: float,
+) -> None:
+    ratio = np.sqrt(1 - factor**2) / factor
+    assert of(percent, behind).limit_percent(np.array([current]), np.array([ratio]))[0] == pytest.approx(limit)
+
+
+@given(
+    st.sampled_from([(active_class, 0.5), (active_class, 1.0), (active_class, 2.0), (reactive_class, 2.0)]),
+    st.booleans(), st.floats(0.0005, 30), st.floats(0.0, 20.0), st.floats(0.0, 20.0),
+)  # fmt: skip
+def test_less_of_the_other_power_is_never_allowed_more(
+    kind: tuple[Of, float], behind: bool, current: float, ratio: float, other: float
+) -> None:
+    of, percent = kind
+    less, more = of(percent, behind).limit_percent(np.full(2, current), np.array(sorted([ratio, other])))
+    assert less <= more + 1e-12
+
+
+@given(
+    st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([2.0, 3.0]), loads, angles, st.booleans(), st.integers(0, 99)
+)  # fmt: skip
+def test_any_class_is_kept_at_any_load(
+    active: float, reactive: float, load: float, angle: float, behind: bool, row: int
+) -> None:
+    facts = FACTS.model_copy(update={"accuracy_class_percent": active, "reactive_class_percent": reactive})
+    metrology = Metrology(KEYS[:100], facts, rated_a=np.full(100, 5.0) if behind else None)
+    apparent_va = load * 5.0 * VOLTS
+    holding = physics(apparent_va * np.cos(angle), apparent_va * np.sin(angle), count=100)
+    rates = metrology.rates(holding)
+    names = [AT[name] for name in LIMITED_NAMES]
+    true = np.stack(
+        [
+            holding.import_wh_per_s.sum(axis=1),
+            holding.export_wh_per_s.sum(axis=1),
+            *holding.reactive_varh_per_s.sum(axis=2),
+        ],
+        axis=1,
+    )
+    error = np.abs(rates.counted_per_s[row, names] - true[row])
+    assert (error <= rates.allowed_per_s[row] * (1 + 1e-9) + 1e-12).all()
+
+
+def test_behind_transformers_it_starts_at_a_part_of_their_rated_current() -> None:
+    """IEC 62053-21: 0.002 In for class 1; In is that of the secondary."""
+    rated_a = np.array([5.0, 1.0, np.nan])
+    metrology = Metrology(KEYS[:3], FACTS, rated_a=rated_a)
+    starts_w = np.array([0.002 * 5.0, 0.002 * 1.0, 0.004 * REFERENCE_A])[:, np.newaxis] * VOLTS
+    for share, starts in ((0.99, False), (1.01, True)):
+        counted = metrology.rates(physics(starts_w * share, count=3)).counted_per_s[:, AT["import_wh"]]
+        assert ((counted > 0.0) == starts).all()
+
+
+def bridged(*powers: tuple[Any, Any]) -> Physics:
+    """What a meter is told after frames with such powers, a minute each, of which it saw the first and the last."""
+    missed = physics(0.0).frame
+    for number, (power_w, reactive_var) in enumerate(powers):
+        holding = Physics.of(
+            replace(
+                missed,
+                sequence=number + 1,
+                time_s=60 * number,
+                active_power_w=np.ones((COUNT, 3)) * power_w,
+                reactive_power_var=np.ones((COUNT, 3)) * reactive_var,
+                voltage_v=np.full((COUNT, 3), VOLTS),
+            )
+        )
+        if number == 0:
+            first = holding
+        ends_s = np.full(COUNT, 60.0 * (number + 1))
+        everybody = np.arange(COUNT)
+        import_wh, export_wh = holding.energy_at(everybody, ends_s)
+        missed = replace(
+            holding.frame,
+            sequence=len(powers) + 2,
+            time_s=60 * len(powers),
+            import_wh=import_wh,
+            export_wh=export_wh,
+            reactive_varh=holding.reactive_at(everybody, ends_s),
+        )
+    found = first.bridge(missed, 0)
+    assert found is not None
+    return found
+
+
+def test_after_missed_frames_totals_are_of_the_sums_over_the_phases() -> None:
+    """Of 900 var and -600 var in two phases, no total has more than the 300 var that are left."""
+    flow = ([3000.0, 2000.0, 0.0], [900.0, -600.0, 0.0])
+    seen, unseen = METROLOGY.rates(physics(*flow)), METROLOGY.rates(bridged(flow, flow, flow))
+    names = [AT[f"reactive_q{each}_varh"] for each in (1, 2, 3, 4)]
+    assert np.allclose(unseen.counted_per_s[:, names], seen.counted_per_s[:, names])
+    assert (unseen.counted_per_s[:, AT["reactive_q4_varh"]] == 0.0).all()
+    assert (unseen.counted_per_s[:, AT["reactive_export_l2_varh"]] > 0.0).all()
+
+
+def test_after_missed_frames_a_single_phase_has_each_quadrant_that_it_was_in() -> None:
+    there, back = ([1000.0, 0, 0], [500.0, 0, 0]), ([1000.0, 0, 0], [-500.0, 0, 0])
+    counted = METROLOGY.rates(bridged(there, back)).counted_per_s * 3600
+    for quadrant in (1, 4):
+        assert np.allclose(counted[:, AT[f"reactive_q{quadrant}_varh"]], 250.0, rtol=0.02)
+
+
+@given(st.lists(st.tuples(loads, angles, angles, angles), min_size=1, max_size=4), st.integers(0, COUNT - 1))
+@settings(max_examples=25)
+def test_what_missed_frames_hide_is_allowed(spans: list[tuple[float, float, float, float]], row: int) -> None:
+    """Whatever flowed unseen, the totals are no further off than is said."""
+    powers = []
+    true = np.zeros(4)
+    for load, *phases in spans:
+        apparent_va = load * REFERENCE_A * VOLTS
+        power_w, reactive_var = apparent_va * np.cos(phases), apparent_va * np.sin(phases)
+        powers.append((power_w, reactive_var))
+        quadrants = Physics.of(physics(power_w.sum() / 3, reactive_var.sum() / 3).frame).reactive_varh_per_s
+        true += quadrants[:, row].sum(axis=1) / len(spans)
+    rates = METROLOGY.rates(bridged(*powers))
+    names = [AT[f"reactive_q{each}_varh"] for each in (1, 2, 3, 4)]
+    allowed = rates.allowed_per_s[row, [LIMIT[f"reactive_q{each}_varh"] for each in (1, 2, 3, 4)]]
+    # The loads that errors depend on are those at either end, which these need not be like.
+    slack = 0.1 * np.abs(true).sum()
+    assert (np.abs(rates.counted_per_s[row, names] - true) <= allowed + slack + 1e-9).all()
 
 
 def test_below_its_starting_current_a_phase_counts_nothing_and_shows_no_power() -> None:
