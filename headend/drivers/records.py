@@ -145,12 +145,13 @@ class Registers(NamedTuple):
 
 #: Registers of reactive energy of meters that have two of them, not one for each quadrant.
 REACTIVE_REGISTERS = ("reactive_import_register_varh", "reactive_export_register_varh")
-_MOMENTARY = (
+#: What a meter may measure beside power and voltages, by the name of the channel.
+MOMENTARY_CHANNELS = (
     *Reading._fields[_span("active_power_l1_w", "reactive_power_l3_var")],
     *Reading._fields[_span("current_l1_a", "power_factor_l3")],
 )
 #: What Registers may have beside energies, power and voltages, by the name of the channel.
-REGISTER_CHANNELS = (*REACTIVE_REGISTERS, *_MOMENTARY)
+REGISTER_CHANNELS = (*REACTIVE_REGISTERS, *MOMENTARY_CHANNELS)
 
 
 class CommandAnswer(NamedTuple):
@@ -181,12 +182,14 @@ class RegisterReport(NamedTuple):
 class MomentaryReport(NamedTuple):
     """Such a meter says what it measures at this instant of its clock; it may come with a RegisterReport, or apart.
 
-    `active_power_w` is ABSENT and voltages are NaN where it does not say them.
+    `active_power_w` is ABSENT and voltages are NaN where it does not say them. `channels`: what else it says, by
+    MOMENTARY_CHANNELS.
     """
 
     at_s: float
     active_power_w: int
     voltages_v: tuple[float, float, float]
+    channels: Mapping[str, int | float] = MappingProxyType({})
 
 
 class EndDeviceEvent(NamedTuple):

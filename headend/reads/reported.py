@@ -61,7 +61,7 @@ class ReportedRegisters:
             # Without power and voltages, or said before: of no boundary.
             return
         energies = (report.import_register_wh, report.export_register_wh)
-        heard.shown = report.at_s, Registers(*energies, moment.active_power_w, moment.voltages_v)
+        heard.shown = report.at_s, Registers(*energies, moment.active_power_w, moment.voltages_v, moment.channels)
         doubts = [
             doubt
             for reading in _at_boundaries(before, heard.shown, device.driver.interval_length_s)

@@ -13,6 +13,7 @@ from headend.drivers.driver import Capabilities, Driver, MqttTopic
 from headend.drivers.records import DecodeError, DeviceState, Message, MomentaryReport, RegisterReport
 
 _MAX_POWER_W = 1e9
+_MAX_CURRENT_A = 1e6
 _MAX_TIME_S = 2**40
 
 
@@ -32,7 +33,7 @@ def decode_notification(payload: bytes) -> list[Message]:
         em = _component(params, "em:0")
         power_w = number(em.get("total_act_power"), "total_act_power", minimum=-_MAX_POWER_W, maximum=_MAX_POWER_W)
         voltages_v = (_voltage_v(em, "a_voltage"), _voltage_v(em, "b_voltage"), _voltage_v(em, "c_voltage"))
-        found.append(MomentaryReport(_at_s(params), round(power_w), voltages_v))
+        found.append(MomentaryReport(_at_s(params), round(power_w), voltages_v, _channels(em)))
     if "emdata:0" in params:
         emdata = _component(params, "emdata:0")
         total_wh, returned_wh = (
@@ -48,6 +49,26 @@ def decode_online(payload: bytes) -> DeviceState:
     if payload not in (b"true", b"false"):
         raise DecodeError("bad_value", "online is neither true nor false")
     return DeviceState(online=payload == b"true", device_time_s=None, boot=None)
+
+
+def _channels(em: dict[str, Any]) -> dict[str, int | float]:
+    """Power, current and power factor of each phase, as far as they are there."""
+    found: dict[str, int | float] = {}
+    for phase, name in enumerate("abc", start=1):
+        power, current, factor = (em.get(f"{name}_{each}") for each in ("act_power", "current", "pf"))
+        if current is not None:
+            found[f"current_l{phase}_a"] = round(
+                number(current, f"{name}_current", minimum=0, maximum=_MAX_CURRENT_A), 3
+            )
+        if power is None:
+            continue
+        power_w = number(power, f"{name}_act_power", minimum=-_MAX_POWER_W, maximum=_MAX_POWER_W)
+        found[f"active_power_l{phase}_w"] = round(power_w)
+        if factor is not None:
+            # Earlier firmware signs it as leading or lagging, and later not at all. Here it has the power's sign.
+            size = abs(number(factor, f"{name}_pf", minimum=-1, maximum=1))
+            found[f"power_factor_l{phase}"] = math.copysign(round(size, 3), power_w)
+    return found
 
 
 def _component(parent: dict[str, Any], name: str) -> dict[str, Any]:

@@ -27,6 +27,35 @@ NAME = "shelly-pro-3em"
 GROUP = "t1"
 
 
+# The keys that devices were seen to send, in the order in which they sort: docs/wire-shelly-pro-3em.md.
+EM_KEYS = sorted(
+    [f"{phase}_{key}" for phase in "abc" for key in ("act_power", "aprt_power", "current", "freq", "pf", "voltage")]
+    + ["id", "n_current", "total_act_power", "total_aprt_power", "total_current"]
+)
+EMDATA_KEYS = sorted(
+    [f"{phase}_{key}" for phase in "abc" for key in ("total_act_energy", "total_act_ret_energy")]
+    + ["id", "total_act", "total_act_ret"]
+)
+
+
+def test_a_report_is_as_a_device_was_seen_to_send_it() -> None:
+    """Two phases without voltage, and export in the third: the example of the project eddie."""
+    quantities = dict.fromkeys(QUANTITIES, 0.0) | {
+        "voltage_l3_v": 228.3, "current_l3_a": 0.4761, "active_power_l3_w": -18.017, "apparent_power_l3_va": 108.7082,
+        "power_factor_l3": -0.166, "active_power_w": -18.0172, "apparent_power_va": 18.1, "current_sum_a": 0.4761,
+        "frequency_hz": 50.0,
+    }  # fmt: skip
+    (said,) = wire.report("AMI00000007", START_S, quantities)
+    em, emdata = (json.loads(said.payload)["params"][name] for name in ("em:0", "emdata:0"))
+    assert (sorted(em), sorted(emdata)) == (EM_KEYS, EMDATA_KEYS)
+    assert {key: em[key] for key in em if key.startswith("c_")} == {
+        "c_act_power": -18.0, "c_aprt_power": 108.7, "c_current": 0.476, "c_freq": 50.0, "c_pf": 0.17,
+        "c_voltage": 228.3,
+    }  # fmt: skip
+    assert (em["a_freq"], em["a_voltage"], em["n_current"]) == (0.0, 0.0, None)
+    assert (em["total_act_power"], em["total_aprt_power"], em["total_current"]) == (-18.017, 108.708, 0.476)
+
+
 @given(st.fixed_dictionaries({name: st.floats(-1e6, 1e9) for name in QUANTITIES}))
 def test_a_report_has_what_the_document_names(quantities: dict[str, float]) -> None:
     (said,) = wire.report("AMI00000007", START_S, quantities)
@@ -36,7 +65,7 @@ def test_a_report_has_what_the_document_names(quantities: dict[str, float]) -> N
     params = notification["params"]
     assert params["ts"] == START_S
     em, emdata = params["em:0"], params["emdata:0"]
-    assert em["total_act_power"] == pytest.approx(quantities["active_power_w"], abs=0.051)
+    assert em["total_act_power"] == pytest.approx(quantities["active_power_w"], abs=0.00051)
     assert em["n_current"] is None
     for name, phase in (("a", 1), ("b", 2), ("c", 3)):
         assert em[f"{name}_voltage"] == pytest.approx(quantities[f"voltage_l{phase}_v"], abs=0.051)
@@ -132,6 +161,9 @@ async def test_each_minute_it_says_what_its_registers_show_and_the_journal_agree
             assert round(said["total_act_ret"]) == interval["export_register_wh"]
             # Power and voltage are those of the instant, also where they change at it.
             assert round(found[end_s]["em:0"]["total_act_power"]) == interval["active_power_w"]
+            assert round(found[end_s]["em:0"]["b_act_power"]) == interval["active_power_l2_w"]
+            assert found[end_s]["em:0"]["c_current"] == interval["current_l3_a"]
+            assert found[end_s]["em:0"]["a_pf"] == abs(interval["power_factor_l1"])
             assert found[end_s]["em:0"]["a_voltage"] == interval["voltage_l1_v"]
         registers = [found[at_s]["emdata:0"]["total_act"] for at_s in sorted(found)]
         assert registers == sorted(registers)
