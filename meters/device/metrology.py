@@ -156,7 +156,7 @@ class Metrology:
         allowed[:, Place.LIMITED_EXPORT] = (physics.export_wh_per_s * load.active_limit).sum(axis=1)
         totals, totals_allowed = _by_sums(physics, (reactive_in - reactive_out).sum(axis=1), load.reactive_limit)
         if not physics.steady:
-            _unseen(quadrants, physics.reactive_varh_per_s * load.reactive_limit, totals, totals_allowed)
+            _unseen(physics, quadrants, load.reactive_limit, totals, totals_allowed)
         counted[:, Place.QUADRANTS], allowed[:, Place.LIMITED_QUADRANTS] = totals, totals_allowed
         return Rates(counted, allowed)
 
@@ -221,18 +221,21 @@ def _by_sums(physics: Physics, reactive: Float, limit: Float) -> tuple[Float, Fl
     return counted, allowed
 
 
-def _unseen(counted: Float, allowed: Float, totals: Float, totals_allowed: Float) -> None:
+def _unseen(physics: Physics, counted: Float, limit: Float, totals: Float, allowed: Float) -> None:
     """Change `totals` (n, 4) that are of averages over frames that nobody saw (Physics.bridge), in place.
 
-    One phase alone is its own sum: what it `counted` (4, n, 3) are the totals. Where several phases had reactive energy
-    in more than one quadrant, nobody knows how much of it met: any share of it may be in any quadrant.
+    One phase alone is its own sum: what it `counted` (4, n, 3) are the totals. Where several phases had energy, and
+    some of it both ways, nobody knows how much of it met: any share of it may be in any quadrant.
     """
-    by_quadrant_only = counted.sum(axis=2).T
-    alone = (counted.sum(axis=0) > 0.0).sum(axis=1) == 1
-    totals[alone] = by_quadrant_only[alone]
-    totals_allowed[alone] = allowed.sum(axis=2).T[alone]
-    mixed = ~alone & ((by_quadrant_only > 0.0).sum(axis=1) > 1)
-    totals_allowed[mixed] += by_quadrant_only[mixed].sum(axis=1, keepdims=True)
+    per_s = physics.reactive_varh_per_s
+    active = physics.import_wh_per_s + physics.export_wh_per_s
+    alone = (active + per_s.sum(axis=0) > 0.0).sum(axis=1) <= 1
+    totals[alone] = counted.sum(axis=2).T[alone]
+    allowed[alone] = (per_s * limit).sum(axis=2).T[alone]
+    both_ways = (physics.import_wh_per_s > 0.0).any(axis=1) & (physics.export_wh_per_s > 0.0).any(axis=1)
+    both_ways |= (per_s[:2] > 0.0).any(axis=(0, 2)) & (per_s[2:] > 0.0).any(axis=(0, 2))
+    mixed = ~alone & both_ways
+    allowed[mixed] += per_s.sum(axis=(0, 2))[mixed, np.newaxis]
 
 
 def _ratio(other: Float, own: Float) -> Float:

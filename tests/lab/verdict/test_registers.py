@@ -60,6 +60,8 @@ class Polled:
         self.knots["wh_per_s"][-1, : len(CHANNELS)] = deltas[-1] / STEP_S
         # What a meter shows at the end of an interval is what begins there.
         for vector, names in PHASES.items():
+            for name in names:
+                self.run.stored[name] = self.run.stored[name].astype(np.float64)
             self.knots[vector][1:] = np.column_stack([self.run.journal[name][self.rows] for name in names])
         self.knots["active_power_w"] = self.knots["phase_power_w"].sum(axis=1)
         self._count_reactive()
