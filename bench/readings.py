@@ -17,18 +17,30 @@ _DAY_S = 86_400
 _SLOTS = _DAY_S // LENGTH_S
 
 # What a meter with all channels reports: 200 to 327 Wh a quarter-hour in thirds, registers that grow by about that,
-# three voltages with two decimals. Noise is a hash, since compression must not find what is not there in real readings.
-# One in a thousand is missing. In the order of time, as readings arrive.
+# three voltages with two decimals; a third of it as reactive energy; powers, currents and power factors of each phase
+# with noise of their own; a maximum demand that stands for the month. Noise is a hash, since compression must not find what is
+# not there in real readings. One in a thousand is missing. In the order of time, as readings arrive.
 _DAY = """
 INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,
     import_register_wh, export_register_wh, import_wh, export_wh, import_l1_wh, import_l2_wh, import_l3_wh,
     export_l1_wh, export_l2_wh, export_l3_wh, import_power_w, export_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v,
-    status, revision, quality, origin)
+    status, revision, quality, origin, reactive_q1_register_varh, reactive_q2_register_varh, reactive_q3_register_varh,
+    reactive_q4_register_varh, reactive_q1_varh, reactive_q2_varh, reactive_q3_varh, reactive_q4_varh,
+    active_power_l1_w, active_power_l2_w, active_power_l3_w, reactive_power_l1_var, reactive_power_l2_var,
+    reactive_power_l3_var, current_l1_a, current_l2_a, current_l3_a, power_factor_l1, power_factor_l2, power_factor_l3,
+    max_demand_import_w, max_demand_at)
 SELECT meter, %(length)s, at, ends, ends + make_interval(secs => 1 + (noise & 4095) / 1000.0),
     ends + make_interval(secs => 1.05 + (noise & 4095) / 1000.0),
     meter * 1000 + slot * 264 + wh, 0, wh, 0, wh / 3, wh / 3, wh - 2 * (wh / 3), 0, 0, 0, wh * 4 + (noise >> 8 & 15), 0,
     round((225 + (noise >> 4 & 1023) / 100.0)::numeric, 2), round((225 + (noise >> 9 & 1023) / 100.0)::numeric, 2),
-    round((225 + (noise >> 14 & 1023) / 100.0)::numeric, 2), 0, 0, 0, 0
+    round((225 + (noise >> 14 & 1023) / 100.0)::numeric, 2), 0, 0, 0, 0,
+    meter * 400 + slot * 88 + wh / 3, 0, 0, 71, wh / 3, 0, 0, 0,
+    wh * 4 / 3 + (noise >> 3 & 63), wh * 4 / 3 + (noise >> 8 & 63), wh * 4 / 3 + (noise >> 13 & 63),
+    wh / 2 + (noise >> 5 & 63), wh / 2 + (noise >> 10 & 63), wh / 2 + (noise >> 15 & 63),
+    round(wh / 170.0 + (noise >> 2 & 255) / 1000.0, 3), round(wh / 170.0 + (noise >> 7 & 255) / 1000.0, 3),
+    round(wh / 170.0 + (noise >> 12 & 255) / 1000.0, 3), round(0.9 + (noise >> 4 & 63) / 1000.0, 3),
+    round(0.9 + (noise >> 9 & 63) / 1000.0, 3), round(0.9 + (noise >> 14 & 63) / 1000.0, 3),
+    1300 + meter %% 400, to_timestamp(%(start)s - meter %% 96 * %(length)s)
 FROM (
     SELECT meter, slot, noise, 200 + (noise & 127) AS wh, to_timestamp(%(start)s + slot * %(length)s) AS at,
         to_timestamp(%(start)s + (slot + 1) * %(length)s) AS ends
