@@ -18,8 +18,8 @@ _SLOTS = _DAY_S // LENGTH_S
 
 # What a meter with all channels reports: 200 to 327 Wh a quarter-hour in thirds, registers that grow by about that,
 # three voltages with two decimals; a third of it as reactive energy; powers, currents and power factors of each phase
-# with noise of their own; a maximum demand that stands for the month. Noise is a hash, since compression must not find what is
-# not there in real readings. One in a thousand is missing. In the order of time, as readings arrive.
+# with noise of their own; a maximum demand that stands for the month. Noise is a hash, since compression must not find
+# what is not there in real readings. One in a thousand is missing. In the order of time, as readings arrive.
 _DAY = """
 INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at, committed_at,
     import_register_wh, export_register_wh, import_wh, export_wh, import_l1_wh, import_l2_wh, import_l3_wh,
