@@ -26,7 +26,7 @@ if ! content=$(ls -A "$PGDATA" 2>/dev/null); then
     refuse "$volume is closed to this image's user $(id -u): it belongs to the user $(stat -c %u "$PGDATA"). Another image made it."
 fi
 if [ -n "$content" ] && [ ! -e "$PGDATA/amilab.making" ]; then
-    [ -s "$PGDATA/PG_VERSION" ] || refuse "$volume holds something else than a PostgreSQL's data: $(echo $content | cut -c 1-60)"
+    [ -s "$PGDATA/PG_VERSION" ] || refuse "$volume holds something else than a PostgreSQL's data: $(printf '%s' "$content" | tr '\n' ' ' | cut -c 1-60)"
     found=$(cat "$PGDATA/PG_VERSION")
     major=$(postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
     [ "$found" = "$major" ] || refuse "$volume is of PostgreSQL $found, and this image has PostgreSQL $major."

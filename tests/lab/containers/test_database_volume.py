@@ -43,7 +43,7 @@ def start(shell: list[str], image: str, data: Path, *, major: int = 17, user: st
         (programs / name).write_text(f"#!/bin/sh\n{line}\n")
         (programs / name).chmod(0o755)
     if shell[0] == "busybox":  # the tools are its own, too
-        for name in ("sh", "ls", "stat", "sed", "cut", "cat", "id"):
+        for name in ("sh", "ls", "stat", "sed", "cut", "cat", "id", "tr"):
             (programs / name).unlink(missing_ok=True)
             (programs / name).symlink_to(shutil.which("busybox") or "")
     answer = subprocess.run(
