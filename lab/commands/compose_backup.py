@@ -74,4 +74,6 @@ def restore(
         console.print(f"  the keys that were there are in {os.path.relpath(restored.kept_keys)}: remove them yourself")
     if restored.kept_settings:
         console.print("  .env stays as it was; that of the backup is settings.env in it")
-    console.print("  start the lab: docker compose up --detach")
+    console.print(
+        "  start it: docker compose up --detach --scale conductor=0 (a demonstration would be shown in its place)"
+    )

@@ -20,6 +20,8 @@ from lab.errors import UserError
 VAULT = "secrets"
 ROOTS = (VAULT, *(f"state/{name}" for name in (SUPPLIES, SECRETS, DEVICES, BROKER)))
 """Of a project's directory: all that cannot be made anew, and what belongs together with it."""
+_WHOSE = ("*_password", "ca.key", "link-*.key")
+"""By which one lab is told from another; what else is in its vault comes and goes with runs."""
 _LEFT_OUT = frozenset({"hold"})
 """What says something of a run that was under way."""
 _THEIRS, _OURS = 1, 0
@@ -65,10 +67,12 @@ def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
 
 
 def is_there_already(project: Path, unpacked: Path) -> bool:
-    """Whether the project's passwords and authority are those of the backup."""
-    theirs = {path.relative_to(unpacked): path.read_bytes() for path in _below(unpacked / VAULT)}
-    ours = {path.relative_to(project): path.read_bytes() for path in _below(project / VAULT)}
-    return ours == theirs
+    """Whether the project's passwords, authority and keys of the lab link are those of the backup."""
+    return _identity(project / VAULT) == _identity(unpacked / VAULT)
+
+
+def _identity(vault: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for pattern in _WHOSE for path in sorted(vault.glob(pattern))}
 
 
 def has_keys(project: Path) -> bool:
@@ -76,9 +80,12 @@ def has_keys(project: Path) -> bool:
 
 
 def install(project: Path, unpacked: Path, *, aside: str) -> Path | None:
-    """Put what was unpacked in its place. Keys that were there stay beside it as `secrets.<aside>`; returns where."""
+    """Put what was unpacked in its place. Keys that were there stay beside it as `secrets.<aside>`; returns where.
+
+    The lab's own keys stay as they are: who was revoked since the backup is not let in again.
+    """
     kept: Path | None = None
-    for root in ROOTS:
+    for root in (f"state/{SUPPLIES}",) if is_there_already(project, unpacked) else ROOTS:
         new, place = unpacked / root, project / root
         if not new.is_dir():
             continue

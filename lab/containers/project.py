@@ -19,6 +19,10 @@ CONDUCTOR = "conductor"
 """The service of the demonstration, and of the lab's own image."""
 _READY_POLL_S = 0.3
 _READY_S = 180.0
+REFUSES_ITS_STATE = 78
+"""The exit code (EX_CONFIG of sysexits.h) of a service whose volume is not for it, however often it is started."""
+REFUSAL = "amilab: "
+"""What each line begins with by which it says why."""
 _KNOCK = """
 import socket, sys
 try:
@@ -99,11 +103,11 @@ class ComposeProject:
         return bool(running)
 
     async def until_healthy(self, service: str) -> None:
-        """:raises UserError: it is not within three minutes, with its last words."""
+        """:raises UserError: it is not within three minutes, or refuses to start; with its last words."""
         try:
             async with asyncio.timeout(_READY_S):
                 # Docker tells of health only who asks.
-                while not any(found.health == "healthy" for found in await self.containers(service)):  # noqa: ASYNC110
+                while not await self._is_healthy(service):  # noqa: ASYNC110
                     await asyncio.sleep(_READY_POLL_S)
         except TimeoutError:
             words = (await self.compose("logs", "--no-log-prefix", "--tail", "8", service)).splitlines()
@@ -186,6 +190,19 @@ class ComposeProject:
     def how_to_bring_back(self, service: str, count: int) -> str:
         """What to do to have so many containers of a service again."""
         return f"Bring it back: docker compose up --detach --no-recreate --scale {service}={count} {service}"
+
+    async def _is_healthy(self, service: str) -> bool:
+        """:raises UserError: it refuses to start."""
+        found = await self.containers(service)
+        for container in found:
+            await self.refuse_foreign_state(container)
+        return any(container.health == "healthy" for container in found)
+
+    async def refuse_foreign_state(self, container: Container) -> None:
+        """:raises UserError: it does not start with the volume that it has; with its words."""
+        if container.exit_code == REFUSES_ITS_STATE:
+            said = dict.fromkeys(line for line in await self.last_words(container) if line.startswith(REFUSAL))
+            raise UserError([line.removeprefix(REFUSAL) for line in said] or [f"{container.name} refuses to start"])
 
     async def last_words(self, container: Container) -> list[str]:
         """The last lines that a container wrote."""

@@ -23,6 +23,8 @@ from headend.errors import DatabaseError
 from headend.store.migrate import head_end_schemas, migrate
 from lab.containers.backup_keys import VAULT, has_keys, install, is_there_already, unpack
 from lab.containers.backup_manifest import DATABASE, KEYS, ROLES, SETTINGS, Manifest, SchemaFacts
+from lab.containers.claims import Claim
+from lab.containers.conducting import claim_to_conduct
 from lab.containers.database import (
     DATABASE_NAME,
     SERVICE,
@@ -31,7 +33,7 @@ from lab.containers.database import (
     admin_url,
     secret,
 )
-from lab.containers.project import ComposeProject
+from lab.containers.project import CONDUCTOR, ComposeProject
 from lab.containers.runs import keep_all
 from lab.containers.settings import ENV, HEADEND_PASSWORD, read_settings
 from lab.containers.state import Owner, make_state
@@ -85,20 +87,23 @@ async def restore(
     with tempfile.TemporaryDirectory(prefix=".restoring-", dir=directory) as place:
         unpacked = Path(place)
         unpack(source / KEYS, unpacked, owner)
-        same_keys = is_there_already(directory, unpacked)
-        await _refuse_beforehand(project, replace=replace, foreign_keys=has_keys(directory) and not same_keys)
+        foreign_keys = has_keys(directory) and not is_there_already(directory, unpacked)
+        await _refuse_beforehand(project, replace=replace, foreign_keys=foreign_keys)
         if not has_keys(directory):
             _install(directory, unpacked, owner)
             unpack(source / KEYS, unpacked, owner)
         tell("starting the database")
-        await _only_the_database(project)
+        await project.compose("down")
+        conducting = _conduct(project)
         try:
+            await _only_the_database(project)
             await _refuse_by_database(project, manifest, replace=replace)
             await _restore_database(project, source, manifest, secret(unpacked, HEADEND_PASSWORD), tell)
-            kept = None if is_there_already(directory, unpacked) else _install(directory, unpacked, owner)
+            kept = _install(directory, unpacked, owner)
         finally:
             # Whatever is started next is to see the keys that are there then.
             await project.compose("down")
+            conducting.close()
     return Restored(manifest.readings, len(manifest.schemas), kept, kept_settings)
 
 
@@ -108,14 +113,21 @@ async def _refuse_beforehand(project: ComposeProject, *, replace: bool, foreign_
     running = sorted(set(listed.split()) - {SERVICE})
     if running:
         faults.append(f"the lab is running: {', '.join(running)}")
+    if CONDUCTOR not in running:
+        _conduct(project).close()  # a run that somebody conducts is not ended by us
     if foreign_keys:
-        faults.append(f"{project.directory / VAULT} has the keys of another lab")
+        faults.append(f"{project.directory / VAULT} has other keys than the backup")
     if faults and not replace:
         raise UserError(faults, _REPLACE)
 
 
+def _conduct(project: ComposeProject) -> Claim:
+    owner = Owner(project.settings.uid, project.settings.gid)
+    make_state(project.directory / "state", owner)
+    return claim_to_conduct(project.directory / "state", owner)
+
+
 async def _only_the_database(project: ComposeProject) -> None:
-    await project.compose("down")
     await project.up([SERVICE])
     await project.until_healthy(SERVICE)
 

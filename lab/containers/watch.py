@@ -106,6 +106,7 @@ class Watch:
         for containers in found.values():
             for container in containers:
                 if container.state == "restarting":
+                    await self._project.refuse_foreign_state(container)
                     words = await self._project.last_words(container)
                     raise PartFailed(container.name, container.exit_code, words)
 
