@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import csv
 
 from grid.calendar import ROWS, STEP_S, RowClock
+from grid.compact_profiles import TIME, compacted, read_compacted, read_text
 from grid.elements import ProfileKind
 
 HOURS = ROWS * STEP_S / 3600
@@ -150,18 +150,15 @@ def _dataset_directory(scenario: int) -> Path:
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
     try:
-        table = csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(delimiter=";"),
-            convert_options=csv.ConvertOptions(
-                include_columns=["time", *columns], column_types=dict.fromkeys(columns, pa.float64())
-            ),
-        )
+        if compacted(path).exists():
+            # Whole as it was made.
+            return read_compacted(path, columns)
+        table = read_text(path, [TIME, *columns])
     except (OSError, pa.ArrowException) as error:
         raise ProfileError(f"cannot read the load profiles from {path}: {error}; reinstall simbench") from error
-    if table.num_rows != ROWS or table["time"][0].as_py() != _FIRST_ROW_TIME:
+    if table.num_rows != ROWS or table[TIME][0].as_py() != _FIRST_ROW_TIME:
         raise ProfileError(
-            f"{path} has {table.num_rows} rows from {table['time'][0]}; expected {ROWS} from {_FIRST_ROW_TIME}"
+            f"{path} has {table.num_rows} rows from {table[TIME][0]}; expected {ROWS} from {_FIRST_ROW_TIME}"
         )
     return table
 

@@ -38,8 +38,17 @@ RUN set -eu; \
     python3 -m venv --without-pip /opt/venv; \
     fetch /opt/pip/bin/python -m pip --disable-pip-version-check --python /opt/venv/bin/python install --quiet --no-cache-dir \
         $from --only-binary :all: --constraint "/build/$LOCK" --requirement "/build/$PART.txt"; \
-    find /opt/venv -type d -name tests -path '*site-packages*' -prune -exec rm -rf {} +; \
+    find /opt/venv -type d \( -name tests -o -path '*/simbench/test' -o -path '*/pyarrow/include' \) \
+        -path '*site-packages*' -prune -exec rm -rf {} +; \
+    # Arrow's Flight and S3: nobody here talks these.
+    find /opt/venv -path '*/pyarrow/*' \( -name '*_flight*' -o -name '*_s3*' \) -delete; \
     /opt/venv/bin/python -m compileall -q /opt/venv || true
+# Of the package simbench the grid needs nets and curves, not 320 MB of text.
+COPY grid/__init__.py grid/compact_profiles.py /build/grid/
+RUN set -eu; \
+    if ls -d /opt/venv/lib/python3*/site-packages/simbench >/dev/null 2>&1; then \
+        PYTHONPATH=/build /opt/venv/bin/python -B -m grid.compact_profiles; \
+    fi
 
 FROM python AS part
 COPY --from=packages /opt/venv /opt/venv

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -93,8 +94,11 @@ def demonstrate(directory: Directory = DIRECTORY) -> None:
     from lab.containers.member import beating
 
     console = Console(highlight=False, soft_wrap=True)
-    with failures_shown(), TemporaryDirectory(prefix="demonstration-") as out:
+    # To be told to stop is how it ends: a run takes its place, or the project is taken down.
+    told = suppress(asyncio.CancelledError)
+    with failures_shown(), TemporaryDirectory(prefix="demonstration-") as out, told:
         until_interrupted(beating(demonstrate(directory, Path(out), console)))
+    console.print("the demonstration has ended")
 
 
 @app.command()
