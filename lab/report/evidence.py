@@ -211,9 +211,10 @@ class Witness:
 def _by_point(paths: list[Path], wanted: list[str], serials: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
     """The rows of the wanted usage points; by serial where a file does not name the usage point."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    points = set(wanted)
     for path in paths:
         key = "usage_point" if "usage_point" in pq.read_schema(path).names else "serial"
-        names = wanted if key == "usage_point" else [s for s, point in serials.items() if point in set(wanted)]
+        names = wanted if key == "usage_point" else [s for s, point in serials.items() if point in points]
         table: pa.Table = pq.read_table(path, filters=[(key, "in", names)]) if names else None
         for row in table.to_pylist() if table is not None else ():
             found[row[key] if key == "usage_point" else serials[row[key]]].append(row)

@@ -64,7 +64,8 @@ def read_plane(run_dir: Path, meters: Meters) -> Plane | None:
         if point in known:
             degrees[row] = known[point]["position"]
             transformers[row] = known[point]["transformer"]
-    others = [entry["position"] for point, entry in known.items() if point not in set(meters.usage_points)]
+    metered = set(meters.usage_points)
+    others = [entry["position"] for point, entry in known.items() if point not in metered]
     if not np.isfinite(degrees).all(axis=1).any():
         return None
     unmetered = np.array(others, dtype=np.float64).reshape(-1, 2)
@@ -80,8 +81,8 @@ def read_plane(run_dir: Path, meters: Meters) -> Plane | None:
         xy=_apart(project(degrees)),
         transformers=tuple(transformers),
         unmetered=project(unmetered),
-        low_voltage=tuple(_course(project(course)) for course in low),
-        medium_voltage=tuple(_course(project(course)) for course in medium),
+        low_voltage=_courses(project, low),
+        medium_voltage=_courses(project, medium),
         stations=tuple(
             Station(name, int(x), int(y), entry.get("rated_kva"))
             for (name, entry), (x, y) in zip(stations.items(), places.tolist(), strict=True)
@@ -147,11 +148,16 @@ def _apart(xy: Ints) -> Ints:
     return moved
 
 
-def _course(xy: Ints) -> Ints:
-    """Without positions that fall on the one before."""
+def _courses(project: _Projection, degrees: Sequence[NDArray[np.float64]]) -> tuple[Ints, ...]:
+    """Lines (k, 2) each, without positions that fall on the one before."""
+    if not degrees:
+        return ()
+    lengths = [len(course) for course in degrees]
+    begins = np.cumsum([0, *lengths[:-1]])
+    xy = project(np.vstack(degrees))
     kept = np.append(True, (np.diff(xy, axis=0) != 0).any(axis=1))
-    distinct: Ints = xy[kept]
-    return distinct
+    kept[begins] = True
+    return tuple(np.split(xy[kept], np.cumsum(np.add.reduceat(kept, begins, dtype=np.int64))[:-1]))
 
 
 def deltas(values: Sequence[int] | Ints) -> list[int]:
