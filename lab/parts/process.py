@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable
 
 from lab.lockstep.link import Handler, serve_part
 from lab.lockstep.link_keys import VARIABLE, PartKey
+
+_OBJECTS_BEFORE_COLLECTION = 50_000
 
 
 def run_part(describe: str, handlers: Callable[[str], dict[str, Handler]]) -> None:
@@ -25,6 +28,10 @@ def run_part(describe: str, handlers: Callable[[str], dict[str, Handler]]) -> No
     # Taken out: what a part starts is not the part.
     key = PartKey.from_text(os.environ.pop(VARIABLE))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Of what a part makes hardly anything is in a cycle, and what it has imported stays: a collector that looks at all
+    # of it every 700 objects took 4 % of a fleet's time.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
     async def main() -> None:
         await serve_part(arguments.name, arguments.link, handlers(arguments.name), run=arguments.run, key=key)
