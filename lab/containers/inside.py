@@ -56,9 +56,8 @@ class InsideProject(ComposeProject):
                 f"the service {service} takes no connection", f"docker compose ps; docker compose logs {service}"
             ) from None
 
-    async def containers(self, service: str) -> list[Container]:
-        del service
-        return []
+    async def containers_of(self, services: Sequence[str]) -> dict[str, list[Container]]:
+        return {service: [] for service in services}
 
     async def out_of_memory(self, since_s: float) -> list[str]:
         del since_s

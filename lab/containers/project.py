@@ -118,6 +118,10 @@ class ComposeProject:
 
     async def containers(self, service: str) -> list[Container]:
         """The containers of a service by their numbers, dead ones too."""
+        return (await self.containers_of([service]))[service]
+
+    async def containers_of(self, services: Sequence[str]) -> dict[str, list[Container]]:
+        """The containers of each of these services."""
         listed = await docker(
             "ps",
             "--all",
@@ -125,19 +129,20 @@ class ComposeProject:
             "--filter",
             f"label=com.docker.compose.project={self.settings.project}",
             "--filter",
-            f"label=com.docker.compose.service={service}",
-            "--filter",
             # Compose labels the images that it builds as well, and so whatever else is run from them.
             "label=com.docker.compose.oneoff=False",
             "--format",
-            '{{.ID}}\t{{.Names}}\t{{.Label "com.docker.compose.container-number"}}\t{{.State}}\t{{.Status}}',
+            '{{.ID}}\t{{.Names}}\t{{.Label "com.docker.compose.service"}}\t'
+            '{{.Label "com.docker.compose.container-number"}}\t{{.State}}\t{{.Status}}',
         )
-        found = []
+        found: dict[str, list[Container]] = {service: [] for service in services}
         for line in listed.splitlines():
-            identity, name, number, state, status = line.split("\t")
+            identity, name, service, number, state, status = line.split("\t")
+            if service not in found:
+                continue
             health = re.search(r"\((?:health: )?(\w+)\)", status)
             code = re.match(r"(?:Exited|Restarting) \((\d+)\)", status)
-            found.append(
+            found[service].append(
                 Container(
                     identity[:12],
                     name,
@@ -148,7 +153,7 @@ class ComposeProject:
                     int(code[1]) if code else None,
                 )
             )
-        return sorted(found, key=lambda container: container.number)
+        return {name: sorted(each, key=lambda container: container.number) for name, each in found.items()}
 
     async def out_of_memory(self, since_s: float) -> list[str]:
         """The containers in which the kernel had to kill something since then [epoch s], for want of memory."""

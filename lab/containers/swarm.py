@@ -98,6 +98,9 @@ class SwarmProject(ComposeProject):
                 "compose/README.md says what to do about an unhealthy container.",
             ) from None
 
+    async def containers_of(self, services: Sequence[str]) -> dict[str, list[Container]]:
+        return {service: await self.containers(service) for service in services}
+
     async def containers(self, service: str) -> list[Container]:
         """The tasks of a service that are to run, by their slots; "running" is what Swarm calls so: healthy.
 

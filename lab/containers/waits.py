@@ -44,19 +44,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`text`: the end of a sentence that begins with the part's name. `is_starting`: nothing is wrong so far."""
+    """`text`: the end of a sentence that begins with the part's name. `is_starting`: nothing is wrong so far.
+
+    `patience_s`: for how long it may go on.
+    """
 
     text: str
     is_starting: bool = False
     is_unreached: bool = False
+    patience_s: float = PATIENCE_S
 
     @property
     def named_after_s(self) -> float:
         return STARTING_S if self.is_starting else NAMED_AFTER_S
-
-    @property
-    def patience_s(self) -> float:
-        return UNREACHED_S if self.is_unreached else PATIENCE_S
 
 
 def reason_for(seen: Seen, address: str) -> Reason:
@@ -74,7 +74,9 @@ def reason_for(seen: Seen, address: str) -> Reason:
     if seen.unreached is not None:
         where = f"this machine at {address} ({seen.unreached})"
         return Reason(
-            f"{seen.free[0].name} runs, but does not reach {where}: a firewall is in between", is_unreached=True
+            f"{seen.free[0].name} runs, but does not reach {where}: a firewall is in between",
+            is_unreached=True,
+            patience_s=UNREACHED_S,
         )
     if seen.taken:
         return Reason(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +71,7 @@ class Watch:
         """Once."""
         await self._refuse_starved()
         lives = {name: self._link.life(name) for name in self._link.present}
-        found = {service: await self._project.containers(service) for service in SERVICES.values()}
+        found = await self._project.containers_of(list(SERVICES.values()))
         self._sees = self._sees or any(found.values())
         await self._refuse_restarting(found)
         self._drop_the_dead(lives, found)
@@ -158,7 +159,9 @@ class Watch:
         if name in (BROKER, DATABASE):
             there = found[service]
             if any(each.state in _ALIVE for each in there):
-                return Reason(", ".join(f"{each.name} is {each.health or each.state}" for each in there))
+                doing = ", ".join(f"{each.name} is {each.health or each.state}" for each in there)
+                # It may well serve, on a machine that is too busy to ask it.
+                return Reason(doing, is_starting=True, patience_s=math.inf)
             return reason_for(Seen(service, there), "")
         serving = {self._link.host(each) for each in self._link.present}
         seen = Seen(service, found[service], serving, is_claimed(self._lab.locks, name))

@@ -58,8 +58,8 @@ class Lab:
     def count(self, _service: str) -> int:
         return 3
 
-    async def containers(self, service: str) -> list[Container]:
-        return [found for found in self.there if found.service == service]
+    async def containers_of(self, services: Sequence[str]) -> dict[str, list[Container]]:
+        return {service: [found for found in self.there if found.service == service] for service in services}
 
     async def out_of_memory(self, _since_s: float) -> list[str]:
         return []
@@ -140,6 +140,14 @@ async def test_a_broker_or_database_that_is_gone_is_named_unless_the_scenario_ki
     ((named_s, text),) = lab.told
     assert named_s - began_s <= WITHIN_S
     assert text.startswith(f"waiting for {service.service}: ")
+
+
+async def test_a_database_that_does_not_say_that_it_is_well_is_named_and_ends_no_run(tmp_path: Path) -> None:
+    lab, watch = lab_and_watch(tmp_path)
+    without(lab, DATABASE)
+    lab.there.append(replace(DATABASE, health="unhealthy"))
+    await lab.live(watch, 2 * PATIENCE_S)
+    assert [text for _, text in lab.told] == ["waiting for database: amilab-database-1 is unhealthy. look at database"]
 
 
 @given(late_s=st.floats(0, LOOK_EVERY_S))
