@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -286,8 +286,12 @@ class ContainerStage(Stage):
         return self._root / PLAN / LOCKS
 
     @property
-    def away(self) -> Collection[str]:
+    def away(self) -> Set[str]:
         return self._away | {member.name for member in (*self.fleets, *self.heads) if member.absent}
+
+    @property
+    def disturbs(self) -> bool:
+        return not all(task.done() for task in self._impaired)
 
     def count(self, service: str) -> int:
         return max(sum(service_of(name) == service for names in self._plan.parts.values() for name in names), 1)

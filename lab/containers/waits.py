@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from lab.containers.project import Container
 from lab.errors import describe_exit
@@ -42,21 +43,26 @@ class Seen:
         return [found for found in self.containers if found.state == "running" and found.id not in self.serving]
 
 
+class Kind(Enum):
+    """What is the matter, by what can be done about it."""
+
+    GONE = auto()
+    STARTING = auto()
+    FROZEN = auto()
+    UNREACHED = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`text`: the end of a sentence that begins with the part's name. `is_starting`: nothing is wrong so far.
-
-    `patience_s`: for how long it may go on.
-    """
+    """`text`: the end of a sentence that begins with the part's name. `patience_s`: for how long it may go on."""
 
     text: str
-    is_starting: bool = False
-    is_unreached: bool = False
+    kind: Kind = Kind.GONE
     patience_s: float = PATIENCE_S
 
     @property
     def named_after_s(self) -> float:
-        return STARTING_S if self.is_starting else NAMED_AFTER_S
+        return STARTING_S if self.kind is Kind.STARTING else NAMED_AFTER_S
 
 
 def reason_for(seen: Seen, address: str) -> Reason:
@@ -75,15 +81,13 @@ def reason_for(seen: Seen, address: str) -> Reason:
         where = f"this machine at {address} ({seen.unreached})"
         return Reason(
             f"{seen.free[0].name} runs, but does not reach {where}: a firewall is in between",
-            is_unreached=True,
-            patience_s=UNREACHED_S,
+            Kind.UNREACHED,
+            UNREACHED_S,
         )
     if seen.taken:
-        return Reason(
-            f"a container of the service {seen.service} has taken it, and is still starting", is_starting=True
-        )
+        return Reason(f"a container of the service {seen.service} has taken it, and is still starting", Kind.STARTING)
     names = ", ".join(found.name for found in seen.free)
-    return Reason(f"nobody has taken it yet, for which there is {names}", is_starting=True)
+    return Reason(f"nobody has taken it yet, for which there is {names}", Kind.STARTING)
 
 
 def _state(container: Container) -> str:

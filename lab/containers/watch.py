@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 from lab.containers.claims import is_claimed
 from lab.containers.project import ComposeProject, Container
 from lab.containers.services import SERVICES, service_of
-from lab.containers.waits import LOOK_EVERY_S, Reason, Seen, Waits, ended, reason_for
+from lab.containers.waits import LOOK_EVERY_S, Kind, Reason, Seen, Waits, ended, reason_for
 from lab.errors import PartFailed, UserError
 from lab.lockstep.link import LabLink
 from lab.run.stage import BROKER, DATABASE
@@ -34,8 +34,12 @@ class Watched(Protocol):
         """Where each part has a file that its container locks."""
 
     @property
-    def away(self) -> Collection[str]:
+    def away(self) -> Set[str]:
         """The parts that the scenario has killed or cut off."""
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether a network fault of the scenario is under way."""
 
     def count(self, service: str) -> int:
         """How many parts of the run a service serves."""
@@ -51,7 +55,7 @@ class Watch:
         self._clock = clock
         self._began_s = time.time()
         self._waits = Waits()
-        self._ailing: dict[str, float] = {}  # broker and database, since when they do not serve
+        self._ailing: Mapping[str, float] = {}  # who is there and does not serve, since when
         self._sees = False  # whoever conducts from within a container never does
         self._reached: set[str] = set()  # services whose containers reach the lab
         self.reasons: Sequence[str] = ()
@@ -124,7 +128,7 @@ class Watch:
         now_s = self._clock()
         awaited = {
             name: since_s
-            for name, since_s in (self._link.awaited | self._services_that_ail(found, now_s)).items()
+            for name, since_s in {**self._link.awaited, **self._ailing_since(found, now_s)}.items()
             if name not in self._lab.away
         }
         reasons = {name: await self._reason(name, found) for name in self._waits.ripe(awaited, now_s)}
@@ -138,31 +142,42 @@ class Watch:
 
     def _give_up(self, name: str, reason: Reason, waited_s: float) -> NoReturn:
         hint = self._hint(name, reason)
-        if reason.is_unreached:
+        if reason.kind is Kind.UNREACHED:
             raise UserError(f"{name}: {reason.text}", hint)
         what = f"did not come back within {waited_s:.0f} s: {reason.text}. {hint}"
         raise PartFailed(name, None, what=what)
 
-    def _services_that_ail(self, found: Mapping[str, Sequence[Container]], now_s: float) -> dict[str, float]:
+    def _ailing_since(self, found: Mapping[str, Sequence[Container]], now_s: float) -> Mapping[str, float]:
+        """Broker, database, and whoever is frozen and has been asked something: since when."""
+        ailing = set(self._frozen(found)) - self._lab.away
         for name in (BROKER, DATABASE) if self._sees else ():
-            if any(each.health == "healthy" for each in found[SERVICES[name]]):
-                self._ailing.pop(name, None)
-            else:
-                self._ailing.setdefault(name, now_s)
-        return dict(self._ailing)
+            if not any(each.health == "healthy" for each in found[SERVICES[name]]):
+                ailing.add(name)
+        self._ailing = {name: self._ailing.get(name, now_s) for name in ailing}
+        return self._ailing
+
+    def _frozen(self, found: Mapping[str, Sequence[Container]]) -> dict[str, Container]:
+        """The parts whose containers somebody has paused, not the scenario."""
+        paused = {each.id: each for containers in found.values() for each in containers if each.state == "paused"}
+        hosts = {name: self._link.host(name) for name in self._link.present}
+        return {} if self._lab.disturbs else {name: paused[host] for name, host in hosts.items() if host in paused}
 
     async def _reason(self, name: str, found: Mapping[str, Sequence[Container]]) -> Reason:
         service = service_of(name)
         if not self._sees:
             doing = "is still starting in its container" if is_claimed(self._lab.locks, name) else "is in no container"
-            return Reason(doing, is_starting=True)
+            return Reason(doing, Kind.STARTING)
         if name in (BROKER, DATABASE):
             there = found[service]
-            if any(each.state in _ALIVE for each in there):
+            states = {each.state for each in there}
+            if states & _ALIVE:
                 doing = ", ".join(f"{each.name} is {each.health or each.state}" for each in there)
                 # It may well serve, on a machine that is too busy to ask it.
-                return Reason(doing, is_starting=True, patience_s=math.inf)
+                return Reason(doing, Kind.FROZEN if "paused" in states else Kind.STARTING, math.inf)
             return reason_for(Seen(service, there), "")
+        frozen = self._frozen(found).get(name)
+        if frozen is not None:
+            return Reason(f"{frozen.name} is paused", Kind.FROZEN, math.inf)
         serving = {self._link.host(each) for each in self._link.present}
         seen = Seen(service, found[service], serving, is_claimed(self._lab.locks, name))
         host, port = self._where
@@ -175,12 +190,14 @@ class Watch:
 
     def _hint(self, name: str, reason: Reason) -> str:
         service = service_of(name)
-        if reason.is_unreached:
+        if reason.kind is Kind.UNREACHED:
             _, port = self._where
             subnet = self._project.settings.lab_subnet
             return f"Let it in, for instance: ufw allow proto tcp from {subnet} to any port {port}"
-        if reason.is_starting:
+        if reason.kind is Kind.STARTING:
             return self._project.how_to_look(service)
+        if reason.kind is Kind.FROZEN:
+            return f"Let it go on: docker compose unpause {service}"
         return self._project.how_to_bring_back(service, self._lab.count(service))
 
     @property

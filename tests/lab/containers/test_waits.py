@@ -33,6 +33,7 @@ class Lab:
         self.address = f"tcp://{ADDRESS}"
         self.locks = locks
         self.away: set[str] = set()
+        self.disturbs = False
         self.now_s = 1000.0
         self.there: list[Container] = [INGEST, DATABASE, BROKER]
         self.present: dict[str, str] = {"ingest-0": INGEST.id}
@@ -148,6 +149,20 @@ async def test_a_database_that_does_not_say_that_it_is_well_is_named_and_ends_no
     lab.there.append(replace(DATABASE, health="unhealthy"))
     await lab.live(watch, 2 * PATIENCE_S)
     assert [text for _, text in lab.told] == ["waiting for database: amilab-database-1 is unhealthy. look at database"]
+
+
+@pytest.mark.parametrize("by_scenario", [False, True])
+async def test_a_part_that_somebody_has_paused_is_named(tmp_path: Path, by_scenario: bool) -> None:
+    lab, watch = lab_and_watch(tmp_path)
+    without(lab, INGEST)
+    lab.there.append(replace(INGEST, state="paused", health=""))
+    lab.disturbs = by_scenario
+    await lab.live(watch, WITHIN_S)
+    said = (
+        "waiting for ingest-0: amilab-headend-ingest-1 is paused. Let it go on: docker compose unpause headend-ingest"
+    )
+    assert [text for _, text in lab.told] == ([] if by_scenario else [said])
+    assert set(lab.present) == {"ingest-0"}, "it is taken for gone"
 
 
 @given(late_s=st.floats(0, LOOK_EVERY_S))
