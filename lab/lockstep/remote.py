@@ -60,6 +60,8 @@ class _Member:
             except PartGone:
                 if self.absent:
                     raise
+                # Until somebody is there: he may be long in coming.
+                await self._link.wait_for(self.name)
 
     async def join(self) -> None:
         """Wait for the process, and begin it. Raises UserError as its `init` does."""

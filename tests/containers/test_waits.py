@@ -47,7 +47,10 @@ class Conducted:
             assert found or self._process.poll() is None, "".join(self.said)
             return found
 
-        until(lines, words)
+        try:
+            until(lines, words)
+        except AssertionError as late:
+            raise AssertionError(f"{words!r} is not in:\n" + "".join(self.said)) from late
         return lines()[0]
 
     def ends(self) -> int:

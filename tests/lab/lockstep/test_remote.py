@@ -79,6 +79,24 @@ async def test_what_is_done_while_nobody_is_there_is_done_once_when_somebody_is(
     await second.die(link)
 
 
+async def test_who_dies_by_itself_is_waited_for_and_its_successor_is_begun(link: LabLink) -> None:
+    key = link.new_part(NAME)
+    first = Process(link, key)
+    fleet = RemoteFleet(link, NAME, {})
+    await fleet.join()
+    await fleet.advance(0, b"0")
+    await first.die(link)
+    asked = asyncio.create_task(fleet.advance(60, b"60"))
+    # Others have their turn: whoever is waited for can be named.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert set(link.awaited) == {NAME}
+    second = Process(link, key)
+    await asked
+    assert second.log == [("init",), ("replay", 0, b"0"), ("replay", 60, b"60"), ("advance", 60, b"60")]
+    await second.die(link)
+
+
 async def test_what_meters_have_switched_is_told_by_whichever_call_comes_first(link: LabLink) -> None:
     process = Process(link, link.new_part(NAME))
     fleet = RemoteFleet(link, NAME, {}, relay_rows=[3, 4])
