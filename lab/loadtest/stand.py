@@ -33,7 +33,7 @@ from lab.processes.supervisor import Supervisor
 from lab.run.headend_settings import headend_settings
 from lab.run.local_stage import LocalStage
 from lab.run.stage import BROKER, FLEET, HEADEND, Stage
-from lab.run.surroundings import BrokerAccess, Externals, open_database
+from lab.run.surroundings import BrokerAccess, Externals, open_database, show_run
 from lab.scenario.load import FleetChoice
 from lab.services.database_session import session
 from lab.services.external import ExternalBroker
@@ -256,6 +256,7 @@ async def open_stand(
                 },
                 int(time.time()),
             )
+            await asyncio.to_thread(show_run, store)
             yield Stand(fleet, group, interval_s, store, broker, stage, url)
         finally:
             # Whatever writes must be gone before its schema goes.

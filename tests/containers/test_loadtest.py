@@ -25,6 +25,8 @@ def test_a_master_and_two_workers_load_the_containers(project: Project, tmp_path
     assert verdict["verdict"] == "passed"
     published = verdict["client"]["published"]
     assert published == verdict["headend"]["rows"] == verdict["database"]["rows"] > 0
+    listed = project.amilab("compose", "runs", "list").stdout
+    assert f"▶ {(tmp_path / 'latest').resolve().name}" in listed, "Grafana shows it"
     assert len(list((project.directory / "state" / "loadtest" / "load" / "ledgers").glob("*.parquet"))) == 3
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +131,14 @@ def test_readings_roles_passwords_rights_and_search_paths_are_back(
         for beyond in ("SELECT FROM interval_reading", "CREATE SCHEMA evil"):
             with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
                 connection.execute(beyond.encode())
+
+
+def test_commands_on_the_database_look_at_what_is_shown(lab: str) -> None:
+    command = [sys.executable, "-m", "lab.commands.main", "db", "status"]
+    environment = {**os.environ, "AMILAB_HEADEND_DATABASE_URL": lab}
+    for given, found in ([], RUN), (["--schema", "other"], "other"):
+        answer = subprocess.run([*command, *given], env=environment, capture_output=True, text=True, check=True)
+        assert answer.stdout.startswith(f"schema {found} of lab at ")
 
 
 def test_a_dump_is_of_the_moment_that_was_counted(old: Postgres, lab: str, tmp_path: Path) -> None:
