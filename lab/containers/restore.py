@@ -33,6 +33,7 @@ from lab.containers.database import (
     admin_url,
     secret,
 )
+from lab.containers.docker import docker
 from lab.containers.project import CONDUCTOR, ComposeProject
 from lab.containers.runs import keep_all
 from lab.containers.settings import ENV, HEADEND_PASSWORD, read_settings
@@ -108,6 +109,9 @@ async def restore(
 
 
 async def _refuse_beforehand(project: ComposeProject, *, replace: bool, foreign_keys: bool) -> None:
+    name = project.settings.project
+    if await docker("ps", "--quiet", "--filter", f"label=com.docker.stack.namespace={name}"):
+        raise UserError(f"the stack {name} serves this project's volumes", f"docker stack rm {name}")
     faults = []
     listed = await project.compose("ps", "--services", "--status", "running")
     running = sorted(set(listed.split()) - {SERVICE})

@@ -81,6 +81,19 @@ def test_nothing_is_lost_in_rolling_updates(project: Project, node: str, tmp_pat
         assert log.count(f"serving {part} ") >= 2, f"{part} was never handed over"
 
 
+def test_a_stack_is_backed_up_while_it_runs_and_nothing_is_restored_beneath_it(
+    project: Project, node: str, tmp_path: Path
+) -> None:
+    assert running_of("database") == ["Running"]
+    answer = project.amilab("compose", "backup", str(tmp_path / "backup"), "--swarm")
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert json.loads((tmp_path / "backup" / "manifest.json").read_text())["timescaledb"]
+    refused = project.amilab("compose", "restore", str(tmp_path / "backup"), "--replace")
+    assert refused.returncode == 2
+    assert f"the stack {STACK} serves this project's volumes" in refused.stderr
+    assert running_of("database") == ["Running"]
+
+
 @pytest.mark.long
 def test_a_part_waits_for_a_node_with_its_label(project: Project, node: str, tmp_path: Path) -> None:
     docker("node", "update", "--label-rm=amilab.headend", node)
