@@ -20,7 +20,7 @@ from lab.errors import UserError
 VAULT = "secrets"
 ROOTS = (VAULT, *(f"state/{name}" for name in (SUPPLIES, SECRETS, DEVICES, BROKER)))
 """Of a project's directory: all that cannot be made anew, and what belongs together with it."""
-_WHOSE = ("*_password", "ca.key", "link-*.key")
+_WHOSE = ("*_password", "ca.key")
 """By which one lab is told from another; what else is in its vault comes and goes with runs."""
 _LEFT_OUT = frozenset({"hold"})
 """What says something of a run that was under way."""
@@ -67,8 +67,8 @@ def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
 
 
 def is_there_already(project: Path, unpacked: Path) -> bool:
-    """Whether the project's passwords, authority and keys of the lab link are those of the backup."""
-    return _identity(project / VAULT) == _identity(unpacked / VAULT)
+    """Whether the project has the backup's passwords and authority, and perhaps some that a newer release wants too."""
+    return _identity(unpacked / VAULT).items() <= _identity(project / VAULT).items()
 
 
 def _identity(vault: Path) -> dict[str, bytes]:

@@ -34,6 +34,7 @@ from lab.containers.database import (
     secret,
 )
 from lab.containers.docker import docker
+from lab.containers.init import init_project
 from lab.containers.project import CONDUCTOR, ComposeProject
 from lab.containers.runs import keep_all
 from lab.containers.settings import ENV, HEADEND_PASSWORD, read_settings
@@ -244,4 +245,6 @@ def _install(directory: Path, unpacked: Path, owner: Owner) -> Path | None:
     kept = install(directory, unpacked, aside=f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     (directory / VAULT).chmod(0o700)
     make_state(directory / "state", owner)
+    # What a newer release wants besides.
+    init_project(directory, debian=False, force=False)
     return kept

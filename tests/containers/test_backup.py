@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from lab.containers.backup_manifest import digest_of, part_of
 from tests.containers.conftest import SETTINGS, Project, until
 from tests.containers.test_compose import passed_verdict
 
@@ -58,6 +61,19 @@ def said(answer: subprocess.CompletedProcess[str], code: int = 0) -> str:
     return words
 
 
+def without(backup: Path, key: str) -> None:
+    """As of a release that did not have this key yet."""
+    archive, manifest = backup / "keys.tar", json.loads((backup / "manifest.json").read_text())
+    with tarfile.open(archive) as found:
+        kept = [(entry, found.extractfile(entry)) for entry in found.getmembers() if entry.name != key]
+        contents = [(entry, file.read() if file else b"") for entry, file in kept]
+    with tarfile.open(archive, "w") as made:
+        for entry, content in contents:
+            made.addfile(entry, io.BytesIO(content))
+    manifest["parts"]["keys.tar"] = part_of(archive).model_dump()
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+
+
 def secrets_of(project: Project) -> list[bytes]:
     return [path.read_bytes() for path in (project.directory / "secrets").glob("*_password")]
 
@@ -95,7 +111,8 @@ def test_a_lab_that_was_lost_is_back_with_all_that_it_had(project: Project, tmp_
     assert not [line for line in seen for secret in secrets_of(project) if secret in line]
     assert "40 interval readings" in words
     assert {oct(path.stat().st_mode & 0o777) for path in backup.iterdir()} == {"0o600"}
-    digest = words.split("digest ")[1].split()[0]
+    assert f"digest {digest_of((backup / 'manifest.json').read_bytes())}" in words
+    assert "--digest is another" in said(project.amilab("compose", "restore", str(backup), "--digest", "0" * 64), 2)
     assert "is there already" in said(project.amilab("compose", "backup", str(backup)), 2)
 
     refused = said(project.amilab("compose", "restore", str(backup)), 2)
@@ -113,8 +130,13 @@ def test_a_lab_that_was_lost_is_back_with_all_that_it_had(project: Project, tmp_
     shutil.rmtree(project.directory / "secrets")
     shutil.rmtree(project.directory / "state")
     (project.directory / ".env").unlink()
+    without(backup, "secrets/link-outages.key")
     with command_lines() as seen:
-        words = said(project.amilab("compose", "restore", str(backup), "--digest", digest))
+        words = said(
+            project.amilab(
+                "compose", "restore", str(backup), "--digest", digest_of((backup / "manifest.json").read_bytes())
+            )
+        )
     assert any(b"pg_restore" in line for line in seen)
     assert not [line for line in seen for secret in secrets_of(project) if secret in line]
     assert "40 of 40 readings are back" in words
