@@ -69,6 +69,8 @@ class Recorder:
             )
             for device in devices
         ]
+        # Nearly no meter has some, and each reading asks.
+        self._ratios = {device.index: device.ratios for device in devices if device.ratios != NO_TRANSFORMERS}
         self._recovery = recovery
         self._schedule = recovery.schedule
         self._unheard = recovery.unheard
@@ -88,8 +90,9 @@ class Recorder:
             self._recovery.heard(device.index, now_s)
             return False
         counters, measures = counters_of(reading), measures_of(reading)
-        if device.ratios != NO_TRANSFORMERS:
-            counters, measures = device.ratios.counters(counters), device.ratios.measures(measures)
+        if device.index in self._ratios:
+            ratios = self._ratios[device.index]
+            counters, measures = ratios.counters(counters), ratios.measures(measures)
         batch.add_reading(device.id, start_s, length_s, int(now_s * 1e6), origin, counters, measures)
         if not reading.complete:
             batch.has_absent = True
