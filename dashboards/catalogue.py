@@ -100,6 +100,10 @@ operations = Dashboard(
             number("open_requests", "open requests"), number("unexplained_reports", "unexplained reports"),
             number("open_outages", "open outages"), thresholds=NEUTRAL, span=8, links=(Link("Outages", OUTAGES),),
         ),
+        panel(
+            "operations/shown", "table", "What this shows", "Whose readings these are, and whose time they are in.",
+            text("run"), text("pace", "time"), span=24, height=4,
+        ),
     ),
     extent_sql=OBSERVED,
 )  # fmt: skip

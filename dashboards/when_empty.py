@@ -32,6 +32,7 @@ WHEN_EMPTY = {
     "operations/dead_letter_reasons": NO_DEAD_LETTER,
     "operations/reachable": "No meter has connected yet. This fills when the first one does.",
     "operations/work": "The head-end has not begun. This fills when it has.",
+    "operations/shown": "There is no schema yet. This fills when a head-end has begun.",
     "outages/open": "The head-end has not begun. This fills when it has.",
     "outages/indices": "No day of this time range has customers yet. This fills when meters are registered.",
     "outages/map": "No usage point has a position. A feeder with coordinates fills it.",

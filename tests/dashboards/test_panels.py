@@ -219,3 +219,26 @@ def test_the_maximum_demand_is_that_of_the_newest_interval(seeded: Seeded) -> No
         "q3": 0,
         "q4": -10,
     }
+
+
+@pytest.mark.parametrize(
+    ("comment", "run", "words"),
+    [
+        (None, "headend", "that of the head-end"),
+        ('{"by": "amilab run", "run": "quickstart-7", "began": "2026-01-15"}', "quickstart-7", "that of the run"),
+        ('{"by": "amilab run", "run": "demonstration-7", "demonstration": "yes"}', "demonstration-7", "speed 1"),
+        ("not by the lab, {", "headend", "that of the head-end"),
+    ],
+)
+def test_it_is_said_whose_readings_these_are_and_in_which_time(
+    seeded: Seeded, comment: str | None, run: str, words: str
+) -> None:
+    panel = next(panel for dashboard in DASHBOARDS for panel in dashboard.panels if panel.key == "shown")
+    said = "NULL" if comment is None else f"'{comment}'"
+    seeded.schema.run(f"COMMENT ON SCHEMA headend IS {said}")
+    try:
+        ((name, time),) = seeded.read(panel.sql, "amilab_dashboards").rows
+    finally:
+        seeded.schema.run("COMMENT ON SCHEMA headend IS NULL")
+    assert name == run
+    assert words in time
