@@ -17,7 +17,9 @@ LOOK_EVERY_S = 2.0
 NAMED_AFTER_S = 4.0
 STARTING_S = 6.0
 PATIENCE_S = 300.0
-"""After so long a run gives up."""
+"""After so long a run gives up whoever is starting."""
+GONE_S = 100.0
+"""And whoever is gone: before the barrier, which knows no reason (lab/lockstep/barrier.py)."""
 UNREACHED_S = 30.0
 """After so long, if a firewall is in between: nobody comes back by himself."""
 _SIGNALS = 128
@@ -58,7 +60,7 @@ class Reason:
 
     text: str
     kind: Kind = Kind.GONE
-    patience_s: float = PATIENCE_S
+    patience_s: float = GONE_S
 
     @property
     def named_after_s(self) -> float:
@@ -85,9 +87,11 @@ def reason_for(seen: Seen, address: str) -> Reason:
             UNREACHED_S,
         )
     if seen.taken:
-        return Reason(f"a container of the service {seen.service} has taken it, and is still starting", Kind.STARTING)
+        return Reason(
+            f"a container of the service {seen.service} has taken it, and is still starting", Kind.STARTING, PATIENCE_S
+        )
     names = ", ".join(found.name for found in seen.free)
-    return Reason(f"nobody has taken it yet, for which there is {names}", Kind.STARTING)
+    return Reason(f"nobody has taken it yet, for which there is {names}", Kind.STARTING, PATIENCE_S)
 
 
 def _state(container: Container) -> str:

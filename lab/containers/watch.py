@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 from lab.containers.claims import is_claimed
 from lab.containers.project import ComposeProject, Container
 from lab.containers.services import SERVICES, service_of
-from lab.containers.waits import LOOK_EVERY_S, Kind, Reason, Seen, Waits, ended, reason_for
+from lab.containers.waits import LOOK_EVERY_S, PATIENCE_S, Kind, Reason, Seen, Waits, ended, reason_for
 from lab.errors import PartFailed, UserError
 from lab.lockstep.link import LabLink
 from lab.run.stage import BROKER, DATABASE
@@ -166,7 +166,7 @@ class Watch:
         service = service_of(name)
         if not self._sees:
             doing = "is still starting in its container" if is_claimed(self._lab.locks, name) else "is in no container"
-            return Reason(doing, Kind.STARTING)
+            return Reason(doing, Kind.STARTING, PATIENCE_S)
         if name in (BROKER, DATABASE):
             there = found[service]
             states = {each.state for each in there}
