@@ -215,7 +215,7 @@ feeder = Dashboard(
             "feeder/losses_by_transformer", "table", "Losses by transformer",
             "Over the hours of the time range of which every reading is there. Much more than its neighbours: an "
             "unmetered load, or theft.",
-            text("transformer"), number("meters"), number("hours"), number("delivered_wh", "delivered", "watth"),
+            text("transformer"), count("meters"), count("hours"), number("delivered_wh", "delivered", "watth"),
             number("metered_wh", "metered", "watth"), number("lost_wh", "lost", "watth"),
             number("lost_percent", "lost of delivered", "percent"), decimals=2,
             links=(FROM_ROW_TO_TRANSFORMER,),
