@@ -3,19 +3,39 @@
 import math
 from collections.abc import Mapping
 
-from headend.drivers.checks import MAX_COUNTER, MAX_VOLTAGE_V, integer, number, text
-from headend.drivers.records import ANSWER_STATES, CommandAnswer, DecodeError, Registers
+from headend.drivers.checks import MAX_COUNTER, integer, text
+from headend.drivers.obis import counters_from, measures_from
+from headend.drivers.records import (
+    ABSENT,
+    ANSWER_STATES,
+    ON_DEMAND_CHANNELS,
+    READING_COUNTERS,
+    READING_MEASURES,
+    CommandAnswer,
+    DecodeError,
+    Registers,
+)
+
+_DECIMALS = 3
 
 
 def registers(values: Mapping[str, object]) -> Registers:
-    """Registers, powers and voltages of one instant, by OBIS code (docs/wire-rl-dsp.md)."""
+    """All that a meter shows at one instant, by OBIS code (docs/wire-rl-dsp.md); of codes it need not have all.
+
+    The time of the maximum demand is in epoch seconds here.
+    """
     import_wh, export_wh = (integer(values.get(code), code, maximum=MAX_COUNTER) for code in ("1.8.0", "2.8.0"))
-    from_grid_w, to_grid_w = (integer(values.get(code, 0), code, maximum=MAX_COUNTER) for code in ("1.7.0", "2.7.0"))
-    first, second, third = (
-        round(number(values[code], code, minimum=0.0, maximum=MAX_VOLTAGE_V), 1) if code in values else math.nan
-        for code in ("32.7.0", "52.7.0", "72.7.0")
-    )
-    return Registers(import_wh, export_wh, from_grid_w - to_grid_w, (first, second, third))
+    counted = dict(zip(READING_COUNTERS, counters_from(values), strict=True))
+    measured = dict(zip(READING_MEASURES, measures_from(values), strict=True))
+    from_grid_w, to_grid_w = (max(counted[name], 0) for name in ("import_power_w", "export_power_w"))
+    first, second, third = (round(measured[f"voltage_l{phase}_v"], 1) for phase in (1, 2, 3))
+    # Some wires have float32.
+    known: dict[str, int | float] = {
+        **{name: value for name, value in counted.items() if value != ABSENT},
+        **{name: round(value, _DECIMALS) for name, value in measured.items() if not math.isnan(value)},
+    }
+    channels = {name: known[name] for name in ON_DEMAND_CHANNELS if name in known}
+    return Registers(import_wh, export_wh, from_grid_w - to_grid_w, (first, second, third), channels)
 
 
 def command_answer(

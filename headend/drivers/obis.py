@@ -58,6 +58,8 @@ NET = {
 #: Codes on the wire, of the counters and of what is measured, each in the order of the fields of a Reading.
 COUNTERS = tuple(code for name in READING_COUNTERS for code in (NET[name] if name in NET else (OBIS[name],)))
 MEASURES = tuple(OBIS[name] for name in READING_MEASURES)
+#: Codes of what a meter shows at an instant: not those of an interval, nor its status.
+SHOWN = tuple(code for code in COUNTERS + MEASURES if not code.endswith(".29.0") and code != OBIS["status"])
 VOLTAGES = tuple(OBIS[f"voltage_l{phase}_v"] for phase in _PHASES)
 #: Where among COUNTERS the pairs of NET stand.
 NET_FROM, NET_TO = COUNTERS.index(NET["active_power_l1_w"][0]), COUNTERS.index(NET["reactive_power_l3_var"][1]) + 1

@@ -33,7 +33,7 @@ from headend.drivers.obis import (
     DEMAND_AT,
     MEASURES,
     OBIS,
-    VOLTAGES,
+    SHOWN,
     are_usual,
     counters_from,
     measures_from,
@@ -53,7 +53,7 @@ _LENGTH, _BOOT = "Interval/Length", "Meter/Boot"
 _SEQUENCE, _CODE, _DETAIL = "Event/Sequence", "Event/Code", "Event/Detail"
 _COMMAND, _FROM, _TO, _PART, _PARTS = "Answer/Command", "Answer/From", "Answer/To", "Answer/Part", "Answer/Parts"
 _STATE, _REASON = "Answer/State", "Answer/Reason"
-_REGISTERS = {f"Register/{code}": code for code in ("1.8.0", "2.8.0", "1.7.0", "2.7.0", *VOLTAGES)}
+_REGISTERS = {f"Register/{code}": code for code in SHOWN}
 _SINGLE = frozenset(
     (_LENGTH, _BOOT, _SEQUENCE, _CODE, _DETAIL, _COMMAND, _FROM, _TO, _PART, _PARTS, _STATE, _REASON, *_REGISTERS)
 )
@@ -151,6 +151,8 @@ def _command_answer(single: dict[str, NamedValue]) -> CommandAnswer | None:
         for name, code in _REGISTERS.items()
         if name in single and single[name].value is not None
     }
+    if DEMAND_AT in values:
+        values[DEMAND_AT] = integer(values[DEMAND_AT], f"Register/{DEMAND_AT}", maximum=_MAX_TIME_MS) // 1000
     return command_answer(
         command=command.value,
         device_time_s=_time_s(command.time_ms),

@@ -132,8 +132,8 @@ measures_of = measures(*_MEASURES)
 class Registers(NamedTuple):
     """What a meter shows at one instant. `active_power_w`: import positive; `voltages_v`: NaN where there is none.
 
-    `channels`: what else it shows, by REGISTER_CHANNELS. `reactive_import_register_varh` counts what QI and QII have
-    together (OBIS 3.8.0), `reactive_export_register_varh` QIII and QIV (4.8.0).
+    `channels`: what else it shows, by REGISTER_CHANNELS or ON_DEMAND_CHANNELS. `reactive_import_register_varh` counts
+    what QI and QII have together (OBIS 3.8.0), `reactive_export_register_varh` QIII and QIV (4.8.0).
     """
 
     import_register_wh: int
@@ -152,6 +152,13 @@ MOMENTARY_CHANNELS = (
 )
 #: What Registers may have beside energies, power and voltages, by the name of the channel.
 REGISTER_CHANNELS = (*REACTIVE_REGISTERS, *MOMENTARY_CHANNELS)
+#: The same where somebody asked a meter for all that it shows.
+ON_DEMAND_CHANNELS = (
+    *Reading._fields[_span("reactive_q1_register_varh", "reactive_q4_register_varh")],
+    *REGISTER_CHANNELS,
+    "max_demand_import_w",
+    "max_demand_at_s",
+)
 
 
 class CommandAnswer(NamedTuple):

@@ -73,8 +73,11 @@ class Limits:
             return "too_old"
         if at_s > latest_s:
             return "ahead_of_clock"
-        if max(registers.import_register_wh, registers.export_register_wh) >= self.register_range_wh:
+        reactive = (value for name, value in registers.channels.items() if name.endswith("_register_varh"))
+        if max(registers.import_register_wh, registers.export_register_wh, *reactive) >= self.register_range_wh:
             return "beyond_register"
+        if registers.channels.get("max_demand_import_w", 0) > self.power_w:
+            return "power_beyond_rating"
         return self.fault_of_moment(registers)
 
     def fault_of_moment(self, registers: Registers) -> str | None:

@@ -29,6 +29,7 @@ from headend.reads.recovery import Recovery
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store import writer
+from headend.store.register_records import OnDemandRow
 from headend.store.writer import Batch
 
 _AHEAD_S = 86_400
@@ -255,5 +256,4 @@ class Recorder:
         shown, at_s = answer.registers, answer.device_time_s
         if shown is not None:
             fault = self._limits[device.index].fault_of_registers(shown, at_s, now_s + self._tolerance_s)
-            values = shown.import_register_wh, shown.export_register_wh, shown.active_power_w
-            batch.on_demand.append((answer.command_id, device.id, at_s, *values, *shown.voltages_v, fault, now_s))
+            batch.on_demand.append(OnDemandRow(answer.command_id, device.id, at_s, shown, fault, now_s))

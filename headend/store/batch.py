@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from headend.drivers import READING_COUNTERS, READING_MEASURES
-from headend.store.register_records import AcceptedRow, DerivedRow, PollFailureRow, RegisterRow
+from headend.store.register_records import AcceptedRow, DerivedRow, OnDemandRow, PollFailureRow, RegisterRow
 
 #: A step of a command's life: command, attempt, state, instant, reason, actor, round trip [s].
 StepRow = tuple[str, int, str, float, str | None, str | None, float | None]
@@ -87,10 +87,7 @@ class Batch:
     doubtful: list[tuple[int, float, float | None, str, float]] = field(default_factory=list)
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
     command_steps: list[StepRow] = field(default_factory=list)
-    #: command, meter, read, import and export register, power, three voltages, why it is not believed, received
-    on_demand: list[tuple[str, int, float, int, int, int, float, float, float, str | None, float]] = field(
-        default_factory=list
-    )
+    on_demand: list[OnDemandRow] = field(default_factory=list)
 
     def add_reading(
         self,

@@ -65,6 +65,17 @@ class DerivedRow(NamedTuple):
     ratios: Ratios = NO_TRANSFORMERS
 
 
+class OnDemandRow(NamedTuple):
+    """What a meter showed when somebody asked. `at_s`: by its clock; `doubt`: why it is not believed."""
+
+    command_id: str
+    meter_id: int
+    at_s: float
+    registers: Registers
+    doubt: str | None
+    received_s: float
+
+
 class PollFailureRow(NamedTuple):
     """A meter whose registers could not be read at a boundary. `exception_code`: of the Modbus exception, if any."""
 

@@ -1,10 +1,13 @@
 """Everything of a batch but its interval readings: rows that are few, in one statement for each relation."""
 
+import math
 import uuid
 
+from headend.drivers.records import ON_DEMAND_CHANNELS
 from headend.store import commands
 from headend.store.batch import Batch
 from headend.store.database import Connection, columns_of
+from headend.store.register_records import OnDemandRow
 
 # ruff: noqa: S608 - the statements are put together from the constants of this module alone
 
@@ -23,6 +26,33 @@ _INSERT_INTERRUPTIONS = (
     + f" WHERE ({', '.join(f'i.{name}' for name in _LATEST)}) IS DISTINCT FROM ({', '.join(_LATEST.values())})"
 )
 
+_ON_DEMAND_COLUMNS = {
+    "command_id": "uuid",
+    "meter_id": "int",
+    "read_at": "timestamptz",
+    "implausible": "text",
+    "received_at": "timestamptz",
+    "import_register_wh": "int8",
+    "export_register_wh": "int8",
+    "active_power_w": "int8",
+    **{f"voltage_l{phase}_v": "float8" for phase in (1, 2, 3)},
+    **{
+        name: "float8" if name.startswith(("current", "power_factor")) else "int8"
+        for name in ON_DEMAND_CHANNELS
+        if name != "max_demand_at_s"
+    },
+    "max_demand_at": "timestamptz",
+}
+_ON_DEMAND = (
+    f"INSERT INTO on_demand_reading (committed_at, {', '.join(_ON_DEMAND_COLUMNS)}) SELECT to_timestamp(%s), "
+    + ", ".join(
+        f"to_timestamp({name})" if type_ == "timestamptz" else name for name, type_ in _ON_DEMAND_COLUMNS.items()
+    )
+    + f" FROM unnest({', '.join(f'%s::{type_}[]' for type_ in _ON_DEMAND_COLUMNS.values())})".replace(
+        "timestamptz", "float8"
+    )
+    + f" AS o ({', '.join(_ON_DEMAND_COLUMNS)}) ON CONFLICT DO NOTHING"
+)
 
 _LETTERS = uuid.UUID("2f1a4ce4-6b7f-4a0e-9d53-0f6f0f3d8a11")
 """Namespace of the ids of summaries: so an hour's is found again."""
@@ -158,13 +188,15 @@ async def _write_what_requests_came_to(connection: Connection, batch: Batch, com
     if batch.command_steps:
         await commands.write_steps(connection, batch.command_steps)
     if batch.on_demand:
-        await connection.execute(
-            "INSERT INTO on_demand_reading (command_id, meter_id, read_at, import_register_wh, export_register_wh,"
-            " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, implausible, received_at, committed_at)"
-            " SELECT i, m, to_timestamp(d), ir, er, p, nullif(v1, 'NaN'), nullif(v2, 'NaN'), nullif(v3, 'NaN'), w,"
-            " to_timestamp(r), to_timestamp(%s)"
-            " FROM unnest(%s::uuid[], %s::int[], %s::float8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[],"
-            " %s::float8[], %s::float8[], %s::text[], %s::float8[]) AS o (i, m, d, ir, er, p, v1, v2, v3, w, r)"
-            " ON CONFLICT DO NOTHING",
-            [committed_s, *columns_of(batch.on_demand)],
-        )
+        await connection.execute(_ON_DEMAND, [committed_s, *columns_of(list(map(_shown, batch.on_demand)))])
+
+
+def _shown(row: OnDemandRow) -> tuple[object, ...]:
+    """In the order of _ON_DEMAND."""
+    shown = row.registers
+    return (
+        row.command_id, row.meter_id, row.at_s, row.doubt, row.received_s,
+        shown.import_register_wh, shown.export_register_wh, shown.active_power_w,
+        *(None if math.isnan(volts) else volts for volts in shown.voltages_v),
+        *(shown.channels.get(name) for name in ON_DEMAND_CHANNELS),
+    )  # fmt: skip

@@ -22,15 +22,26 @@ SELECT c.id::text, d.serial, c.status, c.reason, c.attempts, c.round_trip_s, c.f
 FROM command c JOIN end_device d ON d.id = c.meter_id
 WHERE c.id = ANY (%(ids)s::uuid[]) ORDER BY d.serial
 """
-_REGISTERS = """
-SELECT command_id::text, extract(epoch FROM read_at)::float8, import_register_wh, export_register_wh, active_power_w,
-    voltage_l1_v, voltage_l2_v, voltage_l3_v, implausible
-FROM on_demand_reading WHERE command_id = ANY (%(ids)s::uuid[])
-"""
 _SHOWN = (
-    "read_at_s", "import_register_wh", "export_register_wh", "active_power_w", "voltage_l1_v", "voltage_l2_v",
-    "voltage_l3_v", "implausible",
+    "import_register_wh", "export_register_wh",
+    *(f"reactive_q{quadrant}_register_varh" for quadrant in (1, 2, 3, 4)),
+    "reactive_import_register_varh", "reactive_export_register_varh", "active_power_w",
+    *(
+        f"{quantity}_l{phase}{unit}"
+        for quantity, unit in (
+            ("voltage", "_v"), ("current", "_a"), ("active_power", "_w"), ("reactive_power", "_var"),
+            ("power_factor", ""),
+        )
+        for phase in (1, 2, 3)
+    ),
+    "max_demand_import_w", "implausible",
 )  # fmt: skip
+_INSTANTS = {"read_at_s": "read_at", "max_demand_at_s": "max_demand_at"}
+_REGISTERS = (
+    "SELECT command_id::text, "  # noqa: S608 - constants from above
+    + ", ".join((*_SHOWN, *(f"extract(epoch FROM {column})::float8" for column in _INSTANTS.values())))
+    + " FROM on_demand_reading WHERE command_id = ANY (%(ids)s::uuid[])"
+)
 
 
 @dataclass(slots=True)
@@ -105,7 +116,7 @@ class Commanding:
         if shows:
             # Whoever asks a meter for its registers wants to see what the household used.
             for command_id, *values in (await self._reader.rows(_REGISTERS, {"ids": ids}, households=True)).rows:
-                found[command_id]["registers"] = dict(zip(_SHOWN, values, strict=True))
+                found[command_id]["registers"] = dict(zip((*_SHOWN, *_INSTANTS), values, strict=True))
         return list(found.values())
 
 

@@ -145,6 +145,8 @@ def decode_answer(payload: bytes) -> CommandAnswer:
     values = answer.get("values")
     if values is not None and type(values) is not dict:
         raise DecodeError("bad_structure", "values is not an object")
+    if values is not None:
+        _read_demand_time(values)
     return command_answer(
         command=answer.get("command"),
         device_time_s=time_s(answer.get("ts")),

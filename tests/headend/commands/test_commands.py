@@ -154,9 +154,33 @@ async def test_registers_are_stored_beside_the_intervals(
     assert database.value("SELECT count(*) FROM interval_reading") == 0
 
 
+async def test_all_that_a_meter_shows_is_stored(head_end: HeadEnd, meters: list[Meter], database: Reader) -> None:
+    meters[0].answers = False
+    (made,) = await head_end.commands.request("register.read", [serial(0)], by="me", within_s=60)
+    await head_end.advance()
+    await until(lambda: bool(meters[0].commands), "the command")
+    more = {
+        "5.8.0": 9_120, "6.8.0": 1, "7.8.0": 2, "8.8.0": 340, "21.7.0": 0, "22.7.0": 980, "63.7.0": 0, "64.7.0": 212,
+        "31.7.0": 4.321, "33.7.0": -0.977, "1.6.0": 5_310, "1.6.0.5": iso(START_S - 900),
+    }  # fmt: skip
+    meters[0].send("an", meters[0].say(made.command_id, values={**SHOWN, **more}))
+    await head_end.settle()
+    (row,) = database.rows(
+        "SELECT reactive_q1_register_varh, reactive_q2_register_varh, reactive_q3_register_varh,"
+        " reactive_q4_register_varh, active_power_l1_w, reactive_power_l3_var, current_l1_a, power_factor_l1,"
+        " max_demand_import_w, extract(epoch FROM max_demand_at)::int8, current_l2_a, active_power_l2_w,"
+        " reactive_import_register_varh, implausible FROM on_demand_reading"
+    )
+    assert row == (9_120, 1, 2, 340, -980, -212, 4.321, -0.977, 5_310, START_S - 900, None, None, None, None)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
+        ({"7.8.0": 1_000_000_000}, "beyond_register"),
+        ({"41.7.0": 10_000_000}, "power_beyond_rating"),
+        ({"1.6.0": 10_000_000}, "power_beyond_rating"),
+        ({"51.7.0": 9_000.0}, "current_beyond_rating"),
         ({"1.8.0": 1_000_000_000}, "beyond_register"),
         ({"1.7.0": 10_000_000}, "power_beyond_rating"),
         ({"32.7.0": 4_000.0}, "beyond_voltage"),

@@ -85,6 +85,7 @@ async def test_an_answer_of_the_gateway_is_none_of_the_meter(
     head_end: HeadEnd, line: Line, clock: ManualClock, database: Reader, purpose: str
 ) -> None:
     line.energies[1] = 12.5
+    line.shown = {0x06: 4.321, 0x0C: -980.4, 0x4C: 2.5, 0x4E: 0.125}
     # The gateway speaks for one that it does not reach; another is there, and cannot.
     line.energies[2] = None
     line.exceptions[3] = ExcCodes.ILLEGAL_ADDRESS
@@ -99,6 +100,11 @@ async def test_an_answer_of_the_gateway_is_none_of_the_meter(
     ]
     stored = database.rows("SELECT import_register_wh, extract(epoch FROM read_at)::int8 FROM on_demand_reading")
     assert stored == ([] if purpose == "ping" else [(12_500, START_S + 100)])
+    more = database.rows(
+        "SELECT reactive_import_register_varh, reactive_export_register_varh, active_power_l1_w,"
+        " current_l1_a FROM on_demand_reading"
+    )
+    assert more == ([] if purpose == "ping" else [(2_500, 125, -980, 4.321)])
     assert database.value("SELECT count(*) FROM interval_reading") == 0
     assert database.value("SELECT count(*) FROM register_reading") == 0
 

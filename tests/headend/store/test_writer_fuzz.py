@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from headend.clock import ManualClock
 from headend.drivers import READING_COUNTERS, READING_MEASURES, Registers
 from headend.drivers.obis import DEMAND_AT, MEASURES
+from headend.drivers.records import ON_DEMAND_CHANNELS
 from headend.metrics import Metrics
 from headend.ratios import Ratios
 from headend.service import HeadEnd
@@ -30,6 +31,7 @@ from headend.store.register_records import (
     BoundaryReading,
     DerivedInterval,
     DerivedRow,
+    OnDemandRow,
     PollFailureRow,
     RegisterRow,
 )
@@ -279,7 +281,14 @@ registers = st.builds(Registers, whole, whole, whole, st.tuples(instants, instan
 boundaries = st.builds(BoundaryReading, whole, instants, registers)
 # What drivers have bounded, for it goes into flat arrays.
 kept, seconds = st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32).map(float)
-shown = st.builds(Registers, kept, kept, kept, st.tuples(instants, instants, instants))
+shown = st.builds(
+    Registers,
+    kept,
+    kept,
+    kept,
+    st.tuples(instants, instants, instants),
+    st.dictionaries(st.sampled_from(ON_DEMAND_CHANNELS), kept, max_size=3),
+)
 ratios = st.builds(Ratios, st.floats(1, 10_000), st.floats(1, 10_000))
 derivations = st.builds(DerivedInterval, kept, kept, kept, st.booleans())
 batches = st.builds(
@@ -314,10 +323,7 @@ batches = st.builds(
         max_size=2,
     ),
     on_demand=st.lists(
-        st.tuples(
-            st.uuids().map(str) | texts, ids, instants, whole, whole, whole, instants, instants, instants,
-            st.none() | texts, instants,
-        ),
+        st.builds(OnDemandRow, st.uuids().map(str) | texts, ids, instants, shown, st.none() | texts, instants),
         max_size=2,
     ),
 )  # fmt: skip
