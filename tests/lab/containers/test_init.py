@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.containers.init import PASSWORDS, init_project
+from lab.containers.init import PASSWORDS, UNPRIVILEGED, init_project
+from lab.containers.keys import project_keyring
+from lab.containers.state import Owner
 from lab.errors import UserError
+from tests import left_out
 
 COMPOSE = Path(__file__).parents[3] / "compose"
 
@@ -58,3 +62,16 @@ def test_another_directory_is_refused(tmp_path: Path) -> None:
 def test_git_ignores_what_is_secret_or_large(name: str) -> None:
     ignored = subprocess.run(["git", "check-ignore", "--quiet", f"compose/{name}"], cwd=COMPOSE.parent, check=False)
     assert ignored.returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason=left_out.reason(*left_out.TWO_USERS))
+def test_what_root_makes_is_for_whom_the_conductor_runs_as(directory: Path) -> None:
+    """Also what an older release has made as root's, and what a rotation makes."""
+    init_project(directory, debian=False, force=False)
+    for path in (directory / "secrets", *(directory / "secrets").iterdir()):
+        os.chown(path, 0, 0)
+    init_project(directory, debian=False, force=False)
+    keyring = project_keyring(directory, Owner(UNPRIVILEGED, UNPRIVILEGED))
+    keyring.begin(authority=True)
+    theirs = [directory / "state", directory / "secrets", *(directory / "secrets").iterdir()]
+    assert {path.name: path.stat().st_uid for path in theirs if path.stat().st_uid != UNPRIVILEGED} == {}
