@@ -51,8 +51,10 @@ _QUESTION = re.compile(r" Is the server running [^?]*\?")
 
 _HEADEND_SCHEMAS = """
 SELECT namespace.nspname::text FROM pg_namespace AS namespace
-WHERE EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = '_yoyo_migration')
-  AND EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = 'interval_reading')
+WHERE 2 = (
+    SELECT count(*) FROM pg_class
+    WHERE relnamespace = namespace.oid AND relname IN ('_yoyo_migration', 'interval_reading') AND relkind IN ('r', 'p')
+)
 ORDER BY 1
 """
 _MOST_NAMED = 10

@@ -14,7 +14,6 @@ from typing import Any
 import psycopg
 
 from headend.store.features import extension_version
-from headend.store.migrate import head_end_schemas
 from lab import __version__
 from lab.containers.backup_directory import NewDirectory, sync, write
 from lab.containers.backup_keys import pack
@@ -37,7 +36,7 @@ from lab.containers.state import Owner
 from lab.errors import UserError, full_disk_as_user_error
 from lab.services.database_dump import Programs, dump, frozen, server_major, unusual_extension
 from lab.services.database_roles import read_roles
-from lab.services.row_counts import rows_of
+from lab.services.row_counts import rows_of, schemas_of
 
 
 def new_name(project: ComposeProject) -> str:
@@ -105,5 +104,5 @@ def facts_of(connection: psycopg.Connection[Any]) -> dict[str, SchemaFacts]:
     """Of each head-end's schema of the database."""
     return {
         schema: SchemaFacts(migration=migration, rows=rows_of(connection, schema))
-        for schema, migration in head_end_schemas(connection).items()
+        for schema, migration in schemas_of(connection).items()
     }

@@ -17,10 +17,11 @@ from psycopg import sql
 
 from dashboards.roles import show_schema, shown_schema
 from headend.store.features import extension_version
-from headend.store.migrate import head_end_schemas
 from lab.errors import UserError
 from lab.services.database_role import HEADEND_ROLE
 from lab.services.database_session import session
+from lab.services.row_counts import rows_of, schemas_of
+from lab.wording import printable
 
 _NAME = "amilab run"
 _LIST_HINT = "`amilab compose runs list` has them."
@@ -61,7 +62,7 @@ def end_run(admin_url: str, schema: str) -> None:
     """A run that stored nothing leaves nothing. If the database is away, it is found at the next look."""
     try:
         with _connected(admin_url) as connection:
-            if schema not in head_end_schemas(connection):
+            if schema not in schemas_of(connection):
                 _drop(connection, schema)
     except psycopg.OperationalError:
         return
@@ -71,7 +72,7 @@ def stored_runs(connection: psycopg.Connection[Any]) -> list[StoredRun]:
     """What is stored, the oldest first; what is of no known run before all."""
     shown = shown_schema(connection)
     found = []
-    for schema in head_end_schemas(connection):
+    for schema in schemas_of(connection):
         facts = _facts(connection, schema)
         kept = facts.get("kept") if facts else "no run of this release has made it"
         found.append(
@@ -89,8 +90,6 @@ def stored_runs(connection: psycopg.Connection[Any]) -> list[StoredRun]:
 
 def size_of(connection: psycopg.Connection[Any], schema: str) -> Size:
     """How many interval readings a schema has, and the room that its tables take, chunks included."""
-    table = sql.Identifier(schema, "interval_reading")
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
     taken = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::int8 FROM pg_class WHERE relkind = 'r' AND"
     tables = connection.execute(f"{taken} relnamespace = to_regnamespace(%s)", [schema]).fetchone()
     chunks = None
@@ -100,8 +99,8 @@ def size_of(connection: psycopg.Connection[Any], schema: str) -> Size:
             " FROM timescaledb_information.chunks WHERE hypertable_schema = %s)",
             [schema],
         ).fetchone()
-    assert row is not None, "an aggregate answers one row"
-    return Size(int(row[0]), sum(int(found[0]) for found in (tables, chunks) if found is not None))
+    readings = rows_of(connection, schema).get("interval_reading", 0)
+    return Size(readings, sum(int(found[0]) for found in (tables, chunks) if found is not None))
 
 
 def drop_oldest(admin_url: str, kept: int, *, keeping: str) -> list[str]:
@@ -197,7 +196,7 @@ def _facts(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
         return {}
     if not isinstance(said, dict) or said.get("by") != _NAME:
         return {}
-    return {str(key): str(value) for key, value in said.items() if key != "by"}
+    return {str(key): printable(str(value)) for key, value in said.items() if key != "by"}
 
 
 @contextmanager

@@ -10,12 +10,11 @@ import psycopg
 import pytest
 
 from headend.store.features import extension_version
-from headend.store.migrate import head_end_schemas
 from lab.errors import UserError
 from lab.services.database_dump import LocalPrograms, dump, fill, frozen, in_database, server_major
 from lab.services.database_roles import Roles, apply_roles, read_roles
 from lab.services.postgres import find_binaries
-from lab.services.row_counts import rows_of
+from lab.services.row_counts import rows_of, schemas_of
 from tests.headend.services import postgres_binaries
 from tests.timescale.schema import Schema, Value
 from tests.timescale.servers import Server, run_server
@@ -116,7 +115,7 @@ def check(
     asyncio.run(fill(url, programs_for(url), file, timescaledb=version))
     with restored.connect() as connection:
         assert rows_of(connection, schema.name) == facts
-        assert schema.name in head_end_schemas(connection)
+        assert schema.name in schemas_of(connection)
         apply_roles(connection, roles, database)
     assert restored.rows(READINGS) == before
     assert restored.rows(SUMS) == sums, "with what has outlived its readings"

