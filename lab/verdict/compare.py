@@ -199,7 +199,11 @@ def _accuracy(
         [
             np.where(
                 registers.polled[points],
-                registers.steps_wh(points, heights_wh[name.endswith("varh")][rows]),
+                np.fmax(
+                    registers.steps_wh(points, heights_wh[name.endswith("varh")][rows]),
+                    # Before it rolled over, a register stood where its steps are the coarsest.
+                    np.where(_rolled_over(tables.journal, name)[rows], of_fleet_wh, 0.0),
+                ),
                 of_fleet_wh,
             )
             for name in channels
@@ -241,6 +245,15 @@ def _heights(journal: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64
         return active, active
     q1, q2, q3, q4 = (np.nan_to_num(numbers(journal[name])) for name in quadrants)
     return active, np.fmax(q1 + q2, q3 + q4)
+
+
+def _rolled_over(journal: pa.Table, energy: str) -> NDArray[np.bool_]:
+    """Whether the register of an energy shows less at the end (n,) than there was of it in the interval."""
+    register = "_register_".join(energy.rsplit("_", 1))
+    if register not in journal.column_names:
+        return np.zeros(len(journal), dtype=bool)
+    rolled: NDArray[np.bool_] = numbers(journal[register]) < numbers(journal[energy])
+    return rolled
 
 
 def _allowed(journal: pa.Table, energy: str) -> NDArray[np.float64]:

@@ -241,6 +241,17 @@ def test_a_register_that_rolls_over_between_two_polls(polled: Polled) -> None:
     assert kinds(polled.judge()) == ["altered"]
 
 
+def test_the_interval_of_a_roll_over_is_granted_the_steps_before_it() -> None:
+    """Afterwards float32 is fine again; the reading at the interval's start was not."""
+    polled = Polled(before_wh=ROLL_OVER_WH - int(Polled().run.journal["import_wh"][Polled().rows][:5].sum()) + 1)
+    polled.show_as_float32()
+    polled.run.fleet["register_step_wh"][METER] = 64
+    polled.run.journal["import_wh"][polled.rows.start + 4] += 30
+    assert value(polled.judge(), "accuracy.class_violations") == 0
+    polled.run.journal["import_wh"][polled.rows.start + 7] += 60
+    assert value(polled.judge(), "accuracy.class_violations") == 1
+
+
 def test_coarse_float32_steps_hide_no_difference(polled: Polled) -> None:
     """Near the top of the range a register moves in steps of 8 Wh; what was read of it is known to the Wh."""
     polled = Polled(before_wh=ROLL_OVER_WH - 50_000)
