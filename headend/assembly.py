@@ -88,7 +88,7 @@ async def assemble(
     ways: list[Link] = []
     commands = _commands(settings, clock, database, signer, known, ways, ingest, notices)
     recorder = Recorder(settings, known.devices, budgets, known.recovery, commands, outages, known.online)
-    brokered = _brokered(settings, clock, known, recorder, ingest, metrics, notices)
+    brokered = _brokered(settings, clock, known, recorder, ingest, metrics, notices, commands)
     reports = _Reports(clock, ingest, recorder, commands)
     polled = await _polled(settings, clock, known, database, metrics, committing, signer, reports, notices)
     # An ingest worker has a link to meters, too; it is another process that commands them.
@@ -99,6 +99,8 @@ async def assemble(
     committing.start()
     # From here on upwards: who is polled falls silent, what came is committed and acknowledged, then we leave.
     running.push_async_callback(committing.stop)
+    # A link hands on what waited for what does not come any more.
+    running.push_async_callback(committing.drain)
     for link in brokered:
         running.push_async_callback(link.disconnect)
     running.push_async_callback(committing.drain)
@@ -159,6 +161,7 @@ def _brokered(
     ingest: Ingest,
     metrics: Metrics,
     notices: Notices,
+    commands: CommandService,
 ) -> list[Link]:
     """The links that lead through the broker."""
     role, devices = ROLES[settings.role], known.devices
@@ -166,7 +169,9 @@ def _brokered(
     if role.listens:
         links.append(DirectLink(settings, devices, recorder, known.reported, ingest, notices))
     if role.follows and any(device.driver.capabilities.needs_collector for device in devices):
-        links.append(SparkplugLink(settings, clock, devices, recorder, ingest, metrics, notices))
+        links.append(
+            SparkplugLink(settings, clock, devices, recorder, ingest, metrics, notices, unsent=commands.unanswered)
+        )
     return links
 
 

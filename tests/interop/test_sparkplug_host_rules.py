@@ -337,6 +337,46 @@ async def test_missing_intervals_are_asked_for_by_a_signed_dcmd(
     assert (claims["sub"], claims["purpose"]) == (DEVICE, "load_profile.read")
 
 
+async def test_no_dcmd_goes_out_before_the_birth_that_says_how_to_write_it(
+    edge: Edge, head_end: HeadEnd, shipped: Shipment
+) -> None:
+    """By its name it would be wrong for a meter whose birth gives an alias, and the other way round."""
+    (made,) = await head_end.commands.request("ping", [DEVICE], by="somebody", within_s=3600)
+    await head_end.advance()
+    assert await edge.commands() == []
+    edge.is_born()
+    (told,) = await edge.commands()
+    assert told.topic == f"spBv1.0/{GROUP}/DCMD/{EDGE}/{DEVICE}"
+    (metric,) = told.spb.metrics
+    assert (metric.name, metric.alias) == (None, COMMAND_ALIAS)
+    assert isinstance(metric.value, str)
+    assert opened(metric.value.encode(), shipped.public_key)["jti"] == made.command_id
+
+
+@pytest.mark.parametrize("reorder_timeout_s", [2.0])
+async def test_a_fence_does_not_wait_for_what_waits_for_its_predecessor(
+    edge: Edge, head_end: HeadEnd, clock: ManualClock, database: Reader
+) -> None:
+    """Its timeout runs on the head-end's clock, which may stand still until the fence has passed."""
+    edge.is_born()
+    clock.set(START_S + 2 * LENGTH_S)
+    edge.reports(seq=3)
+    assert (await head_end.settle()).connected
+    assert database.value("SELECT count(*) FROM stored_reading") == 0
+    due_s = head_end.next_due()
+    assert due_s is not None
+    clock.set(max(due_s, clock.now() + 2.0))
+    await head_end.advance()
+    await edge.is_heard()
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+    edge.is_born()
+    edge.reports(seq=9, end_s=START_S + 2 * LENGTH_S)
+    await edge.is_heard()
+    assert database.value("SELECT count(*) FROM stored_reading") == 1
+    await head_end.stop()
+    assert database.value("SELECT count(*) FROM stored_reading") == 2, "nor is anything lost when it leaves"
+
+
 async def test_a_fence_to_itself_is_an_ncmd_like_any_other(edge: Edge, head_end: HeadEnd, listener: Listener) -> None:
     await edge.is_heard()
     await listener.caught_up()

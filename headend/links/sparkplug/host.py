@@ -97,10 +97,10 @@ class SparkplugHost:
             self._command(f"NCMD/{self.fence_node}", FENCE, token)
             await asyncio.sleep(_FENCE_EVERY_S)
 
-    def command(self, edge: str, serial: str, alias: int | None, envelope: bytes) -> None:
-        """Send a signed command to a device, whose birth gave that metric this alias."""
+    def command(self, edge: str, serial: str, metric: int | str, envelope: bytes) -> None:
+        """Send a signed command to a device, whose birth gave that metric this alias, or this name alone."""
         self._commanded.add(edge)
-        self._command(f"DCMD/{edge}/{serial}", COMMAND if alias is None else alias, envelope.decode("ascii"))
+        self._command(f"DCMD/{edge}/{serial}", metric, envelope.decode("ascii"))
 
     def _command(self, where: str, metric: str | int, value: bool | str) -> None:
         payload = encode_command([(metric, value)], time_ms=int(self._clock.now() * 1000))

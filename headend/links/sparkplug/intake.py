@@ -27,8 +27,8 @@ _MAX_METERS = 2**31 - 1
 class SparkplugIntake:
     """Takes what arrives under `spBv1.0/<group>/`.
 
-    `ask_for_rebirth(edge node)` sends the request; `on_fence(token)` is called for a fence of our own to `fence_node`;
-    `uncounted()` for a message that nobody sent to us.
+    `ask_for_rebirth(edge node)` sends the request; `on_birth(meter)` is called for a meter whose birth has come,
+    `on_fence(token)` for a fence of our own to `fence_node`, `uncounted()` for a message that nobody sent to us.
     """
 
     def __init__(
@@ -39,12 +39,14 @@ class SparkplugIntake:
         *,
         fence_node: str,
         ask_for_rebirth: Callable[[str], None],
+        on_birth: Callable[[EndDevice], None],
         on_fence: Callable[[str], None],
         uncounted: Callable[[], None],
     ) -> None:
         self._group = settings.group
         self._fence_node = fence_node
         self._rebirths = Rebirths(ask_for_rebirth)
+        self._on_birth = on_birth
         self._on_fence = on_fence
         self._uncounted = uncounted
         self._devices = Devices(devices, recorder, group=settings.group)
@@ -63,10 +65,10 @@ class SparkplugIntake:
         """The collectors of the registry."""
         return frozenset(self._edges)
 
-    def command_alias(self, device: EndDevice) -> int | None:
-        """By which alias the meter's present birth wants commands; None: by their name."""
+    def command_metric(self, device: EndDevice) -> int | str | None:
+        """By which alias, or name, the meter's present birth wants commands; None: it has none that we know."""
         session = self._sessions.get(device.address)
-        return None if session is None else session.alias_of(device.serial, COMMAND)
+        return None if session is None else session.written_as(device.serial, COMMAND)
 
     def connected(self, now_s: float) -> None:
         """We are there: collectors send their births now."""
@@ -146,6 +148,7 @@ class SparkplugIntake:
             definitions = session.device_birth(device, message)
             meter = self._devices.named(device, edge)
             self._devices.birth(batch, meter, lambda: session.named(message, definitions), now_s)
+            self._on_birth(meter)
         elif kind == "DDATA":
             definitions = session.device_data(device, message)
             self._births_complete(batch, session, edge, now_s)

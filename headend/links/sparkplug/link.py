@@ -1,7 +1,7 @@
 """The link to collectors and the meters behind them (docs/wire-sparkplug.md)."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from headend.clock import Clock
 from headend.commands.outgoing import Outgoing
@@ -9,6 +9,7 @@ from headend.links.link import Notices
 from headend.links.sparkplug.host import SparkplugHost
 from headend.links.sparkplug.intake import SparkplugIntake
 from headend.links.sparkplug.reordering import Message, Reordering
+from headend.links.sparkplug.unborn import Unborn
 from headend.metrics import Metrics
 from headend.reads.ingest import Ingest
 from headend.reads.record import Recorder
@@ -17,7 +18,10 @@ from headend.settings import HeadEndSettings
 
 
 class SparkplugLink:
-    """What the host says, and what is heard of edge nodes and devices."""
+    """What the host says, and what is heard of edge nodes and devices.
+
+    `unsent(command's id, reason)`: a command waits, and that is why, in a word.
+    """
 
     def __init__(
         self,
@@ -28,11 +32,15 @@ class SparkplugLink:
         ingest: Ingest,
         metrics: Metrics,
         notices: Notices,
+        *,
+        unsent: Callable[[str, str], None],
     ) -> None:
         self._clock = clock
         self._ingest = ingest
         self._metrics = metrics
         self._notices = notices
+        self._unsent = unsent
+        self._unborn = Unborn()
         self._host = SparkplugHost(
             settings,
             clock,
@@ -47,6 +55,7 @@ class SparkplugLink:
             recorder,
             fence_node=self._host.fence_node,
             ask_for_rebirth=self._ask_for_rebirth,
+            on_birth=self._born,
             on_fence=ingest.fence_read,
             uncounted=ingest.not_ours,
         )
@@ -91,8 +100,14 @@ class SparkplugLink:
         return device.driver.capabilities.needs_collector
 
     def send(self, command: Outgoing) -> None:
+        """Once the meter's birth is known, which says what to write it by. Births that are missed are asked for."""
         device = command.device
-        self._host.command(device.address, device.serial, self._intake.command_alias(device), command.envelope)
+        metric = self._intake.command_metric(device)
+        if metric is None:
+            self._unborn.wait(command)
+            self._unsent(command.command_id, "no_birth")
+            return
+        self._host.command(device.address, device.serial, metric, command.envelope)
         self._notices.commanded(device.address)
 
     def next_due_s(self) -> float | None:
@@ -126,6 +141,10 @@ class SparkplugLink:
         for topic, payload in messages:
             self._ingest.receive(self._intake.receive, topic, payload)
 
+    def _born(self, device: EndDevice) -> None:
+        for command in self._unborn.born(device.serial, self._clock.now()):
+            self.send(command)
+
     def _ask_for_rebirth(self, edge: str) -> None:
         self._host.ask_for_rebirth(edge)
         self._notices.commanded(edge)
@@ -140,3 +159,4 @@ class SparkplugLink:
         self._ingest.chunk_read()
         self._ingest.connection_lost(self._host.connection)
         self._intake.disconnected()
+        self._unborn.forget()

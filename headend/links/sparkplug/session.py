@@ -131,11 +131,13 @@ class EdgeSession:
         """Whether the device is born."""
         return device in self._devices
 
-    def alias_of(self, device: str, name: str) -> int | None:
-        """By which alias the device's birth wants this metric written; None: by its name, or there is no birth."""
-        definitions = self._devices.get(device, {})
+    def written_as(self, device: str, name: str) -> int | str | None:
+        """The alias by which the device's birth wants this metric written, or its name; None: there is no birth."""
+        definitions = self._devices.get(device)
+        if definitions is None:
+            return None
         return next(
-            (key for key, defined in definitions.items() if isinstance(key, int) and defined.name == name), None
+            (key for key, defined in definitions.items() if isinstance(key, int) and defined.name == name), name
         )
 
     def named(self, payload: Payload, definitions: Definitions) -> list[NamedValue]:
