@@ -30,7 +30,9 @@ Collectors = Annotated[int | None, typer.Option(help="So many collectors, drawn.
 def fault(
     device: Annotated[str, typer.Argument(help="transformer, section, line or service.")] = "transformer",
     identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="The device's id; drawn if not given.")] = None,
-    customers: Annotated[str | None, typer.Option(help="Draw one with so many customers: 50-200.")] = None,
+    customers: Annotated[
+        str | None, typer.Option(help="Draw one with so many customers: 50-200; 10-200 if not given.")
+    ] = None,
     lasting: For = None,
     run: Run = RUNS,
 ) -> None:
@@ -47,7 +49,9 @@ def conductor(
     which: Annotated[str, typer.Argument(metavar="CONDUCTOR", help="L1, L2, L3, or N for the neutral.")],
     device: Annotated[str, typer.Argument(help="transformer, section, line or service.")] = "section",
     identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="The device's id; drawn if not given.")] = None,
-    customers: Annotated[str | None, typer.Option(help="Draw one with so many customers: 5-50.")] = None,
+    customers: Annotated[
+        str | None, typer.Option(help="Draw one with so many customers: 5-50; 10-200 if not given, 1 for a service.")
+    ] = None,
     lasting: For = None,
     run: Run = RUNS,
 ) -> None:

@@ -48,7 +48,8 @@ def vendors(
     for vendor in found:
         head, *rest = _lines(vendor)
         console.print(head)
-        for line in rest:
+        # One that only the head-end knows has no title.
+        for line in filter(None, rest):
             console.print(Padding(line, (0, 0, 0, 2)))
     if name is not None and found[0].profile is not None:
         _print_facts(console, found[0].profile)

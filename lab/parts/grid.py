@@ -92,7 +92,9 @@ class GridPart:
                 conductor=body["conductor"],
             )
         except SelectionError as error:
-            raise UserError([f"{body['where']}: {error}"], "Change the event's `select`.") from error
+            raise UserError(
+                [f"{body['where']}: {error}"], "Name another device, or another number of customers."
+            ) from error
         device = choice.device
         self._devices[device.name] = device
         points = [self.feeder.usage_points[row].id for row in self.feeder.darkened_by(device)]

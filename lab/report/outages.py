@@ -31,11 +31,13 @@ class OutageRow:
 
     @property
     def injected_device(self) -> str:
-        return "" if self.injected is None else device_name(self.injected.device_id)
+        return "" if self.injected is None else _of(self.injected.device_id, self.injected.conductor)
 
     @property
     def detected_device(self) -> str:
-        return "no device" if self.detected is None or not self.detected.device else device_name(self.detected.device)
+        if self.detected is None or not self.detected.device:
+            return "no device"
+        return _of(self.detected.device, self.detected.phase)
 
     @property
     def cut(self) -> int:
@@ -61,6 +63,10 @@ def device_name(device: str) -> str:
     """`section T_35-S28`, of the network model's `section:T_35-S28`; a service is named by its customer."""
     kind, colon, name = device.partition(":")
     return f"{kind.replace('_', ' ')} {name}" if colon and kind else device
+
+
+def _of(device: str, conductor: str | None) -> str:
+    return device_name(device) if conductor is None else f"{device_name(device)}, {conductor} alone"
 
 
 def describe(detection: Detection) -> OutageReport:
@@ -116,8 +122,10 @@ def _equivalent(match: Match) -> str:
     """The verdict's classes: devices whose opening darkens the same meters."""
     if not match.localised or match.detected.device in (None, match.injected.device_id):
         return ""
-    meters = counted(match.injected.customers, "meter")
-    return f"equivalent to {device_name(match.injected.device_id)}: either darkens the same {meters}"
+    other = device_name(match.injected.device_id)
+    if match.injected.conductor is not None:
+        return f"equivalent to {other}: no meter that tells of this conductor is behind one of them alone"
+    return f"equivalent to {other}: either darkens the same {counted(match.injected.customers, 'meter')}"
 
 
 def _remarks(match: Match) -> tuple[str, ...]:

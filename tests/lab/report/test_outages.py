@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -120,3 +121,18 @@ def test_another_device_of_the_same_class_is_called_equivalent(tmp_path_factory:
     text = words(write_report(run_dir, verdict, ()).read_text())
     assert "2 h 12 line L<7> equivalent to transformer T03: either darkens the same 12 meters" in text
     assert "another device" not in text
+
+
+def test_a_single_conductor_is_named_on_both_sides(tmp_path: Path) -> None:
+    run = make_run(20, 24, darks=(Dark(0, 3, 4, 12),))
+    run_dir = run.write(tmp_path / "run")
+    (broken, *_) = json.loads((run_dir / "truth_outages.json").read_text())
+    (run_dir / "truth_outages.json").write_text(json.dumps([broken | {"conductor": "L2"}]))
+    rows = [row("1", n, "line:L7", 3600, 10_800) | {"phase": "L2"} for n in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), run_dir / "detected_outages.parquet")
+    points = [{"id": f"UP{n:05d}", "device": "transformer:T03", "phases": ["L2" if n < 3 else "L1"]} for n in range(12)]
+    devices = [{"id": "line:L7", "parent": None}, {"id": "transformer:T03", "parent": "line:L7"}]
+    (run_dir / "network.json").write_text(json.dumps({"devices": devices, "usage_points": points}))
+    text = words(write_report(run_dir, judge_run(run_dir, run.context()), ()).read_text())
+    assert "3 transformer T03, L2 alone" in text
+    assert "3 line L7, L2 alone equivalent to transformer T03: no meter that tells of this conductor" in text
