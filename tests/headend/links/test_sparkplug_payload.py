@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headend.drivers import READING_COUNTERS, DecodeError, NamedValue, counters_of, driver_for, measures_of
 from headend.drivers.obis import OBIS
-from headend.links.sparkplug.payload import alias_of, decode_payload, encode_command, time_ms_of, value_of
+from headend.links.sparkplug.payload import Metric, decode_payload, encode_command, value_of
 from headend.links.sparkplug.session import EdgeSession
 from tests.headend.fleet import LENGTH_S, START_S, values
 from tests.headend.sparkplug_edge import (
@@ -54,12 +54,16 @@ def metrics(draw: st.DrawFn) -> M:
     return M(kind, draw(st.just(value) | st.none()), draw(texts), alias, time_ms)
 
 
+def optional(metric: Metric) -> list[int | None]:
+    return [getattr(metric, name) if metric.HasField(name) else None for name in ("alias", "timestamp")]
+
+
 @given(st.lists(metrics(), max_size=8), st.none() | st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_what_another_encoder_wrote_is_read_as_it_was_meant(sent: list[M], seq: int | None, time_ms: int) -> None:
     decoded = decode_payload(payload(sent, seq=seq, time_ms=time_ms))
     assert (decoded.seq, decoded.time_ms) == (seq, time_ms)
     assert [
-        (metric.name, alias_of(metric), time_ms_of(metric), metric.datatype, value_of(metric, metric.datatype))
+        (metric.name, *optional(metric), metric.datatype, value_of(metric, metric.datatype))
         for metric in decoded.metrics
     ] == [(metric.name, metric.alias, metric.time_ms, metric.datatype, metric.value) for metric in sent]
 
@@ -77,6 +81,22 @@ def test_a_value_that_does_not_fit_its_type_is_refused(sent: M, kind: int) -> No
     (metric,) = decode_payload(payload([sent], seq=0)).metrics
     with pytest.raises(DecodeError, match="bad_value"):
         value_of(metric, kind)
+
+
+@given(metrics(), st.sampled_from([*RANGES, 9, 10, 11, 12, 14, 15, 17, 18, 35]))
+def test_a_session_reads_each_value_as_its_birth_has_typed_it(sent: M, kind: int) -> None:
+    session = EdgeSession(frozenset((SERIAL,)))
+    session.node_birth(decode_payload(payload([M(8, 7, "bdSeq")], seq=0)))
+    session.device_birth(SERIAL, decode_payload(payload([M(kind, None, "one", 0)], seq=1)))
+    message = decode_payload(payload([M(sent.datatype, sent.value, "", 0, sent.time_ms, typed=False)], seq=2))
+    definitions = session.device_data(SERIAL, message)
+    try:
+        value = value_of(message.metrics[0], kind)
+    except DecodeError as refused:
+        with pytest.raises(DecodeError, match=refused.reason):
+            session.named(message, definitions)
+    else:
+        assert session.named(message, definitions) == [NamedValue("one", sent.time_ms, value)]
 
 
 def birth_and_block() -> tuple[bytes, bytes, bytes]:
