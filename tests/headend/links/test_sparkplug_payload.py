@@ -83,20 +83,13 @@ def test_a_value_that_does_not_fit_its_type_is_refused(sent: M, kind: int) -> No
         value_of(metric, kind)
 
 
-@given(metrics(), st.sampled_from([*RANGES, 9, 10, 11, 12, 14, 15, 17, 18, 35]))
-def test_a_session_reads_each_value_as_its_birth_has_typed_it(sent: M, kind: int) -> None:
-    session = EdgeSession(frozenset((SERIAL,)))
-    session.node_birth(decode_payload(payload([M(8, 7, "bdSeq")], seq=0)))
-    session.device_birth(SERIAL, decode_payload(payload([M(kind, None, "one", 0)], seq=1)))
-    message = decode_payload(payload([M(sent.datatype, sent.value, "", 0, sent.time_ms, typed=False)], seq=2))
-    definitions = session.device_data(SERIAL, message)
-    try:
-        value = value_of(message.metrics[0], kind)
-    except DecodeError as refused:
-        with pytest.raises(DecodeError, match=refused.reason):
-            session.named(message, definitions)
-    else:
-        assert session.named(message, definitions) == [NamedValue("one", sent.time_ms, value)]
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [*((M(7, value), kind) for kind in (4, 8, 13) for value in (0, 5)), (M(8, 5), 7), (M(9, 1.5), 10), (M(10, 1.5), 9)],
+)
+def test_a_number_may_lie_in_the_narrower_or_the_wider_member(sent: M, kind: int) -> None:
+    (metric,) = decode_payload(payload([sent], seq=0)).metrics
+    assert value_of(metric, kind) == sent.value
 
 
 def birth_and_block() -> tuple[bytes, bytes, bytes]:
