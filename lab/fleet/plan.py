@@ -13,8 +13,8 @@ from grid.wording import clock, counted
 from lab.errors import UserError
 from lab.fleet.commissioning import Commissioned, commission
 from lab.fleet.geography import Place
+from lab.fleet.instrument_transformers import behind_transformers
 from lab.fleet.presets import Shares
-from lab.fleet.transformers import behind_transformers
 from lab.fleet.vendors import profile_texts, transformer_profile, vendor_mix
 from lab.lockstep.link import Body
 from lab.services.external import ExternalBroker

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from grid.place import time_zone
-from lab.fleet.transformers import RATIO_PATTERN, checked_ratio
+from lab.fleet.instrument_transformers import RATIO_PATTERN, checked_ratio
 from lab.scenario.times import (
     DURATION_PATTERN,
     OFFSET_PATTERN,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from headend.errors import ShipmentError as AtTheUtility
 from headend.registry import read_shipment as read_at_the_utility
+from lab.fleet.instrument_transformers import checked_ratio, ratio_of
 from lab.fleet.shipment import ShippedMeter, write_command_key, write_shipment
-from lab.fleet.transformers import checked_ratio, ratio_of
 from meters.errors import ShipmentError as AtTheMeters
 from meters.fleet.shipment import read_shipment as read_at_the_meters
 from meters.vendors.registry import load_profile, read_profile

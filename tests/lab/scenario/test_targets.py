@@ -173,3 +173,36 @@ def test_a_feeders_file_is_seen_from_the_scenarios(tmp_path: Path) -> None:
     assert load_scenario(str(path)).feeder.name == f"file:{tmp_path}/nets/street.json"
     assert anchored_feeder("file:/a/b.json", tmp_path) == "file:/a/b.json"
     assert anchored_feeder("simbench:x", tmp_path) == "simbench:x"
+
+
+async def test_each_conductor_that_cannot_open_alone_is_named(tmp_path: Path) -> None:
+    """At medium voltage there is no neutral, and two transformers feed an island of low voltage from both ends."""
+    net = pp.create_empty_network()
+    source, medium = pp.create_buses(net, 2, 20.0)
+    pp.create_ext_grid(net, source)
+    pp.create_line(net, source, medium, 1.0, "NA2XS2Y 1x95 RM/25 12/20 kV", name="feeder")
+    one, two, own, *houses = pp.create_buses(net, 5, 0.4)
+    for bus, name in ((one, "One"), (two, "Two"), (own, "Own")):
+        pp.create_transformer(net, medium, bus, "0.25 MVA 20/0.4 kV", name=name)
+    for start, end, name in ((one, houses[0], "left"), (two, houses[0], "right"), (own, houses[1], "fine")):
+        pp.create_line(net, start, end, 0.1, "NAYY 4x150 SE", name=name)
+    for bus in houses:
+        pp.create_load(net, bus, p_mw=0.001)
+    path = tmp_path / "meshed.json"
+    pp.to_json(net, str(path))
+    events = "".join(
+        f'[[event]]\nat = "00:{minute}"\nkind = "conductor"\nopen = "{conductor}"\ndevice = "{kind}"\n'
+        f'duration = "5min"\nselect = {{ id = "{name}" }}\n'
+        for minute, conductor, kind, name in (
+            ("05", "L1", "line", "feeder"), ("15", "L2", "line", "left"), ("25", "N", "transformer", "Two"),
+            ("35", "L3", "line", "fine"),
+        )
+    )  # fmt: skip
+    text = (
+        '[scenario]\nname = "x"\nstart = 2026-01-15T00:00:00Z\nduration = "1h"\nseed = 7\n'
+        '[feeder]\nname = "schutterwald"\n[fleet]\nprofile = "rl-dsp"\n'
+    )
+    with pytest.raises(UserError) as error:
+        await targets(parse_scenario(text + events, "x.toml"), f"file:{path}")
+    named = [fault.split(" has no conductors that open one by one")[0] for fault in error.value.faults]
+    assert [each.partition("): ")[2] for each in named] == ["line 'feeder'", "line 'left'", "transformer 'Two'"]
