@@ -65,11 +65,12 @@ class Committing:
     def added(self) -> None:
         """Something is in the open batch: let it be committed."""
         pending, settings = self.open, self._settings
+        size = pending.size
         self._idle.clear()
         self._wake.set()
-        if pending.fences or pending.size >= settings.batch_max_rows:
+        if pending.fences or size >= settings.batch_max_rows:
             self._hurry.set()
-        if pending.size >= settings.pending_max_messages or pending.size_bytes >= settings.pending_max_bytes:
+        if size >= settings.pending_max_messages or pending.size_bytes >= settings.pending_max_bytes:
             self._throttled = True
             self._pause()
 
