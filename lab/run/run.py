@@ -15,7 +15,7 @@ from grid.wording import counted
 from lab.errors import NO_SPACE, SPACE_HINT, PartFailed, UserError, full_disk_as_user_error
 from lab.fleet.catalogue import refuse_unread
 from lab.fleet.plan import FleetPlan, Vendors
-from lab.fleet.vendors import vendor_mix
+from lab.fleet.vendors import transformer_profile, vendor_mix
 from lab.headends.external import ConnectFile, Connection
 from lab.headends.store import Database
 from lab.lockstep.link import PartGone
@@ -57,6 +57,8 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     refuse_rotations_of_nothing(request)
     if request.external is None:
         fleet = request.scenario.fleet
+        if fleet.at_transformers is not None:
+            transformer_profile(fleet.at_transformers, fleet.interval_s)
         names = [*fleet.by_profile, *filter(None, [fleet.at_transformers])]
         refuse_unread(vendor_mix(dict.fromkeys(names, 1.0), fleet.interval_s))
     stored = None if request.external is None else request.external.stored

@@ -168,3 +168,16 @@ def test_a_load_test_of_a_meter_that_no_head_end_reads_is_refused(package: Path)
     )
     assert refused.returncode == 2, refused.stdout + refused.stderr
     assert "the head-end has no driver for 'acme-half'" in refused.stderr
+
+
+def test_a_meter_for_transformers_that_cannot_be_is_told_by_its_key_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    head = '[scenario]\nname = "s"\nstart = 2026-01-15T00:00:00Z\nduration = "1h"\nseed = 1\n'
+    fleet = '[feeder]\nname = "schutterwald"\n[fleet]\npreset = "cellular"\ntransformer_meters = '
+    for name, said in (("file:nope", f"transformer_meters: {tmp_path}/nope: cannot be read"), ("rl-dsp", "its relay")):
+        path.write_text(f'{head}{fleet}"{name}"\n')
+        refused = amilab("run", path, "--out", tmp_path / "runs")
+        assert refused.returncode == 2
+        assert said in refused.stderr
+        assert "transformer_meters" in refused.stderr
+        assert not (tmp_path / "runs").exists()
