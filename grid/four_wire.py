@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csc_array
-from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
+
+from grid.topology import joined
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -133,7 +134,7 @@ class FourWire:
         self._count = int(self.node.max()) + 1
         branch, conductor = np.nonzero(island.branch_closed)
         start, end = self.node[island.branch_from[branch], conductor], self.node[island.branch_to[branch], conductor]
-        part = _components(self._count, start, end)
+        part = joined(self._count, start, end)
         self._part = part
         source = part[self.node[island.source]]
         self._live = np.array([part == source[phase] for phase in range(NEUTRAL)])
@@ -250,12 +251,7 @@ class FourWire:
 def _nodes(island: Island) -> Ints:
     link, conductor = np.nonzero(island.link_closed)
     start, end = (ends[link] * CONDUCTORS + conductor for ends in (island.link_from, island.link_to))
-    return _components(island.buses * CONDUCTORS, start, end).reshape(island.buses, CONDUCTORS)
-
-
-def _components(count: int, start: Ints, end: Ints) -> Ints:
-    joined = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(count, count))
-    return np.asarray(connected_components(joined, directed=False)[1], dtype=np.intp)
+    return joined(island.buses * CONDUCTORS, start, end).reshape(island.buses, CONDUCTORS)
 
 
 def _admittances(ohm: Complexes, closed: Bools) -> Complexes:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from grid.topology import Topology
+from grid.topology import Topology, joined
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -35,10 +33,7 @@ class Islands:
         start = np.concatenate((topology.line_from[line], topology.switch_bus[coupler]))
         end = np.concatenate((topology.line_to[line], topology.switch_element[coupler]))
         low = low_voltage[start] & low_voltage[end]
-        links = coo_array(
-            (np.ones(int(low.sum()), dtype=np.int8), (start[low], end[low])), shape=(len(low_voltage),) * 2
-        )
-        of_bus = np.where(low_voltage, connected_components(links, directed=False)[1].astype(np.intp), NO_ISLAND)
+        of_bus = np.where(low_voltage, joined(len(low_voltage), start[low], end[low]), NO_ISLAND)
         feeding: dict[int, list[int]] = {}
         for row in np.flatnonzero(trafo).tolist():
             feeding.setdefault(int(of_bus[topology.trafo_lv[row]]), []).append(row)

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from grid.electrical_model import ElectricalModel
-from grid.topology import Topology
+from grid.topology import Topology, joined
 
 Bools = NDArray[np.bool_]
 Complex = NDArray[np.complex128]
@@ -138,10 +137,7 @@ def _joined(model: ElectricalModel, topology: Topology, energised: Bools, switch
     first, second = topology.switch_bus[joins], topology.switch_element[joins]
     alive = energised[first] & energised[second]
     count = len(energised)
-    if not alive.any():
-        return np.arange(count)
-    links = coo_array((np.ones(int(alive.sum()), dtype=np.int8), (first[alive], second[alive])), shape=(count, count))
-    return np.asarray(connected_components(links, directed=False)[1].astype(np.intp))
+    return joined(count, first[alive], second[alive]) if alive.any() else np.arange(count)
 
 
 def _numbered(label: Ints, energised: Bools, low: Bools, sources: Ints) -> tuple[Ints, int, int, Ints]:
@@ -165,8 +161,7 @@ def _angles(
     """θ of each node, and what is left of each branch's shift (m,) once the nodes' angles are taken out of it."""
     shifting = both & (np.abs(shift) > _SAME_ANGLE_RAD)
     plain = both & ~shifting
-    links = coo_array((np.ones(int(plain.sum()), dtype=np.int8), (start[plain], end[plain])), shape=(count, count))
-    region = connected_components(links, directed=False)[1]
+    region = joined(count, start[plain], end[plain])
     beside: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for branch in np.flatnonzero(shifting):
         first, second, angle = int(region[start[branch]]), int(region[end[branch]]), float(shift[branch])

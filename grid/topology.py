@@ -23,7 +23,8 @@ Bools = NDArray[np.bool_]
 _SOURCE = -1
 
 
-def _components(count: int, start: Ints, end: Ints) -> Ints:
+def joined(count: int, start: Ints, end: Ints) -> Ints:
+    """(count,) labels, the same for those that links from `start` to `end` join, whatever their way."""
     links = coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(count, count))
     labels: Ints = connected_components(links, directed=False)[1].astype(np.intp)
     return labels
@@ -90,7 +91,7 @@ class Topology:
         start = np.concatenate((self.line_from[line], self.trafo_hv[trafo], self.switch_bus[coupler]))
         end = np.concatenate((self.line_to[line], self.trafo_lv[trafo], self.switch_element[coupler]))
         alive = self.bus_in_service[start] & self.bus_in_service[end]
-        labels = _components(len(self.bus_in_service), start[alive], end[alive])
+        labels = joined(len(self.bus_in_service), start[alive], end[alive])
         return np.isin(labels, labels[self.sources]) & self.bus_in_service
 
     def zones(self) -> Zones:
@@ -112,7 +113,7 @@ class Topology:
             for position in np.flatnonzero(self.switch_kind == "b")
         )
         pairs = np.array(joins, dtype=np.intp).reshape(-1, 2)
-        label = _components(buses + lines, pairs[:, 0], pairs[:, 1])
+        label = joined(buses + lines, pairs[:, 0], pairs[:, 1])
         boundaries = tuple(Boundary(int(label[a]), int(label[b]), switches) for a, b, switches in cuts)
         return Zones(label[:buses], label[buses:], boundaries)
 

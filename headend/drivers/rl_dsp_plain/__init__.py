@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from headend.drivers.checks import MAX_COUNTER, MAX_VOLTAGE_V, number
+from headend.drivers.checks import MAX_COUNTER, MAX_POWER_W, MAX_VOLTAGE_V, number
 from headend.drivers.driver import Capabilities, Driver, MqttTopic
 from headend.drivers.iso8601 import instant_s
 from headend.drivers.records import ABSENT, DecodeError, Message, MomentaryReport, RegisterReport
@@ -16,7 +16,6 @@ from headend.drivers.records import ABSENT, DecodeError, Message, MomentaryRepor
 _IMPORT_WH, _EXPORT_WH = "1.8.0", "2.8.0"
 _IMPORT_W, _EXPORT_W = "1.7.0", "2.7.0"
 _VOLTAGES_V = ("32.7.0", "52.7.0", "72.7.0")
-_MAX_POWER_W = 1e9
 
 
 def decode_data(payload: bytes) -> list[Message]:
@@ -46,7 +45,7 @@ def _meter(payload: bytes) -> dict[str, Any]:
 
 
 def _power_w(meter: dict[str, Any], code: str) -> float:
-    return number(meter.get(code, 0), code, minimum=0.0, maximum=_MAX_POWER_W)
+    return number(meter.get(code, 0), code, minimum=0.0, maximum=MAX_POWER_W)
 
 
 def _voltage_v(meter: dict[str, Any], code: str) -> float:

@@ -8,11 +8,10 @@ from typing import Any
 
 import orjson
 
-from headend.drivers.checks import MAX_COUNTER, MAX_VOLTAGE_V, number
+from headend.drivers.checks import MAX_COUNTER, MAX_POWER_W, MAX_VOLTAGE_V, number
 from headend.drivers.driver import Capabilities, Driver, MqttTopic
 from headend.drivers.records import DecodeError, DeviceState, Message, MomentaryReport, RegisterReport
 
-_MAX_POWER_W = 1e9
 _MAX_CURRENT_A = 1e6
 _MAX_TIME_S = 2**40
 
@@ -31,7 +30,7 @@ def decode_notification(payload: bytes) -> list[Message]:
     found: list[Message] = []
     if "em:0" in params:
         em = _component(params, "em:0")
-        power_w = number(em.get("total_act_power"), "total_act_power", minimum=-_MAX_POWER_W, maximum=_MAX_POWER_W)
+        power_w = number(em.get("total_act_power"), "total_act_power", minimum=-MAX_POWER_W, maximum=MAX_POWER_W)
         voltages_v = (_voltage_v(em, "a_voltage"), _voltage_v(em, "b_voltage"), _voltage_v(em, "c_voltage"))
         found.append(MomentaryReport(_at_s(params), round(power_w), voltages_v, _channels(em)))
     if "emdata:0" in params:
@@ -62,7 +61,7 @@ def _channels(em: dict[str, Any]) -> dict[str, int | float]:
             )
         if power is None:
             continue
-        power_w = number(power, f"{name}_act_power", minimum=-_MAX_POWER_W, maximum=_MAX_POWER_W)
+        power_w = number(power, f"{name}_act_power", minimum=-MAX_POWER_W, maximum=MAX_POWER_W)
         found[f"active_power_l{phase}_w"] = round(power_w)
         if factor is not None:
             # Earlier firmware signs it as leading or lagging, and later not at all. Here it has the power's sign.
