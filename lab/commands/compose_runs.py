@@ -42,7 +42,7 @@ def list_runs(directory: Directory = DIRECTORY, swarm: Swarm = False) -> None:
         return
     for run, size in found:
         facts = [run.name, f"{size.readings:,} readings", f"{size.bytes / 2**20:,.1f} MiB"]
-        facts += [f"began {run.began}"] if run.began else []
+        facts += [f"began {run.began[:19].replace('T', ' ')} UTC"] if run.began else []
         facts += [f"kept: {run.kept}"] if run.kept else []
         console.print(("[green]▶[/] " if run.shown else "  "), end="")
         console.print(printable(", ".join(facts)), markup=False)

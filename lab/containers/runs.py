@@ -54,7 +54,7 @@ def begin_run(admin_url: str, url: str, schema: str, run: str, *, demonstration:
     with _connected(url) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     with _connected(admin_url) as connection:
-        facts = {"run": run, "began": datetime.now(UTC).isoformat(timespec="seconds")}
+        facts = {"run": run, "began": datetime.now(UTC).isoformat(timespec="milliseconds")}
         _note(connection, schema, facts | ({"demonstration": "yes"} if demonstration else {}))
 
 

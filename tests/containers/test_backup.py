@@ -159,23 +159,6 @@ def test_a_lab_that_was_lost_is_back_with_all_that_it_had(project: Project, tmp_
     assert len(shown(project)) == 8
 
 
-def test_only_the_last_runs_are_kept_and_each_that_goes_is_named(project: Project, tmp_path: Path) -> None:
-    names = [lived_through(project, tmp_path, f"run{number}", 2) for number in range(2)]
-    said(project.amilab("compose", "runs", "keep", names[0]))
-    scenario = tmp_path / "last.toml"
-    scenario.write_text(SCENARIO.format(name="last", meters=2))
-    ran = project.amilab(
-        "run", str(scenario), "--compose", "--out", str(tmp_path), environment={"AMILAB_KEPT_RUNS": "1"}
-    )
-    words = " ".join(said(ran).split())
-    assert f"dropped what the run {names[1]} had stored: the last 1 are kept (AMILAB_KEPT_RUNS)" in words
-    listed = said(project.amilab("compose", "runs", "list"))
-    assert names[0] in listed
-    assert names[1] not in listed
-    said(project.amilab("compose", "runs", "drop", names[0]))
-    assert "nothing is stored of a run" in said(project.amilab("compose", "runs", "drop", names[0]), 2)
-
-
 def test_a_backup_takes_the_place_of_another_lab_and_its_keys_stay_aside(project: Project, tmp_path: Path) -> None:
     project.compose("down", "--volumes", "--timeout", "2")
     lived_through(project, tmp_path, "theirs", 6)

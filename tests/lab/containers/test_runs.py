@@ -1,0 +1,172 @@
+"""What runs leave in a project's database: which is shown, which goes, and what nobody but a person drops."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from dashboards.roles import create_roles, shown_schema
+from headend.store.migrate import migrate
+from lab.containers.runs import (
+    StoredRun,
+    begin_run,
+    drop,
+    drop_oldest,
+    end_run,
+    keep,
+    keep_all,
+    show,
+    stored_runs,
+)
+from lab.errors import UserError
+from lab.services.database_dump import in_database
+from lab.services.database_role import HEADEND_ROLE, make_headend_role
+from tests.headend.services import Postgres
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    # pytest's own temporary directories are closed to the user that PostgreSQL runs as.
+    directory = Path(tempfile.mkdtemp(prefix="runs-"))
+    directory.chmod(0o755)
+    postgres = Postgres(directory / "cluster")
+    postgres.start()
+    yield postgres
+    postgres.stop()
+    shutil.rmtree(directory)
+
+
+class Lab:
+    """A database as a project has it."""
+
+    def __init__(self, server: Postgres) -> None:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("DROP DATABASE IF EXISTS lab WITH (FORCE)")
+            connection.execute("CREATE DATABASE lab TEMPLATE template0 ENCODING 'UTF8'")
+        self.admin = in_database(server.url(), "lab")
+        self.url = in_database(server.url(HEADEND_ROLE, "secret"), "lab")
+        make_headend_role(self.admin, "secret")
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            create_roles(connection, password="a", households_password="b")
+
+    def run(self, name: str, *, demonstration: bool = False) -> None:
+        begin_run(self.admin, self.url, f"amilab_{name}", name, demonstration=demonstration)
+        # As much of a head-end's schema as makes it one.
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for table in ("_yoyo_migration (migration_id text)", "interval_reading ()"):
+                connection.execute(f"CREATE TABLE amilab_{name}.{table}")
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            return stored_runs(connection)
+
+    @property
+    def names(self) -> list[str]:
+        return [run.name for run in self.runs]
+
+    @property
+    def shown(self) -> str | None:
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            return shown_schema(connection)
+
+
+@pytest.fixture
+def lab(server: Postgres) -> Lab:
+    return Lab(server)
+
+
+def test_the_oldest_go_when_there_are_more_than_are_kept(lab: Lab) -> None:
+    for name in "abc":
+        lab.run(name)
+    assert drop_oldest(lab.admin, 3, keeping="amilab_c") == []
+    assert drop_oldest(lab.admin, 2, keeping="amilab_c") == ["a"]
+    assert lab.names == ["b", "c"]
+    assert drop_oldest(lab.admin, 1, keeping="amilab_c") == ["b"]
+    assert lab.names == ["c"]
+
+
+def test_what_somebody_keeps_or_has_restored_or_was_there_before_stays(lab: Lab) -> None:
+    migrate(lab.url, "headend")  # of a release in which all runs shared it
+    for name in "ab":
+        lab.run(name)
+    keep_all(lab.admin, "restored")
+    for name in "cd":
+        lab.run(name)
+    keep(lab.admin, "c", "mine")
+    assert drop_oldest(lab.admin, 1, keeping="amilab_d") == []
+    assert lab.names == ["headend", "a", "b", "c", "d"]
+    assert {run.name: run.kept for run in lab.runs if run.name != "headend"} == {
+        "a": "restored",
+        "b": "restored",
+        "c": "mine",
+        "d": None,
+    }
+    keep(lab.admin, "a", None)
+    assert drop_oldest(lab.admin, 1, keeping="amilab_d") == ["a"]
+
+
+def test_a_demonstration_goes_when_the_next_begins_and_takes_no_run_s_place(lab: Lab) -> None:
+    lab.run("a")
+    for name in ("d1", "d2"):
+        lab.run(name, demonstration=True)
+    assert drop_oldest(lab.admin, 1, keeping="amilab_d2") == ["d1"]
+    lab.run("b")
+    assert drop_oldest(lab.admin, 2, keeping="amilab_b") == []
+    assert lab.names == ["a", "d2", "b"]
+
+
+def test_one_is_chosen_and_the_latest_follows_when_it_is_dropped(lab: Lab) -> None:
+    for name in "abc":
+        lab.run(name)
+    assert show(lab.admin, "a").schema == lab.shown == "amilab_a"
+    with psycopg.connect(lab.url) as connection:
+        assert connection.execute("SELECT current_schema").fetchone() == ("amilab_a",)
+    assert drop(lab.admin, ["b"], under_way=None) is None
+    assert lab.shown == "amilab_a"
+    assert drop(lab.admin, ["amilab_a"], under_way=None) == "c"
+    assert lab.shown == "amilab_c"
+
+
+def test_nothing_is_dropped_if_one_of_them_cannot_be(lab: Lab) -> None:
+    for name in "ab":
+        lab.run(name)
+    with pytest.raises(UserError) as caught:
+        drop(lab.admin, ["a", "x", "y"], under_way=None)
+    assert caught.value.faults == ("nothing is stored of a run x", "nothing is stored of a run y")
+    with pytest.raises(UserError, match="the run b is under way"):
+        drop(lab.admin, ["a", "b"], under_way="b")
+    assert lab.names == ["a", "b"]
+
+
+def test_a_run_that_stored_nothing_leaves_nothing(lab: Lab) -> None:
+    begin_run(lab.admin, lab.url, "amilab_early", "early")
+    end_run(lab.admin, "amilab_early")
+    lab.run("a")
+    end_run(lab.admin, "amilab_a")
+    with psycopg.connect(lab.admin) as connection:
+        found = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'amilab%'").fetchall()
+    assert found == [("amilab_a",)]
+
+
+@pytest.mark.parametrize("said", ["", "{", "[]", "null", json.dumps({"run": "a"}), json.dumps({"by": "amilab run"})])
+def test_a_comment_that_is_none_of_ours_is_no_harm(lab: Lab, said: str) -> None:
+    lab.run("a")
+    with psycopg.connect(lab.url, autocommit=True) as connection:
+        connection.execute("COMMENT ON SCHEMA amilab_a IS " + sql.Literal(said).as_string(connection))
+    assert lab.names == ["amilab_a"]
+
+
+def test_a_name_in_a_comment_controls_no_terminal(lab: Lab) -> None:
+    begin_run(lab.admin, lab.url, "amilab_evil", "\x1b[2Jgone")
+    with psycopg.connect(lab.url, autocommit=True) as connection:
+        for table in ("_yoyo_migration (migration_id text)", "interval_reading ()"):
+            connection.execute(f"CREATE TABLE amilab_evil.{table}")
+    assert lab.names[0].isprintable()
