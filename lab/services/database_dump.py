@@ -150,8 +150,10 @@ async def fill(admin_url: str, programs: Programs, dump_file: Path, *, timescale
     if timescaledb is not None:
         with _connected(admin_url) as connection:
             connection.execute("SELECT public.timescaledb_post_restore()")
-        with _connected(admin_url) as connection:
-            if _default_version(connection) != timescaledb:
+            outdated = _default_version(connection) != timescaledb
+        if outdated:
+            with _connected(admin_url) as connection:
+                # As the very first: any other statement loads the old version's library.
                 connection.execute("ALTER EXTENSION timescaledb UPDATE")
     with _connected(admin_url) as connection:
         connection.execute("ANALYZE")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from headend.store.migrate import migrate
 from lab.containers.backup_manifest import digest_of, part_of
 from tests.containers.conftest import SETTINGS, Project, until
 from tests.containers.test_compose import passed_verdict
@@ -201,6 +203,75 @@ def test_a_backup_takes_the_place_of_another_lab_and_its_keys_stay_aside(project
     project.compose("up", "--detach", "--no-build", "--wait", "database")
     assert shown(project) == before
     shutil.rmtree(kept)
+
+
+WITH_AN_OLDER_ONE_TOO = """\
+FROM amilab-test/database:0.1.0
+USER 0
+RUN set -eu; export LC_ALL=C lib=/usr/lib/postgresql/17/lib extension=/usr/share/postgresql/17/extension; \\
+    new=$(sed -n "s/^default_version = '\\(.*\\)'/\\1/p" $extension/timescaledb.control); \\
+    sed "s/$new/{old}/g" $lib/timescaledb-$new.so >$lib/timescaledb-{old}.so; \\
+    sed "s/$new/{old}/g" $extension/timescaledb--$new.sql >$extension/timescaledb--{old}.sql; \\
+    [ -z "{as_default}" ] || sed -i "s/$new/{old}/" $extension/timescaledb.control
+USER postgres
+"""
+"""As an official image, which has the versions before its own. The older one is the newer one under another name, and
+TimescaleDB's own script brings what it made up to date."""
+OLD = "2.19.2"
+
+
+def test_a_newer_timescaledb_brings_what_was_restored_up_to_date(project: Project, tmp_path: Path) -> None:
+    for name, as_default in (("older", "yes"), ("both", "")):
+        text = WITH_AN_OLDER_ONE_TOO.format(old=OLD, as_default=as_default)
+        build = ["docker", "build", "--quiet", "--tag", f"amilab-test/database:{name}", "-"]
+        subprocess.run(build, input=text, text=True, check=True, capture_output=True)
+    project.compose("down", "--volumes", "--timeout", "2")
+    backup = tmp_path / "backup"
+    of = {name: {"AMILAB_VERSION": name} for name in ("older", "both")}
+    try:
+        start(project, of["older"])
+        made(project, "amilab_run")
+        said(project.amilab("compose", "backup", str(backup), environment=of["older"]))
+        assert json.loads((backup / "manifest.json").read_text())["timescaledb"] == OLD
+        project.compose("down", "--volumes", "--timeout", "2")
+        # Debian's image has one version.
+        assert f"TimescaleDB {OLD}, and this server offers" in said(
+            project.amilab("compose", "restore", str(backup)), 2
+        )
+        words = said(project.amilab("compose", "restore", str(backup), environment=of["both"]))
+        assert "2,880 of 2,880 readings are back" in words
+        start(project, of["both"])
+        with psycopg.connect(superuser(project)) as connection:
+            row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+            assert row is not None
+            assert row[0] > OLD
+            assert connection.execute("SELECT count(*) FROM amilab_run.interval_reading").fetchone() == (2880,)
+            chunks = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_schema = 'amilab_run'"
+            assert connection.execute(chunks).fetchone() == (10,)
+    finally:
+        project.compose("down", "--volumes", "--timeout", "2")
+
+
+def superuser(project: Project) -> str:
+    password = (project.directory / "secrets" / "database_password").read_text()
+    return f"postgresql://amilab:{password}@127.0.0.1:{SETTINGS['AMILAB_DATABASE_PORT']}/amilab"
+
+
+def start(project: Project, environment: Mapping[str, str]) -> None:
+    """The database alone, of another image."""
+    up = ["docker", "compose", "up", "--detach", "--no-build", "--wait", "database"]
+    subprocess.run(up, cwd=project.directory, env={**os.environ, **environment}, check=True, capture_output=True)
+
+
+def made(project: Project, schema: str) -> None:
+    """Ten days of three meters, as a head-end of this release has them."""
+    migrate(superuser(project), schema)
+    with psycopg.connect(superuser(project), autocommit=True) as connection:
+        connection.execute(
+            f"INSERT INTO {schema}.interval_reading (meter_id, interval_length_s, interval_start, device_time,"
+            " received_at, committed_at, import_wh, revision, quality, origin) SELECT m, 900, t, t, t, t, 7, 0, 0, 0"
+            " FROM generate_series(1, 3) m, generate_series('2026-01-01'::timestamptz, '2026-01-10 23:45', '15 min') t"
+        )
 
 
 def test_a_volume_of_the_official_image_is_refused_and_left_alone(project: Project) -> None:
