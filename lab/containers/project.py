@@ -28,7 +28,7 @@ import socket, sys
 try:
     socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()
 except OSError as error:
-    print(error)
+    print(error.strerror or error)
 """
 _KNOCK_S = 10.0
 
