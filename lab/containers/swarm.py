@@ -84,6 +84,10 @@ class SwarmProject(ComposeProject):
         if refusals:
             raise UserError([fault for refusal in refusals for fault in refusal.faults], refusals[0].hint)
 
+    async def end_demonstration(self) -> bool:
+        """A stack has none."""
+        return False
+
     async def until_healthy(self, service: str) -> None:
         """:raises UserError: it fails again and again, or is not healthy within three minutes."""
         try:
