@@ -21,6 +21,7 @@ from pandapower.pypower.makeYbus import branch_vectors
 
 from grid.pandapower_calls import pandapower_call
 from grid.phase_assumptions import PhaseAssumptions
+from grid.voltage_levels import LOW_VOLTAGE_KV
 from grid.zero_sequence import line_zero_sequence, trafo_zero_sequence
 
 Floats = NDArray[np.float64]
@@ -29,8 +30,6 @@ Ints = NDArray[np.intp]
 
 _SWITCH_R_OVER_X = 2.0
 """Of a switch with an impedance, as pandapower's `runpp` takes it (`switch_rx_ratio`)."""
-_EARTHED_KV = 1.0
-"""Up to here the zero sequence is solved: phase-to-earth voltages above are ill-defined without the net's earthing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +83,7 @@ class ElectricalModel:
         own = np.column_stack((ff, ft / turn, tf * turn, tt))
         switches = _switch_admittances(net, base_kv, base_mva)
         start, end = _ends(net, bus)
-        low_voltage = base_kv <= _EARTHED_KV
+        low_voltage = base_kv <= LOW_VOLTAGE_KV
         lines, trafos = len(net.line), len(net.trafo)
         zero = np.zeros((len(start), 4), dtype=np.complex128)
         zero[:lines] = _line_zero(net, base_kv[start[:lines]], base_mva, assumed)

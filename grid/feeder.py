@@ -32,6 +32,7 @@ from grid.phase_assumptions import phase_assumptions
 from grid.place import UnknownTimeZoneError, calendar_of
 from grid.profiles import DEFAULT_SCENARIO
 from grid.topology import DominatorTree, Topology, Zones
+from grid.voltage_levels import LOW_VOLTAGE_KV
 from grid.wording import counted
 from grid.zero_sequence import without_neutral
 
@@ -40,8 +41,6 @@ DEVICE_KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 Conductor = Literal["", "L1", "L2", "L3", "N"]
 CONDUCTORS: tuple[Conductor, ...] = ("L1", "L2", "L3", "N")
 
-LOW_VOLTAGE_KV = 1.0
-"""Upper limit of low voltage (IEC 60038): loads above it are bulk customers, not usage points."""
 NO_LENGTH_M = 1.0
 """How long a line of no length is taken to be: a power flow needs an impedance, and this one is next to none."""
 _VOLTAGE_DEPENDENCE = tuple(f"const_{kind}_{power}_percent" for kind in "zi" for power in "pq")

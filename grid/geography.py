@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from grid import geo
-from grid.feeder import LOW_VOLTAGE_KV, Device, Feeder
+from grid.feeder import Device, Feeder
 from grid.geo import Position
+from grid.voltage_levels import LOW_VOLTAGE_KV
 
 SCHEMA_VERSION = 1
 

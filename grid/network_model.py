@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from grid.feeder import DEVICE_KINDS, Device, DeviceKind, Feeder
 from grid.geo import Position
 from grid.geography import device_positions
+from grid.world import PHASE_NAMES
 
 SCHEMA_VERSION = 1
-PHASES = ("L1", "L2", "L3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,9 @@ def network_model(feeder: Feeder, connected: NDArray[np.bool_] | None = None) ->
         },
         phases=()
         if connected is None
-        else tuple(tuple(name for name, has in zip(PHASES, row, strict=True) if has) for row in connected.tolist()),
+        else tuple(
+            tuple(name for name, has in zip(PHASE_NAMES, row, strict=True) if has) for row in connected.tolist()
+        ),
     )
 
 

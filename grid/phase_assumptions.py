@@ -21,6 +21,10 @@ class Assumption:
     source: str
 
 
+BUILT_IN = frozenset({"earthing"})
+"""Rows that are how the model is built, and no value that could be another one: `grid/four_wire.py`."""
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseAssumptions:
     """The values that the code reads. `dataclasses.replace` makes others of them, to see what they weigh."""
@@ -31,7 +35,6 @@ class PhaseAssumptions:
     transformer_z0_over_z1: float
     transformer_z0_over_z1_without_delta: float
     vector_group: str
-    earthing: str
     single_phase_share: float
 
 
@@ -45,4 +48,5 @@ def assumptions_table() -> tuple[Assumption, ...]:
 @cache
 def phase_assumptions() -> PhaseAssumptions:
     """The values of the table."""
-    return PhaseAssumptions(**{row.name: row.value for row in assumptions_table()})  # type: ignore[arg-type]
+    values = {row.name: row.value for row in assumptions_table() if row.name not in BUILT_IN}
+    return PhaseAssumptions(**values)  # type: ignore[arg-type]

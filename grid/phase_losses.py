@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from grid.world import PHASES
+from grid.world import PHASE_NAMES, PHASES
 
-_PHASE_NAMES = ("L1", "L2", "L3")
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -85,7 +84,7 @@ def write_phase_losses(path: Path, losses: Sequence[PhaseLoss], names: Sequence[
     table = pa.table(
         {
             "usage_point": pa.array([names[loss.row] for loss in losses], pa.string()),
-            "phase": pa.array([_PHASE_NAMES[loss.phase] for loss in losses], pa.string()),
+            "phase": pa.array([PHASE_NAMES[loss.phase] for loss in losses], pa.string()),
             "start": times([loss.from_s for loss in losses]),
             "end": times([loss.to_s for loss in losses]),
             "partial_s": pa.array([loss.partial_s(until_s) for loss in losses], pa.int64()),

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.feeder import LOW_VOLTAGE_KV, Device, Feeder
+from grid.feeder import Device, Feeder
 from grid.geo import Position
 from grid.geography import device_positions
 from grid.network_model import device_name
+from grid.voltage_levels import LOW_VOLTAGE_KV
 
 
 @dataclass(frozen=True, slots=True)

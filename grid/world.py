@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PHASES = 3
-"""Columns of every per-phase array: L1, L2, L3."""
+"""Columns of every per-phase array."""
+PHASE_NAMES = ("L1", "L2", "L3")
 
 QUADRANTS = 4
 """QI to QIV of reactive energy by the signs of active and reactive power: ++, -+, --, +- (IEC 62053-23, annex C)."""

@@ -9,6 +9,7 @@ from headend.drivers.records import (
     ABSENT,
     ANSWER_STATES,
     ON_DEMAND_CHANNELS,
+    PHASES,
     READING_COUNTERS,
     READING_MEASURES,
     CommandAnswer,
@@ -28,7 +29,7 @@ def registers(values: Mapping[str, object]) -> Registers:
     counted = dict(zip(READING_COUNTERS, counters_from(values), strict=True))
     measured = dict(zip(READING_MEASURES, measures_from(values), strict=True))
     from_grid_w, to_grid_w = (max(counted[name], 0) for name in ("import_power_w", "export_power_w"))
-    first, second, third = (round(measured[f"voltage_l{phase}_v"], 1) for phase in (1, 2, 3))
+    first, second, third = (round(measured[f"voltage_l{phase}_v"], 1) for phase in PHASES)
     # Some wires have float32.
     known: dict[str, int | float] = {
         **{name: value for name, value in counted.items() if value != ABSENT},

@@ -13,9 +13,8 @@ from headend.drivers.checks import (
     integer,
     number,
 )
-from headend.drivers.records import ABSENT, READING_COUNTERS, READING_MEASURES
+from headend.drivers.records import ABSENT, PHASES, READING_COUNTERS, READING_MEASURES
 
-_PHASES = (1, 2, 3)
 _QUADRANTS = (1, 2, 3, 4)
 
 
@@ -35,24 +34,24 @@ OBIS = {
     **{f"reactive_q{quadrant}_register_varh": f"{4 + quadrant}.8.0" for quadrant in _QUADRANTS},
     "import_wh": "1.29.0",
     "export_wh": "2.29.0",
-    **{f"import_l{phase}_wh": f"{_of_phase(21, phase)}.29.0" for phase in _PHASES},
-    **{f"export_l{phase}_wh": f"{_of_phase(22, phase)}.29.0" for phase in _PHASES},
+    **{f"import_l{phase}_wh": f"{_of_phase(21, phase)}.29.0" for phase in PHASES},
+    **{f"export_l{phase}_wh": f"{_of_phase(22, phase)}.29.0" for phase in PHASES},
     **{f"reactive_q{quadrant}_varh": f"{4 + quadrant}.29.0" for quadrant in _QUADRANTS},
     "import_power_w": "1.7.0",
     "export_power_w": "2.7.0",
     "max_demand_import_w": "1.6.0",
     "max_demand_at_s": DEMAND_AT,
     "status": "96.10.1",
-    **{f"voltage_l{phase}_v": f"{_of_phase(32, phase)}.7.0" for phase in _PHASES},
-    **{f"current_l{phase}_a": f"{_of_phase(31, phase)}.7.0" for phase in _PHASES},
-    **{f"power_factor_l{phase}": f"{_of_phase(33, phase)}.7.0" for phase in _PHASES},
+    **{f"voltage_l{phase}_v": f"{_of_phase(32, phase)}.7.0" for phase in PHASES},
+    **{f"current_l{phase}_a": f"{_of_phase(31, phase)}.7.0" for phase in PHASES},
+    **{f"power_factor_l{phase}": f"{_of_phase(33, phase)}.7.0" for phase in PHASES},
 }
 #: What is net here, and on the wire a code for each direction.
 NET = {
-    **{f"active_power_l{phase}_w": (f"{_of_phase(21, phase)}.7.0", f"{_of_phase(22, phase)}.7.0") for phase in _PHASES},
+    **{f"active_power_l{phase}_w": (f"{_of_phase(21, phase)}.7.0", f"{_of_phase(22, phase)}.7.0") for phase in PHASES},
     **{
         f"reactive_power_l{phase}_var": (f"{_of_phase(23, phase)}.7.0", f"{_of_phase(24, phase)}.7.0")
-        for phase in _PHASES
+        for phase in PHASES
     },
 }
 #: Codes on the wire, of the counters and of what is measured, each in the order of the fields of a Reading.
@@ -60,17 +59,17 @@ COUNTERS = tuple(code for name in READING_COUNTERS for code in (NET[name] if nam
 MEASURES = tuple(OBIS[name] for name in READING_MEASURES)
 #: Codes of what a meter shows at an instant: not those of an interval, nor its status.
 SHOWN = tuple(code for code in COUNTERS + MEASURES if not code.endswith(".29.0") and code != OBIS["status"])
-VOLTAGES = tuple(OBIS[f"voltage_l{phase}_v"] for phase in _PHASES)
+VOLTAGES = tuple(OBIS[f"voltage_l{phase}_v"] for phase in PHASES)
 #: Where among COUNTERS the pairs of NET stand.
 NET_FROM, NET_TO = COUNTERS.index(NET["active_power_l1_w"][0]), COUNTERS.index(NET["reactive_power_l3_var"][1]) + 1
 
 _FACTORS_FROM = len(COUNTERS) + READING_MEASURES.index("power_factor_l1")
 _USUAL_TYPES = (int,) * len(COUNTERS) + (float,) * len(MEASURES)
 
-_FACTORS = frozenset(OBIS[f"power_factor_l{phase}"] for phase in _PHASES)
+_FACTORS = frozenset(OBIS[f"power_factor_l{phase}"] for phase in PHASES)
 _MOST = (
     dict.fromkeys(VOLTAGES, MAX_VOLTAGE_V)
-    | {OBIS[f"current_l{phase}_a"]: MAX_CURRENT_A for phase in _PHASES}
+    | {OBIS[f"current_l{phase}_a"]: MAX_CURRENT_A for phase in PHASES}
     | dict.fromkeys(_FACTORS, 1.0)
 )
 

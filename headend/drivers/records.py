@@ -49,6 +49,7 @@ class EventCode(StrEnum):
     VOLTAGE_SWELL = "voltage_swell"
 
 
+PHASES = (1, 2, 3)
 #: Stands for "not reported" in an integer channel; in a measured one NaN does.
 ABSENT = -(2**63)
 

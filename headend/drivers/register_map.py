@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from headend.drivers.records import REACTIVE_REGISTERS, REGISTER_CHANNELS, DecodeError, Registers
+from headend.drivers.records import PHASES, REACTIVE_REGISTERS, REGISTER_CHANNELS, DecodeError, Registers
 
 Type = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 Order = Literal["big", "little"]
@@ -279,6 +279,6 @@ def _said(name: str) -> str:
         "export_register_wh": "exported energy",
         "reactive_import_register_varh": "reactive energy from the grid",
         "reactive_export_register_varh": "reactive energy into the grid",
-        **{f"power_factor_l{phase}": f"power factor L{phase}" for phase in (1, 2, 3)},
+        **{f"power_factor_l{phase}": f"power factor L{phase}" for phase in PHASES},
     }
     return said.get(name) or name.rsplit("_", 1)[0].replace("_l", " L").replace("_", " ")

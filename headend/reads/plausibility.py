@@ -6,7 +6,7 @@ A reading that fails is kept beside the others (table implausible_reading), coun
 from dataclasses import dataclass
 
 from headend.drivers import Reading, Registers
-from headend.drivers.records import ABSENT, REGISTER_CHANNELS, integers, measures
+from headend.drivers.records import ABSENT, PHASES, REGISTER_CHANNELS, integers, measures
 
 YEAR_2000_S = 946_684_800
 #: Thirteen months, more than load profiles reach back: one meter must not fill the store with decades.
@@ -16,7 +16,6 @@ MAX_VOLTAGE_V = 1_000.0
 NOMINAL_V = 230.0
 # What a column of four bytes holds: of the primary, in W, var, Wh and varh.
 _COLUMN = 2**31 - 1
-_PHASES = 3
 # Fuses let more than their rating pass for a while, and networks run above their nominal voltage.
 _MARGIN = 1.5
 # A clock that is put right makes an interval a little longer than it says.
@@ -60,7 +59,7 @@ class Limits:
     @classmethod
     def of(cls, interval_length_s: int, max_power_w: float, register_range_wh: int, ratio: float = 1.0) -> "Limits":
         """Those of a meter that is built for `max_power_w`; the primary is `ratio` times the power that it counts."""
-        current_a = max_power_w * _MARGIN / _PHASES / NOMINAL_V
+        current_a = max_power_w * _MARGIN / len(PHASES) / NOMINAL_V
         energy_wh = min(most_wh(interval_length_s, max_power_w), _COLUMN / ratio)
         power_w = min(max_power_w * _MARGIN, _COLUMN / ratio)
         return cls(interval_length_s, energy_wh, power_w, current_a, register_range_wh, min(energy_wh, power_w))

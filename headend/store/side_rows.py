@@ -3,7 +3,7 @@
 import math
 import uuid
 
-from headend.drivers.records import ON_DEMAND_CHANNELS
+from headend.drivers.records import ON_DEMAND_CHANNELS, PHASES
 from headend.store import commands
 from headend.store.batch import Batch
 from headend.store.database import Connection, columns_of
@@ -35,7 +35,7 @@ _ON_DEMAND_COLUMNS = {
     "import_register_wh": "int8",
     "export_register_wh": "int8",
     "active_power_w": "int8",
-    **{f"voltage_l{phase}_v": "float8" for phase in (1, 2, 3)},
+    **{f"voltage_l{phase}_v": "float8" for phase in PHASES},
     **{
         name: "float8" if name.startswith(("current", "power_factor")) else "int8"
         for name in ON_DEMAND_CHANNELS

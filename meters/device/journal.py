@@ -14,22 +14,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from meters.device.memory import EVENT_COLUMNS, Memory
-from meters.device.quantities import ENERGY_NAMES, LIMITED_NAMES, QUADRANT_NAMES
+from meters.device.quantities import ENERGY_NAMES, LIMITED_NAMES, PHASES, QUADRANT_NAMES
 from meters.errors import MemoryFailedError, MemoryFullError
 
 Batch = TypeVar("Batch")
 
 _BATCH = 100_000
 _INSTANT = pa.timestamp("us", tz="UTC")
-_PHASES = (1, 2, 3)
 SHOWN = {
-    **{f"voltage_l{phase}_v": (f"voltage_l{phase}_dv", 10) for phase in _PHASES},
-    **{f"current_l{phase}_a": (f"current_l{phase}_ma", 1000) for phase in _PHASES},
-    **{f"power_factor_l{phase}": (f"power_factor_l{phase}_permille", 1000) for phase in _PHASES},
+    **{f"voltage_l{phase}_v": (f"voltage_l{phase}_dv", 10) for phase in PHASES},
+    **{f"current_l{phase}_a": (f"current_l{phase}_ma", 1000) for phase in PHASES},
+    **{f"power_factor_l{phase}": (f"power_factor_l{phase}_permille", 1000) for phase in PHASES},
 }
 """Columns of INTERVALS that a record has in whole parts: in which field, and how many parts make a unit."""
 POWERS = tuple(
-    f"{kind}_power_l{phase}_{unit}" for kind, unit in (("active", "w"), ("reactive", "var")) for phase in _PHASES
+    f"{kind}_power_l{phase}_{unit}" for kind, unit in (("active", "w"), ("reactive", "var")) for phase in PHASES
 )
 REACTIVE_REGISTERS = tuple(name.replace("_varh", "_register_varh") for name in QUADRANT_NAMES)
 ALLOWED = tuple(name.replace("_wh", "_allowed_wh").replace("_varh", "_allowed_varh") for name in LIMITED_NAMES)

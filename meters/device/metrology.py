@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.world import PHASES, WorldFrame, by_quadrant
+from grid.world import WorldFrame, by_quadrant
 from meters.device.classes import MOST_RATIO, active_class, reactive_class
 from meters.device.draws import Purpose, uniform
 from meters.device.facts import MeterFacts
 from meters.device.physics import Physics
-from meters.device.quantities import CHANNELS, LIMITS, Place
+from meters.device.quantities import CHANNELS, LIMITS, PHASES, Place
 
 Float = NDArray[np.float64]
 
@@ -94,7 +94,7 @@ class Metrology:
         """The errors (n, 3) of each phase, within the limits of the class at every load."""
 
         def spread(purpose: Purpose, limit: float) -> Float:
-            return np.column_stack([uniform(keys, purpose, phase, -limit, limit) for phase in range(PHASES)])
+            return np.column_stack([uniform(keys, purpose, phase, -limit, limit) for phase in range(len(PHASES))])
 
         share, active = facts.class_error_share, self._active
         at_reference = share * active.limits.at_one / 100.0
@@ -116,7 +116,7 @@ class Metrology:
         on_the_brink = uniform(keys, Purpose.NEAR_ROLL_OVER, 0) < facts.near_roll_over_share
         import_wh = np.where(on_the_brink, brink_wh, installed_wh) % self._roll_over_wh
         shares = np.column_stack(
-            [uniform(keys, Purpose.INITIAL_REGISTER, 2 + each, 0.2, 1.0) for each in range(PHASES)]
+            [uniform(keys, Purpose.INITIAL_REGISTER, 2 + each, 0.2, 1.0) for each in range(len(PHASES))]
         )
         shares /= shares.sum(axis=1, keepdims=True)
         reactive_in = uniform(keys, Purpose.INITIAL_REGISTER, 5, *_REACTIVE_SHARE) * import_wh

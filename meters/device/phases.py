@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from meters.device.quantities import PHASE_NAMES
 from meters.device.state import NEVER_S, Rows, ShardState, field
-
-PHASE_NAMES = ("L1", "L2", "L3")
 
 
 class PhaseChange(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 PHASES = (1, 2, 3)
+PHASE_NAMES = tuple(f"L{phase}" for phase in PHASES)
 _WAYS = ("import", "export")
 
 ENERGY_NAMES = ("import_wh", "export_wh", *(f"{way}_l{phase}_wh" for way, phase in product(_WAYS, PHASES)))
@@ -93,7 +94,7 @@ DEMANDED = (
     *(f"demand_l{phase}_a" for phase in PHASES),
 )
 MAXIMA = tuple(f"max_{name}" for name in DEMANDED)
-"""Means over the last demand period, and the highest since a reset: meters/device/block_demand.py."""
+"""Means over the last demand period, and the highest since a reset: meters/device/demand.py."""
 
 QUANTITIES = (
     "active_power_w",
@@ -113,4 +114,9 @@ QUANTITIES = (
     *MAXIMA,
     "charge_ah",
 )
-"""`total_*`: import and export, summed. Power factors are of active to apparent power, signed as the active power."""
+"""`total_*`: import and export, summed. Power factors are of active to apparent power, signed as the active power.
+
+Two apparent powers of a meter are different where its phases are: `apparent_power_va` is the vector one, of the sums of
+active and reactive power, and `power_factor` is by it. `demand_va` and `apparent_vah` are arithmetic: the apparent
+powers of the phases, added.
+"""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.world import WorldFrame
-from meters.device.block_demand import demanded
 from meters.device.circuit import circuit, distortions, drawn_distortions, neutral_current, registers
 from meters.device.curve import KNOT, Curves, Display, allowed_wh, counted_wh
 from meters.device.curve_journal import write_curves
+from meters.device.demand import demanded
 from meters.device.facts import CountingFacts
 from meters.device.metrology import Metrology
 from meters.device.physics import Physics

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.device.block_demand import BLOCKS, advanced, blocks_from
+from meters.device.demand import BLOCKS, advanced, blocks_from
 from meters.device.quantities import DEMANDED, MAXIMA
 from meters.device.state import Rows
 

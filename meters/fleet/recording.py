@@ -19,9 +19,10 @@ from meters.device.journal import write_journal
 from meters.device.metrology import Metrology
 from meters.device.orders import Orders
 from meters.device.outcomes import Outcome
-from meters.device.phases import PHASE_NAMES, PhaseChange, PhaseWatch
+from meters.device.phases import PhaseChange, PhaseWatch
 from meters.device.physics import Physics
 from meters.device.purposes import Answer
+from meters.device.quantities import PHASE_NAMES
 from meters.device.records import (
     CommandAnswer,
     Event,

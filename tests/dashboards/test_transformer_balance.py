@@ -72,6 +72,38 @@ def test_feeding_back_is_negative_and_loads_the_transformer_all_the_same(seeded:
     assert row == (-30_000, pytest.approx(48.0))
 
 
+AT = "62, '2026-01-10 03:15Z', '2026-01-10 03:15Z', 0, 0, 0, 230, 230, 230, now()"
+
+
+@pytest.mark.parametrize(
+    ("closed", "loading"),
+    [
+        # 40 kvar beside 120 kW, at 250 kVA; then what began anew, and what nobody believes.
+        ("512000, 90500, NULL", 50.596),
+        ("12000, 90500, NULL", 48.0),
+        ("512000, 90500, 'register_jump'", 48.0),
+    ],
+)
+def test_registers_of_reactive_energy_load_a_transformer_too(seeded: Seeded, closed: str, loading: float) -> None:
+    sunny = (
+        "UPDATE interval_reading SET import_wh = 30000, export_wh = 0, reactive_q1_varh = NULL"
+        " WHERE meter_id = 62 AND interval_start = '2026-01-10 03:00Z'"
+    )
+    polled = (
+        "INSERT INTO register_reading (meter_id, boundary, read_at, import_register_wh, export_register_wh,"
+        " active_power_w, voltage_l1_v, voltage_l2_v, voltage_l3_v, committed_at, reactive_import_register_varh,"
+        " reactive_export_register_varh, implausible)"
+        " VALUES (62, '2026-01-10 03:00Z', '2026-01-10 03:00Z', 0, 0, 0, 230, 230, 230, now(), 500000, 88500, NULL),"
+        f" ({AT}, {closed})"
+    )
+    with changed(seeded, sunny, polled) as connection:
+        row = connection.execute(
+            "SELECT loading_percent FROM transformer_energy"
+            " WHERE transformer = 'transformer:T2' AND interval_start = '2026-01-10 03:00Z'"
+        ).fetchone()
+    assert row == (pytest.approx(loading, abs=0.001),)
+
+
 def test_no_hour_counts_of_which_the_transformer_has_no_meter(seeded: Seeded) -> None:
     with changed(seeded, "UPDATE end_device SET usage_point = 'elsewhere' WHERE id = 61") as connection:
         assert set(lost_wh(connection, *WHOLE_DAY)) == {"transformer:T2"}

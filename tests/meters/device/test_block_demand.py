@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.device.block_demand import advanced, blocks_from, demanded
+from meters.device.demand import advanced, blocks_from, demanded
 from meters.device.quantities import DEMANDED
 
 PERIOD_S = 900.0
