@@ -32,8 +32,6 @@ SCENARIO = "demonstration"
 DAYS = 8
 """The one before now, and a week. Then it begins anew, so that neither memory nor disk fills."""
 _HOUR_S, _DAY_S = 3600, 86_400
-_PRESENT_S = 60
-"""So near to the wall clock it has caught up."""
 
 
 class Demonstration:
@@ -47,12 +45,11 @@ class Demonstration:
         self._tell = tell
         self._clock = clock
         self._untold: list[Disturbance] = []
-        self._catching_up = True
         self._end_s = 0
 
     @asynccontextmanager
     async def attend(self, scene: Scene) -> AsyncIterator[None]:
-        self.pace = WallPace(scene.start_s, clock=self._clock)
+        self.pace = WallPace(scene.start_s, clock=self._clock, caught_up=self._tell_of_the_present)
         self._end_s = scene.start_s + DAYS * _DAY_S
         daily = [each.later(day * _DAY_S) for day in range(DAYS) for each in scene.disturbances]
         for action in actions(daily):
@@ -68,14 +65,14 @@ class Demonstration:
         while self._untold and self._untold[-1].from_s <= now_s:
             each = self._untold.pop()
             self._tell(f"{_shown(each.from_s)} {each.label}")
-        if self._catching_up and now_s >= self._clock() - _PRESENT_S:
-            self._catching_up = False
-            self._tell(f"{_shown(now_s)} this is now: from here on at real time")
         if now_s >= self._end_s:
             self.over.set()
 
     def lived(self) -> Lived:
         return Lived(self._end_s, ())
+
+    def _tell_of_the_present(self) -> None:
+        self._tell(f"{_shown(self._clock())} this is now: from here on at real time")
 
 
 def in_todays_time(scenario: Scenario, now_s: float) -> Scenario:

@@ -114,16 +114,28 @@ class WallPace(Pace):
     So it is again after the machine has slept, or stood still. Nobody changes its speed.
     """
 
-    def __init__(self, start_s: int, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        start_s: int,
+        *,
+        clock: Callable[[], float] = time.time,
+        caught_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """:param caught_up: called once, when nothing that is to be done lies before the present any more."""
         super().__init__(start_s, 1.0, clock=clock)
         self._since = float(start_s)
+        self._caught_up: Callable[[], None] | None = caught_up
 
     def excuse(self, wall_s: float) -> None:
         """There is no excuse: the clock on the wall goes on."""
 
     async def reach(self, instant_s: int) -> bool:
+        ahead_s = instant_s - self._clock()
+        if ahead_s > 0 and self._caught_up is not None:
+            self._caught_up()
+            self._caught_up = None
         # What waits does not count the time for which the machine sleeps.
-        waiting = instant_s - self._clock() > _LOOK_AGAIN_S
+        waiting = ahead_s > _LOOK_AGAIN_S
         if waiting:
             self._awaited_s = instant_s
             with contextlib.suppress(TimeoutError):
