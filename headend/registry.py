@@ -222,7 +222,10 @@ def _ratio_of(row: dict[str, str], name: str) -> float | None:
 
 def _verifies(profile: str) -> bool:
     """Whether devices of the profile have our public key; of an unknown one all is to be right."""
-    return profile not in known_profiles() or driver_for(profile).capabilities.last_verifier != "gateway_link"
+    if profile not in known_profiles():
+        return True
+    meter = driver_for(profile).capabilities
+    return bool(meter.purposes) and meter.last_verifier != "gateway_link"
 
 
 def _needs_gateway(profile: str) -> bool:

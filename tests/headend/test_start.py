@@ -184,6 +184,14 @@ def test_a_shipment_lists_all_its_faults_with_their_lines(tmp_path: Path) -> Non
         assert part in message
 
 
+def test_a_meter_that_takes_no_command_needs_no_key_of_ours(tmp_path: Path) -> None:
+    """docs/wire-rl-dsp.md has this line."""
+    file = tmp_path / "shipment.csv"
+    file.write_text(f"{','.join(HEADER)}\n12345678,rl-dsp-plain,UP-17,utility,utility-12345678,secret,,\n")
+    (device,) = read_shipment(file, command_public_key="ours")
+    assert (device.serial, device.vendor_profile) == ("12345678", "rl-dsp-plain")
+
+
 def test_a_transformer_with_two_meters_is_refused_by_name() -> None:
     """By the network model, whatever it calls its transformers. Customers may have a check meter."""
     points = ("station 7", "station 7", "station 8", "UP1", "UP1")
