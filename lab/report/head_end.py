@@ -27,6 +27,8 @@ _COLUMNS = (
     ("polls refused", "answered with an exception of the meter's own, or with what cannot be"),
     ("unanswered", "polls that nobody answered, or the gateway alone"),
 )
+_COUNTS = ("due", "dark", "no_record", "expected", "late", "estimated", "missing")
+_NOTHING_DUE = dict.fromkeys((*_COUNTS, "recovered"), 0) | dict.fromkeys(("on_time_share", "received_share"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,12 @@ def read_head_end(run_dir: Path) -> HeadEndFigures | None:
     polls = {row["vendor_profile"]: row for row in document["polls"]}
     if polls:
         polls[None] = {name: sum(row[name] for row in polls.values()) for name in ("refused", "unanswered")}
-    rows = sorted(document["reads"], key=lambda row: (row["vendor_profile"] is None, row["vendor_profile"] or ""))
+    due = {row["vendor_profile"] for row in document["reads"]}
+    # Who reports in blocks may have sent intervals that are not due yet: the ages of all count them.
+    early = [{**_NOTHING_DUE, "vendor_profile": vendor} for vendor in latency.keys() - due if document["reads"]]
+    rows = sorted(
+        [*document["reads"], *early], key=lambda row: (row["vendor_profile"] is None, row["vendor_profile"] or "")
+    )
     if not rows:
         return None
     shown = len(_COLUMNS) if polls else len(_COLUMNS) - 2
@@ -77,9 +84,7 @@ def _values(
 ) -> tuple[str, ...]:
     vendor = row["vendor_profile"]
     age, polled = latency.get(vendor, {}), polls.get(vendor)
-    counts = {
-        name: f"{row[name]:,}" for name in ("due", "dark", "no_record", "expected", "late", "estimated", "missing")
-    }
+    counts = {name: f"{row[name]:,}" for name in _COUNTS}
     return (
         *(counts[name] for name in ("due", "dark", "no_record", "expected")),
         _share(row["on_time_share"]),

@@ -225,6 +225,7 @@ def test_figures_of_the_head_end_stand_beside_the_verdict_s(tmp_path: Path) -> N
     text = words(report(run, tmp_path))
     assert "direct 48 2 0 46 97.826 % 100 % 1 0 0 3 ≤ 1 s 4 h 5 min – –" in text
     assert "mesh 40 0 1 39 100 % 100 % 0 0 0 0 20 min 4 h 2 6" in text
+    assert "block 0 0 0 0 – – 0 0 0 0 1 h 1 h 45 min – –" in text
     assert "all 88 2 1 85 98.823 % 100 % 1 0 0 3 2 s 4 h 2 6" in text
 
 
@@ -249,7 +250,7 @@ def _figures() -> str:
             ],
             "latency": [
                 _row("direct", age_p50_s=0.0, age_p95_s=14_700.0), _row("mesh", age_p50_s=1200.0, age_p95_s=14_400.0),
-                _row(None, age_p50_s=2.0, age_p95_s=14_400.0),
+                _row("block", age_p50_s=3600.0, age_p95_s=6300.0), _row(None, age_p50_s=2.0, age_p95_s=14_400.0),
             ],
             "polls": [_row("mesh", answered=90, refused=2, unanswered=6)],
         }
