@@ -274,7 +274,7 @@ def made(project: Project, schema: str) -> None:
         )
 
 
-def test_a_volume_of_the_official_image_is_refused_and_left_alone(project: Project) -> None:
+def test_a_volume_of_the_official_image_is_refused_and_left_alone(project: Project, tmp_path: Path) -> None:
     project.compose("down", "--timeout", "2")
     volume = f"{SETTINGS['AMILAB_PROJECT']}_database-data"
     image = ["--user", "0", "--entrypoint", "sh", f"{SETTINGS['AMILAB_IMAGES']}/database:0.1.0", "-c"]
@@ -298,6 +298,8 @@ def test_a_volume_of_the_official_image_is_refused_and_left_alone(project: Proje
             ),
             "the refusal of the other image's data",
         )
+        ran = project.amilab("run", "quickstart", "--compose", "--out", str(tmp_path))
+        assert f"✗ the volume {volume} was made by the official image" in said(ran, 2)
         assert within("cat /volume/precious") == "readings\n"
     finally:
         project.compose("down", "--volumes", "--timeout", "2")
