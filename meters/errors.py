@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 class MetersError(Exception):
     """Base of all errors whose message is meant for the person who runs the fleet."""
@@ -25,3 +27,11 @@ class MemoryFullError(MemoryFailedError):
 
 class FleetError(MetersError):
     """The fleet was given meters, frames or limits with which it cannot work."""
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What is wrong with a file of one's own, each fault behind the key that it concerns."""
+    return [
+        ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))))
+        for fault in error.errors()
+    ]

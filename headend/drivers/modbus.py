@@ -38,7 +38,10 @@ def parse_driver(text: str, *, origin: str) -> Driver:
         document: Mapping[str, Any] = tomllib.loads(text)
         stated = _File.model_validate(document)
     except ValidationError as error:
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        ]
         raise DriverError(f"{origin}: " + "; ".join(faults)) from error
     except (ValueError, RecursionError) as error:
         # Not only a TOMLDecodeError: a number of thousands of digits, and what is nested too deeply.

@@ -34,16 +34,21 @@ def behind_transformers(
 ) -> list[ShippedMeter]:
     """The same meters, those of the named usage points behind their transformers; ratios by usage point.
 
-    :param largest_w: what a usage point can take at most.
-    Raises UserError: a usage point that has no meter, voltage transformers alone, or more load than they are for.
+    :param largest_w: what each usage point can take at most, with a meter or without one.
+    Raises UserError: no such usage point, or one without a meter; voltage transformers alone; too much load.
     """
     known = {meter.usage_point for meter in meters}
-    faults = [f"{point!r} has transformers and no meter" for point in sorted({*current, *voltage} - known)]
+    faults = [
+        f"{point!r} has no meter that could be behind transformers"
+        if point in largest_w
+        else f"there is no usage point {point!r}"
+        for point in sorted({*current, *voltage} - known)
+    ]
     faults += [
         f"{point!r} has voltage transformers and no current transformers" for point in sorted({*voltage} - {*current})
     ]
     for point in sorted({*current} & known):
-        primary_a, wanted_a = int(current[point].split("/")[0]), largest_w.get(point, 0.0) / (_PHASES * _NOMINAL_V)
+        primary_a, wanted_a = int(current[point].split("/")[0]), largest_w[point] / (_PHASES * _NOMINAL_V)
         if wanted_a > primary_a:
             faults.append(f"{point!r} may take {wanted_a:.0f} A in each phase: too much for {current[point]} A")
     if faults:

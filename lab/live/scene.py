@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.world import PHASE_NAMES
 from lab.fleet.plan import FleetPlan
 from lab.lockstep.link import Body
 from lab.verdict.network import Network
 
 Degrees = NDArray[np.float64]
 _DECIMETRES_PER_DEGREE = 1_113_200.0
-_PHASES = ("L1", "L2", "L3")
 _APART_DM = 100.0
 """Between two meters of a scheme."""
 
@@ -86,7 +86,7 @@ def map_scene(plan: FleetPlan, grid: Body, description: Body, network: Network) 
         "medium_voltage": _courses(place, lines.get("medium_voltage", ())),
     }
     nominal_v = np.array(description["nominal_voltage_v"], dtype=np.float64)[plan.rows]
-    connected = np.array([[phase in network.phases.get(point, ()) for phase in _PHASES] for point in points])
+    connected = np.array([[phase in network.phases.get(point, ()) for phase in PHASE_NAMES] for point in points])
     return MapScene(document, tuple(meter.serial for meter in meters), tuple(points), nominal_v, connected)
 
 

@@ -7,13 +7,14 @@ search path of dashboards), and what may be done with the database; and what it 
 from __future__ import annotations
 
 import re
-from typing import Any, LiteralString
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 
 _ATTRIBUTES = ("superuser", "inherit", "createrole", "createdb", "login", "replication", "bypassrls")
+_COLUMNS = {"superuser": "super"}
 _NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]+))')
 _OWN_SETTINGS = frozenset({"timescaledb.restoring"})
 """Of the database while it is restored: nobody's wish."""
@@ -50,7 +51,7 @@ class Right(_Frozen):
     """What somebody may do with the database itself; None is everybody."""
 
     grantee: str | None
-    privilege: str
+    privilege: Literal["CONNECT", "CREATE", "TEMPORARY"]
     grantable: bool
 
 
@@ -87,7 +88,7 @@ def read_roles(connection: psycopg.Connection[Any]) -> Roles:
         )
         for name, limit, valid_until, password, *has_them in connection.execute(
             f"SELECT rolname, rolconnlimit, rolvaliduntil::text, rolpassword, {columns} FROM pg_authid"  # noqa: S608
-            " WHERE rolname NOT LIKE 'pg\\_%%' ORDER BY oid".replace("%%", "%")
+            " WHERE rolname NOT LIKE 'pg\\_%' ORDER BY oid"
         )
     ]
     return Roles(
@@ -128,19 +129,8 @@ def apply_roles(connection: psycopg.Connection[Any], roles: Roles, database: str
         for right in roles.rights:
             grantee = sql.SQL("PUBLIC") if right.grantee is None else sql.Identifier(right.grantee)
             may_grant = sql.SQL(" WITH GRANT OPTION" if right.grantable else "")
-            privilege = sql.SQL(_word(right.privilege))
+            privilege = sql.SQL(right.privilege)
             connection.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(privilege, name, grantee, may_grant))
-
-
-_COLUMNS = {"superuser": "super"}
-_WORDS: dict[str, LiteralString] = {"CONNECT": "CONNECT", "CREATE": "CREATE", "TEMPORARY": "TEMPORARY"}
-
-
-def _word(privilege: str) -> LiteralString:
-    try:
-        return _WORDS[privilege]
-    except KeyError:
-        raise ValueError(f"there is no privilege {privilege!r} on databases") from None
 
 
 def _alter(connection: psycopg.Connection[Any], role: Role, database: sql.Identifier) -> None:

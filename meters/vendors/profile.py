@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from meters.device.facts import CollectedFacts, DirectFacts, MeterFacts, PolledFacts, ReportingFacts
-from meters.errors import ProfileError
+from meters.errors import ProfileError, faults_of
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=40)]
@@ -94,7 +94,7 @@ class VendorProfile(BaseModel):
         try:
             facts = type(facts).model_validate({**facts.model_dump(), **changed})
         except ValidationError as error:
-            faults = "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+            faults = "; ".join(faults_of(error))
             raise ProfileError(f"profile {self.name} at an interval of {interval_length_s} s: {faults}") from error
         own = {
             name: f"set for the run; of itself {getattr(self.facts, name)} s: {self.sources[name]}" for name in changed
@@ -165,7 +165,7 @@ def parse_document(document: dict[str, Any], *, origin: str) -> VendorProfile:
             document.setdefault("wire", document["name"])
         profile = kind.model_validate({**document, "facts": values, "sources": sources})
     except ValidationError as error:
-        faults += [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        faults += faults_of(error)
         profile = None
     if faults or profile is None:
         raise ProfileError(f"{origin}: " + "; ".join(faults))

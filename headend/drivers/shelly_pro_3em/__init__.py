@@ -8,11 +8,10 @@ from typing import Any
 
 import orjson
 
-from headend.drivers.checks import MAX_COUNTER, MAX_POWER_W, MAX_VOLTAGE_V, number
+from headend.drivers.checks import MAX_COUNTER, MAX_CURRENT_A, MAX_POWER_W, MAX_VOLTAGE_V, number
 from headend.drivers.driver import Capabilities, Driver, MqttTopic
 from headend.drivers.records import DecodeError, DeviceState, Message, MomentaryReport, RegisterReport
 
-_MAX_CURRENT_A = 1e6
 _MAX_TIME_S = 2**40
 
 
@@ -57,7 +56,7 @@ def _channels(em: dict[str, Any]) -> dict[str, int | float]:
         power, current, factor = (em.get(f"{name}_{each}") for each in ("act_power", "current", "pf"))
         if current is not None:
             found[f"current_l{phase}_a"] = round(
-                number(current, f"{name}_current", minimum=0, maximum=_MAX_CURRENT_A), 3
+                number(current, f"{name}_current", minimum=0, maximum=MAX_CURRENT_A), 3
             )
         if power is None:
             continue

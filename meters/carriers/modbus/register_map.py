@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from meters.carriers.modbus.entries import Block, Identity, Part, Refusal, Register, SerialLetters, Setting
 from meters.device.quantities import REGISTER_NAMES
-from meters.errors import ProfileError
+from meters.errors import ProfileError, faults_of
 
 MOST_REGISTERS_IN_A_READ = 125
 """MODBUS Application Protocol V1.1b3, 6.3 and 6.4."""
@@ -250,5 +250,4 @@ def parse_register_map(text: str, *, origin: str) -> RegisterMap:
     try:
         return RegisterMap.model_validate(document)
     except ValidationError as error:
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
-        raise ProfileError(f"{origin}: " + "; ".join(faults)) from error
+        raise ProfileError(f"{origin}: " + "; ".join(faults_of(error))) from error

@@ -264,17 +264,17 @@ def test_a_file_states_a_driver() -> None:
             ["values.export_register_wh: its registers lie in no block", "values.active_power_w"],
         ),
         ("count = 10", "count = 126", ["registers.blocks.0.count"]),
-        ("first = 0", "first = 0xFFFF", ["registers.blocks.0: Value error, ends beyond 0xFFFF"]),
+        ("first = 0", "first = 0xFFFF", ["registers.blocks.0: ends beyond 0xFFFF"]),
         (
             "[registers.v",
             "identity = { function = 3, address = 0xFFFF, type = 'int32', expected = [1] }\n[registers.v",
-            ["registers.identity.0: Value error, ends beyond 0xFFFF"],
+            ["registers.identity.0: ends beyond 0xFFFF"],
         ),
         (
             "[registers.v",
             "identity = [{ function = 3, address = 1, type = 'letters', expected = 'serial' },"
             " { function = 3, address = 1, type = 'letters', count = 4, expected = [7] }]\n[registers.v",
-            ["registers.identity.0: Value error, count is how many", "registers.identity.1: Value error, letters are"],
+            ["registers.identity.0: count is how many", "registers.identity.1: letters are"],
         ),
         ('"int32" }', '"int32", scale = inf }', ["registers.values.active_power_w.scale"]),
         ("= 80.0", "= inf", ["max_current_a"]),

@@ -25,7 +25,9 @@ GRID: dict[str, Any] = {
 }
 
 
-def planned(shares: dict[str, float], at_transformers: str | None, meters: int | None = None) -> FleetPlan:
+def planned(
+    shares: dict[str, float], at_transformers: str | None, meters: int | None = None, **others: dict[str, str]
+) -> FleetPlan:
     ports = count(20_000)
     return plan_fleet(
         Vendors(shares, at_transformers=at_transformers),
@@ -35,6 +37,7 @@ def planned(shares: dict[str, float], at_transformers: str | None, meters: int |
         group="g",
         broker=None,
         new_gateway=lambda: f"127.0.0.1:{next(ports)}",
+        **others,
     )
 
 
@@ -66,7 +69,8 @@ def test_current_transformers_fit_the_rating_and_cost_accuracy() -> None:
     meter, bare = load_profile(TRANSFORMER_METER), load_profile("sdm630")
     assert meter.wire == bare.wire
     own = {name for name in MeterFacts.model_fields if getattr(meter.facts, name) != getattr(bare.facts, name)}
-    assert own == {"accuracy_class_percent"}
+    assert own == {"accuracy_class_percent", "transformer_operated"}
+    assert meter.facts.transformer_operated
     assert meter.facts.accuracy_class_percent > bare.facts.accuracy_class_percent
 
 
@@ -108,3 +112,15 @@ def test_a_profile_that_cannot_be_read_is_told_by_the_key_that_names_it() -> Non
     (fault,) = refused.value.faults
     assert fault.startswith("transformer_meters: /nowhere/station.toml: cannot be read")
     assert "transformer_meters" in str(refused.value.hint)
+
+
+def test_ratios_of_usage_points_without_a_meter_are_told_apart_from_those_of_none() -> None:
+    metered = {meter.usage_point for meter in planned({"rl-dsp": 1.0}, None, 12).fleet.meters}
+    without = min(point for point in GRID["usage_points"] if point not in metered)
+    ratios = {"UP-nope": "200/5", without: "200/5"}
+    with pytest.raises(UserError) as refused:
+        planned({"rl-dsp": 1.0}, None, 12, current_transformers=ratios, voltage_transformers={"UP-nope": "2/1"})
+    assert refused.value.faults == (
+        "there is no usage point 'UP-nope'",
+        f"{without!r} has no meter that could be behind transformers",
+    )

@@ -64,7 +64,7 @@ def test_all_faults_are_listed_at_once() -> None:
         ("value = 1_000_000_000", f"value = {2**53 + 1}", "register_roll_over_wh"),
         ("[facts.max_current_a]\nvalue = ", "[facts.max_current_a]\nvalue = 99999", "max_current_a"),
         ('name = "rl-dsp"', f'name = "{"n" * 300}"', "name: String should have at most 40 characters"),
-        ('title = "', 'title = "\\u001b[2J', "title: .* is not one line of printable characters"),
+        ('title = "', 'title = "\\u001b[2J', "title: is not one line of printable characters"),
     ],
 )
 def test_facts_that_contradict_each_other_are_refused(old: str, new: str, message: str) -> None:
