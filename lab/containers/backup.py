@@ -36,6 +36,7 @@ from lab.containers.state import Owner
 from lab.errors import UserError, full_disk_as_user_error
 from lab.services.database_dump import Programs, dump, frozen, server_major, unusual_extension
 from lab.services.database_roles import read_roles
+from lab.services.planted_code import planted_code
 from lab.services.row_counts import rows_of, schemas_of
 
 
@@ -75,6 +76,11 @@ async def write_database(
     with frozen(url) as (connection, snapshot):
         if (fault := unusual_extension(connection)) is not None:
             raise UserError(fault, "A project's own database has it there: was this one made otherwise?")
+        if planted := planted_code(connection):
+            hint = (
+                "Whoever restored it would run that as a superuser, and amilab makes no such thing: find out who did."
+            )
+            raise UserError(planted, hint)
         tell("the roles")
         write(directory / ROLES, read_roles(connection).model_dump_json(indent=1).encode())
         tell("what there is")

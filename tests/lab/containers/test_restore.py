@@ -114,6 +114,46 @@ def test_one_of_a_newer_release_is_refused_by_the_names_of_its_migrations(
         restored(new, newer, read_backup(newer))
 
 
+PLANTED = """
+CREATE SCHEMA e;
+CREATE FUNCTION e.evil(int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+CREATE FUNCTION e.same(int, int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+CREATE TABLE e.checked (x int CONSTRAINT looks CHECK (e.evil(x)));
+CREATE TABLE e.generated (x int, y bool GENERATED ALWAYS AS (e.evil(x)) STORED);
+CREATE DOMAIN e.d AS int CONSTRAINT of_domain CHECK (e.evil(VALUE));
+CREATE TABLE e.parted (x int) PARTITION BY LIST (e.evil(x));
+CREATE OPERATOR e.=== (leftarg = int, rightarg = int, function = e.same);
+CREATE TABLE e.compared (x int CONSTRAINT compares CHECK (x OPERATOR(e.===) x));
+CREATE TABLE e.queried (x int CONSTRAINT asks CHECK (query_to_xml('SELECT e.evil(1)', false, false, '') IS NOT NULL));
+CREATE TYPE e.n AS ENUM ('a');
+CREATE FUNCTION e.number(e.n) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+CREATE CAST (e.n AS int) WITH FUNCTION e.number(e.n);
+CREATE TABLE e.harmless (x int DEFAULT random() CHECK (x > 0 AND abs(x) < 9), CHECK (x % 2 = 1));
+"""
+
+
+def test_code_that_a_restoration_would_run_as_superuser_is_not_backed_up(
+    servers: tuple[Postgres, Postgres], backup: Path
+) -> None:
+    """The head-end's role is no superuser, and does not become one by a backup of what it has made."""
+    old, _ = servers
+    with psycopg.connect(in_database(old.url(HEADEND_ROLE, "secret"), "lab"), autocommit=True) as connection:
+        connection.execute(PLANTED.encode())
+    url = in_database(old.url(), "lab")
+    with pytest.raises(UserError) as caught, NewDirectory(backup.with_name("planted")) as directory:
+        asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
+    assert set(caught.value.faults) == {
+        "constraint looks on table e.checked calls e.evil(integer)",
+        "column y of table e.generated calls e.evil(integer)",
+        "constraint of_domain calls e.evil(integer)",
+        "table e.parted calls e.evil(integer)",
+        "constraint compares on table e.compared calls e.same(integer,integer)",
+        "constraint asks on table e.queried calls query_to_xml(text,boolean,boolean,text)",
+        "cast from e.n to integer calls e.number(e.n)",
+    }
+    assert not backup.with_name("planted").exists()
+
+
 def test_every_relation_that_lacks_rows_is_named(servers: tuple[Postgres, Postgres], backup: Path) -> None:
     manifest = read_backup(backup)
     facts = manifest.schemas["run_one"]
