@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from lab.errors import UserError
 
 PATIENCE_S = 900.0
 _TAIL_LINES = 12
+#: What Compose tells of what went well on the way to its refusal.
+_PROGRESS = re.compile(
+    r"\s*(Network|Volume|Container|Image) \S+ +"
+    r"((Creat|Start|Stopp|Remov|Recreat|Restart|Pull|Runn|Wait)(ed|ing)|Recreate|Healthy|Built)\s*$"
+)
 
 
 async def docker(
@@ -132,5 +138,5 @@ def _text(said: bytes) -> str:
 
 
 def _last_words(said: str) -> list[str]:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _PROGRESS.match(line)]
     return lines[-_TAIL_LINES:] or ["(it said nothing)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ COMMAND = Path(__file__).parents[3] / "compose" / "amilab"
 DOCKER = """\
 #!/bin/sh
 case "$*" in
+"image inspect"*) [ -z "$NO_IMAGE" ] ;;
 info*) echo "$PLUGIN" ;;
 *"compose version") exit "$RUNS_THERE" ;;
 run*) printf '%s\\n' "$@" ;;
@@ -48,3 +50,25 @@ def test_the_users_compose_is_taken_where_it_runs_in_the_image(tmp_path: Path, r
 def test_without_one_the_images_own_is_taken(tmp_path: Path, plugin: str) -> None:
     asked = asked_of_docker(tmp_path, plugin=plugin, runs_there=True)
     assert not any("cli-plugins" in word for word in asked)
+
+
+@pytest.mark.parametrize(
+    ("environment", "image"), [({}, "registry.example/ami/lab:9"), ({"AMILAB_IMAGES": "mine"}, "mine/lab:9")]
+)
+def test_it_is_the_image_that_the_settings_name(tmp_path: Path, environment: dict[str, str], image: str) -> None:
+    """One that is not there yet is built from the base that the settings name."""
+    (tmp_path / "compose").mkdir()
+    command = shutil.copy2(COMMAND, tmp_path / "compose")
+    (tmp_path / "compose" / ".env").write_text(
+        "AMILAB_IMAGES=registry.example/ami\n#AMILAB_VERSION=8\nAMILAB_VERSION='9'\nAMILAB_PYTHON_IMAGE=debian:trixie-slim\n"
+    )
+    program = tmp_path / "docker"
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    answer = subprocess.run(
+        [command], env={"PATH": path, "NO_IMAGE": "1", **environment}, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert f"There is no image {image} yet" in answer.stderr
+    assert f"--build-arg BASE=debian:trixie-slim --tag {image} ." in answer.stderr

@@ -55,3 +55,27 @@ async def test_a_command_reads_what_it_is_given(tmp_path: Path, monkeypatch: pyt
 def test_a_key_that_is_missing_is_made_by_init_and_a_nodes_directory_is_not(missing: str, hinted: bool) -> None:
     said = f'invalid mount config for type "bind": bind source path does not exist: {missing}'
     assert ("amilab compose init" in (hint_for(said) or "")) is hinted
+
+
+async def test_a_refusal_of_composes_is_told_without_what_went_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "docker"
+    said = [
+        " Network amilab_store  Creating",
+        " Network amilab_store  Created",
+        ' Volume "amilab_database-data"  Created',
+        " Container amilab-broker-1  Recreate",
+        " Container amilab-database-1  Error",
+        "Error response from daemon: no such image: amilab/database:0.1.0",
+    ]
+    command.write_text("#!/bin/sh\ncat >&2 <<'END'\n" + "\n".join(said) + "\nEND\nexit 1\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(UserError) as refused:
+        await docker("compose", "up")
+    assert list(refused.value.faults) == [
+        "`docker compose up` failed:",
+        "Container amilab-database-1  Error",
+        "Error response from daemon: no such image: amilab/database:0.1.0",
+    ]
