@@ -57,13 +57,13 @@ def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
             names = Counter(entry.name for entry in entries)
             faults += [f"{archive_file.name}: {name!r} is there twice" for name, count in names.items() if count > 1]
             if faults:
-                raise UserError(faults, "Take another backup.")
+                raise UserError(faults, "Use another backup.")
             for entry in entries:
                 content = archive.extractfile(entry)
                 assert content is not None, "an entry that is no file was refused"
                 _write(to / entry.name, content.read(), entry, owner, to)
     except tarfile.TarError as error:
-        raise UserError(f"{archive_file.name} cannot be read: {error}", "Take another backup.") from None
+        raise UserError(f"{archive_file.name} cannot be read: {error}", "Use another backup.") from None
 
 
 def is_there_already(project: Path, unpacked: Path) -> bool:

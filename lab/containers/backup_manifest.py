@@ -17,6 +17,8 @@ from lab.errors import UserError
 
 MANIFEST = "manifest.json"
 DATABASE, ROLES, KEYS, SETTINGS = PARTS = ("database.dump", "roles.json", "keys.tar", "settings.env")
+_ANOTHER = "Use another backup: this one cannot be relied on. Nothing was changed."
+_NAME_ONE = "Name a directory that `amilab compose backup` has written."
 _BLOCK_BYTES = 1 << 20
 _MOST_MANIFEST_BYTES = 16 << 20
 
@@ -85,15 +87,15 @@ def read_backup(directory: Path, *, digest: str | None = None) -> Manifest:
     :param digest: that the manifest must have.
     :raises UserError: naming everything that is wrong with it.
     """
-    hint = "Take another backup: this one cannot be relied on. Nothing was changed."
     if not directory.is_dir():
-        raise UserError(f"there is no backup {directory}", "Name a directory that amilab compose backup has written.")
+        raise UserError(f"there is no directory {directory}", _NAME_ONE)
     try:
         with (directory / MANIFEST).open("rb") as file:
             said = file.read(_MOST_MANIFEST_BYTES)
+    except FileNotFoundError:
+        raise UserError(f"{directory} is no whole backup: it has no {MANIFEST}", _NAME_ONE) from None
     except OSError as error:
-        fault = f"{directory} has no {MANIFEST} that can be read ({error.strerror}): it is no whole backup"
-        raise UserError(fault, hint) from None
+        raise UserError(f"{directory / MANIFEST} cannot be read: {error.strerror}", _ANOTHER) from None
     faults = []
     if digest is not None and digest_of(said) != digest.lower():
         faults.append(f"{MANIFEST} has the digest {digest_of(said)}, and --digest is another")
@@ -104,10 +106,10 @@ def read_backup(directory: Path, *, digest: str | None = None) -> Manifest:
             f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'it'} {_said(fault['type'], fault['msg'])}"
             for fault in error.errors()
         ]
-        raise UserError(faults, hint) from None
+        raise UserError(faults, _ANOTHER) from None
     faults += _faults_of_parts(directory, manifest)
     if faults:
-        raise UserError(faults, hint)
+        raise UserError(faults, _ANOTHER)
     return manifest
 
 

@@ -188,7 +188,7 @@ def _roles(source: Path) -> Roles:
     try:
         return Roles.model_validate_json((source / ROLES).read_bytes())
     except ValidationError as error:
-        raise UserError(f"{ROLES} does not hold roles: {error.errors()[0]['msg']}", "Take another backup.") from None
+        raise UserError(f"{ROLES} does not hold roles: {error.errors()[0]['msg']}", "Use another backup.") from None
 
 
 async def fill_and_check(

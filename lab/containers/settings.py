@@ -14,6 +14,7 @@ from typing import Annotated
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from lab.errors import UserError
 
@@ -113,9 +114,18 @@ def parse_settings(values: Mapping[str, str | None], source: str) -> ComposeSett
     try:
         return ComposeSettings.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            name = str(fault["loc"][0]) if fault["loc"] else ""
-            said = "is missing" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
-            faults.append(f"{source}: {name + ' ' if name else ''}{said}")
-        raise UserError(faults, f"Correct {source}; compose/README.md lists every setting. {INIT_HINT}") from None
+        faults = [f"{source}: {_said(fault, values)}" for fault in error.errors()]
+        missing = any(fault["type"] == "missing" for fault in error.errors())
+        hint = f"Correct {source}; compose/README.md lists every setting."
+        raise UserError(faults, f"{hint} {INIT_HINT}" if missing else hint) from None
+
+
+def _said(fault: ErrorDetails, values: Mapping[str, str | None]) -> str:
+    if not fault["loc"]:  # of several settings, which it names
+        return fault["msg"].removeprefix("Value error, ")
+    name = str(fault["loc"][0])
+    if fault["type"] == "missing":
+        return f"{name} is missing"
+    if fault["type"] == "value_error":  # in our words
+        return f"{name} {fault['msg'].removeprefix('Value error, ')}"
+    return f"{name}={values[name]}: {fault['msg']}"

@@ -105,6 +105,13 @@ def test_a_manifest_that_is_none(whole: Path, said: bytes) -> None:
     assert MANIFEST in faults(whole)
 
 
+def test_a_directory_that_is_no_backup_is_not_taken_for_a_broken_one(tmp_path: Path) -> None:
+    for directory in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(UserError, match=r"no whole backup|no directory") as caught:
+            read_backup(directory)
+        assert (caught.value.hint or "").startswith("Name a directory that `amilab compose backup` has written")
+
+
 def test_a_link_in_the_place_of_a_part(whole: Path, tmp_path: Path) -> None:
     (whole / PARTS[0]).rename(tmp_path / "elsewhere")
     (whole / PARTS[0]).symlink_to(tmp_path / "elsewhere")
@@ -154,7 +161,7 @@ def test_a_backup_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path)
     (left,) = tmp_path.iterdir()
     assert left.name == ".new.unfinished"
     assert MANIFEST in faults(left)
-    assert "there is no backup" in faults(tmp_path / "new")
+    assert "there is no directory" in faults(tmp_path / "new")
     with NewDirectory(tmp_path / "new") as draft:
         assert list(draft.iterdir()) == [], "what was left is of no use"
     assert [path.name for path in tmp_path.iterdir()] == ["new"]

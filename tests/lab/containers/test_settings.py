@@ -29,14 +29,16 @@ def test_defaults_fit_each_other() -> None:
         ({"AMILAB_LAB_SUBNET": "172.29.64.0/20"}, "overlap"),
         ({"AMILAB_METERS_MEMORY": "100m", "METERS_PER_CONTAINER": "1000"}, "too little for METERS_PER_CONTAINER=1000"),
         ({"AMILAB_METERS_MEMORY": "1x"}, "must be a size such as 512m or 2g"),
-        ({"AMILAB_PROJECT": "My Lab"}, "AMILAB_PROJECT"),
+        ({"AMILAB_PROJECT": "My Lab"}, "AMILAB_PROJECT=My Lab: "),
         ({"AMILAB_UID": "0"}, "AMILAB_UID"),
     ],
 )
 def test_what_does_not_fit_is_named(values: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
         parse_settings({**GOOD, **values}, ".env")
-    assert "compose/README.md" in (refused.value.hint or "")
+    hint = refused.value.hint or ""
+    assert "compose/README.md" in hint
+    assert "compose init" not in hint, "it is there, and wrong"
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -44,6 +46,7 @@ def test_all_faults_are_told_at_once() -> None:
         parse_settings({"AMILAB_LINK_PORT": "0", "METERS_PER_CONTAINER": "few"}, ".env")
     assert len(refused.value.faults) == 4
     assert any("AMILAB_UID is missing" in fault for fault in refused.value.faults)
+    assert (refused.value.hint or "").count("compose init") == 1
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
