@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.containers.claims import Claim, claim_one
-from lab.containers.state import PLAN, Owner
+from lab.containers.state import PLAN, Owner, make_state
 from lab.errors import UserError
 
 CONDUCTING = "conducting"
@@ -18,8 +20,9 @@ def claim_to_conduct(root: Path, owner: Owner) -> Claim:
     """Ours until it is closed, or we are dead.
 
     :param root: the project's directory state/.
-    :raises UserError: somebody else conducts.
+    :raises UserError: somebody else conducts; or see `make_state`.
     """
+    make_state(root, owner)
     claim = _claim(root, owner)
     if claim is None:
         raise UserError(
@@ -42,7 +45,7 @@ async def until_nobody_conducts(root: Path, owner: Owner, tell: Callable[[str], 
 
 def _claim(root: Path, owner: Owner) -> Claim | None:
     path = root / PLAN / CONDUCTING
-    if not path.exists():
-        path.touch(mode=0o640)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
         owner.take(path)
     return claim_one(path.parent, [CONDUCTING])

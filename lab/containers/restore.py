@@ -127,9 +127,7 @@ async def _refuse_beforehand(project: ComposeProject, *, replace: bool, foreign_
 
 
 def _conduct(project: ComposeProject) -> Claim:
-    owner = Owner(project.settings.uid, project.settings.gid)
-    make_state(project.directory / "state", owner)
-    return claim_to_conduct(project.directory / "state", owner)
+    return claim_to_conduct(project.directory / "state", Owner(project.settings.uid, project.settings.gid))
 
 
 async def _only_the_database(project: ComposeProject) -> None:

@@ -8,21 +8,26 @@ memory/    the meters' durable memories (written by meters and gateways)
 results/   truth and journals (written by grid, meters and gateways)
 loadtest/  the plan of a load test, and what its generator leaves (written by Locust's processes)
 broker/    the broker's configuration, key and certificate (read by the broker)
+
+The lab may be root, and containers write here: so the lab goes through no symbolic link.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.containers.plan import ROOT
-from lab.run.layout import Layout
+from lab.errors import UserError
+from lab.run.layout import JOURNAL, Layout
 
 PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER, LOADTEST = PARTS = (
     "plan", "supplies", "secrets", "devices", "memory", "results", "broker", "loadtest",
 )  # fmt: skip
+_LINKS_HINT = "Find out who made it, then remove it: amilab makes none there. state/ itself may be one, of yours."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +40,51 @@ class Owner:
     def take(self, path: Path) -> None:
         """Make a file or directory theirs; only root can, and only root's files are not theirs anyway."""
         if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid)
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def make_state(root: Path, owner: Owner) -> None:
-    """Create what is missing. Nobody but the owner gets into `root`; what is mounted from it is seen by its mode."""
+    """Create what is missing. Nobody but the owner gets into `root`; what is mounted from it is seen by its mode.
+
+    :raises UserError: there is a symbolic link in it.
+    """
     root.mkdir(exist_ok=True, parents=True)
     root.chmod(0o700)
     # The conductor's container has it as a whole.
     owner.take(root)
     for name in PARTS:
-        directory = root / name
-        directory.mkdir(exist_ok=True)
         # The broker's container has a user of its own.
-        directory.chmod(0o755 if name == BROKER else 0o750)
-        owner.take(directory)
+        _make_directory(root / name, 0o755 if name == BROKER else 0o750, owner)
+    # Of the runs in the others we go into none but our own.
+    refuse_links(*(root / name for name in PARTS if name not in (MEMORY, RESULTS)))
+
+
+def refuse_links(*among: Path) -> None:
+    """:raises UserError: naming every symbolic link below these, through which what is written would go elsewhere."""
+    found = [
+        Path(place, name)
+        for directory in among
+        for place, directories, files in os.walk(directory)
+        for name in (*directories, *files)
+        if Path(place, name).is_symlink()
+    ]
+    if found:
+        raise UserError([f"{link} is a symbolic link" for link in found], _LINKS_HINT)
+
+
+def _make_directory(path: Path, mode: int, owner: Owner) -> None:
+    with suppress(FileExistsError):
+        path.mkdir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except NotADirectoryError:
+        raise UserError(f"{path} is no directory", _LINKS_HINT) from None
+    try:
+        os.fchmod(descriptor, mode)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, owner.uid, owner.gid)
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +96,16 @@ class SharedLayout(Layout):
 
     @classmethod
     def of(cls, root: Path, owner: Owner, run: str) -> SharedLayout:
-        """With directories of this run for memories and results; those of earlier runs' memories are removed."""
-        for old in (root / MEMORY).iterdir():
-            shutil.rmtree(old)
+        """With directories of this run for memories and results.
+
+        Removed are earlier runs' memories, and what is left of those that were not collected: demonstrations are.
+        """
+        unfinished = (path for path in (root / RESULTS).iterdir() if not (path / JOURNAL).exists())
+        for old in (*(root / MEMORY).iterdir(), *unfinished):
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
         layout = cls(root / SUPPLIES, root / SECRETS, root / MEMORY / run, root / RESULTS / run, root, owner)
         for directory in (layout.memory, layout.results):
             layout.hand_out_directory(directory)
@@ -76,14 +118,19 @@ class SharedLayout(Layout):
         place = path
         if path.is_relative_to(self.results):
             # Only who writes results has them mounted.
+            refuse_links(self.results)
             place = self.supplies / path.name
+            place.unlink(missing_ok=True)
             shutil.copyfile(path, place)
         place.chmod(0o600)
         self.owner.take(place)
         return place
 
     def hand_out_directory(self, path: Path) -> Path:
-        path.mkdir(exist_ok=True)
-        path.chmod(0o750)
-        self.owner.take(path)
+        _make_directory(path, 0o750, self.owner)
         return path
+
+    def collect(self, directory: Path) -> None:
+        """:raises UserError: a container has left a symbolic link, to what we may read and it may not."""
+        refuse_links(self.results)
+        Layout.collect(self, directory)

@@ -17,6 +17,7 @@ from lab.headends.stored_source import fetch_stored
 from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
 from lab.report import LATENCIES, RunEvent, write_report
+from lab.run.layout import JOURNAL
 from lab.run.record import write_record
 from lab.run.stage import GRID, Stage
 from lab.scenario.load import Scenario
@@ -48,7 +49,7 @@ class Judging:
     async def _collect_reference(self, directory: Path, results: Path, *, end_s: int) -> None:
         """Truth and journal."""
         stage = self.stage
-        journal = stage.layout.hand_out_directory(results / "journal")
+        journal = stage.layout.hand_out_directory(results / JOURNAL)
         await asyncio.gather(
             stage.link.call(
                 GRID,

@@ -9,6 +9,8 @@ from pathlib import Path
 SHIPMENT = "shipment.csv"
 COMMAND_KEY = "command.key"
 NETWORK = "network.json"
+JOURNAL = "journal"
+"""In the results: a directory that is there from when a run is collected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,6 @@ class Layout:
     def collect(self, directory: Path) -> None:
         """Bring the results to the run's directory, if they are not there already."""
         if self.results != directory:
-            shutil.copytree(self.results, directory, dirs_exist_ok=True)
+            shutil.copytree(self.results, directory, symlinks=True, dirs_exist_ok=True)
             directory.chmod(0o700)  # it has been given that of the other
             shutil.rmtree(self.results)

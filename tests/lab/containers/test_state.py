@@ -1,0 +1,92 @@
+"""The lab, which may be root, goes through no symbolic link that a container has left in their shared directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.containers.conducting import CONDUCTING, claim_to_conduct
+from lab.containers.state import PARTS, Owner, SharedLayout, make_state
+from lab.errors import UserError
+from lab.run.layout import JOURNAL
+
+OWNER = Owner(os.getuid() or 10_001, os.getgid() or 10_001)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_state(tmp_path / "state", OWNER)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def precious(tmp_path: Path) -> Path:
+    directory = tmp_path / "precious"
+    directory.mkdir()
+    directory.chmod(0o701)
+    (directory / "file").write_text("mine")
+    (directory / "file").chmod(0o604)
+    return directory
+
+
+def facts(directory: Path) -> list[tuple[str, int, int]]:
+    return [(path.name, path.stat().st_mode, path.stat().st_uid) for path in (directory, *sorted(directory.iterdir()))]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_directory_that_became_a_link_is_refused(root: Path, precious: Path, part: str) -> None:
+    before = facts(precious)
+    (root / part).rmdir()
+    (root / part).symlink_to(precious)
+    with pytest.raises(UserError, match=f"{part} is no directory"):
+        make_state(root, OWNER)
+    with pytest.raises(UserError, match=f"{part} is no directory"):
+        claim_to_conduct(root, OWNER)
+    assert facts(precious) == before
+
+
+def test_links_among_what_the_lab_writes_are_all_named(root: Path, precious: Path) -> None:
+    (root / "supplies" / "network.json").symlink_to(precious / "file")
+    (root / "plan" / CONDUCTING).symlink_to(precious / "made")
+    with pytest.raises(UserError) as caught:
+        claim_to_conduct(root, OWNER)
+    assert sorted(fault.rpartition("/")[2] for fault in caught.value.faults) == [
+        f"{CONDUCTING} is a symbolic link",
+        "network.json is a symbolic link",
+    ]
+    assert [path.name for path in precious.iterdir()] == ["file"]
+
+
+def test_a_run_takes_no_link_for_its_own_directory(root: Path, precious: Path) -> None:
+    before = facts(precious)
+    (root / "results" / "run-1").symlink_to(precious)
+    (root / "memory" / "run-1").symlink_to(precious)
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    assert layout.results.is_dir()
+    assert not layout.results.is_symlink()
+    assert not layout.memory.is_symlink()
+    (layout.results / JOURNAL).symlink_to(precious)
+    with pytest.raises(UserError, match=f"{JOURNAL} is no directory"):
+        layout.hand_out_directory(layout.results / JOURNAL)
+    assert facts(precious) == before
+
+
+def test_no_run_brings_home_what_a_link_leads_to(root: Path, precious: Path, tmp_path: Path) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    (layout.results / "truth.parquet").symlink_to(precious / "file")
+    (tmp_path / "run-1").mkdir()
+    with pytest.raises(UserError, match=r"truth\.parquet is a symbolic link"):
+        layout.collect(tmp_path / "run-1")
+    assert list((tmp_path / "run-1").iterdir()) == []
+
+
+def test_what_is_left_of_demonstrations_does_not_heap_up(root: Path) -> None:
+    collected = SharedLayout.of(root, OWNER, "run-1")
+    collected.hand_out_directory(collected.results / JOURNAL)
+    for number in range(3):
+        layout = SharedLayout.of(root, OWNER, f"demonstration-{number}")
+        (layout.results / "network.json").write_text("{}")
+        (root / "memory" / "stray").write_text("no directory")
+    assert sorted(path.name for path in (root / "results").iterdir()) == ["demonstration-2", "run-1"]
