@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 FlowKind = Literal["three-phase", "balanced"]
 """`three-phase`: each phase by itself, coupled by the neutral. `balanced`: the mean of the phases, as one."""
-FLOW_KINDS: tuple[FlowKind, ...] = get_args(FlowKind)

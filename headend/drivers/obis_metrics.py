@@ -32,7 +32,6 @@ from headend.drivers.obis import (
     COUNTERS,
     DEMAND_AT,
     MEASURES,
-    OBIS,
     SHOWN,
     are_usual,
     counters_from,
@@ -44,7 +43,6 @@ _MAX_LENGTH_S = 86_400
 _MAX_TIME_MS = 2**53
 _DECIMALS = 3
 
-_STATUS = OBIS["status"]
 _SLOTS = {f"Interval/{code}": slot for slot, code in enumerate(COUNTERS + MEASURES)}
 _IMPORT = _SLOTS["Interval/1.29.0"]
 _DEMAND_AT = COUNTERS.index(DEMAND_AT)

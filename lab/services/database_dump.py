@@ -1,15 +1,14 @@
 """A database in a file, and back into a server that is the same or newer: with TimescaleDB's chunks and aggregates.
 
-The programs are PostgreSQL's own. Whoever calls says where they run: on this machine, or in a server's container.
+The programs are PostgreSQL's own. Whoever calls says where they run: as a rule in the server's container.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -36,38 +35,12 @@ class Programs(Protocol):
         """:raises UserError: it fails, with its last words."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPrograms:
-    """Those of a directory of this machine, on the server of `url`."""
-
-    directory: Path
-    url: str
-
-    async def run(
-        self, program: str, *arguments: str, given: BinaryIO | None = None, to: BinaryIO | None = None
-    ) -> None:
-        await run_streaming(
-            [str(self.directory / program), *arguments],
-            what=program,
-            given=given,
-            to=to,
-            environment=self._environment(),
-        )
-
-    def _environment(self) -> Mapping[str, str]:
-        parameters = conninfo_to_dict(self.url)
-        names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "sslmode": "PGSSLMODE"}
-        names |= {"gssencmode": "PGGSSENCMODE"}
-        return {variable: str(parameters[name]) for name, variable in names.items() if parameters.get(name)}
-
-
 async def run_streaming(
     command: Sequence[str],
     *,
     what: str,
     given: BinaryIO | None = None,
     to: BinaryIO | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> None:
     """A command that reads and writes files of any size.
 
@@ -78,7 +51,6 @@ async def run_streaming(
         stdin=asyncio.subprocess.DEVNULL if given is None else given,
         stdout=asyncio.subprocess.DEVNULL if to is None else to,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
         start_new_session=True,
     )
     try:
@@ -203,11 +175,7 @@ def in_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-class FillsIt(Protocol):
-    async def __call__(self, admin_url: str, /) -> None: ...
-
-
-async def replace_database(maintenance_url: str, name: str, fill_it: FillsIt) -> None:
+async def replace_database(maintenance_url: str, name: str, fill_it: Callable[[str], Awaitable[None]]) -> None:
     """Fill a new database beside `name`, and give it that name once it is whole. What was `name` is dropped then.
 
     :param maintenance_url: of another database of the server, as a superuser.

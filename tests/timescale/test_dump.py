@@ -11,11 +11,12 @@ import pytest
 
 from headend.store.features import extension_version
 from lab.errors import UserError
-from lab.services.database_dump import LocalPrograms, dump, fill, frozen, in_database, server_major
+from lab.services.database_dump import dump, fill, frozen, in_database, server_major
 from lab.services.database_roles import Roles, apply_roles, read_roles
 from lab.services.postgres import find_binaries
 from lab.services.row_counts import rows_of, schemas_of
 from tests.headend.services import postgres_binaries
+from tests.lab.services.local_programs import LocalPrograms
 from tests.timescale.schema import Schema, Value
 from tests.timescale.servers import Server, run_server
 

