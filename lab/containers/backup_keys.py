@@ -28,6 +28,7 @@ _THEIRS, _OURS = 1, 0
 """The number of an entry's user: that of the containers, or whoever restores."""
 _MOST_MODE = 0o700 | 0o044
 _MOST_FILE_BYTES = 256 << 20
+_MOST_PARTS, _MOST_NAME_BYTES = 8, 255
 
 
 def pack(project: Path, owner: Owner, to: Path) -> None:
@@ -55,6 +56,11 @@ def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
             entries = archive.getmembers()
             faults = [f"{archive_file.name}: {fault}" for entry in entries if (fault := _fault(entry))]
             names = Counter(entry.name for entry in entries)
+            faults += [
+                f"{archive_file.name}: {name!r} lies in another file"
+                for name in names
+                if any(str(parent) in names for parent in PurePosixPath(name).parents)
+            ]
             faults += [f"{archive_file.name}: {name!r} is there twice" for name, count in names.items() if count > 1]
             if faults:
                 raise UserError(faults, "Use another backup.")
@@ -112,12 +118,15 @@ def _below(directory: Path) -> Iterator[Path]:
 
 def _fault(entry: tarfile.TarInfo) -> str | None:
     path = PurePosixPath(entry.name)
-    if not entry.isreg():
+    # Of a sparse one a few bytes make gigabytes.
+    if not entry.isreg() or entry.issparse():
         return f"{entry.name!r} is no plain file"
     if path.is_absolute() or ".." in path.parts or str(path) != entry.name or "\0" in entry.name:
         return f"{entry.name!r} leads out of the project"
     if not any(path.is_relative_to(root) and path != PurePosixPath(root) for root in ROOTS):
         return f"{entry.name!r} is none of {', '.join(ROOTS)}"
+    if len(path.parts) > _MOST_PARTS or max(map(len, map(os.fsencode, path.parts))) > _MOST_NAME_BYTES:
+        return f"{entry.name[:60]!r}… is no name of a key"
     if entry.size > _MOST_FILE_BYTES:
         return f"{entry.name!r} is too large for what it says to be"
     return None

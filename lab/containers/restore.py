@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from dotenv import dotenv_values
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
@@ -37,7 +38,7 @@ from lab.containers.docker import docker
 from lab.containers.init import init_project
 from lab.containers.project import CONDUCTOR, ComposeProject
 from lab.containers.runs import keep_all
-from lab.containers.settings import ENV, HEADEND_PASSWORD, read_settings
+from lab.containers.settings import ENV, HEADEND_PASSWORD, parse_settings, read_settings
 from lab.containers.state import Owner, make_state
 from lab.errors import UserError
 from lab.keys.pki import write_file
@@ -82,6 +83,7 @@ async def restore(
     """
     kept_settings = (directory / ENV).exists()
     if not kept_settings:
+        refuse_other_files(source, directory)
         write_file(directory / ENV, (source / SETTINGS).read_bytes())
     settings = read_settings(directory)
     project = ComposeProject(directory, settings)
@@ -107,6 +109,15 @@ async def restore(
             await project.compose("down")
             conducting.close()
     return Restored(manifest.readings, len(manifest.schemas), kept, kept_settings)
+
+
+def refuse_other_files(source: Path, directory: Path) -> None:
+    """:raises UserError: a backup's settings would have Docker start what is none of this project's own files."""
+    said = parse_settings(dotenv_values(source / SETTINGS), SETTINGS)
+    own = {path.name for path in directory.glob("compose*.yaml")}
+    faults = [f"{SETTINGS}: COMPOSE_FILE names {name!r}, which is not here" for name in said.files if name not in own]
+    if faults:
+        raise UserError(faults, f"Make {directory / ENV} first (amilab compose init): it then stays as it is.")
 
 
 async def _refuse_beforehand(project: ComposeProject, *, replace: bool, foreign_keys: bool) -> None:

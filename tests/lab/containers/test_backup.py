@@ -24,6 +24,7 @@ from lab.containers.backup_manifest import (
     part_of,
     read_backup,
 )
+from lab.containers.restore import refuse_other_files
 from lab.containers.state import Owner
 from lab.errors import UserError
 
@@ -245,6 +246,51 @@ def test_an_archive_that_leads_elsewhere_is_refused_before_a_byte_is_written(
         backup_keys.unpack(tmp_path / "keys.tar", to, OURS)
     assert repr(evil.name) in caught.value.faults[0]
     assert list(to.iterdir()) == []
+
+
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "secrets/sparse"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sparse", "said"),
+    [
+        ("secrets/ca.key/below", {}, "lies in another file"),
+        (f"secrets/{'x' * 256}", {}, "is no name of a key"),
+        (f"secrets/{'x/' * 3000}x", {}, "is no name of a key"),
+        ("secrets/sparse", {**SPARSE, "GNU.sparse.realsize": str(1 << 27)}, "is no plain file"),
+    ],
+    ids=["below a file", "long", "deep", "sparse"],
+)
+def test_what_no_disk_can_hold_is_refused_before_a_byte_is_written(
+    name: str, sparse: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    evil = entry(name)
+    body = b"1\n134217728\n0\n".ljust(512, b"\0") if sparse else b""
+    evil.pax_headers, evil.size = sparse, len(body)
+    with tarfile.open(tmp_path / "keys.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(entry("secrets/ca.key"), io.BytesIO(b""))
+        archive.addfile(evil, io.BytesIO(body))
+    (tmp_path / "to").mkdir()
+    with pytest.raises(UserError, match=said):
+        backup_keys.unpack(tmp_path / "keys.tar", tmp_path / "to", OURS)
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "files", ["/tmp/evil.yaml", "compose.yaml:../evil.yaml", "oci://example.org/evil:1", "https://example.org/evil.git"]
+)
+def test_settings_of_a_backup_start_no_files_but_the_projects(files: str, tmp_path: Path) -> None:
+    project, source = tmp_path / "compose", tmp_path / "backup"
+    project.mkdir()
+    source.mkdir()
+    for name in ("compose.yaml", "compose.debian.yaml"):
+        (project / name).touch()
+    text = "AMILAB_UID=10001\nAMILAB_GID=10001\nCOMPOSE_FILE="
+    (source / PARTS[3]).write_text(f"{text}compose.yaml:compose.debian.yaml\n")
+    refuse_other_files(source, project)
+    (source / PARTS[3]).write_text(f"{text}{files}\n")
+    with pytest.raises(UserError, match="which is not here"):
+        refuse_other_files(source, project)
 
 
 def test_no_entry_gets_rights_that_no_key_has(tmp_path: Path) -> None:
