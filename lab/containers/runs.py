@@ -91,7 +91,8 @@ def stored_runs(connection: psycopg.Connection[Any]) -> list[StoredRun]:
 def size_of(connection: psycopg.Connection[Any], schema: str) -> Size:
     """How many interval readings a schema has, and the room that its tables take, chunks included."""
     taken = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::int8 FROM pg_class WHERE relkind = 'r' AND"
-    tables = connection.execute(f"{taken} relnamespace = to_regnamespace(%s)", [schema]).fetchone()
+    own = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s)"
+    tables = connection.execute(f"{taken} {own}", [schema]).fetchone()
     chunks = None
     if extension_version(connection) is not None:
         chunks = connection.execute(
@@ -189,10 +190,12 @@ def _note(connection: psycopg.Connection[Any], schema: str, facts: dict[str, str
 
 def _facts(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
     """What the schema's comment says; nothing if it is not ours. Its owner may write it: believed as text only."""
-    row = connection.execute("SELECT obj_description(to_regnamespace(%s), 'pg_namespace')", [schema]).fetchone()
+    row = connection.execute(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [schema]
+    ).fetchone()
     try:
         said = json.loads(row[0]) if row and row[0] else {}
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of thousands of brackets
         return {}
     if not isinstance(said, dict) or said.get("by") != _NAME:
         return {}

@@ -23,6 +23,7 @@ from lab.containers.runs import (
     keep,
     keep_all,
     show,
+    size_of,
     stored_runs,
 )
 from lab.errors import UserError
@@ -156,12 +157,32 @@ def test_a_run_that_stored_nothing_leaves_nothing(lab: Lab) -> None:
     assert found == [("amilab_a",)]
 
 
-@pytest.mark.parametrize("said", ["", "{", "[]", "null", json.dumps({"run": "a"}), json.dumps({"by": "amilab run"})])
+@pytest.mark.parametrize(
+    "said",
+    ["", "{", "[]", "null", json.dumps({"run": "a"}), json.dumps({"by": "amilab run"}), "[" * 100_000],
+    ids=lambda said: said[:40],
+)
 def test_a_comment_that_is_none_of_ours_is_no_harm(lab: Lab, said: str) -> None:
     lab.run("a")
     with psycopg.connect(lab.url, autocommit=True) as connection:
         connection.execute("COMMENT ON SCHEMA amilab_a IS " + sql.Literal(said).as_string(connection))
     assert lab.names == ["amilab_a"]
+
+
+def test_a_schema_is_known_by_its_name_however_that_is_written(lab: Lab) -> None:
+    """Others than we may make one: it is no run because it is called nearly like one, and stops none."""
+    lab.run("a")
+    with psycopg.connect(lab.url, autocommit=True) as connection:
+        for schema in ("AMILAB_a", "amilab.a b", 'a"b'):
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+            for table, columns in (("_yoyo_migration", "migration_id text"), ("interval_reading", "x int")):
+                name = sql.Identifier(schema, table)
+                connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(columns)))
+    assert drop_oldest(lab.admin, 1, keeping="amilab_b") == ["a"]
+    with psycopg.connect(lab.admin, autocommit=True) as connection:
+        found = stored_runs(connection)
+        assert {run.schema for run in found if run.kept} == {"AMILAB_a", "amilab.a b", 'a"b'}
+        assert [size_of(connection, run.schema).readings for run in found] == [0, 0, 0]
 
 
 def test_a_name_in_a_comment_controls_no_terminal(lab: Lab) -> None:
