@@ -15,6 +15,7 @@ import itertools
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ class LabLink:
         self._lives: dict[str, int] = {}
         self._hosts: dict[str, str] = {}
         self._awaited: dict[str, float] = {}
+        self._waiters: Counter[str] = Counter()
         self._bound = _reachable(address)
         try:
             _bind(self._socket, self._bound.__enter__(), address)
@@ -134,10 +136,14 @@ class LabLink:
     async def wait_for(self, name: str) -> None:
         """Return once the part `name` has connected."""
         self._awaited.setdefault(name, time.monotonic())
+        self._waiters[name] += 1
         try:
             await self._present.setdefault(name, asyncio.Event()).wait()
         finally:
-            self._awaited.pop(name, None)
+            self._waiters[name] -= 1
+            # Who gives up may leave others who still wait.
+            if not self._waiters[name]:
+                del self._awaited[name]
 
     @property
     def present(self) -> list[str]:

@@ -53,7 +53,7 @@ export function layer(name, hidden) {
 
 export const volts = (tenths) => tenths ? `${(tenths * UNIT * 100).toFixed(1)} % of nominal` : "not known";
 export const affected = (flags, lacking) => lacking || flags & (DARK | GASPED | OUT | OFFLINE | DISCONNECTED | PHASE_TOLD);
-export const phases = (lacking) => ["L1", "L2", "L3"].filter((_, at) => lacking & (1 << at)).join(" and ");
+const phases = (lacking) => ["L1", "L2", "L3"].filter((_, at) => lacking & (1 << at)).join(" and ");
 export function inWords(flags, lacking, hidden) {
   const { styles, of } = layer("supply", hidden);
   const state = styles[of(flags, 0, lacking)];

@@ -97,6 +97,8 @@ async def test_who_is_waited_for_is_known_until_it_is_there_and_again_when_it_is
     assert set(link.awaited) == {"p", "q"}
     assert before_s <= link.awaited["p"] <= time.monotonic()
     given_up.cancel()
+    await asyncio.wait([given_up])
+    assert set(link.awaited) == {"p"}
     part = asyncio.create_task(serve_part("p", link.address, {"echo": echo}, run=RUN, key=key))
     await waiting
     assert link.awaited == {}
@@ -109,6 +111,18 @@ async def test_who_is_waited_for_is_known_until_it_is_there_and_again_when_it_is
     assert set(link.awaited) == {"p"}
     assert link.present == []
     waiting.cancel()
+
+
+async def test_who_gives_up_leaves_those_who_still_wait(link: LabLink) -> None:
+    first, second = (asyncio.create_task(link.wait_for("p")) for _ in range(2))
+    await asyncio.sleep(0)
+    since_s = link.awaited["p"]
+    first.cancel()
+    await asyncio.wait([first])
+    assert link.awaited == {"p": since_s}
+    second.cancel()
+    await asyncio.wait([second])
+    assert link.awaited == {}
 
 
 async def test_a_successor_takes_over_from_who_has_not_been_dropped(link: LabLink) -> None:
