@@ -117,7 +117,7 @@ def hint_for(words: str) -> str | None:
     if "no space left on device" in said:
         return "Free some space where Docker keeps its images and volumes: docker system df, docker system prune."
     if "no such image" in said:
-        return "The images are not there yet: docker compose build; docker compose pull --ignore-buildable"
+        return "The images are not there yet: docker compose build; docker compose pull --ignore-buildable database"
     if "pull access denied" in said or "no such host" in said or "failed to resolve" in said or "i/o timeout" in said:
         return (
             "The registry cannot be reached from here. For a machine without internet use the variant that is built "

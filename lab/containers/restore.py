@@ -56,7 +56,8 @@ from lab.services.database_session import session
 from lab.services.row_counts import rows_of, schemas_of
 
 _REPLACE = (
-    "amilab compose restore --replace puts the backup in the place of what is there. A backup of that comes first."
+    "amilab compose restore --replace puts the backup in the place of what is there. Back that up first, if you may "
+    "want it again: amilab compose backup."
 )
 _MAINTENANCE = "postgres"
 
