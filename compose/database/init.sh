@@ -17,4 +17,7 @@ SELECT set_config('amilab.dashboards_password', :'dashboards', false),
 \i :role_sql
 \set role_sql `echo "$AMILAB_HEADEND_ROLE_SQL"`
 \i :role_sql
+-- What a role may not do here, it may in a database that nobody thought of: temporary tables and large objects fill the disk.
+SELECT format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', datname) FROM pg_database
+    WHERE datname <> current_database() \gexec
 SQL

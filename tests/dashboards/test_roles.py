@@ -123,6 +123,14 @@ def test_rights_forbid_it_even_where_the_default_is_lifted(store: Store, role: s
 
 
 @BOTH
+@pytest.mark.parametrize("store", ["compose"], indirect=True)
+def test_other_databases_of_a_cluster_of_the_labs_own_are_closed(store: Store, role: str) -> None:
+    """In them nobody has taken away what everybody may: temporary tables and large objects, which fill the disk."""
+    with pytest.raises(psycopg.OperationalError, match='permission denied for database "template1"'):
+        psycopg.connect(store.postgres.url(role, PASSWORDS[role]), dbname="template1")
+
+
+@BOTH
 def test_no_relation_of_any_schema_can_be_written(store: Store, role: str) -> None:
     with store.connect() as connection:
         writable = connection.execute(
