@@ -64,5 +64,5 @@ def pglite() -> Iterator[str]:
 def begin_pglite(url: str, schema: str) -> None:
     """Clear away what the last connection left, and choose the schema: start-up options are not heeded."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for statement in ("DEALLOCATE ALL", "DISCARD TEMP", f"SET search_path TO {schema}, public"):
+        for statement in ("DEALLOCATE ALL", "DISCARD TEMP", "RESET ALL", f"SET search_path TO {schema}, public"):
             connection.execute(statement)

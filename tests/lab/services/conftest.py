@@ -39,6 +39,10 @@ async def surroundings() -> AsyncIterator[Surroundings]:
         await supervisor.stop_all()
 
 
+KEEP_ALIVE_S = 3600
+"""It never pings, however long a test takes."""
+
+
 @dataclass
 class Peer:
     """An MQTT client without comfort: no reconnects, packets in the order in which they came. 3.1.1, or 5 to send."""
@@ -77,6 +81,7 @@ class Peer:
         packet = connect_packet(client_id, username, password)
         body = bytearray(packet[2 if packet[1] < 128 else 3 :])
         body[6] = version
+        body[8:10] = struct.pack(">H", KEEP_ALIVE_S)
         body[10:10] = b"\0" * (version == 5)
         if will is not None:
             # The will stands between client id and user name; QoS 1: flags 0x04 (will) and 0x08.
