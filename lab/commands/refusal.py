@@ -26,8 +26,11 @@ def refusals_shown() -> Iterator[None]:
 
 
 @contextmanager
-def failures_shown() -> Iterator[None]:
-    """Around a lab that runs: also a part that failed, with its last words, and an interruption; each has its code."""
+def failures_shown(left: str = "nothing was left running") -> Iterator[None]:
+    """Around a lab that runs: also a part that failed, with its last words, and an interruption; each has its code.
+
+    :param left: what an interruption leaves.
+    """
     try:
         with refusals_shown():
             yield
@@ -36,7 +39,7 @@ def failures_shown() -> Iterator[None]:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(error.exit_code) from error
     except asyncio.CancelledError:
-        Console(stderr=True).print("interrupted; nothing was left running")
+        Console(stderr=True).print(f"interrupted; {left}", highlight=False)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -99,7 +99,7 @@ def run(
     Exit code 0: every criterion passed. 1: one failed. 2: bad input or surroundings. 3: a part of the lab crashed.
     """
     console = Console(stderr=False, soft_wrap=False)
-    with failures_shown():
+    with failures_shown("the containers wait for the next run" if compose or swarm else "nothing was left running"):
         given = _Given(
             scenario, seed, speed, duration, feeder, fleet, meters, out, database_url, broker_url, headend, stored,
             lead, keep, compose, swarm,

@@ -92,7 +92,8 @@ async def _in_its_directory(request: RunRequest, progress: RunProgress, external
                 await watch
             return await lab
         except UserError as error:
-            logs = f"The parts' logs are in {supervisor.log_directory}."
+            told = any(supervisor.log_directory.glob("*"))
+            logs = f"The parts' logs are in {supervisor.log_directory}." if told else None
             raise UserError(error.faults, "\n".join(filter(None, (error.hint, logs)))) from error
         except PartFailed as error:
             if any(NO_SPACE in line for line in error.log_tail):
