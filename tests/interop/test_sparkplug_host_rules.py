@@ -361,6 +361,7 @@ async def test_a_fence_does_not_wait_for_what_waits_for_its_predecessor(
     edge.is_born()
     clock.set(START_S + 2 * LENGTH_S)
     edge.reports(seq=3)
+    await edge.is_heard()
     assert (await head_end.settle()).connected
     assert database.value("SELECT count(*) FROM stored_reading") == 0
     due_s = head_end.next_due()
