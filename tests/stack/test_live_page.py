@@ -151,7 +151,7 @@ def test_meters_have_no_names_and_no_addresses(lab: LiveLab) -> None:
     scene = lab.client.get("scene")
     assert set(scene) == {
         "feeder", "scheme", "serials", "usage_points", "vendors", "vendor", "relay", "x", "y", "transformer", "section",
-        "transformers", "collectors", "bare", "low_voltage", "medium_voltage", "scenario",
+        "transformers", "collectors", "bare", "low_voltage", "medium_voltage", "scenario", "phases",
     }  # fmt: skip
 
 
