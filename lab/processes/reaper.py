@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 MARK_VARIABLE = "AMILAB_RUN"
 DIRECTORY_PREFIX = "amilab-"
@@ -192,8 +192,9 @@ class Reaper:
         self._tell({"own": list(process), "quit": quit_first})
 
     def disown(self, process: ProcessId) -> None:
-        """The process is gone, and all of its own with it."""
-        self._tell({"disown": list(process)})
+        """The process is gone, and all of its own with it: also because the reaper has cleared up."""
+        if not self._pipe.closed:
+            self._tell({"disown": list(process)})
 
     def own_directory(self, path: Path) -> None:
         """Register a directory to be removed; its name must start with `amilab-`. Raises ValueError otherwise."""
@@ -207,10 +208,8 @@ class Reaper:
 
     def close(self) -> None:
         """Let the reaper clear up what is left, and wait until it has."""
-        stdin = self._process.stdin
-        if stdin is not None and not stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
         self._process.wait()
 
     def __enter__(self) -> Self:
@@ -222,9 +221,13 @@ class Reaper:
         self.close()
 
     def _tell(self, message: dict[str, object]) -> None:
+        self._pipe.write(json.dumps(message).encode() + b"\n")
+        self._pipe.flush()
+
+    @property
+    def _pipe(self) -> IO[bytes]:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
+        return self._process.stdin
 
 
 def main(mark: str) -> None:

@@ -101,6 +101,15 @@ async def test_restart_runs_the_same_again_and_keeps_the_log(supervisor: Supervi
         await supervisor.restart("part")
 
 
+async def test_who_is_ended_by_the_reaper_is_told_of_without_a_fault(tmp_path: Path) -> None:
+    """As after a second Ctrl-C, which waits for nobody."""
+    with Reaper(uuid.uuid4().hex) as reaper:
+        supervisor = Supervisor(tmp_path / "logs", reaper)
+        await supervisor.start(python("part", FOREVER))
+    with pytest.raises(PartFailed, match="part was killed by signal 9"):
+        await asyncio.wait_for(supervisor.watch(), DEADLINE_S)
+
+
 async def test_a_program_that_is_not_there(supervisor: Supervisor) -> None:
     with pytest.raises(PartFailed, match="cannot execute /no/such/program"):
         await supervisor.start(ProcessSpec("part", ["/no/such/program"]))
