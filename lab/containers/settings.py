@@ -60,10 +60,10 @@ class ComposeSettings(BaseModel):
     broker_port: Port = Field(default=8883, alias="AMILAB_BROKER_PORT")
     database_port: Port = Field(default=5433, alias="AMILAB_DATABASE_PORT")
     grafana_port: Port = Field(default=3000, alias="AMILAB_GRAFANA_PORT")
-    broker_address: IPv4Address = Field(default=IPv4Address("172.29.64.2"), alias="AMILAB_BROKER_ADDRESS")
-    metering_subnet: IPv4Network = Field(default=IPv4Network("172.29.64.0/18"), alias="AMILAB_METERING_SUBNET")
-    metering_range: IPv4Network = Field(default=IPv4Network("172.29.96.0/19"), alias="AMILAB_METERING_RANGE")
-    lab_subnet: IPv4Network = Field(default=IPv4Network("172.29.0.0/18"), alias="AMILAB_LAB_SUBNET")
+    broker_address: IPv4Address = Field(default=IPv4Address("198.18.64.2"), alias="AMILAB_BROKER_ADDRESS")
+    metering_subnet: IPv4Network = Field(default=IPv4Network("198.18.64.0/18"), alias="AMILAB_METERING_SUBNET")
+    metering_range: IPv4Network = Field(default=IPv4Network("198.18.96.0/19"), alias="AMILAB_METERING_RANGE")
+    lab_subnet: IPv4Network = Field(default=IPv4Network("198.18.0.0/18"), alias="AMILAB_LAB_SUBNET")
 
     meters_memory: Memory = Field(default=2**30, alias="AMILAB_METERS_MEMORY", validate_default=True)
 

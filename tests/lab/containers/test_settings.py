@@ -24,9 +24,9 @@ def test_defaults_fit_each_other() -> None:
     ("values", "said"),
     [
         ({"AMILAB_BROKER_ADDRESS": "10.0.0.1"}, "AMILAB_BROKER_ADDRESS is not in AMILAB_METERING_SUBNET"),
-        ({"AMILAB_BROKER_ADDRESS": "172.29.100.1"}, "AMILAB_BROKER_ADDRESS is in AMILAB_METERING_RANGE"),
+        ({"AMILAB_BROKER_ADDRESS": "198.18.100.1"}, "AMILAB_BROKER_ADDRESS is in AMILAB_METERING_RANGE"),
         ({"AMILAB_METERING_RANGE": "10.0.0.0/16"}, "AMILAB_METERING_RANGE is not in AMILAB_METERING_SUBNET"),
-        ({"AMILAB_LAB_SUBNET": "172.29.64.0/20"}, "overlap"),
+        ({"AMILAB_LAB_SUBNET": "198.18.64.0/20"}, "overlap"),
         ({"AMILAB_METERS_MEMORY": "100m", "METERS_PER_CONTAINER": "1000"}, "too little for METERS_PER_CONTAINER=1000"),
         ({"AMILAB_METERS_MEMORY": "1x"}, "must be a size such as 512m or 2g"),
         ({"AMILAB_PROJECT": "My Lab"}, "AMILAB_PROJECT=My Lab: "),

@@ -58,7 +58,7 @@ def test_mounts_in_memory_are_volumes_there() -> None:
 
 
 def test_addresses_are_the_swarms_and_names_ours() -> None:
-    found = only(networks={"metering": {"ipv4_address": "172.29.64.2", "aliases": ["broker"]}, "entry": None})
+    found = only(networks={"metering": {"ipv4_address": "198.18.64.2", "aliases": ["broker"]}, "entry": None})
     assert found["networks"] == {"metering": {"aliases": ["broker"]}, "entry": {}}
 
 
@@ -99,7 +99,7 @@ def test_networks_volumes_and_secrets_get_the_stacks_name_unless_they_are_there_
 
 
 def test_networks_keep_their_subnet_and_leave_their_range() -> None:
-    pool = {"subnet": "172.29.64.0/18", "ip_range": "172.29.96.0/19"}
+    pool = {"subnet": "198.18.64.0/18", "ip_range": "198.18.96.0/19"}
     document = stack_of({**config(), "networks": {"metering": {"ipam": {"config": [pool]}}, "lab": {"ipam": {}}}})
     assert document["networks"]["metering"] == {"ipam": {"config": [{"subnet": pool["subnet"]}]}}
 

@@ -18,7 +18,7 @@ from lab.containers.watch import Watch, Watched
 from lab.errors import PartFailed, UserError
 
 WITHIN_S = 10.0
-ADDRESS = "172.29.0.1:7400"
+ADDRESS = "198.18.0.1:7400"
 INGEST = Container("aaaaaaaaaaaa", "amilab-headend-ingest-1", "headend-ingest", 1, "running", "healthy", None)
 DATABASE = Container("dddddddddddd", "amilab-database-1", "database", 1, "running", "healthy", None)
 BROKER = Container("bbbbbbbbbbbb", "amilab-broker-1", "broker", 1, "running", "healthy", None)
@@ -40,7 +40,7 @@ class Lab:
         self.awaited: dict[str, float] = {}
         self.refusal: str | None = None
         self.told: list[tuple[float, str]] = []
-        self.settings = cast(Any, type("", (), {"lab_subnet": "172.29.0.0/18"}))
+        self.settings = cast(Any, type("", (), {"lab_subnet": "198.18.0.0/18"}))
 
     def news(self, text: str) -> None:
         self.told.append((self.now_s, text))
@@ -183,7 +183,7 @@ async def test_a_firewall_is_named_with_host_port_and_what_to_do(
         ((named_s, text),) = lab.told
     assert named_s - lab.awaited["ingest-0"] <= WITHIN_S
     assert f"does not reach this machine at {ADDRESS} (timed out): a firewall is in between" in text
-    assert text.endswith("ufw allow proto tcp from 172.29.0.0/18 to any port 7400")
+    assert text.endswith("ufw allow proto tcp from 198.18.0.0/18 to any port 7400")
     assert "a firewall is in between" in refused.value.faults[0]
 
 
