@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.containers.docker import docker, docker_json
@@ -64,6 +65,7 @@ class ComposeProject:
     def __init__(self, directory: Path, settings: ComposeSettings) -> None:
         self.directory = directory
         self.settings = settings
+        self._since = datetime.now(UTC).isoformat()
 
     async def compose(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
         """`docker compose …` of this project. Raises UserError."""
@@ -271,11 +273,11 @@ class ComposeProject:
         return await self.compose("exec", "-T", service, *command)
 
     async def logs(self, directory: Path) -> None:
-        """Write what each service said to a file of its own."""
+        """Write what each service has said since this run took the project in hand to a file of its own."""
         names = (await self.compose("config", "--services")).split()
         for name in names:
             if await self.containers(name):
-                text = await self.compose("logs", "--no-color", "--timestamps", name)
+                text = await self.compose("logs", "--no-color", "--timestamps", "--since", self._since, name)
                 write_log(directory, name, text)
 
 

@@ -201,7 +201,8 @@ class SwarmProject(ComposeProject):
     async def logs(self, directory: Path) -> None:
         for service in await self._replicas():
             if await self._tasks(service):
-                text = await docker("service", "logs", "--timestamps", self._name(service), merge=True)
+                since = ("--since", self._since)
+                text = await docker("service", "logs", "--timestamps", *since, self._name(service), merge=True)
                 write_log(directory, service, text)
 
     async def _replicas(self) -> dict[str, int]:
