@@ -34,6 +34,17 @@ class ConnectionFailed(Exception):  # noqa: N818 - reads as the sentence that it
     """The broker cannot be reached, or does not let the station in."""
 
 
+class Client(paho.Client):
+    """paho's, that keeps a packet of which TLS takes nothing yet: gevent says 0 there, where Python's `ssl` raises."""
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        sent = super()._sock_send(buf)
+        if not sent:
+            self._call_socket_register_write()
+            raise BlockingIOError
+        return sent
+
+
 class Connection:
     """`on_acknowledged`: the broker has a message of QoS 1, by its packet identifier. `on_lost`: it ended by itself."""
 
@@ -61,7 +72,7 @@ class Connection:
         self._leaving = False
         self._reader: Any = None
         self._writer: Any = None
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
+        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
         client.will_set(*will, qos=1)
         if broker.ca is not None and broker.identities is not None:
             context = ssl.create_default_context(cafile=broker.ca)
