@@ -29,10 +29,10 @@ class Full:
 def test_a_packet_of_which_nothing_goes_yet_is_sent_whole() -> None:
     client, full = Client(CallbackAPIVersion.VERSION2, client_id="COL0001"), Full()
     client._sock = cast(socket.socket, full)
-    client.publish("spBv1.0/g/NBIRTH/COL0001", b"x" * 100, 0)
+    client.publish("spBv1.0/g/NBIRTH/COL0001", b"x" * 200, 0)
     while client.want_write():
         client.loop_write()
-    assert full.sent == published("spBv1.0/g/NBIRTH/COL0001", b"x" * 100)
+    assert full.sent == published("spBv1.0/g/NBIRTH/COL0001", b"x" * 200)
 
 
 def published(topic: str, payload: bytes) -> bytes:
