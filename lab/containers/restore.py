@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,7 +104,14 @@ async def restore(
         try:
             await _only_the_database(project)
             await _refuse_by_database(project, manifest, replace=replace)
-            await _restore_database(project, source, manifest, secret(unpacked, HEADEND_PASSWORD), tell)
+            await restore_database(
+                await ContainerPrograms.of(project),
+                in_database(await admin_url(project), _MAINTENANCE),
+                source,
+                manifest,
+                secret(directory, HEADEND_PASSWORD),
+                tell,
+            )
             kept = _install(directory, unpacked, owner)
         finally:
             # Whatever is started next is to see the keys that are there then.
@@ -173,25 +181,49 @@ def faults_of_server(connection: psycopg.Connection[Any], manifest: Manifest) ->
     return faults
 
 
-async def _restore_database(
-    project: ComposeProject, source: Path, manifest: Manifest, password: str, tell: Callable[[str], None]
+async def restore_database(
+    programs: Programs,
+    maintenance: str,
+    source: Path,
+    manifest: Manifest,
+    password: str,
+    tell: Callable[[str], None],
 ) -> None:
-    programs = await ContainerPrograms.of(project)
-    maintenance = in_database(await admin_url(project), _MAINTENANCE)
+    """Put the backup's database and roles in the place of those that are there.
+
+    :param maintenance: another database of the server, as a superuser.
+    :param password: that the head-end's role has until the backup's roles are there.
+    :raises UserError: the database and what there is of roles are then as they were.
+    """
     roles = _roles(source)
+    server = conninfo_to_dict(maintenance)
 
     async def fill_it(url: str) -> None:
         await fill_and_check(url, programs, source / DATABASE, manifest, tell)
         await asyncio.to_thread(make_headend_role, url, password)
-        ours = address(HEADEND_ROLE, password, project.database_place, str(conninfo_to_dict(url)["dbname"]))
+        place = f"{server['host']}:{server['port']}"
+        ours = address(HEADEND_ROLE, password, place, str(conninfo_to_dict(url)["dbname"]))
         await migrate_and_check(url, ours, manifest, tell)
         await asyncio.to_thread(keep_all, url, f"restored from the backup of {manifest.made_at}")
 
-    with psycopg.connect(session(maintenance), autocommit=True) as connection:
+    def settle(connection: psycopg.Connection[Any], database: str) -> None:
+        with _refused_roles():
+            apply_roles(connection, roles, database)
+
+    with psycopg.connect(session(maintenance), autocommit=True) as connection, _refused_roles():
         make_missing_roles(connection, roles)
-    await replace_database(maintenance, DATABASE_NAME, fill_it)
-    with psycopg.connect(session(maintenance), autocommit=True) as connection:
-        apply_roles(connection, roles, DATABASE_NAME)
+    await replace_database(maintenance, DATABASE_NAME, fill_it, settle)
+
+
+@contextmanager
+def _refused_roles() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        said = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"this server does not take the backup's roles: {said}", "The database that was there is as it was."
+        ) from error
 
 
 def _roles(source: Path) -> Roles:

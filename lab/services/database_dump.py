@@ -175,26 +175,36 @@ def in_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-async def replace_database(maintenance_url: str, name: str, fill_it: Callable[[str], Awaitable[None]]) -> None:
+async def replace_database(
+    maintenance_url: str,
+    name: str,
+    fill_it: Callable[[str], Awaitable[None]],
+    settle: Callable[[psycopg.Connection[Any], str], None],
+) -> None:
     """Fill a new database beside `name`, and give it that name once it is whole. What was `name` is dropped then.
 
     :param maintenance_url: of another database of the server, as a superuser.
-    :param fill_it: given the new one's address. If it raises, the new one is dropped and `name` is as it was.
+    :param fill_it: given the new one's address.
+    :param settle: given a connection, and the new one's present name: what is to change with it, in the transaction
+        that gives it its name. The superuser's own password may be among it.
+
+    If either raises, the new one is dropped, and `name` and the roles are as they were.
     """
     new, old = f"{name}_restoring", f"{name}_replaced"
+    # One connection for all of it: for another one it may be the wrong password by then.
     with _connected(maintenance_url) as connection:
         _drop(connection, new)
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(new)))
-    try:
-        await fill_it(in_database(maintenance_url, new))
-    except BaseException:
-        with _connected(maintenance_url) as connection:
+        try:
+            await fill_it(in_database(maintenance_url, new))
+            _drop(connection, old)
+            with connection.transaction():
+                settle(connection, new)
+                _rename(connection, name, old)
+                _rename(connection, new, name)
+        except BaseException:
             _drop(connection, new)
-        raise
-    with _connected(maintenance_url) as connection:
-        _drop(connection, old)
-        _rename(connection, name, old)
-        _rename(connection, new, name)
+            raise
         _drop(connection, old)
 
 

@@ -14,11 +14,12 @@ import pytest
 from headend.store.migrate import open_schema
 from lab.containers.backup import write_database
 from lab.containers.backup_directory import NewDirectory, write
-from lab.containers.backup_manifest import KEYS, SETTINGS, Manifest, read_backup
-from lab.containers.restore import faults_of_server, fill_and_check, migrate_and_check
+from lab.containers.backup_manifest import KEYS, ROLES, SETTINGS, Manifest, read_backup
+from lab.containers.restore import faults_of_server, fill_and_check, migrate_and_check, restore_database
 from lab.errors import UserError
 from lab.services.database_dump import in_database
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
+from lab.services.database_roles import Roles
 from lab.services.postgres import find_binaries
 from tests.headend.services import Postgres
 from tests.lab.services.local_programs import LocalPrograms
@@ -178,3 +179,57 @@ def test_an_older_server_is_refused_with_everything_else_that_speaks_against_it(
     assert len(faults) == 2
     assert faults[0].startswith("the backup is of PostgreSQL 99.1, and the server is the older ")
     assert faults[1] == "the backup is of a database with TimescaleDB 2.21.1, and this server has none"
+
+
+@pytest.fixture
+def precious(servers: tuple[Postgres, Postgres]) -> str:
+    """The lab's database on the newer server, where the head-end's role has another password than in the backup."""
+    _, new = servers
+    with psycopg.connect(new.url(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS amilab WITH (FORCE)")
+        connection.execute("CREATE DATABASE amilab ENCODING 'UTF8' TEMPLATE template0")
+    url = in_database(new.url(), "amilab")
+    make_headend_role(url, "today's")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE precious AS SELECT 42 AS answer")
+    return url
+
+
+def bring_back(server: Postgres, backup: Path, manifest: Manifest) -> None:
+    programs = LocalPrograms(CLIENTS, server.url())
+    asyncio.run(restore_database(programs, server.url(), backup, manifest, "today's", lambda _: None))
+
+
+def change_role(backup: Path, name: str, **changes: object) -> None:
+    roles = Roles.model_validate_json((backup / ROLES).read_bytes())
+    changed = tuple(role.model_copy(update=changes) if role.name == name else role for role in roles.roles)
+    (backup / ROLES).write_text(roles.model_copy(update={"roles": changed}).model_dump_json())
+
+
+def test_roles_that_the_server_refuses_leave_database_and_passwords_as_they_were(
+    servers: tuple[Postgres, Postgres], backup: Path, precious: str
+) -> None:
+    """What one release of PostgreSQL lets a role set, the next may not know."""
+    manifest = read_backup(backup)
+    change_role(backup, HEADEND_ROLE, settings=("no_such_setting_any_more=on",))
+    with pytest.raises(UserError, match=r"does not take the backup's roles: .*no_such_setting_any_more"):
+        bring_back(servers[1], backup, manifest)
+    with psycopg.connect(precious) as connection:
+        assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
+        names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+    assert not {"amilab_restoring", "amilab_replaced"} & names
+    psycopg.connect(in_database(servers[1].url(HEADEND_ROLE, "today's"), "amilab")).close()
+
+
+def test_database_and_roles_change_together_the_superusers_password_among_them(
+    servers: tuple[Postgres, Postgres], backup: Path, precious: str
+) -> None:
+    _, new = servers
+    manifest = read_backup(backup)
+    change_role(backup, "postgres", password="another")
+    bring_back(new, backup, manifest)
+    with psycopg.connect(in_database(new.url(password="another"), "amilab"), autocommit=True) as connection:
+        connection.execute("ALTER ROLE postgres PASSWORD 'secret'")
+        assert connection.execute("SELECT count(*) FROM run_one.interval_reading").fetchone() == (READINGS,)
+        assert connection.execute("SELECT to_regclass('precious')").fetchone() == (None,)
+    psycopg.connect(in_database(new.url(HEADEND_ROLE, "secret"), "amilab")).close()

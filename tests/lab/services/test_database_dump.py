@@ -97,9 +97,9 @@ def bring_over(old: Postgres, new: Postgres, file: Path) -> None:
     async def fill_it(url: str) -> None:
         await fill(url, programs(new), file, timescaledb=None)
 
-    asyncio.run(replace_database(new.url(), "lab", fill_it))
-    with psycopg.connect(new.url(), autocommit=True) as connection:
-        apply_roles(connection, written, "lab")
+    asyncio.run(
+        replace_database(new.url(), "lab", fill_it, lambda connection, name: apply_roles(connection, written, name))
+    )
 
 
 def test_readings_roles_passwords_rights_and_search_paths_are_back(
@@ -200,7 +200,7 @@ def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_
         await fill(url, programs(new), broken, timescaledb=None)
 
     with pytest.raises(UserError, match="pg_restore failed"):
-        asyncio.run(replace_database(new.url(), "mine", fill_it))
+        asyncio.run(replace_database(new.url(), "mine", fill_it, lambda *_: None))
     with psycopg.connect(mine, autocommit=True) as connection:
         assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
         names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
