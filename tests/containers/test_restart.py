@@ -48,7 +48,11 @@ client.loop_stop()
 
 @pytest.fixture
 def apart(project: Project) -> Iterator[Project]:
-    """The same project in an engine of its own."""
+    """The same project in an engine of its own.
+
+    The containers that an earlier test has left running in the machine's would take its parts: they share the plan.
+    """
+    project.compose("down", "--timeout", "5")
     engine = Engine()
     try:
         engine.take_images(sorted(set(project.compose("config", "--images", *SERVICES).split())))
