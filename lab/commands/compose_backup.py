@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -63,10 +64,12 @@ def restore(
     console = Console(highlight=False, soft_wrap=True)
     with failures_shown():
         require_project(directory)
-        manifest = read_backup(backup, digest=digest)
-        with console.status("") as status:
+        # Of this user alone (0700), and gone afterwards.
+        with TemporaryDirectory(prefix=".restoring-", dir=directory) as place, console.status("reading") as status:
+            copy = Path(place)
+            manifest = read_backup(backup, copy, digest=digest)
             restored = until_interrupted(
-                bring_back(directory, backup, manifest, replace=replace, tell=lambda what: status.update(what))
+                bring_back(directory, copy, manifest, replace=replace, tell=lambda what: status.update(what))
             )
     readings = f"{restored.readings:,} of {manifest.readings:,}"
     console.print(f"[green]✓[/] {readings} readings are back, in {counted(restored.schemas, 'schema')}")

@@ -6,14 +6,17 @@ digest of the manifest, which `amilab compose backup` prints and `restore --dige
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lab.errors import UserError
+from lab.errors import UserError, full_disk_as_user_error
 
 MANIFEST = "manifest.json"
 DATABASE, ROLES, KEYS, SETTINGS = PARTS = ("database.dump", "roles.json", "keys.tar", "settings.env")
@@ -81,11 +84,13 @@ def digest_of(manifest: bytes) -> str:
     return hashlib.sha256(manifest).hexdigest()
 
 
-def read_backup(directory: Path, *, digest: str | None = None) -> Manifest:
-    """The manifest of a backup that is whole.
+def read_backup(directory: Path, copy: Path, *, digest: str | None = None) -> Manifest:
+    """The manifest of a backup that is whole, whose parts are in `copy` then. Use those: whoever can write `directory`
+    may change there what was found right.
 
+    :param copy: an empty directory that nobody else gets into.
     :param digest: that the manifest must have.
-    :raises UserError: naming everything that is wrong with it.
+    :raises UserError: naming everything that is wrong with it; or there is no space for the copy.
     """
     if not directory.is_dir():
         raise UserError(f"there is no directory {directory}", _NAME_ONE)
@@ -107,13 +112,13 @@ def read_backup(directory: Path, *, digest: str | None = None) -> Manifest:
             for fault in error.errors()
         ]
         raise UserError(faults, _ANOTHER) from None
-    faults += _faults_of_parts(directory, manifest)
+    faults += _faults_of_parts(directory, copy, manifest)
     if faults:
         raise UserError(faults, _ANOTHER)
     return manifest
 
 
-def _faults_of_parts(directory: Path, manifest: Manifest) -> list[str]:
+def _faults_of_parts(directory: Path, copy: Path, manifest: Manifest) -> list[str]:
     faults = [f"{MANIFEST} does not name {name}" for name in PARTS if name not in manifest.parts]
     for name, wanted in manifest.parts.items():
         path = directory / name
@@ -121,7 +126,8 @@ def _faults_of_parts(directory: Path, manifest: Manifest) -> list[str]:
             faults.append(f"{name} is missing")
             continue
         try:
-            found = part_of(path)
+            with full_disk_as_user_error():
+                found = _copied(path, copy / name, wanted.bytes)
         except OSError as error:
             faults.append(f"{name} cannot be read: {error.strerror}")
             continue
@@ -134,6 +140,26 @@ def _faults_of_parts(directory: Path, manifest: Manifest) -> list[str]:
         f"{path.name} is no part of the backup" for path in sorted(directory.iterdir()) if path.name not in known
     ]
     return faults
+
+
+def _copied(path: Path, to: Path, wanted_bytes: int) -> Part:
+    """Size and sum of a file, which is copied if it has the size that is wanted, and no further. Raises OSError."""
+    # It may have become a link or a pipe since it was looked at.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        if facts.st_size != wanted_bytes:
+            return Part(bytes=facts.st_size, sha256=hashlib.sha256().hexdigest())
+        with to.open("xb") as copy:
+            _copy(file, copy, wanted_bytes)
+    return part_of(to)
+
+
+def _copy(file: BinaryIO, to: BinaryIO, size: int) -> None:
+    while size > 0 and (block := file.read(min(_BLOCK_BYTES, size))):
+        to.write(block)
+        size -= len(block)
 
 
 def _said(kind: str, message: str) -> str:

@@ -76,7 +76,7 @@ class Restored:
 async def restore(
     directory: Path, source: Path, manifest: Manifest, *, replace: bool, tell: Callable[[str], None]
 ) -> Restored:
-    """Bring the backup in `source`, which was found whole, into the project in `directory`.
+    """Bring the backup in `source`, a copy that was found whole, into the project in `directory`.
 
     Only its database runs for it, and nothing afterwards.
 

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lab.commands.compose import app
 from lab.containers import backup_keys
 from lab.containers.backup_directory import NewDirectory, write
 from lab.containers.backup_manifest import (
@@ -24,7 +27,7 @@ from lab.containers.backup_manifest import (
     part_of,
     read_backup,
 )
-from lab.containers.restore import refuse_other_files
+from lab.containers.restore import Restored, refuse_other_files
 from lab.containers.state import Owner
 from lab.errors import UserError
 
@@ -51,15 +54,20 @@ def whole(tmp_path: Path) -> Path:
     return directory
 
 
+def read_back(directory: Path, *, digest: str | None = None) -> Manifest:
+    with tempfile.TemporaryDirectory() as copy:
+        return read_backup(directory, Path(copy), digest=digest)
+
+
 def faults(directory: Path, digest: str | None = None) -> str:
     with pytest.raises(UserError) as caught:
-        read_backup(directory, digest=digest)
+        read_back(directory, digest=digest)
     assert caught.value.exit_code == 2
     return "\n".join(caught.value.faults)
 
 
 def test_a_whole_backup_is_nobody_elses_and_says_what_it_has(whole: Path) -> None:
-    manifest = read_backup(whole, digest=digest_of((whole / MANIFEST).read_bytes()))
+    manifest = read_back(whole, digest=digest_of((whole / MANIFEST).read_bytes()))
     assert manifest.readings == 146_461
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in whole.iterdir()} == dict.fromkeys(
         [*PARTS, MANIFEST], "0o600"
@@ -109,7 +117,7 @@ def test_a_manifest_that_is_none(whole: Path, said: bytes) -> None:
 def test_a_directory_that_is_no_backup_is_not_taken_for_a_broken_one(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UserError, match=r"no whole backup|no directory") as caught:
-            read_backup(directory)
+            read_back(directory)
         assert (caught.value.hint or "").startswith("Name a directory that `amilab compose backup` has written")
 
 
@@ -117,6 +125,45 @@ def test_a_link_in_the_place_of_a_part(whole: Path, tmp_path: Path) -> None:
     (whole / PARTS[0]).rename(tmp_path / "elsewhere")
     (whole / PARTS[0]).symlink_to(tmp_path / "elsewhere")
     assert f"{PARTS[0]} is missing" in faults(whole)
+
+
+def test_what_is_restored_is_what_was_judged_whoever_changes_the_directory_meanwhile(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory of a backup may be somebody else's; the digest is of what was found in it."""
+    project = tmp_path / "compose"
+    project.mkdir()
+    (project / "compose.yaml").touch()
+    before = {name: (whole / name).read_bytes() for name in PARTS}
+    seen: dict[str, bytes] = {}
+    copies: dict[Path, str] = {}
+
+    def look(source: Path) -> None:
+        for name in PARTS:
+            (whole / name).write_bytes(b"evil")
+        seen.update({name: (source / name).read_bytes() for name in PARTS})
+        copies[source] = oct(source.stat().st_mode & 0o777)
+
+    async def bring_back(_directory: Path, source: Path, manifest: Manifest, **_: object) -> Restored:
+        look(source)
+        return Restored(manifest.readings, len(manifest.schemas), None, kept_settings=False)
+
+    monkeypatch.setattr("lab.containers.restore.restore", bring_back)
+    answer = CliRunner().invoke(app, ["restore", str(whole), "--directory", str(project)])
+    assert answer.exit_code == 0, answer.output
+    assert seen == before
+    assert list(copies.values()) == ["0o700"]
+    assert not any(copy.exists() for copy in copies)
+    assert [path.name for path in project.iterdir()] == ["compose.yaml"]
+
+
+def test_a_part_that_is_larger_than_it_says_is_not_copied(whole: Path, tmp_path: Path) -> None:
+    with (whole / PARTS[0]).open("ab") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(UserError, match="1,099,511,627,776 bytes"):
+        read_backup(whole, tmp_path / "copy")
+    assert not (tmp_path / "copy" / PARTS[0]).exists()
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ def backup(servers: tuple[Postgres, Postgres], tmp_path: Path, monkeypatch: pyte
     return tmp_path / "backup"
 
 
+def whole(backup: Path) -> Manifest:
+    with tempfile.TemporaryDirectory() as copy:
+        return read_backup(backup, Path(copy))
+
+
 def restored(server: Postgres, backup: Path, manifest: Manifest) -> str:
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS back WITH (FORCE)")
@@ -85,7 +90,7 @@ def restored(server: Postgres, backup: Path, manifest: Manifest) -> str:
 
 
 def test_a_backup_of_an_older_release_comes_back_as_this_one(servers: tuple[Postgres, Postgres], backup: Path) -> None:
-    manifest = read_backup(backup)
+    manifest = whole(backup)
     assert manifest.readings == READINGS
     assert manifest.schemas["run_one"].migration < "0026"
     ours = restored(servers[1], backup, manifest)
@@ -113,7 +118,7 @@ def test_one_of_a_newer_release_is_refused_by_the_names_of_its_migrations(
         asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
     newer = backup.with_name("newer")
     with pytest.raises(UserError, match=r"unknown here: 9999\.from-the-future"):
-        restored(new, newer, read_backup(newer))
+        restored(new, newer, whole(newer))
 
 
 PLANTED = """
@@ -157,7 +162,7 @@ def test_code_that_a_restoration_would_run_as_superuser_is_not_backed_up(
 
 
 def test_every_relation_that_lacks_rows_is_named(servers: tuple[Postgres, Postgres], backup: Path) -> None:
-    manifest = read_backup(backup)
+    manifest = whole(backup)
     facts = manifest.schemas["run_one"]
     more = facts.model_copy(update={"rows": {**facts.rows, "interval_reading": READINGS + 1, "outage": 2}})
     with pytest.raises(UserError) as caught:
@@ -171,9 +176,7 @@ def test_every_relation_that_lacks_rows_is_named(servers: tuple[Postgres, Postgr
 def test_an_older_server_is_refused_with_everything_else_that_speaks_against_it(
     servers: tuple[Postgres, Postgres], backup: Path
 ) -> None:
-    manifest = read_backup(backup).model_copy(
-        update={"postgresql": "99.1", "postgresql_major": 99, "timescaledb": "2.21.1"}
-    )
+    manifest = whole(backup).model_copy(update={"postgresql": "99.1", "postgresql_major": 99, "timescaledb": "2.21.1"})
     with psycopg.connect(servers[1].url()) as connection:
         faults = faults_of_server(connection, manifest)
     assert len(faults) == 2
@@ -210,7 +213,7 @@ def test_roles_that_the_server_refuses_leave_database_and_passwords_as_they_were
     servers: tuple[Postgres, Postgres], backup: Path, precious: str
 ) -> None:
     """What one release of PostgreSQL lets a role set, the next may not know."""
-    manifest = read_backup(backup)
+    manifest = whole(backup)
     change_role(backup, HEADEND_ROLE, settings=("no_such_setting_any_more=on",))
     with pytest.raises(UserError, match=r"does not take the backup's roles: .*no_such_setting_any_more"):
         bring_back(servers[1], backup, manifest)
@@ -225,7 +228,7 @@ def test_database_and_roles_change_together_the_superusers_password_among_them(
     servers: tuple[Postgres, Postgres], backup: Path, precious: str
 ) -> None:
     _, new = servers
-    manifest = read_backup(backup)
+    manifest = whole(backup)
     change_role(backup, "postgres", password="another")
     bring_back(new, backup, manifest)
     with psycopg.connect(in_database(new.url(password="another"), "amilab"), autocommit=True) as connection:
