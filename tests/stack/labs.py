@@ -52,6 +52,20 @@ name = "schutterwald"
 """
 
 
+def conductor_event(at: str, conductor: str, device: str, duration: str, customers: tuple[int, int]) -> str:
+    """TOML of a conductor ("L1", "L2", "L3", "N") that is open in a device with about so many customers behind it."""
+    least, most = customers
+    return f"""
+[[event]]
+at = "{at}"
+kind = "conductor"
+open = "{conductor}"
+device = "{device}"
+duration = "{duration}"
+select = {{ customers = [{least}, {most}] }}
+"""
+
+
 def live(out: Path, text: str, *, parts: Mapping[str, str] | None = None, **request: Any) -> RunResult:
     """Run a lab to its verdict in this process (its parts are processes of their own)."""
     scenario = parse_scenario(text, "test.toml")

@@ -11,44 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stack.labs import failed_criteria, live, scenario_text
+from tests.stack.labs import conductor_event, failed_criteria, live, scenario_text
 
 SABOTAGE = "tests.stack.sabotage"
-EVENTS = """
-[[event]]
-at = "00:02:10"
-kind = "conductor"
-open = "L2"
-device = "line"
-duration = "18min"
-select = { customers = [15, 60] }
-
-[[event]]
-at = "00:22"
-kind = "conductor"
-open = "L1"
-device = "transformer"
-duration = "16min"
-select = { customers = [100, 200] }
-
-[[event]]
-at = "00:40"
-kind = "conductor"
-open = "N"
-device = "section"
-duration = "17min"
-select = { customers = [5, 60] }
-"""
+EVENTS = (
+    conductor_event("00:02:10", "L2", "line", "18min", (15, 60))
+    + conductor_event("00:22", "L1", "transformer", "16min", (100, 200))
+    + conductor_event("00:40", "N", "section", "17min", (5, 60))
+)
 SCENARIO = scenario_text(meters=None, duration="1h", events=EVENTS)
-FUSE = """
-[[event]]
-at = "00:05"
-kind = "conductor"
-open = "L1"
-device = "transformer"
-duration = "12min"
-select = { customers = [100, 200] }
-"""
+FUSE = conductor_event("00:05", "L1", "transformer", "12min", (100, 200))
 SMALL = scenario_text(meters=250, duration="30min", events=FUSE)
 
 

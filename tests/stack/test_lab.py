@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lab.run.request import RunResult
-from tests.stack.labs import amilab, live, scenario_text
+from tests.stack.labs import amilab, conductor_event, live, scenario_text
 
 DISTURBED = """
 [[event]]
@@ -43,31 +43,11 @@ duration = "40s"
 select = { customers = [50, 200] }
 """
 
-CONDUCTORS = """
-[[event]]
-at = "00:04"
-kind = "conductor"
-open = "L1"
-device = "transformer"
-duration = "14min"
-select = { customers = [150, 200] }
-
-[[event]]
-at = "00:33:20"
-kind = "conductor"
-open = "L3"
-device = "line"
-duration = "13min"
-select = { customers = [40, 120] }
-
-[[event]]
-at = "00:48"
-kind = "conductor"
-open = "N"
-device = "section"
-duration = "12min"
-select = { customers = [20, 60] }
-"""
+CONDUCTORS = (
+    conductor_event("00:04", "L1", "transformer", "14min", (150, 200))
+    + conductor_event("00:33:20", "L3", "line", "13min", (40, 120))
+    + conductor_event("00:48", "N", "section", "12min", (20, 60))
+)
 TRUTH = (
     "truth.parquet", "truth_frames.parquet", "truth_sources.parquet", "truth_phase_losses.parquet",
     "truth_outages.json", "detected_outages.parquet", "phase_events.parquet",
