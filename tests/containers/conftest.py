@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stack.labs import scenario_text
+
 if TYPE_CHECKING:
     from tests.containers.engine import Engine
 
@@ -115,6 +117,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield made
     finally:
         made.compose("down", "--volumes", "--timeout", "2", "--remove-orphans")
+
+
+def half_an_hour(directory: Path, *, meters: int, name: str = "few") -> Path:
+    """The file of a scenario in which each meter has two intervals."""
+    path = directory / f"{name}.toml"
+    text = scenario_text(
+        name=name, meters=meters, duration="30min", settle="10min", seed=1, fleet='preset = "cellular"'
+    )
+    path.write_text(text)
+    return path
 
 
 def _copy_checkout(root: Path) -> None:

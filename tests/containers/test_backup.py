@@ -18,31 +18,17 @@ import pytest
 
 from headend.store.migrate import migrate
 from lab.containers.backup_manifest import digest_of, part_of
-from tests.containers.conftest import SETTINGS, Project, until
+from tests.containers.conftest import SETTINGS, Project, half_an_hour, until
 from tests.containers.test_compose import passed_verdict
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
-SCENARIO = """\
-[scenario]
-name = "{name}"
-start = 2026-01-15T00:00:00Z
-duration = "30min"
-settle = "10min"
-seed = 1
-[feeder]
-name = "schutterwald"
-[fleet]
-preset = "cellular"
-meters = {meters}
-"""
 READINGS = "SELECT serial, interval_start, import_wh FROM stored_reading ORDER BY 1, 2"
 
 
 def lived_through(project: Project, tmp_path: Path, name: str, meters: int) -> str:
     """Returns the run's name."""
-    scenario = tmp_path / f"{name}.toml"
-    scenario.write_text(SCENARIO.format(name=name, meters=meters))
+    scenario = half_an_hour(tmp_path, meters=meters, name=name)
     verdict = passed_verdict(project, tmp_path, str(scenario))
     assert verdict["reads"]["stored"] == 2 * meters
     return (tmp_path / "latest").resolve().name

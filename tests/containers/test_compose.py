@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.containers.conftest import SETTINGS, Project
+from tests.containers.conftest import SETTINGS, Project, half_an_hour
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
@@ -48,11 +48,7 @@ def test_nothing_is_lost_when_everything_is_killed_once(project: Project, tmp_pa
 
 
 def test_one_meter_in_each_container(project: Project, tmp_path: Path) -> None:
-    scenario = tmp_path / "few.toml"
-    scenario.write_text(
-        '[scenario]\nname = "few"\nstart = 2026-01-15T00:00:00Z\nduration = "30min"\nsettle = "10min"\nseed = 1\n'
-        '[feeder]\nname = "schutterwald"\n[fleet]\npreset = "cellular"\nmeters = 4\n'
-    )
+    scenario = half_an_hour(tmp_path, meters=4)
     verdict = passed_verdict(project, tmp_path, str(scenario), METERS_PER_CONTAINER="1")
     assert verdict["reads"]["expected"] == verdict["reads"]["stored"] == 8
     served = (tmp_path / "latest" / "logs" / "meters.log").read_text()
@@ -98,11 +94,7 @@ def test_each_service_has_a_key_of_its_own_for_the_lab_link_and_no_other(project
 
 
 def test_the_head_end_is_no_superuser_of_the_database(project: Project, tmp_path: Path) -> None:
-    scenario = tmp_path / "few.toml"
-    scenario.write_text(
-        '[scenario]\nname = "few"\nstart = 2026-01-15T00:00:00Z\nduration = "30min"\nsettle = "10min"\nseed = 1\n'
-        '[feeder]\nname = "schutterwald"\n[fleet]\npreset = "cellular"\nmeters = 4\n'
-    )
+    scenario = half_an_hour(tmp_path, meters=4)
     assert passed_verdict(project, tmp_path, str(scenario))["host"]["timescaledb"]
     password = (project.directory / "secrets" / "headend_database_password").read_text()
     url = f"postgresql://amilab_headend:{password}@127.0.0.1:{SETTINGS['AMILAB_DATABASE_PORT']}/amilab"

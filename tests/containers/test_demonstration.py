@@ -15,7 +15,7 @@ import pytest
 from dashboards.alerts import RULES
 from dashboards.catalogue import DASHBOARDS
 from dashboards.macros import expand
-from tests.containers.conftest import SETTINGS, Project
+from tests.containers.conftest import SETTINGS, Project, half_an_hour
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
@@ -23,10 +23,6 @@ CAUGHT_UP_S = 1200.0
 DAY = timedelta(days=1)
 NOTHING_TO_SHOW = {"operations/dead_letter_reasons"}
 """Every message can be read. No load test is a part of it."""
-FEW = (
-    '[scenario]\nname = "few"\nstart = 2026-01-15T00:00:00Z\nduration = "30min"\nsettle = "10min"\nseed = 1\n'
-    '[feeder]\nname = "schutterwald"\n[fleet]\npreset = "cellular"\nmeters = 4\n'
-)
 
 
 def told(project: Project) -> str:
@@ -122,8 +118,7 @@ def test_time_goes_on_at_the_pace_of_the_wall_clock(shown: Project) -> None:
 
 
 def test_a_run_takes_its_place_and_it_begins_anew_afterwards(shown: Project, tmp_path: Path) -> None:
-    scenario = tmp_path / "few.toml"
-    scenario.write_text(FEW)
+    scenario = half_an_hour(tmp_path, meters=4)
     ran = shown.amilab("run", str(scenario), "--compose", "--out", str(tmp_path))
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert "the demonstration has ended for this run" in ran.stdout

@@ -11,30 +11,14 @@ from pathlib import Path
 import pytest
 
 from lab.keys.pki import Authority
-from tests.containers.conftest import SETTINGS, Project
+from tests.containers.conftest import SETTINGS, Project, half_an_hour
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
-
-SCENARIO = """\
-[scenario]
-name = "small"
-start = 2026-01-15T00:00:00Z
-duration = "30min"
-settle = "10min"
-seed = 1
-[feeder]
-name = "schutterwald"
-[fleet]
-preset = "cellular"
-meters = 20
-"""
 
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
-    path = tmp_path / "small.toml"
-    path.write_text(SCENARIO)
-    return path
+    return half_an_hour(tmp_path, meters=20)
 
 
 def refusal(project: Project, scenario: Path, environment: Mapping[str, str] | None = None) -> str:

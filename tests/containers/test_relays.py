@@ -10,21 +10,11 @@ import pytest
 
 from tests.containers.conftest import Project
 from tests.containers.test_compose import passed_verdict
+from tests.stack.labs import scenario_text
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
-SCENARIO = """
-[scenario]
-name = "relays"
-start = 2026-01-15T00:00:00Z
-duration = "45min"
-settle = "15min"
-seed = 1
-[feeder]
-name = "schutterwald"
-[fleet]
-preset = "bakeoff"
-meters = 40
+EVENTS = """
 [[event]]
 kind = "relay"
 at = "00:10"
@@ -37,6 +27,7 @@ at = "00:10"
 part = "fleet"
 down = "5min"
 """
+SCENARIO = scenario_text(name="relays", duration="45min", seed=1, events=EVENTS, fleet='preset = "bakeoff"')
 
 
 def test_demand_leaves_at_its_second(project: Project, tmp_path: Path) -> None:

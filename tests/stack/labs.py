@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def scenario_text(
     *,
+    name: str = "small",
     meters: int | None = 40,
     duration: str = "2h",
     settle: str = "15min",
@@ -37,7 +38,7 @@ def scenario_text(
     count = "" if meters is None else f"meters = {meters}"
     return f"""
 [scenario]
-name = "small"
+name = "{name}"
 start = 2026-01-15T00:00:00Z
 duration = "{duration}"
 settle = "{settle}"
