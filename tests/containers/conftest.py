@@ -146,9 +146,16 @@ def _succeed(answer: subprocess.CompletedProcess[str]) -> None:
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Poll: Docker tells only who asks."""
-    until_s = time.monotonic() + DEADLINE_S
+def until(
+    condition: Callable[[], object],
+    what: str,
+    *,
+    within_s: float = DEADLINE_S,
+    every_s: float = 0.3,
+    evidence: Callable[[], str] = str,
+) -> None:
+    """Poll: Docker tells only who asks. `evidence` is shown with what did not come."""
+    until_s = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < until_s, f"waited {DEADLINE_S:g} s for {what}"
-        time.sleep(0.3)
+        assert time.monotonic() < until_s, f"waited {within_s:g} s for {what}\n{evidence()}"
+        time.sleep(every_s)

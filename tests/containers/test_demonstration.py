@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from dashboards.alerts import RULES
 from dashboards.catalogue import DASHBOARDS
 from dashboards.macros import expand
-from tests.containers.conftest import SETTINGS, Project, half_an_hour
+from tests.containers.conftest import SETTINGS, Project, half_an_hour, until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
@@ -30,10 +29,13 @@ def told(project: Project) -> str:
 
 
 def until_told(project: Project, words: str, times: int = 1) -> None:
-    until_s = time.monotonic() + CAUGHT_UP_S
-    while told(project).count(words) < times:
-        assert time.monotonic() < until_s, told(project)[-3000:]
-        time.sleep(1)
+    until(
+        lambda: told(project).count(words) >= times,
+        words,
+        within_s=CAUGHT_UP_S,
+        every_s=1,
+        evidence=lambda: told(project)[-3000:],
+    )
 
 
 def connected(project: Project, role: str, secret: str) -> psycopg.Connection:
@@ -108,13 +110,21 @@ def test_every_panel_has_something_to_show(shown: Project) -> None:
 @pytest.mark.long
 def test_time_goes_on_at_the_pace_of_the_wall_clock(shown: Project) -> None:
     """The next quarter of an hour brings readings of its own."""
-    begun = datetime.now(UTC)
-    until = begun + timedelta(minutes=25)
-    newest = "SELECT max(interval_start) FROM network_reading"
-    while (latest := Grafana(shown).rows(newest)[0][0]) < begun - timedelta(minutes=15):
-        assert datetime.now(UTC) < until, latest
-        time.sleep(5)
-    assert latest < datetime.now(UTC)
+    begun, grafana = datetime.now(UTC), Grafana(shown)
+
+    def newest() -> datetime:
+        ((latest,),) = grafana.rows("SELECT max(interval_start) FROM network_reading")
+        assert isinstance(latest, datetime)
+        return latest
+
+    until(
+        lambda: newest() >= begun - timedelta(minutes=15),
+        "readings of the next quarter of an hour",
+        within_s=25 * 60,
+        every_s=5,
+        evidence=lambda: str(newest()),
+    )
+    assert newest() < datetime.now(UTC)
 
 
 def test_a_run_takes_its_place_and_it_begins_anew_afterwards(shown: Project, tmp_path: Path) -> None:

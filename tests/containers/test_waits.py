@@ -47,10 +47,7 @@ class Conducted:
             assert found or self._process.poll() is None, "".join(self.said)
             return found
 
-        try:
-            until(lines, words)
-        except AssertionError as late:
-            raise AssertionError(f"{words!r} is not in:\n" + "".join(self.said)) from late
+        until(lines, repr(words), evidence=lambda: "".join(self.said))
         return lines()[0]
 
     def ends(self) -> int:
