@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import __version__
 from tests.stack.labs import scenario_text
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield made
     finally:
         made.compose("down", "--volumes", "--timeout", "2", "--remove-orphans")
+
+
+def image_of(service: str, version: str = __version__) -> str:
+    """The name of the project's image."""
+    return f"{SETTINGS['AMILAB_IMAGES']}/{service}:{version}"
 
 
 def half_an_hour(directory: Path, *, meters: int, name: str = "few") -> Path:

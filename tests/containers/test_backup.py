@@ -18,7 +18,7 @@ import pytest
 
 from headend.store.migrate import migrate
 from lab.containers.backup_manifest import digest_of, part_of
-from tests.containers.conftest import SETTINGS, Project, half_an_hour, until
+from tests.containers.conftest import SETTINGS, Project, half_an_hour, image_of, until
 from tests.containers.test_compose import passed_verdict
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
@@ -192,7 +192,7 @@ def test_a_backup_takes_the_place_of_another_lab_and_its_keys_stay_aside(project
 
 
 WITH_AN_OLDER_ONE_TOO = """\
-FROM amilab-test/database:0.1.0
+FROM {image}
 USER 0
 RUN set -eu; export LC_ALL=C lib=/usr/lib/postgresql/17/lib extension=/usr/share/postgresql/17/extension; \\
     new=$(sed -n "s/^default_version = '\\(.*\\)'/\\1/p" $extension/timescaledb.control); \\
@@ -208,8 +208,8 @@ OLD = "2.19.2"
 
 def test_a_newer_timescaledb_brings_what_was_restored_up_to_date(project: Project, tmp_path: Path) -> None:
     for name, as_default in (("older", "yes"), ("both", "")):
-        text = WITH_AN_OLDER_ONE_TOO.format(old=OLD, as_default=as_default)
-        build = ["docker", "build", "--quiet", "--tag", f"amilab-test/database:{name}", "-"]
+        text = WITH_AN_OLDER_ONE_TOO.format(image=image_of("database"), old=OLD, as_default=as_default)
+        build = ["docker", "build", "--quiet", "--tag", image_of("database", name), "-"]
         subprocess.run(build, input=text, text=True, check=True, capture_output=True)
     project.compose("down", "--volumes", "--timeout", "2")
     backup = tmp_path / "backup"
@@ -263,7 +263,7 @@ def made(project: Project, schema: str) -> None:
 def test_a_volume_of_the_official_image_is_refused_and_left_alone(project: Project, tmp_path: Path) -> None:
     project.compose("down", "--timeout", "2")
     volume = f"{SETTINGS['AMILAB_PROJECT']}_database-data"
-    image = ["--user", "0", "--entrypoint", "sh", f"{SETTINGS['AMILAB_IMAGES']}/database:0.1.0", "-c"]
+    image = ["--user", "0", "--entrypoint", "sh", image_of("database"), "-c"]
 
     def within(script: str) -> str:
         command = ["docker", "run", "--rm", "--volume", f"{volume}:/volume", *image, script]

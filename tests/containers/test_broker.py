@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from lab.keys.pki import Authority
-from tests.containers.conftest import SETTINGS, Project, until
+from tests.containers.conftest import SETTINGS, Project, image_of, until
 from tests.containers.test_compose import passed_verdict
 from tests.stack.labs import scenario_text
 
@@ -29,7 +29,7 @@ part = "broker"
 down = "1min"
 """
 WITH_BUSYBOX = """\
-FROM amilab-test/broker:0.1.0
+FROM {image}
 USER root
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends busybox >/dev/null \\
     && mkdir /busybox && busybox --install -s /busybox && ln -sf /bin/busybox /bin/sh
@@ -93,8 +93,8 @@ def test_each_refusal_is_in_the_log_after_new_certificates_as_well(project: Proj
 
 
 def test_a_broker_starts_and_logs_with_busybox_as_in_the_official_image(project: Project, tmp_path: Path) -> None:
-    tag = ["docker", "build", "--quiet", "--tag", "amilab-test/broker:busybox", "-"]
-    subprocess.run(tag, input=WITH_BUSYBOX, text=True, check=True, capture_output=True)
+    tag = ["docker", "build", "--quiet", "--tag", image_of("broker", "busybox"), "-"]
+    subprocess.run(tag, input=WITH_BUSYBOX.format(image=image_of("broker")), text=True, check=True, capture_output=True)
     version = {**os.environ, "AMILAB_VERSION": "busybox"}
     up = ["docker", "compose", "up", "--detach", "--no-build", "--wait", "broker"]
     try:
@@ -122,7 +122,7 @@ def test_nobody_else_is_given_the_brokers_address(project: Project) -> None:
             network,
             "--entrypoint",
             "hostname",
-            "amilab-test/broker:0.1.0",
+            image_of("broker"),
         ]
         others = subprocess.run([*command, "-i"], capture_output=True, text=True, check=True).stdout.split()
     finally:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from grid.feeder import load_feeder
-from tests.containers.conftest import SETTINGS, Project
+from tests.containers.conftest import Project, image_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
@@ -17,9 +17,11 @@ MOST_MB = {"grid": 720, "lab": 560, "meters": 400, "headend": 300, "broker": 150
 
 @pytest.mark.parametrize("image", MOST_MB)
 def test_an_image_is_not_larger_than_it_has_to_be(project: Project, image: str) -> None:
-    name = f"{SETTINGS['AMILAB_IMAGES']}/{image}:0.1.0"
     said = subprocess.run(
-        ["docker", "image", "inspect", "--format", "{{.Size}}", name], capture_output=True, text=True, check=True
+        ["docker", "image", "inspect", "--format", "{{.Size}}", image_of(image)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert int(said.stdout) / 1e6 < MOST_MB[image]
 

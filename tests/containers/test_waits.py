@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.conftest import SETTINGS, Project, until
+from tests.containers.conftest import SETTINGS, Project, image_of, until
 from tests.stack.labs import scenario_text
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
 LISTENS = f"{SETTINGS['AMILAB_LAB_SUBNET'].replace('0.0/18', '0.1')}:{SETTINGS['AMILAB_LINK_PORT']}"
+GRID = f"{SETTINGS['AMILAB_PROJECT']}-grid-1"
 
 
 class Conducted:
@@ -89,7 +90,7 @@ def test_an_ingest_that_is_removed_is_named_and_can_be_brought_back_and_a_restar
     finally:
         run.kill()
     said = " ".join("".join(run.said).split())
-    assert "grid is gone: its container amilab-test-grid-1 ended with exit code 0 and is restarted" in said
+    assert f"grid is gone: its container {GRID} ended with exit code 0 and is restarted" in said
     assert "Traceback" not in said
 
 
@@ -99,9 +100,7 @@ def test_a_firewall_between_containers_and_this_machine_is_named(project: Projec
         ran = project.amilab("run", str(scenario), "--compose", "--out", str(scenario.parent))
     said = " ".join((ran.stdout + ran.stderr).split())
     assert ran.returncode == 2, said
-    assert (
-        f"waiting for grid: amilab-test-grid-1 runs, but does not reach this machine at {LISTENS} (timed out)" in said
-    )
+    assert f"waiting for grid: {GRID} runs, but does not reach this machine at {LISTENS} (timed out)" in said
     assert (
         f"ufw allow proto tcp from {SETTINGS['AMILAB_LAB_SUBNET']} to any port {SETTINGS['AMILAB_LINK_PORT']}" in said
     )
@@ -118,7 +117,7 @@ def closed_to_the_lab(project: Project, service: str) -> Iterator[None]:
         subprocess.run(
             [
                 *("docker", "run", "--rm", "--network", f"container:{container}", "--user", "0", "--cap-drop", "ALL"),
-                *("--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--entrypoint", "sh", "amilab-test/lab:0.1.0"),
+                *("--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--entrypoint", "sh", image_of("lab")),
                 *("-c", f"iptables -w {verb} {rule}"),
             ],
             check=True,
