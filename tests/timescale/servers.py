@@ -20,6 +20,7 @@ LOADED = "shared_preload_libraries = 'timescaledb'\ntimescaledb.telemetry_level 
 Edition = Literal["plain", "apache", "community"]
 SERVERS = ("system", "wheel", "apache", "community")
 """The first two are plain PostgreSQL; without one of the system, both are the wheel's."""
+WITH_TIMESCALEDB = SERVERS[2:]
 
 
 @dataclass(frozen=True)

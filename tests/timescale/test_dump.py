@@ -18,7 +18,7 @@ from lab.services.row_counts import rows_of, schemas_of
 from tests.headend.services import postgres_binaries
 from tests.lab.services.local_programs import LocalPrograms
 from tests.timescale.schema import Schema, Value
-from tests.timescale.servers import Server, run_server
+from tests.timescale.servers import WITH_TIMESCALEDB, Server, run_server
 
 START_S = 1_767_225_600  # 2026-01-01 00:00 UTC
 DAY_S = 86_400
@@ -134,9 +134,8 @@ def check(
     assert len(restored.rows(READINGS)) == len(before) + 1
 
 
+@pytest.mark.parametrize("server", WITH_TIMESCALEDB, indirect=True)
 def test_another_version_of_timescaledb_is_refused_before_anything_is_made(server: Server, tmp_path: Path) -> None:
-    if server.edition == "plain":
-        return  # tests/lab/services/test_database_dump.py
     with pytest.raises(UserError, match=r"the backup is of (TimescaleDB )?1\.7\.5"):
         asyncio.run(fill(server.url, programs_for(server.url), tmp_path / "no", timescaledb="1.7.5"))
     with psycopg.connect(server.url, autocommit=True) as connection:
