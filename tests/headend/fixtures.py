@@ -12,6 +12,9 @@ from headend.service import HeadEnd
 from tests.headend.fleet import Shipment
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres
+from tests.meters.meter_broker import broker
+
+__all__ = ["broker"]
 
 _schemas = itertools.count(1)
 

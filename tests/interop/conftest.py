@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.interop.connects import WireTap
 from tests.interop.listener import Listener
-from tests.meters.meter_broker import Broker
+from tests.meters.meter_broker import Broker, broker
 
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.kill()
+__all__ = ["broker"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ What is not as it should be in that release, and what is done about it:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ from tests.interop.collected import (
 )
 from tests.interop.environment import environment
 from tests.interop.peer import Line, Peer
-from tests.meters.meter_broker import Broker
+from tests.meters.meter_broker import Broker, on_both_brokers
+
+pytestmark = on_both_brokers
 
 COUNT = 3
 SILENCE_S = 90
@@ -40,14 +42,6 @@ SILENCE_S = 90
 @pytest.fixture(scope="session")
 def mqtt_spb_wrapper() -> Path:
     return environment("mqtt-spb-wrapper", "2.1.2", "paho-mqtt==1.6.1", "protobuf==3.20.3")
-
-
-@pytest.fixture(params=["mosquitto", "iotcore"])
-def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
-    broker = Broker(tmp_path, from_wheel=request.param == "iotcore")
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

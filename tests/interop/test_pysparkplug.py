@@ -15,7 +15,7 @@ import asyncio
 import base64
 import csv
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,10 @@ from tests.headend.reader import Reader
 from tests.headend.services import Postgres, until
 from tests.interop.environment import environment
 from tests.interop.peer import Peer
-from tests.meters.meter_broker import Broker
+from tests.meters.meter_broker import Broker, on_both_brokers
 
 pytest_plugins = ["tests.headend.fixtures"]
+pytestmark = on_both_brokers
 
 GROUP = "test"
 EDGE = "PSP1"
@@ -60,14 +61,6 @@ Row = list[object]
 @pytest.fixture(scope="session")
 def pysparkplug() -> Path:
     return environment("pysparkplug", "0.6.1", "paho-mqtt==1.6.1", "protobuf==7.36.2")
-
-
-@pytest.fixture(params=["mosquitto", "iotcore"])
-def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
-    broker = Broker(tmp_path, from_wheel=request.param == "iotcore")
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

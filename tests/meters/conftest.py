@@ -9,15 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests import left_out
-from tests.meters.meter_broker import Broker
+from tests.meters.meter_broker import broker
 
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
-    broker.start()
-    yield broker
-    broker.kill()
+__all__ = ["broker"]
 
 
 @pytest.fixture

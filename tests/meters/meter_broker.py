@@ -8,7 +8,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
 
@@ -63,3 +66,15 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+on_both_brokers = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
+
+
+@pytest.fixture
+def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """For `conftest.py` to import. Each of the two where the test is marked so."""
+    broker = Broker(tmp_path, from_wheel=getattr(request, "param", None) == "iotcore")
+    broker.start()
+    yield broker
+    broker.kill()

@@ -27,7 +27,7 @@ from tests.headend.fleet import (
 from tests.headend.reader import Reader
 from tests.headend.services import Postgres, until, wait_for
 from tests.headend.sparkplug_edge import FLOAT, STRING, EdgeNode, M, payload
-from tests.meters.meter_broker import Broker
+from tests.meters.meter_broker import Broker, on_both_brokers
 
 pytest_plugins = ["tests.headend.fixtures"]
 
@@ -49,17 +49,6 @@ def shipment(tmp_path: Path) -> Shipment:
     lines = [line.replace("rl-dsp", profile) + address for line, (profile, address) in zip(lines, homes, strict=True)]
     shipment.path.write_text("\n".join([header, *lines]) + "\n")
     return shipment
-
-
-on_both_brokers = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
-
-
-@pytest.fixture
-def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
-    broker = Broker(tmp_path, from_wheel=getattr(request, "param", None) == "iotcore")
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.headend.fleet import (
 )
 from tests.headend.reader import Reader
 from tests.headend.services import Mosquitto, Postgres, until
-from tests.meters.meter_broker import Broker
+from tests.meters.meter_broker import Broker, on_both_brokers
 
 pytest_plugins = ["tests.headend.fixtures"]
 
@@ -208,15 +208,7 @@ async def test_a_meter_that_is_not_heard_of_has_one_request_and_hours_later_anot
     assert database.value("SELECT count(*) FROM stored_reading") == 33
 
 
-@pytest.fixture
-def broker(tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Broker]:
-    broker = Broker(tmp_path, from_wheel=request.param == "iotcore")
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-@pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], indirect=True)
+@on_both_brokers
 async def test_a_meter_that_was_away_for_hours_finds_no_old_command_and_is_asked_once(
     broker: Broker, postgres: Postgres, schema: str, shipment: Shipment, clock: ManualClock, database: Reader
 ) -> None:
