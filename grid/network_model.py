@@ -96,12 +96,13 @@ def network_model(feeder: Feeder, connected: NDArray[np.bool_] | None = None) ->
         rated_kva={
             Device("transformer", name): float(rated_mva.at[index]) * 1e3 for name, index in feeder.transformers.items()
         },
-        phases=()
-        if connected is None
-        else tuple(
-            tuple(name for name, has in zip(PHASE_NAMES, row, strict=True) if has) for row in connected.tolist()
-        ),
+        phases=() if connected is None else tuple(phase_names(connected)),
     )
+
+
+def phase_names(connected: NDArray[np.bool_]) -> list[tuple[str, ...]]:
+    """Of usage points (n, 3): the names of the phases that each is connected to."""
+    return [tuple(name for name, has in zip(PHASE_NAMES, row, strict=True) if has) for row in connected.tolist()]
 
 
 def write_network_model(path: Path, model: NetworkModel) -> None:

@@ -61,6 +61,7 @@ def commission(
     new_gateway: Callable[[], str],
     broker: ExternalBroker | None = None,
     largest_w: Sequence[float] = (),
+    phases: Sequence[Sequence[str]] = (),
     besides: Commissioned | None = None,
 ) -> Commissioned:
     """One meter for each usage point, of a vendor drawn by seed.
@@ -69,6 +70,7 @@ def commission(
 
     :param new_gateway: the `host:port` at which a further Modbus gateway listens.
     :param largest_w: of each usage point; beyond the meter's own rating it gets current transformers. Empty: unknown.
+    :param phases: that each usage point is connected to. Empty: all three.
     :param besides: meters that there are already: serials and collectors go on after theirs.
     """
     first, collectors = (0, 0) if besides is None else (len(besides.meters), len(besides.carriers))
@@ -104,6 +106,8 @@ def commission(
     found = [meter for meter in meters if meter is not None]
     if largest_w:
         found = [_rated(meter, most_w) for meter, most_w in zip(found, largest_w, strict=True)]
+    if phases:
+        found = [replace(meter, phases=tuple(own)) for meter, own in zip(found, phases, strict=True)]
     return Commissioned(found, carriers)
 
 

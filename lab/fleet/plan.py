@@ -143,6 +143,7 @@ def plan_fleet(
         places,
         vendors.mix,
         largest_w=[grid["largest_w"][row] for row in rows],
+        phases=[grid["phases"][row] for row in rows],
     )
     largest_w = dict(zip(points, grid["largest_w"], strict=True))
     behind = behind_transformers(fleet.meters, current_transformers, voltage_transformers, largest_w)

@@ -4,8 +4,8 @@ One line per meter: serial, vendor profile, usage point, group, MQTT user name a
 carries it, the head-end's public key that the meter trusts for commands, and its address where it has no connection
 of its own. Then the capture period and the cadence that it is set to, both always; and empty where a meter is as its
 vendor's are, the primary current of its current transformers, the vendor whose wire it speaks, where its registers
-begin at 0 again, and the ratios of instrument transformers whose secondary it counts. Each side parses the file for
-itself.
+begin at 0 again, the ratios of instrument transformers whose secondary it counts, and the phases of its usage point
+where these are not all three. Each side parses the file for itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from meters.device.quantities import PHASE_NAMES
 from meters.vendors.profile import VendorProfile
 
 ANYBODY = "amilab"
@@ -28,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 RATIOS = ("current_ratio", "voltage_ratio")
-OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS)
+OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS, "phases")
 """Columns that a manufacturer may leave out."""
 
 
@@ -46,6 +47,8 @@ class ShippedMeter:
     current_ratio: float = 1.0
     """Of current transformers that it counts the secondary of, as the next; 1 where it counts the primary."""
     voltage_ratio: float = 1.0
+    phases: tuple[str, ...] = PHASE_NAMES
+    """That its usage point is connected to."""
 
 
 def write_command_key(path: Path) -> str:
@@ -79,7 +82,8 @@ def _own(meter: ShippedMeter) -> tuple[object, ...]:
         current_a = current_a or facts.max_current_a
     current = "" if current_a is None else f"{current_a:g}"
     ratios = (_decimal(ratio) if ratio != 1.0 else "" for ratio in (meter.current_ratio, meter.voltage_ratio))
-    return current, wire, facts.interval_length_s, facts.report_every_s, range_wh, *ratios
+    phases = "" if meter.phases == PHASE_NAMES else "/".join(meter.phases)
+    return current, wire, facts.interval_length_s, facts.report_every_s, range_wh, *ratios, phases
 
 
 def _decimal(ratio: float) -> str:

@@ -46,10 +46,10 @@ def checked(reply: Reply, form: type[Answer]) -> Body:
 
 
 class GridBegun(Answer):
-    """`init` of the grid. Of each usage point: the most that it takes [W], and longitude, latitude, transformer.
+    """`init` of the grid. Of each usage point: the most that it takes [W], its phases, and its place.
 
-    The points at transformers come behind the usage points in frames: id, rated power [VA], longitude, latitude,
-    transformer.
+    A place is longitude, latitude, transformer. The points at transformers come behind the usage points in frames: id,
+    rated power [VA], longitude, latitude, transformer.
     """
 
     name: Name
@@ -60,11 +60,12 @@ class GridBegun(Answer):
     transformers: Count
     usage_points: list[Name]
     largest_w: list[Number]
+    phases: list[list[Literal["L1", "L2", "L3"]]]
     places: list[tuple[Number | None, Number | None, Name]]
     transformer_points: list[tuple[Name, Number, Number | None, Number | None, Name]]
 
     def model_post_init(self, _context: object) -> None:
-        if not len(self.usage_points) == len(self.largest_w) == len(self.places):
+        if not len(self.usage_points) == len(self.largest_w) == len(self.phases) == len(self.places):
             raise ValueError("it does not say everything of each usage point")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from grid.demand import Demand
 from grid.feeder import Device, Feeder, FeederError, load_feeder
 from grid.geography import geography, write_geography
-from grid.network_model import network_model, write_network_model
+from grid.network_model import network_model, phase_names, write_network_model
 from grid.powerflow import PowerFlowError
 from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
@@ -70,6 +70,7 @@ class GridPart:
             "transformers": len(self._feeder.transformers),
             "usage_points": [point.id for point in self._feeder.usage_points],
             "largest_w": demand.largest_w.tolist(),
+            "phases": phase_names(demand.connected),
             "places": [[point.longitude, point.latitude, point.transformer] for point in self._feeder.usage_points],
             "transformer_points": [
                 [point.id, point.rated_va, *(point.position or (None, None)), point.transformer]

@@ -77,9 +77,11 @@ class Metrology:
         *,
         step_wh: float | None = None,
         rated_a: Float | None = None,
+        connected: NDArray[np.bool_] | None = None,
     ) -> None:
         """`step_wh`: what it counts in, by default `register_step_wh`. `rated_a` (n,): the rated current, at a meter's
-        terminals, of the current transformers that it is behind; NaN without any, as by default."""
+        terminals, of the current transformers that it is behind; NaN without any, as by default. `connected` (n, 3):
+        to which phases, by default to all; of any other nothing was ever counted."""
         self._step_wh = facts.register_step_wh if step_wh is None else step_wh
         self._roll_over_wh = facts.register_roll_over_wh
         rated = np.full((len(keys), 1), np.nan) if rated_a is None else rated_a[:, np.newaxis]
@@ -88,7 +90,7 @@ class Metrology:
         self._active = active_class(facts.accuracy_class_percent, behind)
         self._reactive = reactive_class(facts.reactive_class_percent, behind)
         self._draw_elements(keys, facts)
-        self._draw_registers(keys, facts)
+        self._draw_registers(keys, facts, np.ones((len(keys), len(PHASES)), bool) if connected is None else connected)
 
     def _draw_elements(self, keys: NDArray[np.uint64], facts: MeterFacts) -> None:
         """The errors (n, 3) of each phase, within the limits of the class at every load."""
@@ -109,7 +111,7 @@ class Metrology:
         self._voltage_gain = 1.0 + voltage
         self._current_gain = (1.0 + self._error) / self._voltage_gain
 
-    def _draw_registers(self, keys: NDArray[np.uint64], facts: MeterFacts) -> None:
+    def _draw_registers(self, keys: NDArray[np.uint64], facts: MeterFacts, connected: NDArray[np.bool_]) -> None:
         """What each register has counted when the run begins: in its life so far a meter's phases made its totals."""
         installed_wh = uniform(keys, Purpose.INITIAL_REGISTER, 0, *_INSTALLED_WH)
         brink_wh = self._roll_over_wh - uniform(keys, Purpose.INITIAL_REGISTER, 1, *_BELOW_ROLL_OVER_WH)
@@ -118,6 +120,7 @@ class Metrology:
         shares = np.column_stack(
             [uniform(keys, Purpose.INITIAL_REGISTER, 2 + each, 0.2, 1.0) for each in range(len(PHASES))]
         )
+        shares *= connected
         shares /= shares.sum(axis=1, keepdims=True)
         reactive_in = uniform(keys, Purpose.INITIAL_REGISTER, 5, *_REACTIVE_SHARE) * import_wh
         reactive_out = uniform(keys, Purpose.INITIAL_REGISTER, 6, 0.0, _REACTIVE_SHARE[0]) * import_wh

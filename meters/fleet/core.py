@@ -17,6 +17,7 @@ from meters.device.flow import Flow
 from meters.device.memory import Kept, Memory, Written
 from meters.device.outcomes import Outcome
 from meters.device.physics import Physics
+from meters.device.quantities import PHASE_NAMES
 from meters.device.records import Event, IntervalRecord
 from meters.device.relay import Relays
 from meters.device.state import METER_STATE, NEVER_S, Rows, field
@@ -67,6 +68,8 @@ class Core:
         self.voltage_ratio = np.array([entry.voltage_ratio for entry in self.entries], dtype=np.float64)
         self.rated_a = _rated_a(self.entries, setup.profile.facts)
         """At their terminals, of the current transformers that meters are behind, (n,); NaN without any."""
+        self.connected = np.array([[name in entry.phases for name in PHASE_NAMES] for entry in self.entries])
+        """(n, 3) the phases of their usage points."""
         self.keys = meter_keys(setup.seed, list(self.row_of))
         self.now_s = setup.start_s
         """The instant up to which the meters have lived."""

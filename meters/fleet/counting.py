@@ -54,7 +54,9 @@ class Counting:
         self._core = core
         self._facts = facts
         self._answers_from_s = answers_from_s
-        self._metrology = Metrology(core.keys, facts, step_wh=facts.counting_step_wh, rated_a=core.rated_a)
+        self._metrology = Metrology(
+            core.keys, facts, step_wh=facts.counting_step_wh, rated_a=core.rated_a, connected=core.connected
+        )
         self._demands = demands
         self._distortions = drawn_distortions(core.keys)
         self._display = Display(

@@ -51,7 +51,9 @@ class Recording:
         self._facts = facts
         self._outages = core.profile.capabilities.reports_outages
         self.clocks = Clocks(core.state, core.keys, facts)
-        self._recorder = Recorder(core.state, self.clocks, Metrology(core.keys, facts, rated_a=core.rated_a), facts)
+        self._recorder = Recorder(
+            core.state, self.clocks, Metrology(core.keys, facts, rated_a=core.rated_a, connected=core.connected), facts
+        )
         self._phases = PhaseWatch(core.state, facts.qualifying_delay_s)
         self._voltages = VoltageWatch(core.state, facts)
         self._log = EventLog(core.state, self.clocks, core.memory)

@@ -2,9 +2,9 @@
 
 CSV, UTF-8, with the header `serial,vendor_profile,usage_point,group,username,password,command_public_key,address`.
 Columns of `OPTIONAL` may follow. The lab fills both periods; the others are empty where a meter is as its vendor's are.
-The capture period that it is set to, and the currents and ratios of its instrument transformers, are the meter's
-concern, and the others are the utility's. The address is that of a meter without a connection of its own: its
-collector, or `host:port/unit` of its Modbus gateway.
+The capture period that it is set to, the currents and ratios of its instrument transformers, and the phases that it is
+connected to (`L2`, `L1/L3`) are the meter's concern, and the others are the utility's. The address is that of a meter
+without a connection of its own: its collector, or `host:port/unit` of its Modbus gateway.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import csv
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 from meters.carriers.modbus.address import EXPECTED, split_address
 from meters.device.facts import MOST_CURRENT_A
+from meters.device.quantities import PHASE_NAMES, PHASES
 from meters.errors import ShipmentError
 from meters.vendors.registry import known_profiles, load_profile
 
@@ -26,13 +28,14 @@ COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
 RATIOS = ("current_ratio", "voltage_ratio")
-OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS)
+OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS, "phases")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _RESERVED = frozenset("+/#")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")
 _RATIO = re.compile(r"[0-9]{1,5}(\.[0-9]{1,12})?")
 _MOST_RATIO = 10_000.0
 _CURRENT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_PHASES = {"/".join(phases): phases for count in PHASES for phases in combinations(PHASE_NAMES, count)}
 _FAULTS_SHOWN = 50
 
 
@@ -59,6 +62,8 @@ class ShipmentEntry:
     voltage_ratio: float = 1.0
     max_current_a: float | None = None
     """The most that passes it, of the primary where it is behind transformers; None: its profile's."""
+    phases: tuple[str, ...] = PHASE_NAMES
+    """That it is connected to, in their order."""
 
 
 def read_shipment(path: Path) -> list[ShipmentEntry]:
@@ -135,12 +140,15 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
     ]
     if own["max_current_a"] and not _is_current(own["max_current_a"]):
         wrong.append(f"max_current_a {own['max_current_a']!r:.60} is not a current from 0.1 to {MOST_CURRENT_A:,} A")
+    if own["phases"] and own["phases"] not in _PHASES:
+        wrong.append(f"phases {own['phases']!r:.60} are none of {', '.join(_PHASES)}")
     if wrong:
         return None, wrong
     numbers = {name: float(own[name]) for name in (*RATIOS, "max_current_a") if own[name]}
     length_s = int(length) if length else None
-    fields["wire"] = own["wire"]
-    return ShipmentEntry(**{**fields, **numbers, "command_public_key": key, "interval_length_s": length_s}), []  # type: ignore[arg-type]  # the one bytes field
+    phases = _PHASES[own["phases"]] if own["phases"] else PHASE_NAMES
+    of_its_own = {**numbers, "command_public_key": key, "interval_length_s": length_s, "phases": phases}
+    return ShipmentEntry(**{**fields, "wire": own["wire"], **of_its_own}), []  # type: ignore[arg-type]  # of several types
 
 
 def _is_ratio(text: str) -> bool:

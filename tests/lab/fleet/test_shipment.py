@@ -29,6 +29,7 @@ def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
         ShippedMeter(f"AMI{n}", point, load_profile("rl-dsp"), f"user{n}", f"pw{n}") for n, point in enumerate(points)
     ]
     meters[1] = replace(meters[1], profile=load_profile("sparkplug-mesh"), address="COL0001", max_current_a=400.0)
+    meters[2] = replace(meters[2], phases=("L2",))
     write_shipment(tmp_path / "shipment.csv", meters, group="g1", command_public_key=public)
     devices = read_at_the_utility(tmp_path / "shipment.csv", command_public_key=public)
     entries = read_at_the_meters(tmp_path / "shipment.csv")
@@ -37,6 +38,7 @@ def test_both_sides_read_the_same_meters(tmp_path: Path) -> None:
     assert [device.max_current_a for device in devices] == [None, 400.0, None]
     assert [entry.usage_point for entry in entries] == ["UP-1", 'UP-"2", north', "UP-3"]
     assert [(entry.username, entry.password) for entry in entries] == [(m.username, m.password) for m in meters]
+    assert [entry.phases for entry in entries] == [meter.phases for meter in meters]
     assert [device.address for device in devices] == [entry.address for entry in entries] == ["", "COL0001", ""]
 
 

@@ -17,6 +17,7 @@ from meters.vendors.registry import load_profile
 GRID: dict[str, Any] = {
     "usage_points": [f"UP{n}" for n in range(60)],
     "largest_w": [9_000.0] * 60,
+    "phases": [["L1", "L2", "L3"]] * 60,
     "places": [[7.8, 48.4, "T1" if n < 40 else "T2"] for n in range(60)],
     "transformer_points": [
         ["transformer:T1", 630_000.0, 7.8, 48.4, "T1"],

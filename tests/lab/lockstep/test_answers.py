@@ -41,7 +41,7 @@ async def test_what_the_grid_answers_is_an_answer() -> None:
     answers.checked(Reply("grid", "advance", advanced), answers.GridAdvanced)
 
 
-@pytest.mark.parametrize("name", ["usage_points", "largest_w", "places"])
+@pytest.mark.parametrize("name", ["usage_points", "largest_w", "phases", "places"])
 async def test_a_grid_that_does_not_say_everything_of_each_usage_point_has_failed(name: str) -> None:
     begun, _ = await GridPart().handlers()["init"](INIT, ())
     with pytest.raises(PartFailed, match="grid answered init with what is no such answer"):

@@ -351,6 +351,21 @@ def test_the_phases_of_a_meters_life_add_up_to_its_totals() -> None:
         assert (registers[:, AT[total]] > 0).all()
 
 
+def test_in_its_life_a_meter_counted_nothing_of_phases_that_it_does_not_have() -> None:
+    connected = np.ones((COUNT, 3), dtype=bool)
+    connected[: COUNT // 2] = [False, True, False]
+    metrology = Metrology(KEYS, FACTS, connected=connected)
+    registers = metrology.quantised(metrology.initial)
+    for name in ("import_l{}_wh", "reactive_import_l{}_varh", "reactive_export_l{}_varh"):
+        phases = np.column_stack([registers[:, AT[name.format(phase)]] for phase in (1, 2, 3)])
+        assert (phases[~connected] == 0).all()
+        assert (phases[connected] > 0).mean() > 0.99
+    assert np.abs(registers[: COUNT // 2, AT["import_wh"]] - registers[: COUNT // 2, AT["import_l2_wh"]]).max() <= 1
+    elsewhere = METROLOGY.quantised(METROLOGY.initial)
+    assert (registers[:, AT["import_wh"]] == elsewhere[:, AT["import_wh"]]).all()
+    assert (registers[COUNT // 2 :] == elsewhere[COUNT // 2 :]).all()
+
+
 def test_a_meter_measures_the_same_in_whatever_company() -> None:
     one = Metrology(KEYS[900:901], FACTS)
     frame = physics(123.4, 56.7)

@@ -36,6 +36,10 @@ class Unbalanced(Street):
         return frame
 
 
+class OnePhase(Street):
+    phases = ("L2",)
+
+
 @pytest.fixture
 async def street(tmp_path: Path) -> AsyncIterator[Unbalanced]:
     street = Unbalanced(tmp_path)
@@ -133,6 +137,19 @@ async def test_the_phases_add_up_to_the_total_for_the_meters_life(
             if total == 0x48:
                 # Four float32, each of steps of 7.8 Wh.
                 assert phases == pytest.approx(await shown(client, total), abs=4 * 0.008)
+
+
+async def test_a_meter_on_one_phase_shows_nothing_of_the_others(tmp_path: Path) -> None:
+    street = OnePhase(tmp_path)
+    await street.begin()
+    client = await street.connect()
+    for total, first in ((0x48, 0x15A), (0x156, 0x166), (0x158, 0x178)):
+        phases = [await shown(client, first + 2 * phase) for phase in range(3)]
+        assert phases == [0.0, pytest.approx(await shown(client, total), abs=2 * 0.008), 0.0]
+        assert phases[1] > 100
+    client.close()
+    await street.fleet.stop()
+    street.port.close()
 
 
 async def test_demand_and_its_maximum_follow_the_period_and_a_reset(

@@ -6,6 +6,7 @@ import itertools
 import struct
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from lab.services.ports import ReservedPort
 from meters.device.curve import Curves, Display, knots_of
 from meters.device.facts import PolledFacts
 from meters.device.flow import Flow
+from meters.device.quantities import PHASE_NAMES
 from meters.errors import FleetError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
@@ -61,6 +63,8 @@ ADDRESSES = {
 class Street:
     """A fleet on one gateway, and its physics: constant power, supply as the test says."""
 
+    phases: tuple[str, ...] = PHASE_NAMES
+
     def __init__(self, directory: Path, units: int = UNITS, profile: str = "sdm630") -> None:
         self.profile = profile
         self.port = ReservedPort()
@@ -74,7 +78,7 @@ class Street:
 
     def make(self) -> Fleet:
         return Fleet(
-            meters=entries(self.port.port, self.units, self.profile),
+            meters=[replace(each, phases=self.phases) for each in entries(self.port.port, self.units, self.profile)],
             world_rows=range(self.units),
             memory_path=self.directory / "fleet-0.sqlite",
             broker=BrokerAddress("127.0.0.1", 1),

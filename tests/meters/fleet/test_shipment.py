@@ -32,6 +32,18 @@ def test_the_current_of_transformers_may_be_said(tmp_path: Path) -> None:
         read_shipment(write(tmp_path / "shipment.csv", lines[0], GOOD))
 
 
+def test_phases_are_all_three_unless_it_says_which(tmp_path: Path) -> None:
+    lines = [GOOD.replace("AMI00000001", f"AMI{n}") for n in range(3)]
+    path = write(tmp_path / "s.csv", f"{HEADER},phases", f"{lines[0]},", f"{lines[1]},L2", f"{lines[2]},L1/L3")
+    assert [entry.phases for entry in read_shipment(path)] == [("L1", "L2", "L3"), ("L2",), ("L1", "L3")]
+
+
+@pytest.mark.parametrize("phases", ["L4", "l1", "L2/L1", "L1/L1", "/", "N"])
+def test_phases_that_are_none_are_refused(tmp_path: Path, phases: str) -> None:
+    with pytest.raises(ShipmentError, match=r"line 2: phases .* are none of L1, L2, L3, L1/L2, "):
+        read_shipment(write(tmp_path / "s.csv", f"{HEADER},phases", f"{GOOD},{phases}"))
+
+
 @pytest.mark.parametrize("period", ["0", "15min", "-900", "٣", "9" * 5_000])
 def test_a_capture_period_is_a_whole_number_of_seconds(tmp_path: Path, period: str) -> None:
     lines = (f"{HEADER},interval_length_s", f"{GOOD},{period}")
