@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -72,3 +73,15 @@ def test_it_is_the_image_that_the_settings_name(tmp_path: Path, environment: dic
     assert answer.returncode == 2
     assert f"There is no image {image} yet" in answer.stderr
     assert f"--build-arg BASE=debian:trixie-slim --tag {image} ." in answer.stderr
+
+
+def test_without_settings_it_is_the_image_that_compose_builds(tmp_path: Path) -> None:
+    (tmp_path / "compose").mkdir()
+    command = shutil.copy2(COMMAND, tmp_path / "compose")
+    program = tmp_path / "docker"
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NO_IMAGE": "1"}
+    answer = subprocess.run([command], env=environment, capture_output=True, text=True, check=False)
+    prefixes = set(re.findall(r"\$\{AMILAB_IMAGES:-([^}]*)\}", (COMMAND.parent / "compose.yaml").read_text()))
+    assert [f"There is no image {prefix}/lab:0.1.0 yet" for prefix in prefixes] == [answer.stderr.split(". In")[0]]

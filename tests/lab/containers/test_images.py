@@ -24,6 +24,20 @@ IMAGES: dict[str, str] = dict(
 PARTS = {"grid": ["grid"], "meters": ["meters", "gateways"], "headend": ["ingest", "poller", "outages"]}
 
 
+SETTING = re.compile(r"\$\{(\w+):-([^}]*)\}")
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.debian.yaml", "compose.loadtest.yaml"])
+def test_no_public_registry_is_asked_for_an_image_of_ours(file: str) -> None:
+    """A name whose first word has no dot or port, and is not localhost, is one of Docker Hub."""
+    said = re.findall(r"^ *image: (\S+)$", (REPOSITORY / "compose" / file).read_text(), re.MULTILINE)
+    ours = [image for image in said if "AMILAB_IMAGES" in image]
+    assert ours
+    assert {SETTING.sub(r"\2", image).split("/")[0] for image in ours} == {"localhost"}
+    others = {SETTING.sub(r"\1", image) for image in said if image not in ours}
+    assert others <= {"AMILAB_DATABASE_IMAGE", "AMILAB_GRAFANA_IMAGE"}
+
+
 def copied(instructions: str, root: Path) -> None:
     """Put below `root` what the image has of ours."""
     for line in re.findall(r"^COPY (?!--)(.+)$", instructions, re.MULTILINE):
