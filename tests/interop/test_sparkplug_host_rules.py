@@ -169,6 +169,16 @@ def sparkplug_connects(tap: WireTap) -> list[Connect]:
     return [connect for connect in tap.connects if connect.will is not None]
 
 
+async def comes_back(head_end: HeadEnd, tap: WireTap, clock: ManualClock) -> None:
+    """Live on until it has connected a second time."""
+    for _ in range(10):
+        if len(sparkplug_connects(tap)) == 2:
+            break
+        await head_end.settle()
+        clock.set(max(head_end.next_due() or 0.0, clock.now()))
+        await head_end.advance()
+
+
 def states(listener: Listener) -> list[dict[str, object]]:
     """The STATE messages so far, each held against the rules."""
     told = listener.of("STATE")
@@ -196,14 +206,7 @@ async def test_its_will_has_the_timestamp_of_its_state(
     await listener.until(lambda: len(states(listener)) == 2, "the will")
     assert states(listener)[1] == {**online, "online": False}
 
-    for _ in range(10):
-        if len(sparkplug_connects(tap)) == 2:
-            break
-        due_s = head_end.next_due()
-        assert due_s is not None
-        clock.set(max(due_s, clock.now()))
-        await head_end.advance()
-        await head_end.settle()
+    await comes_back(head_end, tap, clock)
     await listener.until(lambda: len(states(listener)) == 3, "STATE again")
     again = states(listener)[2]
     assert again["online"] is True
@@ -412,13 +415,7 @@ async def test_it_is_back_only_when_the_broker_has_read_that_it_left(
     tap.late_s = 0.1
     lie = {"online": False, "timestamp": (START_S + 3600) * 1000}
     listener.publish(STATE_TOPIC, orjson.dumps(lie), qos=1, retain=True)
-    for _ in range(10):
-        if len(sparkplug_connects(tap)) == 2:
-            break
-        await head_end.settle()
-        due_s = head_end.next_due()
-        clock.set(max(due_s or 0.0, clock.now()))
-        await head_end.advance()
+    await comes_back(head_end, tap, clock)
     await listener.until(lambda: len(states(listener)) == 5, "its new birth")
     await listener.caught_up()
     assert states(listener) == [
