@@ -80,8 +80,22 @@ class Postgres:
             file.write("fsync = off\n" + configuration)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def url(self, user: str = "postgres", password: str = "secret", port: int | None = None) -> str:
-        return f"postgresql://{user}:{password}@127.0.0.1:{port or self.port}/postgres"
+    def url(
+        self,
+        user: str = "postgres",
+        password: str = "secret",
+        port: int | None = None,
+        *,
+        database: str = "postgres",
+    ) -> str:
+        return f"postgresql://{user}:{password}@127.0.0.1:{port or self.port}/{database}"
+
+    def new_database(self, name: str) -> str:
+        """An empty one in the place of what went by this name; its URL for the superuser."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+        return self.url(database=name)
 
     def start(self) -> None:
         self._process = subprocess.Popen(

@@ -17,7 +17,6 @@ from lab.containers.backup_directory import NewDirectory, write
 from lab.containers.backup_manifest import KEYS, ROLES, SETTINGS, Manifest, read_backup
 from lab.containers.restore import faults_of_server, fill_and_check, migrate_and_check, restore_database
 from lab.errors import UserError
-from lab.services.database_dump import in_database
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.database_roles import Roles
 from lab.services.postgres import find_binaries
@@ -47,12 +46,9 @@ def servers() -> Iterator[tuple[Postgres, Postgres]]:
 def backup(servers: tuple[Postgres, Postgres], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a database in which an older release has made a schema, with a day of three meters."""
     old, _ = servers
-    with psycopg.connect(old.url(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS lab WITH (FORCE)")
-        connection.execute("CREATE DATABASE lab ENCODING 'UTF8' TEMPLATE template0")
-    url = in_database(old.url(), "lab")
+    url = old.new_database("lab")
     make_headend_role(url, "secret")
-    headend = in_database(old.url(HEADEND_ROLE, "secret"), "lab")
+    headend = old.url(HEADEND_ROLE, "secret", database="lab")
     with psycopg.connect(headend, autocommit=True, options="-csearch_path=run_one,public") as connection:
         create_before(connection, "run_one", "0026", monkeypatch)
         connection.execute(
@@ -73,12 +69,9 @@ def whole(backup: Path) -> Manifest:
 
 
 def restored(server: Postgres, backup: Path, manifest: Manifest) -> str:
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS back WITH (FORCE)")
-        connection.execute("CREATE DATABASE back ENCODING 'UTF8' TEMPLATE template0")
-    url = in_database(server.url(), "back")
+    url = server.new_database("back")
     make_headend_role(url, "secret")
-    ours = in_database(server.url(HEADEND_ROLE, "secret"), "back")
+    ours = server.url(HEADEND_ROLE, "secret", database="back")
     programs = LocalPrograms(CLIENTS, url)
 
     async def work() -> None:
@@ -106,12 +99,12 @@ def test_one_of_a_newer_release_is_refused_by_the_names_of_its_migrations(
 ) -> None:
     """What makes it newer is in the dump: the manifest may say what it likes."""
     old, new = servers
-    with psycopg.connect(in_database(old.url(), "lab"), autocommit=True) as connection:
+    with psycopg.connect(old.url(database="lab"), autocommit=True) as connection:
         connection.execute(
             "INSERT INTO run_one._yoyo_migration (migration_hash, migration_id, applied_at_utc)"
             " VALUES ('x', '9999.from-the-future', now())"
         )
-    url = in_database(old.url(), "lab")
+    url = old.url(database="lab")
     with NewDirectory(backup.with_name("newer")) as directory:
         write(directory / KEYS, b"none")
         write(directory / SETTINGS, b"none")
@@ -144,9 +137,9 @@ def test_code_that_a_restoration_would_run_as_superuser_is_not_backed_up(
 ) -> None:
     """The head-end's role is no superuser, and does not become one by a backup of what it has made."""
     old, _ = servers
-    with psycopg.connect(in_database(old.url(HEADEND_ROLE, "secret"), "lab"), autocommit=True) as connection:
+    with psycopg.connect(old.url(HEADEND_ROLE, "secret", database="lab"), autocommit=True) as connection:
         connection.execute(PLANTED.encode())
-    url = in_database(old.url(), "lab")
+    url = old.url(database="lab")
     with pytest.raises(UserError) as caught, NewDirectory(backup.with_name("planted")) as directory:
         asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
     assert set(caught.value.faults) == {
@@ -188,10 +181,7 @@ def test_an_older_server_is_refused_with_everything_else_that_speaks_against_it(
 def precious(servers: tuple[Postgres, Postgres]) -> str:
     """The lab's database on the newer server, where the head-end's role has another password than in the backup."""
     _, new = servers
-    with psycopg.connect(new.url(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS amilab WITH (FORCE)")
-        connection.execute("CREATE DATABASE amilab ENCODING 'UTF8' TEMPLATE template0")
-    url = in_database(new.url(), "amilab")
+    url = new.new_database("amilab")
     make_headend_role(url, "today's")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE precious AS SELECT 42 AS answer")
@@ -221,7 +211,7 @@ def test_roles_that_the_server_refuses_leave_database_and_passwords_as_they_were
         assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
         names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
     assert not {"amilab_restoring", "amilab_replaced"} & names
-    psycopg.connect(in_database(servers[1].url(HEADEND_ROLE, "today's"), "amilab")).close()
+    psycopg.connect(servers[1].url(HEADEND_ROLE, "today's", database="amilab")).close()
 
 
 def test_database_and_roles_change_together_the_superusers_password_among_them(
@@ -231,8 +221,8 @@ def test_database_and_roles_change_together_the_superusers_password_among_them(
     manifest = whole(backup)
     change_role(backup, "postgres", password="another")
     bring_back(new, backup, manifest)
-    with psycopg.connect(in_database(new.url(password="another"), "amilab"), autocommit=True) as connection:
+    with psycopg.connect(new.url(password="another", database="amilab"), autocommit=True) as connection:
         connection.execute("ALTER ROLE postgres PASSWORD 'secret'")
         assert connection.execute("SELECT count(*) FROM run_one.interval_reading").fetchone() == (READINGS,)
         assert connection.execute("SELECT to_regclass('precious')").fetchone() == (None,)
-    psycopg.connect(in_database(new.url(HEADEND_ROLE, "secret"), "amilab")).close()
+    psycopg.connect(new.url(HEADEND_ROLE, "secret", database="amilab")).close()

@@ -27,7 +27,6 @@ from lab.containers.runs import (
     stored_runs,
 )
 from lab.errors import UserError
-from lab.services.database_dump import in_database
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from tests.headend.services import Postgres
 
@@ -48,11 +47,8 @@ class Lab:
     """A database as a project has it."""
 
     def __init__(self, server: Postgres) -> None:
-        with psycopg.connect(server.url(), autocommit=True) as connection:
-            connection.execute("DROP DATABASE IF EXISTS lab WITH (FORCE)")
-            connection.execute("CREATE DATABASE lab TEMPLATE template0 ENCODING 'UTF8'")
-        self.admin = in_database(server.url(), "lab")
-        self.url = in_database(server.url(HEADEND_ROLE, "secret"), "lab")
+        self.admin = server.new_database("lab")
+        self.url = server.url(HEADEND_ROLE, "secret", database="lab")
         make_headend_role(self.admin, "secret")
         with psycopg.connect(self.admin, autocommit=True) as connection:
             create_roles(connection, password="a", households_password="b")

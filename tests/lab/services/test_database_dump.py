@@ -20,7 +20,7 @@ from dashboards.roles import create_roles, show_schema, shown_schema
 from headend.store.migrate import migrate
 from lab.containers.runs import size_of, stored_runs
 from lab.errors import UserError
-from lab.services.database_dump import dump, fill, frozen, in_database, replace_database
+from lab.services.database_dump import dump, fill, frozen, replace_database
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.database_roles import Roles, apply_roles, make_missing_roles, read_roles
 from lab.services.postgres import find_binaries
@@ -60,14 +60,14 @@ def lab(old: Postgres) -> str:
     """A database as a lab has it, with a schema of a run and somebody's own role."""
     with psycopg.connect(old.url(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE lab ENCODING 'UTF8' TEMPLATE template0")
-    url = in_database(old.url(), "lab")
+    url = old.url(database="lab")
     make_headend_role(url, "head-end's")
     with psycopg.connect(url, autocommit=True) as connection:
         create_roles(connection, password="network's", households_password="households'")
         connection.execute(f"GRANT amilab_dashboards TO {HEADEND_ROLE}")
         connection.execute(f'CREATE ROLE "{ODD.replace(chr(34), chr(34) * 2)}" CONNECTION LIMIT 3')
         connection.execute("ALTER DATABASE lab SET statement_timeout = '1h'")
-    headend = in_database(old.url(HEADEND_ROLE, "head-end's"), "lab")
+    headend = old.url(HEADEND_ROLE, "head-end's", database="lab")
     migrate(headend, RUN)
     migrate(url, "other")
     with psycopg.connect(url, autocommit=True) as connection:
@@ -85,13 +85,12 @@ def programs(server: Postgres) -> LocalPrograms:
 
 
 def bring_over(old: Postgres, new: Postgres, file: Path) -> None:
-    with frozen(in_database(old.url(), "lab")) as (connection, snapshot):
+    with frozen(old.url(database="lab")) as (connection, snapshot):
         roles = read_roles(connection)
         asyncio.run(dump(programs(old), "lab", file, snapshot=snapshot))
     written = Roles.model_validate_json(roles.model_dump_json())
+    new.new_database("lab")
     with psycopg.connect(new.url(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS lab WITH (FORCE)")
-        connection.execute("CREATE DATABASE lab TEMPLATE template0")
         make_missing_roles(connection, written)
 
     async def fill_it(url: str) -> None:
@@ -106,7 +105,7 @@ def test_readings_roles_passwords_rights_and_search_paths_are_back(
     old: Postgres, new: Postgres, lab: str, tmp_path: Path
 ) -> None:
     bring_over(old, new, tmp_path / "dump")
-    there = in_database(new.url(), "lab")
+    there = new.url(database="lab")
     with psycopg.connect(there, autocommit=True) as restored, psycopg.connect(lab, autocommit=True) as before:
         assert schemas_of(restored) == schemas_of(before)
         assert rows_of(restored, RUN) == rows_of(before, RUN)
@@ -122,14 +121,14 @@ def test_readings_roles_passwords_rights_and_search_paths_are_back(
         assert [(each.group, each.member) for each in found.memberships] == [
             (each.group, each.member) for each in was.memberships
         ]
-    households = make_conninfo(in_database(new.url("amilab_households", "households'"), "lab"))
+    households = make_conninfo(new.url("amilab_households", "households'", database="lab"))
     with psycopg.connect(households) as connection:
         assert connection.execute("SELECT count(*) FROM interval_reading").fetchone() == (3 * 97,)
-    with psycopg.connect(in_database(new.url(HEADEND_ROLE, "head-end's"), "lab"), autocommit=True) as connection:
+    with psycopg.connect(new.url(HEADEND_ROLE, "head-end's", database="lab"), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA another_run")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE ROLE evil")
-    with psycopg.connect(in_database(new.url("amilab_dashboards", "network's"), "lab"), autocommit=True) as connection:
+    with psycopg.connect(new.url("amilab_dashboards", "network's", database="lab"), autocommit=True) as connection:
         for beyond in ("SELECT FROM interval_reading", "CREATE SCHEMA evil"):
             with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
                 connection.execute(beyond.encode())
@@ -159,7 +158,7 @@ def test_a_dump_is_of_the_moment_that_was_counted(old: Postgres, lab: str, tmp_p
 
 
 def test_a_superuser_who_counts_runs_nobody_elses_functions(old: Postgres, lab: str) -> None:
-    with psycopg.connect(in_database(old.url(HEADEND_ROLE, "head-end's"), "lab"), autocommit=True) as connection:
+    with psycopg.connect(old.url(HEADEND_ROLE, "head-end's", database="lab"), autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS trap CASCADE; CREATE SCHEMA trap")
         connection.execute(
             "CREATE FUNCTION trap.evil() RETURNS text LANGUAGE plpgsql AS"
@@ -187,10 +186,7 @@ def test_a_superuser_who_counts_runs_nobody_elses_functions(old: Postgres, lab: 
 
 
 def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_path: Path) -> None:
-    with psycopg.connect(new.url(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS mine WITH (FORCE)")
-        connection.execute("CREATE DATABASE mine")
-    mine = in_database(new.url(), "mine")
+    mine = new.new_database("mine")
     with psycopg.connect(mine, autocommit=True) as connection:
         connection.execute("CREATE TABLE precious AS SELECT 42 AS answer")
     broken = tmp_path / "broken"
@@ -208,11 +204,9 @@ def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_
 
 
 def test_a_server_without_timescaledb_is_named_before_anything_is_restored(new: Postgres, tmp_path: Path) -> None:
-    with psycopg.connect(new.url(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS empty WITH (FORCE)")
-        connection.execute("CREATE DATABASE empty")
+    empty = new.new_database("empty")
     with pytest.raises(UserError, match=r"TimescaleDB 2\.19\.3, and this server has none"):
-        asyncio.run(fill(in_database(new.url(), "empty"), programs(new), tmp_path / "no", timescaledb="2.19.3"))
+        asyncio.run(fill(empty, programs(new), tmp_path / "no", timescaledb="2.19.3"))
 
 
 def test_a_dump_is_of_this_user_alone(old: Postgres, lab: str, tmp_path: Path) -> None:
