@@ -56,11 +56,16 @@ def backup(servers: tuple[Postgres, Postgres], tmp_path: Path, monkeypatch: pyte
             " committed_at, import_wh, revision, quality, origin) SELECT m, 900, t, t, t, t, 7, 0, 0, 0"
             " FROM generate_series(1, 3) m, generate_series('2026-01-01'::timestamptz, '2026-01-01 23:45', '15 min') t"
         )
-    with NewDirectory(tmp_path / "backup") as directory:
+    return back_up(old, tmp_path / "backup")
+
+
+def back_up(server: Postgres, to: Path) -> Path:
+    url = server.url(database="lab")
+    with NewDirectory(to) as directory:
         write(directory / KEYS, b"none")
         write(directory / SETTINGS, b"none")
         asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
-    return tmp_path / "backup"
+    return to
 
 
 def whole(backup: Path) -> Manifest:
@@ -104,12 +109,7 @@ def test_one_of_a_newer_release_is_refused_by_the_names_of_its_migrations(
             "INSERT INTO run_one._yoyo_migration (migration_hash, migration_id, applied_at_utc)"
             " VALUES ('x', '9999.from-the-future', now())"
         )
-    url = old.url(database="lab")
-    with NewDirectory(backup.with_name("newer")) as directory:
-        write(directory / KEYS, b"none")
-        write(directory / SETTINGS, b"none")
-        asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
-    newer = backup.with_name("newer")
+    newer = back_up(old, backup.with_name("newer"))
     with pytest.raises(UserError, match=r"unknown here: 9999\.from-the-future"):
         restored(new, newer, whole(newer))
 
@@ -139,9 +139,8 @@ def test_code_that_a_restoration_would_run_as_superuser_is_not_backed_up(
     old, _ = servers
     with psycopg.connect(old.url(HEADEND_ROLE, "secret", database="lab"), autocommit=True) as connection:
         connection.execute(PLANTED.encode())
-    url = old.url(database="lab")
-    with pytest.raises(UserError) as caught, NewDirectory(backup.with_name("planted")) as directory:
-        asyncio.run(write_database(url, LocalPrograms(CLIENTS, url), "lab", directory, "amilab", lambda _: None))
+    with pytest.raises(UserError) as caught:
+        back_up(old, backup.with_name("planted"))
     assert set(caught.value.faults) == {
         "constraint looks on table e.checked calls e.evil(integer)",
         "column y of table e.generated calls e.evil(integer)",
