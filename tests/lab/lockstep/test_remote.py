@@ -11,6 +11,7 @@ import pytest
 from lab.lockstep.link import Body, Handler, LabLink, serve_part
 from lab.lockstep.link_keys import PartKey
 from lab.lockstep.remote import RemoteFleet
+from tests.headend.services import until
 
 RUN, NAME = "run", "fleet-0"
 
@@ -87,10 +88,7 @@ async def test_who_dies_by_itself_is_waited_for_and_its_successor_is_begun(link:
     await fleet.advance(0, b"0")
     await first.die(link)
     asked = asyncio.create_task(fleet.advance(60, b"60"))
-    # Others have their turn: whoever is waited for can be named.
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert set(link.awaited) == {NAME}
+    await until(lambda: set(link.awaited) == {NAME}, "its name among those that are waited for")
     second = Process(link, key)
     await asked
     assert second.log == [("init",), ("replay", 0, b"0"), ("replay", 60, b"60"), ("advance", 60, b"60")]
