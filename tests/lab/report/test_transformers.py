@@ -5,27 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lab.report.meters import read_meters
 from lab.report.transformers import TransformerRow, read_transformers
 from lab.verdict.judge_files import judge_run
-from lab.verdict.transformers import TRANSFORMER_METERS
-from tests.lab.verdict.synthetic import Run, arrow, make_run
+from tests.lab.verdict.synthetic import Run, make_run, make_stations, write_with_transformers
 
 CUSTOMERS, STATIONS, INTERVALS = 8, 2, 8
 LIMIT_WH = 20.0
 
 
 def stations() -> Run:
-    """Of the same hours as the customers' run, under names of their own."""
-    run = make_run(STATIONS, INTERVALS, seed=5)
-    for table in (run.truth, run.frames, run.fleet, run.journal, run.stored):
-        table["usage_point"] = np.array([name.replace("UP0000", "transformer:T") for name in table["usage_point"]])
-        if "serial" in table:
-            table["serial"] = np.char.replace(table["serial"], "AMI", "TRF")
+    run = make_stations(STATIONS, INTERVALS)
     run.fleet["transformer"] = np.array(["T0", "T1"], dtype=object)
     run.journal["import_allowed_wh"] = np.full(len(run.journal["import_wh"]), LIMIT_WH)
     run.journal["export_allowed_wh"] = np.zeros(len(run.journal["import_wh"]))
@@ -37,14 +29,7 @@ def rows_of(tmp_path: Path, customers: Run, own: Run) -> list[TransformerRow]:
     customers.fleet["transformer"] = np.array([f"T{n % 2}" for n in range(CUSTOMERS)], dtype=object)
     for name in ("import_allowed_wh", "export_allowed_wh"):
         customers.journal[name] = np.full(len(customers.journal["import_wh"]), np.nan)
-    directory = customers.write(tmp_path / "run")
-    pq.write_table(arrow(own.truth), directory / "truth_transformer_intervals.parquet")
-    pq.write_table(arrow(own.frames), directory / "truth_transformer_frames.parquet")
-    pq.write_table(arrow(own.fleet), directory / TRANSFORMER_METERS)
-    pq.write_table(arrow(own.journal), directory / "journal" / "2.parquet")
-    both = pa.concat_tables([arrow(customers.stored), arrow(own.stored)], promote_options="permissive")
-    pq.write_table(both, directory / "stored.parquet")
-    (directory / "truth_outages.json").write_text("[]")
+    directory = write_with_transformers(tmp_path / "run", customers, own)
     return read_transformers(directory, judge_run(directory, customers.context()), read_meters(directory))
 
 

@@ -13,6 +13,7 @@ from grid.world import by_quadrant
 from lab.verdict.conform import conform
 from lab.verdict.context import ClockFacts, FeederFacts, Host, IngestFacts, LatencyMs, RunContext
 from lab.verdict.tables import FLEET, FRAMES, JOURNAL, REGISTER_CURVES, STORED, TRUTH, RunTables, empty
+from lab.verdict.transformers import TRANSFORMER_METERS
 
 START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
 STEP_S = 900
@@ -106,6 +107,19 @@ class Run:
         setattr(self, table, {name: np.concatenate([v, v[rows]]) for name, v in columns.items()})
 
 
+def write_with_transformers(run_dir: Path, customers: Run, own: Run) -> Path:
+    """Both in one directory: those of customers, and those of the meters at transformers."""
+    customers.write(run_dir)
+    pq.write_table(arrow(own.truth), run_dir / "truth_transformer_intervals.parquet")
+    pq.write_table(arrow(own.frames), run_dir / "truth_transformer_frames.parquet")
+    pq.write_table(arrow(own.fleet), run_dir / TRANSFORMER_METERS)
+    pq.write_table(arrow(own.journal), run_dir / "journal" / "2.parquet")
+    both = pa.concat_tables([arrow(customers.stored), arrow(own.stored)], promote_options="permissive")
+    pq.write_table(both, run_dir / "stored.parquet")
+    (run_dir / "truth_outages.json").write_text("[]")
+    return run_dir
+
+
 def arrow(columns: dict[str, np.ndarray]) -> pa.Table:
     """Arrow table; datetime64 columns are UTC."""
     arrays = {}
@@ -115,6 +129,16 @@ def arrow(columns: dict[str, np.ndarray]) -> pa.Table:
         else:
             arrays[name] = pa.array(values.tolist() if values.dtype == object else values)
     return pa.table(arrays)
+
+
+def make_stations(count: int, intervals: int) -> Run:
+    """Meters at transformers, of the same hours as the customers' run, under names of their own."""
+    run = make_run(count, intervals, seed=5)
+    for table in (run.truth, run.frames, run.fleet, run.journal, run.stored):
+        table["usage_point"] = np.array([name.replace("UP0000", "transformer:T") for name in table["usage_point"]])
+        if "serial" in table:
+            table["serial"] = np.char.replace(table["serial"], "AMI", "TRF")
+    return run
 
 
 def instants(seconds: np.ndarray) -> np.ndarray:

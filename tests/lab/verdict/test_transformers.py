@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,33 +14,21 @@ from lab.verdict.judge_files import TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS
 from lab.verdict.tables import TableError
 from lab.verdict.transformers import TRANSFORMER_METERS
 from lab.verdict.verdict import Verdict
-from tests.lab.verdict.synthetic import Run, arrow, make_run
+from tests.lab.verdict.synthetic import Run, arrow, make_run, make_stations, write_with_transformers
 
 CUSTOMERS, STATIONS, INTERVALS = 6, 2, 8
 
 
 def stations() -> Run:
-    """Of the same hours as the customers' run, under names of their own."""
-    run = make_run(STATIONS, INTERVALS, seed=5)
-    for table in (run.truth, run.frames, run.fleet, run.journal, run.stored):
-        table["usage_point"] = np.char.replace(table["usage_point"], "UP0000", "transformer:T")
-        if "serial" in table:
-            table["serial"] = np.char.replace(table["serial"], "AMI", "TRF")
-        if "vendor_profile" in table:
-            table["vendor_profile"] = np.full(len(table["vendor_profile"]), "station")
+    run = make_stations(STATIONS, INTERVALS)
+    for table in (run.fleet, run.stored):
+        table["vendor_profile"] = np.full(len(table["vendor_profile"]), "station")
     return run
 
 
 def judged(tmp_path: Path, own: Run) -> Verdict:
     run = make_run(CUSTOMERS, INTERVALS)
-    directory = run.write(tmp_path / "run")
-    pq.write_table(arrow(own.truth), directory / "truth_transformer_intervals.parquet")
-    pq.write_table(arrow(own.frames), directory / "truth_transformer_frames.parquet")
-    pq.write_table(arrow(own.fleet), directory / TRANSFORMER_METERS)
-    pq.write_table(arrow(own.journal), directory / "journal" / "2.parquet")
-    both = pa.concat_tables([arrow(run.stored), arrow(own.stored)], promote_options="permissive")
-    pq.write_table(both, directory / "stored.parquet")
-    (directory / "truth_outages.json").write_text("[]")
+    directory = write_with_transformers(tmp_path / "run", run, own)
     return judge_run(directory, run.context())
 
 
