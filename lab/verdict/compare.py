@@ -202,7 +202,7 @@ def _accuracy(
                 np.fmax(
                     registers.steps_wh(points, heights_wh[name.endswith("varh")][rows]),
                     # Before it rolled over, a register stood where its steps are the coarsest.
-                    np.where(_rolled_over(tables.journal, name)[rows], of_fleet_wh, 0.0),
+                    np.where(_rolled_over(tables.journal, journal.points, name)[rows], of_fleet_wh, 0.0),
                 ),
                 of_fleet_wh,
             )
@@ -247,13 +247,16 @@ def _heights(journal: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64
     return active, np.fmax(q1 + q2, q3 + q4)
 
 
-def _rolled_over(journal: pa.Table, energy: str) -> NDArray[np.bool_]:
+def _rolled_over(journal: pa.Table, points: Int, energy: str) -> NDArray[np.bool_]:
     """Whether the register of an energy shows less at the end (n,) than there was of it in the interval."""
     register = "_register_".join(energy.rsplit("_", 1))
     if register not in journal.column_names:
         return np.zeros(len(journal), dtype=bool)
-    rolled: NDArray[np.bool_] = numbers(journal[register]) < numbers(journal[energy])
-    return rolled
+    shown_wh, energy_wh = numbers(journal[register]), numbers(journal[energy])
+    rolled = shown_wh < energy_wh
+    # Just below the end of its range float32 shows 0 already, though the register has yet to roll over.
+    ahead: NDArray[np.bool_] = (shown_wh == energy_wh) & np.isin(points, points[rolled])
+    return rolled | ahead
 
 
 def _allowed(journal: pa.Table, energy: str) -> NDArray[np.float64]:

@@ -252,6 +252,19 @@ def test_the_interval_of_a_roll_over_is_granted_the_steps_before_it() -> None:
     assert value(polled.judge(), "accuracy.class_violations") == 1
 
 
+def test_the_interval_that_begins_at_a_0_of_rounding_is_granted_those_steps_too() -> None:
+    """2 Wh below the end of its range float32 shows 0; the register stood at its coarsest there."""
+    polled = Polled(before_wh=ROLL_OVER_WH - int(Polled().run.journal["import_wh"][Polled().rows][:5].sum()) - 2)
+    polled.show_as_float32()
+    assert polled.run.journal["import_register_wh"][polled.rows][4] == 0
+    polled.run.fleet["register_step_wh"][METER] = 64
+    for name in ("import_wh", "import_register_wh"):
+        polled.run.journal[name][polled.rows.start + 5] -= 30
+    assert value(polled.judge(), "accuracy.class_violations") == 0
+    polled.run.journal["import_wh"][polled.rows.start + 6] -= 30
+    assert value(polled.judge(), "accuracy.class_violations") == 1
+
+
 def test_coarse_float32_steps_hide_no_difference(polled: Polled) -> None:
     """Near the top of the range a register moves in steps of 8 Wh; what was read of it is known to the Wh."""
     polled = Polled(before_wh=ROLL_OVER_WH - 50_000)
