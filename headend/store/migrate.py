@@ -67,7 +67,8 @@ _SURROUNDINGS = (
 
 
 def connection_info(database_url: str, schema: str) -> str:
-    """The libpq connection string with the schema as search_path. Raises DatabaseError for a malformed URL.
+    """The libpq connection string with the schema as search_path. Raises DatabaseError for a malformed URL, and for
+    the schema `$user`, which a search path takes for that of whoever connects.
 
     `public` stays behind it: that is where extensions keep their functions. What else a session depends on is set too,
     so that no default of the server, the database or the role changes what we read and write.
@@ -76,11 +77,18 @@ def connection_info(database_url: str, schema: str) -> str:
         parameters = conninfo_to_dict(database_url)
     except psycopg.ProgrammingError as error:
         raise DatabaseError(f"the database URL cannot be read: {str(error).strip()}") from error
-    session = {**_SESSION, "search_path": f"{schema},public"}
+    session = {**_SESSION, "search_path": f"{_quoted(schema)},public"}
     given = str(parameters.get("options") or "")
     # Of two settings of one name the last one holds.
     options = " ".join([given, *(f"-c{name}={value}" for name, value in session.items())]).strip()
     return make_conninfo(database_url, options=options, client_encoding="UTF8", application_name="amilab-headend")
+
+
+def _quoted(schema: str) -> str:
+    """As an identifier in libpq's options, where a blank or a backslash is escaped."""
+    if schema == "$user":
+        raise DatabaseError("the schema $user cannot be in a search path: give it another name")
+    return re.sub(r"([\s\\])", r"\\\1", '"' + schema.replace('"', '""') + '"')
 
 
 def describe(database_url: str) -> str:
@@ -130,7 +138,7 @@ def migrate(database_url: str, schema: str, *, retention_days: int | None = None
                 "SELECT pg_advisory_lock(hashtextextended('amilab-headend-migrate:' || %s, 0))", [schema]
             )
             # Asked first: IF NOT EXISTS wants the right to create schemas even where there is nothing to create.
-            if connection.execute("SELECT to_regnamespace(%s)", [schema]).fetchone() == (None,):
+            if connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
             _apply(connection, schema)
             features = set_up(connection, retention_days=retention_days)
@@ -149,7 +157,8 @@ def open_schema(database_url: str, schema: str) -> Iterator[psycopg.Connection]:
     """
     try:
         with psycopg.connect(connection_info(database_url, schema), autocommit=True, connect_timeout=5) as connection:
-            if connection.execute("SELECT to_regclass(%s)", [f"{schema}._yoyo_migration"]).fetchone() == (None,):
+            found = connection.execute("SELECT to_regclass(quote_ident(%s) || '._yoyo_migration')", [schema]).fetchone()
+            if found == (None,):
                 raise SchemaMissing(
                     f"there is no head-end's schema {schema} ({describe(database_url)}); {_others(connection)}"
                 )

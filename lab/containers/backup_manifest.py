@@ -58,7 +58,7 @@ class Manifest(_Frozen):
     postgresql: str
     postgresql_major: int
     timescaledb: str | None
-    schemas: dict[str, SchemaFacts]
+    schemas: dict[Annotated[str, Field(pattern=r"^[^\x00]+$")], SchemaFacts]
     parts: dict[Literal["database.dump", "roles.json", "keys.tar", "settings.env"], Part]
 
     @property

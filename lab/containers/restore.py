@@ -249,7 +249,7 @@ async def migrate_and_check(url: str, ours: str, manifest: Manifest, tell: Calla
     """Bring each schema to this release's state, and count the readings again.
 
     :param ours: the same database as the head-end's role, whose functions are run as nobody else.
-    :raises UserError: a schema is of a newer release; or readings are missing.
+    :raises UserError: a schema is of a newer release, or not as a release left it; or readings are missing.
     """
     tell("bringing it to this release's state")
     for schema in manifest.schemas:
@@ -260,6 +260,12 @@ async def migrate_and_check(url: str, ours: str, manifest: Manifest, tell: Calla
             await asyncio.to_thread(migrate, ours if owner == HEADEND_ROLE else url, schema)
         except DatabaseError as error:
             raise UserError(str(error), "Install the release that made the backup, or a newer one.") from error
+        except psycopg.Error as error:
+            said = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"{schema} cannot be brought to this release's state: {said}",
+                "The database that was there is as it was.",
+            ) from error
     with psycopg.connect(session(url), autocommit=True) as connection:
         faults = [
             f"{schema} has {found:,} of {facts.readings:,} readings after its migration"

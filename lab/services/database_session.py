@@ -7,6 +7,8 @@ nothing from who is judged.
 
 from __future__ import annotations
 
+import re
+
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _PLAIN = (
@@ -34,6 +36,8 @@ def session(url: str, *settings: str, schema: str | None = None, read_only: bool
     if read_only is not None:
         wanted.append(f"default_transaction_read_only={'on' if read_only else 'off'}")
     if schema is not None:
-        wanted.append(f"search_path={schema},public")
+        # An identifier, in options where a blank or a backslash is escaped.
+        name = re.sub(r"([\s\\])", r"\\\1", '"' + schema.replace('"', '""') + '"')
+        wanted.append(f"search_path={name},public")
     options = " ".join([given, *(f"-c{setting}" for setting in wanted)]).strip()
     return make_conninfo(url, options=options, client_encoding=ENCODING)

@@ -7,4 +7,4 @@ SELECT
         WHEN said LIKE '{"by": "amilab run"%' THEN 'that of the run, which the report names'
         ELSE 'that of the head-end'
     END AS pace
-FROM (SELECT obj_description(to_regnamespace(current_schema()), 'pg_namespace') AS said) AS comment_on_schema
+FROM (SELECT obj_description(to_regnamespace(quote_ident(current_schema())), 'pg_namespace') AS said) AS comment_on_schema

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from headend.store.migrate import open_schema
 from lab.containers.backup import write_database
@@ -19,6 +20,7 @@ from lab.containers.restore import faults_of_server, fill_and_check, migrate_and
 from lab.errors import UserError
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.database_roles import Roles
+from lab.services.database_session import session
 from lab.services.postgres import find_binaries
 from tests.headend.services import Postgres
 from tests.lab.services.local_programs import LocalPrograms
@@ -97,6 +99,23 @@ def test_a_backup_of_an_older_release_comes_back_as_this_one(servers: tuple[Post
         assert connection.execute(
             "SELECT tableowner FROM pg_tables WHERE tablename = 'interval_reading'"
         ).fetchone() == (HEADEND_ROLE,)
+
+
+@pytest.mark.parametrize("name", ["a.b", 'with "quotes", and\\ all', "Run One"])
+def test_a_schema_of_any_name_comes_back(servers: tuple[Postgres, Postgres], backup: Path, name: str) -> None:
+    """Somebody may have renamed it: a name is no SQL, and no list."""
+    old, new = servers
+    with psycopg.connect(old.url(database="lab"), autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SCHEMA run_one RENAME TO {}").format(sql.Identifier(name)))
+    odd = back_up(old, backup.with_name("odd"))
+    ours = restored(new, odd, whole(odd))
+    with open_schema(ours, name) as connection:
+        assert connection.execute("SELECT current_schema, count(*) FROM interval_reading").fetchone() == (
+            name,
+            READINGS,
+        )
+    with psycopg.connect(session(ours, schema=name)) as connection:
+        assert connection.execute("SELECT current_schema").fetchone() == (name,)
 
 
 def test_one_of_a_newer_release_is_refused_by_the_names_of_its_migrations(
