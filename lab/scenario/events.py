@@ -101,7 +101,7 @@ class OutageEvent(_Event):
     """A device of the feeder is open for a while: everybody behind it is dark.
 
     Where no device has so many customers, the one nearest to that is taken, and the run says so. A polled meter and one
-    that keeps no clock tell of no outage (`amilab vendors`): one that only such meters could tell of is not found.
+    that keeps no clock tell of no outage (`amilab vendors`). One that only such meters could tell of is not found.
     """
 
     kind: Literal["outage"]
