@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -130,6 +131,13 @@ def test_a_passed_run_says_so_and_has_the_figures(village: dict[str, Path]) -> N
     assert "377 recovered, 240 late, 0 estimated, 0 lost" in text
     for event in EVENTS:
         assert event.label in text
+
+
+@pytest.mark.parametrize("flow", ["three-phase", "balanced"])
+def test_it_is_said_which_power_flow_the_truth_is_of(flow: str, tmp_path: Path) -> None:
+    run = make_run(4, 4)
+    path = report_of(run, tmp_path / "run", feeder=replace(run.context().feeder, flow=flow))
+    assert f"{flow} power flow" in words(path)
 
 
 def test_a_failed_run_names_the_criteria_and_the_reads(village: dict[str, Path]) -> None:
