@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner
+from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner, entries_below
 from lab.errors import UserError
 
 VAULT = "secrets"
@@ -32,7 +32,7 @@ _MOST_PARTS, _MOST_NAME_BYTES = 8, 255
 
 
 def pack(project: Path, owner: Owner, to: Path) -> None:
-    """Write the archive to a new file of this user alone. Raises OSError."""
+    """Write the archive to a new file of this user alone. Raises OSError, and UserError as `entries_below` does."""
     descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with (
         os.fdopen(descriptor, "wb") as file,
@@ -113,7 +113,7 @@ def _files(project: Path) -> Iterator[Path]:
 
 
 def _below(directory: Path) -> Iterator[Path]:
-    return (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
+    return iter(sorted(Path(entry.path) for entry in entries_below(directory) if entry.is_file(follow_symlinks=False)))
 
 
 def _fault(entry: tarfile.TarInfo) -> str | None:

@@ -9,13 +9,15 @@ results/   truth and journals (written by grid, meters and gateways)
 loadtest/  the plan of a load test, and what its generator leaves (written by Locust's processes)
 broker/    the broker's configuration, key and certificate (read by the broker)
 
-The lab may be root, and containers write here: so the lab goes through no symbolic link.
+The lab may be root, and containers write here: so the lab goes through no symbolic link, and no deeper than it builds.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER, LOADTEST = PARTS = (
     "plan", "supplies", "secrets", "devices", "memory", "results", "broker", "loadtest",
 )  # fmt: skip
 _LINKS_HINT = "Find out who made it, then remove it: amilab makes none there. state/ itself may be one, of yours."
+_MOST_LEVELS = 12
+"""More than amilab makes, and few enough for any path to be short enough and any removal to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Owner:
 def make_state(root: Path, owner: Owner) -> None:
     """Create what is missing. Nobody but the owner gets into `root`; what is mounted from it is seen by its mode.
 
-    :raises UserError: there is a symbolic link in it.
+    :raises UserError: there is a symbolic link in it, or directories are deeper than any of ours.
     """
     root.mkdir(exist_ok=True, parents=True)
     root.chmod(0o700)
@@ -60,16 +64,32 @@ def make_state(root: Path, owner: Owner) -> None:
 
 
 def refuse_links(*among: Path) -> None:
-    """:raises UserError: naming every symbolic link below these, through which what is written would go elsewhere."""
-    found = [
-        Path(place, name)
-        for directory in among
-        for place, directories, files in os.walk(directory)
-        for name in (*directories, *files)
-        if Path(place, name).is_symlink()
-    ]
+    """:raises UserError: naming every symbolic link below these, through which what is written would go elsewhere; or a
+    directory that is too deep, see `entries_below`.
+    """
+    found = [entry.path for directory in among for entry in entries_below(directory) if entry.is_symlink()]
     if found:
         raise UserError([f"{link} is a symbolic link" for link in found], _LINKS_HINT)
+
+
+def entries_below(top: Path) -> Iterator[os.DirEntry[str]]:
+    """Whatever is below a directory. Symbolic links are not followed; what cannot be looked into is passed over.
+
+    :raises UserError: directories are deeper than any of ours: whoever walks or removes them would fail half-way.
+    """
+    waiting = [(str(top), 0)]
+    while waiting:
+        place, level = waiting.pop()
+        if level > _MOST_LEVELS:
+            raise UserError(
+                f"{top} has directories that are more than {_MOST_LEVELS} deep",
+                f"amilab makes none so deep. Find out who made them, then remove them: rm -r {top}",
+            )
+        with suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, level + 1))
 
 
 def _make_directory(path: Path, mode: int, owner: Owner) -> None:
@@ -99,9 +119,15 @@ class SharedLayout(Layout):
         """With directories of this run for memories and results.
 
         Removed are earlier runs' memories, and what is left of those that were not collected: demonstrations are.
+
+        :raises UserError: in one of those, directories are deeper than any of ours. Nothing is removed then.
         """
         unfinished = (path for path in (root / RESULTS).iterdir() if not (path / JOURNAL).exists())
-        for old in (*(root / MEMORY).iterdir(), *unfinished):
+        gone = (*(root / MEMORY).iterdir(), *unfinished)
+        for old in gone:
+            if not old.is_symlink():
+                deque(entries_below(old), maxlen=0)
+        for old in gone:
             if old.is_dir() and not old.is_symlink():
                 shutil.rmtree(old)
             else:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.containers.backup_keys import pack
 from lab.containers.conducting import CONDUCTING, claim_to_conduct
 from lab.containers.state import PARTS, Owner, SharedLayout, make_state
 from lab.errors import UserError
@@ -60,6 +64,7 @@ def test_links_among_what_the_lab_writes_are_all_named(root: Path, precious: Pat
 
 
 def test_a_run_takes_no_link_for_its_own_directory(root: Path, precious: Path) -> None:
+    precious.joinpath(*"as deep as it may be").mkdir(parents=True)
     before = facts(precious)
     (root / "results" / "run-1").symlink_to(precious)
     (root / "memory" / "run-1").symlink_to(precious)
@@ -90,3 +95,54 @@ def test_what_is_left_of_demonstrations_does_not_heap_up(root: Path) -> None:
         (layout.results / "network.json").write_text("{}")
         (root / "memory" / "stray").write_text("no directory")
     assert sorted(path.name for path in (root / "results").iterdir()) == ["demonstration-2", "run-1"]
+
+
+@pytest.fixture
+def abyss(root: Path) -> Iterator[Callable[[Path], None]]:
+    """Makes directories below one, as deep as a container could; and removes them, since pytest cannot."""
+    made: list[Path] = []
+
+    def dig(top: Path) -> None:
+        made.append(top)
+        # By way of the working directory of another process: no path is as long.
+        script = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"
+        subprocess.run([sys.executable, "-c", script], cwd=top, check=True)
+
+    yield dig
+    subprocess.run(["rm", "-r", *made], check=True)
+
+
+@pytest.mark.parametrize("part", ["supplies", "loadtest"])
+def test_directories_without_end_are_refused(root: Path, abyss: Callable[[Path], None], part: str) -> None:
+    abyss(root / part)
+    with pytest.raises(UserError, match=f"{part} has directories that are more than 12 deep"):
+        claim_to_conduct(root, OWNER)
+
+
+@pytest.mark.parametrize("part", ["memory", "results"])
+def test_a_run_removes_nothing_of_others_where_directories_have_no_end(
+    root: Path, abyss: Callable[[Path], None], part: str
+) -> None:
+    for number in (1, 2):
+        (root / "memory" / f"run-{number}").mkdir()
+    (root / part / "evil").mkdir()
+    abyss(root / part / "evil")
+    with pytest.raises(UserError, match="evil has directories that are more than 12 deep") as caught:
+        SharedLayout.of(root, OWNER, "run-3")
+    assert (caught.value.hint or "").endswith(f"rm -r {root / part / 'evil'}")
+    assert {"run-1", "run-2"} <= {path.name for path in (root / "memory").iterdir()}
+
+
+def test_no_run_brings_home_directories_without_end(root: Path, abyss: Callable[[Path], None], tmp_path: Path) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    abyss(layout.results)
+    (tmp_path / "run-1").mkdir()
+    with pytest.raises(UserError, match="more than 12 deep"):
+        layout.collect(tmp_path / "run-1")
+    assert list((tmp_path / "run-1").iterdir()) == []
+
+
+def test_a_backup_meets_no_directories_without_end(root: Path, abyss: Callable[[Path], None], tmp_path: Path) -> None:
+    abyss(root / "devices")
+    with pytest.raises(UserError, match="devices has directories that are more than 12 deep"):
+        pack(root.parent, OWNER, tmp_path / "keys.tar")
