@@ -256,6 +256,7 @@ class ContainerStage(Stage):
             await self.project.until_healthy(SERVICES[BROKER])
 
     async def stop(self) -> None:
+        self._watch.is_over = True
         names = [member.name for member in (*self.fleets, *self.heads) if not member.absent]
 
         async def told(name: str) -> None:

@@ -46,7 +46,10 @@ class Watched(Protocol):
 
 
 class Watch:
-    """One for each run. `reasons`: what the run waits for at present."""
+    """One for each run. `reasons`: what the run waits for at present.
+
+    `is_over`: the run ends, or is judged, and needs nobody any more: whoever is not there is not waited for.
+    """
 
     def __init__(self, lab: Watched, clock: Callable[[], float] = time.monotonic) -> None:
         self._lab = lab
@@ -59,6 +62,7 @@ class Watch:
         self._sees = False  # whoever conducts from within a container never does
         self._reached: set[str] = set()  # services whose containers reach the lab
         self.reasons: Sequence[str] = ()
+        self.is_over = False
 
     async def forever(self) -> NoReturn:
         """Look again and again, and name whatever is waited for.
@@ -126,11 +130,8 @@ class Watch:
 
     async def _name(self, found: Mapping[str, Sequence[Container]]) -> None:
         now_s = self._clock()
-        awaited = {
-            name: since_s
-            for name, since_s in {**self._link.awaited, **self._ailing_since(found, now_s)}.items()
-            if name not in self._lab.away
-        }
+        waits = {} if self.is_over else {**self._link.awaited, **self._ailing_since(found, now_s)}
+        awaited = {name: since_s for name, since_s in waits.items() if name not in self._lab.away}
         reasons = {name: await self._reason(name, found) for name in self._waits.ripe(awaited, now_s)}
         self.reasons = [f"{name}: {reason.text}" for name, reason in reasons.items()]
         for name, reason in reasons.items():

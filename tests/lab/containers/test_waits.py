@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -13,9 +15,12 @@ from hypothesis import strategies as st
 
 from lab.containers.claims import claim_one, is_claimed
 from lab.containers.project import Container
+from lab.containers.settings import parse_settings
+from lab.containers.stage import ContainerStage
 from lab.containers.waits import LOOK_EVERY_S, PATIENCE_S, UNREACHED_S, Seen, reason_for
 from lab.containers.watch import Watch, Watched
 from lab.errors import PartFailed, UserError
+from lab.lockstep.link import LabLink
 
 WITHIN_S = 10.0
 ADDRESS = "198.18.0.1:7400"
@@ -149,6 +154,35 @@ async def test_a_database_that_does_not_say_that_it_is_well_is_named_and_ends_no
     lab.there.append(replace(DATABASE, health="unhealthy"))
     await lab.live(watch, 2 * PATIENCE_S)
     assert [text for _, text in lab.told] == ["waiting for database: amilab-database-1 is unhealthy. look at database"]
+
+
+async def test_a_run_that_is_over_waits_for_nobody(tmp_path: Path) -> None:
+    """It is judged, and somebody may have taken the project down meanwhile."""
+    lab, watch = lab_and_watch(tmp_path)
+    without(lab, DATABASE)
+    await lab.live(watch, WITHIN_S)
+    assert len(lab.told) == len(watch.reasons) == 1
+    watch.is_over = True
+    exited(lab, BROKER)
+    exited(lab, INGEST)
+    await lab.live(watch, 2 * PATIENCE_S)
+    assert len(lab.told) == 1
+    assert not watch.reasons
+    assert not lab.present, "who is told to stop, and is dead, is not waited for"
+
+
+async def test_a_run_that_stops_its_parts_is_over(tmp_path: Path) -> None:
+    settings = parse_settings({"AMILAB_UID": "10001", "AMILAB_GID": "10001"}, "here")
+    project, keys = SimpleNamespace(directory=tmp_path, settings=settings), SimpleNamespace(parts={})
+    link = LabLink(f"ipc://{tmp_path}/link", run="run-1")
+    stage = ContainerStage(cast(Any, project), "run-1", link, cast(Any, keys))
+    lab, watch = lab_and_watch(tmp_path)
+    without(lab, DATABASE)
+    with patch.object(stage, "_watch", watch):
+        await stage.stop()
+    await lab.live(watch, 2 * WITHIN_S)
+    assert lab.told == []
+    await link.close()
 
 
 @pytest.mark.parametrize("by_scenario", [False, True])
