@@ -9,6 +9,10 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 EXIT_USER_ERROR = 2
 EXIT_PART_FAILED = 3
@@ -28,6 +32,14 @@ class UserError(Exception):
             raise ValueError("a UserError needs at least one fault")
         self.hint = hint
         super().__init__("\n".join([*self.faults, *([hint] if hint else [])]))
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What is wrong with a document, each fault behind the key that it concerns."""
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or '(top)'}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors()
+    ]
 
 
 class PartFailed(Exception):  # noqa: N818 - reads as the sentence that it is, in logs and in `except`

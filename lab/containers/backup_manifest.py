@@ -16,7 +16,7 @@ from typing import Annotated, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lab.errors import UserError, full_disk_as_user_error
+from lab.errors import UserError, faults_of, full_disk_as_user_error
 
 MANIFEST = "manifest.json"
 DATABASE, ROLES, KEYS, SETTINGS = PARTS = ("database.dump", "roles.json", "keys.tar", "settings.env")
@@ -107,10 +107,7 @@ def read_backup(directory: Path, copy: Path, *, digest: str | None = None) -> Ma
     try:
         manifest = Manifest.model_validate_json(said)
     except ValidationError as error:
-        faults += [
-            f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'it'} {_said(fault['type'], fault['msg'])}"
-            for fault in error.errors()
-        ]
+        faults += [f"{MANIFEST}: {fault}" for fault in faults_of(error)]
         raise UserError(faults, _ANOTHER) from None
     faults += _faults_of_parts(directory, copy, manifest)
     if faults:
@@ -160,7 +157,3 @@ def _copy(file: BinaryIO, to: BinaryIO, size: int) -> None:
     while size > 0 and (block := file.read(min(_BLOCK_BYTES, size))):
         to.write(block)
         size -= len(block)
-
-
-def _said(kind: str, message: str) -> str:
-    return "is missing" if kind == "missing" else f"is wrong: {message}"

@@ -41,7 +41,7 @@ from lab.containers.project import CONDUCTOR, ComposeProject
 from lab.containers.runs import keep_all
 from lab.containers.settings import ENV, HEADEND_PASSWORD, parse_settings, read_settings
 from lab.containers.state import Owner, make_state
-from lab.errors import UserError
+from lab.errors import UserError, faults_of
 from lab.keys.pki import write_file
 from lab.services.database_dump import (
     Programs,
@@ -230,7 +230,7 @@ def _roles(source: Path) -> Roles:
     try:
         return Roles.model_validate_json((source / ROLES).read_bytes())
     except ValidationError as error:
-        raise UserError(f"{ROLES} does not hold roles: {error.errors()[0]['msg']}", "Use another backup.") from None
+        raise UserError([f"{ROLES}: {fault}" for fault in faults_of(error)], "Use another backup.") from None
 
 
 async def fill_and_check(

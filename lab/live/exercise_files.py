@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from lab.errors import UserError
+from lab.errors import UserError, faults_of
 from lab.live.asked import CommsLoss, Fault
 from lab.live.feed import Secret
 from lab.scenario.times import parse_duration
@@ -105,5 +105,4 @@ def parse_exercise(name: str, text: str) -> Exercise:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"exercise {name}: {error}") from error
     except ValidationError as error:
-        faults = [f"exercise {name}: {'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']}" for e in error.errors()]
-        raise UserError(faults) from error
+        raise UserError([f"exercise {name}: {fault}" for fault in faults_of(error)]) from error

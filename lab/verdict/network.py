@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lab.errors import faults_of
 from lab.verdict.tables import TableError
 
 
@@ -69,9 +70,7 @@ def read_network(path: Path) -> Network:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise TableError([f"network: {path} cannot be read as JSON: {error}"]) from error
     except ValidationError as error:
-        raise TableError(
-            [f"network: {path}: {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in error.errors()]
-        ) from error
+        raise TableError([f"network: {path}: {fault}" for fault in faults_of(error)]) from error
     return Network(
         {device.id: device.parent for device in file.devices},
         {point.id: point.device for point in file.usage_points},

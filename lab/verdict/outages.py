@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
+from lab.errors import faults_of
 from lab.verdict.tables import TableError
 
 MOMENTARY_AT_MOST_S = 300
@@ -71,9 +72,7 @@ def read_outages(path: Path, *, run_end_s: float) -> tuple[InjectedOutage, ...]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise TableError([f"outages: {path} cannot be read as JSON: {error}"]) from error
     except ValidationError as error:
-        raise TableError(
-            [f"outages: {path}: {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in error.errors()]
-        ) from error
+        raise TableError([f"outages: {path}: {fault}" for fault in faults_of(error)]) from error
     return tuple(
         _injected(entry, run_end_s)
         for entry in sorted(entries, key=lambda entry: entry.begin)

@@ -232,6 +232,19 @@ def test_roles_that_the_server_refuses_leave_database_and_passwords_as_they_were
     psycopg.connect(servers[1].url(HEADEND_ROLE, "today's", database="amilab")).close()
 
 
+def test_every_fault_of_the_roles_is_named(servers: tuple[Postgres, Postgres], backup: Path) -> None:
+    manifest = whole(backup)
+    (backup / ROLES).write_text('{"roles": [], "memberships": [{}], "rights": []}')
+    with pytest.raises(UserError) as caught:
+        bring_back(servers[1], backup, manifest)
+    assert [fault.rpartition(": ")[0] for fault in caught.value.faults] == [
+        "roles.json: memberships.0.group",
+        "roles.json: memberships.0.member",
+        "roles.json: memberships.0.options",
+        "roles.json: settings",
+    ]
+
+
 def test_database_and_roles_change_together_the_superusers_password_among_them(
     servers: tuple[Postgres, Postgres], backup: Path, precious: str
 ) -> None:
