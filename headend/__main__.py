@@ -11,7 +11,7 @@ from headend import log
 from headend.clock import WallClock
 from headend.errors import HeadEndError
 from headend.service import HeadEnd
-from headend.settings import HeadEndSettings
+from headend.settings import HeadEndSettings, faults_of_environment
 
 
 async def _serve(settings: HeadEndSettings) -> None:
@@ -47,9 +47,7 @@ def main() -> int:
     try:
         settings = HeadEndSettings()  # type: ignore[call-arg]  # the fields come from the environment
     except ValidationError as error:
-        for fault in error.errors():
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"headend: AMILAB_HEADEND_{name}: {fault['msg']}\n")
+        sys.stderr.writelines(f"headend: {fault}\n" for fault in faults_of_environment(error))
         return 2
     log.configure(settings.log_level, settings.log_format)
     try:

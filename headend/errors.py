@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 
 class HeadEndError(Exception):
     """A fault of the surroundings (configuration, broker, database), to be shown without a traceback."""
@@ -69,3 +71,11 @@ class SchemaTooOld(DatabaseError):  # noqa: N818 - names the state of the schema
 
 class SchemaMissing(DatabaseError):  # noqa: N818 - names the state of the schema
     """The database has no schema of a head-end by this name."""
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What is wrong with a file, each fault behind the key that it concerns."""
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors()
+    ]

@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headend.roles import RoleName
+
+_PREFIX = "AMILAB_HEADEND_"
 
 
 class HeadEndSettings(BaseSettings):
     """One head-end. Recovery and reconnecting run on the injected clock, batches and start-up on the wall clock."""
 
-    model_config = SettingsConfigDict(env_prefix="AMILAB_HEADEND_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     database_url: SecretStr
     # Restricted so that it can stand unquoted in search_path.
@@ -98,3 +100,8 @@ class HeadEndSettings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     log_format: Literal["json", "console"] = "json"
+
+
+def faults_of_environment(error: ValidationError) -> list[str]:
+    """What is wrong with the settings, each fault behind the variable that it concerns."""
+    return [f"{_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]

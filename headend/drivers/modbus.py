@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from headend.drivers.driver import Capabilities, Driver
 from headend.drivers.register_map import RegisterMap
-from headend.errors import DriverError
+from headend.errors import DriverError, faults_of
 
 #: It speaks when it is asked, and whoever asks verifies: Modbus has no place for a signature.
 POLLED = Capabilities(
@@ -38,11 +38,7 @@ def parse_driver(text: str, *, origin: str) -> Driver:
         document: Mapping[str, Any] = tomllib.loads(text)
         stated = _File.model_validate(document)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        ]
-        raise DriverError(f"{origin}: " + "; ".join(faults)) from error
+        raise DriverError(f"{origin}: " + "; ".join(faults_of(error))) from error
     except (ValueError, RecursionError) as error:
         # Not only a TOMLDecodeError: a number of thousands of digits, and what is nested too deeply.
         raise DriverError(f"{origin}: not TOML: {error}") from error

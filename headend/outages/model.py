@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from headend.errors import NetworkModelError
+from headend.errors import NetworkModelError, faults_of
 
 SCHEMA_VERSION = 1
 _SHOWN_FAULTS = 50
@@ -91,7 +91,7 @@ def read_network_model(path: Path) -> NetworkModel:
     try:
         file = _File.model_validate_json(content)
     except ValidationError as error:
-        raise _refuse(path, [f"{_place(fault['loc'])}: {fault['msg']}" for fault in error.errors()]) from error
+        raise _refuse(path, faults_of(error)) from error
     faults: list[str] = []
     if file.schema_version != SCHEMA_VERSION:
         raise _refuse(path, [f"schema is {file.schema_version}, this release reads {SCHEMA_VERSION}"])
@@ -123,10 +123,6 @@ def read_network_model(path: Path) -> NetworkModel:
         nominal_voltage_v={p.id: p.nominal_voltage_v for p in points if p.nominal_voltage_v is not None},
         phases={p.id: frozenset(p.phases) for p in points if p.phases is not None},
     )
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "the file"
 
 
 def _refuse(path: Path, faults: Sequence[str]) -> NetworkModelError:

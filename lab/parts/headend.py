@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from headend.clock import ManualClock, WallClock
 from headend.errors import CommandError, HeadEndError
 from headend.service import HeadEnd
-from headend.settings import HeadEndSettings
+from headend.settings import HeadEndSettings, faults_of_environment
 from lab.errors import UserError
 from lab.lockstep.link import Body, Handler, NotBegun
 from lab.parts.process import run_part
@@ -53,10 +53,8 @@ class HeadPart:
             settings = HeadEndSettings(**body["settings"])
         except ValidationError as error:
             # What the lab gives is right; the rest comes from the environment.
-            names = ["_".join(map(str, fault["loc"])).upper() for fault in error.errors()]
             raise UserError(
-                [f"AMILAB_HEADEND_{name}: {fault['msg']}" for name, fault in zip(names, error.errors(), strict=True)],
-                "Correct or unset these variables of the environment.",
+                faults_of_environment(error), "Correct or unset these variables of the environment."
             ) from error
         if body["wall_clock"]:
             self._head = HeadEnd(settings, WallClock())
