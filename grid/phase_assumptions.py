@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +48,5 @@ def assumptions_table() -> tuple[Assumption, ...]:
 @cache
 def phase_assumptions() -> PhaseAssumptions:
     """The values of the table."""
-    values = {row.name: row.value for row in assumptions_table() if row.name not in BUILT_IN}
-    return PhaseAssumptions(**values)  # type: ignore[arg-type]
+    values: dict[str, Any] = {row.name: row.value for row in assumptions_table() if row.name not in BUILT_IN}
+    return PhaseAssumptions(**values)

@@ -1,6 +1,6 @@
 """What was received and is not yet committed, in the shape in which it is written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
@@ -158,5 +158,5 @@ class Batch:
     def _filled(self) -> Iterator[tuple[str, Any]]:
         return ((name, found) for name in _KINDS if (found := getattr(self, name)))
 
-    def _only(self, name: str, found: Sequence[object] | Mapping[object, object]) -> "Batch":
-        return Batch(**{name: found, "has_absent": self.has_absent})  # type: ignore[arg-type]  # as it was taken
+    def _only(self, name: str, found: Any) -> "Batch":
+        return Batch(**{name: found}, has_absent=self.has_absent)

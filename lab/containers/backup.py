@@ -99,7 +99,7 @@ async def write_database(
         postgresql_major=major,
         timescaledb=timescaledb,
         schemas=facts,
-        parts={name: part_of(directory / name) for name in PARTS},  # type: ignore[misc]
+        parts={name: part_of(directory / name) for name in PARTS},
     )
     said = manifest.to_bytes()
     write(directory / MANIFEST, said)

@@ -12,14 +12,16 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.errors import UserError, faults_of, full_disk_as_user_error
 
 MANIFEST = "manifest.json"
-DATABASE, ROLES, KEYS, SETTINGS = PARTS = ("database.dump", "roles.json", "keys.tar", "settings.env")
+PartName = Literal["database.dump", "roles.json", "keys.tar", "settings.env"]
+PARTS: tuple[PartName, ...] = get_args(PartName)
+DATABASE, ROLES, KEYS, SETTINGS = PARTS
 _ANOTHER = "Use another backup: this one cannot be relied on. Nothing was changed."
 _NAME_ONE = "Name a directory that `amilab compose backup` has written."
 _BLOCK_BYTES = 1 << 20
@@ -59,7 +61,7 @@ class Manifest(_Frozen):
     postgresql_major: int
     timescaledb: str | None
     schemas: dict[Annotated[str, Field(pattern=r"^[^\x00]+$")], SchemaFacts]
-    parts: dict[Literal["database.dump", "roles.json", "keys.tar", "settings.env"], Part]
+    parts: dict[PartName, Part]
 
     @property
     def readings(self) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from meters.carriers.modbus.address import EXPECTED, split_address
 from meters.device.facts import MOST_CURRENT_A
@@ -147,8 +148,9 @@ def _parse_row(row: list[str], header: tuple[str, ...]) -> tuple[ShipmentEntry |
     numbers = {name: float(own[name]) for name in (*RATIOS, "max_current_a") if own[name]}
     length_s = int(length) if length else None
     phases = _PHASES[own["phases"]] if own["phases"] else PHASE_NAMES
-    of_its_own = {**numbers, "command_public_key": key, "interval_length_s": length_s, "phases": phases}
-    return ShipmentEntry(**{**fields, "wire": own["wire"], **of_its_own}), []  # type: ignore[arg-type]  # of several types
+    of_its_own = {"wire": own["wire"], "command_public_key": key, "interval_length_s": length_s, "phases": phases}
+    values: dict[str, Any] = {**fields, **numbers, **of_its_own}
+    return ShipmentEntry(**values), []
 
 
 def _is_ratio(text: str) -> bool:

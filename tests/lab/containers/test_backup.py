@@ -48,7 +48,7 @@ def whole(tmp_path: Path) -> Path:
             postgresql_major=17,
             timescaledb="2.21.1",
             schemas={"amilab_run": SchemaFacts(migration="0033.x", rows={"interval_reading": 146_461})},
-            parts={name: part_of(draft / name) for name in PARTS},  # type: ignore[misc]
+            parts={name: part_of(draft / name) for name in PARTS},
         )
         write(draft / MANIFEST, manifest.to_bytes())
     return directory
