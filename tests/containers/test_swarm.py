@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.conftest import SETTINGS, Project, until
+from tests.containers.test_relays import SCENARIO, assert_left_at_its_second
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
@@ -79,6 +80,19 @@ def test_nothing_is_lost_in_rolling_updates(project: Project, node: str, tmp_pat
         *((f"ingest-{n}", ingest) for n in range(WORKERS)),
     ]:
         assert log.count(f"serving {part} ") >= 2, f"{part} was never handed over"
+
+
+def test_what_meters_switch_leaves_the_feeder_at_its_second(project: Project, node: str, tmp_path: Path) -> None:
+    scenario = tmp_path / "relays.toml"
+    scenario.write_text(SCENARIO)
+    ran = project.amilab(
+        "run", str(scenario), "--swarm", "--out", str(tmp_path), environment={"METERS_PER_CONTAINER": "30"}
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    verdict = json.loads((tmp_path / "latest" / "verdict.json").read_text())
+    assert verdict["passed"]
+    assert verdict["outages"]["injected"] == verdict["outages"]["detected"] == 0
+    assert_left_at_its_second(tmp_path / "latest")
 
 
 def test_a_stack_is_backed_up_while_it_runs_and_nothing_is_restored_beneath_it(
