@@ -109,11 +109,6 @@ class Network:
         self._switches: tuple[NDArray[np.bool_], ...] = ()
         self._flow: PowerFlow | None = None
 
-    def energised_for(self, opened: Collection[Device]) -> NDArray[np.bool_]:
-        """(n,) which usage points have supply with these devices open, by graph search only."""
-        self._switch(frozenset(opened))
-        return np.asarray((self._lit & self._connected).any(axis=1))
-
     def solve(
         self,
         active_power_w: Floats,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandapower as pp
 import pytest
+from numpy.typing import NDArray
 
-from grid.feeder import Feeder, build_feeder, load_feeder
+from grid.feeder import Device, Feeder, build_feeder, load_feeder
+from grid.network import Network
 
 START_S = 1_768_435_200  # 2026-01-15T00:00:00Z
 
@@ -60,3 +64,13 @@ def net() -> Any:
 @pytest.fixture
 def start_s() -> int:
     return START_S
+
+
+def supplied(
+    feeder: Feeder, opened: Collection[Device], connected: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """(n,) which usage points have supply in a phase that they are connected to, with nobody taking anything."""
+    idle = np.zeros((len(feeder.usage_points), 3))
+    phases = np.ones(idle.shape, dtype=bool) if connected is None else connected
+    lit = Network(feeder, connected=phases).solve(idle, idle, opened).phase_energised
+    return np.asarray((lit & phases).any(axis=1))

@@ -15,7 +15,7 @@ from grid.feeder import Conductor, Device, DeviceKind, Feeder, build_feeder
 from grid.network import Network, Solution
 from grid.selectors import SelectionError, select
 from grid.simulation import GridSimulation
-from tests.grid.conftest import START_S
+from tests.grid.conftest import START_S, supplied
 
 ALL = np.ones((4, 3), dtype=bool)
 A, B, C, D = range(4)
@@ -55,9 +55,9 @@ def test_an_open_phase_takes_that_phase_from_whom_it_feeds(hamlet: Feeder, condu
 
 
 def test_who_has_only_the_lost_phase_is_dark(hamlet: Feeder) -> None:
-    network = Network(hamlet, connected=single(B, 1))
-    assert network.energised_for([device("line", "trunk", "L2")]).tolist() == [True, False, True, True]
-    assert network.energised_for([device("line", "trunk", "L1")]).tolist() == [True] * 4
+    lost, kept = (supplied(hamlet, [device("line", "trunk", phase)], single(B, 1)) for phase in ("L2", "L1"))
+    assert lost.tolist() == [True, False, True, True]
+    assert kept.all()
 
 
 def test_a_blown_transformer_fuse_reaches_its_whole_island(hamlet: Feeder) -> None:
@@ -91,8 +91,8 @@ def test_an_open_neutral_leaves_supply_and_lets_voltages_float(hamlet: Feeder) -
 
 def test_a_service_of_one_phase_without_its_neutral_is_dark(hamlet: Feeder) -> None:
     opened = device("service", "UP-b", "N")
-    assert Network(hamlet, connected=single(B, 0)).energised_for([opened]).tolist() == [True, False, True, True]
-    assert Network(hamlet).energised_for([opened]).all()
+    assert supplied(hamlet, [opened], single(B, 0)).tolist() == [True, False, True, True]
+    assert supplied(hamlet, [opened]).all()
     solution = solve(hamlet, opened, connected=single(B, 0))
     assert not solution.phase_energised[B].any()
     assert solution.active_power_w[B].sum() == 0.0
@@ -103,9 +103,9 @@ def test_a_service_of_one_phase_without_its_neutral_is_dark(hamlet: Feeder) -> N
 def test_customers_of_one_phase_behind_a_lost_neutral_are_dark_unless_another_phase_is_there(hamlet: Feeder) -> None:
     both = single(A, 0) & single(B, 0)
     opened = [device("line", "trunk", "N")]
-    assert Network(hamlet, connected=both).energised_for(opened).tolist() == [False, False, True, True]
+    assert supplied(hamlet, opened, both).tolist() == [False, False, True, True]
     apart = single(A, 0) & single(B, 2)
-    assert Network(hamlet, connected=apart).energised_for(opened).all()
+    assert supplied(hamlet, opened, apart).all()
 
 
 def test_what_feeds_in_behind_a_lost_neutral_is_off(hamlet: Feeder) -> None:
@@ -154,7 +154,7 @@ def test_only_low_voltage_that_one_transformer_feeds_has_single_conductors(net: 
     net.switch["closed"] = True
     meshed = build_feeder("meshed", net)
     with pytest.raises(ConductorError, match="one transformer feeds"):
-        Network(meshed).energised_for([device("line", "trunk", "L1")])
+        supplied(meshed, [device("line", "trunk", "L1")])
     with pytest.raises(SelectionError, match="one transformer feeds"):
         select(meshed, "line", {"id": "trunk"}, np.random.default_rng(1), conductor="L1")
     with pytest.raises(SelectionError, match="conductors that open one by one"):
@@ -169,7 +169,7 @@ def test_an_electrode_of_the_bus_table_holds_a_lost_neutral(hamlet: Feeder) -> N
     connected = single(B, 0)
     floating, held = (solve(each, device("line", "trunk", "N"), connected=connected) for each in (hamlet, earthed))
     assert volts(floating, A)[1] > volts(held, A)[1] + 30
-    assert Network(earthed, connected=single(A, 0) & single(B, 0)).energised_for([device("line", "trunk", "N")]).all()
+    assert supplied(earthed, [device("line", "trunk", "N")], single(A, 0) & single(B, 0)).all()
 
 
 def test_frames_are_true_by_phase(hamlet: Feeder) -> None:

@@ -17,6 +17,7 @@ from grid.demand import Demand
 from grid.feeder import DEVICE_KINDS, Device, Feeder, build_feeder
 from grid.network import Network, Solution, evenly
 from grid.powerflow import PowerFlowError
+from tests.grid.conftest import supplied
 
 BALANCED = ("baran-wu-33",)
 """Published cases of a balanced flow; tests/grid/test_three_phases.py has the others."""
@@ -71,7 +72,7 @@ def test_supply_agrees_with_pandapower(schutterwald: Feeder, seed: int) -> None:
     opened = [d for d in random_devices(schutterwald, np.random.default_rng(seed), 4) if d.kind != "service"]
     dark = pandapower.topology.unsupplied_buses(switched_net(schutterwald, opened))
     expected = [point.bus not in dark for point in schutterwald.usage_points]
-    assert Network(schutterwald).energised_for(opened).tolist() == expected
+    assert supplied(schutterwald, opened).tolist() == expected
     assert not all(expected)
 
 
@@ -166,4 +167,4 @@ def test_too_much_demand_is_refused(hamlet: Feeder) -> None:
 
 def test_unknown_device(hamlet: Feeder) -> None:
     with pytest.raises(KeyError):
-        Network(hamlet).energised_for([Device("line", "nowhere")])
+        supplied(hamlet, [Device("line", "nowhere")])

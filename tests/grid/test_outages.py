@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from grid.feeder import Device, Feeder
-from grid.network import Network
 from grid.outages import OutageLog
+from tests.grid.conftest import supplied
 
 Seen = list[tuple[str, tuple[str, ...], int, int | None]]
 NORTH, TRUNK = Device("transformer", "North"), Device("line", "trunk")
@@ -17,9 +17,9 @@ B, C = Device("service", "UP-b"), Device("service", "UP-c")
 
 def history(feeder: Feeder, states: Sequence[Sequence[Device]]) -> Seen:
     """Outages after these devices were open at the instants 0, 1, 2 …"""
-    log, network = OutageLog(feeder), Network(feeder)
+    log = OutageLog(feeder)
     for time_s, opened in enumerate(states):
-        log.update(time_s, network.energised_for(opened), frozenset(opened))
+        log.update(time_s, supplied(feeder, opened), frozenset(opened))
     return [(o.device.id, tuple(p.removeprefix("UP-") for p in o.usage_points), o.from_s, o.to_s) for o in log.outages]
 
 
