@@ -64,12 +64,18 @@ class Incidents:
             self._all[each.number] = replace(each, disturbance=after, open_ended=each.open_ended and bool(left))
 
     def end(self, number: int, at_s: int) -> Incident:
-        """End one that is active at `at_s`, earlier than it would. Raises KeyError for a number that is not known."""
+        """End one that is active at `at_s`, earlier than it would. Raises KeyError for a number that is not known.
+
+        What would begin at this very instant is taken back: what ends comes first then, and it would never end.
+        """
         incident = self._all[number]
-        if not incident.open_ended and (planned := ending(incident.disturbance)) is not None:
-            self._agenda.drop(planned)
         disturbance = replace(incident.disturbance, until_s=at_s, lasting=False)
         ended = replace(incident, disturbance=disturbance, open_ended=False)
+        if incident.disturbance.from_s >= at_s:
+            self.cancel(number)
+            return ended
+        if not incident.open_ended and (planned := ending(incident.disturbance)) is not None:
+            self._agenda.drop(planned)
         if (over := ending(ended.disturbance)) is not None:
             self._agenda.put(over)
         self._all[number] = ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lab.live.incidents import Incidents
@@ -40,6 +42,18 @@ def test_what_is_ended_early_does_not_end_again(agenda: Agenda, incidents: Incid
     incidents.end(loss.number, 70)
     assert agenda.take(10_000) == [Action(70, "restore_uplink", "", ("COL1",))]
     assert incidents.disturbances()[0].until_s == 70
+
+
+@pytest.mark.parametrize("lost", [FAULT, replace(LOSS, from_s=100, until_s=100), replace(LOSS, from_s=100)])
+def test_what_is_ended_at_the_instant_of_its_beginning_never_begins(
+    agenda: Agenda, incidents: Incidents, lost: Disturbance
+) -> None:
+    """At one instant what ends comes first: it would begin after its end, and last for ever."""
+    incident = incidents.add(lost, "injected", open_ended=lost.until_s == lost.from_s)
+    assert incidents.end(incident.number, 100).disturbance.label == lost.label
+    assert agenda.take(10_000) == []
+    assert incidents.active(100) == []
+    assert incidents.disturbances() == [], "it has never been"
 
 
 def test_what_has_not_begun_can_be_cancelled(agenda: Agenda, incidents: Incidents) -> None:
