@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,6 +25,14 @@ at = "01:12:00"
 kind = "kill"
 part = "headend"
 down = "5min"
+"""
+OUTAGE = """
+[[event]]
+at = "00:20:00"
+kind = "outage"
+device = "transformer"
+duration = "30min"
+select = { customers = [50, 200] }
 """
 UNMETERED = 40
 FLEET = 'profile = "rl-dsp"\ntransformer_meters = "sdm630-ct"'
@@ -88,3 +99,29 @@ def test_what_nobody_meters_shows_at_its_transformer(lived: RunResult, postgres:
         otherwise_wh = lost_wh - unmetered_wh.get(transformer, 0.0)
         assert -0.025 * delivered_wh < otherwise_wh < 0.08 * delivered_wh, transformer
     assert sum(unmetered_wh.values()) > 0.015 * sum(delivered for _, _, delivered, _ in balance)
+
+
+def test_one_with_a_clock_and_a_memory_is_judged_by_what_its_own_clock_showed(tmp_path: Path) -> None:
+    """In place of estimates it has its load profile, and in place of silence its events."""
+    fleet = 'profile = "rl-dsp"\ntransformer_meters = "rl-dsp-ct"'
+    run = live(tmp_path, scenario_text(meters=20, duration="1h", events=OUTAGE, fleet=fleet))
+    assert failed_criteria(run) == set()
+    stations = run.verdict.transformers
+    assert stations is not None
+    assert (stations.meters, stations.by_vendor) == (14, {"rl-dsp-ct": 14})
+    reads, accuracy = stations.comparison.reads, stations.comparison.accuracy
+    assert (reads.expected, reads.stored, reads.estimated) == (14 * 4 - 1,) * 2 + (0,), "one interval was dark"
+    assert (accuracy.compared, accuracy.class_violations) == (14 * 4 - 1, 0)
+
+    (file,) = (run.directory / "journal").glob("*-rl-dsp-ct.parquet")
+    recorded = pq.read_table(file).to_pandas()
+    boundary_s = recorded["interval_start"].map(datetime.timestamp) + recorded["interval_length_s"]
+    fast_s = (recorded["window_end_s"] - boundary_s).groupby(recorded["serial"]).first()
+    assert fast_s.abs().max() < 1.0
+    assert fast_s.min() < -0.05 < 0.05 < fast_s.max()
+
+    (file,) = (run.directory / "journal").glob("*-rl-dsp-ct_events.parquet")
+    told = pq.read_table(file).to_pandas()
+    assert told["code"].tolist() == ["last_gasp", "power_restore"]
+    (outage,) = json.loads((run.directory / "truth_outages.json").read_text())
+    assert set(told["usage_point"]) == {f"transformer:{outage['device']}"}

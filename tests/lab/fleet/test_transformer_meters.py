@@ -11,7 +11,6 @@ from lab.errors import UserError
 from lab.fleet.plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet.presets import TRANSFORMER_METER
 from lab.scenario.model import FleetChoice
-from meters.device.facts import MeterFacts
 from meters.vendors.registry import load_profile
 
 GRID: dict[str, Any] = {
@@ -62,17 +61,20 @@ def test_they_come_behind_the_customers(meters: int | None) -> None:
     assert everybody.interval_lengths_s(62) == [900] * 62
 
 
-def test_current_transformers_fit_the_rating_and_cost_accuracy() -> None:
-    stations = planned({"rl-dsp": 1.0}, TRANSFORMER_METER).at_transformers
+@pytest.mark.parametrize(("profile", "kind"), [(TRANSFORMER_METER, "sdm630"), ("rl-dsp-ct", "rl-dsp")])
+def test_current_transformers_fit_the_rating_and_cost_accuracy(profile: str, kind: str) -> None:
+    stations = planned({"rl-dsp": 1.0}, profile).at_transformers
     assert stations is not None
     # 630 kVA are 913 A at 3 x 230 V, 250 kVA are 362 A.
     assert [meter.max_current_a for meter in stations.fleet.meters] == [1000.0, 400.0]
-    meter, bare = load_profile(TRANSFORMER_METER), load_profile("sdm630")
+    meter, bare = load_profile(profile), load_profile(kind)
     assert meter.wire == bare.wire
-    own = {name for name in MeterFacts.model_fields if getattr(meter.facts, name) != getattr(bare.facts, name)}
+    own = {name for name in type(bare.facts).model_fields if getattr(meter.facts, name) != getattr(bare.facts, name)}
     assert own == {"accuracy_class_percent", "transformer_operated"}
     assert meter.facts.transformer_operated
     assert meter.facts.accuracy_class_percent > bare.facts.accuracy_class_percent
+    assert not meter.capabilities.has_relay
+    assert meter.capabilities.has_clock == bare.capabilities.has_clock
 
 
 def test_without_them_customers_are_everybody() -> None:
