@@ -44,6 +44,31 @@ class Purpose(IntEnum):
     DISPLACEMENT = 17
     VOLTAGE_ERROR = 18
     DISTORTION = 40
+    FRAME = 50
+    FRAME_KIND = 51
+    LINK_SHADOW = 52
+    LINK_SHADOW_ANGLE = 53
+    HOP = 54
+    HOP_DELAY = 55
+    RETRY_DELAY = 56
+    ACKNOWLEDGED = 57
+    GASP = 58
+    GASP_WAIT = 59
+    GASP_CLEAR = 60
+    POLL = 61
+    POLL_TIME = 62
+    LATE_REGISTRATION = 63
+    REGISTRATION_DELAY = 64
+    CELL_SHADOW = 65
+    CELL_SHADOW_ANGLE = 66
+    OPERATOR = 67
+    ATTACH = 68
+    ATTACH_WAIT = 69
+    CELL_DELAY = 70
+    CELL_LOSS = 71
+    BACKHAUL_DELAY = 72
+    BACKHAUL_LOSS = 73
+    SWITCH_DELAY = 74
 
 
 def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:
@@ -56,9 +81,14 @@ def uniform(
     keys: NDArray[np.uint64], purpose: Purpose, counter: int | NDArray[np.int64], low: float = 0.0, high: float = 1.0
 ) -> NDArray[np.float64]:
     """One float in [low, high) per key, (m,). `counter` tells draws of the same purpose apart: a scalar or (m,)."""
-    counters = np.broadcast_to(np.asarray(counter, dtype=np.int64), keys.shape).astype(np.uint64)
-    mixed = _mix(_mix(keys + np.full_like(keys, int(purpose)) * _GOLDEN_GAMMA) + counters * _GOLDEN_GAMMA)
+    mixed = derived(keys, purpose, counter)
     return low + (high - low) * ((mixed >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
+
+
+def derived(keys: NDArray[np.uint64], purpose: Purpose, counter: int | NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A further key per key, (m,), for draws about one thing that a device does many of: a frame, for instance."""
+    counters = np.broadcast_to(np.asarray(counter, dtype=np.int64), keys.shape).astype(np.uint64)
+    return _mix(_mix(keys + np.full_like(keys, int(purpose)) * _GOLDEN_GAMMA) + counters * _GOLDEN_GAMMA)
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, unique
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,12 +72,41 @@ class Passage:
     hops: NDArray[np.uint8]
     attempts: NDArray[np.uint8]
     """Transmissions over all hops; what a poll, an attach or a repetition is, too."""
+    again_s: NDArray[np.float64]
+    """When it arrives a second time, since its acknowledgement was lost; inf where it does not."""
 
     @property
     def arrives(self) -> NDArray[np.bool_]:
         """Which get there at all."""
         arrives: NDArray[np.bool_] = np.isfinite(self.arrives_s)
         return arrives
+
+    @classmethod
+    def of(cls, count: int) -> Passage:
+        """Of so many frames that have not arrived yet."""
+        never_s = np.full(count, np.inf)
+        cause, hops, attempts = (np.zeros(count, dtype=np.uint8) for _ in range(3))
+        return cls(never_s, cause, hops, attempts, never_s.copy())
+
+    def lost(self, which: NDArray[np.bool_], cause: Cause) -> Passage:
+        """The same, but these (m,) are lost by this cause."""
+        return Passage(
+            np.where(which, np.inf, self.arrives_s),
+            np.where(which, np.uint8(cause), self.cause),
+            self.hops,
+            self.attempts,
+            np.where(which, np.inf, self.again_s),
+        )
+
+    def replaced(self, which: NDArray[np.bool_], by: Passage) -> Passage:
+        """The same, but with `by` in place of these (m,)."""
+
+        def put(own: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+            changed = own.copy()
+            changed[which] = others
+            return changed
+
+        return Passage(*(put(getattr(self, name), getattr(by, name)) for name in self.__slots__))
 
 
 DELIVERY = np.dtype(

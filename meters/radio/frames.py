@@ -1,0 +1,78 @@
+"""Frames that are about to be sent, as plain arrays: what a medium is asked to carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meters.device.draws import Purpose, derived
+from meters.radio.passage import DeliveryClass, Direction
+
+_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """m frames. `rows` (m,) number stations within one collector or cell; `sent_s` (m,) epoch seconds.
+
+    `delivery_class` (m,) holds values of DeliveryClass, `size_bytes` (m,) payloads. `about` (m,) tells frames of one
+    class apart: the start of an interval, the sequence of an event, the counter of a command.
+    """
+
+    rows: NDArray[np.intp]
+    sent_s: NDArray[np.float64]
+    delivery_class: NDArray[np.uint8]
+    about: NDArray[np.int64]
+    size_bytes: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        rows: ArrayLike,
+        sent_s: ArrayLike,
+        delivery_class: DeliveryClass | ArrayLike,
+        about: ArrayLike,
+        size_bytes: ArrayLike = 100,
+    ) -> Frames:
+        """One for each row; the others may be a single value for all. Raises ValueError: lengths do not fit."""
+        own = np.atleast_1d(np.asarray(rows, dtype=np.intp))
+
+        def each(values: ArrayLike, kind: type) -> NDArray[np.generic]:
+            return np.broadcast_to(np.asarray(values, dtype=kind), own.shape)
+
+        return cls(
+            own,
+            each(sent_s, np.float64),  # type: ignore[arg-type]
+            each(delivery_class, np.uint8),  # type: ignore[arg-type]
+            each(about, np.int64),  # type: ignore[arg-type]
+            each(size_bytes, np.int64),  # type: ignore[arg-type]
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of_class(self, delivery_class: DeliveryClass) -> NDArray[np.bool_]:
+        """Which (m,) are of this class."""
+        which: NDArray[np.bool_] = self.delivery_class == int(delivery_class)
+        return which
+
+    def keys(self, keys: NDArray[np.uint64], direction: Direction) -> NDArray[np.uint64]:
+        """A key for the draws of each frame, (m,), from those of the stations, (n,).
+
+        Who sends the same again at another instant draws anew.
+        """
+        kind = (self.delivery_class.astype(np.int64) << 1) | int(direction)
+        sent_ms = np.floor(self.sent_s * _MS).astype(np.int64)
+        return derived(derived(keys[self.rows], Purpose.FRAME, self.about), Purpose.FRAME_KIND, (sent_ms << 6) | kind)
+
+    def part(self, which: NDArray[np.bool_]) -> Frames:
+        """Those of them."""
+        return Frames(
+            self.rows[which],
+            self.sent_s[which],
+            self.delivery_class[which],
+            self.about[which],
+            self.size_bytes[which],
+        )
