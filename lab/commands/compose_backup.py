@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -59,14 +58,14 @@ def restore(
 ) -> None:
     """Bring a backup into a project of this release or a newer one, and count what came back."""
     from lab.containers.backup_manifest import read_backup
+    from lab.containers.private_directory import private_directory
     from lab.containers.restore import restore as bring_back
 
     console = Console(highlight=False, soft_wrap=True)
     with failures_shown():
         require_project(directory)
         # Of this user alone (0700), and gone afterwards.
-        with TemporaryDirectory(prefix=".restoring-", dir=directory) as place, console.status("reading") as status:
-            copy = Path(place)
+        with private_directory(directory) as copy, console.status("reading") as status:
             manifest = read_backup(backup, copy, digest=digest)
             restored = until_interrupted(
                 bring_back(directory, copy, manifest, replace=replace, tell=lambda what: status.update(what))

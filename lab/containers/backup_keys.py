@@ -7,10 +7,10 @@ is read by these rules and by no others: what leads elsewhere, or is anything el
 from __future__ import annotations
 
 import os
-import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -85,26 +85,40 @@ def has_keys(project: Path) -> bool:
     return any(True for _ in _below(project / VAULT))
 
 
-def install(project: Path, unpacked: Path, *, aside: str) -> Path | None:
-    """Put what was unpacked in its place. Keys that were there stay beside it as `secrets.<aside>`; returns where.
+@contextmanager
+def installed(project: Path, unpacked: Path, aside: Path) -> Iterator[None]:
+    """Put what was unpacked in its place. If the block fails, everything is where it was.
 
-    The lab's own keys stay as they are: who was revoked since the backup is not let in again.
+    The lab's own keys stay as they are: who was revoked since the backup is not let in again. Others that were there
+    are in `aside` then, beside their place. What else was there goes with `unpacked`, which is on the same disks.
+
+    :raises UserError: it cannot be put there.
     """
-    kept: Path | None = None
-    for root in (f"state/{SUPPLIES}",) if is_there_already(project, unpacked) else ROOTS:
-        new, place = unpacked / root, project / root
-        if not new.is_dir():
-            continue
-        if place.exists():
-            if root == VAULT and any(place.iterdir()):
-                kept = place.with_name(f"{VAULT}.{aside}")
-                place.rename(kept)
-            else:
-                shutil.rmtree(place)
-        place.parent.mkdir(exist_ok=True, parents=True)
-        # Below one directory: renamed, not copied.
-        new.rename(place)
-    return kept
+    with ExitStack() as undo:
+
+        def move(path: Path, to: Path) -> None:
+            path.rename(to)
+            undo.callback(to.rename, path)
+
+        try:
+            for root in (f"state/{SUPPLIES}",) if is_there_already(project, unpacked) else ROOTS:
+                new, place = unpacked / root, project / root
+                if not new.is_dir():
+                    continue
+                if os.path.lexists(place):
+                    is_kept = root == VAULT and any(place.iterdir())
+                    move(place, aside if is_kept else new.with_name(f"{new.name}.replaced"))
+                place.parent.mkdir(exist_ok=True, parents=True)
+                move(new, place)
+            # What the database commits is on its disk at once, and what belongs to it has to be, too.
+            os.sync()
+        except OSError as error:
+            raise UserError(
+                f"the backup's keys cannot be put in their place: {error.strerror}: {error.filename}",
+                "Restore as whoever made the project, or as root. Database and keys are as they were.",
+            ) from error
+        yield
+        undo.pop_all()
 
 
 def _files(project: Path) -> Iterator[Path]:

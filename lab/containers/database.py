@@ -18,6 +18,8 @@ from lab.services.external import check_database_url
 SERVICE = "database"
 ADMIN = DATABASE_NAME = "amilab"
 PASSWORD = "database_password"  # noqa: S105 - a file's name
+REPLACED = "secrets.replaced-"
+"""What a directory's name begins with in which keys are whose place others have taken; the instant follows."""
 # The password is read where it is needed: what stands in a command line, every user of the machine can read.
 _WITH_PASSWORD = 'PGPASSWORD=$(cat /run/secrets/database_password) exec "$@"'  # noqa: S105 - a script
 
@@ -68,8 +70,10 @@ async def admin_url(project: ComposeProject) -> str:
     try:
         return (await check_database_url(url)).url
     except UserError as error:
+        aside = sorted(path.name for path in project.directory.glob(f"{REPLACED}*"))
+        theirs = f" (a restoration that was cut short may have put them into {aside[-1]})" if aside else ""
         raise UserError(
             error.faults,
-            "Its volume may have been made with other passwords than those in secrets/: bring those back, or forget "
-            "the volume (docker compose down --volumes).",
+            f"Its volume may have been made with other passwords than those in secrets/{theirs}: bring those back, or "
+            "forget the volume (docker compose down --volumes).",
         ) from error

@@ -7,9 +7,8 @@ is there, is brought to this release's state and counted, and only then takes it
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +22,13 @@ from pydantic import ValidationError
 from grid.wording import counted
 from headend.errors import DatabaseError
 from headend.store.migrate import migrate
-from lab.containers.backup_keys import VAULT, has_keys, install, is_there_already, unpack
+from lab.containers.backup_keys import VAULT, has_keys, installed, is_there_already, unpack
 from lab.containers.backup_manifest import DATABASE, KEYS, ROLES, SETTINGS, Manifest, SchemaFacts
 from lab.containers.claims import Claim
 from lab.containers.conducting import claim_to_conduct
 from lab.containers.database import (
     DATABASE_NAME,
+    REPLACED,
     SERVICE,
     ContainerPrograms,
     address,
@@ -37,6 +37,7 @@ from lab.containers.database import (
 )
 from lab.containers.docker import docker
 from lab.containers.init import init_project
+from lab.containers.private_directory import private_directory
 from lab.containers.project import CONDUCTOR, ComposeProject
 from lab.containers.runs import keep_all
 from lab.containers.settings import ENV, HEADEND_PASSWORD, parse_settings, read_settings
@@ -90,13 +91,14 @@ async def restore(
     settings = read_settings(directory)
     project = ComposeProject(directory, settings)
     owner = Owner(settings.uid, settings.gid)
-    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=directory) as place:
-        unpacked = Path(place)
+    aside = directory / f"{REPLACED}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    with on_the_disks_of(directory) as unpacked:
         unpack(source / KEYS, unpacked, owner)
         foreign_keys = has_keys(directory) and not is_there_already(directory, unpacked)
         await _refuse_beforehand(project, replace=replace, foreign_keys=foreign_keys)
         if not has_keys(directory):
-            _install(directory, unpacked, owner)
+            with installed(directory, unpacked, aside):
+                _complete(directory, owner)
             unpack(source / KEYS, unpacked, owner)
         tell("starting the database")
         await project.compose("down")
@@ -110,14 +112,30 @@ async def restore(
                 source,
                 manifest,
                 secret(directory, HEADEND_PASSWORD),
+                installed(directory, unpacked, aside),
                 tell,
             )
-            kept = _install(directory, unpacked, owner)
+            _complete(directory, owner)
         finally:
             # Whatever is started next is to see the keys that are there then.
             await project.compose("down")
             conducting.close()
-    return Restored(manifest.readings, len(manifest.schemas), kept, kept_settings)
+    kept_keys = aside if aside.exists() else None
+    return Restored(manifest.readings, len(manifest.schemas), kept_keys, kept_settings)
+
+
+@contextmanager
+def on_the_disks_of(directory: Path) -> Iterator[Path]:
+    """A place from which a project's keys can be renamed to theirs: its state/ may be on another disk."""
+    state = directory / "state"
+    state.mkdir(mode=0o700, exist_ok=True)
+    elsewhere = state.is_symlink() or state.is_mount()
+    with (
+        private_directory(directory) as place,
+        private_directory(state.resolve() if elsewhere else directory) as of_state,
+    ):
+        (place / state.name).symlink_to(of_state.resolve())
+        yield place
 
 
 def refuse_other_files(source: Path, directory: Path) -> None:
@@ -187,13 +205,15 @@ async def restore_database(
     source: Path,
     manifest: Manifest,
     password: str,
+    keys: AbstractContextManager[object],
     tell: Callable[[str], None],
 ) -> None:
-    """Put the backup's database and roles in the place of those that are there.
+    """Put the backup's database and roles in the place of those that are there, and the keys that belong to them.
 
     :param maintenance: another database of the server, as a superuser.
     :param password: that the head-end's role has until the backup's roles are there.
-    :raises UserError: the database and what there is of roles are then as they were.
+    :param keys: has them in place once it is entered, and undoes that if the block fails.
+    :raises UserError: the database, what there is of roles, and keys are then as they were.
     """
     roles = _roles(source)
     server = conninfo_to_dict(maintenance)
@@ -210,15 +230,24 @@ async def restore_database(
         with _refused_roles():
             apply_roles(connection, roles, database)
 
-    with psycopg.connect(session(maintenance), autocommit=True) as connection, _refused_roles():
-        make_missing_roles(connection, roles)
-    await replace_database(maintenance, DATABASE_NAME, fill_it, settle)
+    try:
+        with psycopg.connect(session(maintenance), autocommit=True) as connection, _refused_roles():
+            make_missing_roles(connection, roles)
+        await replace_database(maintenance, DATABASE_NAME, fill_it, settle, keys)
+    except psycopg.OperationalError as error:
+        said = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the database went away: {said}",
+            "Has it enough memory (AMILAB_DATABASE_MEMORY), and the disk enough space? Then restore again.",
+        ) from error
 
 
 @contextmanager
 def _refused_roles() -> Iterator[None]:
     try:
         yield
+    except psycopg.OperationalError:
+        raise  # it is not the roles
     except psycopg.Error as error:
         said = str(error).strip().splitlines()[0]
         raise UserError(
@@ -289,10 +318,8 @@ def missing(connection: psycopg.Connection[Any], wanted: Mapping[str, SchemaFact
     return faults
 
 
-def _install(directory: Path, unpacked: Path, owner: Owner) -> Path | None:
-    kept = install(directory, unpacked, aside=f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+def _complete(directory: Path, owner: Owner) -> None:
+    """What modes, directories and files a release wants besides, which may be a newer one."""
     (directory / VAULT).chmod(0o700)
     make_state(directory / "state", owner)
-    # What a newer release wants besides.
     init_project(directory, debian=False, force=False)
-    return kept

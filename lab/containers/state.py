@@ -92,6 +92,23 @@ def entries_below(top: Path) -> Iterator[os.DirEntry[str]]:
                     waiting.append((entry.path, level + 1))
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a file, a symbolic link, or a directory with all that is in it.
+
+    :raises UserError: directories are deeper than any of ours, see `entries_below`. Nothing is removed then.
+    """
+    _refuse_abysses(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _refuse_abysses(top: Path) -> None:
+    if not top.is_symlink():
+        deque(entries_below(top), maxlen=0)
+
+
 def _make_directory(path: Path, mode: int, owner: Owner) -> None:
     with suppress(FileExistsError):
         path.mkdir()
@@ -125,13 +142,9 @@ class SharedLayout(Layout):
         unfinished = (path for path in (root / RESULTS).iterdir() if not (path / JOURNAL).exists())
         gone = (*(root / MEMORY).iterdir(), *unfinished)
         for old in gone:
-            if not old.is_symlink():
-                deque(entries_below(old), maxlen=0)
+            _refuse_abysses(old)
         for old in gone:
-            if old.is_dir() and not old.is_symlink():
-                shutil.rmtree(old)
-            else:
-                old.unlink()
+            remove_tree(old)
         layout = cls(root / SUPPLIES, root / SECRETS, root / MEMORY / run, root / RESULTS / run, root, owner)
         for directory in (layout.memory, layout.results):
             layout.hand_out_directory(directory)

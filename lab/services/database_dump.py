@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -180,6 +180,7 @@ async def replace_database(
     name: str,
     fill_it: Callable[[str], Awaitable[None]],
     settle: Callable[[psycopg.Connection[Any], str], None],
+    beside: AbstractContextManager[object],
 ) -> None:
     """Fill a new database beside `name`, and give it that name once it is whole. What was `name` is dropped then.
 
@@ -187,8 +188,12 @@ async def replace_database(
     :param fill_it: given the new one's address.
     :param settle: given a connection, and the new one's present name: what is to change with it, in the transaction
         that gives it its name. The superuser's own password may be among it.
+    :param beside: around that transaction: what is to change with it and is in no database. It undoes that if the block
+        fails.
 
-    If either raises, the new one is dropped, and `name` and the roles are as they were.
+    If any of it fails, the new one is dropped, and `name` and the roles are as they were.
+
+    :raises psycopg.OperationalError: the server is gone. What it has of the new one is dropped at the next call.
     """
     new, old = f"{name}_restoring", f"{name}_replaced"
     # One connection for all of it: for another one it may be the wrong password by then.
@@ -198,14 +203,16 @@ async def replace_database(
         try:
             await fill_it(in_database(maintenance_url, new))
             _drop(connection, old)
-            with connection.transaction():
+            with beside, connection.transaction():
                 settle(connection, new)
                 _rename(connection, name, old)
                 _rename(connection, new, name)
         except BaseException:
-            _drop(connection, new)
+            with suppress(psycopg.OperationalError):
+                _drop(connection, new)
             raise
-        _drop(connection, old)
+        with suppress(psycopg.OperationalError):
+            _drop(connection, old)
 
 
 def _rename(connection: psycopg.Connection[Any], name: str, to: str) -> None:

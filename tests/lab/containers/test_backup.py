@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ from lab.containers.backup_manifest import (
     part_of,
     read_backup,
 )
-from lab.containers.restore import Restored, refuse_other_files
+from lab.containers.private_directory import private_directory
+from lab.containers.restore import Restored, on_the_disks_of, refuse_other_files
 from lab.containers.state import Owner
 from lab.errors import UserError
 
@@ -229,7 +231,9 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def test_keys_are_back_with_their_modes_and_a_runs_own_things_are_not(project: Path, tmp_path: Path) -> None:
+def test_keys_are_back_with_their_modes_and_a_runs_own_things_are_not(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backup_keys.pack(project, OURS, tmp_path / "keys.tar")
     assert (tmp_path / "keys.tar").stat().st_mode & 0o777 == 0o600
     unpacked = tmp_path / "unpacked"
@@ -250,11 +254,91 @@ def test_keys_are_back_with_their_modes_and_a_runs_own_things_are_not(project: P
     assert backup_keys.is_there_already(project, unpacked)
     (project / "secrets" / "ca.key").write_text("another")
     assert not backup_keys.is_there_already(project, unpacked)
-    kept = backup_keys.install(project, unpacked, aside="before")
-    assert kept is not None
-    assert (kept / "ca.key").read_text() == "another"
+    synced: list[str] = []
+    monkeypatch.setattr(os, "sync", lambda: synced.append((project / "secrets" / "ca.key").read_text()))
+    aside = project / "secrets.before"
+    with backup_keys.installed(project, unpacked, aside):
+        assert synced == ["secrets/ca.key"]
+    assert (aside / "ca.key").read_text() == "another"
     assert (project / "secrets" / "ca.key").read_text() == "secrets/ca.key"
     assert (project / "state" / "memory" / "run" / "fleet-0.sqlite").exists()
+
+
+def all_of(directory: Path) -> dict[str, str]:
+    return {path.relative_to(directory).as_posix(): path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
+def another_labs(place: Path) -> Path:
+    for name in ("secrets/ca.key", "secrets/database_password", "state/devices/AMI2.pem", "state/broker/server.pem"):
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"another {name}")
+    return place
+
+
+def test_keys_are_where_they_were_if_what_belongs_to_them_fails(project: Path, tmp_path: Path) -> None:
+    before, unpacked = all_of(project), another_labs(tmp_path / "unpacked")
+    aside = project / "secrets.before"
+
+    def work() -> None:
+        with backup_keys.installed(project, unpacked, aside):
+            assert all_of(project / "secrets") == {
+                "ca.key": "another secrets/ca.key",
+                "database_password": "another secrets/database_password",
+            }
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert all_of(project) == before
+    assert not aside.exists()
+
+
+def test_keys_of_which_one_directory_cannot_be_put_in_its_place_stay_all_where_they_were(
+    project: Path, tmp_path: Path
+) -> None:
+    before, unpacked = all_of(project), another_labs(tmp_path / "unpacked")
+    (unpacked / "state" / "broker.replaced").mkdir()
+    (unpacked / "state" / "broker.replaced" / "in the way").touch()
+    with (
+        pytest.raises(UserError, match=r"cannot be put in their place: Directory not empty: .*/state/broker"),
+        backup_keys.installed(project, unpacked, project / "secrets.before"),
+    ):
+        raise AssertionError("it is not to begin")
+    assert all_of(project) == before
+
+
+def test_keys_are_put_in_a_state_that_is_a_link_to_another_disk(project: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        other = Path(place) / "state"
+        assert other.parent.stat().st_dev != project.stat().st_dev
+        shutil.move(project / "state", other)
+        (project / "state").symlink_to(other)
+        with (
+            on_the_disks_of(project) as unpacked,
+            backup_keys.installed(project, another_labs(unpacked), project / "secrets.before"),
+        ):
+            pass
+        assert {path.name for path in other.iterdir()} == {"supplies", "devices", "broker", "memory", "plan"}
+        assert all_of(other / "devices") == {"AMI2.pem": "another state/devices/AMI2.pem"}
+
+
+def test_what_a_killed_restoration_has_left_goes_with_the_next_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from lab.containers.private_directory import private_directory\n"
+        "with private_directory(Path(sys.argv[1])) as place:\n"
+        "    (place / 'ca.key').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    with private_directory(tmp_path) as first:
+        (first / "ca.key").touch()
+        assert not left.exists()
+        with private_directory(tmp_path) as second:
+            assert {first, second} == set(tmp_path.iterdir())
+        assert (first / "ca.key").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:

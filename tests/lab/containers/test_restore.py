@@ -6,7 +6,9 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import psycopg
 import pytest
@@ -15,14 +17,16 @@ from psycopg import sql
 from headend.store.migrate import open_schema
 from lab.containers.backup import write_database
 from lab.containers.backup_directory import NewDirectory, write
+from lab.containers.backup_keys import installed
 from lab.containers.backup_manifest import KEYS, ROLES, SETTINGS, Manifest, read_backup
+from lab.containers.database import admin_url
 from lab.containers.restore import faults_of_server, fill_and_check, migrate_and_check, restore_database
 from lab.errors import UserError
 from lab.services.database_role import HEADEND_ROLE, make_headend_role
 from lab.services.database_roles import Roles
 from lab.services.database_session import session
 from lab.services.postgres import find_binaries
-from tests.headend.services import Postgres
+from tests.headend.services import Postgres, free_port
 from tests.lab.services.local_programs import LocalPrograms
 from tests.timescale.schema import create_before
 
@@ -206,9 +210,13 @@ def precious(servers: tuple[Postgres, Postgres]) -> str:
     return url
 
 
-def bring_back(server: Postgres, backup: Path, manifest: Manifest) -> None:
+def bring_back(
+    server: Postgres, backup: Path, manifest: Manifest, keys: AbstractContextManager[object] | None = None
+) -> None:
     programs = LocalPrograms(CLIENTS, server.url())
-    asyncio.run(restore_database(programs, server.url(), backup, manifest, "today's", lambda _: None))
+    asyncio.run(
+        restore_database(programs, server.url(), backup, manifest, "today's", keys or nullcontext(), lambda _: None)
+    )
 
 
 def change_role(backup: Path, name: str, **changes: object) -> None:
@@ -225,11 +233,10 @@ def test_roles_that_the_server_refuses_leave_database_and_passwords_as_they_were
     change_role(backup, HEADEND_ROLE, settings=("no_such_setting_any_more=on",))
     with pytest.raises(UserError, match=r"does not take the backup's roles: .*no_such_setting_any_more"):
         bring_back(servers[1], backup, manifest)
+    assert still_precious(servers[1], precious)
     with psycopg.connect(precious) as connection:
-        assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
         names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
     assert not {"amilab_restoring", "amilab_replaced"} & names
-    psycopg.connect(servers[1].url(HEADEND_ROLE, "today's", database="amilab")).close()
 
 
 def test_every_fault_of_the_roles_is_named(servers: tuple[Postgres, Postgres], backup: Path) -> None:
@@ -243,6 +250,68 @@ def test_every_fault_of_the_roles_is_named(servers: tuple[Postgres, Postgres], b
         "roles.json: memberships.0.options",
         "roles.json: settings",
     ]
+
+
+def still_precious(server: Postgres, url: str) -> bool:
+    psycopg.connect(server.url(HEADEND_ROLE, "today's", database="amilab")).close()
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT answer FROM precious").fetchone() == (42,)
+
+
+def test_keys_that_cannot_be_put_in_their_place_leave_database_and_passwords_as_they_were(
+    servers: tuple[Postgres, Postgres], backup: Path, precious: str, tmp_path: Path
+) -> None:
+    """Else they would be the keys of another database, whose superuser has another password."""
+    manifest = whole(backup)
+    change_role(backup, "postgres", password="another")
+    project, unpacked = tmp_path / "project", tmp_path / "unpacked"
+    for vault in (project / "secrets", unpacked / "secrets"):
+        vault.mkdir(parents=True)
+        (vault / "ca.key").write_text(vault.parent.name)
+    with pytest.raises(UserError, match="keys cannot be put in their place: No such file or directory"):
+        bring_back(servers[1], backup, manifest, installed(project, unpacked, tmp_path / "nowhere" / "aside"))
+    assert (project / "secrets" / "ca.key").read_text() == "project"
+    assert still_precious(servers[1], precious)
+
+
+def test_a_database_that_goes_away_at_the_last_moment_leaves_everything_as_it_was(
+    servers: tuple[Postgres, Postgres], backup: Path, precious: str
+) -> None:
+    manifest = whole(backup)
+    change_role(backup, "postgres", password="another")
+    undone: list[BaseException] = []
+
+    @contextmanager
+    def keys() -> Iterator[None]:
+        with psycopg.connect(servers[1].url(), autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+        try:
+            yield
+        except BaseException as error:
+            undone.append(error)
+            raise
+
+    with pytest.raises(UserError, match=r"the database went away: .*terminat"):
+        bring_back(servers[1], backup, manifest, keys())
+    assert len(undone) == 1
+    assert still_precious(servers[1], precious)
+    bring_back(servers[1], backup, manifest)  # what was left of the first time is not in the way
+    with psycopg.connect(servers[1].url(password="another", database="amilab"), autocommit=True) as connection:
+        connection.execute("ALTER ROLE postgres PASSWORD 'secret'")
+
+
+def test_passwords_that_a_killed_restoration_has_put_aside_are_named(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "database_password").write_text("the backup's")
+    for day in (27, 28):
+        (tmp_path / f"secrets.replaced-202611{day}T120000Z").mkdir()
+    project = AsyncMock(directory=tmp_path, database_place=f"127.0.0.1:{free_port()}")
+    with pytest.raises(UserError) as caught:
+        asyncio.run(admin_url(project))
+    assert "may have put them into secrets.replaced-20261128T120000Z" in (caught.value.hint or "")
 
 
 def test_database_and_roles_change_together_the_superusers_password_among_them(

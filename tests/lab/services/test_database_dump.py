@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -96,9 +98,10 @@ def bring_over(old: Postgres, new: Postgres, file: Path) -> None:
     async def fill_it(url: str) -> None:
         await fill(url, programs(new), file, timescaledb=None)
 
-    asyncio.run(
-        replace_database(new.url(), "lab", fill_it, lambda connection, name: apply_roles(connection, written, name))
-    )
+    def settle(connection: psycopg.Connection[Any], name: str) -> None:
+        apply_roles(connection, written, name)
+
+    asyncio.run(replace_database(new.url(), "lab", fill_it, settle, nullcontext()))
 
 
 def test_readings_roles_passwords_rights_and_search_paths_are_back(
@@ -185,22 +188,57 @@ def test_a_superuser_who_counts_runs_nobody_elses_functions(old: Postgres, lab: 
         assert connection.execute(f"SELECT count(*) FROM {RUN}.reading_daily").fetchone() is not None
 
 
-def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_path: Path) -> None:
+@pytest.fixture
+def precious(new: Postgres) -> Iterator[None]:
+    """A database `mine` that is as it was when the test is over."""
     mine = new.new_database("mine")
     with psycopg.connect(mine, autocommit=True) as connection:
         connection.execute("CREATE TABLE precious AS SELECT 42 AS answer")
+    yield
+    with psycopg.connect(mine, autocommit=True) as connection:
+        assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
+        names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+    assert not {"mine_restoring", "mine_replaced"} & names
+
+
+@contextmanager
+def told(events: list[str]) -> Iterator[None]:
+    events.append("in place")
+    try:
+        yield
+    except BaseException as error:
+        events.append(f"undone because of {type(error).__name__}")
+        raise
+
+
+@pytest.mark.usefixtures("precious")
+def test_what_cannot_be_filled_leaves_the_database_as_it_was(new: Postgres, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(secrets.token_bytes(1000))
+    events: list[str] = []
 
     async def fill_it(url: str) -> None:
         await fill(url, programs(new), broken, timescaledb=None)
 
     with pytest.raises(UserError, match="pg_restore failed"):
-        asyncio.run(replace_database(new.url(), "mine", fill_it, lambda *_: None))
-    with psycopg.connect(mine, autocommit=True) as connection:
-        assert connection.execute("SELECT answer FROM precious").fetchone() == (42,)
-        names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
-    assert not {"mine_restoring", "mine_replaced"} & names
+        asyncio.run(replace_database(new.url(), "mine", fill_it, lambda *_: None, told(events)))
+    assert events == []
+
+
+@pytest.mark.usefixtures("precious")
+def test_what_cannot_be_committed_is_undone_beside_the_database_as_well(new: Postgres) -> None:
+    events: list[str] = []
+
+    async def fill_it(_url: str) -> None: ...
+
+    def settle(connection: psycopg.Connection[Any], _name: str) -> None:
+        events.append("settled")
+        connection.execute("CREATE TEMP TABLE unique_at_the_end (x int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        connection.execute("INSERT INTO unique_at_the_end VALUES (1), (1)")
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        asyncio.run(replace_database(new.url(), "mine", fill_it, settle, told(events)))
+    assert events == ["in place", "settled", "undone because of UniqueViolation"]
 
 
 def test_a_server_without_timescaledb_is_named_before_anything_is_restored(new: Postgres, tmp_path: Path) -> None:
