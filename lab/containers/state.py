@@ -14,8 +14,10 @@ The lab may be root, and containers write here: so the lab goes through no symbo
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,13 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.containers.plan import ROOT
-from lab.errors import UserError
+from lab.errors import SPACE_HINT, UserError
 from lab.run.layout import JOURNAL, Layout
 
 PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER, LOADTEST = PARTS = (
     "plan", "supplies", "secrets", "devices", "memory", "results", "broker", "loadtest",
 )  # fmt: skip
-_LINKS_HINT = "Find out who made it, then remove it: amilab makes none there. state/ itself may be one, of yours."
+_LINKS_HINT = "Find out who made it, then remove it: amilab makes none there. state/ itself may be a link, of yours."
+_MOST_FAULTS = 12
 _MOST_LEVELS = 12
 """More than amilab makes, and few enough for any path to be short enough and any removal to end."""
 
@@ -50,7 +53,7 @@ class Owner:
 def make_state(root: Path, owner: Owner) -> None:
     """Create what is missing. Nobody but the owner gets into `root`; what is mounted from it is seen by its mode.
 
-    :raises UserError: there is a symbolic link in it, or directories are deeper than any of ours.
+    :raises UserError: there is something else in it than files and directories, or these are deeper than any of ours.
     """
     root.mkdir(exist_ok=True, parents=True)
     root.chmod(0o700)
@@ -64,12 +67,17 @@ def make_state(root: Path, owner: Owner) -> None:
 
 
 def refuse_links(*among: Path) -> None:
-    """:raises UserError: naming every symbolic link below these, through which what is written would go elsewhere; or a
-    directory that is too deep, see `entries_below`.
+    """:raises UserError: naming everything below these that is neither file nor directory: through a symbolic link what
+    is written would go elsewhere, and a pipe would keep whoever reads it. Or see `entries_below`.
     """
-    found = [entry.path for directory in among for entry in entries_below(directory) if entry.is_symlink()]
+    found = [
+        f"{entry.path} is {'a symbolic link' if entry.is_symlink() else 'no file'}"
+        for directory in among
+        for entry in entries_below(directory)
+        if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False)
+    ]
     if found:
-        raise UserError([f"{link} is a symbolic link" for link in found], _LINKS_HINT)
+        raise UserError(found, _LINKS_HINT)
 
 
 def entries_below(top: Path) -> Iterator[os.DirEntry[str]]:
@@ -107,6 +115,18 @@ def remove_tree(path: Path) -> None:
 def _refuse_abysses(top: Path) -> None:
     if not top.is_symlink():
         deque(entries_below(top), maxlen=0)
+
+
+def _copy_file(source: str | Path, to: str | Path) -> None:
+    """The content of a file, and nothing of its mode: it may be one with which whoever runs it would be somebody else.
+
+    :raises OSError: it has become a link or a pipe since it was looked at.
+    """
+    with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(source))
+        with Path(to).open("wb") as copy:
+            shutil.copyfileobj(file, copy)
 
 
 def _make_directory(path: Path, mode: int, owner: Owner) -> None:
@@ -160,7 +180,7 @@ class SharedLayout(Layout):
             refuse_links(self.results)
             place = self.supplies / path.name
             place.unlink(missing_ok=True)
-            shutil.copyfile(path, place)
+            _copy_file(path, place)
         place.chmod(0o600)
         self.owner.take(place)
         return place
@@ -170,6 +190,21 @@ class SharedLayout(Layout):
         return path
 
     def collect(self, directory: Path) -> None:
-        """:raises UserError: a container has left a symbolic link, to what we may read and it may not."""
+        """:raises UserError: a container has left a symbolic link, to what we may read and it may not; or there is no
+        space for what containers have left.
+        """
         refuse_links(self.results)
-        Layout.collect(self, directory)
+        size = sum(entry.stat(follow_symlinks=False).st_size for entry in entries_below(self.results))
+        free = shutil.disk_usage(directory).free
+        if size > free:
+            raise UserError(
+                f"the run's results have {size:,} bytes, and {directory} has space for {free:,}", SPACE_HINT
+            )
+        try:
+            shutil.copytree(self.results, directory, dirs_exist_ok=True, copy_function=_copy_file)
+        except shutil.Error as error:
+            faults = [f"{path} cannot be brought home: {why}" for path, _, why in error.args[0]]
+            more = [f"and {len(faults) - _MOST_FAULTS:,} others"] if len(faults) > _MOST_FAULTS else []
+            raise UserError(faults[:_MOST_FAULTS] + more) from error
+        directory.chmod(0o700)  # it has been given that of the other
+        shutil.rmtree(self.results)

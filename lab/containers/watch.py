@@ -77,11 +77,13 @@ class Watch:
 
     async def look(self) -> None:
         """Once."""
-        await self._refuse_starved()
+        if not self.is_over:
+            await self._refuse_starved()
         lives = {name: self._link.life(name) for name in self._link.present}
         found = await self._project.containers_of(list(SERVICES.values()))
         self._sees = self._sees or any(found.values())
-        await self._refuse_restarting(found)
+        if not self.is_over:
+            await self._refuse_restarting(found)
         self._drop_the_dead(lives, found)
         await self._name(found)
 

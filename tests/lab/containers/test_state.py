@@ -87,6 +87,59 @@ def test_no_run_brings_home_what_a_link_leads_to(root: Path, precious: Path, tmp
     assert list((tmp_path / "run-1").iterdir()) == []
 
 
+def bring_home(layout: SharedLayout, directory: Path) -> UserError:
+    directory.mkdir()
+    with pytest.raises(UserError) as caught:
+        layout.collect(directory)
+    assert list(directory.iterdir()) == []
+    return caught.value
+
+
+def test_no_run_brings_home_a_program_that_runs_as_whoever_conducts(root: Path, tmp_path: Path) -> None:
+    """What a container has made belongs to its user. The copy is ours, who may be root."""
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    (layout.results / "truth.parquet").write_text("#!/bin/sh")
+    (layout.results / "truth.parquet").chmod(0o6777)
+    (tmp_path / "run-1").mkdir()
+    layout.collect(tmp_path / "run-1")
+    assert (tmp_path / "run-1" / "truth.parquet").read_text() == "#!/bin/sh"
+    assert (tmp_path / "run-1" / "truth.parquet").stat().st_mode & 0o7133 == 0
+    assert not layout.results.exists()
+
+
+def test_no_run_waits_for_a_pipe_that_a_container_has_left(root: Path, tmp_path: Path) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    os.mkfifo(layout.network)
+    assert bring_home(layout, tmp_path / "run-1").faults == (f"{layout.network} is no file",)
+    with pytest.raises(UserError, match=r"network\.json is no file"):
+        layout.hand_out(layout.network)
+    os.mkfifo(root / "plan" / CONDUCTING)
+    with pytest.raises(UserError, match=f"{CONDUCTING} is no file"):
+        claim_to_conduct(root, OWNER)
+
+
+def test_no_run_fills_the_disk_with_a_file_that_a_container_has_made_large_for_nothing(
+    root: Path, tmp_path: Path
+) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    with (layout.results / "truth.parquet").open("wb") as file:
+        file.truncate(1 << 43)
+    assert "results have 8,796,093,022,208 bytes, and" in bring_home(layout, tmp_path / "run-1").faults[0]
+
+
+def test_what_cannot_be_brought_home_is_named(root: Path, tmp_path: Path) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    for number in range(20):
+        (layout.results / f"{number}.parquet").touch()
+        (tmp_path / "run-1" / f"{number}.parquet").mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        layout.collect(tmp_path / "run-1")
+    assert len(caught.value.faults) == 13
+    assert ".parquet cannot be brought home: " in caught.value.faults[0]
+    assert caught.value.faults[-1] == "and 8 others"
+    assert layout.results.exists()
+
+
 def test_what_is_left_of_demonstrations_does_not_heap_up(root: Path) -> None:
     collected = SharedLayout.of(root, OWNER, "run-1")
     collected.hand_out_directory(collected.results / JOURNAL)

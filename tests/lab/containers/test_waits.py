@@ -44,6 +44,7 @@ class Lab:
         self.present: dict[str, str] = {"ingest-0": INGEST.id}
         self.awaited: dict[str, float] = {}
         self.refusal: str | None = None
+        self.starved: list[str] = []
         self.told: list[tuple[float, str]] = []
         self.settings = cast(Any, type("", (), {"lab_subnet": "198.18.0.0/18"}))
 
@@ -68,7 +69,12 @@ class Lab:
         return {service: [found for found in self.there if found.service == service] for service in services}
 
     async def out_of_memory(self, _since_s: float) -> list[str]:
-        return []
+        return self.starved
+
+    async def refuse_foreign_state(self, _container: Container) -> None: ...
+
+    async def last_words(self, container: Container) -> list[str]:
+        return [f"last words of {container.name}"]
 
     async def unreached(self, _container: Container, host: str, port: int) -> str | None:
         assert f"{host}:{port}" == ADDRESS
@@ -163,8 +169,10 @@ async def test_a_run_that_is_over_waits_for_nobody(tmp_path: Path) -> None:
     await lab.live(watch, WITHIN_S)
     assert len(lab.told) == len(watch.reasons) == 1
     watch.is_over = True
-    exited(lab, BROKER)
+    without(lab, BROKER)
+    lab.there.append(replace(BROKER, state="restarting", health="", exit_code=1))
     exited(lab, INGEST)
+    lab.starved = [INGEST.name]
     await lab.live(watch, 2 * PATIENCE_S)
     assert len(lab.told) == 1
     assert not watch.reasons
