@@ -46,7 +46,7 @@ def list_runs(directory: Directory = DIRECTORY, swarm: Swarm = False) -> None:
         facts += [f"kept: {run.kept}"] if run.kept else []
         console.print(("[green]▶[/] " if run.shown else "  "), end="")
         console.print(printable(", ".join(facts)), markup=False)
-        console.print(f"    schema {run.schema}", markup=False, style="dim")
+        console.print(printable(f"    schema {run.schema}"), markup=False, style="dim")
 
 
 @app.command()
@@ -106,4 +106,4 @@ def _asked(directory: Path, swarm: bool, question: Callable[[str], T]) -> T:
 def _done(said: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("[green]✓[/] ", end="")
-    console.print(said, markup=False)
+    console.print(printable(said), markup=False)

@@ -36,7 +36,7 @@ def failures_shown(left: str = "nothing was left running") -> Iterator[None]:
             yield
     except PartFailed as error:
         Console(stderr=True).print(f"[bold red]{error.name}[/] failed", highlight=False)
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(str(error))}\n")
         raise typer.Exit(error.exit_code) from error
     except asyncio.CancelledError:
         Console(stderr=True).print(f"interrupted; {left}", highlight=False)

@@ -27,6 +27,7 @@ from lab.containers.backup_manifest import (
     Manifest,
     SchemaFacts,
     digest_of,
+    fault_of_size,
     part_of,
 )
 from lab.containers.database import DATABASE_NAME, ContainerPrograms, admin_url
@@ -91,6 +92,9 @@ async def write_database(
         major, timescaledb = server_major(connection), extension_version(connection)
     for name in PARTS:
         sync(directory / name)
+    parts = {name: part_of(directory / name) for name in PARTS}
+    if faults := [fault for name, part in parts.items() if (fault := fault_of_size(name, part.bytes))]:
+        raise UserError(faults, "Nobody could restore it.")
     manifest = Manifest(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         project=project,
@@ -99,7 +103,7 @@ async def write_database(
         postgresql_major=major,
         timescaledb=timescaledb,
         schemas=facts,
-        parts={name: part_of(directory / name) for name in PARTS},
+        parts=parts,
     )
     said = manifest.to_bytes()
     write(directory / MANIFEST, said)

@@ -6,16 +6,18 @@ is read by these rules and by no others: what leads elsewhere, or is anything el
 
 from __future__ import annotations
 
+import errno
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from io import BytesIO
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner, entries_below
-from lab.errors import UserError
+from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner, entries_below, refuse_links
+from lab.errors import UserError, full_disk_as_user_error
 
 VAULT = "secrets"
 ROOTS = (VAULT, *(f"state/{name}" for name in (SUPPLIES, SECRETS, DEVICES, BROKER)))
@@ -29,21 +31,57 @@ _THEIRS, _OURS = 1, 0
 _MOST_MODE = 0o700 | 0o044
 _MOST_FILE_BYTES = 256 << 20
 _MOST_PARTS, _MOST_NAME_BYTES = 8, 255
+_MOST_ENTRIES = 200_000
+"""Of 20,000 meters, and as many again for whatever comes."""
 
 
 def pack(project: Path, owner: Owner, to: Path) -> None:
-    """Write the archive to a new file of this user alone. Raises OSError, and UserError as `entries_below` does."""
+    """Write the archive to a new file of this user alone. Raises OSError.
+
+    :raises UserError: naming everything that `unpack` would refuse, or what changed meanwhile; or as `refuse_links`.
+    """
+    for root in ROOTS:
+        with suppress(FileNotFoundError), os.scandir(project / root):
+            pass  # one that is closed to us is not empty
+    refuse_links(*(project / root for root in ROOTS))
+    found = [(_entry(path, project, owner), path) for path in _files(project)]
+    if faults := _faults([entry for entry, _ in found]):
+        raise UserError([f"in {project}: {fault}" for fault in faults], "amilab makes no such thing: remove it.")
     descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with (
         os.fdopen(descriptor, "wb") as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for path in _files(project):
-            facts, content = path.stat(), path.read_bytes()
-            entry = tarfile.TarInfo(path.relative_to(project).as_posix())
-            entry.size, entry.mode, entry.mtime = len(content), facts.st_mode & 0o777, int(facts.st_mtime)
-            entry.uid = entry.gid = _THEIRS if facts.st_uid == owner.uid else _OURS
-            archive.addfile(entry, BytesIO(content))
+        for entry, path in found:
+            with _opened(path) as content:
+                if os.fstat(content.fileno()).st_size != entry.size:
+                    raise _changed(path)
+                archive.addfile(entry, content)
+
+
+def _entry(path: Path, project: Path, owner: Owner) -> tarfile.TarInfo:
+    try:
+        facts = path.lstat()
+    except FileNotFoundError as error:
+        raise _changed(path) from error
+    entry = tarfile.TarInfo(path.relative_to(project).as_posix())
+    entry.size, entry.mode, entry.mtime = facts.st_size, facts.st_mode & 0o777, int(facts.st_mtime)
+    entry.uid = entry.gid = _THEIRS if facts.st_uid == owner.uid else _OURS
+    return entry
+
+
+def _opened(path: Path) -> BinaryIO:
+    """It may have become a link to somebody else's file, or a pipe, since it was looked at."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            raise _changed(path) from error
+        raise
+
+
+def _changed(path: Path) -> UserError:
+    return UserError(f"{path} changed while it was written down", "Back up again.")
 
 
 def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
@@ -52,18 +90,10 @@ def unpack(archive_file: Path, to: Path, owner: Owner) -> None:
     :raises UserError: naming every entry that does not belong there. Nothing was written.
     """
     try:
-        with tarfile.open(archive_file, mode="r:") as archive:
-            entries = archive.getmembers()
-            faults = [f"{archive_file.name}: {fault}" for entry in entries if (fault := _fault(entry))]
-            names = Counter(entry.name for entry in entries)
-            faults += [
-                f"{archive_file.name}: {name!r} lies in another file"
-                for name in names
-                if any(str(parent) in names for parent in PurePosixPath(name).parents)
-            ]
-            faults += [f"{archive_file.name}: {name!r} is there twice" for name, count in names.items() if count > 1]
-            if faults:
-                raise UserError(faults, "Use another backup.")
+        with full_disk_as_user_error(), tarfile.open(archive_file, mode="r:") as archive:
+            entries = list(islice(archive, _MOST_ENTRIES + 1))
+            if faults := _faults(entries):
+                raise UserError([f"{archive_file.name}: {fault}" for fault in faults], "Use another backup.")
             for entry in entries:
                 content = archive.extractfile(entry)
                 assert content is not None, "an entry that is no file was refused"
@@ -128,6 +158,21 @@ def _files(project: Path) -> Iterator[Path]:
 
 def _below(directory: Path) -> Iterator[Path]:
     return iter(sorted(Path(entry.path) for entry in entries_below(directory) if entry.is_file(follow_symlinks=False)))
+
+
+def _faults(entries: Sequence[tarfile.TarInfo]) -> list[str]:
+    if len(entries) > _MOST_ENTRIES:
+        return [f"there are more than {_MOST_ENTRIES:,} files"]
+    names = Counter(entry.name for entry in entries)
+    return [
+        *(fault for entry in entries if (fault := _fault(entry))),
+        *(
+            f"{name!r} lies in another file"
+            for name in names
+            if any(str(parent) in names for parent in PurePosixPath(name).parents)
+        ),
+        *(f"{name!r} is there twice" for name, count in names.items() if count > 1),
+    ]
 
 
 def _fault(entry: tarfile.TarInfo) -> str | None:

@@ -10,7 +10,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, get_args
 
@@ -26,6 +28,10 @@ _ANOTHER = "Use another backup: this one cannot be relied on. Nothing was change
 _NAME_ONE = "Name a directory that `amilab compose backup` has written."
 _BLOCK_BYTES = 1 << 20
 _MOST_MANIFEST_BYTES = 16 << 20
+_MOST_BYTES: Mapping[PartName, int] = {ROLES: 64 << 20, KEYS: 1 << 30, SETTINGS: 1 << 20}
+"""Of what is read into memory, and more than 20,000 meters take."""
+_Words = Annotated[str, Field(pattern=r"^[ -~]*$")]
+"""What is shown in a terminal, and written down in a database."""
 
 
 class _Frozen(BaseModel):
@@ -54,12 +60,12 @@ class Manifest(_Frozen):
     """`postgresql`: the server's version, and the number that it goes by. `timescaledb`: the extension's version."""
 
     format: Literal[1] = 1
-    made_at: str
-    project: str
-    amilab: str
-    postgresql: str
+    made_at: _Words
+    project: _Words
+    amilab: _Words
+    postgresql: _Words
     postgresql_major: int
-    timescaledb: str | None
+    timescaledb: _Words | None
     schemas: dict[Annotated[str, Field(pattern=r"^[^\x00]+$")], SchemaFacts]
     parts: dict[PartName, Part]
 
@@ -79,6 +85,12 @@ def part_of(path: Path) -> Part:
             digest.update(block)
             size += len(block)
     return Part(bytes=size, sha256=digest.hexdigest())
+
+
+def fault_of_size(name: PartName, size: int) -> str | None:
+    """Why a part is not restored, however whole it is. None: it is."""
+    most = _MOST_BYTES.get(name, size)
+    return None if size <= most else f"{name} has {size:,} bytes, and no lab has more than {most:,}"
 
 
 def digest_of(manifest: bytes) -> str:
@@ -119,6 +131,12 @@ def read_backup(directory: Path, copy: Path, *, digest: str | None = None) -> Ma
 
 def _faults_of_parts(directory: Path, copy: Path, manifest: Manifest) -> list[str]:
     faults = [f"{MANIFEST} does not name {name}" for name in PARTS if name not in manifest.parts]
+    faults += [fault for name, part in manifest.parts.items() if (fault := fault_of_size(name, part.bytes))]
+    size, free = sum(part.bytes for part in manifest.parts.values()), shutil.disk_usage(copy).free
+    if size > free:
+        faults.append(f"the backup has {size:,} bytes, and there is space for {free:,} in {copy.parent}")
+    if faults:
+        return faults
     for name, wanted in manifest.parts.items():
         path = directory / name
         if path.is_symlink() or not path.is_file():

@@ -7,6 +7,7 @@ is there, is brought to this release's state and counted, and only then takes it
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ _REPLACE = (
     "want it again: amilab compose backup."
 )
 _MAINTENANCE = "postgres"
+_SETTING = re.compile(
+    r"""\s*(#.*)?|(AMILAB_[A-Z_]+|METERS_PER_CONTAINER|COMPOSE_FILE)=(["']?)[\w./:@,+-]*\3""", re.ASCII
+)
+"""A line that every reader of such files takes for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ async def restore(
     """
     kept_settings = (directory / ENV).exists()
     if not kept_settings:
-        refuse_other_files(source, directory)
+        refuse_foreign_settings(source, directory)
         write_file(directory / ENV, (source / SETTINGS).read_bytes())
     settings = read_settings(directory)
     project = ComposeProject(directory, settings)
@@ -138,13 +143,21 @@ def on_the_disks_of(directory: Path) -> Iterator[Path]:
         yield place
 
 
-def refuse_other_files(source: Path, directory: Path) -> None:
-    """:raises UserError: a backup's settings would have Docker start what is none of this project's own files."""
-    said = parse_settings(dotenv_values(source / SETTINGS), SETTINGS)
+def refuse_foreign_settings(source: Path, directory: Path) -> None:
+    """:raises UserError: a backup's settings are not plainly a lab's. Docker reads more into such a file than we do: it
+    would start files that are none of this project's own, or obey another engine.
+    """
     own = {path.name for path in directory.glob("compose*.yaml")}
-    faults = [f"{SETTINGS}: COMPOSE_FILE names {name!r}, which is not here" for name in said.files if name not in own]
+    faults = []
+    for number, line in enumerate((source / SETTINGS).read_text(errors="replace").splitlines(), start=1):
+        name, _, value = line.partition("=")
+        files = value.strip("\"'").split(":") if name == "COMPOSE_FILE" else []
+        if not _SETTING.fullmatch(line):
+            faults.append(f"{SETTINGS}: line {number} is no setting of a lab: {line[:60]!r}")
+        faults += [f"{SETTINGS}: COMPOSE_FILE names {file!r}, which is not here" for file in files if file not in own]
     if faults:
         raise UserError(faults, f"Make {directory / ENV} first (amilab compose init): it then stays as it is.")
+    parse_settings(dotenv_values(source / SETTINGS), SETTINGS)
 
 
 async def _refuse_beforehand(project: ComposeProject, *, replace: bool, foreign_keys: bool) -> None:

@@ -78,7 +78,7 @@ def stored_runs(connection: psycopg.Connection[Any]) -> list[StoredRun]:
         found.append(
             StoredRun(
                 schema,
-                facts.get("run", schema),
+                facts.get("run", printable(schema)),
                 facts.get("began", ""),
                 kept,
                 shown=schema == shown,

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from lab.wording import printable
+
 QUIET_EVERY = 0.1
 """Without a terminal a line is printed after each tenth of the run."""
 
@@ -56,7 +58,7 @@ class RunProgress:
     def notice(self, headline: str, *lines: str) -> None:
         """Something that the user has to know now, to be copied from the terminal: never wrapped."""
         for text in (headline, *(f"    {line}" for line in lines)):
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def simulated_time(self, start_s: int, end_s: int) -> Iterator[None]:
@@ -91,8 +93,8 @@ class RunProgress:
             self.console.print(f"  {datetime.fromtimestamp(now_s, UTC):%a %H:%M} {self._told:.0%}", highlight=False)
 
     def news(self, text: str) -> None:
-        """Something happened to the lab: kept above the bar."""
+        """Something happened to the lab: kept above the bar. Others may have a say in its words."""
         if self._bar is not None:
-            self._bar.console.print(f"  [yellow]{text}[/]", highlight=False)
+            self._bar.console.print(f"  {printable(text)}", style="yellow", highlight=False, markup=False)
         else:
-            self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+            self.console.print(f"  {printable(text)}", highlight=False, markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ import typer
 
 from lab.commands.interruption import EXIT_INTERRUPTED
 from lab.commands.refusal import failures_shown
+from lab.errors import PartFailed
 
 
 @pytest.mark.parametrize("left", ["nothing was left running", "the containers wait for the next run"])
@@ -17,3 +18,13 @@ def test_an_interruption_says_what_it_leaves(left: str, capsys: pytest.CaptureFi
         raise asyncio.CancelledError
     assert ended.value.exit_code == EXIT_INTERRUPTED
     assert capsys.readouterr().err == f"interrupted; {left}\n"
+
+
+def test_the_last_words_of_a_part_write_no_escape_sequences(capsys: pytest.CaptureFixture[str]) -> None:
+    """A device has a say in what is logged of it."""
+    with pytest.raises(typer.Exit) as ended, failures_shown():
+        raise PartFailed("headend", 1, ["refused AMI\x1b]0;pwned\x07\u202e"])
+    assert ended.value.exit_code == PartFailed.exit_code
+    said = capsys.readouterr().err
+    assert "refused AMI" in said
+    assert all(letter.isprintable() or letter == "\n" for letter in said)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,9 @@ from lab.containers.backup_manifest import (
     part_of,
     read_backup,
 )
+from lab.containers.init import env_text
 from lab.containers.private_directory import private_directory
-from lab.containers.restore import Restored, on_the_disks_of, refuse_other_files
+from lab.containers.restore import Restored, on_the_disks_of, refuse_foreign_settings
 from lab.containers.state import Owner
 from lab.errors import UserError
 
@@ -114,6 +117,31 @@ def test_everything_that_is_wrong_is_said_at_once(whole: Path) -> None:
 def test_a_manifest_that_is_none(whole: Path, said: bytes) -> None:
     (whole / MANIFEST).write_bytes(said)
     assert MANIFEST in faults(whole)
+
+
+@pytest.mark.parametrize("key", ["made_at", "project", "amilab", "postgresql", "timescaledb"])
+@pytest.mark.parametrize("evil", ["\0", "\x1b]0;evil\a", "two\nlines", "\u202e"])
+def test_a_manifest_says_nothing_that_a_terminal_or_database_would_obey(whole: Path, key: str, evil: str) -> None:
+    document = json.loads((whole / MANIFEST).read_bytes())
+    (whole / MANIFEST).write_text(json.dumps({**document, key: evil}))
+    found = faults(whole)
+    assert f"{MANIFEST}: {key}: " in found
+    assert evil not in found
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_that_is_large_for_nothing_fills_neither_disk_nor_memory(whole: Path, tmp_path: Path, name: str) -> None:
+    document = json.loads((whole / MANIFEST).read_bytes())
+    document["parts"][name]["bytes"] = 1 << 43
+    (whole / MANIFEST).write_text(json.dumps(document))
+    os.truncate(whole / name, 1 << 43)
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(UserError) as caught:
+        read_backup(whole, tmp_path / "copy")
+    assert list((tmp_path / "copy").iterdir()) == []
+    assert any("8,796,093,022,2" in fault and "there is space for" in fault for fault in caught.value.faults)
+    if name != PARTS[0]:
+        assert caught.value.faults[0].startswith(f"{name} has 8,796,093,022,208 bytes, and no lab has more than ")
 
 
 def test_a_directory_that_is_no_backup_is_not_taken_for_a_broken_one(tmp_path: Path) -> None:
@@ -341,6 +369,90 @@ def test_what_a_killed_restoration_has_left_goes_with_the_next_and_what_is_in_us
     assert list(tmp_path.iterdir()) == []
 
 
+def link_away(project: Path) -> None:
+    (project / "secrets" / "ca.key").rename(project / "ca.key")
+    (project / "secrets" / "ca.key").symlink_to(project / "ca.key")
+
+
+def deep(project: Path) -> None:
+    (project / "state" / "devices" / "a/b/c/d/e/f/g").mkdir(parents=True)
+    (project / "state" / "devices" / "a/b/c/d/e/f/g/AMI2.pem").touch()
+
+
+def large(project: Path) -> None:
+    os.truncate(project / "state" / "devices" / "AMI1.pem", 1 << 40)
+
+
+def many(project: Path) -> None:
+    for number in range(20):
+        (project / "state" / "devices" / f"{number}.pem").touch()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (link_away, "secrets/ca.key is a symbolic link"),
+        (lambda project: os.mkfifo(project / "secrets" / "x_password"), "secrets/x_password is no file"),
+        (deep, "AMI2.pem'… is no name of a key"),
+        (large, "'state/devices/AMI1.pem' is too large"),
+        (many, "there are more than 20 files"),
+    ],
+    ids=["link", "pipe", "deep", "large", "many"],
+)
+def test_what_could_not_be_restored_is_not_backed_up(
+    project: Path, tmp_path: Path, harm: Callable[[Path], None], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_keys, "_MOST_ENTRIES", 20)
+    harm(project)
+    with pytest.raises(UserError, match=re.escape(said)):
+        backup_keys.pack(project, OURS, tmp_path / "keys.tar")
+    assert not (tmp_path / "keys.tar").exists()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: os.truncate(path, 1), lambda path: os.truncate(path, 99)])
+def test_a_key_that_changes_while_it_is_backed_up_is_named(
+    project: Path, tmp_path: Path, harm: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a rotation does it."""
+    judge = backup_keys._faults
+
+    def meanwhile(entries: Sequence[tarfile.TarInfo]) -> list[str]:
+        harm(project / "state" / "devices" / "AMI1.pem")
+        return judge(entries)
+
+    monkeypatch.setattr(backup_keys, "_faults", meanwhile)
+    with pytest.raises(UserError, match=r"AMI1\.pem changed while it was written down"):
+        backup_keys.pack(project, OURS, tmp_path / "keys.tar")
+
+
+def test_keys_that_are_closed_to_us_are_not_taken_for_none() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        (Path(place) / "secrets").mkdir(mode=0o700)
+        (Path(place) / "secrets" / "ca.key").touch()
+        (Path(place) / "secrets").chmod(0)
+        was = os.geteuid()
+        if was == 0:
+            os.seteuid(65_534)
+        try:
+            with pytest.raises(PermissionError):
+                backup_keys.pack(Path(place), OURS, Path("/dev/null"))
+        finally:
+            os.seteuid(was)
+            (Path(place) / "secrets").chmod(0o700)
+
+
+def test_an_archive_of_more_entries_than_any_lab_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_keys, "_MOST_ENTRIES", 20)
+    with tarfile.open(tmp_path / "keys.tar", "w") as archive:
+        for number in range(22):
+            archive.addfile(entry(f"secrets/{number}"), io.BytesIO(b""))
+    with pytest.raises(UserError, match="more than 20 files"):
+        backup_keys.unpack(tmp_path / "keys.tar", tmp_path, OURS)
+
+
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     made = tarfile.TarInfo(name)
     made.type, made.linkname, made.mode = kind, link, 0o6777
@@ -407,21 +519,79 @@ def test_what_no_disk_can_hold_is_refused_before_a_byte_is_written(
     assert list((tmp_path / "to").iterdir()) == []
 
 
+@pytest.fixture
+def settings_of_a_backup(tmp_path: Path) -> Callable[[str], None]:
+    """Judges settings with these lines, for a project with two Compose files."""
+    directory, source = tmp_path / "compose", tmp_path / "backup"
+    directory.mkdir()
+    source.mkdir()
+    for name in ("compose.yaml", "compose.debian.yaml"):
+        (directory / name).touch()
+
+    def judge(lines: str) -> None:
+        (source / PARTS[3]).write_text(f"AMILAB_UID=10001\nAMILAB_GID=10001\n{lines}\n")
+        refuse_foreign_settings(source, directory)
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        env_text(Owner(10_001, 10_001), debian=True),
+        env_text(Owner(10_001, 10_001), debian=False),
+        "COMPOSE_FILE=compose.yaml:compose.debian.yaml",
+        "COMPOSE_FILE=\"compose.yaml\"\nAMILAB_IMAGES='registry.example:5000/ami'\n  # mine\n",
+    ],
+)
+def test_settings_of_a_lab_are_taken_from_its_backup(lines: str, settings_of_a_backup: Callable[[str], None]) -> None:
+    settings_of_a_backup(lines)
+
+
 @pytest.mark.parametrize(
     "files", ["/tmp/evil.yaml", "compose.yaml:../evil.yaml", "oci://example.org/evil:1", "https://example.org/evil.git"]
 )
-def test_settings_of_a_backup_start_no_files_but_the_projects(files: str, tmp_path: Path) -> None:
-    project, source = tmp_path / "compose", tmp_path / "backup"
-    project.mkdir()
-    source.mkdir()
-    for name in ("compose.yaml", "compose.debian.yaml"):
-        (project / name).touch()
-    text = "AMILAB_UID=10001\nAMILAB_GID=10001\nCOMPOSE_FILE="
-    (source / PARTS[3]).write_text(f"{text}compose.yaml:compose.debian.yaml\n")
-    refuse_other_files(source, project)
-    (source / PARTS[3]).write_text(f"{text}{files}\n")
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_settings_of_a_backup_start_no_files_but_the_projects(
+    files: str, quote: str, settings_of_a_backup: Callable[[str], None]
+) -> None:
     with pytest.raises(UserError, match="which is not here"):
-        refuse_other_files(source, project)
+        settings_of_a_backup(f"COMPOSE_FILE={quote}{files}{quote}")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "COMPOSE_FILE: /tmp/evil.yaml",
+        "export COMPOSE_FILE=/tmp/evil.yaml",
+        " COMPOSE_FILE=/tmp/evil.yaml",
+        "COMPOSE_FILE =/tmp/evil.yaml",
+        "COMPOSE_FILE=${HOME}/evil.yaml",
+        "AMILAB_X='\nCOMPOSE_FILE=/tmp/evil.yaml\n'",
+        "#\rCOMPOSE_FILE: /tmp/evil.yaml",
+        "DOCKER_HOST=tcp://evil.example:2375",
+        "COMPOSE_ENV_FILES=/tmp/evil.env",
+        "COMPOSE_PATH_SEPARATOR=p",
+        "LD_PRELOAD=/tmp/evil.so",
+        "AMILAB_IMAGES=$(evil)",
+        "AMILAB_IMAGES=x # y\x00",
+        "\x1b[2Jevil",
+    ],
+)
+def test_settings_of_a_backup_that_docker_may_read_otherwise_are_refused(
+    lines: str, settings_of_a_backup: Callable[[str], None]
+) -> None:
+    """Compose takes `NAME: value` for a setting, too; and some of its settings are of itself, or of the engine."""
+    with pytest.raises(UserError, match=r"line \d is no setting of a lab") as caught:
+        settings_of_a_backup(lines)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_settings_of_a_backup_that_are_wrong_are_refused_before_they_are_taken(
+    settings_of_a_backup: Callable[[str], None],
+) -> None:
+    with pytest.raises(UserError, match="AMILAB_LINK_PORT=0"):
+        settings_of_a_backup("AMILAB_LINK_PORT=0")
 
 
 def test_no_entry_gets_rights_that_no_key_has(tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from typer.testing import CliRunner
 
 from dashboards.roles import create_roles, shown_schema
 from headend.store.migrate import migrate
+from lab.commands.compose_runs import app
+from lab.containers.init import init_project
 from lab.containers.runs import (
     StoredRun,
     begin_run,
@@ -187,3 +190,35 @@ def test_a_name_in_a_comment_controls_no_terminal(lab: Lab) -> None:
         for table in ("_yoyo_migration (migration_id text)", "interval_reading ()"):
             connection.execute(f"CREATE TABLE amilab_evil.{table}")
     assert lab.names[0].isprintable()
+
+
+def test_a_schema_writes_no_escape_sequences_to_whoever_lists_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head-end's role may call its schemas what it likes, and so may a backup of them."""
+    lab.run("evil")
+    evil = "\x1b]0;pwned\x07\u202e[/]"
+    with psycopg.connect(lab.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SCHEMA amilab_evil RENAME TO {}").format(sql.Identifier(evil)))
+        connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS NULL").format(sql.Identifier(evil)))
+
+    async def url(_: object) -> str:
+        return lab.admin
+
+    async def programs(_: object) -> None: ...
+
+    monkeypatch.setattr("lab.containers.database.admin_url", url)
+    monkeypatch.setattr("lab.containers.database.ContainerPrograms.of", programs)
+    init_project(compose_files(tmp_path), debian=False, force=False)
+    directory = ["--directory", str(tmp_path)]
+    listed = CliRunner().invoke(app, ["list", *directory])
+    shown = CliRunner().invoke(app, ["show", evil, *directory])
+    for answer in (listed, shown):
+        assert answer.exit_code == 0, answer.output
+        assert "pwned" in answer.output
+        assert all(letter.isprintable() or letter == "\n" for letter in answer.output)
+
+
+def compose_files(directory: Path) -> Path:
+    (directory / "compose.yaml").touch()
+    return directory
