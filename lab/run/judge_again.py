@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab.headends.files import HEADEND_FILES
 from lab.headends.stored_source import LookedAt, StoredSource, fetch_stored
-from lab.report import LATENCIES, REPORT_FILES, write_report
+from lab.report import LATENCIES, REPORT_FILES, interruptions_of, write_report
 from lab.run.record import RECORD_FILE, read_record, write_record
 from lab.verdict.context import EXTERNAL, RunContext
 from lab.verdict.judge_files import VERDICT_FILES, judge_files, write_verdict
@@ -49,7 +49,13 @@ def judge_again(directory: Path, fresh: tuple[StoredSource, LookedAt] | None = N
             source, looked_at = fresh
             context = _of_somebody_else(context, looked_at.version)
             fetch_stored(source, fetched, start_s=context.clock.start_s, end_s=context.clock.end_s)
-        verdict = judge_files(directory, context, targets=record.targets, stored=fetched if fresh else None)
+        verdict = judge_files(
+            directory,
+            context,
+            targets=record.targets,
+            stored=fetched if fresh else None,
+            interruptions=interruptions_of(record.events),
+        )
         former = _set_aside(directory, replaced=fresh is not None)
         if fresh is not None:
             fetched.replace(directory / STORED_FILE)

@@ -16,7 +16,7 @@ from lab.headends.store import Database, ExternalStore
 from lab.headends.stored_source import fetch_stored
 from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
-from lab.report import LATENCIES, RunEvent, write_report
+from lab.report import LATENCIES, RunEvent, interruptions_of, write_report
 from lab.run.layout import JOURNAL
 from lab.run.record import write_record
 from lab.run.stage import GRID, Stage
@@ -129,8 +129,8 @@ def judge_and_report(
     directory: Path, context: RunContext, disturbances: Sequence[Disturbance], targets: Mapping[str, float]
 ) -> tuple[Verdict, Path]:
     """The verdict on the tables in `directory`, written there with its report; returns the report's path."""
-    verdict = judge_run(directory, context, targets=targets)
     events = [_run_event(disturbance) for disturbance in disturbances]
+    verdict = judge_run(directory, context, targets=targets, interruptions=interruptions_of(events))
     write_record(directory, context, events, targets)
     return verdict, write_report(directory, verdict, events)
 
@@ -147,4 +147,5 @@ def judged_another_time(directory: Path) -> Iterator[None]:
 
 def _run_event(disturbance: Disturbance) -> RunEvent:
     until_s = disturbance.until_s if disturbance.until_s > disturbance.from_s else None
-    return RunEvent(disturbance.from_s, disturbance.kind, disturbance.label, until_s)
+    stations = tuple(disturbance.stations)
+    return RunEvent(disturbance.from_s, disturbance.kind, disturbance.label, until_s, disturbance.target, stations)

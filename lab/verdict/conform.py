@@ -6,7 +6,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lab.verdict.tables import FLEET, MOST_RATIO, ORIGINS, QUALITIES, RATIOS, STORED, Column, Kind, Schema, TableError
+from lab.verdict.tables import (
+    CAUSES,
+    CLASSES,
+    DELIVERIES,
+    FLEET,
+    GASP,
+    MOST_RATIO,
+    ORIGINS,
+    QUALITIES,
+    RATIOS,
+    STORED,
+    Column,
+    Kind,
+    Schema,
+    TableError,
+)
 
 
 def _is_number(t: pa.DataType) -> bool:
@@ -178,6 +193,13 @@ def _value_faults(schema: Schema, columns: dict[str, pa.ChunkedArray], label: st
                 outside = pc.or_(pc.less(ratio, 1.0), pc.greater(ratio, MOST_RATIO))
                 if wrong := pc.sum(outside).as_py() or 0:
                     faults.append(f"{label}.{name} is out of range in {wrong} rows, expected 1 to {MOST_RATIO:,.0f}")
+    if schema is DELIVERIES:
+        for name, values in (
+            ("direction", (0, 1)), ("delivery_class", (*CLASSES, GASP)), ("cause", tuple(range(len(CAUSES)))),
+        ):  # fmt: skip
+            if name in columns and (strange := sorted(set(pc.unique(columns[name]).to_pylist()) - {*values, None})):
+                told = ", ".join(map(str, values))
+                faults.append(f"{label}.{name} holds {strange[:5]}, expected only {told}")
     return faults
 
 

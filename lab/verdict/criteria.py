@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.errors import UserError
+from lab.verdict.communications import Communications
 from lab.verdict.compare import AccuracyCounts, Comparison, ReadCounts
 from lab.verdict.detection import Detection
 from lab.verdict.phase_losses import PhaseLosses
+from lab.verdict.tables import CLASSES
 from lab.verdict.transformers import TransformerMeters
 
 _ONTARIO = "Ontario AMI functional specification v2 (2007)"
 _END_TO_END = "end-to-end rule: a recorded read is never lost, doubled or changed"
-_OUTAGES = "outages."
-_TRANSFORMERS = "transformers."
-_PHASES = "phases."
+_RFC_8036 = "RFC 8036, 4.2, of a mesh"
 _IEEE_1366 = "IEEE Std 1366-2022"
 _NAN = float("nan")
 
@@ -122,6 +122,21 @@ CRITERIA = (
         "amilab's own: a crew looks for a blown fuse where a phase is lost",
         "lost phases told of that never were",
     ),
+    *(
+        Criterion(
+            f"network.{limit.name}", ">=", 0.98, _RFC_8036, f"{meaning}: arrived within {limit.told}, from sending"
+        )
+        for limit, meaning in zip(
+            CLASSES.values(),
+            (
+                "C1, outages and restorations",
+                "C2, power quality, connect and disconnect",
+                "C3, faults, configuration, security",
+                "C4, meter reads",
+            ),
+            strict=True,
+        )
+    ),
 )
 
 
@@ -191,23 +206,20 @@ def evaluate(
     detection: Detection | None = None,
     transformers: TransformerMeters | None = None,
     phases: PhaseLosses | None = None,
+    communications: Communications | None = None,
 ) -> tuple[CriterionResult, ...]:
     """What does not apply is left out: not passed.
 
-    That is outages to a head-end that says nothing of them, transformers in a run without meters there, and phases
-    where no meter lost one beside a supply that could tell of it, nor told of any.
+    That is outages to a head-end that says nothing of them, transformers in a run without meters there, phases where no
+    meter lost one beside a supply that could tell of it, nor told of any, and the network where no mesh is modelled.
     """
     figures = values(comparison)
     if detection is not None:
         figures |= outage_values(detection)
     if transformers is not None:
         figures["transformers.discrepancies"] = transformers.discrepancies
-    if phases is not None and not phases.applies:
-        phases = None
-    if phases is not None:
+    if phases is not None and phases.applies:
         figures |= {"phases.recall": phases.recall, "phases.false": len(phases.false)}
-    judged = {_OUTAGES: detection, _TRANSFORMERS: transformers, _PHASES: phases}
-    absent = tuple(prefix for prefix, found in judged.items() if found is None)
-    return tuple(
-        CriterionResult(c, figures[c.id], c.passes(figures[c.id])) for c in criteria if not c.id.startswith(absent)
-    )
+    if communications is not None:
+        figures |= communications.deliveries.criteria()
+    return tuple(CriterionResult(c, figures[c.id], c.passes(figures[c.id])) for c in criteria if c.id in figures)

@@ -1,33 +1,42 @@
 """From the files of a run to its verdict, and from a verdict to the files that it leaves there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from lab.verdict.communications import read_deliveries, refuse_unknown_meters
 from lab.verdict.context import RunContext
 from lab.verdict.junit import junit_xml
 from lab.verdict.names import refuse_strangers
 from lab.verdict.network import Network, read_network
 from lab.verdict.outages import InjectedOutage, read_outages
 from lab.verdict.phase_losses import read_phase_losses
+from lab.verdict.read_reasons import Interruption
 from lab.verdict.read_run import around_file, load_run, read_parquet
 from lab.verdict.tables import DETECTED_FILE, STORED, TableError
 from lab.verdict.transformers import take_out
 from lab.verdict.verdict import Verdict, judge
 
 TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS = "transformer_discrepancies.parquet", "reads_by_transformer_meter.parquet"
+DELIVERIES_BY_METER = "deliveries_by_meter.parquet"
 VERDICT_FILES = (
     "verdict.json", "junit.xml", "discrepancies.parquet", "reads_by_interval.parquet", "reads_by_meter.parquet",
-    TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS,
+    TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS, DELIVERIES_BY_METER,
 )  # fmt: skip
 """What `write_verdict` writes."""
 
 
-def judge_run(run_dir: Path, context: RunContext, *, targets: Mapping[str, float] | None = None) -> Verdict:
+def judge_run(
+    run_dir: Path,
+    context: RunContext,
+    *,
+    targets: Mapping[str, float] | None = None,
+    interruptions: Sequence[Interruption] = (),
+) -> Verdict:
     """Judges the files of a run directory and writes the verdict's own files beside them. Raises as judge_files."""
-    verdict = judge_files(run_dir, context, targets=targets)
+    verdict = judge_files(run_dir, context, targets=targets, interruptions=interruptions)
     write_verdict(verdict, run_dir)
     return verdict
 
@@ -38,6 +47,7 @@ def judge_files(
     *,
     targets: Mapping[str, float] | None = None,
     stored: Path | None = None,
+    interruptions: Sequence[Interruption] = (),
 ) -> Verdict:
     """Judges the files of a run directory; with `stored`, that file instead of what its head-end had and detected.
 
@@ -63,6 +73,11 @@ def judge_files(
             phases = read_phase_losses(run_dir)
         except TableError as error:
             faults += error.faults
+    deliveries = None
+    try:
+        deliveries = read_deliveries(run_dir)
+    except TableError as error:
+        faults += error.faults
     try:
         tables, stations = take_out(run_dir, load_run(run_dir, stored=stored))
     except TableError as error:
@@ -70,6 +85,8 @@ def judge_files(
     if faults:
         raise TableError(faults)
     refuse_strangers(tables)
+    if deliveries is not None:
+        refuse_unknown_meters(deliveries, [each.fleet for each in (tables, stations) if each is not None])
     beside = around_file(stored or run_dir / "stored.parquet")
     around = read_parquet(beside, STORED) if beside.exists() else None
     return judge(
@@ -81,13 +98,16 @@ def judge_files(
         around=around,
         transformers=stations,
         phases=phases,
+        deliveries=deliveries,
+        interruptions=interruptions,
     )
 
 
 def write_verdict(verdict: Verdict, run_dir: Path) -> None:
     """Writes verdict.json, junit.xml and, as parquet, discrepancies, reads_by_interval and reads_by_meter.
 
-    Those of transformers' meters are in files of their own, where there are such meters.
+    Those of transformers' meters are in files of their own, where there are such meters; and so is what the network
+    delivered of each meter, where there is a model of one.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     document = json.dumps(verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -98,5 +118,8 @@ def write_verdict(verdict: Verdict, run_dir: Path) -> None:
         stations = verdict.transformers.comparison
         pq.write_table(stations.discrepancies, run_dir / TRANSFORMER_DISCREPANCIES, compression="zstd")
         pq.write_table(stations.by_meter, run_dir / TRANSFORMER_READS, compression="zstd")
+    if verdict.communications is not None:
+        by_meter = verdict.communications.deliveries.by_meter
+        pq.write_table(by_meter, run_dir / DELIVERIES_BY_METER, compression="zstd")
     pq.write_table(verdict.comparison.by_interval, run_dir / "reads_by_interval.parquet", compression="zstd")
     pq.write_table(verdict.comparison.by_meter, run_dir / "reads_by_meter.parquet", compression="zstd")

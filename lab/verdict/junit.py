@@ -1,5 +1,6 @@
 """The verdict as JUnit XML, the form that CI systems read: one test case per criterion."""
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
@@ -8,10 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid.wording import counted
+from lab.verdict.deliveries import MESH, Deliveries
 from lab.verdict.detected import DetectedOutage
 from lab.verdict.detection import Detection
 from lab.verdict.outages import InjectedOutage
 from lab.verdict.phase_losses import PhaseLosses
+from lab.verdict.tables import CAUSES
 from lab.verdict.verdict import Verdict
 
 FIRST = 20
@@ -80,6 +83,20 @@ def phase_lines(phases: PhaseLosses, criterion_id: str) -> list[str]:
             return []
 
 
+def delivery_lines(deliveries: Deliveries, criterion_id: str) -> list[str]:
+    """The first messages of the mesh that speak for a criterion's failure, one line each."""
+    frames = deliveries.frames
+    lines = []
+    for row in deliveries.missed.get((MESH, criterion_id.removeprefix("network.")), ())[:FIRST]:
+        delay_s = float(frames.arrived_s[row] - frames.sent_s[row])
+        fate = f"arrived after {delay_s:.0f} s" if math.isfinite(delay_s) else "never arrived"
+        lines.append(
+            f"{frames.serials[frames.serial[row]]} via {frames.carriers[frames.via[row]]} sent "
+            f"{_instant(float(frames.sent_s[row]))} {fate}: {CAUSES[frames.cause[row]]}"
+        )
+    return lines
+
+
 def _instant(time_s: float | None) -> str:
     return "at no time" if time_s is None else f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -123,6 +140,8 @@ def junit_xml(verdict: Verdict) -> bytes:
             lines += outage_lines(verdict.detection, result.id)[:FIRST]
         if verdict.phases is not None:
             lines += phase_lines(verdict.phases, result.id)[:FIRST]
+        if verdict.communications is not None:
+            lines += delivery_lines(verdict.communications.deliveries, result.id)
         if len(rows) > FIRST:
             lines.append(f"… and {len(rows) - FIRST} more: see discrepancies.parquet")
         failure.text = _clean("\n".join(lines))

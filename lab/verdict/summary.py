@@ -18,7 +18,7 @@ def format_value(result: CriterionResult) -> str:
         return "not measured"
     if result.id.endswith("_pct"):
         return "∞" if math.isinf(result.value) else f"{math.ceil(result.value * 1e3) / 1e3:.3f}"
-    if result.id.endswith(("_rate", "recall", "localised", "_recorded")):
+    if result.id.endswith(("_rate", "recall", "localised", "_recorded")) or result.id.startswith("network."):
         return f"{math.floor(result.value * 1e5) / 1e5:.5f}"
     return f"{result.value:,.0f}"
 
@@ -56,6 +56,9 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
             f"\nat transformers: {own.expected:,} expected  {own.stored:,} stored  {own.estimated:,} estimated  "
             f"{own.lost:,} lost"
         )
+    if verdict.communications is not None:
+        carried = verdict.communications.deliveries.technologies
+        counts.append("".join(f"\non {each.name}: {each.told}" for each in carried))
     pace = Text(
         f"{_length(clock.simulated_s)} simulated in {clock.wall_s:.1f} s ({clock.pace})",
         style="dim",

@@ -207,6 +207,47 @@ PHASE_EVENTS = Schema(
     ),
 )
 
+# Frames of the communications network, where a run has a model of one (lab/verdict/deliveries.py).
+DELIVERIES_DIRECTORY = "network"
+DELIVERIES = Schema(
+    "deliveries",
+    (
+        *_columns(Kind.TEXT, "serial technology via"),
+        *_columns(Kind.INTEGER, "direction delivery_class cause hops attempts bytes about"),
+        *_columns(Kind.FLAG, "lit"),
+        *_columns(Kind.TIME, "sent_at"),
+        *_columns(Kind.TIME, "arrived_at", nullable=True),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimit:
+    """Of a class of messages: 98 % are to arrive `within_s` of being sent (RFC 8036, 4.2)."""
+
+    name: str
+    within_s: float
+
+    @property
+    def told(self) -> str:
+        """The limit in words."""
+        return f"{self.within_s:.0f} s" if self.within_s < 3600 else f"{self.within_s / 3600:.0f} h"
+
+
+CLASSES = {
+    1: DeliveryLimit("c1_alarms", 5.0),
+    2: DeliveryLimit("c2_control", 10.0),
+    3: DeliveryLimit("c3_system", 30.0),
+    4: DeliveryLimit("c4_reads", 7200.0),
+}
+"""By the value of `delivery_class`."""
+GASP = 11
+"""The class of last gasps."""
+CAUSES = ("on time", "dark", "radio", "collision", "collector", "cell", "backhaul", "energy", "jammed")
+"""By the value of `cause`: what a frame was lost or delayed by most."""
+UP = 0
+"""The direction to the head-end; 1 is the other one."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunTables:

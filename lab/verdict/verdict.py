@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lab.verdict.communications import Communications, judge_communications
 from lab.verdict.compare import Comparison, compare
-from lab.verdict.context import IngestFacts, RunContext
+from lab.verdict.context import ClockFacts, IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
 from lab.verdict.detected import detected_outages
 from lab.verdict.detection import Detection, judge_outages
@@ -18,6 +19,7 @@ from lab.verdict.names import name_notes
 from lab.verdict.network import Network
 from lab.verdict.outages import InjectedOutage, at_meters
 from lab.verdict.phase_losses import PhaseLosses, judge_phases
+from lab.verdict.read_reasons import Interruption
 from lab.verdict.tables import RunTables, capability
 from lab.verdict.transformers import TransformerMeters, judge_transformers
 
@@ -52,6 +54,8 @@ class Verdict:
     """Their meters; in none of the other figures."""
     phases: PhaseLosses | None = None
     """None where nothing is to be said of lost phases, or the head-end does not say it."""
+    communications: Communications | None = None
+    """None of a run without a model of the communications network."""
 
     @property
     def passed(self) -> bool:
@@ -111,6 +115,8 @@ class Verdict:
                 for result in self.criteria
             ],
         }
+        if self.communications is not None:
+            document["network"] = self.communications.to_json()
         return {name: _finite(value) for name, value in document.items()}
 
     def _outages(self) -> dict[str, object]:
@@ -157,6 +163,26 @@ def _mute(fleet: pa.Table) -> list[str]:
     return points
 
 
+def _points(fleet: pa.Table) -> list[str]:
+    points: list[str] = fleet["usage_point"].cast(pa.string()).to_pylist()
+    return points
+
+
+def _detection(
+    detected: pa.Table, fleet: pa.Table, seen: tuple[InjectedOutage, ...], network: Network | None, clock: ClockFacts
+) -> Detection:
+    points = _points(fleet)
+    return judge_outages(
+        seen,
+        detected_outages(detected, run_end_s=clock.end_s),
+        {} if network is None else network.reach(points),
+        customers=len(points),
+        start_s=clock.start_s,
+        end_s=clock.end_s,
+        phases=None if network is None else network.phases_told(_mute(fleet)),
+    )
+
+
 def judge(
     tables: RunTables,
     context: RunContext,
@@ -167,6 +193,8 @@ def judge(
     around: pa.Table | None = None,
     transformers: RunTables | None = None,
     phases: tuple[pa.Table, pa.Table] | None = None,
+    deliveries: pa.Table | None = None,
+    interruptions: Sequence[Interruption] = (),
 ) -> Verdict:
     """The verdict on a run's tables (each conforming to its schema); `targets`: criterion id → the scenario's figure.
 
@@ -174,6 +202,7 @@ def judge(
     `around`: where nothing is stored of the judged window, what is stored of the day before and after it.
     `transformers`: the tables of the meters there, none of whose rows is in `tables`.
     `phases`: those that were lost, and what is stored of them.
+    `deliveries`: frames of the communications network, if it was modelled; `interruptions`: of what lies behind it.
 
     Raises:
         CriteriaError: see criteria.with_targets.
@@ -187,19 +216,8 @@ def judge(
         by_protocol=_counts(tables.fleet["protocol"]),
         collectors=context.collectors,
     )
-    points = tables.fleet["usage_point"].cast(pa.string()).to_pylist()
-    seen = at_meters(outages, points)
-    detection: Detection | None = None
-    if tables.detected is not None:
-        detection = judge_outages(
-            seen,
-            detected_outages(tables.detected, run_end_s=clock.end_s),
-            {} if network is None else network.reach(points),
-            customers=len(points),
-            start_s=clock.start_s,
-            end_s=clock.end_s,
-            phases=None if network is None else network.phases_told(_mute(tables.fleet)),
-        )
+    seen = at_meters(outages, _points(tables.fleet))
+    detection = None if tables.detected is None else _detection(tables.detected, tables.fleet, seen, network, clock)
     # Who has what the meters recorded, under their names, needs no diagnosis.
     differs = comparison.reads.altered > 0 or comparison.reads.lost > 0
     explained: tuple[Explanation, ...] = ()
@@ -214,5 +232,8 @@ def judge(
         notes = (*notes, *name_notes(tables), *(explanation.sentence for explanation in explained))
     stations = None if transformers is None else judge_transformers(transformers, clock)
     lost = None if phases is None else judge_phases(*phases, tables.fleet, start_s=clock.start_s, end_s=clock.end_s)
-    results = evaluate(comparison, criteria, detection, stations, lost)
-    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, stations, lost)
+    network_told: Communications | None = None
+    if deliveries is not None:
+        network_told = judge_communications(deliveries, tables.fleet, comparison, clock, seen, interruptions)
+    results = evaluate(comparison, criteria, detection, stations, lost, network_told)
+    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, stations, lost, network_told)
