@@ -16,7 +16,7 @@ from meters.device.draws import Purpose, uniform
 from meters.radio.frames import Frames
 from meters.radio.parameters import CellularParameters
 from meters.radio.passage import Cause, Direction, Passage
-from meters.radio.tcp import retransmissions
+from meters.radio.tcp import in_order, retransmissions
 
 _NEIGHBOURS = np.array([(east, north) for north in (-1, 0, 1) for east in (-1, 0, 1)], dtype=np.int64)
 
@@ -131,19 +131,8 @@ class Cells:
         passage.cause[again > 0] = int(Cause.RADIO)
         passage.cause[queue_s > delay_s / 2] = int(Cause.CELL)
         passage.cause[np.isinf(arrives_s)] = int(Cause.CELL)
-        passage.arrives_s[:] = self._in_order(rows, arrives_s, direction)
+        passage.arrives_s[:] = in_order(rows, arrives_s, self._last_s[int(direction)])
         return passage
-
-    def _in_order(
-        self, rows: NDArray[np.intp], arrives_s: NDArray[np.float64], direction: Direction
-    ) -> NDArray[np.float64]:
-        """TCP: none of a meter's frames overtakes another."""
-        last_s = self._last_s[int(direction)]
-        ordered = arrives_s.copy()
-        for at, row in enumerate(rows.tolist()):
-            if np.isfinite(ordered[at]):
-                ordered[at] = last_s[row] = max(ordered[at], last_s[row])
-        return ordered
 
     def _edge(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """How far from easy coverage (0) to the end of it (1)."""

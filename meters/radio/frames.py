@@ -53,6 +53,12 @@ class Frames:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def ranks(self) -> NDArray[np.uint8]:
+        """(m,) by which they go ahead of each other: the lower first."""
+        gasps = self.of_class(DeliveryClass.GASP)
+        return np.where(gasps, np.uint8(DeliveryClass.GASP.rank), self.delivery_class)
+
     def of_class(self, delivery_class: DeliveryClass) -> NDArray[np.bool_]:
         """Which (m,) are of this class."""
         which: NDArray[np.bool_] = self.delivery_class == int(delivery_class)

@@ -18,16 +18,17 @@ from meters.radio.links import Links
 from meters.radio.parameters import MeshParameters
 from meters.radio.passage import Cause, Passage
 
-_AUDIBLE = 0.05
-"""A link on which fewer transmissions are heard disturbs nobody."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """Who may hear a gasp: `success` (e,) of the links, who `runs` (n + 1,), and since when who has no supply."""
+    """Who may hear a gasp.
+
+    `one_way` (e,): the share of transmissions of each link's child that its parent hears. `runs` (n + 1,): who has
+    supply; the collector is the last. `dark_since_s` (n,).
+    """
 
     links: Links
-    success: NDArray[np.float64]
+    one_way: NDArray[np.float64]
     runs: NDArray[np.bool_]
     dark_since_s: NDArray[np.float64]
 
@@ -113,8 +114,8 @@ def _chances(
     missed_clear = np.ones(collector + 1)
     best = np.full(collector + 1, -1, dtype=np.intp)
     child, parent = links.child[use], links.parent[use]
-    clear = ears.success[use] * np.exp(-load[use])
-    np.multiply.at(missed, child, 1.0 - ears.success[use])
+    clear = ears.one_way[use] * np.exp(-load[use])
+    np.multiply.at(missed, child, 1.0 - ears.one_way[use])
     np.multiply.at(missed_clear, child, 1.0 - clear)
     order = np.argsort(clear, kind="stable")
     best[child[order]] = parent[order]
@@ -128,11 +129,11 @@ def _crowds(ears: Ears, parameters: MeshParameters) -> NDArray[np.float64]:
     links = ears.links
     gasping = ~ears.runs
     gasping[-1] = False
-    since_s = np.append(ears.dark_since_s, np.inf)
-    audible = gasping[links.child] & (ears.success >= _AUDIBLE)
+    since_s = np.append(ears.dark_since_s, 0.0)
+    audible = gasping[links.child]
     crowd = np.zeros(len(links.child))
     for at_s in np.unique(since_s[gasping]):
-        together = (since_s == at_s) | (np.abs(since_s - at_s) <= parameters.gasp_window_s)
+        together = np.abs(since_s - at_s) <= parameters.gasp_window_s
         counts = np.bincount(links.parent[audible & together[links.child]], minlength=links.nodes)
         own = audible & (since_s == at_s)[links.child]
         crowd[own] = np.maximum(counts[links.parent[own]] - 1.0, 0.0)

@@ -1,4 +1,4 @@
-"""A frame on its way over the hops of a route, with repetitions on each hop and from end to end. Pure, vectorised."""
+"""Frames on their way over the hops of a route, with repetitions on each hop and from end to end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SURE = 1.0 - 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Routes of n stations to the collector, which is node n.
+    """The routes of n stations to the collector, which is node n.
 
-    `shares` (n, h) of transmissions that are heard, hop by hop, 1 behind the last; `jammed` (n + 1,) whose receivers
-    are disturbed; `rerouted_s` (n,) when their way changed last.
+    `hops` (n,), 0: there is none. `shares` (n, h) of transmissions that succeed, hop by hop, 1 behind the last.
+    `jammed` (n,): somebody on the way is disturbed. `cut_off` (n,): there would be a way if nobody were.
+    `rerouted_s` (n,): when the way has changed last.
     """
 
-    parent: NDArray[np.intp]
     hops: NDArray[np.intp]
-    through: NDArray[np.float64]
     shares: NDArray[np.float64]
     jammed: NDArray[np.bool_]
+    cut_off: NDArray[np.bool_]
     rerouted_s: NDArray[np.float64]
 
 
@@ -61,7 +61,7 @@ def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshPa
         leaves_s[waiting] += took_s[gone] + backoff_s
     passage.cause[waiting] = int(Cause.RADIO)
     passage.cause[hops == 0] = int(Cause.DARK)
-    disturbed = way.jammed[rows] & (passage.cause == int(Cause.RADIO))
+    disturbed = way.cut_off[rows] | way.jammed[rows] & (passage.cause == int(Cause.RADIO))
     passage.cause[disturbed] = int(Cause.JAMMED)
     passage.cause[(passage.cause == int(Cause.ON_TIME)) & healing] = int(Cause.DARK)
     passage.hops[:] = np.minimum(hops, 255)

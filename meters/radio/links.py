@@ -15,17 +15,20 @@ from meters.device.draws import Purpose, uniform
 
 NO_PARENT = -1
 _BLOCK = 512
-_UNREACHED = np.inf
+_DEAF = 0.02
+"""A link on which fewer transmissions are heard neither carries nor disturbs anything."""
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
     """Links between so many `nodes`, each twice: e entries sorted by `child`, which may choose `parent`.
 
-    `margin_db` (e,): what is received above the level at which half of the transmissions are heard.
+    `margin_db` (e,): what is received above the level at which half of the transmissions are heard. It is the same in
+    both directions.
     """
 
     nodes: int
@@ -36,15 +39,16 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Of each node (k,): the next on its way to the root, NO_PARENT where there is no way; its hops and the ETX of it.
+    """Of each node (k,): the next on its way to the root, NO_PARENT where there is no way; and how many hops it has.
 
-    `through` (k,) is the share of transmissions to the next that is heard.
+    `through` (k,): the share of transmissions to the next that succeed. `shares` (k, h): those of all hops on the way,
+    1 behind the last.
     """
 
     parent: Indices
     hops: Indices
-    etx: Floats
     through: Floats
+    shares: Floats
 
 
 def heard(margin_db: Floats, fading_db: float) -> Floats:
@@ -53,86 +57,128 @@ def heard(margin_db: Floats, fading_db: float) -> Floats:
     return share
 
 
+def margin_of(share: Floats, fading_db: float) -> Floats:
+    """The margin at which this share is heard; at least 1e-9, and at most all but so much."""
+    inside = np.clip(share, 1e-9, 1.0 - 1e-9)
+    margin: Floats = np.log(inside / (1.0 - inside)) * fading_db / 2.0
+    return margin
+
+
 def near_links(
     positions_m: Floats,
     keys: NDArray[np.uint64],
     margin_db: Callable[[Indices, Indices, Floats], Floats],
     *,
     shadowing_db: float,
+    fading_db: float,
     reach_m: float,
 ) -> Links:
-    """Links of all pairs of nodes (k, 2) that are no further apart than `reach_m`.
+    """Links of all pairs of nodes (k, 2) that are no further apart than `reach_m` and hear each other at all.
 
     :param margin_db: by child, parent and distance in m, (e,): what a link has in hand before shadowing.
     """
     found: list[tuple[Indices, Indices, Floats]] = []
     for first in range(0, len(positions_m), _BLOCK):
-        block = positions_m[first : first + _BLOCK]
-        apart_m = np.hypot(*(block[:, None, axis] - positions_m[None, :, axis] for axis in (0, 1)))
+        apart_m = _apart_m(positions_m[first : first + _BLOCK], positions_m)
         child, parent = np.nonzero(apart_m <= reach_m)
-        others = child + first != parent
-        child, parent = child[others], parent[others]
-        found.append((child + first, parent, apart_m[child, parent]))
-    child, parent, apart = (np.concatenate(each) for each in zip(*found, strict=True))
-    shadows_db = shadowing_db * shadows(keys[child], keys[parent])
-    return Links(len(positions_m), child, parent, margin_db(child, parent, apart) + shadows_db)
+        distance_m = apart_m[child, parent]
+        child = child + first
+        margins = margin_db(child, parent, distance_m) + shadowing_db * normal(keys[child], keys[parent])
+        kept = (child != parent) & (heard(margins, fading_db) >= _DEAF)
+        found.append((child[kept], parent[kept], margins[kept]))
+    return Links(len(positions_m), *(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
-def shadows(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> Floats:
+def normal(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> Floats:
     """A standard normal number per pair (e,), the same in both directions (Box and Muller, 1958)."""
     least, most = np.minimum(one, other), np.maximum(one, other).astype(np.int64)
     radius = np.sqrt(-2.0 * np.log1p(-uniform(least, Purpose.LINK_SHADOW, most)))
-    normal: Floats = radius * np.cos(2.0 * np.pi * uniform(least, Purpose.LINK_SHADOW_ANGLE, most))
-    return normal
+    number: Floats = radius * np.cos(2.0 * np.pi * uniform(least, Purpose.LINK_SHADOW_ANGLE, most))
+    return number
 
 
-def routes(links: Links, success: Floats, usable: NDArray[np.bool_], root: int) -> Routes:
-    """Routes to `root` over links with this `success` (e,), of which only the `usable` (e,) count.
+def all_reached(links: Links, positions_m: Floats, root: int, *, least_margin_db: float, given_db: float) -> Links:
+    """The same links, and one more for whatever has no way to the root: to the nearest node that has one.
 
-    Of two ways that cost the same the one over the lower node is taken.
+    :param least_margin_db: below it a link does not count as a way.
+    :param given_db: the margin of the further links.
+    """
+    strong = links.margin_db >= least_margin_db
+    child, parent = links.child[strong], links.parent[strong]
+    reached = np.zeros(links.nodes, dtype=bool)
+    reached[root] = True
+    _spread(reached, child, parent)
+    added: list[tuple[int, int]] = []
+    while not reached.all():
+        outside, inside = np.flatnonzero(~reached), np.flatnonzero(reached)
+        apart_m = _apart_m(positions_m[outside], positions_m[inside])
+        near = np.unravel_index(int(apart_m.argmin()), apart_m.shape)
+        added.append((int(outside[near[0]]), int(inside[near[1]])))
+        reached[added[-1][0]] = True
+        _spread(reached, child, parent)
+    if not added:
+        return links
+    ends = np.array(added, dtype=np.intp)
+    child = np.concatenate([links.child, ends[:, 0], ends[:, 1]])
+    parent = np.concatenate([links.parent, ends[:, 1], ends[:, 0]])
+    margin_db = np.concatenate([links.margin_db, np.full(2 * len(ends), given_db)])
+    # Of two entries for the same pair, the further one is better.
+    order = np.lexsort((-margin_db, parent, child))
+    return Links(links.nodes, child[order], parent[order], margin_db[order])
+
+
+def routes(links: Links, success: Floats, usable: Booleans, root: int) -> Routes:
+    """Routes to `root` over the `usable` (e,) links; `success` (e,) is the share of transmissions that succeed.
+
+    Of two ways that cost the same, that over the lower node is taken.
     """
     at = np.flatnonzero(usable & (links.child != root))
-    child, parent = links.child[at], links.parent[at]
-    # An acknowledgement has to come back over the same link.
-    cost = 1.0 / success[at] ** 2
-    etx = np.full(links.nodes, _UNREACHED)
+    child, parent, through = links.child[at], links.parent[at], success[at]
+    etx = np.full(links.nodes, np.inf)
     etx[root] = 0.0
-    own = NO_PARENT * np.ones(links.nodes, dtype=np.intp)
-    through = np.zeros(links.nodes)
+    chosen = np.full(links.nodes, NO_PARENT, dtype=np.intp)
+    share = np.zeros(links.nodes)
     if len(at):
+        cost = 1.0 / through
         starts = np.flatnonzero(np.diff(child, prepend=-1))
         heads = child[starts]
-        while True:
-            least = np.minimum.reduceat(etx[parent] + cost, starts)
-            better = least < etx[heads]
-            if not better.any():
-                break
-            etx[heads[better]] = least[better]
-        lengths = np.diff(np.append(starts, len(at)))
-        best = np.flatnonzero((etx[parent] + cost == etx[child]) & np.isfinite(etx[child]))
-        # The first of each child; later ones are written over.
-        own[child[best[::-1]]] = parent[best[::-1]]
-        through[child[best[::-1]]] = success[at][best[::-1]]
-        del lengths
-    return Routes(own, _hops(own, root), etx, through)
+        while (least := np.minimum.reduceat(etx[parent] + cost, starts)).tolist() != etx[heads].tolist():
+            etx[heads] = least
+        # The first entry of each child that costs the least; whichever is written last stays.
+        best = np.flatnonzero((etx[parent] + cost == etx[child]) & np.isfinite(etx[child]))[::-1]
+        chosen[child[best]] = parent[best]
+        share[child[best]] = through[best]
+    hops, shares = _along(chosen, share, root)
+    return Routes(chosen, hops, share, shares)
 
 
-def _hops(parent: Indices, root: int) -> Indices:
+def on_the_way(found: Routes, root: int, marked: Booleans) -> Booleans:
+    """Which nodes (k,) are marked themselves, or have a marked one on their way to the root, which counts, too."""
+    reached = marked.copy()
+    at = found.parent.copy()
+    while (going := at != NO_PARENT).any():
+        reached[going] |= marked[at[going]]
+        at = np.where(going & (at != root), found.parent[at], NO_PARENT)
+    return reached
+
+
+def _along(parent: Indices, through: Floats, root: int) -> tuple[Indices, Floats]:
+    """How many hops each node has, and the shares of all of them."""
     hops = np.zeros(len(parent), dtype=np.intp)
-    step = parent.copy()
-    while (going := step != NO_PARENT).any():
+    columns = []
+    at = np.arange(len(parent))
+    while (going := (at != root) & (parent[at] != NO_PARENT)).any():
+        columns.append(np.where(going, through[at], 1.0))
         hops[going] += 1
-        step[going] = np.where(step[going] == root, NO_PARENT, parent[step[going]])
-    return hops
+        at = np.where(going, parent[at], root)
+    return hops, np.column_stack(columns) if columns else np.ones((len(parent), 1))
 
 
-def paths(routes_: Routes) -> Floats:
-    """(k, most hops): the share of transmissions heard on each hop to the root, 1 behind the last."""
-    most = int(routes_.hops.max(initial=0))
-    shares = np.ones((len(routes_.parent), max(most, 1)))
-    step = np.arange(len(routes_.parent))
-    for hop in range(most):
-        going = routes_.hops > hop
-        shares[going, hop] = routes_.through[step[going]]
-        step[going] = routes_.parent[step[going]]
-    return shares
+def _spread(reached: Booleans, child: Indices, parent: Indices) -> None:
+    while (further := reached[parent] & ~reached[child]).any():
+        reached[child[further]] = True
+
+
+def _apart_m(some: Floats, others: Floats) -> Floats:
+    apart_m: Floats = np.hypot(*(some[:, None, axis] - others[None, :, axis] for axis in (0, 1)))
+    return apart_m

@@ -1,7 +1,7 @@
 """An RF mesh: the meters of one collector, who relay each other's frames as long as they have supply.
 
-What has supply sends over its route, hop by hop and with repetitions. What has none says its last gasp to whoever
-hears it and still has supply (meters/radio/gasps.py).
+What has supply sends over its route, hop by hop and with repetitions (meters/radio/hops.py). What has none says its
+last gasp to whoever hears it and still has supply (meters/radio/gasps.py).
 """
 
 from __future__ import annotations
@@ -16,18 +16,30 @@ from meters.device.draws import Purpose, derived
 from meters.radio.frames import Frames
 from meters.radio.gasps import Ears, say
 from meters.radio.hops import Way, cross
-from meters.radio.links import NO_PARENT, Routes, heard, near_links, paths, routes
+from meters.radio.links import (
+    Booleans,
+    Floats,
+    Indices,
+    Links,
+    Routes,
+    all_reached,
+    heard,
+    margin_of,
+    near_links,
+    on_the_way,
+    routes,
+)
 from meters.radio.parameters import MeshParameters
 from meters.radio.passage import Cause, Direction, Passage
 
-NEVER_S = np.inf
+_LONG_AGO_S = -np.inf
 _SHADOWS = 2.0
-"""Standard deviations of shadowing up to which a link may be longer than without."""
+"""Standard deviations of shadowing by which a link may be longer than without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jam:
-    """Somebody disturbs receivers within `radius_m` of `centre_m`, so that this share of transmissions is not heard."""
+    """Somebody disturbs who is within `radius_m` of `centre_m`: this share of what is sent there is not heard."""
 
     centre_m: tuple[float, float]
     radius_m: float
@@ -39,151 +51,158 @@ class Mesh:
 
     def __init__(
         self,
-        positions_m: NDArray[np.float64],
-        collector_position_m: NDArray[np.float64],
+        positions_m: Floats,
+        collector_position_m: Floats,
         keys: NDArray[np.uint64],
         parameters: MeshParameters,
     ) -> None:
-        """`positions_m` (n, 2) metres east and north of any origin."""
+        """`positions_m` (n, 2), the collector's (2,): metres east and north of any origin."""
         self._parameters = parameters
         self._n = len(keys)
         self._keys = keys
         self._positions_m = np.vstack([positions_m, collector_position_m])
-        self._node_keys = np.append(keys, derived(keys[:1], Purpose.LINK_SHADOW, 0))
-        self._links = near_links(
-            self._positions_m,
-            self._node_keys,
-            self._margin_db,
-            shadowing_db=parameters.shadowing_db,
-            reach_m=self._reach_m(),
-        )
+        self._links = self._all_links()
         self._jams: tuple[Jam, ...] = ()
-        self._lit = np.ones(self._n, dtype=bool)
+        self._lit: Booleans = np.ones(self._n, dtype=bool)
         self._collector_lit = True
-        self._dark_since_s = np.full(self._n, -NEVER_S)
-        self._rerouted_s = np.full(self._n, -NEVER_S)
-        self._routes: Routes | None = None
-        self._weigh()
-        self.supply(self._lit, collector_lit=True)
+        self._dark_since_s = np.zeros(self._n)
+        self._rerouted_s = np.full(self._n, _LONG_AGO_S)
+        self._routes = self._route()
 
     @property
     def hops(self) -> NDArray[np.uint8]:
         """(n,) to the collector; 0 where there is no way."""
-        return np.minimum(self._way.hops, 255).astype(np.uint8)
+        return np.minimum(self._routes.hops[: self._n], 255).astype(np.uint8)
 
     @property
-    def parent(self) -> NDArray[np.intp]:
+    def parent(self) -> Indices:
         """(n,) the row that relays what each says; n: the collector hears it itself; -1: there is no way."""
-        return self._way.parent[: self._n]
+        return self._routes.parent[: self._n]
 
     @property
-    def link_quality(self) -> NDArray[np.float64]:
-        """(n,) the share of transmissions to its parent that is heard; 0 without one."""
-        return self._way.through[: self._n]
+    def link_quality(self) -> Floats:
+        """(n,) the share of transmissions to its parent that succeed; 0 without one."""
+        return self._routes.through[: self._n]
 
     @property
-    def signal_dbm(self) -> NDArray[np.float64]:
+    def signal_dbm(self) -> Floats:
         """(n,) what its parent receives of it; NaN without one."""
+        links = self._links
+        used = np.flatnonzero((links.parent == self._routes.parent[links.child]) & (links.child < self._n))
         signal = np.full(self._n, np.nan)
-        mine = np.flatnonzero(self._links.parent == self._way.parent[self._links.child])
-        mine = mine[self._links.child[mine] < self._n]
-        signal[self._links.child[mine]] = self._links.margin_db[mine] + self._parameters.sensitivity_dbm
+        signal[links.child[used]] = links.margin_db[used] + self._parameters.sensitivity_dbm
         return signal
 
     def supply(
         self,
-        lit: NDArray[np.bool_],
+        lit: Booleans,
         collector_lit: bool = True,
         *,
-        now_s: float = -NEVER_S,
-        dark_since_s: NDArray[np.float64] | None = None,
+        now_s: float = _LONG_AGO_S,
+        dark_since_s: Floats | None = None,
     ) -> None:
         """Who has supply (n,), and whether the collector runs, on supply or battery. Routes follow.
 
-        :param now_s: since when; those whose way has changed take some time to find the new one.
-        :param dark_since_s: (n,) since when who has none has none: who lost it together gasps together. Without it,
-            all of the dark do.
+        :param now_s: since when. Whose way has changed takes some time to find the new one.
+        :param dark_since_s: (n,) since when who has no supply has none: who lost it together gasps together. Without
+            it, all of them do.
         """
         self._lit, self._collector_lit = lit.copy(), collector_lit
-        self._dark_since_s = np.full(self._n, -NEVER_S) if dark_since_s is None else dark_since_s.copy()
-        self._route(now_s)
+        self._dark_since_s = np.zeros(self._n) if dark_since_s is None else dark_since_s.copy()
+        self._reroute(now_s)
 
-    def jam(self, jams: Sequence[Jam], *, now_s: float = -NEVER_S) -> None:
+    def jam(self, jams: Sequence[Jam], *, now_s: float = _LONG_AGO_S) -> None:
         """These are in force now, and no others; routes avoid them."""
         self._jams = tuple(jams)
-        self._weigh()
-        self._route(now_s)
+        self._reroute(now_s)
 
-    def up(self, frames: Frames, *, until_s: NDArray[np.float64] | None = None) -> Passage:
+    def up(self, frames: Frames, *, until_s: Floats | None = None) -> Passage:
         """To the collector.
 
         :param until_s: (m,) when the super-capacitor of each sender is empty, if it has no supply.
         """
-        return self._carry(frames, Direction.UP, until_s)
+        keys = frames.keys(self._keys, Direction.UP)
+        passage = self._cross(frames, keys)
+        dark = ~self._lit[frames.rows]
+        if dark.any():
+            ends_s = np.full(len(frames), np.inf) if until_s is None else until_s
+            said = say(self._ears, self._way, frames.part(dark), keys[dark], ends_s[dark], self._parameters)
+            passage = passage.replaced(dark, said)
+        return self._without_collector(passage)
 
     def down(self, frames: Frames) -> Passage:
         """From the collector to the meters."""
-        return self._carry(frames, Direction.DOWN, None)
+        passage = self._cross(frames, frames.keys(self._keys, Direction.DOWN))
+        return self._without_collector(passage.lost(~self._lit[frames.rows], Cause.DARK))
 
-    def _carry(self, frames: Frames, direction: Direction, until_s: NDArray[np.float64] | None) -> Passage:
-        keys = frames.keys(self._keys, direction)
-        passage = cross(self._way, frames, keys, self._parameters)
-        dark = ~self._lit[frames.rows]
-        if dark.any():
-            if direction is Direction.DOWN:
-                passage = passage.lost(dark, Cause.DARK)
-            else:
-                ends_s = np.full(len(frames), NEVER_S) if until_s is None else until_s
-                said = say(self._ears(), self._way, frames.part(dark), keys[dark], ends_s[dark], self._parameters)
-                passage = passage.replaced(dark, said)
-        if not self._collector_lit:
-            passage = passage.lost(np.ones(len(frames), dtype=bool), Cause.COLLECTOR)
-        return passage
+    def _cross(self, frames: Frames, keys: NDArray[np.uint64]) -> Passage:
+        return cross(self._way, frames, keys, self._parameters)
 
-    def _margin_db(
-        self, child: NDArray[np.intp], parent: NDArray[np.intp], apart_m: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _without_collector(self, passage: Passage) -> Passage:
+        if self._collector_lit:
+            return passage
+        return passage.lost(np.ones(len(passage.cause), dtype=bool), Cause.COLLECTOR)
+
+    def _all_links(self) -> Links:
+        """Without any disturbance. Each meter has a way at first: installers see to that."""
+        p = self._parameters
+        keys = np.append(self._keys, derived(self._keys[:1], Purpose.LINK_SHADOW, 0))
+        links = near_links(
+            self._positions_m,
+            keys,
+            self._margin_db,
+            shadowing_db=p.shadowing_db,
+            fading_db=p.fading_db,
+            reach_m=self._reach_m(),
+        )
+        least_db = margin_of(np.array(np.sqrt(p.least_link_success)), p.fading_db)
+        given_db = max(p.antenna_margin_db, float(least_db) + 1e-6)
+        return all_reached(links, self._positions_m, self._n, least_margin_db=float(least_db), given_db=given_db)
+
+    def _margin_db(self, child: Indices, parent: Indices, apart_m: Floats) -> Floats:
         p = self._parameters
         # A collector hangs outside.
-        walls = np.where((child == self._n) | (parent == self._n), 0.5, 1.0)
+        walls = np.where((child == self._n) | (parent == self._n), 1.0, 2.0)
         loss_db = p.loss_at_1_m_db + 10.0 * p.path_loss_exponent * np.log10(np.maximum(apart_m, 1.0))
-        margin: NDArray[np.float64] = p.transmit_power_dbm - p.sensitivity_dbm - loss_db - walls * p.building_loss_db
+        margin: Floats = p.transmit_power_dbm - p.sensitivity_dbm - loss_db - walls * p.building_loss_db
         return margin
 
     def _reach_m(self) -> float:
         p = self._parameters
-        spare_db = p.transmit_power_dbm - p.sensitivity_dbm - p.loss_at_1_m_db - p.building_loss_db / 2
-        spare_db += _SHADOWS * p.shadowing_db
-        return float(10.0 ** min(spare_db / (10.0 * p.path_loss_exponent), 6.0))
+        spare_db = p.transmit_power_dbm - p.sensitivity_dbm - p.loss_at_1_m_db - p.building_loss_db
+        decades = (spare_db + _SHADOWS * p.shadowing_db) / (10.0 * p.path_loss_exponent)
+        return float(10.0 ** min(max(decades, 0.0), 6.0))
 
-    def _weigh(self) -> None:
-        """The share of transmissions that is heard on each link, as things are now."""
-        success = heard(self._links.margin_db, self._parameters.fading_db)
+    def _reroute(self, now_s: float) -> None:
+        before, self._routes = self._routes, self._route()
+        moved = on_the_way(self._routes, self._n, self._routes.parent != before.parent)
+        self._rerouted_s[moved[: self._n] & self._lit] = now_s
+
+    def _route(self) -> Routes:
+        n, least = self._n, self._parameters.least_link_success
+        links, deaf = self._links, self._deafness()
+        clear = heard(links.margin_db, self._parameters.fading_db)
+        one_way = clear * (1.0 - deaf[links.parent])
+        # An acknowledgement has to come back.
+        success = one_way * clear * (1.0 - deaf[links.child])
+        runs = np.append(self._lit, self._collector_lit)
+        awake = runs[links.child] & runs[links.parent]
+        found = routes(links, success, awake & (success >= least), n)
+        cut_off = found.hops == 0
+        if deaf.any():
+            cut_off &= routes(links, clear**2, awake & (clear**2 >= least), n).hops > 0
+        else:
+            cut_off[:] = False
+        touched = on_the_way(found, n, deaf > 0)
+        self._way = Way(found.hops[:n], found.shares[:n], touched[:n], cut_off[:n], self._rerouted_s)
+        self._ears = Ears(links, one_way, runs, self._dark_since_s)
+        return found
+
+    def _deafness(self) -> Floats:
+        """(n + 1,) the share of transmissions that each does not hear, since it is jammed."""
         east, north = self._positions_m.T
-        self._jammed = np.zeros(self._n + 1, dtype=bool)
+        hears = np.ones(self._n + 1)
         for jam in self._jams:
             within = np.hypot(east - jam.centre_m[0], north - jam.centre_m[1]) <= jam.radius_m
-            self._jammed |= within
-            success = np.where(within[self._links.parent], success * (1.0 - jam.strength), success)
-        self._success = success
-
-    def _route(self, now_s: float) -> None:
-        links, before = self._links, self._routes
-        runs = np.append(self._lit, self._collector_lit)
-        usable = (self._success >= self._parameters.least_link_success) & runs[links.child] & runs[links.parent]
-        found = routes(links, self._success, usable, self._n)
-        if before is not None:
-            moved = (found.parent != before.parent)[: self._n] & self._lit & (found.parent[: self._n] != NO_PARENT)
-            self._rerouted_s[moved] = now_s
-        self._routes = found
-        self._way = Way(
-            parent=found.parent,
-            hops=found.hops[: self._n],
-            through=found.through,
-            shares=paths(found)[: self._n],
-            jammed=self._jammed,
-            rerouted_s=self._rerouted_s,
-        )
-
-    def _ears(self) -> Ears:
-        return Ears(self._links, self._success, np.append(self._lit, self._collector_lit), self._dark_since_s)
+            hears[within] *= 1.0 - jam.strength
+        return 1.0 - hears

@@ -39,6 +39,7 @@ class MeshParameters(_Parameters):
     shadowing_db: NotNegative
     fading_db: Positive
     least_link_success: LinkShare
+    antenna_margin_db: Decibel
     hop_transmissions: Few
     hop_latency_least_s: NotNegative
     hop_latency_most_s: Positive

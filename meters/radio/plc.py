@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, derived, uniform
 from meters.radio.frames import Frames
-from meters.radio.links import Links, heard, near_links, paths, routes
+from meters.radio.links import Links, heard, margin_of, near_links, routes
 from meters.radio.parameters import PlcParameters
 from meters.radio.passage import Cause, DeliveryClass, Direction, Passage
 
@@ -95,7 +95,7 @@ class PowerLine:
         quiet = heard(self._links.margin_db, p.fading_db)
         usable = (quiet >= p.least_link_success) & runs[self._links.child] & runs[self._links.parent]
         self._routes = routes(self._links, quiet, usable, self._n)
-        self._shares = paths(self._routes)[: self._n]
+        self._shares = self._routes.shares[: self._n]
         hops = self._routes.hops[: self._n]
         self._poll_s = np.where(hops > 0, p.poll_first_s + p.poll_per_repeater_s * np.maximum(hops - 1, 0), 0.0)
         self._turn_s = np.cumsum(self._poll_s) - self._poll_s
@@ -158,8 +158,7 @@ class PowerLine:
         """Of polls of these meters that succeed, there and back over all repeaters, at these instants."""
         p = self._parameters
         hour = (np.floor(at_s + self._utc_offset_s).astype(np.int64) // _HOUR_S) % _DAY_HOURS
-        quiet = np.clip(self._shares[rows], 1e-9, 1.0 - 1e-9)
-        margin_db = np.log(quiet / (1.0 - quiet)) * p.fading_db / 2.0 - self._noise_db[hour][:, None]
+        margin_db = margin_of(self._shares[rows], p.fading_db) - self._noise_db[hour][:, None]
         one_way = np.where(self._shares[rows] < 1.0, heard(margin_db, p.fading_db), 1.0)
         both: NDArray[np.float64] = np.prod(one_way, axis=1) ** 2
         return both
@@ -172,5 +171,6 @@ class PowerLine:
             np.append(self._keys, derived(self._keys[:1], Purpose.LINK_SHADOW, 0)),
             lambda _child, _parent, apart_m: p.budget_db - p.attenuation_db_per_m * p.detour * apart_m,
             shadowing_db=p.shadowing_db,
+            fading_db=p.fading_db,
             reach_m=max(spare_db, 0.0) / (p.attenuation_db_per_m * p.detour),
         )
