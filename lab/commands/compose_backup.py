@@ -14,7 +14,7 @@ from lab.commands.compose_project import DIRECTORY, Directory, Swarm, project_of
 from lab.commands.interruption import until_interrupted
 from lab.commands.paths import shown_path
 from lab.commands.refusal import failures_shown
-from lab.wording import printable
+from lab.wording import printable_line
 
 BACKUPS = Path("backups")
 
@@ -42,7 +42,7 @@ def backup(
     size_mib = sum(part.bytes for part in manifest.parts.values()) / 2**20
     console.print(f"[green]✓[/] {shown_path(place)}: {size_mib:,.1f} MiB, its keys included: keep it to yourself")
     for name, schema in manifest.schemas.items():
-        console.print(printable(f"  {name}: {counted(schema.readings, 'interval reading')}"), markup=False)
+        console.print(printable_line(f"  {name}: {counted(schema.readings, 'interval reading')}"), markup=False)
     console.print(f"  digest {digest}")
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lab.commands.compose_project import DIRECTORY, Directory, Swarm, project_of
 from lab.commands.refusal import refusals_shown
-from lab.wording import printable
+from lab.wording import printable_line
 
 if TYPE_CHECKING:
     from lab.containers.runs import Size, StoredRun
@@ -45,8 +45,8 @@ def list_runs(directory: Directory = DIRECTORY, swarm: Swarm = False) -> None:
         facts += [f"began {run.began[:19].replace('T', ' ')} UTC"] if run.began else []
         facts += [f"kept: {run.kept}"] if run.kept else []
         console.print(("[green]▶[/] " if run.shown else "  "), end="")
-        console.print(printable(", ".join(facts)), markup=False)
-        console.print(printable(f"    schema {run.schema}"), markup=False, style="dim")
+        console.print(", ".join(facts), markup=False)
+        console.print(printable_line(f"    schema {run.schema}"), markup=False, style="dim")
 
 
 @app.command()
@@ -106,4 +106,4 @@ def _asked(directory: Path, swarm: bool, question: Callable[[str], T]) -> T:
 def _done(said: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("[green]✓[/] ", end="")
-    console.print(printable(said), markup=False)
+    console.print(printable_line(said), markup=False)

@@ -17,7 +17,7 @@ from lab.commands.refusal import refusals_shown
 from lab.commands.secret_option import AT_FILE, disclosed
 from lab.errors import UserError
 from lab.processes.private_environment import DATABASE_URL, HEADEND_DATABASE_URL
-from lab.wording import printable
+from lab.wording import printable_line
 
 if TYPE_CHECKING:
     import psycopg
@@ -67,7 +67,7 @@ def status(database_url: DatabaseUrl = None, schema: SchemaName = None) -> None:
             found, taken, beside = look(connection), size(connection), beside_readings(connection)
             version = connection.info.parameter_status("server_version") or "?"
     console = Console(highlight=False, soft_wrap=True)
-    console.print(printable(f"schema {name} of {describe(url)}: PostgreSQL {version.split()[0]}"), markup=False)
+    console.print(printable_line(f"schema {name} of {describe(url)}: PostgreSQL {version.split()[0]}"), markup=False)
     console.print(f"interval_reading takes {taken} with its indexes; beside it: {beside}")
     table = Table.grid(padding=(0, 2))
     for feature in found:

@@ -49,7 +49,8 @@ def refuse(error: UserError) -> NoReturn:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for fault in error.faults:
         console.print("[bold red]✗[/] ", end="")
-        console.print(printable(fault), markup=False)
+        # Whatever is named in it begins no line that looks like ours.
+        console.print(printable(fault).replace("\n", "\n  "), markup=False)
     if error.hint:
         console.print(printable(error.hint), markup=False, style="dim")
     raise typer.Exit(error.exit_code)

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from lab.containers.project import ComposeProject
-from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner
+from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner, make_state
 from lab.errors import UserError
 from lab.keys.keyring import AUTHORITIES, AUTHORITY, KeyPlaces, Keyring, Receivers
 from lab.services.mqtt_probe import until_shown
@@ -81,4 +81,7 @@ async def revoke(project: ComposeProject, device: str) -> None:
 def _keyring(project: ComposeProject) -> Keyring:
     if not (project.directory / "secrets" / AUTHORITY).exists():
         raise UserError(f"{project.directory} has no certificate authority", "Run `amilab compose init` first.")
-    return project_keyring(project.directory, Owner(project.settings.uid, project.settings.gid))
+    owner = Owner(project.settings.uid, project.settings.gid)
+    # Whoever has been given state/ may have put a link there, and what it leads to would be written anew.
+    make_state(project.directory / "state", owner)
+    return project_keyring(project.directory, owner)

@@ -21,7 +21,7 @@ from lab.errors import UserError
 from lab.services.database_role import HEADEND_ROLE
 from lab.services.database_session import session
 from lab.services.row_counts import rows_of, schemas_of
-from lab.wording import printable
+from lab.wording import printable_line
 
 _NAME = "amilab run"
 _LIST_HINT = "`amilab compose runs list` has them."
@@ -78,7 +78,7 @@ def stored_runs(connection: psycopg.Connection[Any]) -> list[StoredRun]:
         found.append(
             StoredRun(
                 schema,
-                facts.get("run", printable(schema)),
+                facts.get("run", printable_line(schema)),
                 facts.get("began", ""),
                 kept,
                 shown=schema == shown,
@@ -199,7 +199,7 @@ def _facts(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
         return {}
     if not isinstance(said, dict) or said.get("by") != _NAME:
         return {}
-    return {str(key): printable(str(value)) for key, value in said.items() if key != "by"}
+    return {str(key): printable_line(str(value)) for key, value in said.items() if key != "by"}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import UserError
 from lab.keys.pki import Authority, serial_of, write_file
 
 AUTHORITIES, REVOKED, SERVER = "ca.pem", "crl.pem", "server.pem"
@@ -117,13 +118,14 @@ class Keyring:
         """Let the broker trust what comes beside what is; then tell it, and `reissue`.
 
         :param authority: a new one issues from now on.
+        :raises UserError: the file of an identity holds something else. Nothing was changed.
         """
         vault = self.places.vault
         if authority:
             (vault / AUTHORITY).replace(vault / RETIRING)
             Authority.create().save(vault / AUTHORITY, give=self._give.vault)
         else:
-            serials = [serial_of(path.read_bytes()) for path in self._identities()]
+            serials = [_serial(path) for path in self._identities()]
             self._write_serials(SUPERSEDED, [*self._serials(SUPERSEDED), *serials])
         self.write_trust()
 
@@ -143,9 +145,13 @@ class Keyring:
         self.write_trust()
 
     def revoke(self, station: str) -> None:
-        """Take a device's identity away. The broker has to be told. Raises OSError if it has none."""
+        """Take a device's identity away. The broker has to be told.
+
+        :raises OSError: it has none.
+        :raises UserError: its file holds something else.
+        """
         path = self.places.devices / f"{station}.pem"
-        self._write_serials(REFUSED, [*self._serials(REFUSED), serial_of(path.read_bytes())])
+        self._write_serials(REFUSED, [*self._serials(REFUSED), _serial(path)])
         path.unlink()
         self.write_trust()
 
@@ -160,3 +166,12 @@ class Keyring:
         write_file(
             self.places.vault / name, "".join(f"{serial:x}\n" for serial in serials).encode(), give=self._give.vault
         )
+
+
+def _serial(path: Path) -> int:
+    try:
+        return serial_of(path.read_bytes())
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds no certificate", "Remove it: a run issues the identities that it needs."
+        ) from error

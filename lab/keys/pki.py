@@ -127,7 +127,7 @@ class Authority:
 
 
 def serial_of(pem: bytes) -> int:
-    """The serial number of the first certificate."""
+    """The serial number of the first certificate. Raises ValueError."""
     return x509.load_pem_x509_certificate(pem).serial_number
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lab.commands.compose import app
 from lab.containers.init import init_project
 from lab.containers.keys import project_keyring
 from lab.containers.state import Owner
@@ -79,3 +81,34 @@ def test_identities_of_an_earlier_run_are_gone(project: Path) -> None:
     keyring.issue(["AMI00000002"], HEAD_ENDS[:1])
     assert [path.name for path in (project / "state/devices").iterdir()] == ["AMI00000002.pem"]
     assert [path.name for path in (project / "state/secrets").iterdir()] == ["headend.pem"]
+
+
+@pytest.fixture
+def others(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates that are none of a lab's, to which a link has taken the place of its devices'."""
+    directory = tmp_path_factory.mktemp("others")
+    (directory / "server.pem").write_bytes(Authority.create().issue("others", hosts=["others.example"]))
+    (project / "state" / "devices").rmdir()
+    (project / "state" / "devices").symlink_to(directory)
+    return directory
+
+
+@pytest.mark.parametrize("command", [["rotate"], ["rotate", "--authority"], ["revoke", "server"]])
+def test_no_rotation_writes_others_certificates_anew(project: Path, others: Path, command: list[str]) -> None:
+    """Whoever rotates may be root, and state/ has been given to the containers' user."""
+    before = (others / "server.pem").read_bytes()
+    answer = CliRunner().invoke(app, [*command, "--directory", str(project)])
+    assert answer.exit_code == 2, answer.output
+    assert "devices is no directory" in answer.output
+    assert [(path.name, path.read_bytes()) for path in others.iterdir()] == [("server.pem", before)]
+
+
+@pytest.mark.parametrize("command", [["rotate"], ["revoke", "AMI1"]])
+def test_an_identity_that_is_none_is_named(project: Path, command: list[str]) -> None:
+    identity = project / "state" / "devices" / "AMI1.pem"
+    identity.write_text("no certificate")
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    answer = CliRunner().invoke(app, [*command, "--directory", str(project)])
+    assert answer.exit_code == 2, answer.output
+    assert f"{identity} holds no certificate" in answer.output
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before

@@ -9,7 +9,7 @@ import typer
 
 from lab.commands.interruption import EXIT_INTERRUPTED
 from lab.commands.refusal import failures_shown
-from lab.errors import PartFailed
+from lab.errors import PartFailed, UserError
 
 
 @pytest.mark.parametrize("left", ["nothing was left running", "the containers wait for the next run"])
@@ -28,3 +28,14 @@ def test_the_last_words_of_a_part_write_no_escape_sequences(capsys: pytest.Captu
     said = capsys.readouterr().err
     assert "refused AMI" in said
     assert all(letter.isprintable() or letter == "\n" for letter in said)
+
+
+def test_what_is_named_in_a_refusal_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file may be called so, and a message that is folded by others goes on as one."""
+    with pytest.raises(typer.Exit), failures_shown():
+        raise UserError(["there is no file x\n✗ all is well\x1b[2J", "and no file y"])
+    assert capsys.readouterr().err.splitlines() == [
+        "✗ there is no file x",
+        "  ✗ all is well\ufffd[2J",
+        "✗ and no file y",
+    ]

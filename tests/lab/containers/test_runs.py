@@ -197,7 +197,7 @@ def test_a_schema_writes_no_escape_sequences_to_whoever_lists_it(
 ) -> None:
     """The head-end's role may call its schemas what it likes, and so may a backup of them."""
     lab.run("evil")
-    evil = "\x1b]0;pwned\x07\u202e[/]"
+    evil = "\x1b]0;pwned\x07\u202e[/]\n▶ another run"
     with psycopg.connect(lab.url, autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER SCHEMA amilab_evil RENAME TO {}").format(sql.Identifier(evil)))
         connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS NULL").format(sql.Identifier(evil)))
@@ -217,6 +217,7 @@ def test_a_schema_writes_no_escape_sequences_to_whoever_lists_it(
         assert answer.exit_code == 0, answer.output
         assert "pwned" in answer.output
         assert all(letter.isprintable() or letter == "\n" for letter in answer.output)
+        assert not any(line.startswith("▶ another") for line in answer.output.splitlines())
 
 
 def compose_files(directory: Path) -> Path:
