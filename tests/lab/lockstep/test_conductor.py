@@ -86,10 +86,21 @@ class Recorder:
         await asyncio.sleep(0.1)
 
 
+WORK = ("grid", "fleet", "farewell", "hold", "settled", "read")
+"""What is done at each grant, or around each kill."""
+
+
 class ToyHead:
-    async def begin(self, now_s: int) -> None: ...
+    def __init__(self, log: list[tuple[object, ...]]) -> None:
+        self._log = log
+        self._now_s = 0
+
+    async def begin(self, now_s: int) -> None:
+        self._now_s = now_s
+
     async def advance(self) -> None: ...
     async def settle(self) -> HeadRound:
+        self._log.append(("read", self._now_s))
         return HeadRound(True, [], None)
 
     async def fence_devices(self, token: str, serials: Sequence[str]) -> bool:
@@ -102,7 +113,7 @@ async def conduct_recorded(
     recorder = Recorder(broker_away_at_s)
     # Its `advance` is the grid's and a fleet's.
     both: Any = recorder
-    barrier = Barrier(both, [both], ToyHead())
+    barrier = Barrier(both, [both], ToyHead(recorder.log))
 
     async def over(_now_s: int) -> None: ...
 
@@ -123,7 +134,7 @@ async def test_every_step_of_the_grid_and_every_action_is_granted_at_its_instant
     recorder = await conduct_recorded(planned, 1800)
     granted = [entry[1] for entry in recorder.log if entry[0] == "grid"]
     assert granted == [0, 100, 900, 950, 1000, 1100, 1200, 1300, 1400, 1800]
-    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell", "hold", "settled")]
+    told = [entry for entry in recorder.log if entry[0] not in WORK]
     assert told == [
         ("open", "transformer T1"),
         ("kill", "headend"),
@@ -145,11 +156,12 @@ async def test_a_killed_part_takes_in_nothing_of_its_last_instant() -> None:
     planned = actions([Disturbance("kill", "", 900, 1200, part) for part in ("headend", "broker")])
     recorder = await conduct_recorded(planned, 1800)
     order = [entry for entry in recorder.log if entry[0] in ("hold", "kill") or entry[1:] == (900,)]
-    assert order[:8] == [
+    assert order[:9] == [
         *[("hold", part) for part in ("headend", "broker")],
         *[(name, 900) for name in ("grid", "fleet", "settled")],
         *[("kill", part) for part in ("headend", "broker")],
         ("settled", 900),
+        ("read", 900),
     ]
 
 
@@ -168,7 +180,7 @@ async def test_a_network_fault_is_there_before_the_traffic_of_its_instant() -> N
 async def test_certificates_rotate_while_readings_flow() -> None:
     planned = actions([Disturbance("rotate", "", 900, 1500, "authority"), Disturbance("kill", "", 900, 950, "broker")])
     recorder = await conduct_recorded(planned, 1800)
-    told = [entry for entry in recorder.log if entry[0] not in ("grid", "fleet", "farewell", "hold", "settled")]
+    told = [entry for entry in recorder.log if entry[0] not in WORK]
     assert told == [("rotate", "authority"), ("kill", "broker"), ("return", "broker"), ("retire",)]
     assert recorder.log.index(("rotate", "authority")) > recorder.log.index(("grid", 900))
     assert recorder.log.index(("retire",)) > recorder.log.index(("grid", 1500))
