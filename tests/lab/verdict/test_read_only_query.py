@@ -95,6 +95,12 @@ def test_to_look_at_it_before_the_run_changes_nothing_either(
     assert database.execute("SELECT to_regclass('loot')").fetchone() == (None,)
 
 
+def test_the_session_is_read_only_too_whatever_the_address_says(postgres_url: str) -> None:
+    query = COLUMNS.replace("'m'", "current_setting('default_transaction_read_only')")
+    asked = f"{postgres_url}?options=-cdefault_transaction_read_only%3Doff"
+    assert stored_from_postgres(asked, query=f"SELECT {query}")["serial"].to_pylist() == ["on"]
+
+
 def test_what_a_query_locks_or_announces_ends_with_it(postgres_url: str, database: psycopg.Connection) -> None:
     database.execute("LISTEN amilab")
     query = f"SELECT {COLUMNS}, (pg_advisory_lock(42), pg_notify('amilab', 'x'))::text AS serial2"
