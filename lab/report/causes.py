@@ -3,7 +3,8 @@
 A read has from the beginning of its interval to its deadline to come. What was known to be wrong in that time, first
 of: its meter dark, a value of it that cannot be true, its uplink lost, its polls refused, a part of the head-end or the
 broker down, a dead letter of its own. What is wrong with a value has no such cause: it is told by its kind. Where the
-verdict's diagnosis explains a row, that is its cause.
+verdict's diagnosis explains a row, that is its cause. Where the communications network is modelled, its truth says
+which part of it a read was held, lost or delayed by, and that is better than what was the matter at the same time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,9 @@ from lab.report.unusable import Implausible, Polls
 from lab.verdict.diagnosis import Explanation
 from lab.verdict.expected import GRACE_S
 from lab.verdict.keys import micros
+from lab.verdict.read_reasons import DARK as OUT_OF_SUPPLY
+from lab.verdict.read_reasons import HEAD_END, ReadReasons
+from lab.verdict.read_reasons import UNKNOWN as NOT_KNOWN
 
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -79,6 +83,18 @@ def causes(
         found[np.isin(kinds, _MISPLACED) & explanation.covers(place, start_us)] = explanation.cause
         found[(kinds == "lost") & explanation.supplies(place, start_us)] = explanation.cause
     return found
+
+
+def known_better(found: NDArray[np.object_], reasons: ReadReasons) -> NDArray[np.object_]:
+    """The causes, those of the communications network as its truth has them.
+
+    What became of a read that had arrived, the network does not know: there the other evidence counts, if any.
+    """
+    vague = np.isin(found, (UNKNOWN, NO_UPLINK))
+    arrived = reasons.texts == HEAD_END
+    told = (reasons.texts != "") & (reasons.texts != NOT_KNOWN) & (~arrived | vague)
+    names = np.array([DARK_METER if text == OUT_OF_SUPPLY else text for text in reasons.texts.tolist()], dtype=object)
+    return np.where(told, names, found)
 
 
 def _places(column: pa.ChunkedArray, usage_points: Sequence[str]) -> Ints:

@@ -13,10 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from grid.wording import counted
-from lab.report.causes import causes
+from lab.report.causes import causes, known_better
 from lab.report.chart import Axis
 from lab.report.charts import draw
 from lab.report.clock import Clock
+from lab.report.communications import causes_text, describe_communications, share_text
 from lab.report.dead_letters import read_dead_letters
 from lab.report.discrepancy_rows import CSV_FILE, columns_of, page_data, write_csv
 from lab.report.events import RunEvent
@@ -65,6 +66,8 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
     happened = [event for _, event in numbered]
     implausible = read_implausible(run_dir)
     because = causes(discrepancies, meters, history, happened, dead_letters, polls, implausible, verdict.explanations)
+    if verdict.communications is not None:
+        because = known_better(because, verdict.communications.reasons)
     vendors = vendors_of(discrepancies, meters)
     columns = columns_of(discrepancies, because, vendors)
     write_csv(columns, run_dir / CSV_FILE)
@@ -93,6 +96,7 @@ def write_report(run_dir: Path, verdict: Verdict, events: Sequence[RunEvent]) ->
             says_communication=history.says_communication,
             read_charts=[reads, *draw_latencies(run_dir, meters, _intake(verdict))],
             physics_charts=physics,
+            communications=describe_communications(verdict),
             transformers=read_transformers(run_dir, verdict, meters),
             vendors=vendor_rows(run_dir, verdict, meters, dead_letters, polls),
             head_end=read_head_end(run_dir),
@@ -123,6 +127,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"instant": instant, "duration": length, "kind_class": kind_class}
     environment.filters |= {"figure": format_value, "significant": significant, "device": device_name}
+    environment.filters |= {"network_share": share_text, "network_causes": causes_text}
     return environment
 
 
