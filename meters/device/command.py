@@ -110,6 +110,12 @@ def verify(
     return Command(command_id, claims["ctr"], claims["purpose"], claims["params"])
 
 
+def stated(envelope: bytes) -> tuple[str, int] | None:
+    """Purpose and counter as an envelope states them, which nobody has verified; None if it is none."""
+    parsed = _parse(envelope)
+    return None if parsed is None else (parsed[1]["purpose"], parsed[1]["ctr"])
+
+
 def _parse(envelope: bytes) -> tuple[str, dict[str, Any], bytes, bytes] | None:
     """Key id, claims, what is signed, and the signature; None if it is no envelope."""
     match = _COMPACT.fullmatch(envelope) if len(envelope) <= ENVELOPE_LIMIT_BYTES else None

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -20,35 +21,26 @@ from numpy.typing import NDArray
 
 from meters.carriers.connection import Hub, Limits, Link, Login
 from meters.carriers.sparkplug.device_metrics import DeviceMetrics
-from meters.carriers.sparkplug.edge import Message, state_topic
-from meters.carriers.sparkplug.payload import REBIRTH, Answer, Closed, decode_command
+from meters.carriers.sparkplug.edge import state_topic
+from meters.carriers.sparkplug.payload import REBIRTH, decode_command
 from meters.carriers.sparkplug.session import Move
 from meters.device.backoff import Backoff
-from meters.device.draws import Purpose, uniform
 from meters.device.facts import CollectedFacts
 from meters.device.memory import Kept
-from meters.device.records import CommandAnswer, Event, EventCode, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, NO_ROWS, Rows, field
 from meters.device.supply import Change, Changed, Supplies
 from meters.errors import FleetError
 from meters.fleet.collectors import Collectors
-from meters.fleet.core import Core, ShardSetup
+from meters.fleet.core import Core
 from meters.fleet.edges import EdgeConnection, Edges, make_edges
+from meters.fleet.last_mile import AtOnce, LastMile, Sayings
 from meters.fleet.network import FleetSettled, Network
 from meters.fleet.parts import Timers
 from meters.fleet.recording import Recording
 from meters.fleet.unreported import Unreported
 
-_MESSAGES_PER_TURN = 64
-
 _log = structlog.get_logger("meters.fleet.collected")
-
-
-def by_collector(setup: ShardSetup) -> ShardSetup:
-    """The same shard with its meters in the order of their addresses: those of a collector are neighbours."""
-    order = sorted(range(len(setup.entries)), key=lambda row: setup.entries[row].address)
-    entries = tuple(setup.entries[row] for row in order)
-    return replace(setup, entries=entries, world_rows=tuple(setup.world_rows[row] for row in order))
 
 
 class Collected:
@@ -95,6 +87,7 @@ class Collected:
         return self._network.losses
 
     async def settle(self) -> FleetSettled:
+        self._mile.flush()
         return replace(await self._network.settle(), connected=self._voices.connected)
 
     async def await_fence(self, token: str, stations: Collection[str]) -> None:
@@ -131,7 +124,7 @@ class Collected:
                 self._network.devices[number].unmute()
                 self._network.sent(number, 0, acknowledged=False)
                 self._resume(number)
-        self._regain(rows[self._readable(rows)])
+        self._mile.regain(rows[self.readable(rows)])
 
     def reboot(self, stations: Collection[str]) -> None:
         """RAM is gone at once, and a collector's connection with it."""
@@ -190,8 +183,8 @@ class Collected:
             return
         envelope = edge.command_in(place, written)
         row = int(self._collectors.first[number]) + place
-        if envelope is not None and self.reachable(row):
-            self._record.obey(row, envelope.encode(), self)
+        if envelope is not None:
+            self._mile.command(row, envelope.encode())
 
     # Births, deaths, and what follows them.
 
@@ -199,31 +192,23 @@ class Collected:
         """All births, then what could not be told while there was nobody to hear it."""
         rows = self._collectors.rows(number)
         field(self._core.state, "uplink_close_due_s")[rows] = NEVER_S
-        readable = rows[self._readable(rows)]
+        readable = rows[self.readable(rows)]
         self._voices.be_born(number, readable, self._core.now_s)
-        self._make_up(number, readable)
+        self._mile.make_up(number, readable, self._block_due_s(number))
 
-    def _regain(self, rows: Rows) -> None:
-        """The collectors reach these meters again."""
+    def hear_from(self, rows: Rows) -> None:
+        """The collectors have found that they reach these meters again."""
         field(self._core.state, "uplink_close_due_s")[rows] = NEVER_S
         for number in np.unique(self._collectors.of_row[rows]).tolist():
             if self._voices.speaks(number):
                 own = rows[self._collectors.of_row[rows] == number]
                 self._voices.present(number, own, self._core.now_s)
-                self._make_up(number, own)
+                self._mile.make_up(number, own, self._block_due_s(number))
 
-    def _make_up(self, number: int, rows: Rows) -> None:
-        """Tell what came up, and what ended before the last report, while these meters could not be heard."""
-        for row in rows.tolist():
-            for event in self._record.pending(row):
-                self._push(event, historical=True)
-        due_s = self._report_due_s[number] - self._collectors.report_offset_s[number] - self._facts.report_every_s
-        until = self._unreported.until(rows, int(due_s))
-        behind = self._unreported.behind(rows, until)
-        for row, closed in self._unreported.take(rows[behind], until[behind]):
-            self._voices.send(number, self._messages(number, row, closed, historical=True))
-        if behind.any():
-            self._core.commit(rows[behind])
+    def _block_due_s(self, number: int) -> int:
+        """When the collector's last block was due, whether or not it could be reported [epoch s]."""
+        due_s = self._report_due_s[number] - self._collectors.report_offset_s[number]
+        return int(due_s) - self._facts.report_every_s
 
     def _resume(self, number: int) -> None:
         """The uplink is back, and the broker has not missed it."""
@@ -231,11 +216,11 @@ class Collected:
             return
         self._voices.tell_mains(number, self._core.now_s)
         rows = self._collectors.rows(number)
-        readable = self._readable(rows)
+        readable = self.readable(rows)
         gone = rows[~readable & self._voices.born[rows] & (self._core.state["uplink_close_due_s"][rows] == NEVER_S)]
         self._voices.declare_dead(gone, self._core.now_s)
         self._voices.present(number, rows[readable], self._core.now_s)
-        self._make_up(number, rows[readable])
+        self._mile.make_up(number, rows[readable], self._block_due_s(number))
 
     def _lost_sight_of(self, rows: Rows) -> None:
         """The collectors do not reach these meters any more; they take some time to find that out."""
@@ -268,6 +253,7 @@ class Collected:
             resumed=kept is not None,
         )
         self._voices = Edges(self._edges, self._network, collectors, core.state, self._unreported, self._facts)
+        self._mile = self._last_mile()
         offset_s = collectors.report_offset_s
         self._report_due_s = (np.floor((core.now_s - offset_s) / every_s) + 1) * every_s + offset_s
         if kept is not None:
@@ -276,6 +262,15 @@ class Collected:
             everybody = np.arange(len(collectors.names))
             self._backoff.soon(everybody[collectors.able(everybody)], core.now_s)
         await self._network.start()
+
+    def _last_mile(self) -> LastMile:
+        core = self._core
+        sayings = Sayings(core, self._facts, self._collectors, self._voices, self._record, self._unreported)
+        if core.setup.network is None:
+            return AtOnce(self, sayings)
+        from meters.fleet.over_the_air import over_the_air
+
+        return over_the_air(self, sayings, core.setup.network)
 
     def _connection(self, number: int, hub: Hub, gate: asyncio.Semaphore, limits: Limits) -> EdgeConnection:
         edge, entry = self._edges[number], self._core.entries[self._collectors.first[number]]
@@ -289,13 +284,16 @@ class Collected:
         for number in range(len(self._edges)):
             self._voices.say_goodbye(number, self._core.now_s)
         await self._network.stop()
+        self._mile.close()
 
     def raise_failure(self) -> None:
         self._network.raise_failure()
 
     def timers(self) -> Timers:
         closing_s = self._core.state["uplink_close_due_s"]
-        return (closing_s, *self._collectors.timers(), self._backoff.due_s, self._report_due_s)
+        return (
+            closing_s, *self._collectors.timers(), self._backoff.due_s, self._report_due_s, *self._mile.timers(),
+        )  # fmt: skip
 
     def _kept_state(self) -> bytes:
         self._collectors.state["bd_seq"] = [edge.session.bd_seq for edge in self._edges]
@@ -307,13 +305,13 @@ class Collected:
         self._backoff.first(everybody[self._collectors.able(everybody)], now_s)
 
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
-        for number in self._collectors.supply_changed(lost, back, now_s).tolist():
-            self._voices.tell_mains(number, now_s)
+        own = self._collectors.supply_changed(lost, back, now_s)
+        self._mile.supply_changed(np.concatenate([lost, back]), own)
 
     def has_time_source(self, rows: Rows) -> NDArray[np.bool_]:
         """A collector that runs keeps the time for its meters."""
         powered: NDArray[np.bool_] = self._collectors.state["powered"][self._collectors.of_row[rows]]
-        return self._readable(rows) & powered
+        return self.readable(rows) & powered
 
     def note_timers(self, now_s: int) -> Rows:
         self._emptied = self._collectors.fire_batteries(now_s)
@@ -336,10 +334,10 @@ class Collected:
             self._voices.ended(number)
         self._backoff.soon(self._started[self._collectors.able(self._started)], now_s)
         self._voices.declare_dead(self._unreachable, now_s)
+        await self._mile.land(now_s)
         for number in self._reporting.tolist():
             self._report_due_s[number] += self._facts.report_every_s
-            if self._voices.speaks(number):
-                await self._report_block(number, now_s)
+            await self._mile.report(number, now_s)
         connecting = self._backoff.take_due(now_s)
         for number in connecting:
             self._edges[number].session.connecting()
@@ -354,7 +352,7 @@ class Collected:
             case Change.DIED:
                 self._lost_sight_of(row)
             case Change.BOOTED | Change.REBOOTED:
-                self._regain(row[self._readable(row)])
+                self._mile.regain(row[self.readable(row)])
             case Change.LAST_GASP | Change.MOMENTARY | Change.RESTORED | Change.FORGOTTEN:
                 pass
 
@@ -366,71 +364,26 @@ class Collected:
     async def report_registers(self, now_s: int) -> None:
         """They go with the intervals."""
 
-    async def _report_block(self, number: int, now_s: int) -> None:
-        rows = self._collectors.rows(number)
-        rows = rows[self._readable(rows) & self._voices.born[rows]]
-        block_before_s = now_s - now_s % self._facts.report_every_s - self._facts.report_every_s
-        batch: list[Message] = []
-        for row, closed in self._unreported.take(rows, self._unreported.until(rows)):
-            late = sum(end_s <= block_before_s for end_s, _ in closed)
-            batch += self._messages(number, row, closed[:late], historical=True)
-            batch += self._messages(number, row, closed[late:], historical=False)
-            if len(batch) >= _MESSAGES_PER_TURN:
-                self._voices.send(number, batch)
-                batch = []
-                await asyncio.sleep(0)
-                if not self._voices.speaks(number):
-                    # The connection broke off in between. The rest follows after the next one.
-                    break
-        self._voices.send(number, batch)
-        self._core.commit(rows)
-
-    def _messages(self, number: int, row: int, closed: Sequence[Closed], *, historical: bool) -> list[Message]:
-        place = self._voices.place(row)
-        return list(self._edges[number].intervals(self._core.now_s, place, closed, historical=historical))
-
     # Events and commands.
 
     def tell(self, events: Sequence[Event]) -> None:
-        for event in events:
-            row = event.meter
-            if not self.reachable(row) or (event.code == EventCode.LAST_GASP and not self._relayed(row)):
-                continue
-            self._voices.present(int(self._collectors.of_row[row]), np.array([row]), self._core.now_s)
-            for earlier in self._record.pending(row):
-                if earlier.sequence < event.sequence:
-                    self._push(earlier, historical=True)
-            self._push(event, historical=False)
-
-    def _relayed(self, row: int) -> bool:
-        """Whether a neighbour that still has supply hears the last gasp of the present outage."""
-        down_at_s = int(self._core.state["down_at_s"][row])
-        draw = uniform(self._core.keys[row : row + 1], Purpose.GASP_HEARD, down_at_s)[0]
-        return bool(draw < self._facts.gasp_heard_share)
-
-    def _push(self, event: Event, *, historical: bool) -> None:
-        if self._voices.push(event, self._core.now_s, historical=historical):
-            self._record.told(event)
+        self._mile.tell(events)
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
-        number = int(self._collectors.of_row[row])
-        edge, place, now_s = self._edges[number], self._voices.place(row), self._core.now_s
-        if isinstance(answer, CommandAnswer):
-            self._voices.send(number, [edge.command_answer(now_s, place, answer)])
-            return
-        said = Answer(answer.command_id, answer.device_time_s, answer.from_s, answer.to_s)
-        closed = [self._unreported.closed(record) for record in answer.records]
-        self._voices.send(number, list(edge.answer(now_s, place, said, closed)))
+        self._mile.answer(row, answer)
+
+    def export_deliveries(self, directory: Path) -> None:
+        self._mile.export(directory)
 
     # Small things.
 
-    def _readable(self, rows: Rows) -> NDArray[np.bool_]:
+    def readable(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of these meters their collectors can reach."""
         readable: NDArray[np.bool_] = self._supply.alive(rows) & np.isnan(self._core.state["uplink_lost_at_s"][rows])
         return readable
 
     def reachable(self, row: int) -> bool:
-        return self._voices.speaks(int(self._collectors.of_row[row])) and bool(self._readable(np.array([row]))[0])
+        return self._voices.speaks(int(self._collectors.of_row[row])) and bool(self.readable(np.array([row]))[0])
 
     def _addressed(self, stations: Collection[str]) -> tuple[Rows, Rows]:
         """Rows of the meters, and numbers of the collectors, of these names. Raises FleetError."""

@@ -7,7 +7,9 @@ the battery is empty it is dead until the supply is back and it has started agai
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,9 @@ from meters.device.draws import Purpose, meter_keys, uniform
 from meters.device.facts import CollectedFacts
 from meters.device.state import NEVER_S, Rows, ShardState
 from meters.errors import FleetError
+from meters.fleet.core import ShardSetup
 from meters.fleet.shipment import ShipmentEntry
+from meters.radio.setup import NetworkSetup, innermost
 
 COLLECTOR_STATE = np.dtype(
     [
@@ -35,6 +39,31 @@ COLLECTOR_STATE = np.dtype(
 )
 
 _REPORT_OFFSET_S = (5, 60)
+
+
+def by_collector(setup: ShardSetup) -> ShardSetup:
+    """The same shard with its meters in the order of their addresses: those of a collector are neighbours.
+
+    With a network the first of them is the one beside which the collector stands.
+    """
+    network, entries = setup.network, setup.entries
+    first = _innermost(entries, network) if network is not None else set()
+    order = sorted(range(len(entries)), key=lambda row: (entries[row].address, row not in first))
+    return replace(
+        setup,
+        entries=tuple(entries[row] for row in order),
+        world_rows=tuple(setup.world_rows[row] for row in order),
+        network=None if network is None else network.of(order),
+    )
+
+
+def _innermost(entries: Sequence[ShipmentEntry], network: NetworkSetup) -> set[int]:
+    """The meter of each collector beside which it stands, and whose supply it has."""
+    rows_of: defaultdict[str, list[int]] = defaultdict(list)
+    for row, entry in enumerate(entries):
+        rows_of[entry.address].append(row)
+    positions_m = network.positions()
+    return {rows[innermost(positions_m[rows])] for rows in rows_of.values()}
 
 
 class Collectors:

@@ -63,7 +63,8 @@ def _reporting(setup: ShardSetup) -> Shard:
 
 
 def _collected(setup: ShardSetup) -> Shard:
-    from meters.fleet.collected import Collected, by_collector
+    from meters.fleet.collected import Collected
+    from meters.fleet.collectors import by_collector
 
     core = Core(by_collector(setup))
     carrier = Collected(core, device_metrics(setup.profile))

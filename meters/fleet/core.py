@@ -25,6 +25,7 @@ from meters.errors import FleetError
 from meters.fleet.fences import Filter, heard_by
 from meters.fleet.network import BrokerAddress
 from meters.fleet.shipment import ShipmentEntry
+from meters.radio.setup import NetworkSetup
 from meters.vendors.profile import VendorProfile
 
 SECONDARY_A = 5.0
@@ -48,6 +49,8 @@ class ShardSetup:
     """Where Modbus gateways listen; None: at the host that their address names."""
     in_lockstep: bool = False
     """Whether the lab sends fences behind commands, which devices are to hear."""
+    network: NetworkSetup | None = None
+    """The communications network, by which meters are reached; None: all that is said is heard at once."""
 
     def filters(self, commands: Iterable[Filter]) -> tuple[Filter, ...]:
         """What a device subscribes to for its commands."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -212,6 +213,9 @@ class Direct:
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         self._voice.answer(row, answer)
+
+    def export_deliveries(self, directory: Path) -> None:
+        """They have no network but their connections."""
 
     # What the voice asks.
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from meters.carriers.connection import Connection, Hub, Limits, Link, Login
 from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import Edge, Message
+from meters.carriers.sparkplug.payload import Answer, Closed
 from meters.carriers.sparkplug.session import Session
 from meters.device.facts import CollectedFacts
-from meters.device.records import Event
+from meters.device.records import CommandAnswer, Event, ProfileAnswer
 from meters.device.state import Rows, ShardState, field
 from meters.fleet.collectors import Collectors
 from meters.fleet.network import Network
@@ -133,6 +134,19 @@ class Edges:
         place = self.place(event.meter)
         self.send(number, [self._edges[number].event(now_s, place, event, historical=historical)])
         return True
+
+    def intervals(self, row: int, closed: Sequence[Closed], now_s: int, *, historical: bool) -> list[Message]:
+        """Those of a meter, to be sent in this order."""
+        edge = self._edges[int(self._collectors.of_row[row])]
+        return list(edge.intervals(now_s, self.place(row), closed, historical=historical))
+
+    def answer(self, row: int, answer: ProfileAnswer | CommandAnswer, now_s: int) -> list[Message]:
+        """The answer of a meter to a command, to be sent in this order."""
+        edge, place = self._edges[int(self._collectors.of_row[row])], self.place(row)
+        if isinstance(answer, CommandAnswer):
+            return [edge.command_answer(now_s, place, answer)]
+        said = Answer(answer.command_id, answer.device_time_s, answer.from_s, answer.to_s)
+        return list(edge.answer(now_s, place, said, [self._unreported.closed(record) for record in answer.records]))
 
     def say_goodbye(self, number: int, now_s: int) -> None:
         """NDEATH: a will is not sent after an orderly end."""

@@ -19,6 +19,7 @@ from meters.fleet.limits import allow_sockets
 from meters.fleet.network import BrokerAddress, FleetSettled
 from meters.fleet.shard import Shard
 from meters.fleet.shipment import ShipmentEntry
+from meters.radio.setup import NetworkSetup
 from meters.vendors.profile import VendorProfile
 from meters.vendors.registry import load_profile
 
@@ -41,11 +42,13 @@ class Fleet:
         primary_host: str | None = None,
         gateway_host: str | None = None,
         in_lockstep: bool = False,
+        network: NetworkSetup | None = None,
     ) -> None:
         """`profiles`: what the meters' profiles are, by name, where they are not those of a vendor as it is.
         `primary_host`: host id of the Sparkplug host application that collectors wait for; None: for nobody.
         `gateway_host`: where Modbus gateways listen, by default at the host that their address names.
         `in_lockstep`: the lab sends fences behind commands.
+        `network`: the communications network of these meters; None: all that is said is heard at once.
 
         Raises FleetError or ProfileError.
         """
@@ -53,6 +56,8 @@ class Fleet:
             raise FleetError("a fleet without meters")
         if len(world_rows) != len(meters):
             raise FleetError(f"{len(meters)} meters but {len(world_rows)} world rows")
+        if network is not None and len(network.positions_m) != len(meters):
+            raise FleetError(f"{len(meters)} meters but {len(network.positions_m)} positions in the network")
         if len({entry.serial for entry in meters}) != len(meters):
             raise FleetError("two meters of the fleet have the same serial")
         self._shards: list[Shard] = []
@@ -75,6 +80,7 @@ class Fleet:
                 primary_host=primary_host,
                 gateway_host=gateway_host,
                 in_lockstep=in_lockstep,
+                network=None if network is None else network.of(rows),
             )
             self._shards.append(compose(setup))
 
@@ -190,6 +196,11 @@ class Fleet:
         """Write `<stem>-<profile>.parquet` and `<stem>-<profile>_events.parquet` for each vendor profile."""
         for shard in self._shards:
             shard.export_journal(directory)
+
+    def export_deliveries(self, directory: Path) -> None:
+        """Write `<stem>-<profile>.parquet` for each vendor profile that a communications network carries frames of."""
+        for shard in self._shards:
+            shard.carrier.export_deliveries(directory)
 
     async def stop(self) -> None:
         """Leave the broker in order and close the memories."""

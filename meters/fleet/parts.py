@@ -175,3 +175,11 @@ class Carrier(Protocol):
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         """Publish the answer to a command. The meter is reachable."""
+
+    def export_deliveries(self, directory: Path) -> None:
+        """Write `<shard>.parquet` of what became of frames, if a communications network carries them.
+
+        The shard's name is that of its memory file.
+
+        Raises MemoryFailedError.
+        """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from math import ceil
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -166,6 +167,9 @@ class Polled:
 
     def answer(self, _row: int, _answer: ProfileAnswer | CommandAnswer) -> None:
         raise AssertionError("nobody commands a meter that is polled")
+
+    def export_deliveries(self, directory: Path) -> None:
+        """Their gateways are wired."""
 
     def answers_from_s(self, rows: Rows) -> NDArray[np.float64]:
         """From when (m,) these meters answer; NEVER_S: not at all."""

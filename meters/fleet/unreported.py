@@ -46,6 +46,11 @@ class Unreported:
         behind: NDArray[np.bool_] = self._reported[rows] < until
         return behind
 
+    def span(self, rows: Rows, until: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What is not reported up to these boundaries (m,): start of the first interval [epoch s], and how many."""
+        reported = self._reported[rows]
+        return reported * self._interval_s, until - reported
+
     def take(self, rows: Rows, until: NDArray[np.int64]) -> Iterator[tuple[int, list[Closed]]]:
         """(meter, its unreported intervals up to its boundary of `until` (m,)), and these count as reported then.
 

@@ -73,6 +73,16 @@ class Frames:
         sent_ms = np.floor(self.sent_s * _MS).astype(np.int64)
         return derived(derived(keys[self.rows], Purpose.FRAME, self.about), Purpose.FRAME_KIND, (sent_ms << 6) | kind)
 
+    def at(self, rows: ArrayLike, sent_s: ArrayLike) -> Frames:
+        """The same frames at other stations and instants, single values or (m,)."""
+        return Frames.of(
+            np.broadcast_to(np.asarray(rows, dtype=np.intp), self.rows.shape),
+            sent_s,
+            self.delivery_class,
+            self.about,
+            self.size_bytes,
+        )
+
     def part(self, which: NDArray[np.bool_]) -> Frames:
         """Those of them."""
         return Frames(

@@ -1,9 +1,9 @@
-"""What a shard is told of its network when it begins: plain values, which cross the lab's link as JSON."""
+"""What meters are told of their network when they begin: plain values, which cross the lab's link as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from meters.radio.parameters import NetworkParameters
 
-Technology = Literal["mesh", "plc", "cellular"]
 Point = tuple[float, float]
 
 _EARTH_M_PER_DEGREE = 111_320.0
@@ -19,14 +18,15 @@ _BESIDE_M = 3.0
 
 
 class NetworkSetup(BaseModel):
-    """The network of a shard's meters, in the order of its entries.
+    """The network of some meters, in their order: those of a process, or of one shard.
+
+    Which technology a meter is reached by, its carrier knows.
 
     `model_dump(mode="json")` and `model_validate` carry it over a link.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    technology: Technology
     parameters: NetworkParameters
     positions_m: tuple[Point, ...]
     """East and north of the origin that the whole fleet shares, per meter."""
@@ -36,6 +36,10 @@ class NetworkSetup(BaseModel):
     """Of local time, for noise by hour."""
     members: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """The rows in the physical frames of all meters of a cell, those of other shards included."""
+
+    def of(self, rows: Sequence[int]) -> NetworkSetup:
+        """The same for these meters alone."""
+        return self.model_copy(update={"positions_m": tuple(self.positions_m[row] for row in rows)})
 
     def positions(self) -> NDArray[np.float64]:
         """(n, 2)."""
@@ -50,8 +54,12 @@ def metres(longitudes: Sequence[float], latitudes: Sequence[float]) -> NDArray[n
     return metric
 
 
+def innermost(positions_m: NDArray[np.float64]) -> int:
+    """Which of these meters (n, 2) is nearest to the middle of them."""
+    return int(np.hypot(*(positions_m - positions_m.mean(axis=0)).T).argmin())
+
+
 def station_place_m(positions_m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where a collector of these meters (n, 2) is hung up: on a pole beside the one nearest to the middle of them."""
-    away_m = np.hypot(*(positions_m - positions_m.mean(axis=0)).T)
-    place: NDArray[np.float64] = positions_m[int(away_m.argmin())] + _BESIDE_M
+    """Where a collector of these meters (n, 2) is hung up: on a pole beside the innermost."""
+    place: NDArray[np.float64] = positions_m[innermost(positions_m)] + _BESIDE_M
     return place

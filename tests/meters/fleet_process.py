@@ -1,8 +1,8 @@
 """A fleet in a process of its own, to be killed: grants on stdin as `<instant> <number of the frame, or ->`.
 
-Arguments: memory file, port, group, number of meters, and `direct` or `collected`. With KILLED in the environment it
-kills itself around the commit that keeps the outcome of a command: `before` it, or `after` it and before the answer.
-With PHASE_LOST meter 1 has no L2 for two frames.
+Arguments: memory file, port, group, number of meters, and `direct`, `collected` or `mesh` (through a communications
+network). With KILLED in the environment it kills itself around the commit that keeps the outcome of a command: `before`
+it, or `after` it and before the answer. With PHASE_LOST meter 1 has no L2 for two frames.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from meters.device.memory import Memory  # noqa: E402  # needs the path above
-from tests.meters.meter_yard import START_S, World, make_fleet, shipment, uneven_power_w  # noqa: E402  # needs the path above
+from tests.meters.meter_yard import START_S, World, make_fleet, shipment, street, uneven_power_w  # noqa: E402  # needs the path above
 from tests.meters.sparkplug_ear import collected_shipment  # noqa: E402  # the same
 
-FRAMES = 13
+FRAMES = 19
 
 
 def kill_around_outcome(moment: str) -> None:
@@ -46,8 +46,11 @@ async def main(memory: str, port: str, group: str, count: str, wire: str) -> Non
         if os.environ.get("PHASE_LOST"):
             switched["m1_l2"] = number not in (2, 3)
         frames.append(world.frame(START_S + 900 * number, power_w=power_w, **switched))
-    entries = {"direct": shipment, "collected": collected_shipment}[wire](int(count), group)
-    fleet = make_fleet(entries, int(port), Path(memory))
+    if wire == "mesh":
+        entries = collected_shipment(int(count), group, each=int(count) // 2, profile="sparkplug-mesh")
+    else:
+        entries = {"direct": shipment, "collected": collected_shipment}[wire](int(count), group)
+    fleet = make_fleet(entries, int(port), Path(memory), network=street(int(count)) if wire == "mesh" else None)
     await fleet.start()
     if moment := os.environ.get("KILLED"):
         kill_around_outcome(moment)
@@ -58,6 +61,7 @@ async def main(memory: str, port: str, group: str, count: str, wire: str) -> Non
         await fleet.settle()
         print("done", flush=True)
     fleet.export_journal(Path(memory).parent)
+    fleet.export_deliveries(Path(memory).parent / "network")
     await fleet.stop()
 
 

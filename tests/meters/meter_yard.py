@@ -21,6 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from grid.world import WorldFrame
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import ShipmentEntry
+from meters.radio.parameters import load_parameters
+from meters.radio.setup import NetworkSetup
 from tests.frames import frame_of
 
 START_S = 1_768_435_200
@@ -109,8 +111,19 @@ def uneven_power_w(count: int) -> np.ndarray:
     return power_w
 
 
+def street(count: int) -> NetworkSetup:
+    """The network of meters in two rows of houses; neighbours in the list stand in different rows."""
+    positions_m = tuple((row // 2 * 40.0, row % 2 * 1000.0) for row in range(count))
+    return NetworkSetup(parameters=load_parameters(), positions_m=positions_m)
+
+
 def make_fleet(
-    entries: Sequence[ShipmentEntry], port: int, memory: Path, seed: int = 7, host: str = "127.0.0.1"
+    entries: Sequence[ShipmentEntry],
+    port: int,
+    memory: Path,
+    seed: int = 7,
+    host: str = "127.0.0.1",
+    network: NetworkSetup | None = None,
 ) -> Fleet:
     return Fleet(
         meters=entries,
@@ -120,6 +133,7 @@ def make_fleet(
         seed=seed,
         start_s=START_S,
         in_lockstep=True,
+        network=network,
     )
 
 

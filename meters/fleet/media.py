@@ -1,0 +1,99 @@
+"""Which medium lies between the collectors of a shard and their meters, and what it is told of their supply."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meters.device.facts import CollectedFacts
+from meters.fleet.collectors import Collectors
+from meters.fleet.core import Core
+from meters.radio.frames import Frames
+from meters.radio.mesh import Mesh
+from meters.radio.passage import Passage
+from meters.radio.plc import PowerLine
+from meters.radio.setup import NetworkSetup, station_place_m
+
+MESH, PLC = "mesh", "plc"
+
+
+class Medium(Protocol):
+    """Between one collector and its meters, by their place among them."""
+
+    @property
+    def hops(self) -> NDArray[np.uint8]:
+        """(n,) 0: there is no way."""
+        ...
+
+    def supply(self, lit: NDArray[np.bool_], running: bool, now_s: float, dark_since_s: NDArray[np.float64], /) -> None:
+        """Who has supply (n,), since when who has none has none, and whether the collector runs."""
+
+    def up(self, frames: Frames, until_s: NDArray[np.float64], /) -> Passage:
+        """To the collector. `until_s` (m,): how long those without supply can send."""
+        ...
+
+    def down(self, frames: Frames) -> Passage:
+        """To the meters."""
+        ...
+
+
+class _Radio:
+    """A mesh."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self.down = mesh.down
+
+    @property
+    def hops(self) -> NDArray[np.uint8]:
+        return self._mesh.hops
+
+    def supply(self, lit: NDArray[np.bool_], running: bool, now_s: float, dark_since_s: NDArray[np.float64]) -> None:
+        self._mesh.supply(lit, running, now_s=now_s, dark_since_s=dark_since_s)
+
+    def up(self, frames: Frames, until_s: NDArray[np.float64]) -> Passage:
+        return self._mesh.up(frames, until_s=until_s)
+
+
+class _Line:
+    """A power line: without supply nobody speaks over it, however long he could."""
+
+    def __init__(self, line: PowerLine) -> None:
+        self._line = line
+        self.down = line.down
+
+    @property
+    def hops(self) -> NDArray[np.uint8]:
+        return self._line.hops
+
+    def supply(self, lit: NDArray[np.bool_], running: bool, now_s: float, _dark_since_s: NDArray[np.float64]) -> None:
+        self._line.supply(lit, running, now_s=now_s)
+
+    def up(self, frames: Frames, _until_s: NDArray[np.float64]) -> Passage:
+        return self._line.up(frames)
+
+
+def technology_of(facts: CollectedFacts) -> str:
+    """How collectors reach their meters: what passes a transformer is radio."""
+    return MESH if facts.collector_passes_transformers else PLC
+
+
+def make_media(core: Core, collectors: Collectors, facts: CollectedFacts, setup: NetworkSetup) -> list[Medium]:
+    """That of each collector. `setup`: of the shard's meters."""
+    positions_m = setup.positions()
+    media: list[Medium] = []
+    for number, name in enumerate(collectors.names):
+        rows = collectors.rows(number)
+        own_m = positions_m[rows]
+        at_m = np.array(setup.stations_m[name]) if name in setup.stations_m else station_place_m(own_m)
+        if technology_of(facts) == MESH:
+            media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh)))
+        else:
+            line = PowerLine(
+                own_m, at_m, core.keys[rows], setup.parameters.plc,
+                start_s=core.setup.start_s, utc_offset_s=setup.utc_offset_s,
+            )  # fmt: skip
+            media.append(_Line(line))
+    return media

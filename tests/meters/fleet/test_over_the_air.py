@@ -1,0 +1,208 @@
+"""Collectors whose meters are reached through a communications network, against a real broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.radio.passage import Cause, DeliveryClass, Direction
+from tests.meters.meter_broker import Broker
+from tests.meters.meter_process import FleetProcess
+from tests.meters.meter_yard import START_S, World, command, grant, street, uneven_power_w
+from tests.meters.sparkplug_ear import HOST, SparkplugEar, collected_shipment
+
+COUNT = 24
+EACH = 12
+HOUR = 3600
+END_S = START_S + 10 * HOUR
+
+
+def serial(row: int) -> str:
+    return f"AMI{row:08d}"
+
+
+class Yard:
+    """Meters behind two collectors, their world, and what has become of their frames."""
+
+    def __init__(
+        self, directory: Path, port: int, *, profile: str = "sparkplug-mesh", rows: Sequence[int] = range(COUNT)
+    ) -> None:
+        """`rows`: the meters of this process."""
+        self.directory = directory
+        self.port = port
+        self.profile = profile
+        self.rows = rows
+        self.world = World(uneven_power_w(COUNT))
+        self.now_s = START_S
+        self.fleet = self.new_fleet()
+
+    def new_fleet(self) -> Fleet:
+        return Fleet(
+            meters=[collected_shipment(COUNT, "t1", each=EACH, profile=self.profile)[row] for row in self.rows],
+            world_rows=self.rows,
+            memory_path=self.directory / "fleet-0.db",
+            broker=BrokerAddress("127.0.0.1", self.port),
+            seed=7,
+            start_s=START_S,
+            in_lockstep=True,
+            primary_host=HOST,
+            network=street(COUNT).of(self.rows),
+        )
+
+    async def go(self, until_s: int, *, every_s: int | None = None, **switched: bool) -> None:
+        """`every_s`: grants besides those that somebody asks for."""
+        frames = {}
+        if switched or self.now_s == START_S:
+            frames[self.now_s] = self.world.frame(self.now_s, power_w=None, **switched)
+        for time_s in range(START_S, END_S, 900):
+            if self.now_s < time_s <= until_s:
+                frames[time_s] = self.world.frame(time_s)
+        extra = () if every_s is None else range(self.now_s + every_s, until_s, every_s)
+        await grant(self.fleet, until_s, frames, extra=extra)
+        self.now_s = until_s
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        self.fleet.export_deliveries(self.directory / "network")
+        path = self.directory / "network" / f"fleet-0-{self.profile}.parquet"
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
+
+    def of(self, delivery_class: DeliveryClass, direction: Direction = Direction.UP) -> list[dict[str, Any]]:
+        return [
+            row
+            for row in self.deliveries()
+            if (row["delivery_class"], row["direction"]) == (delivery_class, direction) and row["about"] >= 0
+        ]
+
+
+@pytest.fixture
+async def ear(broker: Broker) -> AsyncIterator[SparkplugEar]:
+    made = await SparkplugEar("t1", broker.port).open()
+    await made.state(True, START_S * 1000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def yard(tmp_path: Path, broker: Broker, ear: SparkplugEar) -> AsyncIterator[Yard]:
+    made = Yard(tmp_path, broker.port)
+    await made.fleet.start()
+    yield made
+    await made.fleet.stop()
+
+
+async def test_reads_arrive_late_but_whole(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 4 * HOUR + 600)
+    await ear.caught_up()
+    ear.assert_strict()
+    for row in range(COUNT):
+        ends = [interval.end_s for interval in ear.intervals(serial(row))]
+        assert sorted(set(ends)) == [START_S + 900 * number for number in range(1, 17)]
+    reads = yard.of(DeliveryClass.READ)
+    assert len(reads) >= COUNT * 16
+    arrived = [row for row in reads if row["arrived_at"] is not None]
+    assert {(row["serial"], row["about"]) for row in arrived} == {
+        (serial(row), START_S + 900 * number) for row in range(COUNT) for number in range(16)
+    }
+    assert all(row["arrived_at"] > row["sent_at"] for row in arrived)
+    assert {(row["via"], row["technology"]) for row in reads} == {("COL0", "mesh"), ("COL1", "mesh")}
+
+
+async def test_a_command_takes_its_time_there_and_back(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 100)
+    ear.tell("COL0", serial(22), command(serial(22), now_s=yard.now_s, purpose="ping", params={}))
+    ear.fence("COL0", "f1")
+    await yard.fleet.await_fence("f1", ["COL0"])
+    await yard.fleet.settle()
+    await ear.caught_up()
+    assert ear.data(serial(22)) == []
+    await yard.go(START_S + 200)
+    await ear.caught_up()
+    (down,) = yard.of(DeliveryClass.CONTROL, Direction.DOWN)
+    (up,) = yard.of(DeliveryClass.CONTROL)
+    assert down["about"] == up["about"] == 1
+    assert down["sent_at"] < down["arrived_at"] <= up["sent_at"] < up["arrived_at"]
+    assert len(ear.data(serial(22))) == 1
+
+
+async def test_gasps_of_an_outage_are_lost_by_causes_and_restorations_arrive(yard: Yard, ear: SparkplugEar) -> None:
+    down_s = START_S + 1200
+    await yard.go(down_s)
+    await yard.go(down_s + 1800, **{f"m{row}": False for row in range(0, COUNT, 2) if row < 20})
+    gasps = yard.of(DeliveryClass.GASP)
+    assert {row["serial"] for row in gasps} == {serial(row) for row in range(0, 20, 2)}
+    assert not any(row["lit"] for row in gasps)
+    heard = {row["serial"] for row in gasps if row["arrived_at"] is not None}
+    assert heard
+    for row in gasps:
+        if row["arrived_at"] is None:
+            assert row["cause"] in (Cause.DARK, Cause.RADIO, Cause.COLLISION, Cause.ENERGY)
+    await ear.caught_up()
+    assert {name for name in map(serial, range(COUNT)) if ear.events(name)} == heard
+    await yard.go(down_s + 3600, **{f"m{row}": True for row in range(0, 20, 2)})
+    await ear.caught_up()
+    ear.assert_strict()
+    for dark in range(0, 20, 2):
+        assert [code for code, _, _ in ear.events(serial(dark))][-1:] == ["power_restore"]
+
+
+async def lived(yard: Yard, *, every_s: int | None = None) -> list[dict[str, Any]]:
+    """An hour with an outage of some, and a block."""
+    await yard.fleet.start()
+    await yard.go(START_S + 2 * HOUR, every_s=every_s)
+    await yard.go(START_S + 2 * HOUR + 900, every_s=every_s, **{f"m{row}": False for row in range(8)})
+    await yard.go(START_S + 4 * HOUR + 600, every_s=every_s, **{f"m{row}": True for row in range(8)})
+    found = yard.deliveries()
+    await yard.fleet.stop()
+    return sorted(found, key=lambda row: (row["sent_at"], row["serial"], row["delivery_class"], row["about"]))
+
+
+async def test_deliveries_depend_on_neither_grants_nor_processes(
+    tmp_path: Path, broker: Broker, ear: SparkplugEar
+) -> None:
+    directories = [tmp_path / name for name in ("whole", "slow", "even", "odd")]
+    for directory in directories:
+        directory.mkdir()
+    whole, slow = Yard(directories[0], broker.port), Yard(directories[1], broker.port)
+    even, odd = (Yard(directories[2 + first], broker.port, rows=range(first, COUNT, 2)) for first in (0, 1))
+    expected = await lived(whole)
+    assert {row["delivery_class"] for row in expected} >= {DeliveryClass.GASP, DeliveryClass.ALARM, DeliveryClass.READ}
+    assert await lived(slow, every_s=17) == expected
+    parts = [*await lived(even), *await lived(odd)]
+    assert sorted(map(repr, parts)) == sorted(map(repr, expected))
+    await ear.caught_up()
+
+
+async def test_what_was_in_the_air_when_the_process_died_is_lost_and_made_up_for(
+    tmp_path: Path, broker: Broker, ear: SparkplugEar
+) -> None:
+    block_s = START_S + 4 * HOUR
+    process = FleetProcess(tmp_path / "shard.db", broker.port, "t1", COUNT, "mesh")
+    # Behind the offset of either collector, and before the end of the minute.
+    for now_s in [*range(START_S, block_s, 60), block_s + 59]:
+        process.grant(now_s, frame=now_s % 900 == 0)
+        process.expect("done")
+    process.kill()
+    process = FleetProcess(tmp_path / "shard.db", broker.port, "t1", COUNT, "mesh")
+    for now_s in range(block_s + 60, block_s + 900, 60):
+        process.grant(now_s, frame=now_s == block_s + 60)
+        process.expect("done")
+    process.end()
+    await ear.caught_up()
+    recorded = {
+        (row["serial"], int(row["interval_start"].timestamp()))
+        for row in pq.read_table(tmp_path / "shard-sparkplug-mesh.parquet").to_pylist()
+        if row["interval_start"].timestamp() < block_s
+    }
+    heard = {(name, each.end_s - 900) for name in map(serial, range(COUNT)) for each in ear.intervals(name)}
+    assert heard == recorded
+    path = tmp_path / "network" / "shard-sparkplug-mesh.parquet"
+    reads = [row for row in pq.read_table(path).to_pylist() if row["delivery_class"] == DeliveryClass.READ]
+    lost = [row for row in reads if row["arrived_at"] is None]
+    assert any(row["cause"] == Cause.COLLECTOR and row["attempts"] for row in lost)
+    assert recorded <= {(row["serial"], row["about"]) for row in reads if row["arrived_at"]}
