@@ -69,6 +69,8 @@ class Purpose(IntEnum):
     BACKHAUL_DELAY = 72
     BACKHAUL_LOSS = 73
     SWITCH_DELAY = 74
+    AVAILABILITY = 75
+    SPELL = 76
 
 
 def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:

@@ -63,7 +63,7 @@ def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshPa
     passage.cause[hops == 0] = int(Cause.DARK)
     disturbed = way.cut_off[rows] | way.jammed[rows] & (passage.cause == int(Cause.RADIO))
     passage.cause[disturbed] = int(Cause.JAMMED)
-    passage.cause[(passage.cause == int(Cause.ON_TIME)) & healing] = int(Cause.DARK)
+    passage.cause[passage.arrives & healing & ~way.jammed[rows]] = int(Cause.DARK)
     passage.hops[:] = np.minimum(hops, 255)
     passage.attempts[:] = np.minimum(attempts, 255)
     _say_again(passage, way.shares[rows], waits_s, keys, parameters)

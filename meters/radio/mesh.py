@@ -179,7 +179,7 @@ class Mesh:
         self._rerouted_s[moved[: self._n] & self._lit] = now_s
 
     def _route(self) -> Routes:
-        n, least = self._n, self._parameters.least_link_success
+        n, least = self._n, 1.0 / self._parameters.most_link_etx
         links, deaf = self._links, self._deafness()
         clear = heard(links.margin_db, self._parameters.fading_db)
         one_way = clear * (1.0 - deaf[links.parent])

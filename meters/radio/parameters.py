@@ -40,6 +40,7 @@ class MeshParameters(_Parameters):
     fading_db: Positive
     least_link_success: LinkShare
     antenna_margin_db: Decibel
+    most_link_etx: Annotated[float, Field(gt=1, le=100)]
     hop_transmissions: Few
     hop_latency_least_s: NotNegative
     hop_latency_most_s: Positive
@@ -65,11 +66,15 @@ class PlcParameters(_Parameters):
     shadowing_db: NotNegative
     fading_db: Positive
     least_link_success: LinkShare
+    repeater_margin_db: Decibel
     noise_db_by_hour: Annotated[tuple[Decibel, ...], Field(min_length=24, max_length=24)]
     poll_first_s: Positive
     poll_per_repeater_s: NotNegative
     poll_tries: Few
     rounds: Few
+    round_least_s: Positive
+    availability_least: Share
+    spell_s: Positive
     fragment_bytes: Bytes
     late_share: Share
     late_most_s: NotNegative

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, derived, uniform
 from meters.radio.frames import Frames
-from meters.radio.links import Links, heard, margin_of, near_links, routes
+from meters.radio.links import Links, all_reached, heard, margin_of, near_links, routes
 from meters.radio.parameters import PlcParameters
 from meters.radio.passage import Cause, DeliveryClass, Direction, Passage
 
 _HOUR_S, _DAY_HOURS = 3_600, 24
 _TRIES = 64
 _SHADOWS = 2.0
-NEVER_S = np.inf
+_LONG_AGO_S = -np.inf
 
 
 class PowerLine:
@@ -42,10 +42,12 @@ class PowerLine:
         self._n = len(keys)
         self._utc_offset_s = utc_offset_s
         self._noise_db = np.array(parameters.noise_db_by_hour)
+        self._fading_db = parameters.fading_db
         self._links = self._all_links(np.vstack([positions_m, concentrator_position_m]))
         late = uniform(keys, Purpose.LATE_REGISTRATION, 0) < parameters.late_share
         delay_s = uniform(keys, Purpose.REGISTRATION_DELAY, 0, 0.0, max(parameters.late_most_s, 1e-9))
-        self._registered_from_s = np.where(late, start_s + delay_s, -NEVER_S)
+        self._registered_from_s = np.where(late, start_s + delay_s, _LONG_AGO_S)
+        self._availability = uniform(keys, Purpose.AVAILABILITY, 0, parameters.availability_least, 1.0)
         self._lit = np.ones(self._n, dtype=bool)
         self.supply(self._lit)
 
@@ -61,7 +63,7 @@ class PowerLine:
 
     @property
     def link_quality(self) -> NDArray[np.float64]:
-        """(n,) the share of transmissions to its parent that is heard at a quiet hour."""
+        """(n,) the share of transmissions to its parent that succeed at the noisiest hour."""
         return self._routes.through[: self._n]
 
     @property
@@ -78,7 +80,7 @@ class PowerLine:
         """When the concentrator reports for all its registered meters that the transformer is without voltage."""
         return lost_s + self._parameters.outage_report_s
 
-    def supply(self, lit: NDArray[np.bool_], concentrator_lit: bool = True, *, now_s: float = -NEVER_S) -> None:
+    def supply(self, lit: NDArray[np.bool_], concentrator_lit: bool = True, *, now_s: float = _LONG_AGO_S) -> None:
         """Who has supply (n,), and whether the concentrator runs. Who has got it back registers anew."""
         p = self._parameters
         back = lit & ~self._lit
@@ -92,10 +94,11 @@ class PowerLine:
         self._registered_from_s = np.where(back, np.maximum(self._registered_from_s, again_s), self._registered_from_s)
         self._lit, self._concentrator_lit = lit.copy(), concentrator_lit
         runs = np.append(lit, concentrator_lit)
-        quiet = heard(self._links.margin_db, p.fading_db)
-        usable = (quiet >= p.least_link_success) & runs[self._links.child] & runs[self._links.parent]
-        self._routes = routes(self._links, quiet, usable, self._n)
-        self._shares = self._routes.shares[: self._n]
+        awake = runs[self._links.child] & runs[self._links.parent]
+        # Ways are to hold at the noisiest hour, too.
+        noisy = heard(self._links.margin_db - self._noise_db.max(), p.fading_db) ** 2
+        self._routes = routes(self._links, noisy, awake & (noisy >= p.least_link_success), self._n)
+        self._noisy = np.sqrt(self._routes.shares[: self._n])
         hops = self._routes.hops[: self._n]
         self._poll_s = np.where(hops > 0, p.poll_first_s + p.poll_per_repeater_s * np.maximum(hops - 1, 0), 0.0)
         self._turn_s = np.cumsum(self._poll_s) - self._poll_s
@@ -111,7 +114,8 @@ class PowerLine:
             frames.sent_s + phase_s,
             np.ceil((frames.sent_s - phase_s) / cycle_s) * cycle_s + phase_s,
         )
-        passage = self._polled(frames, turn_s, np.full(len(frames), cycle_s), Direction.UP)
+        again_s = np.where(reading, max(cycle_s, self._parameters.round_least_s), cycle_s)
+        passage = self._polled(frames, turn_s, again_s, Direction.UP)
         return passage.lost(frames.of_class(DeliveryClass.GASP), Cause.DARK)
 
     def down(self, frames: Frames) -> Passage:
@@ -141,12 +145,12 @@ class PowerLine:
             missed = 1.0 - np.minimum(share, 1.0 - 1e-12)
             needed = 1 + np.floor(np.log(drawn) / np.log(np.maximum(missed, 1e-12)))
             known = self._registered_from_s[rows[waiting]] <= begins_s
-            through = known & (needed <= p.poll_tries)
+            through = known & self._available(rows[waiting], begins_s) & (needed <= p.poll_tries)
             got = waiting[through]
             took_s = needed[through] * self._poll_s[rows[got]] * pieces[got]
             passage.arrives_s[got] = begins_s[through] + took_s
             passage.cause[got] = int(Cause.ON_TIME if turn == 0 else Cause.RADIO)
-            used = np.where(known, np.minimum(needed, p.poll_tries), 0).astype(np.int64)
+            used = np.where(through, needed, np.where(known, p.poll_tries, 0)).astype(np.int64)
             passage.attempts[waiting] = np.minimum(passage.attempts[waiting] + used, 255)
             waiting = waiting[~through]
         passage.cause[waiting] = int(Cause.RADIO)
@@ -154,19 +158,25 @@ class PowerLine:
             return passage.lost(np.ones(len(frames), dtype=bool), Cause.COLLECTOR)
         return passage
 
+    def _available(self, rows: NDArray[np.intp], at_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether no neighbour's appliance keeps these meters from being heard at these instants."""
+        spell = np.floor(at_s / self._parameters.spell_s).astype(np.int64)
+        available: NDArray[np.bool_] = uniform(self._keys[rows], Purpose.SPELL, spell) < self._availability[rows]
+        return available
+
     def _share(self, rows: NDArray[np.intp], at_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of polls of these meters that succeed, there and back over all repeaters, at these instants."""
-        p = self._parameters
         hour = (np.floor(at_s + self._utc_offset_s).astype(np.int64) // _HOUR_S) % _DAY_HOURS
-        margin_db = margin_of(self._shares[rows], p.fading_db) - self._noise_db[hour][:, None]
-        one_way = np.where(self._shares[rows] < 1.0, heard(margin_db, p.fading_db), 1.0)
+        better_db = (self._noise_db.max() - self._noise_db)[hour][:, None]
+        noisy = self._noisy[rows]
+        one_way = np.where(noisy < 1.0, heard(margin_of(noisy, self._fading_db) + better_db, self._fading_db), 1.0)
         both: NDArray[np.float64] = np.prod(one_way, axis=1) ** 2
         return both
 
     def _all_links(self, positions_m: NDArray[np.float64]) -> Links:
         p = self._parameters
         spare_db = p.budget_db + _SHADOWS * p.shadowing_db
-        return near_links(
+        links = near_links(
             positions_m,
             np.append(self._keys, derived(self._keys[:1], Purpose.LINK_SHADOW, 0)),
             lambda _child, _parent, apart_m: p.budget_db - p.attenuation_db_per_m * p.detour * apart_m,
@@ -174,3 +184,6 @@ class PowerLine:
             fading_db=p.fading_db,
             reach_m=max(spare_db, 0.0) / (p.attenuation_db_per_m * p.detour),
         )
+        least_db = float(margin_of(np.array(np.sqrt(p.least_link_success)), p.fading_db)) + self._noise_db.max()
+        given_db = max(p.repeater_margin_db, least_db + 1e-6)
+        return all_reached(links, positions_m, self._n, least_margin_db=least_db, given_db=given_db)
