@@ -107,7 +107,7 @@ async def assemble(
     for link in polled:
         running.push_async_callback(link.disconnect)
     links = [*brokered, *polled]
-    sweep = GapSweep(settings, known.recovery, known.devices, database, commands, metrics, sees_all=role.sees_all)
+    sweep = GapSweep(known.recovery, known.devices, database, commands, metrics, sees_all=role.sees_all)
     return Assembly(
         devices=known.devices,
         links=links,

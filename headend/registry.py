@@ -27,6 +27,9 @@ _RATIO = re.compile(r"[0-9]{1,5}(\.[0-9]{1,12})?")
 _MOST_RATIO = 10_000
 # Where a meter is other than its vendor's are of themselves: whose wire it speaks, and how it is set.
 _WIRE = "wire"
+# Of the mobile network, as its operator names it: who is in one shares what it carries.
+_CELL = "cell"
+_MOST_CELL_LETTERS = 64
 # Each is below so much: what the columns of the database take, and what a float has exactly.
 _NUMBERS = {"interval_length_s": 2**31, "report_every_s": 2**31, "register_range_wh": 2**53}
 _MOST_DIGITS = len(str(2**53))
@@ -60,6 +63,8 @@ class ShippedDevice:
     current_ratio: float = 1.0
     """Of current transformers whose secondary the meter counts; as the next, 1 for a meter that counts the primary."""
     voltage_ratio: float = 1.0
+    cell: str = ""
+    """Of the mobile network, which it is planned for; empty: nobody says, or it has none."""
 
     @property
     def driver(self) -> Driver:
@@ -89,6 +94,8 @@ class EndDevice:
     max_power_w: float = rated_power_w(100.0)
     """What it is built for, or its current transformers are: as it counts it, before any ratio."""
     ratios: Ratios = NO_TRANSFORMERS
+    cell: str = ""
+    """Of the mobile network that it is planned for; empty: nobody says."""
 
 
 def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[ShippedDevice]:
@@ -127,7 +134,7 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
                 *names, address, _current_of(row), row.get(_WIRE) or "", length_s, report_s, range_wh
             )
             current, voltage = (_ratio_of(row, name) or 1.0 for name in _RATIOS)
-            devices.append(replace(device, current_ratio=current, voltage_ratio=voltage))
+            devices.append(replace(device, current_ratio=current, voltage_ratio=voltage, cell=row.get(_CELL) or ""))
     if faults:
         raise ShipmentError(f"{path} has {len(faults)} faults; correct them and start again:\n  " + "\n  ".join(faults))
     if not devices:
@@ -169,6 +176,8 @@ def _faults_of(row: dict[str, str], seen: dict[str, int], command_public_key: st
         for name in _RATIOS
         if row.get(name) and _ratio_of(row, name) is None
     ]
+    if len(row.get(_CELL) or "") > _MOST_CELL_LETTERS or "\x00" in (row.get(_CELL) or ""):
+        faults.append(f"{_CELL} {row[_CELL]!r:.60} is longer than {_MOST_CELL_LETTERS} letters, or holds a zero byte")
     if row["group"] and not row["group"].isalnum():
         faults.append(f"group {row['group']!r} is not alphanumeric")
     if _verifies(wire) and command_public_key is not None and row["command_public_key"] != command_public_key:
@@ -279,6 +288,7 @@ def _device(index: int, row: rows.KnownDevice) -> EndDevice:
         address=row.address,
         max_power_w=rated_power_w((row.max_current_a or driver.max_current_a * row.current_ratio) / row.current_ratio),
         ratios=Ratios(row.current_ratio, row.voltage_ratio),
+        cell=row.cell,
     )
 
 
@@ -326,6 +336,7 @@ async def _store(
                 device.register_range_wh,
                 device.current_ratio,
                 device.voltage_ratio,
+                device.cell,
             )
             for device, driver in shipped
         ],

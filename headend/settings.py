@@ -64,6 +64,9 @@ class HeadEndSettings(BaseSettings):
     # A meter's load profile reaches back some weeks; what is older cannot be asked for.
     recovery_horizon_s: int = Field(default=40 * 86400, gt=0)
     recovery_max_per_sweep: int = Field(default=5000, ge=1)
+    # Devices are asked at the pace of what carries them, a collector or a cell within a budget of messages
+    # (headend/pace.py); instead of `gap_grace_s`, `retry_…`, `command_expiry_s` and `order_retry_s` for all.
+    pacing: bool = False
     # A Modbus request without an answer is given up then, on the wall clock.
     poll_timeout_s: float = Field(default=3.0, gt=0)
 

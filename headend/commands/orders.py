@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from headend.commands.lifecycle import State, Step
+from headend.pace import Pace
 from headend.registry import EndDevice
 
 #: Repetitions fall on this grid, so that a simulated run is not stopped once for each device.
@@ -37,11 +38,10 @@ class Order:
 
 
 class Orders:
-    """`is_away(device)`: it cannot be reached, as far as is known."""
+    """`pace_of(device)`: how patiently it is asked. `is_away(device)`: it cannot be reached, as far as is known."""
 
-    def __init__(self, *, retry_first_s: float, retry_max_s: float, is_away: Callable[[EndDevice], bool]) -> None:
-        self._retry_first_s = retry_first_s
-        self._retry_max_s = retry_max_s
+    def __init__(self, *, pace_of: Callable[[EndDevice], Pace], is_away: Callable[[EndDevice], bool]) -> None:
+        self._pace_of = pace_of
         self._is_away = is_away
         self._orders: dict[str, Order] = {}
 
@@ -81,7 +81,8 @@ class Orders:
         """It goes out now, in one attempt more; `queue` has made that durable."""
         order.attempts += 1
         order.state = State.QUEUED
-        pause_s = min(self._retry_max_s, self._retry_first_s * 2.0 ** min(order.attempts - 1, 30))
+        pace = self._pace_of(order.device)
+        pause_s = min(pace.order_max_s, pace.order_first_s * 2.0 ** min(order.attempts - 1, 30))
         order.next_s = -(-(now_s + pause_s) // RETRY_GRID_S) * RETRY_GRID_S
 
     def step(

@@ -18,6 +18,7 @@ from headend.commands.purposes import PURPOSES, Answer, Params, Purpose, Verific
 from headend.drivers import CommandAnswer, DecodeError
 from headend.errors import CommandError
 from headend.log import logger
+from headend.pace import pace_of
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store import commands as store
@@ -74,7 +75,7 @@ class CommandService:
         self._tell = tell
         self._hurry = hurry
         self._purposes = purposes
-        self._orders = Orders(retry_first_s=settings.order_retry_s, retry_max_s=settings.retry_max_s, is_away=is_away)
+        self._orders = Orders(pace_of=lambda device: pace_of(settings, device), is_away=is_away)
 
     async def restore(self) -> None:
         """Go on with the commands of an earlier life; what was under way is sent again, under its id."""
@@ -100,14 +101,17 @@ class CommandService:
     # For gap recovery.
 
     async def ask(
-        self, purpose: str, asks: Sequence[tuple[EndDevice, Params]], *, by: str, now_s: float, expiry_s: int
+        self, purpose: str, asks: Sequence[tuple[EndDevice, Params, int]], *, by: str, now_s: float
     ) -> list[Outgoing]:
-        """Make a command for each of these devices, all different ones, and send it, once."""
+        """Make a command for each of these devices, all different ones, and send it, once.
+
+        `asks`: device, parameters, and for how long it is valid [s].
+        """
         issued_s = int(now_s)
-        begins_s, expires_s = issued_s - CLOCK_LEEWAY_S, issued_s + expiry_s
+        begins_s = issued_s - CLOCK_LEEWAY_S
         new = [
-            store.NewCommand(str(uuid.uuid4()), device.id, purpose, params, by, issued_s, begins_s, expires_s)
-            for device, params in asks
+            store.NewCommand(str(uuid.uuid4()), device.id, purpose, params, by, issued_s, begins_s, issued_s + expiry_s)
+            for device, params, expiry_s in asks
         ]
 
         async def work(connection: Connection) -> dict[str, int]:
@@ -118,11 +122,13 @@ class CommandService:
         out = [
             _outgoing(
                 self._signer,
-                Order(command.command_id, device, purpose, params, by, begins_s, expires_s, State.QUEUED, 1, now_s),
+                Order(
+                    command.command_id, device, purpose, params, by, begins_s, command.expires_s, State.QUEUED, 1, now_s
+                ),
                 counters[command.command_id],
                 now_s,
             )
-            for command, (device, params) in zip(new, asks, strict=True)
+            for command, (device, params, _) in zip(new, asks, strict=True)
         ]
         for command in out:
             _send(self._way_to, command)

@@ -9,6 +9,8 @@ from headend.drivers.register_map import RegisterMap
 
 Carrier = Literal["mqtt", "sparkplug", "modbus"]
 Verifier = Literal["meter", "gateway_link"]
+Medium = Literal["mesh", "plc", "cellular", "wired"]
+_USUAL: Mapping[Carrier, Medium] = {"mqtt": "cellular", "sparkplug": "mesh", "modbus": "wired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class Capabilities:
     """What meters of a profile can do; generic code asks these, never the profile's name.
 
     `purposes`: the commands that it can be sent. `last_verifier`: who checks a command's signature last, before
-    something happens: the meter itself, or our own gateway link where its wire, Modbus, cannot carry one.
+    something happens: the meter itself, or our own gateway link where its wire, Modbus, cannot carry one. `medium`:
+    what its frames cross before they are with a collector or the broker; None: what is usual for the carrier.
     """
 
     carrier: Carrier
@@ -26,6 +29,12 @@ class Capabilities:
     has_relay: bool = False
     last_verifier: Verifier = "meter"
     purposes: frozenset[str] = frozenset()
+    medium: Medium | None = None
+
+    @property
+    def medium_or_usual(self) -> Medium:
+        """What its frames cross."""
+        return self.medium or _USUAL[self.carrier]
 
     @property
     def needs_collector(self) -> bool:

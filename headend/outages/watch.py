@@ -23,6 +23,7 @@ from headend.outages.follow import Follower, Report, Rules, groups, merged
 from headend.outages.model import NetworkModel, classes_of
 from headend.outages.phase_events import phases_lost
 from headend.outages.phases import Phases
+from headend.pace import pace_of
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 from headend.store.database import Connection, Database
@@ -70,8 +71,10 @@ class OutageWatch:
         # A meter that reports within its intervals says something of supply when one is over.
         cadences_s = [max(device.driver.report_every_s, device.driver.interval_length_s) for device in devices]
         self._report_every_s = np.array(cadences_s, dtype=np.int64)
-        self._cadences_s = sorted(set(cadences_s))
-        self._review_for_s = _REVIEW_FOR_S + max([_REVIEW_FOR_S, *self._cadences_s])
+        graces_s = [pace_of(settings, device).grace_s for device in devices]
+        self._grace_s = np.array(graces_s, dtype=np.int64)
+        self._cadences_s = sorted(set(zip(cadences_s, graces_s, strict=True)))
+        self._review_for_s = _REVIEW_FOR_S + max([_REVIEW_FOR_S, *cadences_s])
         self._due_s: float | None = None
         self._in_progress = False
         self._looked_s: float | None = None
@@ -115,17 +118,19 @@ class OutageWatch:
 
     def _review_after_s(self, time_s: float) -> float:
         """After each round of somebody's readings, at the instant of the sweep for gaps: the clock is stopped there."""
-        grace_s = self._settings.gap_grace_s
         due_s = min(
             ((time_s - grace_s) // every_s + 1) * every_s + grace_s
-            for every_s in (max(every_s, _REVIEW_AT_MOST_EVERY_S) for every_s in self._cadences_s or [0])
+            for every_s, grace_s in (
+                (max(every_s, _REVIEW_AT_MOST_EVERY_S), grace_s)
+                for every_s, grace_s in self._cadences_s or [(0, self._settings.gap_grace_s)]
+            )
         )
         return -(-due_s // GRID_S) * GRID_S
 
     def _overdue(self, held_s: float, now_s: float) -> NDArray[np.bool_]:
         """The meters (n,) whose readings that close after `held_s` are due by now: each by its own cadence."""
         reported_s = -(-held_s // self._report_every_s) * self._report_every_s
-        overdue: NDArray[np.bool_] = now_s > reported_s + self._settings.gap_grace_s
+        overdue: NDArray[np.bool_] = now_s > reported_s + self._grace_s
         return overdue
 
     async def advance(self, now_s: float) -> None:
@@ -206,7 +211,7 @@ class OutageWatch:
                 hold_up_s=settings.outage_hold_up_s,
                 together_s=self._rules.together_s,
                 overdue=self._overdue(instant_s + settings.outage_hold_up_s, now_s),
-                back_before_s=now_s - settings.gap_grace_s,
+                back_before_s=now_s - float(self._grace_s.max(initial=settings.gap_grace_s)),
             ),
         )
         follower = Follower(

@@ -6,6 +6,7 @@ names no known device shares those of nobody. Time is the head-end's clock. Memo
 
 from dataclasses import dataclass
 
+from headend.buckets import Buckets
 from headend.log import logger
 
 NOBODY = ""
@@ -37,23 +38,23 @@ class Budgets:
     """The budgets of all stations: meters by serial, collectors by name."""
 
     def __init__(self) -> None:
-        # By station and kind: what is left, as of when, and whether it was said that nothing is.
-        self._left: dict[tuple[str, str], tuple[float, float, bool]] = {}
+        self._buckets = Buckets()
+        # Of which station and kind it was said that nothing is left.
+        self._told: set[tuple[str, str]] = set()
 
     def spend(self, station: str, kind: Kind, now_s: float, *, rows: int = 1, hour_s: float = 3600.0) -> bool:
         """Take `rows` from a station's budget; False, and nothing is taken, if they are not left.
 
         `hour_s`: what an hour is to a station whose capture period is shorter than the usual ones.
         """
-        left, since_s, told = self._left.get((station, kind.name), (float(kind.at_once), now_s, False))
-        left = min(float(kind.at_once), left + (now_s - since_s) / hour_s * kind.per_hour)
-        enough = rows <= left
+        key = station, kind.name
+        enough = self._buckets.take(key, kind, now_s, rows, hour_s=hour_s)
         if enough:
-            left -= rows
             # Said again only after it has recovered: not at each drop of the trickle that comes in.
-            told = told and left < kind.at_once / 2
-        elif not told:
-            told = True
+            if key in self._told and self._buckets.left(key, kind, now_s, hour_s=hour_s) >= kind.at_once / 2:
+                self._told.remove(key)
+        elif key not in self._told:
+            self._told.add(key)
             logger().warning(
                 "a device exceeds its bounds: what is beyond is only counted",
                 station=station or "nobody",
@@ -61,7 +62,6 @@ class Budgets:
                 at_once=kind.at_once,
                 per_hour=kind.per_hour,
             )
-        self._left[station, kind.name] = left, now_s, told
         return enough
 
 

@@ -4,8 +4,11 @@ Nobody is asked who cannot hear it. A meter has one request outstanding at most;
 waits until the meter is heard of (a report, an event, a state, a birth) or a long time is over. One that is known to be
 away is asked when it is back. What is heard of afterwards is asked for, so no request needs to be kept for anybody.
 
-Everything happens on a grid of 30 s, and what concerns a silent meter on one of 5 min: so a simulated run is not
-stopped once per meter.
+Each is asked at its own pace. A collector or a cell has an allowance of messages for all of its meters; whoever is
+beyond it waits, so that those who come back together are not asked together.
+
+Everything happens on a grid of 30 s, and what concerns a silent or a waiting meter on one of 5 min: so a simulated run
+is not stopped once per meter.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,13 +18,15 @@ from headend.backoff import BackOff
 from headend.clock import GRID_S
 from headend.commands.envelope import FROM_ANYBODY
 from headend.drivers import ProfilePart
+from headend.pace import ROWS_PER_PART, Pace
+from headend.reads.allowances import Allowances
 from headend.reads.schedule import Schedule
 
-SILENT_GRID_S = 300
+COARSE_GRID_S = 300
 # So long after its request has ended an answer may still come: it waited with the broker, or is said again.
 LINGER_S = 3600
-# Two parts of 48 rows (docs/wire-rl-dsp.md); more is asked for when these are in.
-MAX_INTERVALS = 96
+# Two parts; more is asked for when these are in.
+MAX_INTERVALS = 2 * ROWS_PER_PART
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,16 @@ class _Asking:
     next_ask_s: float
     retry_s: float
 
-    def put_off(self, now_s: float, serial: str, back_off: BackOff, silence: BackOff) -> None:
+    def put_off(self, now_s: float, serial: str, pace: Pace) -> None:
         """Until it is heard of, and its back-off is over; or else for long."""
-        self.retry_s = now_s + back_off.delay_s(self.attempts, serial)
-        silent_s = now_s + silence.delay_s(self.attempts, serial)
-        self.next_ask_s = max(self.retry_s, -(-silent_s // SILENT_GRID_S) * SILENT_GRID_S)
+        self.retry_s = now_s + pace.back_off.delay_s(self.attempts, serial)
+        silent_s = now_s + BackOff(pace.silent_s, pace.silent_s).delay_s(self.attempts, serial)
+        self.next_ask_s = max(self.retry_s, -(-silent_s // COARSE_GRID_S) * COARSE_GRID_S)
         self.attempts += 1
+
+    def wait(self, now_s: float) -> None:
+        """For its collector or cell to carry more."""
+        self.retry_s = self.next_ask_s = (now_s // COARSE_GRID_S + 1) * COARSE_GRID_S
 
 
 @dataclass(slots=True)
@@ -82,16 +91,16 @@ class Recovery:
         schedule: Schedule,
         serials: Sequence[str],
         *,
-        back_off: BackOff,
-        silent_s: float,
+        paces: Sequence[Pace],
+        carriers: Sequence[str],
         return_delay_s: float,
         max_per_sweep: int,
     ) -> None:
-        """`silent_s`: after so long, one that left a request unanswered and was not heard of since is asked again."""
+        """`serials`, `paces` and `carriers` are by meter; those of one carrier share its allowance."""
         self.schedule = schedule
         self._serials = serials
-        self._back_off = back_off
-        self._silence = BackOff(silent_s, silent_s)
+        self.paces = paces
+        self._allowances = Allowances(paces, carriers)
         self._return_delay_s = return_delay_s
         self._max_per_sweep = max_per_sweep
         self._asking: dict[int, _Asking] = {}
@@ -179,7 +188,7 @@ class Recovery:
         for meter in self._asking.keys() - set(behind):
             del self._asking[meter]
         asks: list[Ask] = []
-        for meter in behind:
+        for meter in self._allowances.in_turn(behind, self.schedule.mark_s):
             asking = self._asking.get(meter)
             if meter in self._offline:
                 continue
@@ -191,9 +200,13 @@ class Recovery:
                 # The others' turn comes at the next sweep.
                 break
             missing = self.schedule.missing_range(meter, now_s, max_intervals=MAX_INTERVALS)
-            if missing is not None:
-                asking.put_off(now_s, self._serials[meter], self._back_off, self._silence)
+            if missing is None:
+                continue
+            if self._allowances.take(meter, self.schedule.intervals(meter, *missing), now_s):
+                asking.put_off(now_s, self._serials[meter], self.paces[meter])
                 asks.append(Ask(meter, *missing))
+            else:
+                asking.wait(now_s)
         return asks
 
     def issued(self, command_id: str, ask: Ask, expires_s: float) -> None:

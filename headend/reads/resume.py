@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from headend.backoff import BackOff
 from headend.commands.purposes import LOAD_PROFILE_READ
 from headend.commands.service import RECOVERY
+from headend.pace import carrier_of, pace_of
 from headend.reads.recovery import Ask, Recovery
 from headend.reads.schedule import Cadence, Schedule
 from headend.registry import EndDevice
@@ -17,7 +17,7 @@ from headend.store.intervals import settled_since
 
 def no_recovery(settings: HeadEndSettings, devices: Sequence[EndDevice]) -> Recovery:
     """For who does not follow the schedules: nobody owes anything."""
-    return _recovery_of(settings, devices, Schedule([None] * len(devices), [0.0] * len(devices), grace_s=0))
+    return _recovery_of(settings, devices, Schedule([None] * len(devices), [0.0] * len(devices)))
 
 
 async def resume(
@@ -27,13 +27,12 @@ async def resume(
     horizon_s = now_s - settings.recovery_horizon_s
     schedule = Schedule(
         [
-            Cadence(device.driver.interval_length_s, device.driver.report_every_s)
+            Cadence(device.driver.interval_length_s, device.driver.report_every_s, pace_of(settings, device).grace_s)
             if device.driver.capabilities.keeps_load_profile
             else None
             for device in devices
         ],
         [max(device.registered_at_s, horizon_s) for device in devices],
-        grace_s=settings.gap_grace_s,
     )
     index_of = {device.id: device.index for device in devices}
     async for meter_id, start_s, length_s in settled_since(connection, horizon_s - 86400):
@@ -63,8 +62,8 @@ def _recovery_of(settings: HeadEndSettings, devices: Sequence[EndDevice], schedu
     return Recovery(
         schedule,
         [device.serial for device in devices],
-        back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
-        silent_s=settings.retry_silent_s,
+        paces=[pace_of(settings, device) for device in devices],
+        carriers=[carrier_of(device) for device in devices],
         return_delay_s=settings.return_delay_s,
         max_per_sweep=settings.recovery_max_per_sweep,
     )

@@ -13,21 +13,22 @@ _NEVER_S = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """An interval's length, and how often a meter reports (a multiple of it)."""
+    """An interval's length, how often a meter reports (a multiple of it), and how long reports may be on their way."""
 
     interval_length_s: int
     report_every_s: int
+    grace_s: int
 
 
 class Schedule:
     """The schedules of n meters.
 
     `starts_s[i]`: meter i owes the interval that contains this instant and all later ones. An interval is due, that is
-    missing when it is not settled, `grace_s` after the first reporting instant at or after its end. A meter whose
-    cadence is None owes nothing: it cannot be asked.
+    missing when it is not settled, its cadence's grace after the first reporting instant at or after its end. A meter
+    whose cadence is None owes nothing: it cannot be asked.
     """
 
-    def __init__(self, cadences: Sequence[Cadence | None], starts_s: Sequence[float], *, grace_s: int) -> None:
+    def __init__(self, cadences: Sequence[Cadence | None], starts_s: Sequence[float]) -> None:
         self._cadences = list(cadences)
         self._distinct = frozenset(cadence for cadence in cadences if cadence is not None)
         self._lengths_s = [0 if cadence is None else cadence.interval_length_s for cadence in cadences]
@@ -36,7 +37,6 @@ class Schedule:
             for length_s, start_s in zip(self._lengths_s, starts_s, strict=True)
         ]
         self._ahead: dict[int, set[int]] = {}
-        self._grace_s = grace_s
 
     def settle(self, meter: int, start_s: int, length_s: int) -> bool:
         """The interval is stored, or known not to exist. True if the schedule was waiting for it."""
@@ -76,7 +76,7 @@ class Schedule:
 
     def due_before_s(self, cadence: Cadence, now_s: float) -> int:
         """At `now_s`, intervals that start before the result are due."""
-        reported_s = int((now_s - self._grace_s) // cadence.report_every_s) * cadence.report_every_s
+        reported_s = int((now_s - cadence.grace_s) // cadence.report_every_s) * cadence.report_every_s
         return reported_s // cadence.interval_length_s * cadence.interval_length_s
 
     def is_behind(self, meter: int, now_s: float) -> bool:
@@ -112,6 +112,10 @@ class Schedule:
             end_s -= length_s
         return first_s, end_s
 
+    def intervals(self, meter: int, from_s: int, to_s: int) -> int:
+        """How many intervals of this meter, which owes some, are in [from_s, to_s)."""
+        return (to_s - from_s) // self._lengths_s[meter]
+
     def unsettled(self, meter: int, from_s: int, to_s: int) -> list[int]:
         """The starts in [from_s, to_s) that are not settled."""
         length_s = self._lengths_s[meter]
@@ -125,7 +129,8 @@ class Schedule:
         """The first instant after `now_s` at which more intervals become due."""
         return min(
             (
-                (int((now_s - self._grace_s) // cadence.report_every_s) + 1) * cadence.report_every_s + self._grace_s
+                (int((now_s - cadence.grace_s) // cadence.report_every_s) + 1) * cadence.report_every_s
+                + cadence.grace_s
                 for cadence in self._distinct
             ),
             default=None,

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from headend.commands.lifecycle import State
-from headend.commands.purposes import LOAD_PROFILE_READ
+from headend.commands.purposes import LOAD_PROFILE_READ, Params
 from headend.commands.service import RECOVERY, CommandService
 from headend.log import logger
 from headend.metrics import Metrics
-from headend.reads.recovery import Recovery
+from headend.reads.recovery import Ask, Recovery
 from headend.reads.settled import settle_what_is_stored
 from headend.registry import EndDevice
-from headend.settings import HeadEndSettings
 from headend.store.database import Database
 
 
@@ -19,7 +18,6 @@ class GapSweep:
 
     def __init__(
         self,
-        settings: HeadEndSettings,
         recovery: Recovery,
         devices: Sequence[EndDevice],
         database: Database,
@@ -28,7 +26,6 @@ class GapSweep:
         *,
         sees_all: bool,
     ) -> None:
-        self._settings = settings
         self._recovery = recovery
         self._devices = devices
         self._database = database
@@ -59,12 +56,15 @@ class GapSweep:
             return
         issued = await self._commands.ask(
             LOAD_PROFILE_READ,
-            [(self._devices[ask.meter], {"from": ask.from_s, "to": ask.to_s}) for ask in asks],
+            [self._request(ask) for ask in asks],
             by=RECOVERY,
             now_s=now_s,
-            expiry_s=self._settings.command_expiry_s,
         )
         for ask, command in zip(asks, issued, strict=True):
             self._recovery.issued(command.command_id, ask, command.expires_s)
         self._metrics.recovery_requests.inc(len(issued))
         logger().info("asked for missing intervals", meters=len(issued))
+
+    def _request(self, ask: Ask) -> tuple[EndDevice, Params, int]:
+        params = {"from": ask.from_s, "to": ask.to_s}
+        return self._devices[ask.meter], params, self._recovery.paces[ask.meter].expiry_s

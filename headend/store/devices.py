@@ -21,6 +21,7 @@ class DeviceRow(NamedTuple):
     register_range_wh: int | None
     current_ratio: float
     voltage_ratio: float
+    cell: str
 
 
 class KnownDevice(NamedTuple):
@@ -40,6 +41,7 @@ class KnownDevice(NamedTuple):
     register_range_wh: int | None
     current_ratio: float
     voltage_ratio: float
+    cell: str
 
 
 async def lock(connection: Connection) -> None:
@@ -51,17 +53,17 @@ async def upsert(connection: Connection, rows: Sequence[DeviceRow], *, now_s: fl
     """Register devices; `now_s` becomes registered_at of those not seen before."""
     await connection.execute(
         "INSERT INTO end_device (serial, vendor_profile, usage_point, device_group, address, interval_length_s,"
-        " report_every_s, max_current_a, wire, register_range_wh, current_ratio, voltage_ratio, registered_at)"
-        " SELECT s, v, u, g, a, i, r, c, w, x, ct, vt, to_timestamp(%s)"
+        " report_every_s, max_current_a, wire, register_range_wh, current_ratio, voltage_ratio, cell, registered_at)"
+        " SELECT s, v, u, g, a, i, r, c, w, x, ct, vt, ce, to_timestamp(%s)"
         " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::integer[],"
-        " %s::float8[], %s::text[], %s::bigint[], %s::float8[], %s::float8[])"
-        " AS shipped (s, v, u, g, a, i, r, c, w, x, ct, vt)"
+        " %s::float8[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], %s::text[])"
+        " AS shipped (s, v, u, g, a, i, r, c, w, x, ct, vt, ce)"
         " ON CONFLICT (serial) DO UPDATE SET vendor_profile = excluded.vendor_profile,"
         " usage_point = excluded.usage_point, device_group = excluded.device_group, address = excluded.address,"
         " interval_length_s = excluded.interval_length_s, report_every_s = excluded.report_every_s,"
         " max_current_a = excluded.max_current_a, wire = excluded.wire,"
         " register_range_wh = excluded.register_range_wh, current_ratio = excluded.current_ratio,"
-        " voltage_ratio = excluded.voltage_ratio",
+        " voltage_ratio = excluded.voltage_ratio, cell = excluded.cell",
         [now_s, *columns_of(rows)],
     )
 
@@ -80,7 +82,7 @@ async def registered(connection: Connection) -> list[KnownDevice]:
     cursor = await connection.execute(
         "SELECT id, serial, vendor_profile, device_group, extract(epoch FROM registered_at)::float8, usage_point,"
         " address, max_current_a, coalesce(wire, ''), interval_length_s, report_every_s, register_range_wh,"
-        " current_ratio, voltage_ratio"
+        " current_ratio, voltage_ratio, cell"
         " FROM end_device ORDER BY id"
     )
     return [KnownDevice(*row) for row in await cursor.fetchall()]  # type: ignore[arg-type]  # by the schema

@@ -30,7 +30,7 @@ def test_intervals_that_others_stored_are_settled_and_the_rest_stays_missing(sch
     slots = [START_S + slot * LENGTH_S for slot in range(200)]
     schema.write(*(Value(2, at, 1) for at in slots if at not in (slots[7], slots[120])))
     schema.compress()
-    schedule = Schedule([Cadence(LENGTH_S, LENGTH_S)], [START_S], grace_s=0)
+    schedule = Schedule([Cadence(LENGTH_S, LENGTH_S, 0)], [START_S])
     device = SimpleNamespace(id=2, index=0, driver=SimpleNamespace(interval_length_s=LENGTH_S))
     now_s = slots[-1] + LENGTH_S
     schema.begin()

@@ -12,6 +12,7 @@ DRIVER = Driver(
         reports_outages=True,
         has_relay=True,
         last_verifier="meter",
+        medium="mesh",
         purposes=frozenset(("load_profile.read", "ping", "register.read")),
     ),
     interval_length_s=900,

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headend.backoff import BackOff
 from headend.commands.lifecycle import ENDS, State
 from headend.commands.orders import RETRY_GRID_S, Order, Orders
 from headend.drivers import driver_for
+from headend.pace import Pace
 from headend.registry import EndDevice
 
 NOW_S = 1_768_435_200.0
@@ -28,7 +30,8 @@ def order(number: int, meter: int, **changed: object) -> Order:
 
 def orders(*under_way: Order, away: set[int] | None = None) -> Orders:
     gone = set() if away is None else away
-    made = Orders(retry_first_s=20.0, retry_max_s=60.0, is_away=lambda found: found.index in gone)
+    pace = Pace(120, BackOff(60.0, 900.0), 14_400.0, 600, order_first_s=20.0, order_max_s=60.0)
+    made = Orders(pace_of=lambda _device: pace, is_away=lambda found: found.index in gone)
     made.add(under_way)
     return made
 

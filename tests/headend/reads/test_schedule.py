@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from headend.backoff import BackOff
 from headend.reads.schedule import Cadence, Schedule
 
-QUARTER = Cadence(900, 900)
 GRACE_S = 120
+QUARTER = Cadence(900, 900, GRACE_S)
 
 
 def schedule(start_s: float = 0, cadence: Cadence = QUARTER) -> Schedule:
-    return Schedule([cadence], [start_s], grace_s=GRACE_S)
+    return Schedule([cadence], [start_s])
 
 
 def test_the_schedule_begins_with_the_interval_that_contains_the_registration() -> None:
@@ -27,7 +27,7 @@ def test_an_interval_is_due_when_its_grace_is_over() -> None:
 
 
 def test_a_meter_that_reports_in_blocks_is_not_behind_before_its_block() -> None:
-    plan = schedule(cadence=Cadence(900, 4 * 3600))
+    plan = schedule(cadence=Cadence(900, 4 * 3600, GRACE_S))
     assert not plan.is_behind(0, 4 * 3600 + GRACE_S - 1)
     assert plan.missing_range(0, 4 * 3600 + GRACE_S, max_intervals=96) == (0, 4 * 3600)
 
@@ -75,12 +75,12 @@ def test_a_back_off_doubles_is_capped_and_repeats_itself(attempt: int, key: str)
 
 
 def test_a_polled_meter_owes_nothing_and_leaves_the_others_alone() -> None:
-    plan = Schedule([None, QUARTER], [0, 0], grace_s=GRACE_S)
+    plan = Schedule([None, QUARTER], [0, 0])
     now_s = 2 * 900 + GRACE_S
     assert plan.behind(now_s) == [1]
     assert not plan.settle(0, 0, 900)
     assert not plan.is_behind(0, now_s)
     assert plan.missing_range(0, now_s, max_intervals=96) is None
     assert plan.unsettled(0, 0, 1800) == []
-    assert Schedule([None], [0], grace_s=GRACE_S).behind(now_s) == []
-    assert Schedule([None], [0], grace_s=GRACE_S).next_due_s(now_s) is None
+    assert Schedule([None], [0]).behind(now_s) == []
+    assert Schedule([None], [0]).next_due_s(now_s) is None
