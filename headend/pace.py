@@ -14,7 +14,7 @@ from headend.drivers.driver import Medium
 from headend.registry import EndDevice
 from headend.settings import HeadEndSettings
 
-ROWS_PER_PART = 48
+ROWS_PER_PART = 32
 """Of an answer (docs/wire-rl-dsp.md)."""
 
 

@@ -25,8 +25,8 @@ from headend.reads.schedule import Schedule
 COARSE_GRID_S = 300
 # So long after its request has ended an answer may still come: it waited with the broker, or is said again.
 LINGER_S = 3600
-# Two parts; more is asked for when these are in.
-MAX_INTERVALS = 2 * ROWS_PER_PART
+# Three parts; more is asked for when these are in.
+MAX_INTERVALS = 3 * ROWS_PER_PART
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,12 +87,12 @@ def test_one_collectors_meters_take_nothing_from_those_of_another() -> None:
 
 
 def test_a_long_answer_counts_for_its_parts() -> None:
-    """96 intervals come in two messages, and are asked for by one."""
+    """96 intervals come in three messages, and are asked for by one."""
     pace = PACES["mesh"]
     assert pace.allowance is not None
     found = recovery([pace] * 100, ["COL0001"] * 100)
     asked = found.plan(96 * LENGTH_S + pace.grace_s + 1.0)
-    assert len(asked) == pace.allowance.at_once // 3
+    assert len(asked) == pace.allowance.at_once // 4
 
 
 def test_whoever_waits_is_asked_without_another_word_from_it() -> None:
