@@ -96,7 +96,7 @@ class Cells:
                 passage.cause[through] = int(Cause.CELL)
             waiting &= ~through
             contending = contending * (1.0 - granted)
-            at_s = at_s + window_s * uniform(keys, Purpose.ATTACH_WAIT, attempt, 0.5, 1.0)
+            at_s = at_s + window_s * uniform(keys, Purpose.ATTACH_WAIT, attempt)
             window_s = np.minimum(window_s * 2.0, p.attach_wait_most_s)
         passage.cause[~passage.arrives] = int(Cause.CELL)
         return passage

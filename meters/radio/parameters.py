@@ -39,8 +39,8 @@ class MeshParameters(_Parameters):
     shadowing_db: NotNegative
     fading_db: Positive
     least_link_success: LinkShare
-    antenna_margin_db: Decibel
     most_link_etx: Annotated[float, Field(gt=1, le=100)]
+    antenna_margin_db: Decibel
     hop_transmissions: Few
     hop_latency_least_s: NotNegative
     hop_latency_most_s: Positive

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, derived, uniform
 from meters.radio.frames import Frames
-from meters.radio.links import Links, all_reached, heard, margin_of, near_links, routes
+from meters.radio.links import Floats, Indices, Links, all_reached, heard, margin_of, near_links, routes
 from meters.radio.parameters import PlcParameters
 from meters.radio.passage import Cause, DeliveryClass, Direction, Passage
 
@@ -108,55 +108,101 @@ class PowerLine:
         reading = frames.of_class(DeliveryClass.READ)
         cycle_s = max(self.cycle_s, self._parameters.poll_first_s)
         phase_s = self._turn_s[frames.rows]
-        # A block begins with the first meter; what is not asked for waits for the turn in the endless round.
-        turn_s = np.where(
-            reading,
-            frames.sent_s + phase_s,
-            np.ceil((frames.sent_s - phase_s) / cycle_s) * cycle_s + phase_s,
-        )
-        again_s = np.where(reading, max(cycle_s, self._parameters.round_least_s), cycle_s)
-        passage = self._polled(frames, turn_s, again_s, Direction.UP)
-        return passage.lost(frames.of_class(DeliveryClass.GASP), Cause.DARK)
+        # What is not asked for waits for the meter's turn in the endless round.
+        turn_s = np.ceil((frames.sent_s - phase_s) / cycle_s) * cycle_s + phase_s
+        passage = self._asked(frames, turn_s, cycle_s, Direction.UP)
+        if reading.any():
+            passage = passage.replaced(reading, self._blocks(frames.part(reading)))
+        return self._without_concentrator(passage.lost(frames.of_class(DeliveryClass.GASP), Cause.DARK))
 
     def down(self, frames: Frames) -> Passage:
         """From the concentrator: ahead of all polls but the present one."""
         keys = frames.keys(self._keys, Direction.DOWN)
         present_s = float(self._poll_s.max(initial=self._parameters.poll_first_s))
         turn_s = frames.sent_s + uniform(keys, Purpose.POLL_TIME, 0, 0.0, present_s)
-        wait_s = np.full(len(frames), present_s)
-        return self._polled(frames, turn_s, wait_s, Direction.DOWN)
+        return self._without_concentrator(self._asked(frames, turn_s, present_s, Direction.DOWN))
 
-    def _polled(
-        self, frames: Frames, turn_s: NDArray[np.float64], every_s: NDArray[np.float64], direction: Direction
-    ) -> Passage:
+    def _without_concentrator(self, passage: Passage) -> Passage:
+        if self._concentrator_lit:
+            return passage
+        return passage.lost(np.ones(len(passage.cause), dtype=bool), Cause.COLLECTOR)
+
+    def _asked(self, frames: Frames, turn_s: Floats, every_s: float, direction: Direction) -> Passage:
+        """Each frame by itself, in its turn (m,) and those after it, which come every so often."""
         p = self._parameters
-        keys = frames.keys(self._keys, direction)
-        rows = frames.rows
-        passage = Passage.of(len(frames))
-        hops = self._routes.hops[rows]
-        pieces = -(-np.maximum(frames.size_bytes, 1) // p.fragment_bytes)
-        waiting = np.flatnonzero((hops > 0) & self._lit[rows])
-        passage.cause[:] = int(Cause.DARK)
-        passage.hops[:] = np.minimum(hops, 255)
+        keys, rows = frames.keys(self._keys, direction), frames.rows
+        passage = self._silent(rows)
+        pieces = self._pieces(frames.size_bytes)
+        waiting = np.flatnonzero(passage.cause != int(Cause.DARK))
         for turn in range(p.rounds):
-            begins_s = turn_s[waiting] + turn * every_s[waiting]
-            share = self._share(rows[waiting], begins_s) ** pieces[waiting]
-            drawn = np.maximum(uniform(keys[waiting], Purpose.POLL, turn), 1e-300)
-            missed = 1.0 - np.minimum(share, 1.0 - 1e-12)
-            needed = 1 + np.floor(np.log(drawn) / np.log(np.maximum(missed, 1e-12)))
-            known = self._registered_from_s[rows[waiting]] <= begins_s
-            through = known & self._available(rows[waiting], begins_s) & (needed <= p.poll_tries)
+            begins_s = turn_s[waiting] + turn * every_s
+            needed, known = self._polls(rows[waiting], keys[waiting], begins_s, pieces[waiting], turn)
+            through = needed <= p.poll_tries
             got = waiting[through]
-            took_s = needed[through] * self._poll_s[rows[got]] * pieces[got]
-            passage.arrives_s[got] = begins_s[through] + took_s
+            passage.arrives_s[got] = begins_s[through] + needed[through] * self._poll_s[rows[got]] * pieces[got]
             passage.cause[got] = int(Cause.ON_TIME if turn == 0 else Cause.RADIO)
-            used = np.where(through, needed, np.where(known, p.poll_tries, 0)).astype(np.int64)
-            passage.attempts[waiting] = np.minimum(passage.attempts[waiting] + used, 255)
+            _count(passage, waiting, np.where(known, np.minimum(needed, p.poll_tries), 0))
             waiting = waiting[~through]
-        passage.cause[waiting] = int(Cause.RADIO)
-        if not self._concentrator_lit:
-            return passage.lost(np.ones(len(frames), dtype=bool), Cause.COLLECTOR)
         return passage
+
+    def _blocks(self, frames: Frames) -> Passage:
+        """Reads: those of one instant are one block, which begins with the first meter."""
+        passage = Passage.of(len(frames))
+        pieces = self._pieces(frames.size_bytes)
+        for sent_s, each in np.unique(np.column_stack([frames.sent_s, pieces]), axis=0).tolist():
+            mine = (frames.sent_s == sent_s) & (pieces == each)
+            block = self._block(sent_s, int(each))
+            rows = frames.rows[mine]
+            for name in ("arrives_s", "cause", "hops", "attempts"):
+                getattr(passage, name)[mine] = getattr(block, name)[rows]
+        return passage
+
+    def _block(self, sent_s: float, pieces: int) -> Passage:
+        """What becomes of a read of all meters (n,), whoever is asked about: each waits for those before it."""
+        p = self._parameters
+        rows = np.arange(self._n)
+        passage = self._silent(rows)
+        keys = derived(self._keys, Purpose.FRAME, int(sent_s * 1_000))
+        waiting = np.flatnonzero(passage.cause != int(Cause.DARK))
+        free_s = sent_s
+        for turn in range(p.rounds):
+            begins_s = max(free_s, sent_s + turn * p.round_least_s)
+            each = np.full(len(waiting), pieces)
+            nominal_s = begins_s + np.cumsum(self._poll_s[waiting]) - self._poll_s[waiting]
+            needed, known = self._polls(waiting, keys[waiting], nominal_s, each, turn)
+            through = needed <= p.poll_tries
+            # Who does not answer costs its polls, and its turn is over.
+            takes_s = np.where(through, needed * pieces, p.poll_tries * known) * self._poll_s[waiting]
+            ends_s = begins_s + np.cumsum(takes_s)
+            free_s = float(ends_s[-1]) if len(ends_s) else begins_s
+            passage.arrives_s[waiting[through]] = ends_s[through]
+            passage.cause[waiting[through]] = int(Cause.ON_TIME if turn == 0 else Cause.RADIO)
+            _count(passage, waiting, np.where(known, np.minimum(needed, p.poll_tries), 0))
+            waiting = waiting[~through]
+        return passage
+
+    def _silent(self, rows: Indices) -> Passage:
+        """Of these meters nothing has arrived yet; from those that cannot speak nothing will."""
+        passage = Passage.of(len(rows))
+        hops = self._routes.hops[rows]
+        passage.hops[:] = np.minimum(hops, 255)
+        passage.cause[:] = np.where((hops > 0) & self._lit[rows], np.uint8(Cause.RADIO), np.uint8(Cause.DARK))
+        return passage
+
+    def _polls(
+        self, rows: Indices, keys: NDArray[np.uint64], at_s: Floats, pieces: NDArray[np.int64], turn: int
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """How many polls (m,) it takes until one succeeds, inf where none will; and who is registered."""
+        share = self._share(rows, at_s) ** pieces
+        missed = np.clip(1.0 - share, 1e-12, 1.0 - 1e-12)
+        drawn = np.maximum(uniform(keys, Purpose.POLL, turn), 1e-300)
+        known = self._registered_from_s[rows] <= at_s
+        needed = np.where(known & self._available(rows, at_s), 1 + np.floor(np.log(drawn) / np.log(missed)), np.inf)
+        return needed, known
+
+    def _pieces(self, size_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
+        pieces: NDArray[np.int64] = -(-np.maximum(size_bytes, 1) // self._parameters.fragment_bytes)
+        return pieces
 
     def _available(self, rows: NDArray[np.intp], at_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether no neighbour's appliance keeps these meters from being heard at these instants."""
@@ -187,3 +233,7 @@ class PowerLine:
         least_db = float(margin_of(np.array(np.sqrt(p.least_link_success)), p.fading_db)) + self._noise_db.max()
         given_db = max(p.repeater_margin_db, least_db + 1e-6)
         return all_reached(links, positions_m, self._n, least_margin_db=least_db, given_db=given_db)
+
+
+def _count(passage: Passage, at: Indices, polls: Floats) -> None:
+    passage.attempts[at] = np.minimum(passage.attempts[at] + polls.astype(np.int64), 255)

@@ -1,0 +1,77 @@
+"""The default mesh and power line where the bundled feeder's houses stand: 1,506 of a German village."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.feeder import load_feeder
+from lab.fleet.geography import Place, areas
+from meters.radio.frames import Frames
+from meters.radio.mesh import Mesh
+from meters.radio.parameters import load_parameters
+from meters.radio.passage import DeliveryClass
+from meters.radio.plc import PowerLine
+from meters.radio.setup import metres, station_place_m
+from tests.meters.radio.suburb import START_S, keys_of
+
+METERS_PER_COLLECTOR, METERS_PER_CONCENTRATOR = 200, 500
+
+
+@cache
+def village() -> tuple[list[Place], NDArray[np.float64]]:
+    points = load_feeder("schutterwald").usage_points
+    places = [Place(point.longitude, point.latitude, point.transformer) for point in points]
+    return places, metres([point.longitude or 0.0 for point in points], [point.latitude or 0.0 for point in points])
+
+
+def meshes(seed: int) -> list[Mesh]:
+    places, positions_m = village()
+    keys, parameters = keys_of(len(places), seed), load_parameters().mesh
+    areas_of = [np.array(area) for area in areas(places, METERS_PER_COLLECTOR)]
+    return [Mesh(positions_m[own], station_place_m(positions_m[own]), keys[own], parameters) for own in areas_of]
+
+
+def test_that_the_default_mesh_has_a_few_hops_and_delivers_what_has_supply() -> None:
+    hops: list[int] = []
+    alarms = reads = frames = 0
+    for seed in (1, 2):
+        for mesh in meshes(seed):
+            count = len(mesh.hops)
+            hops += mesh.hops.tolist()
+            sent = [
+                mesh.up(Frames.of(np.arange(count), START_S, delivery_class, START_S, size)).arrives_s - START_S
+                for delivery_class, size in ((DeliveryClass.ALARM, 100), (DeliveryClass.READ, 960))
+            ]
+            frames += count
+            alarms, reads = alarms + (sent[0] <= 5).sum(), reads + (sent[1] <= 7_200).sum()
+    assert frames == 2 * 1_506
+    assert alarms >= 0.98 * frames
+    assert reads >= 0.98 * frames
+    assert min(hops) >= 1
+    assert 2 <= np.median(hops) <= 5
+    assert np.quantile(hops, 0.99) <= 12
+    # Some are far out.
+    assert max(hops) >= 6
+
+
+def test_that_the_default_power_line_reads_them_within_the_hour() -> None:
+    places, positions_m = village()
+    keys, parameters = keys_of(len(places), 1), load_parameters().plc
+    read = told = 0
+    for area in areas(places, METERS_PER_CONCENTRATOR, within_transformer=True):
+        own = np.array(area)
+        line = PowerLine(
+            positions_m[own], station_place_m(positions_m[own]), keys[own], parameters, start_s=START_S - 86_400
+        )
+        at_s = START_S + 68_400
+        block, event = (
+            line.up(Frames.of(np.arange(len(own)), at_s, delivery_class, at_s, 300))
+            for delivery_class in (DeliveryClass.READ, DeliveryClass.ALARM)
+        )
+        read += int((block.arrives_s - at_s <= 3_600).sum())
+        told += int((event.arrives_s - at_s <= 3_600).sum())
+    assert read >= 0.98 * len(places)
+    assert told >= 0.98 * len(places)
