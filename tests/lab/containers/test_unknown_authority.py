@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import ssl
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from lab.containers.wheelhouse import make_wheelhouse
 from lab.errors import UserError
 from lab.keys.pki import Authority
 
-FETCH = Path(__file__).parents[3] / "compose" / "images" / "fetch.sh"
+IMAGES = Path(__file__).parents[3] / "compose" / "images"
+FETCH = IMAGES / "fetch.sh"
 WORDS = "Put the certificate of its authority (PEM) into compose/certificates/NAME.crt"
 
 
@@ -100,3 +102,30 @@ def test_a_wheelhouse_says_so_too(index: str, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UserError, match="does not know who has signed") as refused:
         make_wheelhouse(tmp_path / "wheels", lock)
     assert "compose/certificates/NAME.crt" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("dockerfile", sorted(IMAGES.glob("*Dockerfile")), ids=lambda path: path.name)
+def test_an_image_has_the_certificates_before_its_first_command_and_fetches_by_what_explains(dockerfile: Path) -> None:
+    text = dockerfile.read_text().replace("\\\n", " ")
+    steps = [line.split(maxsplit=1) for line in text.splitlines() if line and line[0].isalpha()]
+    stages: dict[str, list[str]] = {}
+    for word, rest in steps:
+        if word == "FROM":
+            source, _, name = rest.partition(" AS ")
+            # A stage that goes on from an earlier one has what that has.
+            stage = stages[name or "last"] = list(stages.get(source, ()))
+        elif word in ("COPY", "RUN"):
+            stage.append(f"{word} {rest}")
+    assert stages
+    for name, done in stages.items():
+        first = next(place for place, step in enumerate(done) if step.startswith("RUN"))
+        assert any(step.startswith("COPY compose/certificates/ ") for step in done[:first]), name
+    commands = [rest for word, rest in steps if word == "RUN"]
+    fetching = re.compile(r"(apt-get (?:update|install)|apk add|pip \S.*install)")
+    bare = [
+        part
+        for command in commands
+        for part in re.split(r"&&|;", re.sub(r"fetch sh -c \"[^\"]*\"", "", command))
+        if fetching.search(part) and "fetch " not in part
+    ]
+    assert bare == []
