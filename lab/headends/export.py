@@ -4,7 +4,7 @@
 `communication.parquet`: serial, usage_point, at, online: each change of a meter's communication state.
 `polls.parquet`: serial, outcome, exception_code, polls, first_at, last_at: what became of polls.
 `implausible.parquet`: serial, interval_start, interval_length_s, reason of what cannot be true.
-`events.parquet`: serial, sequence, code, device_time, received_at, committed_at of every end-device event.
+`events.parquet`: serial, sequence, code, device_time, received_at, committed_at, detail of every end-device event.
 `phase_events.parquet`: usage_point, serial, code, phase, down_at, up_at, received_at of those on lost phases.
 `figures.json`: the head-end's own figures over the judged window (docs/database.md, Figures), as its dashboards show
 them: `reads` and `latency`, a row of `read_figure` and `read_latency` for all (vendor_profile null) and for each
@@ -27,7 +27,6 @@ from lab.errors import UserError
 from lab.headends.files import (
     COMMUNICATION_FILE,
     DEAD_LETTERS_FILE,
-    EVENTS_FILE,
     FIGURES_FILE,
     IMPLAUSIBLE_FILE,
     POLLS_FILE,
@@ -37,7 +36,7 @@ from lab.services.database_session import session
 from lab.verdict.detected import export_detected
 from lab.verdict.from_postgres import export_stored
 from lab.verdict.phase_losses import LOSS, RESTORED
-from lab.verdict.tables import DETECTED_FILE, PHASE_EVENTS_FILE, TableError
+from lab.verdict.tables import DETECTED_FILE, EVENTS_FILE, PHASE_EVENTS_FILE, TableError
 
 DEAD_LETTERS_AT_MOST = 100_000
 """The rest is counted in the verdict."""
@@ -61,6 +60,7 @@ EVENTS = pa.schema(
         ("device_time", _TIME),
         ("received_at", _TIME),
         ("committed_at", _TIME),
+        ("detail", pa.string()),
     ]
 )
 PHASE_EVENTS = pa.schema(
@@ -106,7 +106,7 @@ _STORED_QUERY = sql.SQL(
     " AND NOT closed.interpolated"
 )
 _EVENT_QUERY = sql.SQL(
-    "SELECT d.serial, e.sequence, e.code, e.device_time, e.received_at, e.committed_at"
+    "SELECT d.serial, e.sequence, e.code, e.device_time, e.received_at, e.committed_at, e.detail::text"
     " FROM {schema}.end_device_event e JOIN {schema}.end_device d ON d.id = e.meter_id"
     " ORDER BY e.received_at, d.serial, e.sequence"
 )

@@ -1,9 +1,8 @@
 """Beside its readings: the files of a run's directory in which our own head-end speaks (lab/headends/export.py)."""
 
-from lab.verdict.tables import PHASE_EVENTS_FILE
+from lab.verdict.tables import EVENTS_FILE, PHASE_EVENTS_FILE
 
 DEAD_LETTERS_FILE = "dead_letters.parquet"
-EVENTS_FILE = "events.parquet"
 COMMUNICATION_FILE = "communication.parquet"
 POLLS_FILE = "polls.parquet"
 IMPLAUSIBLE_FILE = "implausible.parquet"

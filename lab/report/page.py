@@ -144,7 +144,7 @@ def _intake(verdict: Verdict) -> LatencyMs | None:
 
 def _failed(verdict: Verdict) -> dict[str, object]:
     failed = [result for result in verdict.criteria if not result.passed]
-    of_outages = [result.id.startswith(("outages.", "phases.")) for result in failed]
+    of_outages = [result.id.startswith(("outages.", "phases.", "voltage.")) for result in failed]
     return {"failed": failed, "failed_reads": not all(of_outages), "failed_outages": any(of_outages)}
 
 

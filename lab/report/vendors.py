@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lab.headends.files import EVENTS_FILE
 from lab.report.dead_letters import DeadLetters
 from lab.report.meters import Meters
 from lab.report.unusable import Polls
 from lab.report.written import length
 from lab.verdict.detection import CLOCK_S, Detection
+from lab.verdict.tables import EVENTS_FILE
 from lab.verdict.verdict import Verdict
 
 

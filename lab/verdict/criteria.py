@@ -12,6 +12,7 @@ from lab.verdict.detection import Detection
 from lab.verdict.phase_losses import PhaseLosses
 from lab.verdict.tables import CLASSES
 from lab.verdict.transformers import TransformerMeters
+from lab.verdict.voltage_events import VoltageEvents
 
 _ONTARIO = "Ontario AMI functional specification v2 (2007)"
 _END_TO_END = "end-to-end rule: a recorded read is never lost, doubled or changed"
@@ -122,6 +123,13 @@ CRITERIA = (
         "amilab's own: a crew looks for a blown fuse where a phase is lost",
         "lost phases told of that never were",
     ),
+    Criterion(
+        "voltage.altered",
+        "==",
+        0,
+        _END_TO_END,
+        "sags and swells that are stored, but not as they are in the meter's log",
+    ),
     *(
         Criterion(
             f"network.{limit.name}", ">=", 0.98, _RFC_8036, f"{meaning}: arrived within {limit.told}, from sending"
@@ -207,11 +215,13 @@ def evaluate(
     transformers: TransformerMeters | None = None,
     phases: PhaseLosses | None = None,
     communications: Communications | None = None,
+    voltage: VoltageEvents | None = None,
 ) -> tuple[CriterionResult, ...]:
     """What does not apply is left out: not passed.
 
     That is outages to a head-end that says nothing of them, transformers in a run without meters there, phases where no
-    meter lost one beside a supply that could tell of it, nor told of any, and the network where no mesh is modelled.
+    meter lost one beside a supply that could tell of it, nor told of any, voltage where no meter told of a sag or
+    swell, and the network where no mesh is modelled.
     """
     figures = values(comparison)
     if detection is not None:
@@ -220,6 +230,8 @@ def evaluate(
         figures["transformers.discrepancies"] = transformers.discrepancies
     if phases is not None and phases.applies:
         figures |= {"phases.recall": phases.recall, "phases.false": len(phases.false)}
+    if voltage is not None:
+        figures["voltage.altered"] = len(voltage.altered)
     if communications is not None:
         figures |= communications.deliveries.criteria()
     return tuple(CriterionResult(c, figures[c.id], c.passes(figures[c.id])) for c in criteria if c.id in figures)

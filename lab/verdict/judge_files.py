@@ -1,8 +1,9 @@
 """From the files of a run to its verdict, and from a verdict to the files that it leaves there."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow.parquet as pq
 
@@ -10,15 +11,17 @@ from lab.verdict.communications import read_deliveries, refuse_unknown_meters
 from lab.verdict.context import RunContext
 from lab.verdict.junit import junit_xml
 from lab.verdict.names import refuse_strangers
-from lab.verdict.network import Network, read_network
-from lab.verdict.outages import InjectedOutage, read_outages
+from lab.verdict.network import read_network
+from lab.verdict.outages import read_outages
 from lab.verdict.phase_losses import read_phase_losses
 from lab.verdict.read_reasons import Interruption
 from lab.verdict.read_run import around_file, load_run, read_parquet
 from lab.verdict.tables import DETECTED_FILE, STORED, TableError
 from lab.verdict.transformers import take_out
 from lab.verdict.verdict import Verdict, judge
+from lab.verdict.voltage_events import read_events
 
+_Read = TypeVar("_Read")
 TRANSFORMER_DISCREPANCIES, TRANSFORMER_READS = "transformer_discrepancies.parquet", "reads_by_transformer_meter.parquet"
 DELIVERIES_BY_METER = "deliveries_by_meter.parquet"
 VERDICT_FILES = (
@@ -41,6 +44,15 @@ def judge_run(
     return verdict
 
 
+def _tried(read: Callable[[], _Read], faults: list[str]) -> _Read | None:
+    """What is read; or None, with what is wrong with it among `faults`."""
+    try:
+        return read()
+    except TableError as error:
+        faults += error.faults
+        return None
+
+
 def judge_files(
     run_dir: Path,
     context: RunContext,
@@ -56,28 +68,14 @@ def judge_files(
         CriteriaError: see criteria.with_targets.
     """
     faults: list[str] = []
-    outages: tuple[InjectedOutage, ...] = ()
-    network: Network | None = None
-    try:
-        outages = read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s)
-    except TableError as error:
-        faults += error.faults
-    if stored is None and (run_dir / DETECTED_FILE).exists():
-        try:
-            network = read_network(run_dir / "network.json")
-        except TableError as error:
-            faults += error.faults
-    phases = None
-    if stored is None:
-        try:
-            phases = read_phase_losses(run_dir)
-        except TableError as error:
-            faults += error.faults
-    deliveries = None
-    try:
-        deliveries = read_deliveries(run_dir)
-    except TableError as error:
-        faults += error.faults
+    ours = stored is None
+    outages = _tried(lambda: read_outages(run_dir / "truth_outages.json", run_end_s=context.clock.end_s), faults) or ()
+    network = None
+    if ours and (run_dir / DETECTED_FILE).exists():
+        network = _tried(lambda: read_network(run_dir / "network.json"), faults)
+    phases = _tried(lambda: read_phase_losses(run_dir), faults) if ours else None
+    events = _tried(lambda: read_events(run_dir), faults) if ours else None
+    deliveries = _tried(lambda: read_deliveries(run_dir), faults)
     try:
         tables, stations = take_out(run_dir, load_run(run_dir, stored=stored))
     except TableError as error:
@@ -98,6 +96,7 @@ def judge_files(
         around=around,
         transformers=stations,
         phases=phases,
+        events=events,
         deliveries=deliveries,
         interruptions=interruptions,
     )

@@ -16,6 +16,7 @@ from lab.verdict.outages import InjectedOutage
 from lab.verdict.phase_losses import PhaseLosses
 from lab.verdict.tables import CAUSES
 from lab.verdict.verdict import Verdict
+from lab.verdict.voltage_events import VoltageEvents
 
 FIRST = 20
 # XML 1.0 cannot carry these at all, not even escaped
@@ -97,6 +98,13 @@ def delivery_lines(deliveries: Deliveries, criterion_id: str) -> list[str]:
     return lines
 
 
+def voltage_lines(voltage: VoltageEvents) -> list[str]:
+    """The sags and swells that are stored otherwise, one line each."""
+    return [
+        f"altered {each.code} {each.serial} number {each.sequence} {_instant(each.time_s)}" for each in voltage.altered
+    ]
+
+
 def _instant(time_s: float | None) -> str:
     return "at no time" if time_s is None else f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -140,6 +148,8 @@ def junit_xml(verdict: Verdict) -> bytes:
             lines += outage_lines(verdict.detection, result.id)[:FIRST]
         if verdict.phases is not None:
             lines += phase_lines(verdict.phases, result.id)[:FIRST]
+        if verdict.voltage is not None and result.id == "voltage.altered":
+            lines += voltage_lines(verdict.voltage)[:FIRST]
         if verdict.communications is not None:
             lines += delivery_lines(verdict.communications.deliveries, result.id)
         if len(rows) > FIRST:

@@ -18,6 +18,7 @@ from meters.device.curve import REGISTERS as CURVE_FORM
 
 DETECTED_FILE = "detected_outages.parquet"
 PHASE_EVENTS_FILE = "phase_events.parquet"
+EVENTS_FILE = "events.parquet"
 QUALITIES = ("actual", "estimated", "revised")
 ORIGINS = ("reported", "recovered")
 
@@ -204,6 +205,18 @@ PHASE_EVENTS = Schema(
         *_columns(Kind.TEXT, "usage_point code"),
         *_columns(Kind.TEXT, "phase", nullable=True),
         *_columns(Kind.TIME, "down_at up_at", nullable=True),
+    ),
+)
+
+# The meters' event logs, and what the head-end has stored of them (lab/verdict/voltage_events.py).
+EVENTS = Schema(
+    "events",
+    (
+        *_columns(Kind.TEXT, "serial"),
+        *_columns(Kind.INTEGER, "sequence", required=False),
+        *_columns(Kind.TEXT, "code", required=False),
+        *_columns(Kind.TIME, "device_time", required=False),
+        *_columns(Kind.TEXT, "detail", required=False, nullable=True),
     ),
 )
 

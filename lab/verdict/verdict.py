@@ -22,6 +22,7 @@ from lab.verdict.phase_losses import PhaseLosses, judge_phases
 from lab.verdict.read_reasons import Interruption
 from lab.verdict.tables import RunTables, capability
 from lab.verdict.transformers import TransformerMeters, judge_transformers
+from lab.verdict.voltage_events import VoltageEvents, judge_voltage
 
 SCHEMA_VERSION = 1
 EXIT_PASSED, EXIT_FAILED = 0, 1
@@ -56,6 +57,8 @@ class Verdict:
     """None where nothing is to be said of lost phases, or the head-end does not say it."""
     communications: Communications | None = None
     """None of a run without a model of the communications network."""
+    voltage: VoltageEvents | None = None
+    """None without any sag or swell, or where the head-end does not say what it stores of them."""
 
     @property
     def passed(self) -> bool:
@@ -103,6 +106,7 @@ class Verdict:
             "ingest": asdict(context.ingest) if context.ingest else _unknown(asdict(IngestFacts())),
             "outages": self._outages(),
             "phases": None if self.phases is None else self.phases.to_json(),
+            "voltage": None if self.voltage is None else self.voltage.to_json(),
             "diagnosis": list(self.diagnosis),
             "criteria": [
                 {
@@ -157,6 +161,10 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda entry: str(entry["values"]))}
 
 
+def _fleet(fleet: pa.Table, collectors: int) -> FleetFacts:
+    return FleetFacts(len(fleet), _counts(fleet["vendor_profile"]), _counts(fleet["protocol"]), collectors)
+
+
 def _mute(fleet: pa.Table) -> list[str]:
     """Usage points whose meters tell of no outage."""
     points: list[str] = fleet["usage_point"].filter(pa.array(~capability(fleet, "reports_outages"))).to_pylist()
@@ -193,6 +201,7 @@ def judge(
     around: pa.Table | None = None,
     transformers: RunTables | None = None,
     phases: tuple[pa.Table, pa.Table] | None = None,
+    events: tuple[pa.Table, pa.Table] | None = None,
     deliveries: pa.Table | None = None,
     interruptions: Sequence[Interruption] = (),
 ) -> Verdict:
@@ -201,7 +210,7 @@ def judge(
     `outages`: those injected; `network`: which device feeds whom, without which no outage can be localised.
     `around`: where nothing is stored of the judged window, what is stored of the day before and after it.
     `transformers`: the tables of the meters there, none of whose rows is in `tables`.
-    `phases`: those that were lost, and what is stored of them.
+    `phases`: those that were lost, and what is stored of them. `events`: the meters' logs, and likewise.
     `deliveries`: frames of the communications network, if it was modelled; `interruptions`: of what lies behind it.
 
     Raises:
@@ -210,12 +219,6 @@ def judge(
     criteria = with_targets(targets or {})
     clock = context.clock
     comparison = compare(tables, start_s=clock.start_s, end_s=clock.end_s, in_lockstep=clock.in_lockstep)
-    fleet = FleetFacts(
-        meters=len(tables.fleet),
-        by_vendor=_counts(tables.fleet["vendor_profile"]),
-        by_protocol=_counts(tables.fleet["protocol"]),
-        collectors=context.collectors,
-    )
     seen = at_meters(outages, _points(tables.fleet))
     detection = None if tables.detected is None else _detection(tables.detected, tables.fleet, seen, network, clock)
     # Who has what the meters recorded, under their names, needs no diagnosis.
@@ -235,5 +238,7 @@ def judge(
     network_told: Communications | None = None
     if deliveries is not None:
         network_told = judge_communications(deliveries, tables.fleet, comparison, clock, seen, interruptions)
-    results = evaluate(comparison, criteria, detection, stations, lost, network_told)
-    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, stations, lost, network_told)
+    voltage = None if events is None else judge_voltage(*events)
+    results = evaluate(comparison, criteria, detection, stations, lost, network_told, voltage)
+    fleet, told = _fleet(tables.fleet, context.collectors), (stations, lost, network_told, voltage)
+    return Verdict(context, fleet, comparison, seen, results, detection, notes, explained, *told)

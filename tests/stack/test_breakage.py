@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stack.labs import failed_criteria, live, scenario_text
+from tests.stack.labs import conductor_event, failed_criteria, live, scenario_text
 from tests.stack.sabotage.forgetful_fleet import FORGETFUL_METER
 from tests.stack.sabotage.inaccurate_fleet import INACCURATE_METER
 from tests.stack.sabotage.inaccurate_station_fleet import INACCURATE_STATION
@@ -110,6 +110,16 @@ def test_a_transformers_meter_outside_its_class_fails_for_itself(tmp_path: Path)
     assert {row["serial"] for row in rows} == {serial(40 + INACCURATE_STATION)}
     assert {row["kind"] for row in rows} == {"class_violation"}
     assert failed_criteria(result) == {"transformers.discrepancies"}
+
+
+def test_a_sag_that_is_stored_deeper_than_it_was_is_altered(tmp_path: Path) -> None:
+    """Behind an open neutral voltages float."""
+    text = scenario_text(meters=None, duration="1h", events=conductor_event("00:20", "N", "section", "20min", (10, 60)))
+    result = live(tmp_path, text, parts={"headend": f"{SABOTAGE}.exaggerating_headend"})
+    voltage = result.verdict.voltage
+    assert voltage is not None
+    assert voltage.recorded == voltage.stored > len(voltage.altered) == 1
+    assert failed_criteria(result) == {"voltage.altered"}
 
 
 def test_a_head_end_that_is_away_too_long_reads_too_late(tmp_path: Path) -> None:

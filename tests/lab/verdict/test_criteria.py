@@ -98,7 +98,7 @@ def test_nothing_expected_fails_every_criterion_on_reads() -> None:
     for name in ("truth", "journal", "stored"):
         run.drop(name, list(range(8)))
     verdict = judge(run.tables(), run.context())
-    absent = ("outages.", "transformers.", "phases.", "network.")
+    absent = ("outages.", "transformers.", "phases.", "voltage.", "network.")
     assert failed(verdict) == {c.id for c in CRITERIA if not c.id.startswith(absent)}
     assert all(math.isnan(result.value) for result in verdict.criteria)
 

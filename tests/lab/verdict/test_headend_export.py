@@ -33,6 +33,7 @@ def test_dead_letters_and_events_lie_beside_the_report(postgres_url: str, tmp_pa
         export_evidence(connection, SCHEMA, tmp_path)
     (event,) = pq.read_table(tmp_path / "events.parquet").to_pylist()
     assert (event["serial"], event["sequence"], event["code"]) == ("AMI1", 3, "last_gasp")
+    assert event["detail"] == "{}"
     (letter,) = pq.read_table(tmp_path / "dead_letters.parquet").to_pylist()
     assert (letter["topic"], letter["reason"], letter["payload_bytes"]) == ("dt/g/AMI1/ds", "malformed", 100)
     assert letter["payload_head"] == b"\x00" + b"x" * 63

@@ -127,6 +127,12 @@ class PhasesBlock(Strict):
     recall: float
 
 
+class VoltageBlock(Strict):
+    recorded: int
+    stored: int
+    altered: int
+
+
 class Schema1(Strict):
     """verdict.json, schema 1, written down once more."""
 
@@ -144,6 +150,7 @@ class Schema1(Strict):
     ingest: IngestBlock
     outages: OutagesBlock
     phases: PhasesBlock | None
+    voltage: VoltageBlock | None
     transformers: TransformersBlock | None
     diagnosis: list[str]
     criteria: list[CriterionBlock]
