@@ -172,8 +172,9 @@ class Metrology:
             * self._current_gain
             * (1.0 + load.load_error)
             * (load.active_gain + load.reactive_gain > 0.0),
-            frame.active_power_w * load.active_gain,
-            frame.reactive_power_var * load.reactive_gain,
+            # Export that is not counted is no power, and not -0.0: its sign is that of a power factor.
+            frame.active_power_w * load.active_gain + 0.0,
+            frame.reactive_power_var * load.reactive_gain + 0.0,
         )
 
     def quantised(self, counted: Float) -> NDArray[np.int64]:

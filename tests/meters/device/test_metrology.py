@@ -247,7 +247,11 @@ def test_below_its_starting_current_a_phase_counts_nothing_and_shows_no_power() 
     assert (above.counted_per_s[:, AT["reactive_q1_varh"]] > 0.0).all()
     # All of what flowed may be missing.
     assert np.allclose(below.allowed_per_s[:, LIMIT["import_wh"]] * 3600, 3 * starts_w * 0.99)
-    assert (METROLOGY.measured(physics(starts_w * 0.99).frame).active_power_w == 0.0).all()
+    for way in (1.0, -1.0):
+        shown = METROLOGY.measured(physics(way * starts_w * 0.99, way * starts_var * 0.99).frame)
+        for power in (shown.active_power_w, shown.reactive_power_var):
+            assert (power == 0.0).all()
+            assert not np.signbit(power).any(), "a wire would show a minus, and a power factor have it"
 
 
 def test_errors_depend_on_load_and_power_factor_and_differ_between_phases() -> None:
