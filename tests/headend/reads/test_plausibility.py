@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES, Reading
+from headend.drivers import ABSENT, READING_COUNTERS, READING_MEASURES, Reading, Registers
 from headend.ratios import Ratios
 from headend.reads.plausibility import Limits, can_have_passed, most_wh
 from headend.registry import rated_power_w
@@ -87,6 +87,29 @@ def test_a_reason_is_given_exactly_where_something_is_beyond(
     )
     assert (fault is None) == honest
     assert fault is None or fault in REASONS
+
+
+YEAR_2000_S = 946_684_800
+
+
+@pytest.mark.parametrize(
+    ("start_s", "latest_s", "reason"),
+    [
+        (START_S + 900, START_S + 900, None),
+        (START_S + 1800, START_S + 900, "ahead_of_clock"),
+        (OLDEST_S, START_S + 900, None),
+        (OLDEST_S - 900, START_S + 900, "too_old"),
+        # By a clock that is hardly later.
+        (YEAR_2000_S, YEAR_2000_S + 900, None),
+        (YEAR_2000_S - 900, YEAR_2000_S + 900, "before_2000"),
+    ],
+)
+def test_each_instant_has_its_bound(start_s: int, latest_s: int, reason: str | None) -> None:
+    usual = dict.fromkeys(READING_COUNTERS, 0) | dict.fromkeys(READING_MEASURES, 0.5)
+    usual["max_demand_at_s"] = latest_s
+    reading = Reading(end_s=start_s + 900, **usual, others=(), complete=True)  # type: ignore[arg-type]
+    assert LIMITS.fault_of(reading, 900, latest_s) == reason
+    assert LIMITS.fault_of_registers(Registers(0, 0, 0, (230.0, 230.0, 230.0)), start_s, latest_s) == reason
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,16 @@ def test_a_reading_of_another_instant_than_the_stated_one_is_seen(polled: Polled
     assert row["journal"] == polled.shown(5 * STEP_S)
 
 
+def test_the_instant_that_is_stated_for_the_beginning_counts_as_well(polled: Polled) -> None:
+    polled.read(4, 50, 0, stated=False)
+    polled.state(4, 0, 0)
+    verdict = polled.judge()
+    assert kinds(verdict) == ["altered"]
+    (row,) = verdict.comparison.discrepancies.to_pylist()
+    assert (row["channel"], row["journal"]) == ("import_wh", polled.shown(5 * STEP_S) - polled.shown(4 * STEP_S))
+    assert row["stored"] == polled.shown(5 * STEP_S) - polled.shown(4 * STEP_S + 50)
+
+
 def test_on_the_wall_clock_a_stated_instant_may_be_off_by_a_little(polled: Polled) -> None:
     polled.read(4, 0, 4, stated=False)
     polled.state(4, 0, 0)
