@@ -14,23 +14,8 @@ from meters.fleet.attempts import Attempts
 from meters.fleet.crossing import HEAD_BYTES, Crossing
 from meters.fleet.last_mile import Sayings
 from meters.fleet.telling import Telling
+from meters.fleet.urgency import CLASS_OF
 from meters.radio.passage import DeliveryClass
-
-CLASS_OF = {
-    EventCode.LAST_GASP: DeliveryClass.GASP,
-    EventCode.POWER_RESTORE: DeliveryClass.ALARM,
-    EventCode.MOMENTARY: DeliveryClass.ALARM,
-    EventCode.PHASE_LOSS: DeliveryClass.ALARM,
-    EventCode.PHASE_RESTORED: DeliveryClass.ALARM,
-    EventCode.VOLTAGE_SAG: DeliveryClass.CONTROL,
-    EventCode.VOLTAGE_SWELL: DeliveryClass.CONTROL,
-    EventCode.RELAY_OPENED: DeliveryClass.CONTROL,
-    EventCode.RELAY_CLOSED: DeliveryClass.CONTROL,
-    EventCode.REBOOT: DeliveryClass.SYSTEM,
-    EventCode.CLOCK_ADJUSTED: DeliveryClass.SYSTEM,
-    EventCode.COMMAND_REFUSED: DeliveryClass.SYSTEM,
-}
-"""Of events (RFC 8036, 4.2)."""
 
 
 class AirEvents:

@@ -39,6 +39,7 @@ from meters.fleet.network import FleetSettled, Network
 from meters.fleet.parts import Timers
 from meters.fleet.recording import Recording
 from meters.fleet.unreported import Unreported
+from meters.radio.faults import NetworkFault
 
 _log = structlog.get_logger("meters.fleet.collected")
 
@@ -371,6 +372,9 @@ class Collected:
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         self._mile.answer(row, answer)
+
+    def disturb_network(self, fault: NetworkFault) -> None:
+        self._mile.disturb(fault)
 
     def export_deliveries(self, directory: Path) -> None:
         self._mile.export(directory)

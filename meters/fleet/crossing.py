@@ -14,14 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.device.state import Rows, field
+from meters.device.state import NEVER_S, Rows, field
 from meters.device.supply import Phase
 from meters.fleet.air import Air
 from meters.fleet.collectors import Collectors
 from meters.fleet.core import Core
 from meters.fleet.deliveries import Deliveries, frame_records
 from meters.fleet.media import Medium
+from meters.fleet.parts import Timers
 from meters.radio.backhaul import Backhaul
+from meters.radio.faults import NetworkFault, NetworkFaults
 from meters.radio.frames import Frames
 from meters.radio.passage import Cause, DeliveryClass, Direction, Passage
 
@@ -74,6 +76,7 @@ class Crossing:
         backhaul: Backhaul,
         deliveries: Deliveries,
         *,
+        faults: NetworkFaults,
         hold_up_s: float,
     ) -> None:
         """`hold_up_s`: how long a meter can send without supply."""
@@ -82,6 +85,8 @@ class Crossing:
         self._media = media
         self._backhaul = backhaul
         self._air: Air[UnderWay] = Air()
+        self._faults = faults
+        self._fault_due_s = np.full(1, NEVER_S)
         self._hold_up_s = hold_up_s
         self.deliveries = deliveries
         self._lit = [np.ones(0, dtype=bool)] * len(media)
@@ -89,11 +94,11 @@ class Crossing:
         self._energised = field(core.state, "energised")
         self._phase = field(core.state, "phase")
         self._down_at_s = field(core.state, "down_at_s")
+        self._follow_faults()
 
-    @property
-    def due_s(self) -> NDArray[np.float64]:
-        """(1,) when something arrives."""
-        return self._air.due_s
+    def timers(self) -> Timers:
+        """When something arrives, and when a fault begins or ends."""
+        return self._air.due_s, self._fault_due_s
 
     def up(
         self,
@@ -164,8 +169,20 @@ class Crossing:
         for number in np.unique(numbers).tolist():
             self._medium(number)
 
+    def disturb(self, fault: NetworkFault) -> None:
+        """A fault of the network is known from now on."""
+        self._faults.add(fault)
+        self._follow_faults()
+
+    def _follow_faults(self) -> None:
+        for medium in self._media:
+            medium.disturb(self._faults, self._core.now_s)
+        self._fault_due_s[0] = self._faults.next_change_s(self._core.now_s)
+
     async def land(self, now_s: int) -> None:
         """Hand over what has arrived by now."""
+        if self._fault_due_s[0] <= now_s:
+            self._follow_faults()
         while arrived := self._air.take(now_s):
             for item in arrived:
                 if item.at_collector:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,14 @@ from meters.fleet.core import Core
 from meters.fleet.network import FleetSettled, Network
 from meters.fleet.parts import Timers
 from meters.fleet.voices import Voice
+from meters.radio.faults import NetworkFault
+from meters.radio.passage import DeliveryClass
+
+if TYPE_CHECKING:
+    from meters.fleet.cell_lines import CellLines
+
+_FAULT, _NO_SERVICE = range(2)
+"""Why a meter has no uplink: somebody took it, or no cell serves it."""
 
 
 class Direct:
@@ -38,6 +46,9 @@ class Direct:
         self._facts = cast(ConnectedFacts, core.profile.facts)
         self._backoff = Backoff(core.keys, self._facts)
         self._dropping = NO_ROWS
+        self._cut = np.zeros((2, len(core.entries)), dtype=bool)
+        """By reason, who has no uplink."""
+        self._cells: CellLines | None = None
 
     def attach(self, supply: Supplies, voice: Voice) -> None:
         """What has been made of the memory that is open now."""
@@ -74,13 +85,34 @@ class Direct:
             # The sockets of the process before are closed.
             field(core.state, "uplink_close_due_s")[:] = NEVER_S
             self._backoff.soon(self._connectable(core.everybody), core.now_s)
+        self._open_cells()
         await self._network.start()
+
+    def _open_cells(self) -> None:
+        core, setup = self._core, self._core.setup.network
+        lost = ~np.isnan(core.state["uplink_lost_at_s"])
+        if setup is None:
+            self._cut[_FAULT] = lost
+            return
+        from meters.fleet.cell_lines import CellLines
+
+        self._cells = CellLines(core, setup, self)
+        self._cut[_NO_SERVICE] = ~self._cells.in_service
+        self._cut[_FAULT] = lost & ~self._cut[_NO_SERVICE]
+        # There is nothing yet to be dropped; it is kept with the first commit.
+        out = self._cut[_NO_SERVICE] & ~lost
+        core.state["uplink_lost_at_s"][out] = core.now_s
 
     async def close(self) -> None:
         await self._network.stop()
+        if self._cells is not None:
+            self._cells.close()
 
     async def settle(self) -> FleetSettled:
-        return await self._network.settle()
+        settled = await self._network.settle()
+        if self._cells is not None:
+            self._cells.flush()
+        return settled
 
     async def await_fence(self, token: str, stations: Collection[str]) -> None:
         await self._network.await_fence(token, self._core.rows(stations).tolist())
@@ -93,8 +125,11 @@ class Direct:
 
     def lose_uplink(self, stations: Collection[str]) -> None:
         """The sockets are dropped when the broker would have missed the keep-alive."""
+        self._lose_uplink(self._core.rows(stations), _FAULT)
+
+    def _lose_uplink(self, rows: Rows, why: int) -> None:
         state, now_s = self._core.state, self._core.now_s
-        rows = self._core.rows(stations)
+        self._cut[why, rows] = True
         rows = rows[np.isnan(state["uplink_lost_at_s"][rows])]
         state["uplink_lost_at_s"][rows] = now_s
         state["uplink_close_due_s"][rows] = math.ceil(now_s + self._facts.silence_limit_s)
@@ -105,8 +140,12 @@ class Direct:
 
     def restore_uplink(self, stations: Collection[str]) -> None:
         """Meters whose socket is still open go on; others try to connect at a moment of their back-off."""
+        self._restore_uplink(self._core.rows(stations), _FAULT)
+
+    def _restore_uplink(self, rows: Rows, why: int) -> None:
         state, now_s = self._core.state, self._core.now_s
-        rows = self._core.rows(stations)
+        self._cut[why, rows] = False
+        rows = rows[~self._cut[:, rows].any(axis=0)]
         rows = rows[~np.isnan(state["uplink_lost_at_s"][rows])]
         lost_for_s = now_s - state["uplink_lost_at_s"][rows]
         state["uplink_lost_at_s"][rows] = np.nan
@@ -117,7 +156,7 @@ class Direct:
             if self._network.devices[alive].link is Link.MUTED:
                 self._backoff.stop(np.array([alive]))
                 self._network.devices[alive].unmute()
-                self._voice.tell_pending(alive)
+                self._go_on(alive)
         self._core.commit(rows)
 
     def reboot(self, stations: Collection[str]) -> None:
@@ -125,8 +164,8 @@ class Direct:
         rows = self._supply.reboot(self._core.rows(stations), self._core.now_s)
         self._backoff.stop(rows)
         self._core.state["uplink_close_due_s"][rows] = NEVER_S
-        for row in rows:
-            self._network.devices[row].forget()
+        for row in rows.tolist():
+            self._forget(row)
         self._core.commit(rows)
 
     def renew(self, stations: Collection[str]) -> None:
@@ -143,8 +182,8 @@ class Direct:
         self._backoff.joined(row)
         serial, boot = self._core.entries[row].serial, int(self._core.state["boots"][row])
         for said in self._wire.online(serial, self._voice.device_time_s(row), boot):
-            self.publish(row, said)
-        self._voice.tell_pending(row)
+            self.publish(row, said, DeliveryClass.SYSTEM, boot)
+        self._go_on(row)
 
     def on_lost(self, row: int) -> None:
         """Try again later, if there is anything to try with."""
@@ -152,12 +191,43 @@ class Direct:
             self._backoff.failed(row, self._core.now_s)
 
     def on_message(self, row: int, _topic: str, payload: bytes) -> None:
+        if self._cells is None:
+            self._voice.hear(row, payload)
+        else:
+            self._cells.hear(row, payload)
+
+    # What cells tell us.
+
+    def open_line(self, row: int) -> None:
+        if len(self._connectable(np.array([row]))):
+            self._network.connect(row)
+
+    def fail_line(self, row: int) -> None:
+        self._backoff.failed(row, self._core.now_s)
+
+    def put(self, row: int, said: Said) -> bool:
+        device = self._network.devices[row]
+        if not device.reachable:
+            return False
+        self._network.sent(row)
+        device.publish(*said)
+        return True
+
+    def hear(self, row: int, payload: bytes) -> bool:
+        if not self.online(row):
+            return False
         self._voice.hear(row, payload)
+        return True
+
+    def change_service(self, lost: Rows, back: Rows) -> None:
+        self._lose_uplink(lost, _NO_SERVICE)
+        self._restore_uplink(back, _NO_SERVICE)
 
     # What the shard asks of its carrier.
 
     def timers(self) -> Timers:
-        return (self._core.state["uplink_close_due_s"], self._backoff.due_s)
+        timers = (self._core.state["uplink_close_due_s"], self._backoff.due_s)
+        return timers if self._cells is None else (*timers, *self._cells.timers())
 
     def first_frame(self, _energised: NDArray[np.bool_], now_s: int) -> None:
         self._backoff.first(self._connectable(self._core.everybody), now_s)
@@ -177,8 +247,14 @@ class Direct:
     async def act_on_timers(self, now_s: int) -> None:
         for row in self._dropping.tolist():
             self._network.devices[row].drop()
-        for row in self._backoff.take_due(now_s):
-            self._network.connect(row)
+        connecting = self._backoff.take_due(now_s)
+        if self._cells is None:
+            for row in connecting:
+                self._network.connect(row)
+        else:
+            self._cells.connect(connecting, self._backoff.due_s)
+            self._cells.land(now_s)
+            self._send()
 
     def act_on(self, changed: Changed) -> None:
         row = changed.row
@@ -190,16 +266,22 @@ class Direct:
             case Change.FORGOTTEN:
                 device.drop()
             case Change.BOOTED | Change.REBOOTED:
-                device.forget()
+                self._forget(row)
                 self._backoff.soon(self._connectable(np.array([row])), self._core.now_s)
             case Change.LAST_GASP | Change.MOMENTARY | Change.RESTORED:
                 pass
 
     def tell(self, events: Sequence[Event]) -> None:
         self._voice.tell(events)
+        self._send()
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
+        if self._cells is not None:
+            unsent = [record for record in records if not self.reachable(record.meter)]
+            starts_s = np.array([record.interval_start_s for record in unsent], dtype=np.int64)
+            self._cells.unsent(np.array([record.meter for record in unsent], dtype=np.intp), starts_s)
         await self._voice.report(records)
+        self._send()
 
     @property
     def registers_due_s(self) -> float:
@@ -207,15 +289,22 @@ class Direct:
 
     async def report_registers(self, now_s: int) -> None:
         await self._voice.report_registers(now_s)
+        self._send()
 
     def reachable(self, row: int) -> bool:
         return self._network.devices[row].reachable
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         self._voice.answer(row, answer)
+        self._send()
+
+    def disturb_network(self, fault: NetworkFault) -> None:
+        if self._cells is not None:
+            self._cells.disturb(fault)
 
     def export_deliveries(self, directory: Path) -> None:
-        """They have no network but their connections."""
+        if self._cells is not None:
+            self._cells.export(directory)
 
     # What the voice asks.
 
@@ -223,8 +312,23 @@ class Direct:
         """Whether the meter is connected and subscribed."""
         return self._network.devices[row].link is Link.ONLINE
 
-    def publish(self, row: int, said: Said) -> None:
+    @property
+    def network(self) -> bool:
+        """Whether a cellular network is between meters and broker."""
+        return self._core.setup.network is not None
+
+    def publish(
+        self,
+        row: int,
+        said: Said,
+        delivery_class: DeliveryClass,
+        about: int | None = None,
+        arrived: Callable[[], None] | None = None,
+    ) -> None:
         """The meter is reachable."""
+        if self._cells is not None:
+            self._cells.say(row, said, delivery_class, about, arrived)
+            return
         self._network.sent(row)
         self._network.devices[row].publish(*said)
 
@@ -243,6 +347,26 @@ class Direct:
             clean_session=False,
         )
         return Device(row, login, wire.home(entry.group, entry.serial), wire.will(entry.serial), hub, gate, limits)
+
+    def _send(self) -> None:
+        """What was said since the last time leaves the meters."""
+        if self._cells is not None:
+            self._cells.send()
+
+    def _go_on(self, row: int) -> None:
+        """The meter is in touch with the broker: tell what there is to be told."""
+        if self._cells is not None:
+            self._send()
+            self._cells.resume(row)
+        self._voice.tell_pending(row)
+        self._send()
+
+    def _forget(self, row: int) -> None:
+        """Its RAM is gone, and the connection."""
+        self._network.devices[row].forget()
+        if self._cells is not None:
+            self._cells.forget(row)
+            self._voice.forget(row)
 
     def _connectable(self, rows: Rows) -> Rows:
         """Those of `rows` that have a running communication processor and an uplink."""

@@ -19,6 +19,7 @@ from meters.fleet.limits import allow_sockets
 from meters.fleet.network import BrokerAddress, FleetSettled
 from meters.fleet.shard import Shard
 from meters.fleet.shipment import ShipmentEntry
+from meters.radio.faults import NetworkFault
 from meters.radio.setup import NetworkSetup
 from meters.vendors.profile import VendorProfile
 from meters.vendors.registry import load_profile
@@ -196,6 +197,11 @@ class Fleet:
         """Write `<stem>-<profile>.parquet` and `<stem>-<profile>_events.parquet` for each vendor profile."""
         for shard in self._shards:
             shard.export_journal(directory)
+
+    def disturb_network(self, fault: NetworkFault) -> None:
+        """A fault of the communications network, which they follow until it is over; told again, it changes nothing."""
+        for shard in self._shards:
+            shard.carrier.disturb_network(fault)
 
     def export_deliveries(self, directory: Path) -> None:
         """Write `<stem>-<profile>.parquet` for each vendor profile that a communications network carries frames of."""

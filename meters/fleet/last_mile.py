@@ -24,6 +24,7 @@ from meters.fleet.edges import Edges
 from meters.fleet.parts import Carrier, Timers
 from meters.fleet.recording import Recording
 from meters.fleet.unreported import Unreported
+from meters.radio.faults import NetworkFault
 
 _MESSAGES_PER_TURN = 64
 
@@ -114,6 +115,9 @@ class LastMile(Protocol):
     def flush(self) -> None:
         """Write what there is to be written of it. Raises MemoryFailedError."""
 
+    def disturb(self, fault: NetworkFault, /) -> None:
+        """A fault of the network is known from now on."""
+
     def close(self) -> None:
         """Write, and keep nothing open."""
 
@@ -158,6 +162,9 @@ class AtOnce:
 
     def flush(self) -> None:
         """Nothing is kept of what passes at once."""
+
+    def disturb(self, _fault: NetworkFault) -> None:
+        """There is no network to be disturbed."""
 
     def close(self) -> None:
         """Nothing is open."""

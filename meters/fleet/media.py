@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from meters.device.facts import CollectedFacts
 from meters.fleet.collectors import Collectors
 from meters.fleet.core import Core
+from meters.radio.faults import NetworkFaults
 from meters.radio.frames import Frames
 from meters.radio.mesh import Mesh
 from meters.radio.passage import Passage
@@ -38,12 +39,17 @@ class Medium(Protocol):
         """To the meters."""
         ...
 
+    def disturb(self, faults: NetworkFaults, now_s: float, /) -> None:
+        """What of these is in force now disturbs it, and nothing else."""
+
 
 class _Radio:
     """A mesh."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, collector: str, at_m: NDArray[np.float64]) -> None:
         self._mesh = mesh
+        self._collector = collector
+        self._at_m = at_m
         self.down = mesh.down
 
     @property
@@ -55,6 +61,9 @@ class _Radio:
 
     def up(self, frames: Frames, until_s: NDArray[np.float64]) -> Passage:
         return self._mesh.up(frames, until_s=until_s)
+
+    def disturb(self, faults: NetworkFaults, now_s: float) -> None:
+        self._mesh.jam(faults.jams(self._collector, self._at_m, now_s), now_s=now_s)
 
 
 class _Line:
@@ -74,6 +83,9 @@ class _Line:
     def up(self, frames: Frames, _until_s: NDArray[np.float64]) -> Passage:
         return self._line.up(frames)
 
+    def disturb(self, _faults: NetworkFaults, _now_s: float) -> None:
+        """Nobody jams a line by radio."""
+
 
 def technology_of(facts: CollectedFacts) -> str:
     """How collectors reach their meters: what passes a transformer is radio."""
@@ -89,7 +101,7 @@ def make_media(core: Core, collectors: Collectors, facts: CollectedFacts, setup:
         own_m = positions_m[rows]
         at_m = np.array(setup.stations_m[name]) if name in setup.stations_m else station_place_m(own_m)
         if technology_of(facts) == MESH:
-            media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh)))
+            media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh), name, at_m))
         else:
             line = PowerLine(
                 own_m, at_m, core.keys[rows], setup.parameters.plc,

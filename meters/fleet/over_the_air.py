@@ -25,6 +25,7 @@ from meters.fleet.last_mile import Reach, Sayings
 from meters.fleet.media import PLC, make_media, technology_of
 from meters.fleet.parts import Timers
 from meters.radio.backhaul import Backhaul
+from meters.radio.faults import NetworkFault, NetworkFaults
 from meters.radio.passage import Cause, DeliveryClass
 from meters.radio.setup import NetworkSetup
 
@@ -51,7 +52,7 @@ class OverTheAir:
         self._obeyed: tuple[DeliveryClass, int] = DeliveryClass.CONTROL, -1
 
     def timers(self) -> Timers:
-        return self._crossing.due_s, self._own.due_s, self._attempts.due_s
+        return *self._crossing.timers(), self._own.due_s, self._attempts.due_s
 
     async def land(self, now_s: int) -> None:
         await self._crossing.land(now_s)
@@ -70,6 +71,9 @@ class OverTheAir:
             via=[names[number] for number in self._collectors.of_row.tolist()],
             interval_length_s=self._say.facts.interval_length_s,
         )  # fmt: skip
+
+    def disturb(self, fault: NetworkFault) -> None:
+        self._crossing.disturb(fault)
 
     def close(self) -> None:
         self._crossing.deliveries.close()
@@ -234,6 +238,7 @@ def over_the_air(reach: Reach, sayings: Sayings, setup: NetworkSetup) -> OverThe
         make_media(core, collectors, facts, setup),
         Backhaul(collectors.keys, setup.parameters.backhaul),
         Deliveries(core.setup.memory_path.with_suffix(".deliveries")),
+        faults=NetworkFaults(setup.faults),
         hold_up_s=facts.hold_up_s,
     )
     plc = technology_of(facts) == PLC

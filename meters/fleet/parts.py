@@ -19,6 +19,7 @@ from meters.device.relay import Cause
 from meters.device.state import Rows
 from meters.device.supply import Changed
 from meters.fleet.network import FleetSettled
+from meters.radio.faults import NetworkFault
 
 Timers = tuple[NDArray[np.float64], ...]
 """Arrays of instants at which there is something to do; NEVER_S where there is not."""
@@ -175,6 +176,9 @@ class Carrier(Protocol):
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         """Publish the answer to a command. The meter is reachable."""
+
+    def disturb_network(self, fault: NetworkFault) -> None:
+        """A fault of the communications network is known from now on."""
 
     def export_deliveries(self, directory: Path) -> None:
         """Write `<shard>.parquet` of what became of frames, if a communications network carries them.

@@ -32,6 +32,7 @@ from meters.fleet.demands import Demands
 from meters.fleet.network import FleetSettled
 from meters.fleet.parts import Supply, Timers
 from meters.fleet.shipment import ShipmentEntry
+from meters.radio.faults import NetworkFault
 
 DEMAND_PERIOD_MIN = 15.0
 """amilab's own, of meters whose map has no setting for it."""
@@ -167,6 +168,9 @@ class Polled:
 
     def answer(self, _row: int, _answer: ProfileAnswer | CommandAnswer) -> None:
         raise AssertionError("nobody commands a meter that is polled")
+
+    def disturb_network(self, fault: NetworkFault) -> None:
+        """Their gateways are wired."""
 
     def export_deliveries(self, directory: Path) -> None:
         """Their gateways are wired."""

@@ -32,6 +32,10 @@ class Telling:
         """It has not arrived, and is to be told again, if it is worth that."""
         self._on_way.discard((event.meter, event.sequence))
 
+    def forget(self, row: int) -> None:
+        """Nothing that the meter has sent arrives any more."""
+        self._on_way = {(meter, sequence) for meter, sequence in self._on_way if meter != row}
+
     def arrived(self, event: Event) -> None:
         """It has been told."""
         row = event.meter

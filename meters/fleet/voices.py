@@ -8,19 +8,23 @@ then it never does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
 
 from meters.carriers.wire import RecordingWire, ReportingWire, Said
 from meters.device.facts import ReportingFacts
-from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
+from meters.device.records import CommandAnswer, Event, EventCode, IntervalRecord, ProfileAnswer
 from meters.device.state import NEVER_S, NO_ROWS
 from meters.fleet.core import Core
 from meters.fleet.counting import Counting
 from meters.fleet.parts import Carrier
 from meters.fleet.recording import Recording
+from meters.fleet.telling import Telling
+from meters.fleet.urgency import CLASS_OF
+from meters.radio.passage import DeliveryClass
 
 _PUBLISHES_PER_TURN = 256
 
@@ -32,8 +36,24 @@ class Lines(Carrier, Protocol):
         """Whether the meter is connected and subscribed."""
         ...
 
-    def publish(self, row: int, said: Said) -> None:
-        """The meter is reachable."""
+    @property
+    def network(self) -> bool:
+        """Whether what is published may come late, or get lost with the meter's RAM."""
+        ...
+
+    def publish(
+        self,
+        row: int,
+        said: Said,
+        delivery_class: DeliveryClass,
+        about: int | None = None,
+        arrived: Callable[[], None] | None = None,
+    ) -> None:
+        """The meter is reachable.
+
+        `about`: the start of an interval or the sequence of an event; None of what answers a command. `arrived` is
+        called when it is with the broker.
+        """
 
 
 class Voice(Protocol):
@@ -66,6 +86,9 @@ class Voice(Protocol):
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         """To a command."""
 
+    def forget(self, row: int) -> None:
+        """The meter's RAM is lost, and what was not with the broker."""
+
 
 class RecordingVoice:
     """Of meters with a load profile."""
@@ -77,6 +100,7 @@ class RecordingVoice:
         self._wire = wire
         self._lines = lines
         self._interval_length_s = core.profile.facts.interval_length_s
+        self._telling = Telling(record) if lines.network else None
 
     def device_time_s(self, row: int) -> int:
         return self._record.device_time_s(row)
@@ -87,7 +111,8 @@ class RecordingVoice:
     async def report(self, records: Sequence[IntervalRecord]) -> None:
         for count, record in enumerate(records, start=1):
             if self._lines.reachable(record.meter):
-                self._lines.publish(record.meter, self._wire.reading(record, self._interval_length_s))
+                said = self._wire.reading(record, self._interval_length_s)
+                self._lines.publish(record.meter, said, DeliveryClass.READ, record.interval_start_s)
             if count % _PUBLISHES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
@@ -95,21 +120,34 @@ class RecordingVoice:
         for event in events:
             # A push may find that the connection is gone.
             if self._lines.online(event.meter):
-                self._lines.publish(event.meter, self._wire.event(event))
-                self._record.told(event)
+                self._publish(event)
 
     def tell_pending(self, row: int) -> None:
-        self.tell(self._record.pending(row))
+        self.tell(self._record.pending(row) if self._telling is None else self._telling.untold(row))
+
+    def _publish(self, event: Event) -> None:
+        said, delivery_class = self._wire.event(event), CLASS_OF[EventCode(event.code)]
+        if self._telling is None:
+            self._lines.publish(event.meter, said, delivery_class, event.sequence)
+            self._record.told(event)
+        else:
+            self._telling.sent(event)
+            arrived = partial(self._telling.arrived, event)
+            self._lines.publish(event.meter, said, delivery_class, event.sequence, arrived)
+
+    def forget(self, row: int) -> None:
+        if self._telling is not None:
+            self._telling.forget(row)
 
     def hear(self, row: int, payload: bytes) -> None:
         self._record.obey(row, payload, self._lines)
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
         if isinstance(answer, CommandAnswer):
-            self._lines.publish(row, self._wire.answer(answer))
+            self._lines.publish(row, self._wire.answer(answer), DeliveryClass.CONTROL)
             return
         for said in self._wire.load_profile(answer):
-            self._lines.publish(row, said)
+            self._lines.publish(row, said, DeliveryClass.READ)
 
 
 class ReportingVoice:
@@ -144,7 +182,7 @@ class ReportingVoice:
                 if not self._lines.reachable(row):
                     continue
                 for said in self._wire.report(self._core.entries[row].serial, now_s, quantities):
-                    self._lines.publish(row, said)
+                    self._lines.publish(row, said, DeliveryClass.READ, now_s - self._every_s)
             await asyncio.sleep(0)
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
@@ -161,6 +199,9 @@ class ReportingVoice:
 
     def answer(self, _row: int, _answer: ProfileAnswer | CommandAnswer) -> None:
         raise AssertionError("a meter that obeys nothing answers nothing")
+
+    def forget(self, row: int) -> None:
+        """What they could not say they never do."""
 
     def _after(self, now_s: int) -> int:
         return (now_s // self._every_s + 1) * self._every_s

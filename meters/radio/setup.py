@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from meters.radio.faults import NetworkFault
 from meters.radio.parameters import NetworkParameters
 
 Point = tuple[float, float]
@@ -34,6 +35,8 @@ class NetworkSetup(BaseModel):
     """Where collectors stand whose place is known, by name; others stand beside their innermost meter."""
     utc_offset_s: Annotated[int, Field(ge=-86_400, le=86_400)] = 0
     """Of local time, for noise by hour."""
+    faults: tuple[NetworkFault, ...] = ()
+    """Those that are known when it begins."""
     members: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """The rows in the physical frames of all meters of a cell, those of other shards included."""
 

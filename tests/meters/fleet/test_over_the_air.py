@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from meters.fleet.fleet import BrokerAddress, Fleet
+from meters.radio.faults import NetworkFault
 from meters.radio.passage import Cause, DeliveryClass, Direction
 from tests.meters.meter_broker import Broker
 from tests.meters.meter_process import FleetProcess
@@ -206,3 +207,20 @@ async def test_what_was_in_the_air_when_the_process_died_is_lost_and_made_up_for
     lost = [row for row in reads if row["arrived_at"] is None]
     assert any(row["cause"] == Cause.COLLECTOR and row["attempts"] for row in lost)
     assert recorded <= {(row["serial"], row["about"]) for row in reads if row["arrived_at"]}
+
+
+async def test_a_jam_delays_or_loses_what_crosses_the_mesh_that_it_is_of(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 4 * HOUR - 600)
+    yard.fleet.disturb_network(
+        NetworkFault(fault="jam", from_s=yard.now_s, until_s=yard.now_s + 1_200, collectors=("COL0",), strength=1.0)
+    )
+    await yard.go(START_S + 4 * HOUR + 500)
+    block = [row for row in yard.of(DeliveryClass.READ) if row["sent_at"].timestamp() >= START_S + 4 * HOUR - 600]
+    arrived = {via: [row["arrived_at"] is not None for row in block if row["via"] == via] for via in ("COL0", "COL1")}
+    assert all(arrived["COL1"])
+    assert not any(arrived["COL0"])
+    assert {row["cause"] for row in block if row["via"] == "COL0"} == {Cause.JAMMED}
+    await yard.go(START_S + 8 * HOUR + 600)
+    await ear.caught_up()
+    for row in range(COUNT):
+        assert len(ear.intervals(serial(row))) >= 32, "what was jammed follows with the next block"

@@ -1,0 +1,318 @@
+"""What meters with a modem of their own say and hear, through a cellular network (meters/radio/cellular.py).
+
+Each has one connection of TCP: its frames keep their order, and what is lost on the way is late. A frame that arrives
+when the connection is gone waits for the next one, as what has no PUBACK does; with a meter's RAM it is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meters.carriers.wire import Said
+from meters.device.command import stated
+from meters.device.purposes import LOAD_PROFILE_READ
+from meters.device.state import NEVER_S, Rows, field
+from meters.fleet.air import Air
+from meters.fleet.core import Core
+from meters.fleet.deliveries import Deliveries, frame_records, write_deliveries
+from meters.fleet.parts import Timers
+from meters.radio.cellular import Cells
+from meters.radio.faults import NetworkFault, NetworkFaults
+from meters.radio.frames import Frames
+from meters.radio.passage import Cause, DeliveryClass, Direction
+from meters.radio.setup import NetworkSetup
+
+READS_EVERY_S = 5
+"""Meter reads that reach the broker are handed over at multiples of it: each second with arrivals is a grant. An
+assumption of amilab's; cells deliver within some 10 s."""
+_HEAD_BYTES = 120
+"""Of a frame besides its payload: topic, MQTT, TLS, TCP and IP. An assumption of amilab's."""
+
+
+class Modems(Protocol):
+    """The meters, as the lines see them."""
+
+    def open_line(self, row: int) -> None:
+        """The modem has attached: connect, if that is still wanted."""
+
+    def fail_line(self, row: int) -> None:
+        """The modem could not attach."""
+
+    def put(self, row: int, said: Said) -> bool:
+        """Hand what is said to the broker now. False: there is no connection."""
+        ...
+
+    def hear(self, row: int, payload: bytes) -> bool:
+        """A command has arrived. False: there is no connection."""
+        ...
+
+    def change_service(self, lost: Rows, back: Rows) -> None:
+        """These meters have no service any more, or have it again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Frame:
+    """`records`: of its call, of which it is number `place`. `life`: of the meter's RAM, when it was sent.
+
+    `intervals`: so many from `about` on.
+    """
+
+    row: int
+    direction: Direction
+    delivery_class: DeliveryClass
+    about: int
+    content: Said | bytes
+    life: int
+    intervals: int = 0
+    arrived: Callable[[], None] | None = None
+    records: NDArray[np.void] | None = None
+    place: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        payload = self.content if isinstance(self.content, bytes) else self.content[1]
+        return _HEAD_BYTES + len(payload)
+
+
+class CellLines:
+    """The lines of a shard's meters, whose cells `setup` has, which is of the same meters."""
+
+    def __init__(self, core: Core, setup: NetworkSetup, modems: Modems) -> None:
+        """Raises MemoryFailedError: the file of deliveries cannot be opened."""
+        self._core = core
+        self._modems = modems
+        self._parameters = setup.parameters.cellular
+        self._cells = Cells(setup.positions(), core.keys, self._parameters)
+        self._faults = NetworkFaults(setup.faults)
+        names, self._cell_of = np.unique(np.array(self._cells.cell), return_inverse=True)
+        own = np.bincount(self._cell_of, minlength=len(names))
+        known = np.array([len(setup.members.get(name, ())) for name in names.tolist()])
+        # A process sees its own meters; the others of a cell are taken to do as these do.
+        self._members = np.maximum(own, known)
+        self._scale = self._members / own
+        self._air: Air[Callable[[], None]] = Air()
+        self._out: list[_Frame] = []
+        self._held: defaultdict[int, list[_Frame]] = defaultdict(list)
+        self._last_due_s = np.zeros((2, len(core.entries)), dtype=np.int64)
+        self._life = np.zeros(len(core.entries), dtype=np.int64)
+        self._counter = -1
+        self._fault_due_s = np.full(1, NEVER_S)
+        self._deliveries = Deliveries(core.setup.memory_path.with_suffix(".deliveries"))
+        self._energised = field(core.state, "energised")
+        self._follow_faults()
+
+    @property
+    def in_service(self) -> NDArray[np.bool_]:
+        """(n,) who can attach at all."""
+        return self._cells.in_service
+
+    def timers(self) -> Timers:
+        return self._air.due_s, self._fault_due_s
+
+    def connect(self, rows: Sequence[int], soon_s: NDArray[np.float64]) -> None:
+        """These meters want to attach. `soon_s` (n,): when others will."""
+        if not rows:
+            return
+        now_s, own = float(self._core.now_s), np.array(rows, dtype=np.intp)
+        contending = np.flatnonzero(soon_s <= now_s + self._parameters.attach_wait_first_s)
+        crowd = self._crowd(own, np.concatenate([own, contending]))
+        passage = self._cells.attach(own, np.full(len(own), now_s), crowd)
+        for row, attached_s in zip(rows, passage.arrives_s.tolist(), strict=True):
+            if math.isfinite(attached_s):
+                self._air.put(math.ceil(attached_s), (), partial(self._modems.open_line, row))
+            else:
+                self._modems.fail_line(row)
+
+    def say(
+        self,
+        row: int,
+        said: Said,
+        delivery_class: DeliveryClass,
+        about: int | None,
+        arrived: Callable[[], None] | None = None,
+    ) -> None:
+        """To the broker, with the next `send`. `about`: None of what answers the command that is being heard."""
+        is_interval = about is not None and delivery_class is DeliveryClass.READ
+        counter, life = self._counter if about is None else about, int(self._life[row])
+        self._out.append(_Frame(row, Direction.UP, delivery_class, counter, said, life, int(is_interval), arrived))
+
+    def send(self) -> None:
+        """All that was said since the last time leaves the meters now."""
+        frames, self._out = self._out, []
+        if frames:
+            self._cross(frames)
+
+    def hear(self, row: int, payload: bytes) -> None:
+        """The broker sends this to a meter now."""
+        purpose, counter = stated(payload) or ("", -1)
+        delivery_class = DeliveryClass.READ if purpose == LOAD_PROFILE_READ else DeliveryClass.CONTROL
+        self._cross([_Frame(row, Direction.DOWN, delivery_class, counter, payload, int(self._life[row]))])
+
+    def resume(self, row: int) -> None:
+        """The meter has a connection again: what waited for one goes on."""
+        held = self._held.pop(row, [])
+        if held:
+            self._cross(held)
+
+    def forget(self, row: int) -> None:
+        """The meter's RAM is lost, and with it what it had to say. What the broker had for it, that keeps."""
+        self._life[row] += 1
+        held = self._held.pop(row, [])
+        self._lose([frame for frame in held if frame.direction is Direction.UP])
+        if kept := [frame for frame in held if frame.direction is Direction.DOWN]:
+            self._held[row] = kept
+        self._out = [frame for frame in self._out if frame.row != row]
+
+    def unsent(self, rows: Rows, starts_s: NDArray[np.int64]) -> None:
+        """Intervals of these meters ended, and nothing could be said of them."""
+        if len(rows):
+            lit = self._energised[rows]
+            self._deliveries.sent(
+                frame_records(
+                    len(rows), row=rows, direction=Direction.UP, delivery_class=DeliveryClass.READ,
+                    cause=np.where(lit, np.uint8(Cause.CELL), np.uint8(Cause.DARK)), about=starts_s, lit=lit,
+                    sent_s=self._core.now_s, intervals=1,
+                )
+            )  # fmt: skip
+
+    def disturb(self, fault: NetworkFault) -> None:
+        """A fault of the network is known from now on."""
+        self._faults.add(fault)
+        self._change_service()
+
+    def land(self, now_s: int) -> None:
+        """Hand over what has arrived by now."""
+        if self._fault_due_s[0] <= now_s:
+            self._change_service()
+        while arrived := self._air.take(now_s):
+            for hand_over in arrived:
+                hand_over()
+
+    def flush(self) -> None:
+        """Write what became of frames. Raises MemoryFailedError."""
+        self._deliveries.flush()
+
+    def close(self) -> None:
+        self._deliveries.close()
+
+    def export(self, directory: Path) -> None:
+        """As `Carrier.export_deliveries`."""
+        write_deliveries(
+            self._deliveries.frames(), directory, self._core.setup.memory_path.stem,
+            serials=self._core.serials, technology="cellular", via=self._cells.cell,
+            interval_length_s=self._core.profile.facts.interval_length_s,
+        )  # fmt: skip
+
+    # On the way.
+
+    def _cross(self, frames: Sequence[_Frame]) -> None:
+        """All of one direction, or what waited."""
+        for direction in Direction:
+            own = [frame for frame in frames if frame.direction is direction]
+            if own:
+                self._cross_one_way(own, direction)
+
+    def _cross_one_way(self, frames: Sequence[_Frame], direction: Direction) -> None:
+        now_s = float(self._core.now_s)
+        rows = np.array([frame.row for frame in frames], dtype=np.intp)
+        classes = np.array([frame.delivery_class for frame in frames], dtype=np.uint8)
+        about = np.array([frame.about for frame in frames], dtype=np.int64)
+        sizes = np.array([frame.size_bytes for frame in frames], dtype=np.int64)
+        crowd = self._crowd(rows, rows)
+        intervals = np.array([frame.intervals for frame in frames])
+        reads = intervals > 0
+        # All meters of a cell report when the same interval ends, whichever process they are in.
+        crowd[reads] = self._members[self._cell_of[rows[reads]]] - 1
+        carry = self._cells.up if direction is Direction.UP else self._cells.down
+        passage = carry(Frames.of(rows, now_s, classes, about, sizes), crowd)
+        records = frame_records(
+            len(rows), row=rows, direction=direction, delivery_class=classes, hops=passage.hops,
+            attempts=passage.attempts, cause=Cause.CELL, lit=self._energised[rows], bytes=sizes, about=about,
+            sent_s=now_s, intervals=intervals,
+        )  # fmt: skip
+        fresh = np.array([frame.records is None for frame in frames])
+        self._deliveries.sent(kept := records[fresh])
+        records["number"][fresh] = kept["number"]
+        records["cause"] = passage.cause
+        for place in np.flatnonzero(fresh).tolist():
+            frames[place].records, frames[place].place = records, place
+        self._put(frames, passage.arrives_s)
+
+    def _put(self, frames: Sequence[_Frame], at_s: NDArray[np.float64]) -> None:
+        """Frames that are there at these instants; inf: not over this connection. None overtakes one of its meter."""
+        last_s = self._last_due_s[int(frames[0].direction)]
+        due: defaultdict[int, list[_Frame]] = defaultdict(list)
+        for place in np.argsort(at_s, kind="stable").tolist():
+            frame = frames[place]
+            if not math.isfinite(at_s[place]):
+                self._held[frame.row].append(frame)
+                continue
+            step_s = READS_EVERY_S if frame.intervals else 1
+            due_s = max(math.ceil(at_s[place] / step_s) * step_s, int(last_s[frame.row]))
+            last_s[frame.row] = due_s
+            due[due_s].append(frame)
+        for due_s, together in due.items():
+            self._air.put(due_s, (), partial(self._hand_over, together))
+
+    def _hand_over(self, frames: Sequence[_Frame]) -> None:
+        concluded = []
+        for frame in frames:
+            upwards = frame.direction is Direction.UP
+            if upwards and frame.life != self._life[frame.row]:
+                self._lose([frame])
+                continue
+            if not (self._put_up(frame) if upwards else self._put_down(frame)):
+                self._held[frame.row].append(frame)
+                continue
+            assert frame.records is not None, "it was sent"
+            frame.records["arrived_s"][frame.place] = self._core.now_s
+            concluded.append(frame.records[frame.place : frame.place + 1])
+            if frame.arrived is not None:
+                frame.arrived()
+        if concluded:
+            self._deliveries.concluded(np.concatenate(concluded))
+
+    def _lose(self, frames: Sequence[_Frame]) -> None:
+        """Their meters have forgotten them."""
+        for frame in frames:
+            assert frame.records is not None, "it was sent"
+            frame.records["cause"][frame.place] = Cause.DARK
+            self._deliveries.concluded(frame.records[frame.place : frame.place + 1])
+
+    def _put_up(self, frame: _Frame) -> bool:
+        assert not isinstance(frame.content, bytes), "meters say something below a topic"
+        return self._modems.put(frame.row, frame.content)
+
+    def _put_down(self, frame: _Frame) -> bool:
+        assert isinstance(frame.content, bytes), "meters hear envelopes"
+        self._counter = frame.about
+        heard = self._modems.hear(frame.row, frame.content)
+        self._counter = -1
+        return heard
+
+    def _crowd(self, rows: Rows, all_rows: Rows) -> NDArray[np.float64]:
+        """How many others of each one's cell are among `all_rows`, those of other processes included."""
+        count = np.bincount(self._cell_of[all_rows], minlength=len(self._members)) * self._scale
+        crowd: NDArray[np.float64] = np.maximum(count[self._cell_of[rows]] - 1.0, 0.0)
+        return crowd
+
+    # Service.
+
+    def _change_service(self) -> None:
+        before = self._cells.in_service
+        self._follow_faults()
+        after = self._cells.in_service
+        self._modems.change_service(np.flatnonzero(before & ~after), np.flatnonzero(~before & after))
+
+    def _follow_faults(self) -> None:
+        self._cells.disturb(self._faults.of_cells(self._core.now_s))
+        self._fault_due_s[0] = self._faults.next_change_s(self._core.now_s)
