@@ -132,7 +132,7 @@ class PowerLine:
         p = self._parameters
         keys, rows = frames.keys(self._keys, direction), frames.rows
         passage = self._silent(rows)
-        pieces = self._pieces(frames.size_bytes)
+        pieces = _pieces(frames.size_bytes, p.fragment_bytes)
         waiting = np.flatnonzero(passage.cause != int(Cause.DARK))
         for turn in range(p.rounds):
             begins_s = turn_s[waiting] + turn * every_s
@@ -148,7 +148,7 @@ class PowerLine:
     def _blocks(self, frames: Frames) -> Passage:
         """Reads: those of one instant are one block, which begins with the first meter."""
         passage = Passage.of(len(frames))
-        pieces = self._pieces(frames.size_bytes)
+        pieces = _pieces(frames.size_bytes, self._parameters.fragment_bytes)
         for sent_s, each in np.unique(np.column_stack([frames.sent_s, pieces]), axis=0).tolist():
             mine = (frames.sent_s == sent_s) & (pieces == each)
             block = self._block(sent_s, int(each))
@@ -200,10 +200,6 @@ class PowerLine:
         needed = np.where(known & self._available(rows, at_s), 1 + np.floor(np.log(drawn) / np.log(missed)), np.inf)
         return needed, known
 
-    def _pieces(self, size_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-        pieces: NDArray[np.int64] = -(-np.maximum(size_bytes, 1) // self._parameters.fragment_bytes)
-        return pieces
-
     def _available(self, rows: NDArray[np.intp], at_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether no neighbour's appliance keeps these meters from being heard at these instants."""
         spell = np.floor(at_s / self._parameters.spell_s).astype(np.int64)
@@ -233,6 +229,12 @@ class PowerLine:
         least_db = float(margin_of(np.array(np.sqrt(p.least_link_success)), p.fading_db)) + self._noise_db.max()
         given_db = max(p.repeater_margin_db, least_db + 1e-6)
         return all_reached(links, positions_m, self._n, least_margin_db=least_db, given_db=given_db)
+
+
+def _pieces(size_bytes: NDArray[np.int64], most_bytes: int) -> NDArray[np.int64]:
+    """Into how many polls (m,) what is to be said is cut."""
+    pieces: NDArray[np.int64] = -(-np.maximum(size_bytes, 1) // most_bytes)
+    return pieces
 
 
 def _count(passage: Passage, at: Indices, polls: Floats) -> None:

@@ -1,0 +1,13 @@
+"""The committed table of the network's parameters is what parameters.toml says."""
+
+from meters.radio.parameters import stated
+from meters.radio.reference import PAGE, page
+
+
+def test_that_the_page_has_every_parameter_as_it_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text, "run python -m meters.radio.reference"
+    for entries in stated().values():
+        for name, entry in entries.items():
+            assert f"| `{name}` |" in text
+            assert entry.source in text
