@@ -5,7 +5,8 @@ supplies/  shipment file, network model, the CA's certificates (read by meters a
 secrets/   the head-end's command key and certificate (read by the head-end)
 devices/   each device's key and certificate (read by meters and gateways)
 memory/    the meters' durable memories (written by meters and gateways)
-results/   truth and journals (written by grid, meters and gateways)
+results/   truth and network model (written by the grid alone: it is what all others are judged by)
+journals/  what the meters recorded (written by meters and gateways)
 loadtest/  the plan of a load test, and what its generator leaves (written by Locust's processes)
 broker/    the broker's configuration, key and certificate (read by the broker)
 
@@ -28,8 +29,8 @@ from lab.containers.plan import ROOT
 from lab.errors import SPACE_HINT, UserError
 from lab.run.layout import JOURNAL, Layout
 
-PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, BROKER, LOADTEST = PARTS = (
-    "plan", "supplies", "secrets", "devices", "memory", "results", "broker", "loadtest",
+PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, JOURNALS, BROKER, LOADTEST = PARTS = (
+    "plan", "supplies", "secrets", "devices", "memory", "results", "journals", "broker", "loadtest",
 )  # fmt: skip
 _LINKS_HINT = "Find out who made it, then remove it: amilab makes none there. state/ itself may be a link, of yours."
 _MOST_FAULTS = 12
@@ -63,7 +64,7 @@ def make_state(root: Path, owner: Owner) -> None:
         # The broker's container has a user of its own.
         _make_directory(root / name, 0o755 if name == BROKER else 0o750, owner)
     # Of the runs in the others we go into none but our own.
-    refuse_links(*(root / name for name in PARTS if name not in (MEMORY, RESULTS)))
+    refuse_links(*(root / name for name in PARTS if name not in (MEMORY, RESULTS, JOURNALS)))
 
 
 def refuse_links(*among: Path) -> None:
@@ -159,7 +160,7 @@ class SharedLayout(Layout):
 
         :raises UserError: in one of those, directories are deeper than any of ours. Nothing is removed then.
         """
-        unfinished = (path for path in (root / RESULTS).iterdir() if not (path / JOURNAL).exists())
+        unfinished = (path for path in (root / RESULTS).iterdir() if not (root / JOURNALS / path.name).exists())
         gone = (*(root / MEMORY).iterdir(), *unfinished)
         for old in gone:
             _refuse_abysses(old)
@@ -169,6 +170,9 @@ class SharedLayout(Layout):
         for directory in (layout.memory, layout.results):
             layout.hand_out_directory(directory)
         return layout
+
+    def journal(self, results: Path) -> Path:
+        return self.root / JOURNALS / results.name
 
     def seen(self, path: Path) -> str:
         return str(ROOT / path.relative_to(self.root))
@@ -193,18 +197,22 @@ class SharedLayout(Layout):
         """:raises UserError: a container has left a symbolic link, to what we may read and it may not; or there is no
         space for what containers have left.
         """
-        refuse_links(self.results)
-        size = sum(entry.stat(follow_symlinks=False).st_size for entry in entries_below(self.results))
+        own = {self.results: directory, self.journal(self.results): directory / JOURNAL}
+        refuse_links(*own)
+        entries = (entry for place in own for entry in entries_below(place))
+        size = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
         free = shutil.disk_usage(directory).free
         if size > free:
             raise UserError(
                 f"the run's results have {size:,} bytes, and {directory} has space for {free:,}", SPACE_HINT
             )
         try:
-            shutil.copytree(self.results, directory, dirs_exist_ok=True, copy_function=_copy_file)
+            for place, to in own.items():
+                shutil.copytree(place, to, dirs_exist_ok=True, copy_function=_copy_file)
         except shutil.Error as error:
             faults = [f"{path} cannot be brought home: {why}" for path, _, why in error.args[0]]
             more = [f"and {len(faults) - _MOST_FAULTS:,} others"] if len(faults) > _MOST_FAULTS else []
             raise UserError(faults[:_MOST_FAULTS] + more) from error
         directory.chmod(0o700)  # it has been given that of the other
-        shutil.rmtree(self.results)
+        for place in own:
+            shutil.rmtree(place)

@@ -17,7 +17,6 @@ from lab.headends.stored_source import fetch_stored
 from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
 from lab.report import LATENCIES, RunEvent, interruptions_of, write_report
-from lab.run.layout import JOURNAL
 from lab.run.record import write_record
 from lab.run.stage import GRID, Stage
 from lab.scenario.load import Scenario
@@ -41,7 +40,7 @@ class Judging:
     async def collect(self, directory: Path, results: Path, *, start_s: int, end_s: int) -> int | None:
         """Write the tables and the fleet's description to `directory`; returns how many frames were rejected, if known.
 
-        :param results: where the parts write, to be brought to `directory`.
+        :param results: where the grid writes, to be brought to `directory`.
         """
         await self._collect_reference(directory, results, end_s=end_s)
         return await self._collect_stored(directory, start_s=start_s, end_s=end_s)
@@ -49,7 +48,7 @@ class Judging:
     async def _collect_reference(self, directory: Path, results: Path, *, end_s: int) -> None:
         """Truth and journal."""
         stage = self.stage
-        journal = stage.layout.hand_out_directory(results / JOURNAL)
+        journal = stage.layout.hand_out_directory(stage.layout.journal(results))
         await asyncio.gather(
             stage.link.call(
                 GRID,

@@ -9,7 +9,7 @@ SHIPMENT = "shipment.csv"
 COMMAND_KEY = "command.key"
 NETWORK = "network.json"
 JOURNAL = "journal"
-"""In the results: a directory that is there from when a run is collected."""
+"""In a run's directory: a file of each part of the fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Layout:
     """Directories of one run. Parts on this machine call them as the lab does.
 
     `supplies`: what meters and head-end are given (shipment file, network model); `secrets`: what the head-end alone is
-    given; `memory`: the meters' durable memories; `results`: where parts write what the verdict is made of.
+    given; `memory`: the meters' durable memories; `results`: where the grid writes what the verdict is made of.
     """
 
     supplies: Path
@@ -37,6 +37,10 @@ class Layout:
     def network(self) -> Path:
         """The network model, where the grid writes it."""
         return self.results / NETWORK
+
+    def journal(self, results: Path) -> Path:
+        """Where the fleet writes its journals, which go with these results: what the grid writes is none of its."""
+        return results / JOURNAL
 
     def seen(self, path: Path) -> str:
         """How the parts call a file or directory of this run."""

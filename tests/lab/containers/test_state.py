@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab.containers.backup_keys import pack
 from lab.containers.conducting import CONDUCTING, claim_to_conduct
@@ -16,6 +17,7 @@ from lab.containers.state import PARTS, Owner, SharedLayout, make_state
 from lab.errors import UserError
 from lab.run.layout import JOURNAL
 
+COMPOSE = Path(__file__).parents[3] / "compose"
 OWNER = Owner(os.getuid() or 10_001, os.getgid() or 10_001)
 
 
@@ -72,9 +74,9 @@ def test_a_run_takes_no_link_for_its_own_directory(root: Path, precious: Path) -
     assert layout.results.is_dir()
     assert not layout.results.is_symlink()
     assert not layout.memory.is_symlink()
-    (layout.results / JOURNAL).symlink_to(precious)
-    with pytest.raises(UserError, match=f"{JOURNAL} is no directory"):
-        layout.hand_out_directory(layout.results / JOURNAL)
+    layout.journal(layout.results).symlink_to(precious)
+    with pytest.raises(UserError, match="run-1 is no directory"):
+        layout.hand_out_directory(layout.journal(layout.results))
     assert facts(precious) == before
 
 
@@ -85,6 +87,28 @@ def test_no_run_brings_home_what_a_link_leads_to(root: Path, precious: Path, tmp
     with pytest.raises(UserError, match=r"truth\.parquet is a symbolic link"):
         layout.collect(tmp_path / "run-1")
     assert list((tmp_path / "run-1").iterdir()) == []
+
+
+def test_what_the_fleet_writes_is_judged_by_what_it_cannot_write(root: Path, tmp_path: Path) -> None:
+    """Else a meter's container would make the truth fit its journal."""
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    mounts = {name: service.get("volumes", []) for name, service in services.items()}
+    assert [name for name, found in mounts.items() if any(mount.startswith("./state/results") for mount in found)] == [
+        "grid"
+    ]
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    journals = layout.hand_out_directory(layout.journal(layout.results))
+    assert layout.seen(journals) == "/state/journals/run-1"
+    assert "./state/journals:/state/journals" in mounts["meters"]
+    assert "./state/journals:/state/journals" in mounts["gateways"]
+    (layout.results / "truth.parquet").write_text("the grid's")
+    (journals / "fleet-0.parquet").write_text("the fleet's")
+    (tmp_path / "run-1").mkdir()
+    layout.collect(tmp_path / "run-1")
+    assert (tmp_path / "run-1" / "truth.parquet").read_text() == "the grid's"
+    assert (tmp_path / "run-1" / JOURNAL / "fleet-0.parquet").read_text() == "the fleet's"
+    assert not journals.exists()
+    assert not layout.results.exists()
 
 
 def bring_home(layout: SharedLayout, directory: Path) -> UserError:
@@ -98,6 +122,7 @@ def bring_home(layout: SharedLayout, directory: Path) -> UserError:
 def test_no_run_brings_home_a_program_that_runs_as_whoever_conducts(root: Path, tmp_path: Path) -> None:
     """What a container has made belongs to its user. The copy is ours, who may be root."""
     layout = SharedLayout.of(root, OWNER, "run-1")
+    layout.hand_out_directory(layout.journal(layout.results))
     (layout.results / "truth.parquet").write_text("#!/bin/sh")
     (layout.results / "truth.parquet").chmod(0o6777)
     (tmp_path / "run-1").mkdir()
@@ -142,7 +167,7 @@ def test_what_cannot_be_brought_home_is_named(root: Path, tmp_path: Path) -> Non
 
 def test_what_is_left_of_demonstrations_does_not_heap_up(root: Path) -> None:
     collected = SharedLayout.of(root, OWNER, "run-1")
-    collected.hand_out_directory(collected.results / JOURNAL)
+    collected.hand_out_directory(collected.journal(collected.results))
     for number in range(3):
         layout = SharedLayout.of(root, OWNER, f"demonstration-{number}")
         (layout.results / "network.json").write_text("{}")
