@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
+from lab.containers.plain_files import opened
 from lab.containers.state import BROKER, DEVICES, SECRETS, SUPPLIES, Owner, entries_below, refuse_links
 from lab.errors import UserError, full_disk_as_user_error
 
@@ -28,6 +28,8 @@ _LEFT_OUT = frozenset({"hold"})
 """What says something of a run that was under way."""
 _THEIRS, _OURS = 1, 0
 """The number of an entry's user: that of the containers, or whoever restores."""
+_GONE = (errno.ENOENT, errno.ELOOP, errno.EINVAL, None)
+"""It became a link, or a pipe, or shorter, which tarfile has no number for."""
 _MOST_MODE = 0o700 | 0o044
 _MOST_FILE_BYTES = 256 << 20
 _MOST_PARTS, _MOST_NAME_BYTES = 8, 255
@@ -53,10 +55,15 @@ def pack(project: Path, owner: Owner, to: Path) -> None:
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for entry, path in found:
-            with _opened(path) as content:
-                if os.fstat(content.fileno()).st_size != entry.size:
-                    raise _changed(path)
-                archive.addfile(entry, content)
+            try:
+                with opened(path) as content:
+                    if os.fstat(content.fileno()).st_size != entry.size:
+                        raise _changed(path)
+                    archive.addfile(entry, content)
+            except OSError as error:
+                if error.errno in _GONE:
+                    raise _changed(path) from error
+                raise
 
 
 def _entry(path: Path, project: Path, owner: Owner) -> tarfile.TarInfo:
@@ -68,16 +75,6 @@ def _entry(path: Path, project: Path, owner: Owner) -> tarfile.TarInfo:
     entry.size, entry.mode, entry.mtime = facts.st_size, facts.st_mode & 0o777, int(facts.st_mtime)
     entry.uid = entry.gid = _THEIRS if facts.st_uid == owner.uid else _OURS
     return entry
-
-
-def _opened(path: Path) -> BinaryIO:
-    """It may have become a link to somebody else's file, or a pipe, since it was looked at."""
-    try:
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP):
-            raise _changed(path) from error
-        raise
 
 
 def _changed(path: Path) -> UserError:

@@ -6,18 +6,17 @@ digest of the manifest, which `amilab compose backup` prints and `restore --dige
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lab.containers.plain_files import opened
 from lab.errors import UserError, faults_of, full_disk_as_user_error
 
 MANIFEST = "manifest.json"
@@ -109,7 +108,7 @@ def read_backup(directory: Path, copy: Path, *, digest: str | None = None) -> Ma
     if not directory.is_dir():
         raise UserError(f"there is no directory {directory}", _NAME_ONE)
     try:
-        with (directory / MANIFEST).open("rb") as file:
+        with opened(directory / MANIFEST) as file:
             said = file.read(_MOST_MANIFEST_BYTES)
     except FileNotFoundError:
         raise UserError(f"{directory} is no whole backup: it has no {MANIFEST}", _NAME_ONE) from None
@@ -161,13 +160,10 @@ def _faults_of_parts(directory: Path, copy: Path, manifest: Manifest) -> list[st
 
 def _copied(path: Path, to: Path, wanted_bytes: int) -> Part:
     """Size and sum of a file, which is copied if it has the size that is wanted, and no further. Raises OSError."""
-    # It may have become a link or a pipe since it was looked at.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
-        if facts.st_size != wanted_bytes:
-            return Part(bytes=facts.st_size, sha256=hashlib.sha256().hexdigest())
+    with opened(path) as file:
+        found = os.fstat(file.fileno()).st_size
+        if found != wanted_bytes:
+            return Part(bytes=found, sha256=hashlib.sha256().hexdigest())
         with to.open("xb") as copy:
             _copy(file, copy, wanted_bytes)
     return part_of(to)

@@ -15,16 +15,15 @@ The lab may be root, and containers write here: so the lab goes through no symbo
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.containers.plain_files import opened
 from lab.containers.plan import ROOT
 from lab.errors import SPACE_HINT, UserError
 from lab.run.layout import JOURNAL, Layout
@@ -118,16 +117,13 @@ def _refuse_abysses(top: Path) -> None:
         deque(entries_below(top), maxlen=0)
 
 
-def _copy_file(source: str | Path, to: str | Path) -> None:
+def _copy_file(source: str, to: str) -> None:
     """The content of a file, and nothing of its mode: it may be one with which whoever runs it would be somebody else.
 
-    :raises OSError: it has become a link or a pipe since it was looked at.
+    Raises OSError.
     """
-    with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(source))
-        with Path(to).open("wb") as copy:
-            shutil.copyfileobj(file, copy)
+    with opened(Path(source)) as file, Path(to).open("wb") as copy:
+        shutil.copyfileobj(file, copy)
 
 
 def _make_directory(path: Path, mode: int, owner: Owner) -> None:
@@ -184,7 +180,7 @@ class SharedLayout(Layout):
             refuse_links(self.results)
             place = self.supplies / path.name
             place.unlink(missing_ok=True)
-            _copy_file(path, place)
+            _copy_file(str(path), str(place))
         place.chmod(0o600)
         self.owner.take(place)
         return place

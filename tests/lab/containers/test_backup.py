@@ -144,6 +144,25 @@ def test_a_part_that_is_large_for_nothing_fills_neither_disk_nor_memory(whole: P
         assert caught.value.faults[0].startswith(f"{name} has 8,796,093,022,208 bytes, and no lab has more than ")
 
 
+def link_elsewhere(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def turn_into_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("harm", "said"), [(link_elsewhere, "Too many levels of symbolic links"), (turn_into_a_pipe, "it is no file")]
+)
+def test_a_manifest_that_is_a_link_or_a_pipe_is_refused(whole: Path, harm: Callable[[Path], None], said: str) -> None:
+    harm(whole / MANIFEST)
+    assert faults(whole) == f"{whole / MANIFEST} cannot be read: {said}"
+
+
 def test_a_directory_that_is_no_backup_is_not_taken_for_a_broken_one(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UserError, match=r"no whole backup|no directory") as caught:
