@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,10 +101,12 @@ async def restore(
         unpack(source / KEYS, unpacked, owner)
         foreign_keys = has_keys(directory) and not is_there_already(directory, unpacked)
         await _refuse_beforehand(project, replace=replace, foreign_keys=foreign_keys)
+        keys: AbstractContextManager[object] = installed(directory, unpacked, aside)
         if not has_keys(directory):
-            with installed(directory, unpacked, aside):
+            # The server is made with the passwords that its roles have in the backup.
+            with keys:
                 _complete(directory, owner)
-            unpack(source / KEYS, unpacked, owner)
+            keys = nullcontext()
         tell("starting the database")
         await project.compose("down")
         conducting = _conduct(project)
@@ -117,7 +119,7 @@ async def restore(
                 source,
                 manifest,
                 secret(directory, HEADEND_PASSWORD),
-                installed(directory, unpacked, aside),
+                keys,
                 tell,
             )
             _complete(directory, owner)
