@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from meters.device.outcomes import OUTCOMES_KEPT
 from tests.meters.meter_broker import Broker
 from tests.meters.meter_process import FleetProcess
 from tests.meters.meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w, until
@@ -119,7 +118,7 @@ async def test_one_id_is_one_command(lived) -> None:  # type: ignore[no-untyped-
 
 async def test_the_outcomes_of_the_last_64_commands_are_kept(lived) -> None:  # type: ignore[no-untyped-def]
     fleet, ear = lived
-    ids = [str(uuid4()) for _ in range(OUTCOMES_KEPT + 1)]
+    ids = [str(uuid4()) for _ in range(64 + 1)]
     for counter, jti in enumerate(ids, start=1):
         await ear.tell(SERIAL, read(counter, jti, NOW_S))
     await until(lambda: len(ear.of("an", SERIAL)) == len(ids))
