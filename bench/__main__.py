@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import barrier, broker, grid, ingest, modbus, page, peer, phases, timescale
+from bench import barrier, broker, grid, ingest, modbus, network, page, peer, phases, timescale
 from bench.report import Result
 
 BENCHES: dict[str, Callable[[], Result]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "barrier": lambda: uvloop.run(barrier.measure()),
     "broker": lambda: asyncio.run(broker.measure()),
     "modbus": lambda: asyncio.run(modbus.measure()),
+    "network": network.measure,
     "page": page.measure,
     "peer": lambda: asyncio.run(peer.measure()),
     "phases": phases.measure,

@@ -98,7 +98,7 @@ class PowerLine:
         # Ways are to hold at the noisiest hour, too.
         noisy = heard(self._links.margin_db - self._noise_db.max(), p.fading_db) ** 2
         self._routes = routes(self._links, noisy, awake & (noisy >= p.least_link_success), self._n)
-        self._noisy = np.sqrt(self._routes.shares[: self._n])
+        self._by_hour = np.stack([self._shares(level_db) for level_db in self._noise_db.tolist()])
         hops = self._routes.hops[: self._n]
         self._poll_s = np.where(hops > 0, p.poll_first_s + p.poll_per_repeater_s * np.maximum(hops - 1, 0), 0.0)
         self._turn_s = np.cumsum(self._poll_s) - self._poll_s
@@ -135,6 +135,8 @@ class PowerLine:
         pieces = _pieces(frames.size_bytes, p.fragment_bytes)
         waiting = np.flatnonzero(passage.cause != int(Cause.DARK))
         for turn in range(p.rounds):
+            if not len(waiting):
+                break
             begins_s = turn_s[waiting] + turn * every_s
             needed, known = self._polls(rows[waiting], keys[waiting], begins_s, pieces[waiting], turn)
             through = needed <= p.poll_tries
@@ -166,6 +168,8 @@ class PowerLine:
         waiting = np.flatnonzero(passage.cause != int(Cause.DARK))
         free_s = sent_s
         for turn in range(p.rounds):
+            if not len(waiting):
+                break
             begins_s = max(free_s, sent_s + turn * p.round_least_s)
             each = np.full(len(waiting), pieces)
             nominal_s = begins_s + np.cumsum(self._poll_s[waiting]) - self._poll_s[waiting]
@@ -174,7 +178,7 @@ class PowerLine:
             # Who does not answer costs its polls, and its turn is over.
             takes_s = np.where(through, needed * pieces, p.poll_tries * known) * self._poll_s[waiting]
             ends_s = begins_s + np.cumsum(takes_s)
-            free_s = float(ends_s[-1]) if len(ends_s) else begins_s
+            free_s = float(ends_s[-1])
             passage.arrives_s[waiting[through]] = ends_s[through]
             passage.cause[waiting[through]] = int(Cause.ON_TIME if turn == 0 else Cause.RADIO)
             _count(passage, waiting, np.where(known, np.minimum(needed, p.poll_tries), 0))
@@ -206,13 +210,17 @@ class PowerLine:
         available: NDArray[np.bool_] = uniform(self._keys[rows], Purpose.SPELL, spell) < self._availability[rows]
         return available
 
-    def _share(self, rows: NDArray[np.intp], at_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _share(self, rows: Indices, at_s: Floats) -> Floats:
         """Of polls of these meters that succeed, there and back over all repeaters, at these instants."""
         hour = (np.floor(at_s + self._utc_offset_s).astype(np.int64) // _HOUR_S) % _DAY_HOURS
-        better_db = (self._noise_db.max() - self._noise_db)[hour][:, None]
-        noisy = self._noisy[rows]
-        one_way = np.where(noisy < 1.0, heard(margin_of(noisy, self._fading_db) + better_db, self._fading_db), 1.0)
-        both: NDArray[np.float64] = np.prod(one_way, axis=1) ** 2
+        share: Floats = self._by_hour[hour, rows]
+        return share
+
+    def _shares(self, noise_db: float) -> Floats:
+        """(n,) of polls that succeed at this level."""
+        noisiest = np.sqrt(self._routes.shares[: self._n])
+        margin_db = margin_of(noisiest, self._fading_db) + self._noise_db.max() - noise_db
+        both: Floats = np.prod(np.where(noisiest < 1.0, heard(margin_db, self._fading_db), 1.0), axis=1) ** 2
         return both
 
     def _all_links(self, positions_m: NDArray[np.float64]) -> Links:

@@ -25,6 +25,11 @@ def in_order(rows: NDArray[np.intp], ready_s: NDArray[np.float64], last_s: NDArr
     nothing.
     """
     arrives_s = ready_s.copy()
+    if len(np.unique(rows)) == len(rows):
+        arrives_s = np.maximum(ready_s, last_s[rows])
+        arrived = np.isfinite(ready_s)
+        last_s[rows[arrived]] = arrives_s[arrived]
+        return arrives_s
     order = np.argsort(rows, kind="stable")
     order = order[np.isfinite(ready_s[order])]
     starts = np.flatnonzero(np.diff(rows[order], prepend=-1))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import barrier, broker, editions, grid, modbus, page, peer, phases, timescale
+from bench import barrier, broker, editions, grid, modbus, network, page, peer, phases, timescale
 from bench.__main__ import main
 from bench.readings import Volume
 from bench.report import Result, Spread
@@ -33,6 +33,10 @@ async def broker_result() -> Result:
 
 async def modbus_result() -> Result:
     return await modbus.measure(rounds=1, gateways=2, boundaries=2)
+
+
+async def network_result() -> Result:
+    return network.measure([20], rounds=1, seeds=1)
 
 
 async def page_result() -> Result:
@@ -61,6 +65,7 @@ BENCHES = [
     pytest.param(barrier_result, marks=pytest.mark.long),
     broker_result,
     modbus_result,
+    network_result,
     pytest.param(page_result, marks=pytest.mark.long),
     peer_result,
     phases_result,
@@ -88,7 +93,7 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
-    assert "grid, barrier, broker, modbus, page, peer, phases, timescale, ingest" in capsys.readouterr().err
+    assert "grid, barrier, broker, modbus, network, page, peer, phases, timescale, ingest" in capsys.readouterr().err
 
 
 async def test_without_the_editions_plain_postgresql_is_measured_and_the_rest_is_said(
