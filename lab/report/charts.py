@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.wording import counted
 from lab.report.chart import Axis, Chart, ends, highest, written
 from lab.report.clock import Clock
 from lab.report.figures import READ_KINDS, Figures
@@ -149,7 +150,7 @@ def _reads(figures: Figures, axis: Axis) -> Chart:
         for i, (t, e) in enumerate(zip(reads.start_s, reads.expected, strict=True))
     ]
     note = ", ".join(f"{written(reads.counts[k].sum())} {READ_LABELS[k]}" for k in READ_KINDS) + "."
-    note += " What was recovered may be late, too."
+    note += " Late are here those that came by themselves; what was recovered may be late, too."
     if reads.intervals > 1:
         note += f" A bar stands for {reads.intervals} intervals: {length(reads.end_s[0] - reads.start_s[0])}."
     svg = plot.svg(
@@ -217,7 +218,7 @@ def _transformers(figures: Figures, axis: Axis) -> Chart:
     )
     which = f"The {MULTIPLES_SHOWN} most loaded of " if len(small) < len(found.names) else ""
     scale = "on one scale, per cent of rated power; 100 % is drawn where it is near"
-    note = f"{which}{len(found.names)} transformers {scale}."
+    note = f"{which}{counted(len(found.names), 'transformer')} {scale}."
     return Chart(
         "transformers",
         "Transformer loading",

@@ -22,10 +22,10 @@ _COLUMNS = (
     ("estimated", "over missed polls"),
     ("missing", "neither received nor estimated"),
     ("recovered", "only after being asked for"),
-    ("age, 50 %", "from the end of the interval to the commit"),
+    ("age, 50\u00a0%", "from the end of the interval to the commit"),
     ("95 %", "from the end of the interval to the commit"),
     ("polls refused", "answered with an exception of the meter's own, or with what cannot be"),
-    ("unanswered", "polls that nobody answered, or the gateway alone"),
+    ("no answer", "polls that nobody answered, or the gateway alone"),
 )
 _COUNTS = ("due", "dark", "no_record", "expected", "late", "estimated", "missing")
 _NOTHING_DUE = dict.fromkeys((*_COUNTS, "recovered"), 0) | dict.fromkeys(("on_time_share", "received_share"))
@@ -107,5 +107,5 @@ def _age(age_s: float | None) -> str:
         return "–"
     if age_s <= 1:
         return "≤ 1 s"
-    # Of hours nobody wants the seconds.
-    return length(age_s if age_s < 3600 else round(age_s / 60) * 60)
+    # Of many minutes nobody wants the seconds.
+    return length(age_s if age_s < 600 else round(age_s / 60) * 60)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from grid.wording import counted
 from lab.verdict.detected import DetectedOutage, Share
-from lab.verdict.detection import Detection, Match
+from lab.verdict.detection import LEAST_OVERLAP, Detection, Match, nearest
 from lab.verdict.outages import InjectedOutage
 
 SHARES_SHOWN = 60
@@ -85,6 +85,7 @@ def _start_s(row: OutageRow) -> float:
 def _told(
     injected: Iterable[InjectedOutage], detected: Iterable[DetectedOutage], matches: Iterable[Match], kind: str
 ) -> list[OutageRow]:
+    injected = tuple(injected)
     by_truth = {id(match.injected): match for match in matches}
     matched = {match.detected.name for match in matches}
     rows = []
@@ -98,7 +99,7 @@ def _told(
             right = match.localised or kind == "momentary"
             rows.append(_row(kind, right, outage, match.detected, _remarks(match), _equivalent(match)))
     rows += [
-        _row(kind, kind == "momentary", None, outage, ("never was",))
+        _row(kind, kind == "momentary", None, outage, (_unmatched(injected, outage),))
         for outage in detected
         if outage.name not in matched
     ]
@@ -128,8 +129,23 @@ def _equivalent(match: Match) -> str:
     return f"equivalent to {other}: either darkens the same {counted(match.injected.customers, 'meter')}"
 
 
+def _unmatched(injected: Iterable[InjectedOutage], detected: DetectedOutage) -> str:
+    near = nearest(injected, detected)
+    if near is None:
+        return "never was"
+    truth, share = near
+    where = _of(truth.device_id, truth.conductor)
+    if share >= LEAST_OVERLAP:
+        return f"{_overlap(share)} with {where}, which another one matches better"
+    return f"{_overlap(share)} with {where}: less than half, so it counts as one that never was"
+
+
+def _overlap(share: float) -> str:
+    return f"{math.floor(share * 1000) / 10:g} % overlap"
+
+
 def _remarks(match: Match) -> tuple[str, ...]:
-    remarks = [f"found after {match.detect_s:,.0f} s", f"{math.floor(match.overlap * 1000) / 10:g} % overlap"]
+    remarks = [f"found after {match.detect_s:,.0f} s", _overlap(match.overlap)]
     if not match.localised:
         remarks.append("another device")
     return tuple(remarks)

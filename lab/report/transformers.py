@@ -145,6 +145,7 @@ class _Energies:
         codes_of(fleet["usage_point"], self._known)
         truth = read_parquet(run_dir / "truth_transformer_intervals.parquet", TRUTH)
         self._truth_wh = self._by_interval(truth, _net_wh(truth))
+        self._dark = {key for key, s in self._by_interval(truth, numbers(truth["energised_s"])).items() if s == 0.0}
         self._limit_wh: dict[tuple[int, int], float] = {}
         for file in sorted((run_dir / "journal").glob("*.parquet")):
             if set(_ALLOWED) <= set(pq.read_schema(file).names):
@@ -155,9 +156,9 @@ class _Energies:
     def of(self, point: int, starts_us: Int) -> tuple[float, float]:
         """Truth and limit [Wh] of these intervals (m,) of a transformer; NaN where one of them is not known."""
         keys = [(point, start_us) for start_us in starts_us.tolist()]
-        return math.fsum(self._truth_wh.get(key, math.nan) for key in keys), math.fsum(
-            self._limit_wh.get(key, math.nan) for key in keys
-        )
+        # Without supply nothing is recorded, and nothing may be.
+        limits_wh = (self._limit_wh.get(key, 0.0 if key in self._dark else math.nan) for key in keys)
+        return math.fsum(self._truth_wh.get(key, math.nan) for key in keys), math.fsum(limits_wh)
 
     def _by_interval(self, table: pa.Table, energy_wh: Float) -> dict[tuple[int, int], float]:
         points = codes_of(table["usage_point"].cast(pa.string()).dictionary_encode(), self._known)

@@ -100,8 +100,9 @@ class _Event(Table):
 class OutageEvent(_Event):
     """A device of the feeder is open for a while: everybody behind it is dark.
 
-    Where no device has so many customers, the one nearest to that is taken, and the run says so. A polled meter and one
-    that keeps no clock tell of no outage (`amilab vendors`). One that only such meters could tell of is not found.
+    Where no device has so many customers, the one nearest to that is taken, and the run says so. None is drawn that
+    darkens the whole feeder: an `id` names such a one. A polled meter and one that keeps no clock tell of no outage
+    (`amilab vendors`). One that only such meters could tell of is not found, or found too small.
     """
 
     kind: Literal["outage"]

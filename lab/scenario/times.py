@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 EARLIEST_S = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 """Whatever a meter says of an earlier time, no head-end believes: its clock has lost the time."""
@@ -79,6 +79,6 @@ def parse_instant(value: object) -> int:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: on one line, and not too long of it."""
-    text = repr(value)
+    """A value as a message shows it: on one line, and not too long of it. Dates and times as TOML writes them."""
+    text = value.isoformat() if isinstance(value, date | time) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

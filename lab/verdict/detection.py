@@ -165,6 +165,14 @@ def overlap(one: Spans, other: Spans) -> float:
     return shared / (total(one) + total(other) - shared)
 
 
+def nearest(injected: Iterable[InjectedOutage], detected: DetectedOutage) -> tuple[InjectedOutage, float] | None:
+    """The one that has most in common with what was detected, and their overlap; None where none has anything."""
+    spans = _detected_spans(detected)
+    overlaps = [(truth, overlap(_injected_spans(truth, detected.run_end_s), spans)) for truth in injected]
+    truth, share = max(overlaps, key=lambda pair: pair[1], default=(None, 0.0))
+    return None if truth is None or share == 0.0 else (truth, share)
+
+
 def _matches(
     injected: Sequence[InjectedOutage],
     detected: Sequence[DetectedOutage],

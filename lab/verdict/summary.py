@@ -47,8 +47,8 @@ def summary(verdict: Verdict, *, report: str | None = None) -> RenderableType:
     frames = verdict.context.rejected_frames
     rejected = "" if frames is None else f"  {frames:,} frames rejected"
     counts = Text(
-        f"{reads.expected:,} expected  {reads.stored:,} stored  {reads.lost:,} lost  {reads.recovered:,} recovered  "
-        f"{late} late{rejected}"
+        f"{reads.expected:,} expected  {reads.stored:,} stored  {reads.estimated:,} estimated  {reads.lost:,} lost\n"
+        f"{reads.recovered:,} recovered  {late} late{rejected}"
     )
     if verdict.transformers is not None:
         own = verdict.transformers.comparison.reads

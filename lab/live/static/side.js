@@ -52,6 +52,7 @@ export class Side {
     const key = JSON.stringify(state.incidents.map((each) => [each.number, each.until_s]));
     if (key === this.shown) return;
     this.shown = key;
+    by("active-count").textContent = state.incidents.length ? `: ${state.incidents.length}` : "";
     by("restore-all").disabled = !state.incidents.length;
     by("incidents").replaceChildren(...state.incidents.length ? state.incidents.map((each) => make("li", { "data-number": each.number },
       make("span", {}, make("b", {}, each.label), make("small", {}, ` since ${clock(each.from_s, { day: false })}${each.until_s ? `, until ${clock(each.until_s, { day: false })}` : ""}`)),

@@ -99,6 +99,16 @@ def test_what_was_missed_and_what_never_was(section: str) -> None:
     assert "no device never was; evidence: 1 last gasp" in section
 
 
+def test_one_that_found_too_few_says_of_which_outage(tmp_path: Path) -> None:
+    run = make_run(20, 24, darks=(Dark(0, 12, 4, 12),))
+    run_dir = run.write(tmp_path / "run")
+    rows = [row("1", n, None, 3600, 10_800) for n in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), run_dir / "detected_outages.parquet")
+    (run_dir / "network.json").write_text('{"devices": [], "usage_points": []}')
+    text = words(write_report(run_dir, judge_run(run_dir, run.context()), ()).read_text())
+    assert "25 % overlap with transformer T03: less than half, so it counts as one that never was" in text
+
+
 def test_the_indices(section: str) -> None:
     assert "SAIDI minutes without supply per customer 72.0000" in section
     assert "MAIFI momentary interruptions per customer 0.2000 0.0000" in section

@@ -133,6 +133,14 @@ def test_a_passed_run_says_so_and_has_the_figures(village: dict[str, Path]) -> N
         assert event.label in text
 
 
+def test_where_reads_are_estimated_it_is_not_said_that_all_is_well(tmp_path: Path) -> None:
+    run = make_run(4, 4)
+    run.stored["quality"][5] = "estimated"
+    text = words(report_of(run, tmp_path / "run"))
+    assert "None among the reads that are stored as actual" in text
+    assert "1 other is estimated, and counts as not on time." in text
+
+
 @pytest.mark.parametrize("flow", ["three-phase", "balanced"])
 def test_it_is_said_which_power_flow_the_truth_is_of(flow: str, tmp_path: Path) -> None:
     run = make_run(4, 4)

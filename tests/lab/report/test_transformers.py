@@ -62,6 +62,17 @@ def test_what_is_not_stored_of_the_transformer_is_in_no_sum(tmp_path: Path) -> N
     assert second.limit_wh == pytest.approx((INTERVALS - 1) * LIMIT_WH)
 
 
+def test_intervals_without_supply_leave_the_limit_known(tmp_path: Path) -> None:
+    """They are estimated when supply is back; the meter has no record of them, and none is missing."""
+    own = stations()
+    own.truth["energised_s"][3:5] = 0.0
+    own.drop("journal", [3, 4])
+    own.stored["quality"][2:6] = "estimated"
+    first, second = rows_of(tmp_path, make_run(CUSTOMERS, INTERVALS), own)
+    assert (first.expected, first.limit_wh) == (INTERVALS - 2, pytest.approx((INTERVALS - 2) * LIMIT_WH))
+    assert second.limit_wh == pytest.approx(INTERVALS * LIMIT_WH)
+
+
 def test_a_doubled_row_counts_once(tmp_path: Path) -> None:
     own = stations()
     metered = net_wh(own.stored, ["transformer:T0"])

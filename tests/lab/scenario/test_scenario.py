@@ -378,7 +378,7 @@ def test_lines_of_keys_are_found_whatever_stands_between(names: list[str], value
         ("2100-01-01T00:00:00Z", "is not before 2100-01-01"),
         ('"9999-12-31T23:59:59-14:00"', "is not before 2100-01-01"),
         ("2026-01-15T00:00:00", "has no offset from UTC"),
-        ("2026-01-15", "is not a time"),
+        ("2026-01-15", "2026-01-15 is not a time"),
         ('"10000-01-01T00:00:00Z"', "is not a time"),
         ("1768435200", "is not a time"),
         ("-1", "is not a time"),

@@ -241,6 +241,14 @@ def test_summary_says_what_failed_and_where_the_report_is() -> None:
     assert lost.startswith("✗")
 
 
+def test_summary_accounts_for_every_expected_read_in_one_line() -> None:
+    run = make_run(4, 30)
+    run.drop("stored", [3])
+    run.stored["quality"][40:47] = "estimated"
+    (line,) = [line for line in printed(run).splitlines() if " expected " in line]
+    assert line == "120 expected  112 stored  7 estimated  1 lost"
+
+
 def test_summary_never_rounds_a_missed_rate_up_to_its_target() -> None:
     run = make_run(100, 100)
     run.stored["import_wh"][:11] += 1
