@@ -12,6 +12,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from headend.store.migrate import connection_info
 from lab.errors import UserError
 from lab.headends.stored_source import LookedAt, StoredFile, StoredQuery, parse_stored
 from lab.run.judge_again import judge_again
@@ -23,6 +24,7 @@ from tests.stack.labs import amilab, scenario_text
 pytest_plugins = ["tests.headend.fixtures"]
 
 CASES = Path(__file__).parent
+SHOWN = ("DateStyle", "TimeZone", "IntervalStyle")
 SMALL = scenario_text(meters=5, duration="30min")
 _REFUSED = re.findall(r"-- (.*)\n((?:[^-].*\n)+)", (CASES / "datestyle" / "refused.sql").read_text())
 REFUSED = [(re.search(r"CREATE DATABASE (\w+)", commands)[1], words, commands) for words, commands in _REFUSED]  # type: ignore[index]
@@ -50,6 +52,17 @@ def test_datestyle_a_run_does_not_depend_on_how_a_database_shows_things(postgres
     done = run(tmp_path, "--database-url", at(postgres, "german"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASSED" in done.stdout
+
+
+def test_datestyle_the_head_ends_sessions_are_not_as_a_database_would_have_them(postgres: Postgres) -> None:
+    execute(postgres, (CASES / "datestyle" / "setup.sql").read_text().replace(" german", " german3"))
+    with (
+        psycopg.connect(at(postgres, "german3")) as anybody,
+        psycopg.connect(connection_info(at(postgres, "german3"), "amilab")) as head_end,
+    ):
+        shown = [[each.execute(f"SHOW {name}").fetchone() for name in SHOWN] for each in (anybody, head_end)]
+    assert shown[1] == [("ISO, MDY",), ("UTC",), ("postgres",)]
+    assert not any(first == second for first, second in zip(*shown, strict=True))
 
 
 @pytest.fixture(scope="module")
