@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.scenario.choices import with_choices
 from lab.scenario.load import Scenario, load_scenario
+from lab.scenario.network import NetworkModel
 
 
 def given_scenario(
@@ -14,6 +15,7 @@ def given_scenario(
     fleet: str | None,
     meters: int | None,
     duration_s: int | None = None,
+    network: NetworkModel | None = None,
 ) -> Scenario:
     """Raises UserError with every fault."""
     # What all criteria need is loaded only when a scenario is.
@@ -21,4 +23,4 @@ def given_scenario(
 
     known = [criterion.id for criterion in CRITERIA]
     loaded = load_scenario(name, seed=seed, duration_s=duration_s, known_criteria=known)
-    return with_choices(loaded, feeder, fleet, meters)
+    return with_choices(loaded, feeder, fleet, meters, network)

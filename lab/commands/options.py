@@ -10,6 +10,7 @@ import typer
 from lab.commands.secret_option import AT_FILE
 from lab.fleet.presets import PRESETS
 from lab.processes.private_environment import BROKER_URL, DATABASE_URL
+from lab.scenario.network import NetworkModel
 
 RUNS = Path("runs")
 _FLEETS = "; ".join(f"[b]{name}[/b]: {preset.description}" for name, preset in sorted(PRESETS.items()))
@@ -32,6 +33,13 @@ Fleet = Annotated[
 ]
 Meters = Annotated[
     int | None, typer.Option(help="Meter only so many usage points, drawn by seed; the others are load.", min=1)
+]
+Network = Annotated[
+    NetworkModel | None,
+    typer.Option(
+        help="Instead of the scenario's: [b]radio[/b], a mesh, cells or a power line decide which frames arrive, and "
+        "when; or [b]none[/b]."
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Where the directory of this run is made.", file_okay=False)]
 DatabaseUrl = Annotated[

@@ -25,6 +25,7 @@ from lab.commands.options import (
     Fleet,
     Keep,
     Meters,
+    Network,
     Out,
     Scenario,
     Seed,
@@ -35,6 +36,7 @@ from lab.commands.secret_option import AT_FILE
 from lab.processes.private_environment import STORED
 from lab.run.progress import RunProgress
 from lab.scenario.load import parse_duration
+from lab.scenario.network import NetworkModel
 
 if TYPE_CHECKING:
     from lab.headends.external import ExternalHeadEnd
@@ -72,6 +74,7 @@ def run(
     feeder: Feeder = None,
     fleet: Fleet = None,
     meters: Meters = None,
+    network: Network = None,
     out: Out = RUNS,
     database_url: DatabaseUrl = None,
     broker_url: BrokerUrl = None,
@@ -101,8 +104,8 @@ def run(
     console = Console(stderr=False, soft_wrap=False)
     with failures_shown("the containers wait for the next run" if compose or swarm else "nothing was left running"):
         given = _Given(
-            scenario, seed, speed, duration, feeder, fleet, meters, out, database_url, broker_url, headend, stored,
-            lead, keep, compose, swarm,
+            scenario, seed, speed, duration, feeder, fleet, meters, network, out, database_url, broker_url, headend,
+            stored, lead, keep, compose, swarm,
         )  # fmt: skip
         request = given.request()
         # Heavy imports wait until the scenario is known to be good: a typing error is answered at once.
@@ -126,6 +129,7 @@ class _Given:
     feeder: str | None
     fleet: str | None
     meters: int | None
+    network: NetworkModel | None
     out: Path
     database_url: str | None
     broker_url: str | None
@@ -150,7 +154,7 @@ class _Given:
         scenario = faults.tried(
             lambda: given_scenario(
                 self.scenario, seed=self.seed, duration_s=duration_s,
-                feeder=self.feeder, fleet=self.fleet, meters=self.meters,
+                feeder=self.feeder, fleet=self.fleet, meters=self.meters, network=self.network,
             )
         )  # fmt: skip
         if self.headend is HeadEndChoice.EXTERNAL and scenario is not None:

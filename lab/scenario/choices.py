@@ -8,10 +8,13 @@ from lab.errors import UserError
 from lab.fleet.presets import anchored_shares, parse_fleet
 from lab.fleet.vendors import FLEET_HINT, vendor_mix
 from lab.scenario.load import FleetChoice, Scenario, anchored_feeder
+from lab.scenario.network import NetworkModel
 
 
-def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None) -> Scenario:
-    """The scenario with the feeder and the meters that the command line names; files are seen from here.
+def with_choices(
+    scenario: Scenario, feeder: str | None, fleet: str | None, meters: int | None, network: NetworkModel | None = None
+) -> Scenario:
+    """The scenario with what the command line names instead of its own; files are seen from here.
 
     Raises UserError: a vendor profile of its fleet is unknown or faulty.
     """
@@ -21,6 +24,8 @@ def with_choices(scenario: Scenario, feeder: str | None, fleet: str | None, mete
         # Another place has other clocks.
         elsewhere = {"name": anchored_feeder(feeder, Path.cwd()), "time_zone": None}
         changes["feeder"] = scenario.feeder.model_copy(update=elsewhere)
+    if network is not None:
+        changes["network"] = scenario.network.model_copy(update={"model": network})
     return scenario.model_copy(update=changes)
 
 

@@ -36,6 +36,7 @@ from lab.scenario.events import (
 )
 from lab.scenario.fields import Table
 from lab.scenario.model import FeederChoice, FleetChoice, Head, Scenario, ScenarioFile
+from lab.scenario.network import NetworkChoice, known_parameters
 from lab.scenario.times import LATEST_S, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
 from meters.errors import ProfileError
@@ -168,6 +169,7 @@ class _Reading:
             head = head.model_copy(update={name: value for name, value in changes.items() if value is not None})
         feeder = self._table("feeder", FeederChoice)
         fleet = self._table("fleet", FleetChoice)
+        network = self._network()
         if fleet is not None:
             self._check_fleet(fleet)
         events = self._events()
@@ -177,10 +179,15 @@ class _Reading:
             self._check_times(head, events, shortened=duration_s is not None)
         self._check_kills(events)
         self._check_rotations(events)
-        if head is None or feeder is None or fleet is None or self.faults:
+        if head is None or feeder is None or fleet is None or network is None or self.faults:
             return None
         return Scenario(
-            **head.model_dump(by_alias=False), feeder=feeder, fleet=fleet, events=tuple(events), criteria=criteria
+            **head.model_dump(by_alias=False),
+            feeder=feeder,
+            fleet=fleet,
+            network=network,
+            events=tuple(events),
+            criteria=criteria,
         )
 
     def _fault(self, path: tuple[str | int, ...], message: str) -> None:
@@ -198,6 +205,15 @@ class _Reading:
             self._fault((), f"the table [{name}] is missing")
             return None
         return self._validated(self._document[name], (name,), model)
+
+    def _network(self) -> NetworkChoice | None:
+        choice = self._validated(self._document.get("network", {}), ("network",), NetworkChoice)
+        try:
+            if choice is not None:
+                choice.check()
+        except ValueError as error:
+            self._fault(("network",), str(error))
+        return choice
 
     def _validated(self, value: object, path: tuple[str | int, ...], model: type[_Model]) -> _Model | None:
         if not isinstance(value, dict):
@@ -334,6 +350,11 @@ _MESSAGES = {
 def _message(detail: ErrorDetails, location: tuple[str | int, ...], model: type[Table]) -> str:
     key = next((part for part in reversed(location) if isinstance(part, str)), "")
     given = shown(detail["input"])
+    if model is NetworkChoice and len(location) > 1:
+        known = known_parameters(str(location[0]))
+        if key not in known:
+            return f"{key!r} is unknown; there are {', '.join(known)}.{_suggestion(key, known)}"
+        return f"{key!r} is {given}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
     if detail["type"] == "extra_forbidden" and len(location) > 1:
         return f"{key!r} does not belong here; write {_SELECTORS[model]}"
     if detail["type"] == "extra_forbidden":

@@ -33,6 +33,7 @@ from lab.fleet.presets import (
 )
 from lab.scenario.events import Event
 from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone, TransformerRatios
+from lab.scenario.network import NetworkChoice
 
 PresetName = Annotated[
     str, BeforeValidator(parse_preset), WithJsonSchema({"type": "string", "enum": sorted(PRESETS), "title": "preset"})
@@ -175,6 +176,7 @@ class Scenario(BaseModel):
     fleet: FleetChoice
     events: tuple[Event, ...]
     criteria: Mapping[str, float]
+    network: NetworkChoice = NetworkChoice()
 
 
 class ScenarioFile(Table):
@@ -183,6 +185,7 @@ class ScenarioFile(Table):
     scenario: Head
     feeder: FeederChoice
     fleet: FleetChoice
+    network: NetworkChoice = NetworkChoice()
     event: list[Annotated[Event, Field(discriminator="kind")]] = Field(
         default=[], description="What happens: one `[[event]]` each, in any order."
     )

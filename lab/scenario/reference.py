@@ -12,6 +12,7 @@ from typing import Any
 
 from lab.scenario.events import EVENT_KINDS
 from lab.scenario.model import ScenarioFile
+from lab.scenario.network import PARAMETERS
 from lab.verdict.criteria import CRITERIA
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -112,7 +113,7 @@ def _criteria_schema() -> _Schema:
 def _lines(document: _Schema) -> Iterator[str]:
     models = document["$defs"]
     yield _INTRODUCTION
-    for name in ("scenario", "feeder", "fleet"):
+    for name in ("scenario", "feeder", "fleet", "network"):
         model = _model(document["properties"][name], models)
         yield f"## [{name}]\n"
         yield from _prose(model)
@@ -157,6 +158,8 @@ def _default(key: str, value: _Schema, model: _Schema) -> str:
 
 def _options(value: _Schema, models: _Schema) -> list[_Schema]:
     """The tables that the value may be; none if it is no table."""
+    if value.get("title") == PARAMETERS:
+        return []
     return [_model(one, models) for one in value.get("oneOf", [value]) if "$ref" in one]
 
 
@@ -175,6 +178,8 @@ def _type(value: _Schema, models: _Schema) -> str:
             "`{ " + ", ".join(f"{key} = {_example(one)}" for key, one in table["properties"].items()) + " }`"
             for table in tables
         )
+    if value.get("title") == PARAMETERS:
+        return "[parameters](communications-network.md)"
     if "enum" in value:
         return ", ".join(f'`"{one}"`' for one in value["enum"])
     if value.get("title") in ("duration", "interval", "offset", "instant", "shares", "ratios"):
