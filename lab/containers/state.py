@@ -6,7 +6,7 @@ secrets/   the head-end's command key and certificate (read by the head-end)
 devices/   each device's key and certificate (read by meters and gateways)
 memory/    the meters' durable memories (written by meters and gateways)
 results/   truth and network model (written by the grid alone: it is what all others are judged by)
-journals/  what the meters recorded (written by meters and gateways)
+journals/  what the meters recorded, and what became of frames (written by meters and gateways)
 loadtest/  the plan of a load test, and what its generator leaves (written by Locust's processes)
 broker/    the broker's configuration, key and certificate (read by the broker)
 
@@ -27,6 +27,7 @@ from lab.containers.plain_files import opened
 from lab.containers.plan import ROOT
 from lab.errors import SPACE_HINT, UserError
 from lab.run.layout import JOURNAL, Layout
+from lab.verdict.tables import DELIVERIES_DIRECTORY
 
 PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, JOURNALS, BROKER, LOADTEST = PARTS = (
     "plan", "supplies", "secrets", "devices", "memory", "results", "journals", "broker", "loadtest",
@@ -170,6 +171,9 @@ class SharedLayout(Layout):
     def journal(self, results: Path) -> Path:
         return self.root / JOURNALS / results.name
 
+    def deliveries(self, results: Path) -> Path:
+        return self.root / JOURNALS / f"{results.name}-{DELIVERIES_DIRECTORY}"
+
     def seen(self, path: Path) -> str:
         return str(ROOT / path.relative_to(self.root))
 
@@ -194,6 +198,8 @@ class SharedLayout(Layout):
         space for what containers have left.
         """
         own = {self.results: directory, self.journal(self.results): directory / JOURNAL}
+        if (deliveries := self.deliveries(self.results)).exists():
+            own[deliveries] = directory / DELIVERIES_DIRECTORY
         refuse_links(*own)
         entries = (entry for place in own for entry in entries_below(place))
         size = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)

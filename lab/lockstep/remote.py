@@ -184,9 +184,9 @@ class RemoteFleet(_Member):
     async def wait_disconnected(self) -> None:
         await self.unless_absent(lambda: self.call("wait_disconnected"), None)
 
-    async def finish(self, directory: str) -> None:
-        """Let it write its journal to `directory`, as it sees it."""
-        await self.call("finish", directory=directory)
+    async def finish(self, directory: str, deliveries: str | None = None) -> None:
+        """Let it write its journal to `directory`, and what became of frames to `deliveries`, as it sees them."""
+        await self.call("finish", directory=directory, **({} if deliveries is None else {"deliveries": deliveries}))
 
     def _switched(self, body: Body, op: str) -> Switched:
         """As the meters say, whose relays they are. Raises PartFailed for those of others, or where there is none."""

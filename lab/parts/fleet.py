@@ -15,6 +15,7 @@ from meters.device.flow import Flow
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ProfileError, ShipmentError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import read_shipment
+from meters.radio.setup import NetworkSetup
 from meters.vendors.profile import VendorProfile
 from meters.vendors.registry import profile_of
 
@@ -63,6 +64,7 @@ class FleetPart:
                 primary_host=body["primary_host"],
                 gateway_host=body.get("gateway_host"),
                 in_lockstep=body["in_lockstep"],
+                network=NetworkSetup.model_validate(body["network"]) if "network" in body else None,
             )
             await self._fleet.start()
         except (FleetError, ProfileError, ShipmentError) as error:
@@ -119,6 +121,8 @@ class FleetPart:
 
     async def finish(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
         self.fleet.export_journal(Path(body["directory"]))
+        if "deliveries" in body:
+            self.fleet.export_deliveries(Path(body["deliveries"]))
         return {}, ()
 
     async def stop(self, _body: Body, _blobs: Sequence[bytes]) -> Answer:

@@ -48,7 +48,10 @@ class Judging:
     async def _collect_reference(self, directory: Path, results: Path, *, end_s: int) -> None:
         """Truth and journal."""
         stage = self.stage
-        journal = stage.layout.hand_out_directory(stage.layout.journal(results))
+        layout = stage.layout
+        journal = layout.hand_out_directory(layout.journal(results))
+        carried = self.scenario.network.on
+        deliveries = layout.hand_out_directory(layout.deliveries(results)) if carried else None
         await asyncio.gather(
             stage.link.call(
                 GRID,
@@ -59,7 +62,7 @@ class Judging:
                 ),
                 until_s=end_s,
             ),
-            stage.finish_fleets(journal),
+            stage.finish_fleets(journal, deliveries),
         )
         write_fleet_table(directory / "meters.parquet", self.plan.fleet, self.plan.places)
         if (stations := self.plan.at_transformers) is not None:

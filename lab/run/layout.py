@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.verdict.tables import DELIVERIES_DIRECTORY
+
 SHIPMENT = "shipment.csv"
 COMMAND_KEY = "command.key"
 NETWORK = "network.json"
@@ -41,6 +43,10 @@ class Layout:
     def journal(self, results: Path) -> Path:
         """Where the fleet writes its journals, which go with these results: what the grid writes is none of its."""
         return results / JOURNAL
+
+    def deliveries(self, results: Path) -> Path:
+        """Where the fleet writes what became of frames in a communications network, beside its journals."""
+        return results / DELIVERIES_DIRECTORY
 
     def seen(self, path: Path) -> str:
         """How the parts call a file or directory of this run."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import UserError
+from lab.fleet.network import network_setup
 from lab.fleet.plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet.shipment import write_command_key, write_shipment
 from lab.headends.store import Database, ExternalStore
@@ -24,6 +25,7 @@ from lab.scenario.targets import choose_targets
 from lab.services.broker_config import head_end_client
 from lab.services.host import require_free_space, require_open_files
 from lab.verdict.context import EXTERNAL
+from meters.radio.setup import NetworkSetup
 
 _BYTES_PER_READING = 400
 """On the disk, in the meters' memory and in the results together; measured at 250 to 330."""
@@ -135,7 +137,11 @@ class SetUp:
         init = self._fleet_init(broker, own_head_end=isinstance(store, Database))
         starting = [
             stage.start_fleet(
-                stage.shares(fleet), world_rows=everybody.rows, relay_rows=everybody.relay_rows, init=init
+                stage.shares(fleet),
+                world_rows=everybody.rows,
+                relay_rows=everybody.relay_rows,
+                init=init,
+                network=self._communications(everybody, grid["time_zone"]),
             )
         ]
         if isinstance(store, Database):
@@ -157,6 +163,13 @@ class SetUp:
             # Somebody else's head-end need not be a Sparkplug host.
             "primary_host": head_end_client(self.group) if own_head_end else None,
         }
+
+    def _communications(self, everybody: FleetPlan, time_zone: str) -> NetworkSetup | None:
+        """The communications network of all meters, if the scenario has one."""
+        choice = self.scenario.network
+        if not choice.on:
+            return None
+        return network_setup(everybody.places, choice.overrides(), time_zone=time_zone, start_s=self.origin_s)
 
     def _head_init(self, store: Database, broker: BrokerAccess, network: Path) -> Body:
         settings = headend_settings(

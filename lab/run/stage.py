@@ -20,6 +20,7 @@ from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.remote import RemoteFleet, RemoteGrid, RemoteHead
 from lab.run.layout import Layout
 from lab.run.surroundings import BrokerAccess
+from meters.radio.setup import NetworkSetup
 
 GRID = "grid"
 HEADEND = "headend"
@@ -90,12 +91,14 @@ class Stage(ABC):
         world_rows: Sequence[int],
         relay_rows: Collection[int],
         init: Body,
+        network: NetworkSetup | None = None,
     ) -> None:
         """A process for each of `shares`.
 
         :param world_rows: for each entry of the shipment file, its usage point's row in the physical frame.
         :param relay_rows: those of them whose meters have a relay.
         :param init: what else each is begun with.
+        :param network: the communications network, by entry of the shipment file; None: all is heard at once.
         """
         await self.fleet_parts(list(shares))
         for name, share in shares.items():
@@ -108,6 +111,8 @@ class Stage(ABC):
                 "gateway_host": self.gateway_host,
                 "memory": self.layout.seen(self.layout.memory / f"{name}.sqlite"),
             }
+            if network is not None:
+                body["network"] = network.of(share).model_dump(mode="json")
             own = frozenset(rows).intersection(relay_rows)
             self.fleets.append(RemoteFleet(self.link, name, body, relay_rows=own))
         await asyncio.gather(*(fleet.join() for fleet in self.fleets))
@@ -185,8 +190,10 @@ class Stage(ABC):
             if stats is not None:
                 self.ingest.note(head.life, stats)
 
-    async def finish_fleets(self, directory: Path) -> None:
-        await asyncio.gather(*(fleet.finish(self.layout.seen(directory)) for fleet in self.fleets))
+    async def finish_fleets(self, journal: Path, deliveries: Path | None) -> None:
+        """Let them write their journals, and what became of frames if a communications network carries them."""
+        seen = None if deliveries is None else self.layout.seen(deliveries)
+        await asyncio.gather(*(fleet.finish(self.layout.seen(journal), seen) for fleet in self.fleets))
 
     @abstractmethod
     async def say_farewell(self, part: str) -> None:
