@@ -44,7 +44,7 @@ def _any_of(technology: str) -> type[BaseModel]:
             # TOML has lists.
             written = list[get_args(written)[0]]  # type: ignore[misc]  # whatever it is of
         unit = f", in {facts[name].unit}" if facts[name].unit else ""
-        said = f"{name.replace('_', ' ')}{unit}; docs/communications-network.md has the usual value and its source"
+        said = f"{name.replace('_', ' ')}{unit}; docs/communications-network.md has the usual value and its source."
         fields[name] = (Annotated[(written, *field.metadata)], Field(default=None, description=said))
     config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     made: type[BaseModel] = create_model(f"{whole.__name__}Changes", __config__=config, __doc__=whole.__doc__, **fields)

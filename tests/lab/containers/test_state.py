@@ -111,6 +111,21 @@ def test_what_the_fleet_writes_is_judged_by_what_it_cannot_write(root: Path, tmp
     assert not layout.results.exists()
 
 
+def test_what_became_of_frames_comes_home_beside_the_journals(root: Path, precious: Path, tmp_path: Path) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    layout.hand_out_directory(layout.journal(layout.results))
+    deliveries = layout.hand_out_directory(layout.deliveries(layout.results))
+    assert layout.seen(deliveries) == "/state/journals/run-1-network"
+    (deliveries / "fleet-0.parquet").symlink_to(precious / "file")
+    assert "is a symbolic link" in str(bring_home(layout, tmp_path / "refused"))
+    (deliveries / "fleet-0.parquet").unlink()
+    (deliveries / "fleet-0.parquet").write_text("the fleet's")
+    (tmp_path / "run-1").mkdir()
+    layout.collect(tmp_path / "run-1")
+    assert (tmp_path / "run-1" / "network" / "fleet-0.parquet").read_text() == "the fleet's"
+    assert not deliveries.exists()
+
+
 def bring_home(layout: SharedLayout, directory: Path) -> UserError:
     directory.mkdir()
     with pytest.raises(UserError) as caught:

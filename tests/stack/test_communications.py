@@ -1,0 +1,53 @@
+"""A lab whose meters are reached through a communications network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lab.run.local_stage import LocalStage
+from lab.run.request import RunResult
+from tests.stack.labs import failed_criteria, live, scenario_text
+
+EVENTS = """
+[[event]]
+at = "00:35"
+kind = "outage"
+device = "section"
+duration = "12min"
+select = { customers = [3, 20] }
+"""
+FLEET = "shares = { sparkplug-mesh = 0.6, sparkplug-plc = 0.4 }"
+
+
+def deliveries(result: RunResult) -> list[dict[str, Any]]:
+    """Of the whole run, whatever its processes, in an order of their own."""
+    parts = sorted((result.directory / "network").glob("*.parquet"))
+    columns = [(name, "ascending") for name in ("sent_at", "serial", "direction", "delivery_class", "about")]
+    rows: list[dict[str, Any]] = pa.concat_tables(pq.read_table(part) for part in parts).sort_by(columns).to_pylist()
+    return rows
+
+
+def test_a_lab_with_a_network_loses_nothing_and_the_seed_alone_says_what_arrives_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = scenario_text(meters=60, duration="1h", events=EVENTS, fleet=FLEET, more='[network]\nmodel = "radio"')
+    one = live(tmp_path / "one", text)
+    assert failed_criteria(one) == set()
+    found = deliveries(one)
+    assert {row["technology"] for row in found} == {"mesh", "plc"}
+    assert {row["delivery_class"] for row in found} >= {1, 4, 11}
+    assert any(row["arrived_at"] is None for row in found)
+    monkeypatch.setattr(LocalStage, "meters_per_fleet", 30)
+    other = live(tmp_path / "other", text, speed=3000.0)
+    assert list((other.directory / "network").glob("fleet-1-*.parquet"))
+    assert deliveries(other) == found
+
+
+def test_without_a_network_a_run_knows_nothing_of_it(tmp_path: Path) -> None:
+    result = live(tmp_path / "none", scenario_text(meters=10, duration="30min", settle="5min"))
+    assert not (result.directory / "network").exists()
