@@ -45,8 +45,9 @@ INSERT INTO interval_reading (meter_id, interval_length_s, interval_start, devic
 SELECT d.id, 900, slot.at, slot.at + interval '15 minutes', told.at, told.at + interval '40 milliseconds',
     1000 * d.id + 100 * slot.number, 0, 100 + d.id % 7, 0, 231 - d.id / 10.0, 230,
     CASE WHEN d.id % 3 = 0 THEN 0 ELSE 229 END,
-    CASE WHEN d.id = 5 AND hidden.is THEN 1 WHEN d.id = 6 AND hidden.is THEN 2 ELSE 0 END,
-    CASE WHEN d.id < 55 THEN 40 END, CASE WHEN d.id < 55 THEN 0 END, CASE WHEN d.id < 55 THEN 0 END,
+    CASE WHEN d.id = 5 AND hidden.is THEN 1 WHEN d.id IN (6, 8) AND hidden.is THEN 2 ELSE 0 END,
+    CASE WHEN d.id < 55 THEN 40 END, CASE WHEN d.id = 2 THEN 7 WHEN d.id < 55 THEN 0 END,
+    CASE WHEN d.id = 2 THEN 3 WHEN d.id < 55 THEN 0 END,
     CASE WHEN d.id < 55 THEN 10 END, 0.6, 0.7, 0.8, 140, 150, 160, 0.96, 0.97, 0.98,
     CASE WHEN d.id < 55 THEN 500 + slot.number END, CASE WHEN d.id < 55 THEN slot.at END, 0,
     CASE WHEN d.id = 55 AND hidden.is THEN 1 ELSE 0 END, CASE WHEN d.id = 21 AND hidden.is THEN 1 ELSE 0 END
