@@ -200,6 +200,15 @@ def test_meters_that_do_not_trust_their_clocks_are_counted_by_vendor(seeded: See
     assert found["sdm630"]["invalid_meters"] == 0
 
 
+def test_voltages_below_a_transformer_are_those_of_each_phase(seeded: Seeded) -> None:
+    first = rows_of(seeded, "amilab-feeder", "voltage_by_phase")[0]
+    # Meters 2, 4 … 60 are below it: 31 in the mean.
+    expected = {"l1": 231 - 31 / 10, "l2": 230, "l3": 229}
+    assert {name: first[name] for name in expected} == pytest.approx(
+        {name: volts / 230.9 * 100 for name, volts in expected.items()}
+    )
+
+
 def test_reactive_energy_of_a_transformer_is_that_of_the_meters_that_count_it(seeded: Seeded) -> None:
     # Of the thirty customers of T1, 27 are no polled meters; meters 10, 12 and 4 were dark for some intervals.
     found = rows_of(seeded, "amilab-feeder", "reactive")
