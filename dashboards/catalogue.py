@@ -19,6 +19,7 @@ from dashboards.panels import (
 
 OPERATIONS, OUTAGES, FEEDER = "amilab-operations", "amilab-outages", "amilab-feeder"
 VENDORS, METER, LOAD_TEST = "amilab-vendors", "amilab-meter", "amilab-load-test"
+NETWORK = "amilab-network"
 FROM_ROW_TO_METER = Link("Open the meter", METER, "usage_point", "usage_point")
 FROM_MAP_TO_METER = Link("Open the meter", METER, "usage_point", "name")
 FROM_ROW_TO_TRANSFORMER = Link("Open the transformer", FEEDER, "transformer", "transformer")
@@ -431,4 +432,63 @@ load_test = Dashboard(
     refresh="10s",
 )  # fmt: skip
 
-DASHBOARDS = (operations, outages, feeder, vendors, meter, load_test)
+network = Dashboard(
+    NETWORK,
+    "network",
+    "Network",
+    "What arrives over meters' connections and collectors, how long does it take, and who carries worst?",
+    (
+        panel(
+            "network/delivery", "table", "Delivery by class",
+            "What meters told, from the instant that it bears by the meter's clock, to the head-end's socket. Of reads "
+            "the time counts from when the profile has them reported. Classes and limits: RFC 8036, 4.2, which asks "
+            "98 % of a mesh. What never came is no message here. The verdict of a run judges against the truth.",
+            text("class"), number("within_s", "limit", "s"), count("messages"),
+            number("in_time_percent", "in time", "percent", judged=True), number("p50_s", "median", "s"),
+            number("p95_s", "95 %", "s"), decimals=2, thresholds=at_least(95, 98), span=16, height=7,
+        ),
+        panel(
+            "network/gasps", "stat", "Last gasps",
+            "Of the interruptions that began in the time range and whose end the meter told: how many had been told by "
+            "a last gasp. No source says how many should be.",
+            number("interruptions"), number("heard"), number("heard_share", "share", "percentunit"),
+            thresholds=NEUTRAL, span=8, height=7,
+        ),
+        panel(
+            "network/delay", "timeseries", "Delay of events",
+            "From the instant that an event bears to the head-end's socket, by when it came. An event that a meter "
+            "kept while it could not be reached is as late as that took.",
+            time(), number("p50", "median"), number("p95"), number("max"), unit="s", scale=(0, None),
+        ),
+        panel(
+            "network/repeats", "timeseries", "Requests and retries",
+            "Load profiles asked for. Repeated: sendings beyond the first. Unanswered: expired or given up.",
+            time(), number("requests"), number("repeated"), number("unanswered"), unit="none", decimals=0,
+            scale=(0, None),
+        ),
+        panel(
+            "network/traffic", "timeseries", "Bytes by hour",
+            "Payloads of messages that could be read, without what protocols and networks add. Of polled meters none.",
+            time(), number("collectors", "through collectors"), number("own_connection", "own connections"),
+            unit="bytes", scale=(0, None),
+        ),
+        panel(
+            "network/connections", "timeseries", "Connections lost and made",
+            "Of meters, those behind a collector with it. It says nothing of supply.",
+            time(), number("lost"), number("made"), unit="none", decimals=0, scale=(0, None),
+        ),
+        panel(
+            "network/carriers", "table", "Worst carriers",
+            "Collectors and cells; meters with a connection of their own whose cell nobody says are one. Late: "
+            "committed after the read's deadline. Recovered: only after being asked for. Requests: load profiles; "
+            "repeated: sendings beyond the first. Bytes: payloads, over the hours in which there were any; of cells "
+            "the mean of all meters with a connection of their own.",
+            text("carrier"), count("meters"), count("reads"), count("late"), number("late_percent", "late", "percent"),
+            count("recovered"), count("requests"), count("repeated"), count("unanswered"),
+            number("bytes_per_meter_and_day", "per meter and day", "bytes"), decimals=2, span=24, height=10,
+        ),
+    ),
+    extent_sql=OBSERVED,
+)  # fmt: skip
+
+DASHBOARDS = (operations, outages, feeder, vendors, meter, load_test, network)

@@ -101,6 +101,7 @@ async def assemble(
     running.push_async_callback(committing.stop)
     # A link hands on what waited for what does not come any more.
     running.push_async_callback(committing.drain)
+    running.callback(ingest.close)
     for link in brokered:
         running.push_async_callback(link.disconnect)
     running.push_async_callback(committing.drain)

@@ -18,7 +18,8 @@ BEGIN
         transformer_energy, load_test_sample, metered_energy, network_reading, poll_failure, poll_outcome,
         doubtful_interruption, reading_duty, dark_customer,
         known_darkness, judged_reading, reachability, request_outcome, poll_result, phase_voltage,
-        implausible_interval, dead_letter_origin, command_step, voltage_event, metered_reactive_energy, clock_doubt
+        implausible_interval, dead_letter_origin, command_step, voltage_event, metered_reactive_energy, clock_doubt,
+        traffic, meter_carrier, told_event
     TO amilab_dashboards;
     GRANT SELECT (id, serial, vendor_profile, usage_point, device_group, address, registered_at, interval_length_s,
         report_every_s, max_current_a) ON end_device TO amilab_dashboards;

@@ -8,6 +8,7 @@ from headend.drivers import DecodeError
 from headend.reads.committing import Committing
 from headend.reads.dead_letters import DeadLetters
 from headend.reads.pending import Source
+from headend.reads.traffic import Traffic
 from headend.settings import HeadEndSettings
 from headend.store.batch import Batch
 
@@ -23,6 +24,7 @@ class Ingest:
         self._clock = clock
         self._committing = committing
         self._letters = letters
+        self._traffic = Traffic()
         self._chunk_messages = 0
         self._chunk_at_s = 0.0
         #: Messages of this life; our own fences do not count.
@@ -33,9 +35,19 @@ class Ingest:
         self._committing.attach(source)
 
     def receive(
-        self, receiver: Receiver, topic: str, payload: bytes, *, source: Source | None = None, packet_id: int = 0
+        self,
+        receiver: Receiver,
+        topic: str,
+        payload: bytes,
+        *,
+        source: Source | None = None,
+        packet_id: int = 0,
+        carrier: str = "",
     ) -> None:
-        """Let `receiver` record one message in the open batch; when that is committed, `source` acknowledges it."""
+        """Let `receiver` record one message in the open batch; when that is committed, `source` acknowledges it.
+
+        :param carrier: the collector that brought it, if one did.
+        """
         if not self._chunk_messages:
             self._chunk_at_s = time.perf_counter()
         self._chunk_messages += 1
@@ -44,7 +56,7 @@ class Ingest:
         if packet_id and source is not None:
             pending.owed.setdefault(source, []).append(packet_id)
         pending.size_bytes += len(payload)
-        now_s = self._clock.now()
+        now_s, others = self._clock.now(), pending.uncounted
         try:
             if len(payload) > self._settings.payload_max_bytes:
                 raise DecodeError("oversized", f"{len(payload)} bytes")
@@ -52,6 +64,9 @@ class Ingest:
         except DecodeError as error:
             if self._letters.bury(pending.batch, topic, payload, error, now_s):
                 pending.dead[error.reason] = pending.dead.get(error.reason, 0) + 1
+        else:
+            if pending.uncounted == others:
+                self._traffic.count(pending.batch, carrier, len(payload), now_s)
 
     def fence_read(self, token: str) -> None:
         """The message that is being received is a fence of ours, which does not count."""
@@ -77,6 +92,10 @@ class Ingest:
     def record(self, rows: Callable[[Batch], None]) -> None:
         """Let `rows` add to the open batch something other than a message."""
         self._committing.record(rows)
+
+    def close(self) -> None:
+        """Let nothing stay that was only counted."""
+        self.record(self._traffic.flush)
 
     def connection_lost(self, source: Source) -> None:
         """What is not acknowledged will come again; packet identifiers of the old connection are void."""

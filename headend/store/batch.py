@@ -41,6 +41,7 @@ _KINDS = (
     "gaps",
     "command_steps",
     "on_demand",
+    "traffic",
 )
 _all_but_readings = attrgetter(*_KINDS[1:])
 
@@ -88,6 +89,8 @@ class Batch:
     gaps: list[tuple[int, float, int, str, str, float]] = field(default_factory=list)
     command_steps: list[StepRow] = field(default_factory=list)
     on_demand: list[OnDemandRow] = field(default_factory=list)
+    #: messages and bytes, by carrier and the number of the hour
+    traffic: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
     def add_reading(
         self,

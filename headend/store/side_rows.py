@@ -65,6 +65,7 @@ async def write(connection: Connection, batch: Batch, *, committed_s: float) -> 
     await _write_who_is_there(connection, batch)
     await _write_dead_letters(connection, batch)
     await _write_what_requests_came_to(connection, batch, committed_s)
+    await _write_traffic(connection, batch)
 
 
 async def _write_what_meters_say(connection: Connection, batch: Batch, committed_s: float) -> None:
@@ -189,6 +190,18 @@ async def _write_what_requests_came_to(connection: Connection, batch: Batch, com
         await commands.write_steps(connection, batch.command_steps)
     if batch.on_demand:
         await connection.execute(_ON_DEMAND, [committed_s, *columns_of(list(map(_shown, batch.on_demand)))])
+
+
+async def _write_traffic(connection: Connection, batch: Batch) -> None:
+    """Last: other processes may wait for these rows. In one order, so that no two wait for each other."""
+    if batch.traffic:
+        await connection.execute(
+            "INSERT INTO traffic AS t (hour, carrier, messages, bytes) SELECT to_timestamp(h * 3600), c, m, b"
+            " FROM unnest(%s::text[], %s::int8[], %s::int8[], %s::int8[]) AS n (c, h, m, b)"
+            " ON CONFLICT (hour, carrier) DO UPDATE SET messages = t.messages + excluded.messages,"
+            " bytes = t.bytes + excluded.bytes",
+            columns_of(sorted((*key, *counts) for key, counts in batch.traffic.items())),
+        )
 
 
 def _shown(row: OnDemandRow) -> tuple[object, ...]:

@@ -29,6 +29,13 @@ FROM generate_series(1, 60) n,
     LATERAL (SELECT CASE WHEN n <= 30 THEN 'rl-dsp' WHEN n <= 54 THEN 'sparkplug-mesh' ELSE 'sdm630' END AS vendor) v
 ORDER BY n;
 
+-- 24 meters behind two collectors, 6 polled ones behind a gateway.
+UPDATE end_device SET address = CASE WHEN id > 54 THEN 'gateway:502/' || id WHEN id % 2 = 0 THEN 'C1' ELSE 'C2' END
+WHERE id > 30;
+INSERT INTO traffic
+SELECT TIMESTAMPTZ '2026-01-10 00:00Z' + n * interval '1 hour', carrier, messages, 100 * messages
+FROM generate_series(0, 23) n, (VALUES ('', 120), ('C1', 12), ('C2', 24)) c (carrier, messages);
+
 INSERT INTO network_usage_point
 SELECT 'UP' || n, 'service:UP' || n, CASE WHEN n % 2 = 0 THEN 'transformer:T1' ELSE 'transformer:T2' END,
     7.88 + n * 0.0001, 48.46 + n * 0.0001, 230.9
@@ -119,6 +126,12 @@ INSERT INTO end_device_event (meter_id, sequence, code, device_time, detail, rec
         '2026-01-10 10:00:05Z', '2026-01-10 10:00:05Z'),
     (4, 2, 'voltage_sag', '2026-01-10 08:00Z', '{"phase": 7, "lowest_v": "low", "duration_s": {}}',
         '2026-01-10 08:00:05Z', '2026-01-10 08:00:05Z');
+
+-- Of twenty restorations one is as late as a minute.
+INSERT INTO end_device_event (meter_id, sequence, code, device_time, detail, received_at, committed_at)
+SELECT n, 3, 'power_restore', TIMESTAMPTZ '2026-01-10 13:00Z', '{}', came.at, came.at
+FROM generate_series(1, 20) n, LATERAL (SELECT TIMESTAMPTZ '2026-01-10 13:00Z'
+    + make_interval(secs => CASE n WHEN 20 THEN 60 ELSE 3 END) AS at) came;
 
 INSERT INTO device_state SELECT n, n % 10 <> 0, 1, NULL, '2026-01-10 23:59:59Z' FROM generate_series(1, 54) n;
 INSERT INTO device_communication SELECT n, '2026-01-01 00:00Z', true FROM generate_series(1, 54) n;

@@ -240,6 +240,24 @@ def test_each_quantity_of_a_meter_stands_under_its_own_name(seeded: Seeded, key:
     assert {name: float(str(value)) for name, value in first.items()} == pytest.approx(shown)
 
 
+def test_delivery_is_told_by_class_and_by_who_carries(seeded: Seeded) -> None:
+    classes = {row["class"]: row for row in rows_of(seeded, "amilab-network", "delivery")}
+    told = {name: (row["messages"], float(str(row["in_time_percent"])), row["p50_s"]) for name, row in classes.items()}
+    assert told["C1, restorations"] == (20, 95.0, 3)
+    # The sag of meter 4 bears no sense, but came.
+    assert told["C2, power quality"] == (3, 100.0, 5)
+    assert told["C4, reads"][1] > 99.9, "reads of 11:45 came 70 and 90 minutes late, and of noon 40: all within 2 h"
+    carriers = {row["carrier"]: row for row in rows_of(seeded, "amilab-network", "carriers")}
+    assert {name: row["meters"] for name, row in carriers.items()} == {"own connection": 32, "C1": 12, "C2": 12}
+    # Meters 1 to 40 were asked once; of those with a connection of their own, each fifth request expired.
+    assert (carriers["own connection"]["requests"], carriers["own connection"]["unanswered"]) == (30, 6)
+    # Four intervals of meter 21, and one each of meters 10 and 12.
+    assert (carriers["own connection"]["late"], carriers["own connection"]["recovered"]) == (6, 4)
+    assert carriers["C2"]["bytes_per_meter_and_day"] == 24 * 100 * 24 / 12
+    (gasps,) = rows_of(seeded, "amilab-network", "gasps")
+    assert (gasps["interruptions"], gasps["heard"]) == (10, 10)
+
+
 @pytest.mark.parametrize(
     ("comment", "run", "words"),
     [

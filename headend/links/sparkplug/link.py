@@ -139,7 +139,7 @@ class SparkplugLink:
 
     def _hand_on(self, messages: Sequence[Message]) -> None:
         for topic, payload in messages:
-            self._ingest.receive(self._intake.receive, topic, payload)
+            self._ingest.receive(self._intake.receive, topic, payload, carrier=_edge_of(topic))
 
     def _born(self, device: EndDevice) -> None:
         for command in self._unborn.born(device.serial, self._clock.now()):
@@ -160,3 +160,9 @@ class SparkplugLink:
         self._ingest.connection_lost(self._host.connection)
         self._intake.disconnected()
         self._unborn.forget()
+
+
+def _edge_of(topic: str) -> str:
+    """The edge node of `spBv1.0/<group>/<type>/<edge>[/<device>]`."""
+    parts = topic.split("/", 4)
+    return parts[3] if len(parts) > 3 else ""
