@@ -84,6 +84,11 @@ def test_files_functions_and_classes_are_small_or_have_a_reason() -> None:
     assert sorted(LARGER.keys() - large) == [], "no larger than others any more: take it out of LARGER"
 
 
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150, "figures, feeders and options have pages of their own (docs/README.md)"
+
+
 NAMED = re.compile(r"(?<![\w/.{}-])((?:[\w-]+/)+[\w.-]+\.(?:py|md|toml|sql|c|h|js|html|sh|yaml|lock))\b(?![\w*{])")
 DOTTED = re.compile(
     r"(?<![\w/.])((?:grid|meters|headend|dashboards|lab|loadtests|bench)(?:\.[a-z_][a-z0-9_]*)+)\b"
