@@ -193,8 +193,15 @@ def _contradictions(parameters: NetworkParameters) -> list[str]:
         ("cellular", "attach_wait_first_s", "attach_wait_most_s"),
         ("backhaul", "latency_least_s", "latency_most_s"),
     )
-    return [
+    faults = [
         f"{technology}.{least} is more than {technology}.{most}"
         for technology, least, most in ordered
         if getattr(getattr(parameters, technology), least) > getattr(getattr(parameters, technology), most)
     ]
+    mesh = parameters.mesh
+    if mesh.least_link_success * mesh.most_link_etx < 1:
+        faults.append(
+            f"mesh.least_link_success lets installers use links that routes do not use: with mesh.most_link_etx "
+            f"{mesh.most_link_etx:g} it must be at least {1 / mesh.most_link_etx:g}"
+        )
+    return faults

@@ -104,7 +104,7 @@ class PowerLine:
         self._turn_s = np.cumsum(self._poll_s) - self._poll_s
 
     def up(self, frames: Frames) -> Passage:
-        """To the concentrator, in the meter's turn; a last gasp never."""
+        """To the concentrator, in the meter's turn; from a meter without supply never."""
         reading = frames.of_class(DeliveryClass.READ)
         cycle_s = max(self.cycle_s, self._parameters.poll_first_s)
         phase_s = self._turn_s[frames.rows]
@@ -113,7 +113,7 @@ class PowerLine:
         passage = self._asked(frames, turn_s, cycle_s, Direction.UP)
         if reading.any():
             passage = passage.replaced(reading, self._blocks(frames.part(reading)))
-        return self._without_concentrator(passage.lost(frames.of_class(DeliveryClass.GASP), Cause.DARK))
+        return self._without_concentrator(passage)
 
     def down(self, frames: Frames) -> Passage:
         """From the concentrator: ahead of all polls but the present one."""

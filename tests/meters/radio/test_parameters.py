@@ -68,7 +68,12 @@ def test_that_contradictions_are_refused(technology: str, changes: dict[str, flo
         load_parameters({technology: changes})
 
 
-@settings(max_examples=300, deadline=None)
+def test_that_installers_use_no_link_that_routes_do_not() -> None:
+    with pytest.raises(ValueError, match="least_link_success"):
+        load_parameters({"mesh": {"least_link_success": 0.1}})
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     technology=st.sampled_from([*TECHNOLOGIES, "satellite"]),
     value=ANYTHING,
