@@ -93,7 +93,8 @@ def refusal(*arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", [["run", "quickstart"], ["up"], ["loadtest", "plateau"], ["db", "status"], ["db", "maintain"]]
+    "command",
+    [["run", "quickstart"], ["up", "--port", "0"], ["loadtest", "plateau"], ["db", "status"], ["db", "maintain"]],
 )
 @pytest.mark.parametrize("by_file", [False, True])
 def test_the_database_of_every_command_comes_from_a_variable_or_a_file(
