@@ -260,6 +260,9 @@ def test_errors_depend_on_load_and_power_factor_and_differ_between_phases() -> N
     inductive = errors("import_wh", reference_w / 2, reference_w * np.sqrt(0.75))
     assert np.abs(full - low).max() > 0.001
     assert np.abs(full - inductive).max() > 0.002
+    alone = errors("reactive_q1_varh", 0.0, reference_w)
+    beside = errors("reactive_q1_varh", reference_w * np.sqrt(0.75), reference_w / 2)
+    assert np.abs(alone - beside).max() > 0.002
     assert np.abs(errors("import_l1_wh", reference_w) - full).max() > 0.001
 
 
