@@ -122,9 +122,11 @@ def all_reached(links: Links, positions_m: Floats, root: int, *, least_margin_db
     child = np.concatenate([links.child, ends[:, 0], ends[:, 1]])
     parent = np.concatenate([links.parent, ends[:, 1], ends[:, 0]])
     margin_db = np.concatenate([links.margin_db, np.full(2 * len(ends), given_db)])
-    # Of two entries for the same pair, the further one is better.
+    # Of two entries for the same pair, the better one stays.
     order = np.lexsort((-margin_db, parent, child))
-    return Links(links.nodes, child[order], parent[order], margin_db[order])
+    child, parent, margin_db = child[order], parent[order], margin_db[order]
+    first = (np.diff(child, prepend=-1) != 0) | (np.diff(parent, prepend=-1) != 0)
+    return Links(links.nodes, child[first], parent[first], margin_db[first])
 
 
 def routes(links: Links, success: Floats, usable: Booleans, root: int) -> Routes:
@@ -142,7 +144,7 @@ def routes(links: Links, success: Floats, usable: Booleans, root: int) -> Routes
         cost = 1.0 / through
         starts = np.flatnonzero(np.diff(child, prepend=-1))
         heads = child[starts]
-        while (least := np.minimum.reduceat(etx[parent] + cost, starts)).tolist() != etx[heads].tolist():
+        while not np.array_equal(least := np.minimum.reduceat(etx[parent] + cost, starts), etx[heads]):
             etx[heads] = least
         # The first entry of each child that costs the least; whichever is written last stays.
         best = np.flatnonzero((etx[parent] + cost == etx[child]) & np.isfinite(etx[child]))[::-1]

@@ -59,6 +59,13 @@ def test_that_reads_of_a_block_arrive_in_turn_and_within_two_hours() -> None:
         assert took_s[on_time].max() > 60
 
 
+def test_that_an_alarm_does_not_wait_for_the_reads_of_a_block() -> None:
+    mesh = mesh_of(200, seed=1)
+    classes = np.where(np.arange(200) >= 190, int(DeliveryClass.ALARM), int(DeliveryClass.READ))
+    took_s = mesh.up(Frames.of(np.arange(200), float(START_S), classes, START_S)).arrives_s - START_S
+    assert took_s[190:].max() < 5 < 60 < took_s[180:190].min()
+
+
 def test_that_routes_vanish_with_dark_neighbours_and_heal() -> None:
     mesh = mesh_of(200, seed=2)
     whole, parents = mesh.hops, mesh.parent.copy()
@@ -105,6 +112,10 @@ def test_that_every_meter_has_a_way_when_all_have_supply() -> None:
     assert (mesh.hops > 0).all()
     assert (mesh.link_quality >= load_parameters().mesh.least_link_success).all()
     assert alarms(mesh, np.arange(60))[0].arrives.all()
+    # What is received is what the quality of the link says.
+    assert np.isfinite(mesh.signal_dbm).all()
+    assert (mesh.signal_dbm > load_parameters().mesh.sensitivity_dbm).all()
+    assert (np.argsort(mesh.signal_dbm) == np.argsort(mesh.link_quality)).mean() > 0.5
 
 
 def test_that_a_jammed_area_is_told_from_a_dark_one() -> None:
