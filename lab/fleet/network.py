@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.fleet.geography import Place
+from lab.fleet.shipment import ShippedMeter
+from meters.device.draws import meter_keys
+from meters.radio.cellular import Cells
 from meters.radio.parameters import load_parameters
 from meters.radio.setup import NetworkSetup, metres
 
@@ -33,6 +36,25 @@ def network_setup(
         positions_m=tuple((float(east), float(north)) for east, north in positions_m(places)),
         utc_offset_s=round(offset.total_seconds()),
     )
+
+
+def with_cells(
+    setup: NetworkSetup, meters: Sequence[ShippedMeter], rows: Sequence[int], *, seed: int
+) -> tuple[NetworkSetup, list[str]]:
+    """The same with the members of each cell; and by meter its cell, empty for whoever has no modem of its own.
+
+    :param rows: of the meters in the physical frames.
+    """
+    own = [row for row, meter in enumerate(meters) if not meter.address]
+    cells = [""] * len(meters)
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    if own:
+        keys = meter_keys(seed, [meters[row].serial for row in own])
+        found = Cells(setup.of(own).positions(), keys, setup.parameters.cellular).cell
+        for row, cell in zip(own, found, strict=True):
+            cells[row] = cell
+            members[cell].append(rows[row])
+    return setup.model_copy(update={"members": {name: tuple(each) for name, each in members.items()}}), cells
 
 
 def positions_m(places: Sequence[Place]) -> NDArray[np.float64]:

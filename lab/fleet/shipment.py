@@ -62,15 +62,21 @@ def write_command_key(path: Path) -> str:
     return _base64url(key.public_key().public_bytes_raw())
 
 
-def write_shipment(path: Path, meters: Sequence[ShippedMeter], *, group: str, command_public_key: str) -> None:
-    """Write the file as CSV, UTF-8, with a header; mode 0600, since it holds the meters' passwords."""
+def write_shipment(
+    path: Path, meters: Sequence[ShippedMeter], *, group: str, command_public_key: str, cells: Sequence[str] = ()
+) -> None:
+    """Write the file as CSV, UTF-8, with a header; mode 0600, since it holds the meters' passwords.
+
+    :param cells: by meter, of the mobile network that it is planned for; without any there is no such column.
+    """
+    planned = [(cell,) for cell in cells] if any(cells) else [()] * len(meters)
     path.touch(mode=0o600)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow((*COLUMNS, *OPTIONAL))
-        for meter in meters:
+        writer.writerow((*COLUMNS, *OPTIONAL, *(("cell",) if any(cells) else ())))
+        for meter, cell in zip(meters, planned, strict=True):
             row = (meter.serial, meter.profile.name, meter.usage_point, group, meter.username, meter.password)
-            writer.writerow((*row, command_public_key, meter.address, *_own(meter)))
+            writer.writerow((*row, command_public_key, meter.address, *_own(meter), *cell))
 
 
 def _own(meter: ShippedMeter) -> tuple[object, ...]:

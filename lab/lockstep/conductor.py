@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from lab.lockstep.barrier import Barrier
+from lab.lockstep.link import Body
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.pace import Agenda, Pace
 from lab.lockstep.timeline import RELAY_VERBS, Action
@@ -25,6 +26,9 @@ class Stage(Protocol):
 
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
         """`lose_uplink`, `restore_uplink`, `reboot`, `open_relay` or `close_relay` of these meters now."""
+
+    async def disturb_network(self, fault: Body) -> None:
+        """Tell the fleets of a fault of the modelled network before it begins; it ends by itself."""
 
     async def say_farewell(self, part: str) -> None:
         """Read from a part that is about to be killed what would be lost with it."""
@@ -123,6 +127,8 @@ async def _step(barrier: Barrier, stage: Stage, due: Sequence[Action], now_s: in
             await stage.switch(action.verb, action.target)
         elif action.fault is not None:
             await stage.impair(action.target, action.fault)
+        elif action.air is not None:
+            await stage.disturb_network(action.air)
         elif action.ask is not None:
             await action.ask(now_s)
     await _grant(barrier, stage, due, now_s, dice)

@@ -88,6 +88,8 @@ class RealTime:
                 await self._stage.switch(action.verb, action.target)
             elif action.fault is not None:
                 await self._stage.impair(action.target, action.fault)
+            elif action.air is not None:
+                await self._stage.disturb_network(action.air)
         step = await self._grid.advance(now_s)
         await asyncio.gather(*(fleet.advance(now_s, step.frame) for fleet in self._fleets))
         for action in due:

@@ -181,6 +181,11 @@ class RemoteFleet(_Member):
         if not await self.unless_absent(done, False):
             self._owed.append((action, own))
 
+    async def disturb_network(self, fault: Body) -> None:
+        """Tell of a fault of the modelled network; whoever takes its place later is begun with it."""
+        self._body["network"]["faults"].append(fault)
+        await self.unless_absent(lambda: self.call("disturb", action="disturb_network", stations=[], fault=fault), None)
+
     async def wait_disconnected(self) -> None:
         await self.unless_absent(lambda: self.call("wait_disconnected"), None)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from lab.lockstep.link import Body
 from lab.lockstep.network_fault import NetworkFault
 
 Verb = Literal[
@@ -19,6 +20,7 @@ Verb = Literal[
     "kill",
     "return",
     "impair",
+    "disturb_network",
     "rotate",
     "retire",
     "update",
@@ -41,6 +43,8 @@ class Action:
     target: str = ""
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
+    air: Body | None = None
+    """What disturbs the modelled network, and until when (disturb_network)."""
     races: bool = False
     """A kill whose moment within its instant is the wall clock's."""
     ask: Callable[[int], Awaitable[None]] | None = None
@@ -57,6 +61,7 @@ class Disturbance:
     target: str = ""
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
+    air: Body | None = None
     races: bool = False
     lasting: bool = False
     """Nothing undoes it, whatever its `until_s`."""
@@ -68,7 +73,8 @@ class Disturbance:
 
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
-        return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s)
+        air = self.air and {**self.air, "from_s": self.air["from_s"] + by_s, "until_s": self.air["until_s"] + by_s}
+        return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s, air=air)
 
 
 _RELAY_VERBS: dict[str, tuple[Verb, Verb]] = {
@@ -100,7 +106,13 @@ def beginning(disturbance: Disturbance) -> Action:
     """What the lab does when it begins."""
     verb, _ = _verbs(disturbance)
     return Action(
-        disturbance.from_s, verb, disturbance.target, disturbance.stations, disturbance.fault, disturbance.races
+        disturbance.from_s,
+        verb,
+        disturbance.target,
+        disturbance.stations,
+        disturbance.fault,
+        disturbance.air,
+        disturbance.races,
     )
 
 
@@ -115,6 +127,8 @@ def ending(disturbance: Disturbance) -> Action | None:
 def _verbs(disturbance: Disturbance) -> tuple[Verb, Verb | None]:
     if disturbance.kind == "relay":
         return _RELAY_VERBS[disturbance.target]
+    if disturbance.air is not None:
+        return "disturb_network", None
     return _VERBS[disturbance.kind]
 
 

@@ -15,6 +15,7 @@ from meters.device.flow import Flow
 from meters.errors import FleetError, MemoryFailedError, MemoryFullError, ProfileError, ShipmentError
 from meters.fleet.fleet import BrokerAddress, Fleet
 from meters.fleet.shipment import read_shipment
+from meters.radio.faults import NetworkFault
 from meters.radio.setup import NetworkSetup
 from meters.vendors.profile import VendorProfile
 from meters.vendors.registry import profile_of
@@ -103,7 +104,10 @@ class FleetPart:
         return {}, ()
 
     async def disturb(self, body: Body, _blobs: Sequence[bytes]) -> Answer:
-        """Scenario events that act on meters: uplinks, reboots, relays on site; and ``renew``."""
+        """Scenario events that act on meters: uplinks, reboots, relays on site, their network; and ``renew``."""
+        if body["action"] == "disturb_network":
+            self.fleet.disturb_network(NetworkFault.model_validate(body["fault"]))
+            return {}, ()
         act: dict[str, Callable[[Collection[str]], None]] = {
             "lose_uplink": self.fleet.lose_uplink,
             "restore_uplink": self.fleet.restore_uplink,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.errors import UserError
 from lab.run.request import RunRequest
 from lab.run.stage import BROKER, DATABASE
-from lab.scenario.load import KillEvent, NetworkEvent, RotateEvent
+from lab.scenario.load import KillEvent, NetworkEvent, RadioEvent, RotateEvent
 from lab.services.broker import find_broker
 
 
@@ -25,6 +25,16 @@ def refuse_kills_of_externals(request: RunRequest) -> None:
         given = " and ".join(sorted({options[event.part] for event in kills}))
         hint = f"Only an embedded one can be killed: leave out {given}, or the event."
         raise UserError(faults, hint)
+
+
+def refuse_faults_of_no_network(request: RunRequest) -> None:
+    """:raises UserError: the scenario disturbs a communications network that is not modelled."""
+    if request.scenario.network.on:
+        return
+    events = [event for event in request.scenario.events if isinstance(event, RadioEvent)]
+    faults = [f"event in line {event.line} is a {event.fault} of the network, and none is modelled" for event in events]
+    if faults:
+        raise UserError(faults, 'Write model = "radio" into [network], add --network radio, or leave out the event.')
 
 
 async def check_network_faults(request: RunRequest) -> None:

@@ -30,7 +30,12 @@ from lab.run.kept import keep
 from lab.run.life import Life
 from lab.run.local_stage import LocalStage
 from lab.run.progress import RunProgress
-from lab.run.refused_events import check_network_faults, refuse_kills_of_externals, refuse_rotations_of_nothing
+from lab.run.refused_events import (
+    check_network_faults,
+    refuse_faults_of_no_network,
+    refuse_kills_of_externals,
+    refuse_rotations_of_nothing,
+)
 from lab.run.request import RunRequest, RunResult
 from lab.run.set_up import SetUp
 from lab.run.stage import Stage
@@ -53,6 +58,7 @@ async def run(request: RunRequest, progress: RunProgress) -> RunResult:
     :raises PartFailed: a process of the lab ended when it should not have.
     """
     refuse_kills_of_externals(request)
+    refuse_faults_of_no_network(request)
     await check_network_faults(request)
     refuse_rotations_of_nothing(request)
     if request.external is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.fleet.network import network_setup
+from lab.fleet.network import network_setup, with_cells
 from lab.fleet.plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet.shipment import write_command_key, write_shipment
 from lab.headends.store import Database, ExternalStore
@@ -20,12 +20,12 @@ from lab.run.progress import RunProgress
 from lab.run.request import RunRequest
 from lab.run.stage import GRID, Stage
 from lab.run.surroundings import BrokerAccess, Externals, make_roles
+from lab.scenario.air_targets import Airspace
 from lab.scenario.load import Scenario
 from lab.scenario.targets import choose_targets
 from lab.services.broker_config import head_end_client
 from lab.services.host import require_free_space, require_open_files
 from lab.verdict.context import EXTERNAL
-from meters.radio.setup import NetworkSetup
 
 _BYTES_PER_READING = 400
 """On the disk, in the meters' memory and in the results together; measured at 250 to 330."""
@@ -124,13 +124,15 @@ class SetUp:
         readings = round(len(fleet.meters) * (self.settled_s - self.start_s) * self.vendors.intervals_per_s)
         for place in (self.directory, layout.memory):
             require_free_space(place, readings * _BYTES_PER_READING)
+        airspace = self._airspace(everybody, grid["time_zone"])
         disturbances = await choose_targets(
-            self.scenario, start_s=self.start_s, link=self.stage.link, grid=GRID, fleet=plan.fleet
+            self.scenario, start_s=self.start_s, link=stage.link, grid=GRID, fleet=plan.fleet, airspace=airspace
         )
         await stage.link.call(GRID, "write_network", path=layout.seen(layout.network))
         network = layout.hand_out(layout.network)
         public_key = write_command_key(layout.command_key)
-        write_shipment(layout.shipment, fleet.meters, group=self.group, command_public_key=public_key)
+        cells = () if airspace is None else airspace.cells
+        write_shipment(layout.shipment, fleet.meters, group=self.group, command_public_key=public_key, cells=cells)
         for path in (layout.command_key, layout.shipment):
             layout.hand_out(path)
         broker = await stack.enter_async_context(stage.open_broker(self.group, fleet))
@@ -141,7 +143,7 @@ class SetUp:
                 world_rows=everybody.rows,
                 relay_rows=everybody.relay_rows,
                 init=init,
-                network=self._communications(everybody, grid["time_zone"]),
+                network=None if airspace is None else airspace.setup,
             )
         ]
         if isinstance(store, Database):
@@ -164,12 +166,14 @@ class SetUp:
             "primary_host": head_end_client(self.group) if own_head_end else None,
         }
 
-    def _communications(self, everybody: FleetPlan, time_zone: str) -> NetworkSetup | None:
+    def _airspace(self, everybody: FleetPlan, time_zone: str) -> Airspace | None:
         """The communications network of all meters, if the scenario has one."""
         choice = self.scenario.network
         if not choice.on:
             return None
-        return network_setup(everybody.places, choice.overrides(), time_zone=time_zone, start_s=self.origin_s)
+        setup = network_setup(everybody.places, choice.overrides(), time_zone=time_zone, start_s=self.origin_s)
+        meters = everybody.fleet.meters
+        return Airspace(everybody.fleet, *with_cells(setup, meters, everybody.rows, seed=self.scenario.seed))
 
     def _head_init(self, store: Database, broker: BrokerAccess, network: Path) -> Body:
         settings = headend_settings(
@@ -181,4 +185,6 @@ class SetUp:
         )
         if not self.request.in_real_time:
             settings |= LOCKSTEP_LIMITS
+        if self.scenario.network.on:
+            settings["pacing"] = True
         return {"wall_clock": self.request.in_real_time, "settings": settings}

@@ -183,6 +183,10 @@ class Stage(ABC):
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
         await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
 
+    async def disturb_network(self, fault: Body) -> None:
+        """Tell all meters of a fault of the modelled network, which ends by itself."""
+        await asyncio.gather(*(fleet.disturb_network(fault) for fleet in self.fleets))
+
     async def read_ingest(self, heads: Sequence[RemoteHead] | None = None) -> None:
         """Note what the head-end says of its life so far, which ends with the process."""
         for head in self.heads if heads is None else heads:

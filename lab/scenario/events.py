@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from lab.lockstep.network_fault import LONGEST_S, FaultKind, NetworkFault
-from lab.scenario.fields import DurationS, OffsetS, Part, Table
+from lab.scenario.event import CollectorCount, ScenarioEvent
+from lab.scenario.fields import DurationS, Part, Table
+from lab.scenario.radio_events import AREA_TAGS, RadioEvent
 
 
 def _ascending(customers: list[int]) -> list[int]:
@@ -35,12 +37,6 @@ class DeviceId(Table):
     )
 
 
-class CollectorCount(Table):
-    """So many collectors, drawn by seed, each with all its meters."""
-
-    collectors: Annotated[int, Field(ge=1)] = Field(description="How many collectors.")
-
-
 class MeterCount(Table):
     """So many meters, drawn by seed."""
 
@@ -55,7 +51,7 @@ class MeterSerials(Table):
     )
 
 
-SELECTOR_TAGS = frozenset({"by customers", "by id", "by meters", "by collectors", "by serials"})
+SELECTOR_TAGS = frozenset({"by customers", "by id", "by meters", "by collectors", "by serials", *AREA_TAGS})
 
 
 def _selector_tag(value: object) -> str:
@@ -86,18 +82,7 @@ MeterSelector = Annotated[
 ]
 
 
-class _Event(Table):
-    at_s: OffsetS = Field(alias="at", description="When it begins, from the scenario's start and before its end.")
-    line: SkipJsonSchema[int] = Field(default=0, exclude=True)
-    """Where in the file it stands."""
-
-    @property
-    def ends_s(self) -> int:
-        """Offset from the start at which its effect is undone."""
-        return self.at_s
-
-
-class OutageEvent(_Event):
+class OutageEvent(ScenarioEvent):
     """A device of the feeder is open for a while: everybody behind it is dark.
 
     Where no device has so many customers, the one nearest to that is taken, and the run says so. None is drawn that
@@ -124,7 +109,7 @@ class OutageEvent(_Event):
         return self.at_s + self.duration_s
 
 
-class ConductorEvent(_Event):
+class ConductorEvent(ScenarioEvent):
     """One conductor of a device at low voltage is open for a while: an open phase, a blown fuse, an open neutral.
 
     A three-phase customer that loses a phase keeps its supply, and its meter tells `phase_loss` instead of a last gasp.
@@ -151,7 +136,7 @@ class ConductorEvent(_Event):
         return self.at_s + self.duration_s
 
 
-class UplinkLossEvent(_Event):
+class UplinkLossEvent(ScenarioEvent):
     """Meters or collectors lose their connection for a while, with their supply intact.
 
     Where the fleet has no collectors, as many meters as one would have are taken.
@@ -171,7 +156,7 @@ class UplinkLossEvent(_Event):
         return self.at_s + self.duration_s
 
 
-class RebootEvent(_Event):
+class RebootEvent(ScenarioEvent):
     """The communication processors of meters restart."""
 
     kind: Literal["reboot"]
@@ -183,7 +168,7 @@ class RebootEvent(_Event):
         return self.selector.model_dump()
 
 
-class RelayEvent(_Event):
+class RelayEvent(ScenarioEvent):
     """A technician moves meters' relays on site: their customers are disconnected, or connected again.
 
     A disconnected customer takes no power and is in no outage. Its meter keeps its supply, records zero energy and
@@ -210,7 +195,7 @@ class RelayEvent(_Event):
         return self.at_s + (self.duration_s or 0)
 
 
-class KillEvent(_Event):
+class KillEvent(ScenarioEvent):
     """A part gets SIGKILL and is started again a while later.
 
     Without the database no reading can be committed, so simulated time stands still until it is back, at any speed
@@ -233,7 +218,7 @@ class KillEvent(_Event):
         return self.at_s + self.down_s
 
 
-class NetworkEvent(_Event):
+class NetworkEvent(ScenarioEvent):
     """The network of a part's containers is disturbed, or its processes are frozen.
 
     It needs containers (`--compose`, `--swarm`). Of fleets or ingest workers in several containers, the first is hit.
@@ -269,7 +254,7 @@ class NetworkEvent(_Event):
         return NetworkFault(self.fault, self.wall_s, self.loss or 0.0, self.delay_ms or 0)
 
 
-class RotateEvent(_Event):
+class RotateEvent(ScenarioEvent):
     """Everybody gets a new certificate and connects with it.
 
     One rotation is over before the next begins. It needs amilab's own head-end, and mosquitto as the run's own broker.
@@ -288,7 +273,7 @@ class RotateEvent(_Event):
         return self.at_s + self.overlap_s
 
 
-class UpdateEvent(_Event):
+class UpdateEvent(ScenarioEvent):
     """A rolling update: new processes (containers) take the place of a part's old ones, one after another.
 
     In lockstep one goes at each grant from `at` on. Where ingest is no process of its own, the whole head-end is
@@ -307,17 +292,38 @@ Event = (
     | RelayEvent
     | KillEvent
     | NetworkEvent
+    | RadioEvent
     | RotateEvent
     | UpdateEvent
 )
-EVENT_KINDS: dict[str, type[Event]] = {
-    "outage": OutageEvent,
-    "conductor": ConductorEvent,
-    "uplink_loss": UplinkLossEvent,
-    "reboot": RebootEvent,
-    "relay": RelayEvent,
-    "kill": KillEvent,
-    "network": NetworkEvent,
-    "rotate": RotateEvent,
-    "update": UpdateEvent,
+AnyEvent = Annotated[
+    OutageEvent
+    | ConductorEvent
+    | UplinkLossEvent
+    | RebootEvent
+    | RelayEvent
+    | KillEvent
+    | Annotated[NetworkEvent | RadioEvent, Field(discriminator="fault")]
+    | RotateEvent
+    | UpdateEvent,
+    Field(discriminator="kind"),
+]
+EVENT_KINDS: dict[str, tuple[type[Event], ...]] = {
+    "outage": (OutageEvent,),
+    "conductor": (ConductorEvent,),
+    "uplink_loss": (UplinkLossEvent,),
+    "reboot": (RebootEvent,),
+    "relay": (RelayEvent,),
+    "kill": (KillEvent,),
+    "network": (NetworkEvent, RadioEvent),
+    "rotate": (RotateEvent,),
+    "update": (UpdateEvent,),
 }
+"""Where there are several, the fault tells which."""
+
+
+def form_of(kind: str, event: Mapping[str, object]) -> type[Event]:
+    """The model of an event of this kind, which is one of `EVENT_KINDS`."""
+    first, *others = EVENT_KINDS[kind]
+    named = (form for form in others if event.get("fault") in get_args(form.model_fields["fault"].annotation))
+    return next(named, first)

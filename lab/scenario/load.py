@@ -33,10 +33,12 @@ from lab.scenario.events import (
     RotateEvent,
     UpdateEvent,
     UplinkLossEvent,
+    form_of,
 )
 from lab.scenario.fields import Table
 from lab.scenario.model import FeederChoice, FleetChoice, Head, Scenario, ScenarioFile
 from lab.scenario.network import NetworkChoice, known_parameters
+from lab.scenario.radio_events import RadioEvent
 from lab.scenario.times import LATEST_S, parse_duration, shown
 from lab.scenario.toml_lines import LineIndex
 from meters.errors import ProfileError
@@ -50,6 +52,7 @@ __all__ = [
     "KillEvent",
     "NetworkEvent",
     "OutageEvent",
+    "RadioEvent",
     "RebootEvent",
     "RelayEvent",
     "RotateEvent",
@@ -244,7 +247,7 @@ class _Reading:
             if "line" in value:
                 self._fault((*path, "line"), "'line' is unknown")
                 continue
-            event = self._validated({**value, "line": self._lines.line(path)}, path, EVENT_KINDS[kind])
+            event = self._validated({**value, "line": self._lines.line(path)}, path, form_of(kind, value))
             if event is not None:
                 events.append(event)
         return events
@@ -332,6 +335,7 @@ _SELECTORS: dict[type[Table], str] = {
     OutageEvent: 'select = { customers = [50, 200] } or select = { id = "…" }',
     UplinkLossEvent: f"{_METERS} or select = {{ collectors = 1 }}",
     RebootEvent: _METERS,
+    RadioEvent: "select = { collectors = 1 }, { radius_m = 150 } or { cells = 1 }",
     RelayEvent: f'{_METERS} or select = {{ serials = ["…"] }}',
 }
 _MESSAGES = {

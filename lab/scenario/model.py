@@ -31,7 +31,7 @@ from lab.fleet.presets import (
     checked_shares,
     parse_preset,
 )
-from lab.scenario.events import Event
+from lab.scenario.events import AnyEvent, Event
 from lab.scenario.fields import DurationS, InstantS, IntervalS, Seed, Table, TimeZone, TransformerRatios
 from lab.scenario.network import NetworkChoice
 
@@ -186,7 +186,5 @@ class ScenarioFile(Table):
     feeder: FeederChoice
     fleet: FleetChoice
     network: NetworkChoice = NetworkChoice()
-    event: list[Annotated[Event, Field(discriminator="kind")]] = Field(
-        default=[], description="What happens: one `[[event]]` each, in any order."
-    )
+    event: list[AnyEvent] = Field(default=[], description="What happens: one `[[event]]` each, in any order.")
     criteria: dict[str, Any] = Field(default={}, description="Targets that replace the built-in ones, by criterion.")

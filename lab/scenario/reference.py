@@ -120,11 +120,14 @@ def _lines(document: _Schema) -> Iterator[str]:
         yield from _keys(model, models)
     yield "## [[event]]\n"
     yield f"Optional. {document['properties']['event']['description']} Its `kind` says which other keys it has.\n"
-    for kind, event in EVENT_KINDS.items():
-        model = models[event.__name__]
+    for kind, events in EVENT_KINDS.items():
         yield f'### kind = "{kind}"\n'
-        yield from _prose(model)
-        yield from _keys(model, models)
+        for number, event in enumerate(events):
+            if number:
+                yield "Or, by its `fault`:\n"
+            model = models[event.__name__]
+            yield from _prose(model)
+            yield from _keys(model, models)
     yield "## [criteria]\n"
     yield _CRITERIA + "\n".join(
         f"| `{item.id}` | {item.target_text} | {item.meaning} | {item.source} |" for item in CRITERIA

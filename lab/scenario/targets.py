@@ -13,12 +13,14 @@ from lab.fleet.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.lockstep.answers import Selected, checked
 from lab.lockstep.link import LabLink
 from lab.lockstep.timeline import Disturbance
+from lab.scenario.air_targets import Airspace
 from lab.scenario.load import (
     ConductorEvent,
     Event,
     KillEvent,
     NetworkEvent,
     OutageEvent,
+    RadioEvent,
     RebootEvent,
     RelayEvent,
     RotateEvent,
@@ -57,16 +59,18 @@ class _Taken:
 
 
 async def choose_targets(
-    scenario: Scenario, *, start_s: int, link: LabLink, grid: str, fleet: Commissioned
+    scenario: Scenario, *, start_s: int, link: LabLink, grid: str, fleet: Commissioned, airspace: Airspace | None = None
 ) -> list[Disturbance]:
     """A disturbance for each event. Events share a usage point only if the feeder is too small for all, and then lie
     `APART_S` apart. Where a target is not as the event's selector says, its label tells.
+
+    :param airspace: the modelled network; None, and there are no events of it.
 
     :raises UserError: listing every event whose selector fits nothing on this feeder.
     """
     faults: list[str] = []
     chosen: dict[int, Disturbance] = {}
-    targets = _Targets(scenario.seed, link, grid, fleet)
+    targets = _Targets(scenario.seed, link, grid, fleet, airspace)
     order = sorted(range(len(scenario.events)), key=lambda index: _freedom(scenario.events[index]))
     for index in order:
         event = scenario.events[index]
@@ -79,6 +83,8 @@ async def choose_targets(
                 chosen[index] = await targets.of_outage(event, index, when, where)
             elif isinstance(event, UplinkLossEvent | RebootEvent):
                 chosen[index] = targets.of_stations(event, index, when)
+            elif isinstance(event, RadioEvent):
+                chosen[index] = targets.of_the_air(event, index, when)
             else:
                 chosen[index] = _of_the_lab(event, when)
         except UserError as error:
@@ -106,7 +112,8 @@ class _When:
 class _Targets:
     """Chooses whom events hit, one after another, so that they do not hit the same."""
 
-    def __init__(self, seed: int, link: LabLink, grid: str, fleet: Commissioned) -> None:
+    def __init__(self, seed: int, link: LabLink, grid: str, fleet: Commissioned, airspace: Airspace | None) -> None:
+        self._airspace = airspace
         self._seed, self._link, self._grid = seed, link, grid
         self._taken = _Taken()
         self._serial_of = {meter.usage_point: meter.serial for meter in fleet.meters}
@@ -155,6 +162,12 @@ class _Targets:
             return Disturbance("reboot", f"reboot: {hit.label}", when.from_s, when.until_s, stations=hit.stations)
         return Disturbance("uplink_loss", f"uplink loss: {hit.label}", when.from_s, when.until_s, stations=hit.stations)
 
+    def of_the_air(self, event: RadioEvent, index: int, when: _When) -> Disturbance:
+        """:raises ValueError: the fleet has nobody that it could hit."""
+        assert self._airspace is not None, "events of a network that is not modelled are refused before the run"
+        seed, taken = [self._seed, index], self._taken.ever()
+        return self._airspace.disturbance(event, seed=seed, from_s=when.from_s, until_s=when.until_s, taken=taken)
+
 
 def _of_the_lab(event: KillEvent | NetworkEvent | RotateEvent | UpdateEvent, when: _When) -> Disturbance:
     """Events that name what they hit."""
@@ -187,9 +200,14 @@ def _free_points(points: Iterable[str], taken: _Taken, from_s: int, until_s: int
 
 
 def _freedom(event: Event) -> int:
-    """A device takes its customers as they are, a collector its meters; single meters can be chosen around both."""
+    """A device takes its customers as they are, a collector its meters; single meters can be chosen around both.
+
+    What disturbs a network may hit whom it likes.
+    """
     if isinstance(event, OutageEvent | ConductorEvent):
         return 0
+    if isinstance(event, RadioEvent):
+        return 3
     return 1 if isinstance(event, UplinkLossEvent) and "collectors" in event.select else 2
 
 

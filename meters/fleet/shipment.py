@@ -29,7 +29,16 @@ COLUMNS = (
     "serial", "vendor_profile", "usage_point", "group", "username", "password", "command_public_key", "address",
 )  # fmt: skip
 RATIOS = ("current_ratio", "voltage_ratio")
-OPTIONAL = ("max_current_a", "wire", "interval_length_s", "report_every_s", "register_range_wh", *RATIOS, "phases")
+OPTIONAL = (
+    "max_current_a",
+    "wire",
+    "interval_length_s",
+    "report_every_s",
+    "register_range_wh",
+    *RATIOS,
+    "phases",
+    "cell",
+)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _RESERVED = frozenset("+/#")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}")

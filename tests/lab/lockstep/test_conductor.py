@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lab.lockstep.barrier import Barrier, FleetRound, GridStep, HeadRound, Switched
 from lab.lockstep.conductor import conduct
+from lab.lockstep.link import Body
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.pace import Agenda, Pace
 from lab.lockstep.timeline import Action, Disturbance, actions
@@ -65,6 +66,9 @@ class Recorder:
 
     async def impair(self, part: str, fault: NetworkFault) -> None:
         self.log.append(("impair", part, fault))
+
+    async def disturb_network(self, fault: Body) -> None:
+        self.log.append(("disturb_network", fault["fault"], self.now_s))
 
     async def await_repairs(self) -> None:
         """They end at once."""
@@ -281,3 +285,11 @@ async def test_a_relay_beside_a_kill_that_races_moves_when_that_is_over() -> Non
     log = (await conduct_recorded(planned, 1800)).log
     moved = log.index(("open_relay", ("A",), 900))
     assert log.index(("kill", "broker")) < moved < log.index(("settled", 900), moved)
+
+
+async def test_a_fault_of_the_modelled_network_is_told_before_its_instant() -> None:
+    fault = {"fault": "jam", "from_s": 900, "until_s": 1500}
+    recorder = await conduct_recorded(actions([Disturbance("network", "", 900, 1500, "jam", air=fault)]), 1800)
+    told = [entry for entry in recorder.log if entry[0] == "disturb_network"]
+    assert len(told) == 1, "it ends by itself"
+    assert recorder.log.index(told[0]) < recorder.log.index(("grid", 900))

@@ -11,6 +11,7 @@ import pytest
 
 from lab.errors import UserError
 from lab.lockstep.barrier import FleetRound, GridStep, Switched
+from lab.lockstep.link import Body
 from lab.lockstep.network_fault import NetworkFault
 from lab.lockstep.realtime import CONNECT_LIMIT_S, RealTime
 from lab.lockstep.timeline import Action, Disturbance, actions
@@ -69,6 +70,9 @@ class Toy:
 
     async def impair(self, part: str, fault: NetworkFault) -> None:
         self.log.append(("impair", part, self.now_s))
+
+    async def disturb_network(self, fault: Body) -> None:
+        self.log.append(("disturb_network", fault["fault"], self.now_s))
 
     async def await_repairs(self) -> None:
         """They end at once."""

@@ -29,6 +29,7 @@ class Process:
     def __init__(self, link: LabLink, key: PartKey) -> None:
         self.log: list[tuple[object, ...]] = []
         self.switched: list[tuple[int, bool]] = []
+        self.faults: list[Body] = []
         ops = ("init", "advance", "replay", "disturb", "settle", "switched")
         handlers: dict[str, Handler] = {op: self._handler(op) for op in ops}
         self.task = asyncio.create_task(serve_part(NAME, link.address, handlers, run=RUN, key=key))
@@ -38,6 +39,7 @@ class Process:
             asked = [body[name] for name in ("now_s", "action", "stations") if name in body]
             self.log.append((op, *asked, *map(bytes, blobs)))
             if op == "init":
+                self.faults = body.get("network", {}).get("faults", [])
                 return {"stations": ["A", "B"]}, ()
             told, self.switched = self.switched, []
             return {"sent": 0, "fresh": [], "connected": 2, "next_due_s": None, "switched": told}, ()
@@ -105,3 +107,20 @@ async def test_what_meters_have_switched_is_told_by_whichever_call_comes_first(l
     assert await fleet.switched() == {4: True}
     assert (await fleet.settle()).switched == {}
     await process.die(link)
+
+
+async def test_whoever_comes_back_is_begun_with_the_faults_of_its_network(link: LabLink) -> None:
+    key = link.new_part(NAME)
+    first = Process(link, key)
+    fleet = RemoteFleet(link, NAME, {"network": {"faults": []}})
+    await fleet.join()
+    await fleet.disturb_network({"fault": "jam", "until_s": 60})
+    assert first.log[-1] == ("disturb", "disturb_network", [])
+    fleet.absent = True
+    await first.die(link)
+    await fleet.disturb_network({"fault": "cell-down", "until_s": 90})
+    second = Process(link, key)
+    fleet.absent = False
+    await fleet.join()
+    assert second.faults == [{"fault": "jam", "until_s": 60}, {"fault": "cell-down", "until_s": 90}]
+    await second.die(link)
