@@ -23,14 +23,14 @@ class Pace:
     """Of one device.
 
     `grace_s`: a read is missing so long after the report that was to bring it. `back_off`: between requests to one that
-    is heard of; `silent_s`: to one that is not. `expiry_s`: how long a request may be answered. `order_first_s`,
+    is heard of; `silence`: to one that is not. `expiry_s`: how long a request may be answered. `order_first_s`,
     `order_max_s`: pauses between attempts at a command of anybody else's. `allowance`: messages that its collector or
     cell carries for gap recovery; None: any number.
     """
 
     grace_s: int
     back_off: BackOff
-    silent_s: float
+    silence: BackOff
     expiry_s: int
     order_first_s: float
     order_max_s: float
@@ -42,7 +42,7 @@ class Pace:
 _MESH = Pace(
     grace_s=600,
     back_off=BackOff(120.0, 3_600.0),
-    silent_s=14_400.0,
+    silence=BackOff(1_800.0, 14_400.0),
     expiry_s=1_800,
     order_first_s=20.0,
     order_max_s=900.0,
@@ -53,7 +53,7 @@ _MESH = Pace(
 _PLC = Pace(
     grace_s=1_800,
     back_off=BackOff(600.0, 7_200.0),
-    silent_s=14_400.0,
+    silence=BackOff(3_600.0, 14_400.0),
     expiry_s=3_600,
     order_first_s=60.0,
     order_max_s=1_800.0,
@@ -64,7 +64,7 @@ _PLC = Pace(
 _CELLULAR = Pace(
     grace_s=300,
     back_off=BackOff(60.0, 1_800.0),
-    silent_s=14_400.0,
+    silence=BackOff(1_800.0, 14_400.0),
     expiry_s=900,
     order_first_s=30.0,
     order_max_s=900.0,
@@ -78,7 +78,7 @@ def unpaced(settings: HeadEndSettings) -> Pace:
     return Pace(
         grace_s=settings.gap_grace_s,
         back_off=BackOff(settings.retry_first_s, settings.retry_max_s),
-        silent_s=settings.retry_silent_s,
+        silence=BackOff(settings.retry_silent_s, settings.retry_silent_s),
         expiry_s=settings.command_expiry_s,
         order_first_s=settings.order_retry_s,
         order_max_s=settings.retry_max_s,

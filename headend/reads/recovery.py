@@ -14,7 +14,6 @@ is not stopped once per meter.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from headend.backoff import BackOff
 from headend.clock import GRID_S
 from headend.commands.envelope import FROM_ANYBODY
 from headend.drivers import ProfilePart
@@ -62,7 +61,7 @@ class _Asking:
     def put_off(self, now_s: float, serial: str, pace: Pace) -> None:
         """Until it is heard of, and its back-off is over; or else for long."""
         self.retry_s = now_s + pace.back_off.delay_s(self.attempts, serial)
-        silent_s = now_s + BackOff(pace.silent_s, pace.silent_s).delay_s(self.attempts, serial)
+        silent_s = now_s + pace.silence.delay_s(self.attempts, serial)
         self.next_ask_s = max(self.retry_s, -(-silent_s // COARSE_GRID_S) * COARSE_GRID_S)
         self.attempts += 1
 

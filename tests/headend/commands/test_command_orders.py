@@ -30,7 +30,7 @@ def order(number: int, meter: int, **changed: object) -> Order:
 
 def orders(*under_way: Order, away: set[int] | None = None) -> Orders:
     gone = set() if away is None else away
-    pace = Pace(120, BackOff(60.0, 900.0), 14_400.0, 600, order_first_s=20.0, order_max_s=60.0)
+    pace = Pace(120, BackOff(60.0, 900.0), BackOff(14_400.0, 14_400.0), 600, order_first_s=20.0, order_max_s=60.0)
     made = Orders(pace_of=lambda _device: pace, is_away=lambda found: found.index in gone)
     made.add(under_way)
     return made

