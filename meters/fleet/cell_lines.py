@@ -34,7 +34,7 @@ from meters.radio.setup import NetworkSetup
 READS_EVERY_S = 5
 """Meter reads that reach the broker are handed over at multiples of it: each second with arrivals is a grant. An
 assumption of amilab's; cells deliver within some 10 s."""
-_HEAD_BYTES = 120
+HEAD_BYTES = 120
 """Of a frame besides its payload: topic, MQTT, TLS, TCP and IP. An assumption of amilab's."""
 
 
@@ -80,7 +80,7 @@ class _Frame:
     @property
     def size_bytes(self) -> int:
         payload = self.content if isinstance(self.content, bytes) else self.content[1]
-        return _HEAD_BYTES + len(payload)
+        return HEAD_BYTES + len(payload)
 
 
 class CellLines:

@@ -140,9 +140,21 @@ class Parameter(BaseModel):
     grade: Grade
 
 
-@cache
+_FIXED = "fixed"
+
+
 def stated() -> dict[str, dict[str, Parameter]]:
-    """All of parameters.toml, by technology and name."""
+    """All that a scenario may change, by technology and name."""
+    return {technology: entries for technology, entries in _file().items() if technology != _FIXED}
+
+
+def fixed() -> dict[str, Parameter]:
+    """What no scenario changes, by module and constant."""
+    return _file()[_FIXED]
+
+
+@cache
+def _file() -> dict[str, dict[str, Parameter]]:
     text = files("meters.radio").joinpath("parameters.toml").read_text(encoding="utf-8")
     return {
         technology: {name: Parameter.model_validate(entry) for name, entry in entries.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from meters.radio.parameters import Parameter, stated
+from meters.radio.parameters import Parameter, fixed, stated
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "communications-network.md"
 _BEGINS = "## Parameters\n"
@@ -32,6 +32,11 @@ def tables() -> str:
     ]
     for technology, entries in stated().items():
         parts += [f"### {_TITLES[technology]}\n", _table(entries)]
+    parts += [
+        "### Fixed\n",
+        "Constants of the modules that put frames through the network. No scenario changes them.\n",
+        _table(fixed()),
+    ]
     return "\n".join(parts)
 
 
@@ -44,7 +49,7 @@ def page(text: str) -> str:
 
 
 def _all() -> list[Parameter]:
-    return [each for entries in stated().values() for each in entries.values()]
+    return [each for entries in (*stated().values(), fixed()) for each in entries.values()]
 
 
 def _table(entries: Mapping[str, Parameter]) -> str:

@@ -1,6 +1,8 @@
 """The committed table of the network's parameters is what parameters.toml says."""
 
-from meters.radio.parameters import stated
+from importlib import import_module
+
+from meters.radio.parameters import fixed, stated
 from meters.radio.reference import PAGE, page
 
 
@@ -11,3 +13,9 @@ def test_that_the_page_has_every_parameter_as_it_is() -> None:
         for name, entry in entries.items():
             assert f"| `{name}` |" in text
             assert entry.source in text
+
+
+def test_that_what_no_scenario_changes_is_what_the_modules_have() -> None:
+    for name, entry in fixed().items():
+        module, _, constant = name.rpartition(".")
+        assert getattr(import_module(module), constant) == entry.value, name
