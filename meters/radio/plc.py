@@ -106,13 +106,11 @@ class PowerLine:
     def up(self, frames: Frames) -> Passage:
         """To the concentrator, in the meter's turn; from a meter without supply never."""
         reading = frames.of_class(DeliveryClass.READ)
-        cycle_s = max(self.cycle_s, self._parameters.poll_first_s)
-        phase_s = self._turn_s[frames.rows]
-        # What is not asked for waits for the meter's turn in the endless round.
-        turn_s = np.ceil((frames.sent_s - phase_s) / cycle_s) * cycle_s + phase_s
-        passage = self._asked(frames, turn_s, cycle_s, Direction.UP)
+        passage = Passage.of(len(frames))
         if reading.any():
             passage = passage.replaced(reading, self._blocks(frames.part(reading)))
+        if not reading.all():
+            passage = passage.replaced(~reading, self._in_turn(frames.part(~reading)))
         return self._without_concentrator(passage)
 
     def down(self, frames: Frames) -> Passage:
@@ -126,6 +124,13 @@ class PowerLine:
         if self._concentrator_lit:
             return passage
         return passage.lost(np.ones(len(passage.cause), dtype=bool), Cause.COLLECTOR)
+
+    def _in_turn(self, frames: Frames) -> Passage:
+        """What is not asked for waits for the meter's turn in the endless round."""
+        cycle_s = max(self.cycle_s, self._parameters.poll_first_s)
+        phase_s = self._turn_s[frames.rows]
+        turn_s = np.ceil((frames.sent_s - phase_s) / cycle_s) * cycle_s + phase_s
+        return self._asked(frames, turn_s, cycle_s, Direction.UP)
 
     def _asked(self, frames: Frames, turn_s: Floats, every_s: float, direction: Direction) -> Passage:
         """Each frame by itself, in its turn (m,) and those after it, which come every so often."""
