@@ -17,12 +17,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.world import WorldFrame
 from meters.carriers.wire import Said
 from meters.device.command import stated
 from meters.device.purposes import LOAD_PROFILE_READ
 from meters.device.state import NEVER_S, Rows, field
 from meters.fleet.air import Air
 from meters.fleet.core import Core
+from meters.fleet.crowds import Crowds
 from meters.fleet.deliveries import Deliveries, frame_records, write_deliveries
 from meters.fleet.parts import Timers
 from meters.radio.cellular import Cells
@@ -90,15 +92,9 @@ class CellLines:
         """Raises MemoryFailedError: the file of deliveries cannot be opened."""
         self._core = core
         self._modems = modems
-        self._parameters = setup.parameters.cellular
-        self._cells = Cells(setup.positions(), core.keys, self._parameters)
+        self._cells = Cells(setup.positions(), core.keys, setup.parameters.cellular)
         self._faults = NetworkFaults(setup.faults)
-        names, self._cell_of = np.unique(np.array(self._cells.cell), return_inverse=True)
-        own = np.bincount(self._cell_of, minlength=len(names))
-        known = np.array([len(setup.members.get(name, ())) for name in names.tolist()])
-        # A process sees its own meters; the others of a cell are taken to do as these do.
-        self._members = np.maximum(own, known)
-        self._scale = self._members / own
+        self._crowds = Crowds(self._cells.cell, core.world_rows, setup.members)
         self._air: Air[Callable[[], None]] = Air()
         self._out: list[_Frame] = []
         self._held: defaultdict[int, list[_Frame]] = defaultdict(list)
@@ -118,14 +114,12 @@ class CellLines:
     def timers(self) -> Timers:
         return self._air.due_s, self._fault_due_s
 
-    def connect(self, rows: Sequence[int], soon_s: NDArray[np.float64]) -> None:
-        """These meters want to attach. `soon_s` (n,): when others will."""
+    def connect(self, rows: Sequence[int]) -> None:
+        """These meters want to attach."""
         if not rows:
             return
         now_s, own = float(self._core.now_s), np.array(rows, dtype=np.intp)
-        contending = np.flatnonzero(soon_s <= now_s + self._parameters.attach_wait_first_s)
-        crowd = self._crowd(own, np.concatenate([own, contending]))
-        passage = self._cells.attach(own, np.full(len(own), now_s), crowd)
+        passage = self._cells.attach(own, np.full(len(own), now_s), self._crowds.stirred(own, now_s))
         for row, attached_s in zip(rows, passage.arrives_s.tolist(), strict=True):
             if math.isfinite(attached_s):
                 self._air.put(math.ceil(attached_s), (), partial(self._modems.open_line, row))
@@ -144,6 +138,10 @@ class CellLines:
         is_interval = about is not None and delivery_class is DeliveryClass.READ
         counter, life = self._counter if about is None else about, int(self._life[row])
         self._out.append(_Frame(row, Direction.UP, delivery_class, counter, said, life, int(is_interval), arrived))
+
+    def see(self, frame: WorldFrame) -> None:
+        """This frame is adopted next."""
+        self._crowds.see(frame)
 
     def send(self) -> None:
         """All that was said since the last time leaves the meters now."""
@@ -227,11 +225,10 @@ class CellLines:
         classes = np.array([frame.delivery_class for frame in frames], dtype=np.uint8)
         about = np.array([frame.about for frame in frames], dtype=np.int64)
         sizes = np.array([frame.size_bytes for frame in frames], dtype=np.int64)
-        crowd = self._crowd(rows, rows)
         intervals = np.array([frame.intervals for frame in frames])
         reads = intervals > 0
-        # All meters of a cell report when the same interval ends, whichever process they are in.
-        crowd[reads] = self._members[self._cell_of[rows[reads]]] - 1
+        # All meters of a cell report when the same interval ends.
+        crowd = np.where(reads, self._crowds.others(rows), self._crowds.stirred(rows, now_s))
         carry = self._cells.up if direction is Direction.UP else self._cells.down
         passage = carry(Frames.of(rows, now_s, classes, about, sizes), crowd)
         records = frame_records(
@@ -299,18 +296,13 @@ class CellLines:
         self._counter = -1
         return heard
 
-    def _crowd(self, rows: Rows, all_rows: Rows) -> NDArray[np.float64]:
-        """How many others of each one's cell are among `all_rows`, those of other processes included."""
-        count = np.bincount(self._cell_of[all_rows], minlength=len(self._members)) * self._scale
-        crowd: NDArray[np.float64] = np.maximum(count[self._cell_of[rows]] - 1.0, 0.0)
-        return crowd
-
     # Service.
 
     def _change_service(self) -> None:
         before = self._cells.in_service
         self._follow_faults()
         after = self._cells.in_service
+        self._crowds.stir(np.flatnonzero(before != after), self._core.now_s)
         self._modems.change_service(np.flatnonzero(before & ~after), np.flatnonzero(~before & after))
 
     def _follow_faults(self) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from grid.world import WorldFrame
 from meters.carriers.connection import Hub, Limits, Link, Login
 from meters.carriers.sparkplug.device_metrics import DeviceMetrics
 from meters.carriers.sparkplug.edge import state_topic
@@ -304,6 +305,9 @@ class Collected:
         self._collectors.begin(energised)
         everybody = np.arange(len(self._edges))
         self._backoff.first(everybody[self._collectors.able(everybody)], now_s)
+
+    def see(self, frame: WorldFrame) -> None:
+        """Whose supply matters is behind the same collector or gateway."""
 
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         own = self._collectors.supply_changed(lost, back, now_s)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.world import WorldFrame
 from meters.carriers.connection import Hub, Limits, Link, Login
 from meters.carriers.meter_connection import Device
 from meters.carriers.wire import MqttWire, Said
@@ -232,6 +233,10 @@ class Direct:
     def first_frame(self, _energised: NDArray[np.bool_], now_s: int) -> None:
         self._backoff.first(self._connectable(self._core.everybody), now_s)
 
+    def see(self, frame: WorldFrame) -> None:
+        if self._cells is not None:
+            self._cells.see(frame)
+
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         """It is the supply's timers that tell when connections end."""
 
@@ -252,7 +257,7 @@ class Direct:
             for row in connecting:
                 self._network.connect(row)
         else:
-            self._cells.connect(connecting, self._backoff.due_s)
+            self._cells.connect(connecting)
             self._cells.land(now_s)
             self._send()
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.world import WorldFrame
 from meters.device.memory import Kept
 from meters.device.physics import Physics
 from meters.device.records import CommandAnswer, Event, IntervalRecord, ProfileAnswer
@@ -138,6 +139,9 @@ class Carrier(Protocol):
 
     def first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
         """Supply (n,) at the start."""
+
+    def see(self, frame: WorldFrame) -> None:
+        """This frame is adopted next. It is of all usage points, those of other processes included."""
 
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         """Supply of these meters is lost, or back, as of now; committed later."""

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.world import WorldFrame
 from meters.carriers.modbus.address import EXPECTED, split_address
 from meters.carriers.modbus.gateway import SOCKETS, Gateway
 from meters.carriers.modbus.line import Line
@@ -133,6 +134,9 @@ class Polled:
 
     def first_frame(self, energised: NDArray[np.bool_], now_s: int) -> None:
         self._open_due_s[energised[self._heads]] = now_s
+
+    def see(self, frame: WorldFrame) -> None:
+        """Whose supply matters is behind the same collector or gateway."""
 
     def supply_changed(self, lost: Rows, back: Rows, now_s: int) -> None:
         for number in np.flatnonzero(np.isin(self._heads, lost)).tolist():

@@ -98,6 +98,7 @@ class Shard:
                 if bridge is not None:
                     self._adopt(bridge)
             await self._run_until(own.time_s, frame_follows=True)
+            self._carrier.see(frame)
             self._adopt(Physics.of(own))
         await self._run_until(now_s)
 

@@ -21,7 +21,7 @@ device = "section"
 duration = "12min"
 select = { customers = [3, 20] }
 """
-FLEET = "shares = { sparkplug-mesh = 0.6, sparkplug-plc = 0.4 }"
+FLEET = "shares = { sparkplug-mesh = 0.4, sparkplug-plc = 0.3, rl-dsp = 0.3 }"
 
 
 def deliveries(result: RunResult) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def test_a_lab_with_a_network_loses_nothing_and_the_seed_alone_says_what_arrives
     one = live(tmp_path / "one", text)
     assert failed_criteria(one) == set()
     found = deliveries(one)
-    assert {row["technology"] for row in found} == {"mesh", "plc"}
+    assert {row["technology"] for row in found} == {"mesh", "plc", "cellular"}
     assert {row["delivery_class"] for row in found} >= {1, 4, 11}
     assert any(row["arrived_at"] is None for row in found)
     monkeypatch.setattr(LocalStage, "meters_per_fleet", 30)
