@@ -40,20 +40,20 @@ class Pace:
 # Mesh: a frame takes a second or so over its hops; 98 % of reads come within 2 h, of commands within 10 s (RFC 8036,
 # 4.2). 600 messages/h ask 200 meters behind one collector, each with one answer, in 40 min: in the window of the reads.
 _MESH = Pace(
-    grace_s=600,
+    grace_s=300,
     back_off=BackOff(120.0, 3_600.0),
-    silence=BackOff(1_800.0, 14_400.0),
+    silence=BackOff(900.0, 14_400.0),
     expiry_s=1_800,
     order_first_s=20.0,
     order_max_s=900.0,
     allowance=Allowance(at_once=60, per_hour=600),
 )
-# Power line: half duplex, one poll after another, 1 to 10 s each; 200 meters take half an hour. Recovery takes no more
-# than a quarter of that medium, at 4 s a message.
+# Power line: half duplex, one poll after another, 1 to 10 s each; 99 % of a block of 200 meters come within 15 min.
+# Recovery takes no more than a quarter of that medium, at 4 s a message.
 _PLC = Pace(
-    grace_s=1_800,
-    back_off=BackOff(600.0, 7_200.0),
-    silence=BackOff(3_600.0, 14_400.0),
+    grace_s=900,
+    back_off=BackOff(300.0, 7_200.0),
+    silence=BackOff(900.0, 14_400.0),
     expiry_s=3_600,
     order_first_s=60.0,
     order_max_s=1_800.0,
@@ -64,7 +64,7 @@ _PLC = Pace(
 _CELLULAR = Pace(
     grace_s=300,
     back_off=BackOff(60.0, 1_800.0),
-    silence=BackOff(1_800.0, 14_400.0),
+    silence=BackOff(900.0, 14_400.0),
     expiry_s=900,
     order_first_s=30.0,
     order_max_s=900.0,
