@@ -111,9 +111,14 @@ class OverTheAir:
             self._unread(rows, until, Cause.BACKHAUL if powered else Cause.COLLECTOR)
 
     def answer(self, row: int, answer: ProfileAnswer | CommandAnswer) -> None:
-        delivery_class, counter = self._obeyed
+        delivery_class, about = self._obeyed
+        intervals = 0
         if isinstance(answer, ProfileAnswer):
             size = HEAD_BYTES + INTERVAL_BYTES * len(answer.records)
+            if answer.records:
+                # They are reads, by whatever they were asked for.
+                intervals = (answer.to_s - answer.from_s) // answer.interval_length_s
+                about = answer.from_s
         else:
             size = HEAD_BYTES + (0 if answer.quantities is None else REGISTERS_BYTES)
 
@@ -121,7 +126,7 @@ class OverTheAir:
             self._say.present(row)
             self._say.answer(row, answer)
 
-        self._one_up(row, delivery_class, counter, size, arrive)
+        self._one_up(row, delivery_class, about, size, arrive, intervals=intervals)
 
     def supply_changed(self, touched: Rows, own: Rows) -> None:
         self._crossing.follow_supply(self._collectors.of_row[touched])
@@ -206,7 +211,14 @@ class OverTheAir:
             self._attempts.later(np.array([row]), self._core.now_s)
 
     def _one_up(
-        self, row: int, delivery_class: DeliveryClass, about: int, size_bytes: int, said: Callable[[int], None]
+        self,
+        row: int,
+        delivery_class: DeliveryClass,
+        about: int,
+        size_bytes: int,
+        said: Callable[[int], None],
+        *,
+        intervals: int = 0,
     ) -> bool:
         """One frame that the collector turns into what it says: whether it reaches it."""
         number = int(self._collectors.of_row[row])
@@ -217,7 +229,9 @@ class OverTheAir:
                 said(row)
             return np.full(len(which), speaks)
 
-        arrives = self._crossing.up(np.array([row]), delivery_class, np.array([about]), np.array([size_bytes]), arrive)
+        arrives = self._crossing.up(
+            np.array([row]), delivery_class, np.array([about]), np.array([size_bytes]), arrive, intervals=intervals
+        )
         return bool(arrives[0])
 
     def _tell_mains(self, number: int) -> None:

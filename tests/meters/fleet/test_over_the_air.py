@@ -131,6 +131,20 @@ async def test_a_command_takes_its_time_there_and_back(yard: Yard, ear: Sparkplu
     assert len(ear.data(serial(22))) == 1
 
 
+async def test_an_answer_with_intervals_is_a_delivery_of_each(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 1800 + 100)
+    ear.tell("COL0", serial(22), command(serial(22), now_s=yard.now_s, params={"from": START_S, "to": START_S + 1800}))
+    ear.fence("COL0", "f1")
+    await yard.fleet.await_fence("f1", ["COL0"])
+    await yard.go(START_S + 1800 + 600)
+    await ear.caught_up()
+    assert len(ear.answers(serial(22))) == 1
+    assert [(row["about"], row["arrived_at"] is None) for row in yard.of(DeliveryClass.READ)] == [
+        (START_S, False),
+        (START_S + 900, False),
+    ]
+
+
 async def test_gasps_of_an_outage_are_lost_by_causes_and_restorations_arrive(yard: Yard, ear: SparkplugEar) -> None:
     down_s = START_S + 1200
     await yard.go(down_s)
