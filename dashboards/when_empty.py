@@ -14,6 +14,8 @@ ZERO_IS_NOTHING = frozenset(
     {
         "operations/requests",
         "operations/dead_letters",
+        "network/connections",
+        "network/repeats",
         "outages/customers_dark",
         "outages/saidi_by_day",
         "vendors/requests",

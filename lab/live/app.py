@@ -86,12 +86,21 @@ def _serve_page(app: FastAPI) -> None:
 def _serve_state(app: FastAPI, session: Session, closing: asyncio.Event, limits: Limits) -> None:
     @app.get("/api/scene")
     async def scene() -> Response:
-        return Json({**session.map.document, "scenario": _scenario(session)})
+        document = {**session.map.document, "scenario": _scenario(session)}
+        return Json(document if session.routes is None else {**document, "network": True})
 
     @app.get("/api/map")
     async def map_state() -> Response:
         content = session.map_state.encoded(session.hidden)
         return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+    @app.get("/api/network")
+    async def network() -> Response:
+        """How each meter is reached now; while the truth is hidden, how it is planned to be."""
+        if session.routes is None:
+            raise HTTPException(404)
+        routes = await asyncio.to_thread(session.routes.document, as_if_lit="truth" in session.hidden)
+        return Json(routes)
 
     @app.get("/api/state")
     async def state() -> Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+from lab.fleet.network import network_setup
 from lab.live.asked import CommandWanted
 from lab.live.commanding import Commanding
 from lab.live.exercises import Exercises
@@ -20,6 +21,7 @@ from lab.live.injection import Injector, Wanted
 from lab.live.map_state import MapState
 from lab.live.panels import Panels
 from lab.live.reader import Reader, ReadError, may_take_roles
+from lab.live.routes import Routes
 from lab.live.scene import map_scene
 from lab.live.so_far import Judged, SoFar, described
 from lab.live.training import clock
@@ -98,6 +100,7 @@ class Session:
         description = checked(await scene.stage.link.call(GRID, "describe"), Described)
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
         self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v, self.map.connected)
+        self.routes = _routes(scene)
         self.injector = Injector(scene, network, self.incidents)
         self.exercises = Exercises(
             self.incidents,
@@ -127,6 +130,8 @@ class Session:
 
     def frame(self, frame: bytes) -> None:
         self.map_state.see_frame(frame)
+        if self.routes is not None:
+            self.routes.see_frame(frame)
 
     async def at(self, now_s: int) -> None:
         self._tell_of_incidents(self._told_s, now_s)
@@ -306,6 +311,20 @@ class Session:
                 self._looked.set()
             self.feed.wake()
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _routes(scene: Scene) -> Routes | None:
+    """How meters are reached, where the scenario has a model of that."""
+    scenario, judging = scene.scenario, scene.judging
+    if not scenario.network.on:
+        return None
+    setup = network_setup(
+        judging.plan.everybody.places,
+        scenario.network.overrides(),
+        time_zone=judging.grid["time_zone"],
+        start_s=scene.start_s,
+    )
+    return Routes(judging.plan, setup, seed=scenario.seed, start_s=scene.start_s)
 
 
 def _incident(incident: Incident) -> dict[str, Any]:

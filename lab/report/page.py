@@ -145,7 +145,13 @@ def _intake(verdict: Verdict) -> LatencyMs | None:
 def _failed(verdict: Verdict) -> dict[str, object]:
     failed = [result for result in verdict.criteria if not result.passed]
     of_outages = [result.id.startswith(("outages.", "phases.", "voltage.")) for result in failed]
-    return {"failed": failed, "failed_reads": not all(of_outages), "failed_outages": any(of_outages)}
+    of_network = [result.id.startswith("network.") for result in failed]
+    return {
+        "failed": failed,
+        "failed_reads": sum(of_outages) + sum(of_network) < len(failed),
+        "failed_outages": any(of_outages),
+        "failed_network": any(of_network),
+    }
 
 
 def _starts_s(discrepancies: pa.Table) -> list[float]:

@@ -33,7 +33,8 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Technology:
-    """All frames of one technology. `lost`, `unsent`, `delayed`: by cause, each frame once.
+    """All frames of one technology. `lost`, `unsent`, `delayed`: by cause, each frame once. What was `in_the_air` when
+    all ended is none of them.
 
     `hops`: meters by their usual number of hops.
     """
@@ -44,6 +45,7 @@ class Technology:
     attempts: int
     size_bytes: int
     meter_days: float
+    in_the_air: int
     lost: dict[str, int]
     unsent: dict[str, int]
     delayed: dict[str, int]
@@ -58,7 +60,8 @@ class Technology:
 
     def to_json(self) -> dict[str, object]:
         return {
-            "meters": self.meters, "frames": self.frames, "attempts": self.attempts, "lost": self.lost,
+            "meters": self.meters, "frames": self.frames, "attempts": self.attempts,
+            "in_the_air": self.in_the_air, "lost": self.lost,
             "unsent": self.unsent, "delayed": self.delayed,
             "hops": {str(hops): count for hops, count in self.hops.items()},
             "bytes_per_meter_and_day": self.size_bytes / self.meter_days if self.meter_days else float("nan"),
@@ -77,6 +80,7 @@ def technology_of(frames: Frames, code: int, inside: Mask, by_meter: pa.Table, d
         int(frames.attempts[own].sum()),
         int(frames.size_bytes[own].sum()),
         len(meters) * days,
+        int((own & frames.in_the_air).sum()),
         _by_cause(frames.cause[own & frames.lost]),
         _by_cause(frames.cause[own & frames.unsent]),
         _by_cause(frames.cause[own & frames.arrived & (frames.cause != 0)]),

@@ -12,6 +12,7 @@ from lab.verdict.keys import Int, codes_of, integers, micros
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+_UNDER_WAY_S = 60.0
 _NEVER_US = np.iinfo(np.int64).min
 
 
@@ -73,9 +74,15 @@ class Frames:
         return arrived
 
     @property
+    def in_the_air(self) -> Mask:
+        """Sent so shortly before all ended that nobody knows what would have become of it."""
+        in_the_air: Mask = ~self.arrived & ~self.unsent & (self.sent_s > self.seen_until_s - _UNDER_WAY_S)
+        return in_the_air
+
+    @property
     def lost(self) -> Mask:
         """Sent, and never arrived."""
-        lost: Mask = ~self.arrived & ~self.unsent
+        lost: Mask = ~self.arrived & ~self.unsent & ~self.in_the_air
         return lost
 
     @property

@@ -88,6 +88,8 @@ NOTHING_WENT_WRONG = {
     "vendors/requests",
     "vendors/events",
     "meter/events",
+    "network/delay",
+    "network/repeats",
 }
 """Panels of what goes wrong, of which nothing did yet."""
 
@@ -145,6 +147,13 @@ def test_household_curves_are_shown_only_when_one_chooses_so(page: Page, lab: Li
         headers={"X-Amilab-Token": lab.token},
     )
     assert refused.status == 403
+
+
+def test_a_lab_without_a_model_of_the_network_shows_no_ways_over_it(page: Page, lab: LiveLab) -> None:
+    expect(page.locator("#network-layer")).to_be_hidden()
+    expect(page.locator("#signal-layer")).to_be_hidden()
+    refused = page.request.get(f"{lab.root}/api/network", headers={"X-Amilab-Token": lab.token})
+    assert refused.status == 404
 
 
 def test_meters_have_no_names_and_no_addresses(lab: LiveLab) -> None:

@@ -1,15 +1,18 @@
 // The view of the feeder: map, legend, counts, the chosen meter, and all of it as a table.
 import { bytes, get } from "./api.js";
-import { affected, DARK, DISCONNECTED, GASPED, inWords, layer, OFFLINE, ONLINE, OUT, PHASE_TOLD, volts } from "./layers.js";
+import { affected, DARK, DISCONNECTED, GASPED, inWords, layer, OFFLINE, ONLINE, OUT, PHASE_TOLD, routeInWords, routeLayer, TO_COLLECTOR, volts } from "./layers.js";
 import { PointMap } from "./map.js";
 import { by, counted, ink, make, table } from "./words.js";
 
 const DECIMETRES = 10;
 const ROWS = 300;
+const ROUTED = ["network", "signal"];
 
 export class Feeder {
-  constructor({ inject, openMeter }) {
+  constructor({ inject, openMeter, complain }) {
     this.inject = inject;
+    this.complain = complain;
+    this.routes = null;
     this.openMeter = openMeter;
     this.hidden = [];
     this.version = -1;
@@ -25,7 +28,7 @@ export class Feeder {
       onDrawn: () => { if (this.flags.length) this.isShown(); },
       onNext: () => this.next(),
     });
-    by("layers").addEventListener("change", () => this.draw());
+    by("layers").addEventListener("change", () => this.#changeLayer().catch(this.complain));
     by("fit").addEventListener("click", () => this.map.fit());
     by("as-table").addEventListener("click", () => this.toggleTable());
     by("search").addEventListener("submit", (event) => { event.preventDefault(); this.find(by("search-text").value); });
@@ -55,6 +58,7 @@ export class Feeder {
     by("scenario").textContent = scene.scenario.name;
     by("feeder").textContent = `${scene.feeder}, ${counted(scene.serials.length, "meter")}, seed ${scene.scenario.seed}`;
     by("scheme").hidden = !scene.scheme;
+    for (const id of ["network-layer", "signal-layer"]) by(id).hidden = !scene.network;
     return scene;
   }
 
@@ -74,6 +78,7 @@ export class Feeder {
         this.flags = new Uint8Array(buffer, 0, count);
         this.lacking = new Uint8Array(buffer, count, count);
         this.voltage = new Uint16Array(buffer, 2 * count, count);
+        if (this.#routed()) this.routes = await get("network");
       } while (this.again);
     } catch (error) {
       this.version = -1;
@@ -82,12 +87,21 @@ export class Feeder {
     this.draw();
   }
 
+  #routed() { return ROUTED.includes(document.querySelector("input[name=layer]:checked").value); }
+
+  // Ways over the network change with the supply; they are asked for where somebody looks at them.
+  async #changeLayer() {
+    if (this.#routed()) this.routes = await get("network");
+    this.draw();
+  }
+
   draw() {
-    const name = document.querySelector("input[name=layer]:checked").value;
-    const { styles, of } = layer(name, this.hidden);
+    const chosen = document.querySelector("input[name=layer]:checked").value;
+    const routed = this.routes && ROUTED.includes(chosen), name = ROUTED.includes(chosen) && !routed ? "communication" : chosen;
+    const { styles, of } = routed ? routeLayer(name, this.routes) : layer(name, this.hidden);
     const category = new Uint8Array(this.flags.length), counts = new Array(styles.length).fill(0);
-    for (let i = 0; i < category.length; i++) counts[category[i] = of(this.flags[i], this.voltage[i], this.lacking[i])]++;
-    this.map.setState(category, styles.map((style) => ({ ...style, colour: ink(style.colour) })), this.#devices(name));
+    for (let i = 0; i < category.length; i++) counts[category[i] = routed ? of(i) : of(this.flags[i], this.voltage[i], this.lacking[i])]++;
+    this.map.setState(category, styles.map((style) => ({ ...style, colour: ink(style.colour) })), this.#devices(name), routed ? this.#ways(category, styles) : []);
     by("legend").replaceChildren(...styles.flatMap((style, at) => counts[at] || at < 2 ? [make("li", {}, swatch(style), `${style.words} `, make("b", { "data-count": style.key }, counts[at].toLocaleString("en")))] : []));
     const canvas = by("map-canvas");
     styles.forEach((style, at) => { canvas.dataset[style.key] = counts[at]; });
@@ -97,6 +111,20 @@ export class Feeder {
     if (name === "voltage" && this.hidden.includes("truth")) by("map-summary").textContent = "voltage is hidden while the exercise goes on";
     this.#card();
     if (!by("map-table").hidden) this.#table();
+  }
+
+  // From each meter to the neighbour that relays it, or to its collector, in its own colour.
+  #ways(category, styles) {
+    const { scene, routes } = this;
+    const paths = styles.map(() => new Path2D());
+    routes.parent.forEach((parent, at) => {
+      const collector = parent === TO_COLLECTOR ? scene.collectors[this.collectorOf[at]] : null;
+      if (parent < 0 && !collector) return;
+      const [x, y] = collector ? [collector.x, collector.y] : [scene.x[parent], scene.y[parent]];
+      paths[category[at]].moveTo(scene.x[at], scene.y[at]);
+      paths[category[at]].lineTo(x, y);
+    });
+    return paths.map((path, at) => ({ path, colour: () => ink(styles[at].colour), width: 1.1 }));
   }
 
   // Transformers and collectors as devices: by the state of whom they serve.
@@ -109,7 +137,7 @@ export class Feeder {
       if (each.x === null || !each.meters.length) continue;
       let colour = ink("station");
       if (name === "supply" && share(each.meters, (meter) => flags[meter] & dark) === 1) colour = ink("dark");
-      if (name === "communication" && share(each.meters, (meter) => flags[meter] & OFFLINE) > 0.5) colour = ink("offline");
+      if (["communication", ...ROUTED].includes(name) && share(each.meters, (meter) => flags[meter] & OFFLINE) > 0.5) colour = ink("offline");
       if (name === "voltage") {
         const known = each.meters.map((meter) => voltage[meter]).filter((value) => value);
         const { styles, of } = layer("voltage", this.hidden);
@@ -163,16 +191,19 @@ export class Feeder {
     if (target === null) return;
     const flags = this.flags[this.chosen] ?? 0;
     const words = inWords(flags, this.lacking[this.chosen] ?? 0, this.hidden);
-    if (card.dataset.serial === target.serial && card.dataset.words === words && card.dataset.voltage === String(this.voltage[this.chosen])) return;
-    Object.assign(card.dataset, { serial: target.serial, words, voltage: this.voltage[this.chosen] });
+    const way = this.routes && this.#routed() ? routeInWords(this.routes, this.chosen) : {}, told = JSON.stringify(way);
+    if (card.dataset.serial === target.serial && card.dataset.words === words && card.dataset.voltage === String(this.voltage[this.chosen]) && card.dataset.way === told) return;
+    Object.assign(card.dataset, { serial: target.serial, words, voltage: this.voltage[this.chosen], way: told });
     const row = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
+    const next = way.next >= 0 ? make("button", { type: "button", class: "link", onclick: () => this.choose(way.next) }, this.scene.serials[way.next]) : way.next === TO_COLLECTOR ? "its collector" : null;
     const button = (text, body) => make("button", { type: "button", onclick: () => this.inject(body) }, text);
     card.replaceChildren(
       make("h2", { id: "meter-title" }, target.serial),
       make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => this.choose(-1) }, "×"),
       make("p", { class: "words" }, words),
       make("dl", {}, row("usage point", target.point), row("vendor", this.scene.vendors[this.scene.vendor[this.chosen]]), row("phases", this.scene.phases[this.chosen]), row("transformer", target.transformer), row("section", target.section),
-        row("reports through", target.collector), row("voltage", this.hidden.includes("truth") ? null : flags & DARK ? "none" : volts(this.voltage[this.chosen]))),
+        row("reports through", target.collector), row("voltage", this.hidden.includes("truth") ? null : flags & DARK ? "none" : volts(this.voltage[this.chosen])),
+        row("way", way.way), row("hops", way.hops && String(way.hops)), row("relayed by", next), row("lost on the way there", way.lost), row("signal there", way.signal && `${way.signal} dBm`), row("cell", way.cell), row("coupling loss", way.coupling && `${way.coupling} dB`)),
       make("div", { class: "buttons" },
         button("Fault: service", { kind: "fault", device: "service", id: target.point }),
         button("Open neutral: service", { kind: "fault", device: "service", conductor: "N", id: target.point }),
@@ -182,6 +213,19 @@ export class Feeder {
         button("Reboot", { kind: "reboot", stations: [target.serial] }),
         this.scene.relay[this.chosen] ? flags & DISCONNECTED ? button("Close relay", { kind: "relay", position: "closed", stations: [target.serial] }) : button("Open relay", { kind: "relay", position: "open", stations: [target.serial] }) : null,
         make("button", { type: "button", onclick: () => this.openMeter(target.point) }, "Open its dashboard")));
+  }
+
+  // The map's ways over the network in figures, while one looks at them.
+  #byCollector() {
+    const { scene, routes } = this;
+    if (!routes || !this.#routed()) return [];
+    const rows = scene.collectors.map((each) => {
+      const reached = each.meters.filter((meter) => routes.parent[meter] >= 0 || routes.parent[meter] === TO_COLLECTOR);
+      const hops = reached.map((meter) => routes.hops[meter]).sort((a, b) => a - b);
+      const lost = reached.reduce((sum, meter) => sum + 100 - routes.through[meter], 0) / Math.max(reached.length, 1);
+      return [each.name, each.meters.length, each.meters.length - reached.length, hops[Math.floor((hops.length - 1) / 2)] ?? "–", hops.at(-1) ?? "–", reached.length ? `${lost.toFixed(1)} %` : "–"];
+    });
+    return [make("h2", {}, "By collector"), table(["collector", "meters", "without a way", "hops, median", "most hops", "lost to the next hop, mean"], rows, { caption: "Ways over the network by collector", numeric: [false, true, true, true, true, true] })];
   }
 
   #affected(at) { return affected(this.hidden.includes("outages") ? this.flags[at] & ~OUT : this.flags[at], this.lacking[at]); }
@@ -206,7 +250,7 @@ export class Feeder {
       make("button", { type: "button", class: "link", onclick: () => this.choose(at) }, scene.serials[at]), scene.usage_points[at],
       scene.transformers[scene.transformer[at]].name, scene.section[at] ?? "–", inWords(flags[at], lacking[at], this.hidden)]);
     by("map-table").replaceChildren(
-      make("h2", {}, "By transformer"), table(["transformer", "meters", secret ? "said to be dark" : "dark", secret ? "told of a lost phase" : "a phase missing", "cannot be reached", "lowest voltage"], transformers, { caption: "Meters by transformer", numeric: [false, true, true, true, true, true] }),
+      ...this.#byCollector(), make("h2", {}, "By transformer"), table(["transformer", "meters", secret ? "said to be dark" : "dark", secret ? "told of a lost phase" : "a phase missing", "cannot be reached", "lowest voltage"], transformers, { caption: "Meters by transformer", numeric: [false, true, true, true, true, true] }),
       make("h2", {}, hit.length > ROWS ? `Affected meters, the first ${ROWS} of ${hit.length.toLocaleString("en")}` : "Affected meters"),
       hit.length ? table(["meter", "usage point", "transformer", "section", "state"], rows, { caption: "Affected meters" }) : make("p", {}, "None."));
   }

@@ -30,6 +30,45 @@ const VOLTAGE = [
   { key: "unknown", words: "not known", colour: "unheard", shape: "dot" },
 ];
 
+// Of routes (lab/live/routes.py): the neighbour's number, or one of these.
+export const NO_WAY = -1, TO_COLLECTOR = -2, OWN = -3, WIRED = -4;
+const ELSEWHERE = [
+  { key: "own", words: "has a modem of its own", colour: "online", shape: "diamond", order: 1 },
+  { key: "wired", words: "is wired", colour: "unheard", shape: "dot" },
+  { key: "noway", words: "there is no way to it", colour: "dark", shape: "cross", grow: 1.4, least: 3, order: 6 },
+];
+const HOPS = [
+  ...["1 hop", "2 hops", "3 hops", "4 hops", "5 or 6 hops", "7 hops or more"].map((words, at) => ({ key: `h${at + 1}`, words, colour: `h${at}`, shape: "dot", order: 2 })),
+  ...ELSEWHERE,
+];
+// Of transmissions to the next neighbour, those that fail.
+const LOSS = [
+  ...["below 2 %", "2–5 %", "5–10 %", "10–20 %", "20–35 %", "above 35 %"].map((words, at) => ({ key: `l${at}`, words: `${words} lost`, colour: `h${at}`, shape: at === 5 ? "diamond" : "dot", order: 2 + at / 10 })),
+  ...ELSEWHERE,
+];
+const LOSS_BOUNDS = [2, 5, 10, 20, 35];
+const elsewhere = (parent) => parent === OWN ? 6 : parent === WIRED ? 7 : 8;
+
+// routes: of /api/network. at: the meter's number.
+export function routeLayer(name, routes) {
+  const reached = (at) => routes.parent[at] >= 0 || routes.parent[at] === TO_COLLECTOR;
+  if (name === "network") return { styles: HOPS, of: (at) => reached(at) ? (routes.hops[at] > 6 ? 5 : routes.hops[at] > 4 ? 4 : routes.hops[at] - 1) : elsewhere(routes.parent[at]) };
+  return { styles: LOSS, of: (at) => {
+    if (!reached(at)) return elsewhere(routes.parent[at]);
+    const lost = 100 - routes.through[at];
+    let bin = 0;
+    while (bin < LOSS_BOUNDS.length && lost >= LOSS_BOUNDS[bin]) bin++;
+    return bin;
+  } };
+}
+export function routeInWords(routes, at) {
+  const parent = routes.parent[at];
+  if (parent === WIRED) return {};
+  if (parent === NO_WAY) return { way: "none", cell: routes.cell[at], coupling: routes.coupling_db[at] };
+  if (parent === OWN) return { way: "a modem of its own", cell: routes.cell[at], coupling: routes.coupling_db[at] };
+  return { hops: routes.hops[at], next: parent, lost: `${100 - routes.through[at]} % of transmissions`, signal: routes.signal_dbm[at] };
+}
+
 function supply(flags, _tenths, lacking) {
   const known = flags & (OUT | GASPED);
   return flags & DARK ? (known ? 1 : 2) : known ? 3 : lacking ? 5 : flags & DISCONNECTED ? 4 : 0;

@@ -29,7 +29,7 @@ async function inject(body) {
   } catch (error) { complain(error); }
 }
 
-const feeder = new Feeder({ inject, openMeter: (point) => { location.hash = `amilab-meter?usage_point=${encodeURIComponent(point)}`; } });
+const feeder = new Feeder({ inject, openMeter: (point) => { location.hash = `amilab-meter?usage_point=${encodeURIComponent(point)}`; }, complain });
 const side = new Side({ inject, target: () => feeder.scene ? feeder.target() : null });
 feeder.onChoose = () => side.offer();
 const training = new Training(complain);

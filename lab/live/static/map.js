@@ -42,11 +42,13 @@ export class PointMap {
     this.fit();
   }
 
-  // category: a number for each point; styles: by category { colour, shape, grow, order }; marks: devices above the points
-  setState(category, styles, marks = []) {
+  // category: a number for each point; styles: by category { colour, shape, grow, order }; marks: devices above the points;
+  // routes: lines as in setScene, between those and the points
+  setState(category, styles, marks = [], routes = []) {
     this.category = category;
     this.styles = styles;
     this.marks = marks;
+    this.routes = routes;
     this.refresh();
   }
 
@@ -173,7 +175,7 @@ export class PointMap {
     pen.fillStyle = this.paper;
     pen.fillRect(0, 0, wide, high);
     pen.setTransform(zoom, 0, 0, zoom, -this.drawn.x * zoom, -this.drawn.y * zoom);
-    for (const line of this.lines) {
+    for (const line of [...this.lines, ...(this.routes ?? [])]) {
       pen.strokeStyle = line.colour();
       pen.lineWidth = line.width / view.scale;
       pen.stroke(line.path);

@@ -112,3 +112,8 @@ def test_a_power_line_has_no_mark(tmp_path: Path) -> None:
     text = words(report(tmp_path / "run", run, air))
     assert "plc C1, outages and restorations 5 s 104 96.15 %" in text
     assert "met plc" not in text
+
+
+def test_a_failed_class_leads_to_its_messages(modelled: Path) -> None:
+    text = modelled.read_text()
+    assert '<a href="#h-communications">Which messages</a>' in text

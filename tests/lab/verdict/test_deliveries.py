@@ -224,6 +224,15 @@ def test_what_each_carried(tmp_path: Path) -> None:
     assert (run_dir / "deliveries_by_meter.parquet").exists()
 
 
+def test_what_is_under_way_at_the_very_end_is_not_lost(tmp_path: Path) -> None:
+    run = make_run(6, 4)
+    air = reads_of(run)
+    air.read(0, 3, 3600.0 - 30.0, None, cause=Cause.CELL)
+    air.read(1, 3, 3600.0 - 90.0, None, cause=Cause.RADIO)
+    mesh = in_json(judged(tmp_path / "run", air, run))["technologies"]["mesh"]
+    assert (mesh["in_the_air"], mesh["lost"]) == (1, {"radio": 1})
+
+
 def test_junit_names_the_messages_that_were_late(tmp_path: Path) -> None:
     run = make_run(POINTS, INTERVALS)
     air = all_classes(run)
