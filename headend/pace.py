@@ -60,7 +60,7 @@ _PLC = Pace(
     allowance=Allowance(at_once=24, per_hour=240),
 )
 # Cellular: a report takes up to 10 s (NB-IoT), and attaches are what a cell has few of; thousands share one. 3,600
-# messages/h are one a second, a tenth of the attaches that a cell is taken to bear.
+# messages/h are one a second, a fiftieth of what a cell is taken to carry (docs/communications-network.md).
 _CELLULAR = Pace(
     grace_s=300,
     back_off=BackOff(60.0, 1_800.0),
