@@ -99,8 +99,13 @@ def _serve_state(app: FastAPI, session: Session, closing: asyncio.Event, limits:
         """How each meter is reached now; while the truth is hidden, how it is planned to be."""
         if session.routes is None:
             raise HTTPException(404)
-        routes = await asyncio.to_thread(session.routes.document, as_if_lit="truth" in session.hidden)
-        return Json(routes)
+        found = await asyncio.to_thread(
+            session.routes.document,
+            session.completed_s,
+            session.network_faults(),
+            as_planned="truth" in session.hidden,
+        )
+        return Json(found)
 
     @app.get("/api/state")
     async def state() -> Response:

@@ -7,7 +7,7 @@ has to ask these.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from lab.fleet.plan import FleetPlan
 from meters.device.draws import meter_keys
 from meters.device.facts import CollectedFacts
 from meters.radio.cellular import Cells
-from meters.radio.mesh import Mesh
+from meters.radio.faults import NetworkFault, NetworkFaults
+from meters.radio.mesh import Jam, Mesh
 from meters.radio.plc import PowerLine
 from meters.radio.setup import NetworkSetup, innermost, station_place_m
 
@@ -32,10 +33,13 @@ class _Area:
     """A collector and its meters; the first row is the one on whose supply it hangs."""
 
     rows: NDArray[np.intp]
+    name: str
+    place_m: NDArray[np.float64]
     medium: Mesh | PowerLine
     battery_s: float
     lit: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     runs: bool = True
+    jams: Sequence[Jam] = field(default_factory=list)
     dark_since_s: float | None = None
 
 
@@ -68,15 +72,15 @@ class Routes:
                     positions_m[rows], place_m, keys[rows], setup.parameters.plc,
                     start_s=start_s, utc_offset_s=setup.utc_offset_s,
                 )  # fmt: skip
-            self._areas.append(_Area(rows, medium, facts.collector_battery_s))
+            self._areas.append(_Area(rows, name, place_m, medium, facts.collector_battery_s))
         own = np.array([not meter.address for meter in meters], dtype=bool)
         self._parent[own] = OWN
-        cells = Cells(positions_m[own], keys[own], setup.parameters.cellular)
+        self._own = np.flatnonzero(own)
+        self._cells = Cells(positions_m[own], keys[own], setup.parameters.cellular)
         self._cell = np.full(len(meters), None, dtype=object)
-        self._cell[own] = cells.cell
+        self._cell[own] = self._cells.cell
         self._coupling_db = np.full(len(meters), np.nan)
-        self._coupling_db[own] = cells.coupling_loss_db
-        self._holes = np.flatnonzero(own)[~cells.covered]
+        self._coupling_db[own] = self._cells.coupling_loss_db
         self._lit = np.ones(len(meters), dtype=bool)
         self._now_s = float(start_s)
 
@@ -90,24 +94,27 @@ class Routes:
             elif area.dark_since_s is None:
                 area.dark_since_s = self._now_s
 
-    def document(self, *, as_if_lit: bool) -> dict[str, Any]:
+    def document(self, now_s: float, faults: Iterable[NetworkFault] = (), *, as_planned: bool) -> dict[str, Any]:
         """Of each meter: `parent`, the number of the neighbour that relays it, or a constant of this module; `hops`;
         `through`, the per cent of transmissions to its parent that succeed. `signal_dbm` at the parent, `coupling_db`
         to its cell, and `cell` are null where there is none.
 
-        :param as_if_lit: as the network is planned. Routes would tell who is dark.
+        :param faults: what disturbs the network at some time.
+        :param as_planned: with supply for all and no fault. Routes would tell who is dark.
         """
         with self._lock:
-            return self._document(as_if_lit)
+            self._now_s = max(self._now_s, now_s)
+            return self._document(NetworkFaults(() if as_planned else faults), as_planned)
 
-    def _document(self, as_if_lit: bool) -> dict[str, Any]:
+    def _document(self, faults: NetworkFaults, as_planned: bool) -> dict[str, Any]:
         count = len(self._rows)
         parent, hops = self._parent.copy(), np.zeros(count, dtype=np.int64)
         through, signal = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
         for area in self._areas:
-            lit = np.ones(len(area.rows), dtype=bool) if as_if_lit else self._lit[area.rows]
-            since_s = None if as_if_lit else area.dark_since_s
+            lit = np.ones(len(area.rows), dtype=bool) if as_planned else self._lit[area.rows]
+            since_s = None if as_planned else area.dark_since_s
             self._supply(area, lit, runs=since_s is None or self._now_s - since_s < area.battery_s)
+            self._jam(area, faults.jams(area.name, area.place_m, self._now_s))
             near = area.medium.parent
             hears = near == len(area.rows)
             relayed = (near >= 0) & ~hears
@@ -117,7 +124,8 @@ class Routes:
             through[area.rows] = np.rint(area.medium.link_quality * 100)
             if isinstance(area.medium, Mesh):
                 signal[area.rows] = area.medium.signal_dbm
-        parent[self._holes] = NO_WAY
+        self._cells.disturb(faults.of_cells(self._now_s))
+        parent[self._own[~self._cells.in_service]] = NO_WAY
         return {
             "parent": parent.tolist(),
             "hops": hops.tolist(),
@@ -135,6 +143,12 @@ class Routes:
             area.medium.supply(lit, runs)
         else:
             area.medium.supply(lit, runs, now_s=self._now_s)
+
+    @staticmethod
+    def _jam(area: _Area, jams: Sequence[Jam]) -> None:
+        if isinstance(area.medium, Mesh) and jams != area.jams:
+            area.jams = jams
+            area.medium.jam(jams)
 
 
 def _whole(values: NDArray[np.float64]) -> Sequence[int | None]:

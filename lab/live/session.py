@@ -31,6 +31,7 @@ from lab.run.companion import Lived, Scene
 from lab.run.stage import GRID
 from lab.verdict.network import read_network
 from lab.verdict.verdict import Verdict
+from meters.radio.faults import NetworkFault
 
 LOOK_EVERY_S = 0.5
 """Wall clock: the head-end's database is looked into no more often."""
@@ -219,6 +220,11 @@ class Session:
         if self._over:
             return "judging" if self._ended is None else "ended"
         return "stopping" if self.stopping else "catching up" if self._history_s is not None else "living"
+
+    def network_faults(self) -> list[NetworkFault]:
+        """What disturbs the modelled network at some time."""
+        disturbances = self.incidents.disturbances()
+        return [NetworkFault.model_validate(each.air) for each in disturbances if each.air is not None]
 
     def events(self, after: int) -> list[Event]:
         return self.feed.after(after, self.hidden)

@@ -6,6 +6,7 @@ import { by, counted, ink, make, table } from "./words.js";
 
 const DECIMETRES = 10;
 const ROWS = 300;
+const LOOK_AGAIN_S = 60;
 const ROUTED = ["network", "signal"];
 
 export class Feeder {
@@ -66,7 +67,9 @@ export class Feeder {
   async update(state) {
     const changed = state.hidden.join() !== this.hidden.join();
     this.hidden = state.hidden;
-    if (state.map === this.version && !changed) return;
+    // What disturbs the network begins and ends without another state of the grid.
+    const due = this.#routed() && !(Math.abs(state.completed_s - this.routedAt) < LOOK_AGAIN_S);
+    if (state.map === this.version && !changed && !due) return;
     this.version = state.map;
     if (this.fetching) { this.again = true; return; }
     this.fetching = true;
@@ -78,7 +81,7 @@ export class Feeder {
         this.flags = new Uint8Array(buffer, 0, count);
         this.lacking = new Uint8Array(buffer, count, count);
         this.voltage = new Uint16Array(buffer, 2 * count, count);
-        if (this.#routed()) this.routes = await get("network");
+        if (this.#routed()) { this.routes = await get("network"); this.routedAt = state.completed_s; }
       } while (this.again);
     } catch (error) {
       this.version = -1;

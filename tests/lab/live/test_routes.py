@@ -15,6 +15,7 @@ from lab.fleet.vendors import vendor_mix
 from lab.live.routes import NO_WAY, OWN, TO_COLLECTOR, Routes
 from meters.device.draws import meter_keys
 from meters.device.facts import CollectedFacts
+from meters.radio.faults import NetworkFault
 from meters.radio.mesh import Mesh
 from meters.radio.setup import NetworkSetup, innermost, station_place_m
 from tests.frames import frame_of
@@ -61,7 +62,7 @@ def ways(document: dict[str, Any], without: tuple[int, ...] = ()) -> None:
 
 @pytest.mark.parametrize("vendor", ["sparkplug-mesh", "sparkplug-plc"])
 def test_ways_lead_to_the_collector(vendor: str) -> None:
-    document = routes_of(plan_of(vendor)).document(as_if_lit=False)
+    document = routes_of(plan_of(vendor)).document(START_S, as_planned=False)
     ways(document)
     assert TO_COLLECTOR in document["parent"]
     assert max(document["hops"]) > 1
@@ -80,22 +81,22 @@ def test_they_are_those_of_the_meters_own_process() -> None:
         meter_keys(SEED, serials),
         setup_of(plan).parameters.mesh,
     )
-    document = routes_of(plan).document(as_if_lit=False)
+    document = routes_of(plan).document(START_S, as_planned=False)
     assert [document["hops"][rows[at]] for at in order] == mesh.hops.tolist()
     assert [document["signal_dbm"][rows[at]] for at in order] == [round(value) for value in mesh.signal_dbm.tolist()]
 
 
 def test_who_is_dark_relays_nobody_and_the_map_of_an_exercise_does_not_say_so() -> None:
     routes = routes_of(plan_of("sparkplug-mesh"))
-    planned = routes.document(as_if_lit=False)
+    planned = routes.document(START_S, as_planned=False)
     dark = list(range(10, 20))
     routes.see_frame(frame(STREET, dark))
-    now = routes.document(as_if_lit=False)
+    now = routes.document(START_S, as_planned=False)
     ways(now, without=tuple(dark))
     assert not set(now["parent"]) & set(dark)
-    assert routes.document(as_if_lit=True) == planned
+    assert routes.document(START_S, as_planned=True) == planned
     routes.see_frame(frame(STREET, []))
-    assert routes.document(as_if_lit=False) == planned
+    assert routes.document(START_S, as_planned=False) == planned
 
 
 def test_a_collector_in_the_dark_lives_as_long_as_its_battery() -> None:
@@ -107,13 +108,37 @@ def test_a_collector_in_the_dark_lives_as_long_as_its_battery() -> None:
     (rows,) = plan.fleet.carriers.values()
     innermost_row = rows[innermost(setup_of(plan).positions()[rows])]
     routes.see_frame(frame(STREET, [innermost_row]))
-    assert TO_COLLECTOR in routes.document(as_if_lit=False)["parent"]
+    assert TO_COLLECTOR in routes.document(START_S, as_planned=False)["parent"]
     routes.see_frame(frame(STREET, [innermost_row], battery_s + 1))
-    assert set(routes.document(as_if_lit=False)["parent"]) == {NO_WAY}
+    assert set(routes.document(START_S, as_planned=False)["parent"]) == {NO_WAY}
+
+
+def fault(**given: Any) -> NetworkFault:
+    return NetworkFault.model_validate({"from_s": START_S + 60, "until_s": START_S + 120, **given})
+
+
+def test_a_jam_makes_ways_worse_for_as_long_as_it_lasts() -> None:
+    plan = plan_of("sparkplug-mesh")
+    routes = routes_of(plan)
+    jam = [fault(fault="jam", collectors=list(plan.fleet.carriers), strength=0.5)]
+    planned = routes.document(START_S, jam, as_planned=False)
+    jammed = routes.document(START_S + 60, jam, as_planned=False)
+    assert sum(jammed["through"]) < 0.7 * sum(planned["through"])
+    assert routes.document(START_S + 60, jam, as_planned=True) == planned
+    assert routes.document(START_S + 120, jam, as_planned=False) == planned
+
+
+def test_a_cell_that_is_down_leaves_its_meters_without_a_way() -> None:
+    routes = routes_of(plan_of("rl-dsp"))
+    planned = routes.document(START_S, as_planned=False)
+    cell = planned["cell"][0]
+    down = routes.document(START_S + 60, [fault(fault="cell-down", cells=[cell])], as_planned=False)
+    for own, before, after in zip(planned["cell"], planned["parent"], down["parent"], strict=True):
+        assert after == (NO_WAY if own == cell else before)
 
 
 def test_meters_with_a_modem_have_a_cell() -> None:
-    document = routes_of(plan_of("rl-dsp")).document(as_if_lit=False)
+    document = routes_of(plan_of("rl-dsp")).document(START_S, as_planned=False)
     assert set(document["parent"]) <= {OWN, NO_WAY}
     assert all("/cell-" in cell for cell in document["cell"])
     assert all(40 < loss < 200 for loss in document["coupling_db"])
