@@ -5,6 +5,7 @@ import re
 from headend.drivers.driver import Driver
 
 _CARRIERS = ("mqtt", "sparkplug", "modbus")
+_MEDIA = ("mesh", "plc", "cellular", "wired")
 _NAME = re.compile(r"[a-z0-9-]+")
 _DAY_S = 86_400
 _MOST_CURRENT_A = 100_000
@@ -34,6 +35,8 @@ def _carrier_faults(driver: Driver) -> list[str]:
         has = f"has decoders for {', '.join(stated)}" if stated else "has no decoder"
         faults.append(f"its carrier is {meter.carrier}, and it {has}")
     faults += [f"topic {name!r} cannot be part of a filter" for name in driver.mqtt or () if not _is_topic(name)]
+    if meter.medium_or_usual not in _MEDIA:
+        faults.append(f"medium {meter.medium!r} is not one of {', '.join(_MEDIA)}")
     if (meter.last_verifier == "gateway_link") != meter.needs_gateway:
         faults.append(
             f"last_verifier is {meter.last_verifier}: over Modbus it is gateway_link, on any other carrier the meter"

@@ -135,6 +135,10 @@ COUNTING = "Capabilities('mqtt', True, False, False)"
         (f"'x-1', {COUNTING}, 900, 900, mqtt=TOPICS | {{'_fence': TOPIC}}", "topic '_fence' cannot be part of"),
         (f"'x-1', {COUNTING}, 900, 900, mqtt=TOPICS | {{'': TOPIC}}", "topic '' cannot be part of a filter"),
         (
+            "'x-1', Capabilities('mqtt', True, False, False, medium='satellite'), 900, 900, mqtt=TOPICS",
+            "medium 'satellite' is not one of mesh, plc",
+        ),
+        (
             "'x-1', Capabilities('mqtt', True, False, False, last_verifier='gateway_link'), 900, 900, mqtt=TOPICS",
             "last_verifier is gateway_link: over Modbus",
         ),
