@@ -173,11 +173,13 @@ class CellLines:
     def unsent(self, rows: Rows, starts_s: NDArray[np.int64]) -> None:
         """Intervals of these meters ended, and nothing could be said of them."""
         if len(rows):
-            lit = self._energised[rows]
+            lit, cut = self._energised[rows], ~np.isnan(self._core.state["uplink_lost_at_s"][rows])
+            # Whoever has supply and service, and no connection, waits for the broker.
+            cause = np.where(~lit, Cause.DARK, np.where(cut, Cause.CELL, Cause.BACKHAUL))
             self._deliveries.sent(
                 frame_records(
                     len(rows), row=rows, direction=Direction.UP, delivery_class=DeliveryClass.READ,
-                    cause=np.where(lit, np.uint8(Cause.CELL), np.uint8(Cause.DARK)), about=starts_s, lit=lit,
+                    cause=cause, about=starts_s, lit=lit,
                     sent_s=self._core.now_s, intervals=1,
                 )
             )  # fmt: skip

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from grid.world import WorldFrame
+from meters.fleet.fleet import Fleet
 from meters.radio.faults import NetworkFault
 from meters.radio.parameters import load_parameters
-from meters.radio.passage import DeliveryClass, Direction
+from meters.radio.passage import Cause, DeliveryClass, Direction
 from meters.radio.setup import NetworkSetup
 from tests.meters.meter_broker import Broker
 from tests.meters.meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w
@@ -30,14 +31,26 @@ class Yard:
 
     def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory
+        self.port = port
         self.world = World(uneven_power_w(COUNT))
-        positions_m = tuple((row * 20.0, row % 2 * 6_000.0) for row in range(COUNT))
+        self.fleet = self.new_fleet()
+        self.now_s = START_S
+
+    def new_fleet(self, *faults: NetworkFault) -> Fleet:
         setup = NetworkSetup(
             parameters=load_parameters({"cellular": {"latency_least_s": 1.5, "latency_easy_s": 2.0}}),
-            positions_m=positions_m,
+            positions_m=tuple((row * 20.0, row % 2 * 6_000.0) for row in range(COUNT)),
+            faults=faults,
         )
-        self.fleet = make_fleet(shipment(COUNT, "t1"), port, directory / "shard-0.db", network=setup)
-        self.now_s = START_S
+        return make_fleet(shipment(COUNT, "t1"), self.port, self.directory / "shard-0.db", network=setup)
+
+    async def replace(self, *faults: NetworkFault) -> None:
+        """Another process goes on from the memory; what was in the air with the first is lost."""
+        await self.fleet.stop()
+        self.fleet = self.new_fleet(*faults)
+        await self.fleet.start()
+        await self.fleet.replay(self.now_s, self.world.frame(self.now_s))
+        await self.fleet.settle()
 
     async def go(self, until_s: int, **switched: bool) -> None:
         frames: dict[int, WorldFrame] = {}
@@ -153,8 +166,9 @@ async def test_a_cell_that_is_down_takes_its_own_meters_off_and_they_come_back(y
     for row in range(COUNT):
         assert ear.states(serial(row))[-1] == "online"
         assert len(ear.of("ds", serial(row))) == (3 if row in hit else 4)
-    late = {row["serial"] for row in yard.deliveries(DeliveryClass.READ) if row["arrived_at"] is None}
-    assert late == {serial(row) for row in hit}
+    unsent = [row for row in yard.deliveries(DeliveryClass.READ) if row["arrived_at"] is None]
+    assert {row["serial"] for row in unsent} == {serial(row) for row in hit}
+    assert {row["cause"] for row in unsent} == {Cause.CELL}
 
 
 async def test_an_operators_outage_takes_the_meters_of_all_its_cells(yard: Yard, ear: Ear) -> None:
@@ -216,3 +230,32 @@ async def test_what_a_meter_forgets_before_it_arrives_is_told_again(yard: Yard, 
     lost, told = yard.deliveries(DeliveryClass.ALARM)
     assert lost["arrived_at"] is None
     assert told["arrived_at"] is not None
+
+
+async def test_whoever_goes_on_from_the_memory_tells_what_was_in_the_air(yard: Yard, ear: Ear) -> None:
+    await yard.go(START_S + 1200)
+    await yard.go(START_S + 1800, m5=False)
+    await yard.go(yard.now_s + 1, m5=True)
+    while not yard.deliveries(DeliveryClass.ALARM):
+        await yard.go(yard.now_s + 1)
+    await yard.replace()
+    await yard.go(START_S + 2400)
+    await ear.caught_up()
+    assert ear.events(serial(5)) == ["last_gasp", "power_restore"]
+    lost, told = yard.deliveries(DeliveryClass.ALARM)
+    assert (lost["arrived_at"] is None, told["arrived_at"] is None) == (True, False)
+
+
+async def test_whoever_is_begun_amid_an_outage_of_cells_waits_for_its_end(yard: Yard, ear: Ear) -> None:
+    await yard.go(START_S + 960)
+    cell = yard.cell_of(0)
+    fault = NetworkFault(fault="cell-down", from_s=yard.now_s, until_s=START_S + 2_000, cells=(cell,))
+    yard.fleet.disturb_network(fault)
+    await yard.go(START_S + 1_200)
+    await yard.replace(fault)
+    await yard.go(START_S + 1_890)
+    await ear.caught_up()
+    assert len(ear.of("ds", serial(0))) == 1
+    await yard.go(START_S + 3_660)
+    await ear.caught_up()
+    assert len(ear.of("ds", serial(0))) == 3
