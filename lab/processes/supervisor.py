@@ -138,10 +138,14 @@ class Supervisor:
     async def run(self, spec: ProcessSpec, timeout_s: float = 120.0) -> None:
         """Run a helper command to its end. Raises PartFailed if its exit code is not 0, or after `timeout_s`."""
         await self.start(spec)
+        # It may have ended by the time anybody waits.
+        running = self._running[spec.name]
+        running.expected = True
         try:
-            returncode = await asyncio.wait_for(self.wait(spec.name), timeout_s)
+            returncode = await asyncio.wait_for(asyncio.shield(running.ended), timeout_s)
         except TimeoutError:
-            await self.kill(spec.name)
+            running.signal(signal.SIGKILL)
+            await asyncio.shield(running.ended)
             raise PartFailed(spec.name, None, self.log_tail(spec.name)) from None
         if returncode != 0:
             raise PartFailed(spec.name, returncode, self.log_tail(spec.name))

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -358,6 +359,24 @@ def test_a_lab_leaves_nothing_behind(tmp_path: Path, end: str) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=5)
     lab.stdin.close()
     lab.stdout.close()
+
+
+async def test_a_helper_may_end_before_anybody_waits_for_it(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def start_and_come_to_the_end(thread: threading.Thread) -> None:
+        start(thread)
+        thread.join(DEADLINE_S)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_come_to_the_end)
+    await supervisor.run(ProcessSpec("quick", ["/bin/true"]))
+    with pytest.raises(PartFailed) as failure:
+        await supervisor.run(ProcessSpec("quick", ["/bin/false"]))
+    assert failure.value.returncode == 1
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(supervisor.watch(), 0.0)
 
 
 @pytest.mark.parametrize(
