@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,35 @@ async def docker(
         said = _text(words or out)
         raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said))
     return _text(out)
+
+
+async def docker_says(*arguments: str, within_s: float) -> tuple[str, bool]:
+    """What the command prints, errors too, and whether it has come to its end; it is ended after `within_s`.
+
+    :raises UserError: it fails, with its own last words.
+    """
+    with tempfile.TemporaryFile() as file:
+        process = await asyncio.create_subprocess_exec(
+            program(),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=file,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(within_s):
+                await process.wait()
+            whole = True
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            whole = False
+        file.seek(0)
+        said = _text(file.read())
+    if whole and process.returncode != 0:
+        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said))
+    return said, whole
 
 
 async def docker_json(*arguments: str, directory: Path | None = None) -> Any:

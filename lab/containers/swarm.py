@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from lab.containers.docker import docker, docker_json, hint_for, require_docker
+from lab.containers.docker import docker, docker_json, docker_says, hint_for, require_docker
 from lab.containers.logs import write_log
 from lab.containers.project import ComposeProject, Container
 from lab.containers.settings import ComposeSettings
@@ -28,6 +28,9 @@ _READY_S = 180.0
 _PLACED_S = 180.0
 _SCHEDULED_S = 5.0
 """For so long Swarm may not have noticed that a node has become free."""
+_SAID_S = 20.0
+"""`docker service logs` has all after a second, and yet may never end where a task was killed (Docker 28.2)."""
+_MAY_GO_ON = f"Docker did not end what it told within {_SAID_S:.0f} s; there may be more"
 
 
 class SwarmProject(ComposeProject):
@@ -96,7 +99,9 @@ class SwarmProject(ComposeProject):
                     self._refuse_broken(service, await self._tasks(service))
                     await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError:
-            said = await docker("service", "logs", "--raw", "--tail", "8", self._name(service), merge=True)
+            said, _ = await docker_says(
+                "service", "logs", "--raw", "--tail", "8", self._name(service), within_s=_SAID_S
+            )
             raise UserError(
                 [f"the service {service} has not become healthy within {_READY_S:.0f} s; it said:", *said.splitlines()],
                 "compose/README.md says what to do about an unhealthy container.",
@@ -139,7 +144,8 @@ class SwarmProject(ComposeProject):
 
     async def last_words(self, container: Container) -> list[str]:
         task = container.name.rpartition(".")[2]
-        return (await docker("service", "logs", "--raw", "--tail", "20", task, merge=True)).splitlines()
+        said, _ = await docker_says("service", "logs", "--raw", "--tail", "20", task, within_s=_SAID_S)
+        return said.splitlines()
 
     async def lab_address(self) -> str:
         """This machine's address among the swarm's nodes; where it is the only one, in its containers' network."""
@@ -202,8 +208,9 @@ class SwarmProject(ComposeProject):
         for service in await self._replicas():
             if await self._tasks(service):
                 since = ("--since", self._since)
-                text = await docker("service", "logs", "--timestamps", *since, self._name(service), merge=True)
-                write_log(directory, service, text)
+                name = self._name(service)
+                said, whole = await docker_says("service", "logs", "--timestamps", *since, name, within_s=_SAID_S)
+                write_log(directory, service, said if whole else f"{said}({_MAY_GO_ON})\n")
 
     async def _replicas(self) -> dict[str, int]:
         """With how many tasks each service of the stack is deployed; nothing, if it is not."""

@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 
-from lab.containers.docker import docker, hint_for, require_docker
+from lab.containers.docker import docker, docker_says, hint_for, require_docker
 from lab.errors import UserError
 
 
 def engine(directory: Path, monkeypatch: pytest.MonkeyPatch, **info: Any) -> None:
     """A command `docker` that answers to everything with this, and echoes what it is given."""
-    command = directory / "docker"
-    command.write_text(f"#!/bin/sh\necho '{json.dumps(info)}'\ncat\n")
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    program(directory, monkeypatch, f"echo '{json.dumps(info)}'", "cat")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +43,33 @@ async def test_a_manager_is_all_that_it_needs(tmp_path: Path, monkeypatch: pytes
 async def test_a_command_reads_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine(tmp_path, monkeypatch)
     assert await docker("stack", "deploy", given="the stack") == "{}\nthe stack"
+
+
+def program(directory: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """A command `docker` that does this."""
+    command = directory / "docker"
+    command.write_text("\n".join(("#!/bin/sh", *lines)))
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+
+
+async def test_logs_that_never_end_are_read_as_far_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker service logs` may wait for ever for a task that was killed."""
+    said = tmp_path / "said"
+    program(tmp_path, monkeypatch, "echo 'serving \033[31mfleet-0'", "echo oh >&2", f"touch {said}", "exec sleep 3600")
+    assert await docker_says("service", "logs", "lab_meters", within_s=10.0) == ("serving fleet-0\noh\n", False)
+    assert said.exists()
+
+
+async def test_logs_that_end_are_whole_and_refused_ones_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, "echo standing by")
+    assert await docker_says("service", "logs", "lab_meters", within_s=60.0) == ("standing by\n", True)
+    program(tmp_path, monkeypatch, "echo 'no such service: lab_meters' >&2", "exit 1")
+    with pytest.raises(UserError, match="docker service logs lab_meters") as refused:
+        await docker_says("service", "logs", "lab_meters", within_s=60.0)
+    assert "no such service: lab_meters" in refused.value.faults
 
 
 @pytest.mark.parametrize(
