@@ -189,7 +189,9 @@ class LabLink:
         """
         if life not in (None, self.life(name)):
             return
-        self._present.pop(name, None)
+        if name in self._present:
+            # Whoever waits for it waits for this very event.
+            self._present[name].clear()
         self._connections.pop(name, None)
         self._fail_calls(name, PartGone(name))
 

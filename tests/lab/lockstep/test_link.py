@@ -125,6 +125,20 @@ async def test_who_gives_up_leaves_those_who_still_wait(link: LabLink) -> None:
     assert link.awaited == {}
 
 
+async def test_who_waits_for_a_part_that_is_dropped_once_more_gets_its_successor(link: LabLink) -> None:
+    """Who kills it drops it, and so does whoever finds its container gone a little later."""
+    key = link.new_part("p")
+    link.drop("p")
+    waiting = asyncio.create_task(link.wait_for("p"))
+    await asyncio.sleep(0)
+    link.drop("p", life=link.life("p"))
+    part = asyncio.create_task(serve_part("p", link.address, {"echo": echo}, run=RUN, key=key))
+    await asyncio.wait_for(waiting, 60)
+    assert link.awaited == {}
+    await link.call("p", "stop")
+    await part
+
+
 async def test_a_successor_takes_over_from_who_has_not_been_dropped(link: LabLink) -> None:
     key = link.new_part("p")
     first = asyncio.create_task(serve_part("p", link.address, {"never": never}, run=RUN, key=key))
