@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lab.containers.logs import plain
 from lab.errors import UserError
@@ -38,28 +38,12 @@ async def docker(
 
     :raises UserError: it fails, with its own last words, or does not end within `patience_s`.
     """
-    process = await asyncio.create_subprocess_exec(
-        program(),
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT if merge else asyncio.subprocess.PIPE,
-        cwd=directory,
-        env={**os.environ, **(environment or {})},
-        # Ctrl-C belongs to the lab: a command that is half done would leave it half a state.
-        start_new_session=True,
+    said, is_whole = await _said(
+        arguments, within_s=patience_s, merge=merge, directory=directory, environment=environment, given=given
     )
-    try:
-        async with asyncio.timeout(patience_s):
-            out, words = await process.communicate(None if given is None else given.encode())
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise UserError(f"`docker {_shown(arguments)}` did not end within {patience_s:.0f} s") from None
-    if process.returncode != 0:
-        said = _text(words or out)
-        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said))
-    return _text(out)
+    if not is_whole:
+        raise UserError(f"`docker {_shown(arguments)}` did not end within {patience_s:.0f} s")
+    return said
 
 
 async def docker_says(*arguments: str, within_s: float) -> tuple[str, bool]:
@@ -67,28 +51,44 @@ async def docker_says(*arguments: str, within_s: float) -> tuple[str, bool]:
 
     :raises UserError: it fails, with its own last words.
     """
-    with tempfile.TemporaryFile() as file:
+    return await _said(arguments, within_s=within_s, merge=True)
+
+
+async def _said(
+    arguments: Sequence[str],
+    *,
+    within_s: float,
+    merge: bool,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    given: str | None = None,
+) -> tuple[str, bool]:
+    # Files keep what was said by somebody who has to be ended.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as words:
         process = await asyncio.create_subprocess_exec(
             program(),
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=file,
-            stderr=asyncio.subprocess.STDOUT,
+            stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
+            stdout=out,
+            stderr=asyncio.subprocess.STDOUT if merge else words,
+            cwd=directory,
+            env={**os.environ, **(environment or {})},
+            # Ctrl-C belongs to the lab: a command that is half done would leave it half a state.
             start_new_session=True,
         )
         try:
             async with asyncio.timeout(within_s):
-                await process.wait()
-            whole = True
+                await process.communicate(None if given is None else given.encode())
+            is_whole = True
         except TimeoutError:
             process.kill()
             await process.wait()
-            whole = False
-        file.seek(0)
-        said = _text(file.read())
-    if whole and process.returncode != 0:
-        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(said)], hint_for(said))
-    return said, whole
+            is_whole = False
+        said, refusal = _text(out), _text(words)
+    if is_whole and process.returncode != 0:
+        refusal = refusal or said
+        raise UserError([f"`docker {_shown(arguments)}` failed:", *_last_words(refusal)], hint_for(refusal))
+    return said, is_whole
 
 
 async def docker_json(*arguments: str, directory: Path | None = None) -> Any:
@@ -163,8 +163,9 @@ def _shown(arguments: Sequence[str]) -> str:
     return " ".join(arguments[:6]) + (" …" if len(arguments) > 6 else "")
 
 
-def _text(said: bytes) -> str:
-    return plain(said.decode(errors="replace"))
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return plain(file.read().decode(errors="replace"))
 
 
 def _last_words(said: str) -> list[str]:

@@ -61,6 +61,12 @@ async def test_logs_that_never_end_are_read_as_far_as_they_go(tmp_path: Path, mo
     assert said.exists()
 
 
+async def test_a_command_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, monkeypatch, "echo here", "exec sleep 3600")
+    with pytest.raises(UserError, match="`docker compose up` did not end within 1 s"):
+        await docker("compose", "up", patience_s=1.0)
+
+
 async def test_logs_that_end_are_whole_and_refused_ones_say_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
