@@ -17,12 +17,6 @@ from lab.verdict.verdict import Verdict
 
 CARRIERS_SHOWN = 10
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 1080.0, 210.0, 58.0, 26.0, 30.0
-_MEANINGS = {
-    "c1_alarms": "C1, outages and restorations",
-    "c2_control": "C2, power quality, connect and disconnect",
-    "c3_system": "C3, faults, configuration, security",
-    "c4_reads": "C4, meter reads",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +98,7 @@ def _classes(verdict: Verdict, told: Communications) -> tuple[ClassRow, ...]:
             ClassRow(
                 mark="" if met is None else "✓" if met else "✗",
                 technology=each.technology,
-                name=_MEANINGS[each.limit.name],
+                name=each.limit.meaning,
                 within=each.limit.told,
                 sent=each.sent,
                 in_time=share_text(each.share),

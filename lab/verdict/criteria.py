@@ -132,18 +132,13 @@ CRITERIA = (
     ),
     *(
         Criterion(
-            f"network.{limit.name}", ">=", 0.98, _RFC_8036, f"{meaning}: arrived within {limit.told}, from sending"
+            f"network.{limit.name}",
+            ">=",
+            0.98,
+            _RFC_8036,
+            f"{limit.meaning}: arrived within {limit.told}, from sending",
         )
-        for limit, meaning in zip(
-            CLASSES.values(),
-            (
-                "C1, outages and restorations",
-                "C2, power quality, connect and disconnect",
-                "C3, faults, configuration, security",
-                "C4, meter reads",
-            ),
-            strict=True,
-        )
+        for limit in CLASSES.values()
     ),
 )
 

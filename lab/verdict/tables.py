@@ -240,6 +240,7 @@ class DeliveryLimit:
 
     name: str
     within_s: float
+    meaning: str
 
     @property
     def told(self) -> str:
@@ -248,10 +249,10 @@ class DeliveryLimit:
 
 
 CLASSES = {
-    1: DeliveryLimit("c1_alarms", 5.0),
-    2: DeliveryLimit("c2_control", 10.0),
-    3: DeliveryLimit("c3_system", 30.0),
-    4: DeliveryLimit("c4_reads", 7200.0),
+    1: DeliveryLimit("c1_alarms", 5.0, "C1, outages and restorations"),
+    2: DeliveryLimit("c2_control", 10.0, "C2, power quality, connect and disconnect"),
+    3: DeliveryLimit("c3_system", 30.0, "C3, faults, configuration, security"),
+    4: DeliveryLimit("c4_reads", 7200.0, "C4, meter reads"),
 }
 """By the value of `delivery_class`."""
 GASP = 11
