@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import GenericAlias
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model
@@ -42,7 +43,7 @@ def _any_of(technology: str) -> type[BaseModel]:
         written: Any = field.annotation
         if get_origin(written) is tuple:
             # TOML has lists.
-            written = list[get_args(written)[0]]  # type: ignore[misc]  # whatever it is of
+            written = GenericAlias(list, get_args(written)[:1])
         unit = f", in {facts[name].unit}" if facts[name].unit else ""
         said = f"{name.replace('_', ' ')}{unit}; docs/communications-network.md has the usual value and its source."
         fields[name] = (Annotated[(written, *field.metadata)], Field(default=None, description=said))

@@ -32,8 +32,8 @@ async def test_a_meters_cell_is_registered_and_one_without_has_none(
 
 
 def test_the_allowance_is_that_of_the_collector_or_the_cell(tmp_path: Path) -> None:
-    def device(profile: str, **own: str) -> EndDevice:
-        return EndDevice(0, 1, "AMI1", "UP1", "g", driver_for(profile), START_S, **own)  # type: ignore[arg-type]
+    def device(profile: str, *, address: str = "", cell: str = "") -> EndDevice:
+        return EndDevice(0, 1, "AMI1", "UP1", "g", driver_for(profile), START_S, address=address, cell=cell)
 
     settings = Shipment(tmp_path / "shipped").settings("postgresql://nowhere", "s", 1883)
     paced = settings.model_copy(update={"pacing": True})

@@ -10,6 +10,7 @@ import pytest
 
 from headend.backoff import BackOff
 from headend.drivers import ProfilePart
+from headend.drivers.driver import Medium
 from headend.pace import PACES, Pace
 from headend.reads.recovery import Ask, Recovery
 from headend.reads.schedule import Cadence, Schedule
@@ -71,9 +72,9 @@ def live(
 
 
 @pytest.mark.parametrize("medium", ["mesh", "plc", "cellular"])
-def test_those_who_come_back_together_are_not_asked_together(medium: str) -> None:
+def test_those_who_come_back_together_are_not_asked_together(medium: Medium) -> None:
     """300 meters come back after 4 h. Whatever the medium, it is asked to carry no more than its allowance."""
-    pace = PACES[medium]  # type: ignore[index]  # one of the media
+    pace = PACES[medium]
     assert pace.allowance is not None
     found = recovery([pace] * 300, ["the one"] * 300)
     back_s = 16 * LENGTH_S + 400.0
