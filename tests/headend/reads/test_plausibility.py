@@ -1,6 +1,7 @@
 """What a meter can have counted, and what it cannot."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,12 @@ def test_a_reason_is_given_exactly_where_something_is_beyond(
     assert fault is None or fault in REASONS
 
 
+def usual(end_s: int, **said: float) -> Reading:
+    """Of all that a reading can have, but for what is `said`."""
+    values: dict[str, Any] = dict.fromkeys(READING_COUNTERS, 0) | dict.fromkeys(READING_MEASURES, 0.5)
+    return Reading(end_s=end_s, **{**values, "max_demand_at_s": START_S, **said}, others=(), complete=True)
+
+
 YEAR_2000_S = 946_684_800
 
 
@@ -105,9 +112,7 @@ YEAR_2000_S = 946_684_800
     ],
 )
 def test_each_instant_has_its_bound(start_s: int, latest_s: int, reason: str | None) -> None:
-    usual = dict.fromkeys(READING_COUNTERS, 0) | dict.fromkeys(READING_MEASURES, 0.5)
-    usual["max_demand_at_s"] = latest_s
-    reading = Reading(end_s=start_s + 900, **usual, others=(), complete=True)  # type: ignore[arg-type]
+    reading = usual(start_s + 900, max_demand_at_s=latest_s)
     assert LIMITS.fault_of(reading, 900, latest_s) == reason
     assert LIMITS.fault_of_registers(Registers(0, 0, 0, (230.0, 230.0, 230.0)), start_s, latest_s) == reason
 
@@ -128,8 +133,7 @@ def test_each_instant_has_its_bound(start_s: int, latest_s: int, reason: str | N
     ],
 )
 def test_each_new_quantity_has_its_bound(said: dict[str, float], reason: str) -> None:
-    usual = dict.fromkeys(READING_COUNTERS, 0) | {"max_demand_at_s": START_S} | dict.fromkeys(READING_MEASURES, 0.5)
-    reading = Reading(end_s=START_S + 900, **usual, others=(), complete=True)  # type: ignore[arg-type]
+    reading = usual(START_S + 900)
     assert LIMITS.fault_of(reading, 900, START_S + 900) is None
     beyond = Reading._make({**reading._asdict(), **said}.values())
     assert LIMITS.fault_of(beyond, 900, START_S + 900) == reason
@@ -140,8 +144,7 @@ def test_nothing_that_is_believed_overflows_its_column_behind_transformers(
     current: float, voltage: float, power_w: float, said: int
 ) -> None:
     ratios = Ratios(current, voltage)
-    usual = dict.fromkeys(READING_COUNTERS, 0) | {"max_demand_at_s": START_S} | dict.fromkeys(READING_MEASURES, 0.5)
     for name in ("reactive_q4_varh", "active_power_l2_w", "max_demand_import_w"):
-        reading = Reading(end_s=START_S + 900, **(usual | {name: said}), others=(), complete=True)  # type: ignore[arg-type]
+        reading = usual(START_S + 900, **{name: said})
         fault = Limits.of(900, power_w, 10**9, ratios.power).fault_of(reading, 900, START_S + 900)
         assert fault is not None or round(said * ratios.of(name)) < 2**31

@@ -13,6 +13,7 @@ from lab.fleet.geography import Place
 from lab.fleet.network import network_setup, with_cells
 from lab.fleet.presets import PRESETS
 from lab.fleet.vendors import vendor_mix
+from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.air_targets import Airspace
 from lab.scenario.load import NetworkEvent, RadioEvent, Scenario, parse_scenario
@@ -62,15 +63,20 @@ def hit(text: str, *, preset: str = "bakeoff", taken: tuple[str, ...] = (), seed
     return space.disturbance(found, seed=[seed, 0], from_s=100, until_s=200, taken=taken)
 
 
+def air(found: Disturbance) -> Body:
+    """What the meters are told of it."""
+    assert found.air is not None
+    return found.air
+
+
 def test_a_jam_is_of_whole_meshes_that_no_other_event_hits() -> None:
     space = airspace()
     found = hit(event(fault='"jam"', select="{ collectors = 1 }", strength=0.7))
-    assert found.air is not None
-    (name,) = found.air["collectors"]
-    assert found.air == {"fault": "jam", "from_s": 100, "until_s": 200, "collectors": [name], "strength": 0.7}
+    (name,) = air(found)["collectors"]
+    assert air(found) == {"fault": "jam", "from_s": 100, "until_s": 200, "collectors": [name], "strength": 0.7}
     taken = tuple(space.fleet.meters[row].usage_point for row in space.fleet.carriers[name][:1])
     meshes = {rows[0] for rows in space.fleet.carriers.values() if "mesh" in space.fleet.meters[rows[0]].profile.name}
-    others = {hit(event(fault='"jam"'), taken=taken, seed=seed).air["collectors"][0] for seed in range(20)}  # type: ignore[index]
+    others = {air(hit(event(fault='"jam"'), taken=taken, seed=seed))["collectors"][0] for seed in range(20)}
     assert (name in others) == (len(meshes) == 1)
     assert f"of mesh {name}, {len(space.fleet.carriers[name])} meters" in found.label
 
@@ -78,9 +84,8 @@ def test_a_jam_is_of_whole_meshes_that_no_other_event_hits() -> None:
 def test_a_jam_is_of_those_within_a_radius() -> None:
     space = airspace()
     found = hit(event(fault='"jam"', select="{ radius_m = 90 }"))
-    assert found.air is not None
-    assert found.air["radius_m"] == 90
-    near = np.hypot(*(space.setup.positions() - found.air["centre_m"]).T) <= 90
+    assert air(found)["radius_m"] == 90
+    near = np.hypot(*(space.setup.positions() - air(found)["centre_m"]).T) <= 90
     in_mesh = [row for row in np.flatnonzero(near).tolist() if "mesh" in space.fleet.meters[row].profile.name]
     assert in_mesh
     assert f"90 m around a meter, {len(in_mesh)} " in found.label
@@ -91,14 +96,11 @@ def test_cells_and_operators_are_those_that_serve_somebody() -> None:
     down = hit(event(fault='"cell-down"', select="{ cells = 2 }"))
     full = hit(event(fault='"congestion"', messages_per_s=80))
     out = hit(event(fault='"operator-outage"'))
-    assert down.air is not None
-    assert full.air is not None
-    assert out.air is not None
-    assert len(down.air["cells"]) == 2
-    assert {*down.air["cells"], *full.air["cells"]} <= set(space.cells) - {""}
-    assert full.air["messages_per_s"] == 80
-    assert {cell.partition("/")[0] for cell in space.cells if cell} >= set(out.air["operators"])
-    own = sum(cell.startswith(out.air["operators"][0] + "/") for cell in space.cells)
+    assert len(air(down)["cells"]) == 2
+    assert {*air(down)["cells"], *air(full)["cells"]} <= set(space.cells) - {""}
+    assert air(full)["messages_per_s"] == 80
+    assert {cell.partition("/")[0] for cell in space.cells if cell} >= set(air(out)["operators"])
+    own = sum(cell.startswith(air(out)["operators"][0] + "/") for cell in space.cells)
     assert f"{own} meters" in out.label
 
 

@@ -37,7 +37,8 @@ def ids(verdict: Verdict) -> set[str]:
 
 
 def in_json(verdict: Verdict) -> dict[str, Any]:
-    document: dict[str, Any] = verdict.to_json()["network"]  # type: ignore[assignment]
+    document = verdict.to_json()["network"]
+    assert isinstance(document, dict)
     return document
 
 
