@@ -87,8 +87,8 @@ def unpaced(settings: HeadEndSettings) -> Pace:
 
 def pace_of(settings: HeadEndSettings, device: EndDevice) -> Pace:
     """How this device is asked."""
-    alike = unpaced(settings)
-    return PACES.get(device.driver.capabilities.medium_or_usual, alike) if settings.pacing else alike
+    paced = PACES.get(device.driver.capabilities.medium_or_usual) if settings.pacing else None
+    return paced or unpaced(settings)
 
 
 def carrier_of(device: EndDevice) -> str:
