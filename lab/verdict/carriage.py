@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.verdict.keys import Int
@@ -71,7 +72,7 @@ class Technology:
 def technology_of(frames: Frames, code: int, inside: Mask, by_meter: pa.Table, days: float) -> Technology:
     own = inside & (frames.technology == code)
     name = frames.technologies[code]
-    meters = by_meter.filter(pa.array(np.array(by_meter["technology"].to_pylist(), dtype=object) == name))
+    meters = by_meter.filter(pc.equal(by_meter["technology"], name))
     hops, counts = np.unique([each for each in meters["hops"].to_pylist() if each is not None], return_counts=True)
     return Technology(
         name,
