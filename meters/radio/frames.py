@@ -38,16 +38,12 @@ class Frames:
     ) -> Frames:
         """One for each row; the others may be a single value for all. Raises ValueError: lengths do not fit."""
         own = np.atleast_1d(np.asarray(rows, dtype=np.intp))
-
-        def each(values: ArrayLike, kind: type) -> NDArray[np.generic]:
-            return np.broadcast_to(np.asarray(values, dtype=kind), own.shape)
-
         return cls(
             own,
-            each(sent_s, np.float64),  # type: ignore[arg-type]
-            each(delivery_class, np.uint8),  # type: ignore[arg-type]
-            each(about, np.int64),  # type: ignore[arg-type]
-            each(size_bytes, np.int64),  # type: ignore[arg-type]
+            np.broadcast_to(np.asarray(sent_s, dtype=np.float64), own.shape),
+            np.broadcast_to(np.asarray(delivery_class, dtype=np.uint8), own.shape),
+            np.broadcast_to(np.asarray(about, dtype=np.int64), own.shape),
+            np.broadcast_to(np.asarray(size_bytes, dtype=np.int64), own.shape),
         )
 
     def __len__(self) -> int:
