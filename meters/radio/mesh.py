@@ -128,20 +128,15 @@ class Mesh:
             ends_s = np.full(len(frames), np.inf) if until_s is None else until_s
             said = say(self._ears, self._way, frames.part(dark), keys[dark], ends_s[dark], self._parameters)
             passage = passage.replaced(dark, said)
-        return self._without_collector(passage)
+        return passage.lost(not self._collector_lit, Cause.COLLECTOR)
 
     def down(self, frames: Frames) -> Passage:
         """From the collector to the meters."""
         passage = self._cross(frames, frames.keys(self._keys, Direction.DOWN))
-        return self._without_collector(passage.lost(~self._lit[frames.rows], Cause.DARK))
+        return passage.lost(~self._lit[frames.rows], Cause.DARK).lost(not self._collector_lit, Cause.COLLECTOR)
 
     def _cross(self, frames: Frames, keys: NDArray[np.uint64]) -> Passage:
         return cross(self._way, frames, keys, self._parameters)
-
-    def _without_collector(self, passage: Passage) -> Passage:
-        if self._collector_lit:
-            return passage
-        return passage.lost(np.ones(len(passage.cause), dtype=bool), Cause.COLLECTOR)
 
     def _all_links(self) -> Links:
         """Without any disturbance. Each meter has a way at first: installers see to that."""

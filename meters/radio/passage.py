@@ -88,8 +88,8 @@ class Passage:
         cause, hops, attempts = (np.zeros(count, dtype=np.uint8) for _ in range(3))
         return cls(never_s, cause, hops, attempts, never_s.copy())
 
-    def lost(self, which: NDArray[np.bool_], cause: Cause) -> Passage:
-        """The same, but these (m,) are lost by this cause."""
+    def lost(self, which: NDArray[np.bool_] | bool, cause: Cause) -> Passage:
+        """The same, but these (m,), or all or none of them, are lost by this cause."""
         return Passage(
             np.where(which, np.inf, self.arrives_s),
             np.where(which, np.uint8(cause), self.cause),

@@ -111,19 +111,15 @@ class PowerLine:
             passage = passage.replaced(reading, self._blocks(frames.part(reading)))
         if not reading.all():
             passage = passage.replaced(~reading, self._in_turn(frames.part(~reading)))
-        return self._without_concentrator(passage)
+        return passage.lost(not self._concentrator_lit, Cause.COLLECTOR)
 
     def down(self, frames: Frames) -> Passage:
         """From the concentrator: ahead of all polls but the present one."""
         keys = frames.keys(self._keys, Direction.DOWN)
         present_s = float(self._poll_s.max(initial=self._parameters.poll_first_s))
         turn_s = frames.sent_s + uniform(keys, Purpose.POLL_TIME, 0, 0.0, present_s)
-        return self._without_concentrator(self._asked(frames, turn_s, present_s, Direction.DOWN))
-
-    def _without_concentrator(self, passage: Passage) -> Passage:
-        if self._concentrator_lit:
-            return passage
-        return passage.lost(np.ones(len(passage.cause), dtype=bool), Cause.COLLECTOR)
+        passage = self._asked(frames, turn_s, present_s, Direction.DOWN)
+        return passage.lost(not self._concentrator_lit, Cause.COLLECTOR)
 
     def _in_turn(self, frames: Frames) -> Passage:
         """What is not asked for waits for the meter's turn in the endless round."""
