@@ -88,3 +88,9 @@ class Frames:
             self.about[which],
             self.size_bytes[which],
         )
+
+
+def pieces_of(size_bytes: NDArray[np.int64], most_bytes: int) -> NDArray[np.int64]:
+    """Into how many pieces (m,) of at most so many bytes each payload is cut."""
+    pieces: NDArray[np.int64] = -(-np.maximum(size_bytes, 1) // most_bytes)
+    return pieces

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, uniform
-from meters.radio.frames import Frames
+from meters.radio.frames import Frames, pieces_of
 from meters.radio.parameters import MeshParameters
 from meters.radio.passage import Cause, DeliveryClass, Passage
 
@@ -80,7 +80,7 @@ def _attempt(
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
     """Of m frames: whether they are lost on the way, the seconds that took, and the transmissions."""
     most = parameters.hop_transmissions
-    pieces = -(-np.maximum(size_bytes, 1) // parameters.fragment_bytes)
+    pieces = pieces_of(size_bytes, parameters.fragment_bytes)
     counters = attempt * _HOPS + np.arange(shares.shape[1])
     each = np.broadcast_to(keys[:, None], shares.shape)
     drawn = uniform(each, Purpose.HOP, np.broadcast_to(counters, shares.shape))

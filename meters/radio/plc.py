@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, derived, uniform
-from meters.radio.frames import Frames
+from meters.radio.frames import Frames, pieces_of
 from meters.radio.links import Floats, Indices, Links, all_reached, heard, margin_of, near_links, routes
 from meters.radio.parameters import PlcParameters
 from meters.radio.passage import Cause, DeliveryClass, Direction, Passage
 
 _HOUR_S, _DAY_HOURS = 3_600, 24
-_TRIES = 64
 _SHADOWS = 2.0
 _LONG_AGO_S = -np.inf
 
@@ -133,7 +132,7 @@ class PowerLine:
         p = self._parameters
         keys, rows = frames.keys(self._keys, direction), frames.rows
         passage = self._silent(rows)
-        pieces = _pieces(frames.size_bytes, p.fragment_bytes)
+        pieces = pieces_of(frames.size_bytes, p.fragment_bytes)
         waiting = np.flatnonzero(passage.cause != int(Cause.DARK))
         for turn in range(p.rounds):
             if not len(waiting):
@@ -151,7 +150,7 @@ class PowerLine:
     def _blocks(self, frames: Frames) -> Passage:
         """Reads: those of one instant are one block, which begins with the first meter."""
         passage = Passage.of(len(frames))
-        pieces = _pieces(frames.size_bytes, self._parameters.fragment_bytes)
+        pieces = pieces_of(frames.size_bytes, self._parameters.fragment_bytes)
         for sent_s, each in np.unique(np.column_stack([frames.sent_s, pieces]), axis=0).tolist():
             mine = (frames.sent_s == sent_s) & (pieces == each)
             block = self._block(sent_s, int(each))
@@ -238,12 +237,6 @@ class PowerLine:
         least_db = float(margin_of(np.array(np.sqrt(p.least_link_success)), p.fading_db)) + self._noise_db.max()
         given_db = max(p.repeater_margin_db, least_db + 1e-6)
         return all_reached(links, positions_m, self._n, least_margin_db=least_db, given_db=given_db)
-
-
-def _pieces(size_bytes: NDArray[np.int64], most_bytes: int) -> NDArray[np.int64]:
-    """Into how many polls (m,) what is to be said is cut."""
-    pieces: NDArray[np.int64] = -(-np.maximum(size_bytes, 1) // most_bytes)
-    return pieces
 
 
 def _count(passage: Passage, at: Indices, polls: Floats) -> None:
