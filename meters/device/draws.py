@@ -87,6 +87,15 @@ def uniform(
     return low + (high - low) * ((mixed >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
 
 
+def normal(
+    keys: NDArray[np.uint64], purpose: Purpose, angle: Purpose, counter: int | NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """One standard normal number per key (m,), of two draws: of `purpose`, and of `angle` (Box and Muller, 1958)."""
+    radius = np.sqrt(-2.0 * np.log1p(-uniform(keys, purpose, counter)))
+    number: NDArray[np.float64] = radius * np.cos(2.0 * np.pi * uniform(keys, angle, counter))
+    return number
+
+
 def derived(keys: NDArray[np.uint64], purpose: Purpose, counter: int | NDArray[np.int64]) -> NDArray[np.uint64]:
     """A further key per key, (m,), for draws about one thing that a device does many of: a frame, for instance."""
     counters = np.broadcast_to(np.asarray(counter, dtype=np.int64), keys.shape).astype(np.uint64)

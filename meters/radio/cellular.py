@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.device.draws import Purpose, uniform
+from meters.device.draws import Purpose, normal, uniform
 from meters.radio.frames import Frames
 from meters.radio.parameters import CellularParameters
 from meters.radio.passage import Cause, Direction, Passage
@@ -151,8 +151,7 @@ class Cells:
         loss_db = p.loss_at_1_km_db + 10.0 * p.path_loss_exponent * np.log10(np.maximum(apart_m, 10.0) / 1_000.0)
         each = np.broadcast_to(self._keys[:, None], apart_m.shape)
         counter = (sites[:, :, 0] << 32) ^ (sites[:, :, 1] & 0xFFFFFFFF)
-        radius = np.sqrt(-2.0 * np.log1p(-uniform(each, Purpose.CELL_SHADOW, counter)))
-        shadow = radius * np.cos(2.0 * np.pi * uniform(each, Purpose.CELL_SHADOW_ANGLE, counter))
+        shadow = normal(each, Purpose.CELL_SHADOW, Purpose.CELL_SHADOW_ANGLE, counter)
         loss_db = loss_db + p.building_loss_db + p.shadowing_db * shadow
         best = loss_db.argmin(axis=1)
         of = np.arange(len(positions_m))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.device.draws import Purpose, uniform
+from meters.device.draws import Purpose, normal
 
 NO_PARENT = -1
 _BLOCK = 512
@@ -83,18 +83,10 @@ def near_links(
         child, parent = np.nonzero(apart_m <= reach_m)
         distance_m = apart_m[child, parent]
         child = child + first
-        margins = margin_db(child, parent, distance_m) + shadowing_db * normal(keys[child], keys[parent])
+        margins = margin_db(child, parent, distance_m) + shadowing_db * _shadow(keys[child], keys[parent])
         kept = (child != parent) & (heard(margins, fading_db) >= _DEAF)
         found.append((child[kept], parent[kept], margins[kept]))
     return Links(len(positions_m), *(np.concatenate(each) for each in zip(*found, strict=True)))
-
-
-def normal(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> Floats:
-    """A standard normal number per pair (e,), the same in both directions (Box and Muller, 1958)."""
-    least, most = np.minimum(one, other), np.maximum(one, other).astype(np.int64)
-    radius = np.sqrt(-2.0 * np.log1p(-uniform(least, Purpose.LINK_SHADOW, most)))
-    number: Floats = radius * np.cos(2.0 * np.pi * uniform(least, Purpose.LINK_SHADOW_ANGLE, most))
-    return number
 
 
 def all_reached(links: Links, positions_m: Floats, root: int, *, least_margin_db: float, given_db: float) -> Links:
@@ -174,6 +166,12 @@ def _along(parent: Indices, through: Floats, root: int) -> tuple[Indices, Floats
         hops[going] += 1
         at = np.where(going, parent[at], root)
     return hops, np.column_stack(columns) if columns else np.ones((len(parent), 1))
+
+
+def _shadow(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> Floats:
+    """A standard normal number per pair (e,), the same in both directions."""
+    least, most = np.minimum(one, other), np.maximum(one, other).astype(np.int64)
+    return normal(least, Purpose.LINK_SHADOW, Purpose.LINK_SHADOW_ANGLE, most)
 
 
 def _spread(reached: Booleans, child: Indices, parent: Indices) -> None:
