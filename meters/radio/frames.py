@@ -79,8 +79,8 @@ class Frames:
             self.size_bytes,
         )
 
-    def part(self, which: NDArray[np.bool_]) -> Frames:
-        """Those of them."""
+    def part(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Frames:
+        """Those of them, by a mask (m,) or by index."""
         return Frames(
             self.rows[which],
             self.sent_s[which],

@@ -86,9 +86,7 @@ def _relay(
     passage.hops[itself] = 1
     passage.cause[itself] = int(Cause.ON_TIME)
     others = heard[relay[heard] != collector]
-    onward = Frames(
-        relay[others], heard_s[others], frames.delivery_class[others], frames.about[others], frames.size_bytes[others]
-    )
+    onward = frames.part(others).at(relay[others], heard_s[others])
     carried = cross(way, onward, keys[others], parameters)
     passage.arrives_s[others] = carried.arrives_s
     passage.again_s[others] = carried.again_s
