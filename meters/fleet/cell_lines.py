@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from grid.world import WorldFrame
 from meters.carriers.wire import Said
-from meters.device.command import stated
-from meters.device.purposes import LOAD_PROFILE_READ
 from meters.device.state import NEVER_S, Rows, field
 from meters.fleet.air import Air
 from meters.fleet.core import Core
 from meters.fleet.crowds import Crowds
 from meters.fleet.deliveries import Deliveries, frame_records, write_deliveries
 from meters.fleet.parts import Timers
+from meters.fleet.urgency import urgency_of
 from meters.radio.cellular import Cells
 from meters.radio.faults import NetworkFault, NetworkFaults
 from meters.radio.frames import Frames
@@ -151,8 +150,7 @@ class CellLines:
 
     def hear(self, row: int, payload: bytes) -> None:
         """The broker sends this to a meter now."""
-        purpose, counter = stated(payload) or ("", -1)
-        delivery_class = DeliveryClass.READ if purpose == LOAD_PROFILE_READ else DeliveryClass.CONTROL
+        delivery_class, counter = urgency_of(payload)
         self._cross([_Frame(row, Direction.DOWN, delivery_class, counter, payload, int(self._life[row]))])
 
     def resume(self, row: int) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.device.command import stated
-from meters.device.purposes import LOAD_PROFILE_READ
 from meters.device.records import CommandAnswer, Event, ProfileAnswer
 from meters.device.state import NEVER_S, Rows, field
 from meters.fleet.air import Air
@@ -24,6 +22,7 @@ from meters.fleet.deliveries import Deliveries, write_deliveries
 from meters.fleet.last_mile import Reach, Sayings
 from meters.fleet.media import PLC, make_media, technology_of
 from meters.fleet.parts import Timers
+from meters.fleet.urgency import urgency_of
 from meters.radio.backhaul import Backhaul
 from meters.radio.faults import NetworkFault, NetworkFaults
 from meters.radio.passage import Cause, DeliveryClass
@@ -139,8 +138,7 @@ class OverTheAir:
     # To the meters.
 
     def command(self, row: int, envelope: bytes) -> None:
-        purpose, counter = stated(envelope) or ("", -1)
-        delivery_class = DeliveryClass.READ if purpose == LOAD_PROFILE_READ else DeliveryClass.CONTROL
+        delivery_class, counter = urgency_of(envelope)
 
         async def arrive(which: Rows) -> NDArray[np.bool_]:
             there = bool(self._reach.readable(np.array([row]))[0])

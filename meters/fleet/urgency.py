@@ -1,7 +1,9 @@
-"""How urgent it is what meters tell by themselves."""
+"""How urgent it is what meters tell by themselves, and what they are asked."""
 
 from __future__ import annotations
 
+from meters.device.command import stated
+from meters.device.purposes import LOAD_PROFILE_READ
 from meters.device.records import EventCode
 from meters.radio.passage import DeliveryClass
 
@@ -20,3 +22,9 @@ CLASS_OF = {
     EventCode.COMMAND_REFUSED: DeliveryClass.SYSTEM,
 }
 """Of events (RFC 8036, 4.2)."""
+
+
+def urgency_of(envelope: bytes) -> tuple[DeliveryClass, int]:
+    """The class of a command, and its counter, which tells it from others; -1 of what is no command."""
+    purpose, counter = stated(envelope) or ("", -1)
+    return DeliveryClass.READ if purpose == LOAD_PROFILE_READ else DeliveryClass.CONTROL, counter
