@@ -479,7 +479,9 @@ class Connection:
         self._loop.add_reader(sock, self._on_ready, self._client.loop_read)
 
     def _on_socket_close(self, _client: mqtt.Client, _data: object, sock: Any) -> None:
-        self._loop.remove_reader(sock)
+        # At the end of a process the socket may be collected, and closed by that, before its client.
+        if sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
         self._stop_writing()
         self._sock = None
         self._leaving = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import uvloop
 
 from meters.errors import FleetError
 from tests.meters.meter_broker import Broker
@@ -136,3 +139,20 @@ async def test_frames_that_run_backwards_are_refused(tmp_path: Path, broker: Bro
     with pytest.raises(FleetError, match="the energies of a run are cumulative"):
         await fleet.advance(START_S + 1800, other.frame(START_S))
     await fleet.stop()
+
+
+def test_a_process_that_ends_with_connections_open_says_nothing_of_them(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def live_on() -> None:
+        fleet = make_fleet(shipment(3, "t1"), broker.port, tmp_path / "shard.db")
+        await fleet.start()
+        await grant(fleet, START_S + 60, {START_S: World(uneven_power_w(3)).frame(START_S)})
+        assert (await fleet.settle()).connected
+
+    gc.collect()
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    uvloop.run(live_on())
+    gc.collect()
+    assert said == []
