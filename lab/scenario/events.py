@@ -284,29 +284,12 @@ class UpdateEvent(ScenarioEvent):
     part: Literal["fleet", "ingest"] = Field(description="What is updated.")
 
 
-Event = (
-    OutageEvent
-    | ConductorEvent
-    | UplinkLossEvent
-    | RebootEvent
-    | RelayEvent
-    | KillEvent
-    | NetworkEvent
-    | RadioEvent
-    | RotateEvent
-    | UpdateEvent
+_OfOneForm = (
+    OutageEvent | ConductorEvent | UplinkLossEvent | RebootEvent | RelayEvent | KillEvent | RotateEvent | UpdateEvent
 )
+Event = _OfOneForm | NetworkEvent | RadioEvent
 AnyEvent = Annotated[
-    OutageEvent
-    | ConductorEvent
-    | UplinkLossEvent
-    | RebootEvent
-    | RelayEvent
-    | KillEvent
-    | Annotated[NetworkEvent | RadioEvent, Field(discriminator="fault")]
-    | RotateEvent
-    | UpdateEvent,
-    Field(discriminator="kind"),
+    _OfOneForm | Annotated[NetworkEvent | RadioEvent, Field(discriminator="fault")], Field(discriminator="kind")
 ]
 EVENT_KINDS: dict[str, tuple[type[Event], ...]] = {
     "outage": (OutageEvent,),
