@@ -250,9 +250,8 @@ async def restore_database(
             make_missing_roles(connection, roles)
         await replace_database(maintenance, DATABASE_NAME, fill_it, settle, keys)
     except psycopg.OperationalError as error:
-        said = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the database went away: {said}",
+            f"the database went away: {_first_line(error)}",
             "Has it enough memory (AMILAB_DATABASE_MEMORY), and the disk enough space? Then restore again.",
         ) from error
 
@@ -264,10 +263,15 @@ def _refused_roles() -> Iterator[None]:
     except psycopg.OperationalError:
         raise  # it is not the roles
     except psycopg.Error as error:
-        said = str(error).strip().splitlines()[0]
         raise UserError(
-            f"this server does not take the backup's roles: {said}", "The database that was there is as it was."
+            f"this server does not take the backup's roles: {_first_line(error)}",
+            "The database that was there is as it was.",
         ) from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    """Without the place in the statement, which is none of the user's."""
+    return str(error).strip().partition("\n")[0]
 
 
 def _roles(source: Path) -> Roles:
@@ -305,9 +309,8 @@ async def migrate_and_check(url: str, ours: str, manifest: Manifest, tell: Calla
         except DatabaseError as error:
             raise UserError(str(error), "Install the release that made the backup, or a newer one.") from error
         except psycopg.Error as error:
-            said = str(error).strip().splitlines()[0]
             raise UserError(
-                f"{schema} cannot be brought to this release's state: {said}",
+                f"{schema} cannot be brought to this release's state: {_first_line(error)}",
                 "The database that was there is as it was.",
             ) from error
     with psycopg.connect(session(url), autocommit=True) as connection:
