@@ -11,28 +11,20 @@ import pytest
 from meters.radio.passage import Cause, DeliveryClass
 from tests.containers.conftest import Project
 from tests.containers.test_compose import passed_verdict
+from tests.stack.labs import scenario_text
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
-SCENARIO = """
-[scenario]
-name = "radio"
-start = 2026-01-15T00:00:00Z
-duration = "90min"
-settle = "30min"
-seed = 7
-[feeder]
-name = "schutterwald"
-[fleet]
-profile = "rl-dsp"
-meters = 40
-[network]
-model = "radio"
+EVENTS = """
 [[event]]
 at = "00:25:00"
 kind = "network"
 fault = "operator-outage"
 duration = "30min"
+"""
+MORE = """
+[network]
+model = "radio"
 [criteria]
 reads.success_rate = 0.5
 """
@@ -40,7 +32,7 @@ reads.success_rate = 0.5
 
 def test_an_operators_outage_keeps_its_meters_reads_back_and_nothing_is_lost(project: Project, tmp_path: Path) -> None:
     scenario = tmp_path / "radio.toml"
-    scenario.write_text(SCENARIO)
+    scenario.write_text(scenario_text(name="radio", duration="90min", settle="30min", events=EVENTS, more=MORE))
     verdict = passed_verdict(project, tmp_path, str(scenario))
     assert verdict["reads"]["recovered"] > 0
     run = tmp_path / "latest"
