@@ -75,10 +75,6 @@ class PowerLine:
         known: NDArray[np.bool_] = self._registered_from_s <= now_s
         return known
 
-    def outage_report_s(self, lost_s: float) -> float:
-        """When the concentrator reports for all its registered meters that the transformer is without voltage."""
-        return lost_s + self._parameters.outage_report_s
-
     def supply(self, lit: NDArray[np.bool_], concentrator_lit: bool = True, *, now_s: float = _LONG_AGO_S) -> None:
         """Who has supply (n,), and whether the concentrator runs. Who has got it back registers anew."""
         p = self._parameters

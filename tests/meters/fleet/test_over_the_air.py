@@ -166,6 +166,25 @@ async def test_gasps_of_an_outage_are_lost_by_causes_and_restorations_arrive(yar
         assert [code for code, _, _ in ear.events(serial(dark))][-1:] == ["power_restore"]
 
 
+async def test_a_concentrator_reports_its_transformer_after_thirty_seconds(
+    tmp_path: Path, broker: Broker, ear: SparkplugEar
+) -> None:
+    yard = Yard(tmp_path, broker.port, profile="sparkplug-plc")
+    await yard.fleet.start()
+    down_s = START_S + 1200
+    await yard.go(down_s)
+    await yard.go(down_s + 29, **{f"m{row}": False for row in range(0, COUNT, 2)})
+    await ear.caught_up()
+    assert ear.mains("COL0") == []
+    assert not any("DDEATH" in ear.kinds("COL0", serial(row)) for row in range(0, COUNT, 2))
+    await yard.go(down_s + 30)
+    await ear.caught_up()
+    assert ear.mains("COL0") == [(down_s + 30, False)]
+    assert [ear.kinds("COL0", serial(row))[-1] for row in range(0, COUNT, 2)] == ["DDEATH"] * EACH
+    assert not any("DDEATH" in ear.kinds("COL1", serial(row)) for row in range(1, COUNT, 2))
+    await yard.fleet.stop()
+
+
 async def lived(yard: Yard, *, every_s: int | None = None) -> list[dict[str, Any]]:
     """An hour with an outage of some, and a block."""
     await yard.fleet.start()
