@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import left_out
+
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
 
 
@@ -74,7 +76,10 @@ on_both_brokers = pytest.mark.parametrize("broker", ["mosquitto", "iotcore"], in
 @pytest.fixture
 def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
     """For `conftest.py` to import. Each of the two where the test is marked so."""
-    broker = Broker(tmp_path, from_wheel=getattr(request, "param", None) == "iotcore")
+    kind = getattr(request, "param", None)
+    if kind == "mosquitto" and MOSQUITTO is None:
+        left_out.lacking(*left_out.MOSQUITTO)
+    broker = Broker(tmp_path, from_wheel=kind == "iotcore")
     broker.start()
     yield broker
     broker.kill()
