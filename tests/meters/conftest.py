@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import left_out
-from tests.meters.meter_broker import broker
+from tests.meters.meter_broker import Broker, broker
+from tests.meters.meter_yard import Ear
 
 __all__ = ["broker"]
+
+
+@pytest.fixture
+async def ear(broker: Broker) -> AsyncIterator[Ear]:
+    """Of what meters of the group t1 say over connections of their own."""
+    ear = await Ear("t1", broker.port).open()
+    yield ear
+    ear.close()
 
 
 @pytest.fixture

@@ -49,13 +49,6 @@ async def fleet(tmp_path: Path, broker: Broker) -> AsyncIterator[Fleet]:
     await made.stop()
 
 
-@pytest.fixture
-async def ear(broker: Broker) -> AsyncIterator[Ear]:
-    made = await Ear("t1", broker.port).open()
-    yield made
-    made.close()
-
-
 def journal(fleet: Fleet, directory: Path, what: str = "") -> list[dict[str, Any]]:
     fleet.export_journal(directory / "journal")
     rows: list[dict[str, Any]] = pq.read_table(directory / "journal" / f"shard-rl-dsp{what}.parquet").to_pylist()

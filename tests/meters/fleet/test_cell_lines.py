@@ -60,6 +60,14 @@ class Yard:
         await grant(self.fleet, until_s, frames)
         self.now_s = until_s
 
+    async def go_until_a_restoration_is_under_way(self) -> None:
+        """Meter 5 has been without supply."""
+        await self.go(START_S + 1200)
+        await self.go(START_S + 1800, m5=False)
+        await self.go(self.now_s + 1, m5=True)
+        while not self.deliveries(DeliveryClass.ALARM):
+            await self.go(self.now_s + 1)
+
     def deliveries(
         self, delivery_class: DeliveryClass, direction: Direction = Direction.UP, *, of: str | None = None
     ) -> list[dict[str, Any]]:
@@ -83,13 +91,6 @@ async def yard(tmp_path: Path, broker: Broker) -> AsyncIterator[Yard]:
     await made.fleet.start()
     yield made
     await made.fleet.stop()
-
-
-@pytest.fixture
-async def ear(broker: Broker) -> AsyncIterator[Ear]:
-    made = await Ear("t1", broker.port).open()
-    yield made
-    made.close()
 
 
 async def test_reads_arrive_late_in_order_and_each_once(yard: Yard, ear: Ear) -> None:
@@ -218,11 +219,7 @@ async def test_an_uplink_that_somebody_took_stays_away_when_the_cell_is_back(yar
 
 async def test_what_a_meter_forgets_before_it_arrives_is_told_again(yard: Yard, ear: Ear) -> None:
     """A restart loses what was on its way, and with it nothing that is to be told."""
-    await yard.go(START_S + 1200)
-    await yard.go(START_S + 1800, m5=False)
-    await yard.go(yard.now_s + 1, m5=True)
-    while not yard.deliveries(DeliveryClass.ALARM):
-        await yard.go(yard.now_s + 1)
+    await yard.go_until_a_restoration_is_under_way()
     yard.fleet.reboot([serial(5)])
     await yard.go(START_S + 2400)
     await ear.caught_up()
@@ -233,11 +230,7 @@ async def test_what_a_meter_forgets_before_it_arrives_is_told_again(yard: Yard, 
 
 
 async def test_whoever_goes_on_from_the_memory_tells_what_was_in_the_air(yard: Yard, ear: Ear) -> None:
-    await yard.go(START_S + 1200)
-    await yard.go(START_S + 1800, m5=False)
-    await yard.go(yard.now_s + 1, m5=True)
-    while not yard.deliveries(DeliveryClass.ALARM):
-        await yard.go(yard.now_s + 1)
+    await yard.go_until_a_restoration_is_under_way()
     await yard.replace()
     await yard.go(START_S + 2400)
     await ear.caught_up()

@@ -70,13 +70,6 @@ async def yard(tmp_path: Path, broker: Broker) -> AsyncIterator[Yard]:
     await made.fleet.stop()
 
 
-@pytest.fixture
-async def ear(broker: Broker) -> AsyncIterator[Ear]:
-    made = await Ear("t1", broker.port).open()
-    yield made
-    made.close()
-
-
 def as_reading(row: dict[str, Any]) -> dict[str, Any]:
     """What docs/wire-rl-dsp.md makes of a journal row."""
     end_s = row["interval_start"].timestamp() + row["interval_length_s"]
