@@ -44,7 +44,6 @@ LARGER = {
     "meters/fleet/cell_lines.py:CellLines": "what a direct carrier asks of its modems, on one queue of frames",
     "meters/fleet/crossing.py:Crossing": "both ways through medium and backhaul, on one queue of what is under way",
     "meters/fleet/last_mile.py:AtOnce": "does what LastMile lists, at once",
-    "meters/radio/plc.py:PowerLine": "the calls of a medium; turns and blocks share the links that are up",
     "meters/fleet/network.py:Network": "what a shard asks of all its connections at once",
     "meters/fleet/recording.py:Recording": "what a shard asks of meters that keep a load profile",
     "lab/processes/supervisor.py:Supervisor": "start, run, kill, stop, wait and logs of one table of processes",
