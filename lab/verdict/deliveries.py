@@ -206,7 +206,7 @@ def _gasps(
     for row in np.flatnonzero(judged & messages.sent & (messages.delivery_class == GASP)).tolist():
         first, sent_s = int(messages.first[row]), float(messages.sent_s[row])
         own = of_point.get(points_of.get(frames.serials[frames.serial[first]], ""), [])
-        of_outage = next((one for one in reversed(own) if one.start_s <= sent_s <= _over_s(one) + _SLACK_S), None)
+        of_outage = next((one for one in reversed(own) if one.start_s <= sent_s <= one.over_s + _SLACK_S), None)
         size = NO_OUTAGE if of_outage is None else size_of(of_outage.customers)
         key = frames.technologies[frames.technology[first]], size
         found[key].append((id(of_outage), bool(np.isfinite(messages.arrived_s[row]))))
@@ -226,7 +226,3 @@ def _gasps(
 def size_of(customers: int) -> str:
     """The name of an outage's size."""
     return next(name for name, most in SIZES if customers <= most)
-
-
-def _over_s(outage: InjectedOutage) -> float:
-    return np.inf if outage.end_s is None else outage.end_s

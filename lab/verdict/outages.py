@@ -6,6 +6,7 @@ was open (`L1`, `L2`, `L3`, `N`), null or absent for all of them. Momentary and 
 """
 
 import json
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,11 @@ class InjectedOutage:
     device: str
     kind: str
     conductor: str | None = None
+
+    @property
+    def over_s(self) -> float:
+        """When supply came back; inf where it never did."""
+        return math.inf if self.end_s is None else self.end_s
 
     @property
     def customers(self) -> int:

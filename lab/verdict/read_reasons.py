@@ -140,10 +140,9 @@ class _Inquest:
             zip(*(fleet[name].cast(pa.string()).to_pylist() for name in ("usage_point", "serial")), strict=True)
         )
         for outage in outages:
-            span = outage.start_s, np.inf if outage.end_s is None else outage.end_s
             for point in outage.usage_points:
                 if point in serial_of:
-                    self._dark[serial_of[point]].append(span)
+                    self._dark[serial_of[point]].append((outage.start_s, outage.over_s))
 
     def of(self, reads: _Reads, row: int, own: Int) -> str:
         """:param own: the rows of all frames of its meter."""
