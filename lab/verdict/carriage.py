@@ -101,7 +101,8 @@ def carried_by(frames: Frames, inside: Mask) -> tuple[Carried, ...]:
         np.bincount(group, weights=each[inside], minlength=len(pairs))
         for each in (frames.lost, frames.unsent, frames.attempts)
     ]
-    met = np.unique(np.stack([group, frames.serial[inside]]), axis=1)[0]
+    of_meter = max(len(frames.serials), 1)
+    met = np.unique(group * of_meter + frames.serial[inside]) // of_meter
     meters, counts = np.bincount(met, minlength=len(pairs)), np.bincount(group, minlength=len(pairs))
     found = [
         Carried(
