@@ -16,7 +16,8 @@ class Telling:
 
     def __init__(self, record: Recording) -> None:
         self._record = record
-        self._on_way: set[tuple[int, int]] = set()
+        self._on_way: defaultdict[int, set[int]] = defaultdict(set)
+        """Sequences of each meter."""
         self._ahead: defaultdict[int, set[int]] = defaultdict(set)
         """Sequences that were told of each meter while earlier ones were not."""
 
@@ -26,20 +27,20 @@ class Telling:
 
     def sent(self, event: Event) -> None:
         """It is on its way."""
-        self._on_way.add((event.meter, event.sequence))
+        self._on_way[event.meter].add(event.sequence)
 
     def lost(self, event: Event) -> None:
         """It has not arrived, and is to be told again, if it is worth that."""
-        self._on_way.discard((event.meter, event.sequence))
+        self._on_way[event.meter].discard(event.sequence)
 
     def forget(self, row: int) -> None:
         """Nothing that the meter has sent arrives any more."""
-        self._on_way = {(meter, sequence) for meter, sequence in self._on_way if meter != row}
+        self._on_way.pop(row, None)
 
     def arrived(self, event: Event) -> None:
         """It has been told."""
         row = event.meter
-        self._on_way.discard((row, event.sequence))
+        self._on_way[row].discard(event.sequence)
         ahead = self._ahead[row]
         ahead.add(event.sequence)
         told = None
@@ -52,4 +53,4 @@ class Telling:
             ahead -= {sequence for sequence in ahead if sequence <= told.sequence}
 
     def _is_known(self, event: Event) -> bool:
-        return (event.meter, event.sequence) in self._on_way or event.sequence in self._ahead[event.meter]
+        return event.sequence in self._on_way[event.meter] or event.sequence in self._ahead[event.meter]
