@@ -110,6 +110,10 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
     except UnicodeDecodeError as error:
         raise ShipmentError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     reader = csv.DictReader(text.splitlines())
+    try:
+        lines = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ShipmentError(f"{path}, line {reader.reader.line_num}: {error}") from error
     absent = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
     if absent:
         raise ShipmentError(f"{path}, line 1: the header lacks {', '.join(absent)}")
@@ -117,17 +121,17 @@ def read_shipment(path: Path, *, command_public_key: str | None = None) -> list[
     seen: dict[str, int] = {}
     units: dict[GatewayAddress, int] = {}
     faults: list[str] = []
-    for row in reader:
+    for number, row in lines:
         found = _faults_of(row, seen, command_public_key)
         address = row["address"]
         unit = parse_address(address) if address and _needs_gateway(_wire_of(row)) else None
         if unit is not None:
             address = str(unit)
-            if (first := units.setdefault(unit, reader.line_num)) != reader.line_num:
+            if (first := units.setdefault(unit, number)) != number:
                 found.append(f"unit {unit.unit} of {unit.place} was already on line {first}")
-        faults += [f"line {reader.line_num}: {fault}" for fault in found]
+        faults += [f"line {number}: {fault}" for fault in found]
         if not found:
-            seen[row["serial"]] = reader.line_num
+            seen[row["serial"]] = number
             names = (row["serial"], row["vendor_profile"], row["usage_point"], row["group"])
             length_s, report_s, range_wh = (_number_of(row, name) for name in _NUMBERS)
             device = ShippedDevice(

@@ -34,6 +34,9 @@ def read_parquet(path: Path, schema: Schema, *, label: str | None = None) -> pa.
     """
     label = label or schema.name
     try:
+        if path.exists() and not path.is_file():
+            # To open a pipe is to wait for whoever writes to it.
+            raise TableError([f"{label}: {path} cannot be read as parquet: it is no file"])
         present = set(pq.read_schema(path).names)
         table = pq.read_table(path, columns=[n for n in schema.column_names() if n in present])
     except FileNotFoundError as error:

@@ -47,6 +47,7 @@ class Deliveries:
         """Open or create it. What an earlier process had not written to its end is left out."""
         self._path = path
         self._fresh: list[NDArray[np.void]] = []
+        self._unwritten = b""
         try:
             kept = path.stat().st_size // FILED.itemsize if path.exists() else 0
             self._file = path.open("ab", buffering=0)
@@ -69,13 +70,15 @@ class Deliveries:
         self._fresh.append(frames)
 
     def flush(self) -> None:
-        """Hand what is new to the kernel: it survives this process."""
-        if not self._fresh:
-            return
-        data, self._fresh = b"".join(frames.tobytes() for frames in self._fresh), []
+        """Hand what is new to the kernel: it survives this process.
+
+        After a failure the next call goes on where this one stopped, in the middle of a record, too.
+        """
+        self._unwritten += b"".join(frames.tobytes() for frames in self._fresh)
+        self._fresh = []
         try:
-            while data:
-                data = data[self._file.write(data) :]
+            while self._unwritten:
+                self._unwritten = self._unwritten[self._file.write(self._unwritten) :]
         except OSError as error:
             raise self._failed(error) from error
 

@@ -82,7 +82,11 @@ def read_shipment(path: Path) -> list[ShipmentEntry]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ShipmentError(f"{path}: cannot be read: {error}") from error
-    rows = list(csv.reader(text.splitlines()))
+    reader = csv.reader(text.splitlines())
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ShipmentError(f"{path}: line {reader.line_num}: {error}") from error
     header = tuple(rows[0]) if rows else ()
     own = header[len(COLUMNS) :]
     if header[: len(COLUMNS)] != COLUMNS or not set(own) <= set(OPTIONAL) or len(set(own)) < len(own):

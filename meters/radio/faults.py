@@ -43,12 +43,13 @@ class NetworkFaults:
     """Those that are known so far. More may come."""
 
     def __init__(self, faults: Iterable[NetworkFault] = ()) -> None:
-        self._faults = list(faults)
+        self._faults = dict.fromkeys(faults)
+        self._in_force_at: tuple[float, list[NetworkFault]] | None = None
 
     def add(self, fault: NetworkFault) -> None:
         """One more, which may be in force already. One that is known changes nothing."""
-        if fault not in self._faults:
-            self._faults.append(fault)
+        self._faults[fault] = None
+        self._in_force_at = None
 
     def next_change_s(self, now_s: float) -> float:
         """The first instant after `now_s` at which another set is in force; inf: there is none."""
@@ -78,4 +79,7 @@ class NetworkFaults:
         )
 
     def _in_force(self, now_s: float, kind: FaultKind) -> list[NetworkFault]:
-        return [each for each in self._faults if each.fault == kind and each.from_s <= now_s < each.until_s]
+        # All meshes of a process ask for the same instant.
+        if self._in_force_at is None or self._in_force_at[0] != now_s:
+            self._in_force_at = now_s, [each for each in self._faults if each.from_s <= now_s < each.until_s]
+        return [each for each in self._in_force_at[1] if each.fault == kind]

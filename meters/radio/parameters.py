@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Positive = Annotated[float, Field(gt=0, le=1e9)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e9)]
+"""What is divided by it stays an instant that can be reckoned with."""
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 Decibel = Annotated[float, Field(ge=-300, le=300)]
 Share = Annotated[float, Field(ge=0, le=1)]

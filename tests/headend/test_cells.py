@@ -53,3 +53,10 @@ def test_a_cell_that_none_is_called_is_named(tmp_path: Path, cell: str) -> None:
     with_columns(shipment, cell=cell)
     with pytest.raises(ShipmentError, match="line 2: cell"):
         read_shipment(shipment.path)
+
+
+def test_a_cell_of_a_megabyte_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    shipment = Shipment(tmp_path / "shipped")
+    with_columns(shipment, cell="x" * 1_000_000)
+    with pytest.raises(ShipmentError, match="line 2: field larger"):
+        read_shipment(shipment.path)

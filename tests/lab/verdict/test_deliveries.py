@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,12 @@ def test_the_way_down_and_the_way_up_are_two_messages(tmp_path: Path) -> None:
     for direction in Direction:
         air.frame(0, DeliveryClass.CONTROL, 60.0, about=1, direction=direction)
     assert in_json(judged(tmp_path / "run", air))["delivery"]["mesh"]["c2_control"]["sent"] == 2
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    run = make_run(POINTS, INTERVALS)
+    run_dir = reads_of(run).write(run.write(tmp_path / "run"))
+    make(run_dir / "network" / "9.parquet")
+    with pytest.raises(TableError, match=r"network/9.parquet: .* it is no file"):
+        judge_files(run_dir, run.context())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from meters.errors import MemoryFullError
+from meters.errors import MemoryFailedError, MemoryFullError
 from meters.fleet.deliveries import FILED, Deliveries, frame_records, write_deliveries
 from meters.radio.passage import Cause, DeliveryClass
 
@@ -67,3 +71,26 @@ def test_a_full_disk_is_a_fault_that_names_the_file(small_disk: Path) -> None:
     deliveries.sent(frames(*[0] * (3_000_000 // FILED.itemsize)))
     with pytest.raises(MemoryFullError, match="file"):
         deliveries.flush()
+
+
+def test_after_a_failed_write_the_file_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """The disk takes records up to the middle of one, and later has room again."""
+    deliveries = Deliveries(tmp_path / "file")
+    deliveries.sent(frames(0, 1, 2))
+    with pytest.raises(MemoryFailedError, match="file"), files_of_at_most(FILED.itemsize + 7):
+        deliveries.flush()
+    deliveries.sent(frames(2))
+    assert deliveries.frames()["row"].tolist() == [0, 1, 2, 2]
+    deliveries.close()
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)

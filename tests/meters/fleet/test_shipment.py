@@ -123,3 +123,9 @@ def test_files_without_meters(tmp_path: Path, lines: tuple[str, ...], message: s
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ShipmentError, match="cannot be read"):
         read_shipment(tmp_path / "none.csv")
+
+
+def test_a_field_of_a_megabyte_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "shipment.csv", HEADER, "x" * 1_000_000)
+    with pytest.raises(ShipmentError, match="line 2: field larger"):
+        read_shipment(path)

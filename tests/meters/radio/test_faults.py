@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from meters.radio.faults import NetworkFault, NetworkFaults
 from meters.radio.mesh import Jam
@@ -49,3 +50,23 @@ def test_telling_a_fault_twice_changes_nothing() -> None:
     faults = NetworkFaults([fault])
     faults.add(NetworkFault.model_validate_json(fault.model_dump_json()))
     assert faults.of_cells(0).loads == {"a/1": 10.0}
+
+
+def test_of_many_faults_those_in_force_are_found_once_for_all_meshes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each beginning and end is asked about by every mesh of a process."""
+    compared: list[object] = []
+    equals = NetworkFault.__eq__
+
+    def noted(one: NetworkFault, other: object) -> bool:
+        compared.append(other)
+        return equals(one, other)
+
+    monkeypatch.setattr(NetworkFault, "__eq__", noted)
+    faults = NetworkFaults()
+    for number in range(1_000):
+        faults.add(NetworkFault(fault="jam", from_s=number, until_s=number + 1, collectors=("COL0001",)))
+    assert len(compared) < 1_000, "no fault is compared with all others"
+    for at_s in (3, 7, 3):
+        assert [len(faults.jams(name, PLACE_M, at_s)) for name in ("COL0001", "COL0002")] == [1, 0]
+    faults.add(NetworkFault(fault="jam", from_s=0, until_s=9, collectors=("COL0002",)))
+    assert len(faults.jams("COL0002", PLACE_M, 3)) == 1

@@ -91,3 +91,12 @@ def test_that_any_value_is_taken_or_refused_with_words(technology: str, value: A
         assert math.isfinite(kept) if isinstance(kept, int | float) else kept
         assert NetworkParameters.model_validate_json(taken.model_dump_json()) == taken
     assert technology in said
+
+
+@pytest.mark.parametrize(
+    ("technology", "name"), [("cellular", "up_bps"), ("cellular", "messages_per_s"), ("backhaul", "bps")]
+)
+def test_what_is_divided_by_leaves_instants_that_can_be_reckoned_with(technology: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{technology}.{name}"):
+        load_parameters({technology: {name: 1e-300}})
+    load_parameters({technology: {name: 1e-9}})
