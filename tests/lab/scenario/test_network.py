@@ -71,7 +71,7 @@ def test_every_fault_is_told_with_its_line() -> None:
     ]  # fmt: skip
     for fault, saying in zip(
         faults,
-        ["'radio'", "model, mesh", "Did you mean 'hop_transmissions'?", "greater than 0", "valid number", "24"],
+        ["'radio'", "model, mesh", "Did you mean 'hop_transmissions'?", "greater than", "valid number", "24"],
         strict=True,
     ):
         assert saying in fault
