@@ -76,13 +76,20 @@ class Watched:
             except (psutil.Error, OSError):
                 continue
         for place in places:
-            for path in (place, *place.rglob("*")):
+            for path in below(place):
                 try:
                     mode = path.lstat().st_mode
                 except OSError:
                     continue
                 if mode & 0o077 and not stat.S_ISLNK(mode):
                     self.open_places.add(f"{stat.S_IMODE(mode):o} {path}")
+
+
+def below(place: Path) -> Iterator[Path]:
+    """A directory and all that is in it; `Path.rglob` would fail where a part goes away meanwhile."""
+    yield place
+    for directory, directories, files in os.walk(place):
+        yield from (Path(directory, name) for name in (*directories, *files))
 
 
 def remembering(found: set[str], make: Callable[..., Any]) -> Callable[..., Any]:
