@@ -46,6 +46,8 @@ name = "schutterwald"
 [fleet]
 profile = "rl-dsp"
 meters = {meters}
+[network]
+model = "none"
 """
 
 

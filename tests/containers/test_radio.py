@@ -22,17 +22,13 @@ kind = "network"
 fault = "operator-outage"
 duration = "30min"
 """
-MORE = """
-[network]
-model = "radio"
-[criteria]
-reads.success_rate = 0.5
-"""
+TARGET = "[criteria]\nreads.success_rate = 0.5"
 
 
 def test_an_operators_outage_keeps_its_meters_reads_back_and_nothing_is_lost(project: Project, tmp_path: Path) -> None:
     scenario = tmp_path / "radio.toml"
-    scenario.write_text(scenario_text(name="radio", duration="90min", settle="30min", events=EVENTS, more=MORE))
+    text = scenario_text(name="radio", duration="90min", settle="30min", events=EVENTS, network="radio", more=TARGET)
+    scenario.write_text(text)
     verdict = passed_verdict(project, tmp_path, str(scenario))
     assert verdict["reads"]["recovered"] > 0
     run = tmp_path / "latest"

@@ -33,8 +33,13 @@ def scenario_text(
     events: str = "",
     more: str = "",
     fleet: str = 'profile = "rl-dsp"',
+    network: str = "none",
 ) -> str:
-    """TOML of a small lab on the one feeder."""
+    """TOML of a small lab on the one feeder.
+
+    :param network: the model of its communications network. Without one, nothing but what a test is about delays a
+        frame.
+    """
     count = "" if meters is None else f"meters = {meters}"
     return f"""
 [scenario]
@@ -48,6 +53,8 @@ name = "schutterwald"
 [fleet]
 {fleet}
 {count}
+[network]
+model = "{network}"
 {events}
 {more}
 """

@@ -159,9 +159,7 @@ device = "section"
 duration = "12min"
 select = { customers = [3, 20] }
 """
-    text = scenario_text(
-        meters=40, duration="1h", events=events, fleet='profile = "sparkplug-mesh"', more='[network]\nmodel = "radio"'
-    )
+    text = scenario_text(meters=40, duration="1h", events=events, fleet='profile = "sparkplug-mesh"', network="radio")
     result = live(tmp_path, text)
     assert failed_criteria(result) == {"network.c1_alarms", "network.c3_system"}
     assert result.verdict.communications is not None

@@ -36,8 +36,8 @@ def test_a_lab_with_a_network_loses_nothing_and_the_seed_alone_says_what_arrives
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Some meters of a power line do not register at first, and are late.
-    more = '[network]\nmodel = "radio"\n[criteria]\nreads.success_rate = 0.9'
-    text = scenario_text(meters=60, duration="1h", events=EVENTS, fleet=FLEET, more=more)
+    more = "[criteria]\nreads.success_rate = 0.9"
+    text = scenario_text(meters=60, duration="1h", events=EVENTS, fleet=FLEET, network="radio", more=more)
     one = live(tmp_path / "one", text)
     assert failed_criteria(one) == set()
     found = deliveries(one)

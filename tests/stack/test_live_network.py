@@ -17,7 +17,7 @@ METERS = 60
 
 
 def test_hops_and_ways_are_shown_and_follow_the_supply() -> None:
-    text = scenario_text(meters=METERS, duration="1h", fleet='preset = "mesh"', more='[network]\nmodel = "radio"')
+    text = scenario_text(meters=METERS, duration="1h", fleet='preset = "mesh"', network="radio")
     with live_lab(text) as lab, chromium() as browser, opened(browser, lab.url) as (page, complaints):
         assert lab.client.get("scene")["network"] is True
         routes = lab.client.get("network")
