@@ -13,6 +13,7 @@ from lab.commands.judge import judge
 from lab.commands.live import exercise_app, inject_app
 from lab.commands.loadtest import loadtest
 from lab.commands.run import run
+from lab.commands.sweep import sweep
 from lab.commands.terminal import make_output_tolerant
 from lab.commands.up import up
 from lab.commands.vendors import vendors
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 app.add_typer(compose_app, name="compose")
 app.command()(run)
+app.command()(sweep)
 app.command()(judge)
 app.command()(up)
 app.add_typer(inject_app, name="inject")

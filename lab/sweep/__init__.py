@@ -1,0 +1,1 @@
+"""One scenario with many seeds and fleets: which of them pass."""

@@ -1,0 +1,131 @@
+"""Sweeps whose runs are a program that leaves a verdict as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.errors import UserError
+from lab.sweep.cases import Case, seed_by_seed
+from lab.sweep.results import RESULTS_FILE, Result, Results
+from lab.sweep.sweep import sweep
+
+RUN = """
+import json, os, sys, time
+from pathlib import Path
+
+given = dict(zip(sys.argv[5::2], sys.argv[6::2]))
+assert sys.argv[1:5] == ["-m", "lab.commands.main", "run", "quickstart"], sys.argv
+here, seed, out = Path(__file__).parent, int(given["--seed"]), Path(given["--out"])
+with (here / "asked").open("a") as asked:
+    asked.write(f"{given['--fleet']} {seed} {given.get('--network')}\\n")
+if (here / "slow").exists():
+    (here / "started").touch()
+    time.sleep(600)
+if seed == 2:
+    print("no such fleet")
+    sys.exit(2)
+if seed == 3:
+    print("a part crashed")
+    sys.exit(3)
+passed = seed != 13
+run = out / f"quickstart-{seed}"
+run.mkdir()
+lost = {"id": "reads.lost", "target": "== 0", "value": 0 if passed else 4, "passed": passed}
+criteria = [lost, {"id": "outages.recall", "target": "== 1", "value": 1.0 if passed else None, "passed": passed}]
+(run / "verdict.json").write_text(json.dumps({"criteria": criteria, "reads": {"expected": 96, "lost": lost["value"]}}))
+(out / "latest").symlink_to(run.name)
+sys.exit(0 if passed else 1)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of what stands in for `amilab run`."""
+    directory = tmp_path / "program"
+    directory.mkdir()
+    (directory / "run.py").write_text(RUN)
+    monkeypatch.setattr(
+        "lab.sweep.sweep.python", lambda *arguments: [sys.executable, str(directory / "run.py"), *arguments]
+    )
+    return directory
+
+
+def asked(program: Path) -> list[str]:
+    return (program / "asked").read_text().splitlines()
+
+
+def swept(cases: list[Case], out: Path, jobs: int = 1) -> list[Result]:
+    out.mkdir(exist_ok=True)
+    told: list[Result] = []
+    asyncio.run(sweep(cases, out, Results(out / RESULTS_FILE), jobs, told.append))
+    return told
+
+
+def test_each_case_is_run_and_only_what_failed_is_kept(program: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = swept(seed_by_seed("quickstart", ["mesh", "plc"], (1, 13), ["--network", "radio"]), out, jobs=2)
+    assert sorted(asked(program)) == ["mesh 1 radio", "mesh 13 radio", "plc 1 radio", "plc 13 radio"]
+    assert {(result.case.seed, result.passed) for result in told} == {(1, True), (13, False)}
+    kept = {path.name for path in out.iterdir() if path.is_dir()}
+    assert kept == {"quickstart-mesh-13", "quickstart-plc-13"}
+    failed = next(result for result in told if not result.passed)
+    assert [str(missed) for missed in failed.missed] == [
+        "reads.lost 4 (== 0)",
+        "outages.recall not measured (== 1)",
+    ]
+    assert failed.directory is not None
+    assert (Path(failed.directory) / "latest" / "verdict.json").is_file()
+
+
+def test_a_sweep_goes_on_where_it_was_stopped_and_a_run_without_a_verdict_is_made_again(
+    program: Path, tmp_path: Path
+) -> None:
+    out, cases = tmp_path / "out", seed_by_seed("quickstart", ["mesh"], (1, 3, 13))
+    assert [result.word for result in swept(cases, out)] == ["passed", "no verdict (exit code 3)", "failed"]
+    with (out / RESULTS_FILE).open("ab") as file:
+        file.write(b'{"case": {"scenario": "qui')
+    again = swept([*cases, Case("quickstart", "plc", 1)], out)
+    assert [(result.case.fleet, result.case.seed) for result in again] == [("mesh", 3), ("plc", 1)]
+    assert len(asked(program)) == 5
+    assert [result.word for result in Results(out / RESULTS_FILE).of(cases)] == [
+        "passed", "no verdict (exit code 3)", "failed",
+    ]  # fmt: skip
+    with_other_arguments = [Case("quickstart", "mesh", 1, ("--network", "none"))]
+    assert len(swept(with_other_arguments, out)) == 1
+
+
+def test_a_run_that_is_refused_ends_the_sweep_with_its_words(program: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"mesh, seed 2: no such fleet"):
+        swept(seed_by_seed("quickstart", ["mesh"], (1, 2, 4)), tmp_path / "out")
+    assert asked(program) == ["mesh 1 None", "mesh 2 None"]
+
+
+def test_a_sweep_that_is_interrupted_ends_its_runs_and_says_nothing_of_them(program: Path, tmp_path: Path) -> None:
+    (program / "slow").touch()
+    out = tmp_path / "out"
+    out.mkdir()
+    results = Results(out / RESULTS_FILE)
+
+    async def interrupted() -> None:
+        running = asyncio.create_task(sweep([Case("quickstart", "mesh", 1)], out, results, 1, lambda _: None))
+        async with asyncio.timeout(60):
+            while not (program / "started").exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.02)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+    asyncio.run(interrupted())
+    assert not (out / RESULTS_FILE).exists()
+
+
+@pytest.mark.parametrize("line", ["{}", "nonsense", json.dumps({"case": 1})])
+def test_a_line_that_is_no_result_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / RESULTS_FILE).write_text(f"{line}\n")
+    with pytest.raises(UserError, match=r"line 1 of .*results.jsonl is no result"):
+        Results(tmp_path / RESULTS_FILE)
