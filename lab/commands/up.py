@@ -15,10 +15,11 @@ from rich.markup import escape
 from lab.commands.faults import Faults
 from lab.commands.given_scenario import given_scenario
 from lab.commands.interruption import until_interrupted
-from lab.commands.options import RUNS, BrokerUrl, DatabaseUrl, Feeder, Fleet, Keep, Meters, Out, Scenario, Seed
+from lab.commands.options import RUNS, BrokerUrl, DatabaseUrl, Feeder, Fleet, Keep, Meters, Network, Out, Scenario, Seed
 from lab.commands.refusal import failures_shown
 from lab.run.progress import RunProgress
 from lab.scenario.load import parse_duration
+from lab.scenario.network import NetworkModel
 
 if TYPE_CHECKING:
     from lab.live.session import Session
@@ -50,6 +51,7 @@ def up(
     feeder: Feeder = None,
     fleet: Fleet = None,
     meters: Meters = None,
+    network: Network = None,
     out: Out = RUNS,
     database_url: DatabaseUrl = None,
     broker_url: BrokerUrl = None,
@@ -62,8 +64,9 @@ def up(
     console = Console(soft_wrap=False)
     with failures_shown():
         given = _Given(
-            scenario, speed, history, duration, seed, feeder, fleet, meters, out, database_url, broker_url, keep
-        )
+            scenario, speed, history, duration, seed, feeder, fleet, meters, network, out, database_url, broker_url,
+            keep,
+        )  # fmt: skip
         request, session = given.lab(_Page(host, port, tuple(allow_host or ()), browser), console)
         from lab.run.run import run
 
@@ -102,6 +105,7 @@ class _Given:
     feeder: str | None
     fleet: str | None
     meters: int | None
+    network: NetworkModel | None
     out: Path
     database_url: str | None
     broker_url: str | None
@@ -118,7 +122,12 @@ class _Given:
         broker_url = faults.secret("--broker-url", self.broker_url)
         scenario = faults.tried(
             lambda: given_scenario(
-                self.scenario, seed=self.seed, feeder=self.feeder, fleet=self.fleet, meters=self.meters
+                self.scenario,
+                seed=self.seed,
+                feeder=self.feeder,
+                fleet=self.fleet,
+                meters=self.meters,
+                network=self.network,
             )
         )
         faults.raise_any()

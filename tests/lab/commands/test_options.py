@@ -12,7 +12,7 @@ from lab.commands.faults import Faults
 from lab.commands.main import app
 from lab.errors import UserError
 
-SHARED = ("seed", "feeder", "fleet", "out", "database_url", "broker_url", "keep", "compose")
+SHARED = ("seed", "feeder", "fleet", "out", "database_url", "broker_url", "keep", "compose", "network")
 
 
 def options() -> dict[str, dict[str, tuple[object, ...]]]:
