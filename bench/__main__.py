@@ -9,13 +9,14 @@ from pathlib import Path
 
 import uvloop
 
-from bench import barrier, broker, grid, ingest, modbus, network, page, peer, phases, timescale
+from bench import barrier, broker, communications, grid, ingest, modbus, network, page, peer, phases, timescale
 from bench.report import Result
 
 BENCHES: dict[str, Callable[[], Result]] = {
     "grid": grid.measure,
     "barrier": lambda: uvloop.run(barrier.measure()),
     "broker": lambda: asyncio.run(broker.measure()),
+    "communications": communications.measure,
     "modbus": lambda: asyncio.run(modbus.measure()),
     "network": network.measure,
     "page": page.measure,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench import barrier, broker, editions, grid, modbus, network, page, peer, phases, timescale
+from bench import barrier, broker, communications, editions, grid, modbus, network, page, peer, phases, timescale
 from bench.__main__ import main
 from bench.readings import Volume
-from bench.report import Result, Spread
+from bench.report import Interval, Result, Spread
 from tests import left_out
 from tests.stack.browser import CHROMIUM
+from tests.stack.labs import scenario_text
 from tests.timescale.servers import skipped_if_lacking
 
 
@@ -29,6 +31,16 @@ async def barrier_result() -> Result:
 
 async def broker_result() -> Result:
     return await broker.measure(rounds=1, meters=4, batches=10, connects=50)
+
+
+async def communications_result() -> Result:
+    def measured() -> Result:
+        with tempfile.TemporaryDirectory() as directory:
+            short = Path(directory, "short.toml")
+            short.write_text(scenario_text(meters=10, duration="30min", settle="5min"))
+            return communications.measure(str(short), pairs=2, big=["--meters", "20"])
+
+    return await asyncio.to_thread(measured)
 
 
 async def modbus_result() -> Result:
@@ -64,6 +76,7 @@ BENCHES = [
     pytest.param(grid_result, marks=pytest.mark.long),
     pytest.param(barrier_result, marks=pytest.mark.long),
     broker_result,
+    pytest.param(communications_result, marks=pytest.mark.long),
     modbus_result,
     network_result,
     pytest.param(page_result, marks=pytest.mark.long),
@@ -82,10 +95,12 @@ async def test_a_bench_gives_figures_and_ratios(bench: Callable[[], object]) -> 
         assert 0 <= spread.minimum <= spread.median <= spread.maximum
         assert spread.minimum > 0 or name.endswith("processor")
         assert math.isfinite(spread.maximum)
-    assert any(unit == "" for unit in result.units.values()), "at least one ratio"
+    assert result.ratios or any(unit == "" for unit in result.units.values()), "at least one ratio"
     document = json.loads(json.dumps(result.to_json()))
     assert set(document["figures"]) == set(result.figures)
-    for name in result.figures:
+    for interval in result.ratios.values():
+        assert 0 < interval.lower <= interval.mean <= interval.upper < math.inf
+    for name in [*result.figures, *result.ratios]:
         assert name in result.table()
 
 
@@ -93,7 +108,10 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str], tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["speed"])
     assert ended.value.code == 2
-    assert "grid, barrier, broker, modbus, network, page, peer, phases, timescale, ingest" in capsys.readouterr().err
+    assert (
+        "grid, barrier, broker, communications, modbus, network, page, peer, phases, timescale, ingest"
+        in capsys.readouterr().err
+    )
 
 
 async def test_without_the_editions_plain_postgresql_is_measured_and_the_rest_is_said(
@@ -113,3 +131,17 @@ async def test_without_the_editions_plain_postgresql_is_measured_and_the_rest_is
 
 def test_a_spread_shows_its_median_first() -> None:
     assert Spread.of([3.0, 1.0, 2.0]).text() == "2.00 (1.00 to 3.00)"
+
+
+def test_an_interval_is_that_of_the_geometric_mean() -> None:
+    # Student's t at 97.5 % and 2 degrees of freedom is 4.3027, the logarithms' standard error ln 2 / sqrt 3.
+    interval = Interval.of([0.5, 1.0, 2.0])
+    assert interval.mean == pytest.approx(1.0)
+    assert interval.upper == pytest.approx(math.exp(4.3027 * math.log(2) / math.sqrt(3)), rel=1e-4)
+    assert interval.lower == pytest.approx(1 / interval.upper)
+    assert Interval.of([0.8, 0.8]).text() == "0.800 (95 %: 0.800 to 0.800)"
+
+
+def test_a_lab_that_fails_is_not_measured() -> None:
+    with pytest.raises(RuntimeError, match=r"no-such-scenario .* ended with 2"):
+        communications.live("no-such-scenario", "--network", "radio")
