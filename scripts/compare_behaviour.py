@@ -5,9 +5,10 @@
     .venv/bin/python scripts/compare_behaviour.py ../before . --fleets mesh,plc --seeds 7 --compose
 
 A checkout is a directory, or a commit of this repository, which is checked out for the while. A directory's own
-`.venv` runs it if there is one, else the interpreter of this script. Compared are the physics (`truth.parquet`), and of
+`.venv` runs it if there is one, else the interpreter of this script. Compared are the physics (`truth.parquet`), what
+became of each frame of a communications network (`network/*.parquet`, whatever the processes of the meters), and of
 `verdict.json` the fleet, the counts of reads, accuracy, outages and criteria: all that the wall clock has no say in.
-What the second has in addition (a column, a count, a criterion) is said, and is no difference.
+What the second has in addition (a table, a column, a count, a criterion) is said, and is no difference.
 
 Exit code 0: the same. 1: something differs, or a run gave no verdict. 2: bad input.
 """
@@ -37,7 +38,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FLEETS, SEEDS = "bakeoff,mesh,plc,cellular", "7,8,9"
 COMPARED = ("passed", "feeder", "fleet", "reads", "accuracy", "outages", "criteria")
 SHOWN = ("expected", "stored", "estimated", "recovered", "late", "lost")
-TRUTH = "truth.parquet"
+TRUTH, FRAMES = "truth.parquet", "network/*.parquet"
+SORTED_BY = {
+    TRUTH: ("usage_point", "interval_start"),
+    FRAMES: ("sent_at", "serial", "direction", "delivery_class", "about", "arrived_at", "hops", "attempts"),
+}
+"""Of each table that is compared, all files of a run together, what tells its rows apart."""
 LOG_COLUMNS = 120
 
 
@@ -204,8 +210,11 @@ def compared(before: Outcome, after: Outcome) -> tuple[list[str], list[str]]:
         if new.get(path) != value
     ]
     additions = [f"{path} = {value}" for path, value in new.items() if path not in old]
-    columns, more = _truth_differences(before.directory / TRUTH, after.directory / TRUTH)
-    return differences + columns, additions + more
+    for table, order in SORTED_BY.items():
+        columns, more = _table_differences(table, before.directory, after.directory, order)
+        differences += columns
+        additions += more
+    return differences, additions
 
 
 def _comparable(verdict: dict[str, Any]) -> dict[str, Any]:
@@ -222,17 +231,27 @@ def _values(value: object, above: str = "") -> Iterator[tuple[str, object]]:
         yield above, value
 
 
-def _truth_differences(before: Path, after: Path) -> tuple[list[str], list[str]]:
-    old, new = _plain(pq.read_table(before)), _plain(pq.read_table(after))
-    additions = [f"{TRUTH}: column {name}" for name in new.column_names if name not in old.column_names]
-    if gone := [name for name in old.column_names if name not in new.column_names]:
-        return [f"{TRUTH}: no column {name} any more" for name in gone], additions
+def _table_differences(name: str, before: Path, after: Path, order: Sequence[str]) -> tuple[list[str], list[str]]:
+    old, new = _table(before, name), _table(after, name)
+    if old is None:
+        return [], [] if new is None else [name]
+    if new is None:
+        return [f"{name}: nothing after"], []
+    additions = [f"{name}: column {column}" for column in new.column_names if column not in old.column_names]
+    if gone := [column for column in old.column_names if column not in new.column_names]:
+        return [f"{name}: no column {column} any more" for column in gone], additions
     if old.num_rows != new.num_rows:
-        return [f"{TRUTH}: {old.num_rows} rows before, {new.num_rows} after"], additions
-    order = [("usage_point", "ascending"), ("interval_start", "ascending")]
-    old, new = (table.select(old.column_names).sort_by(order).combine_chunks() for table in (old, new))
-    unlike = [name for name in old.column_names if not old[name].equals(new[name].cast(old[name].type))]
-    return [f"{TRUTH}: {name} differs" for name in unlike], additions
+        return [f"{name}: {old.num_rows} rows before, {new.num_rows} after"], additions
+    keys = [(column, "ascending") for column in order]
+    old, new = (table.select(old.column_names).sort_by(keys).combine_chunks() for table in (old, new))
+    unlike = [column for column in old.column_names if not old[column].equals(new[column].cast(old[column].type))]
+    return [f"{name}: {column} differs" for column in unlike], additions
+
+
+def _table(directory: Path, name: str) -> pa.Table | None:
+    """Of all files that this names; None: there is none."""
+    files = sorted(directory.glob(name))
+    return pa.concat_tables(_plain(pq.read_table(file)) for file in files) if files else None
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -28,6 +28,10 @@ TRUTH: dict[str, list[Any]] = {
     "interval_start": [0, 900, 0],
     "import_wh": [1.0, 2.0, None],
 }
+FRAMES: dict[str, list[Any]] = {
+    "sent_at": [5, 5, 7], "serial": ["A", "B", "A"], "direction": [0, 0, 1], "delivery_class": [4, 4, 2],
+    "about": [0, 0, 9], "arrived_at": [60, None, 8], "hops": [1, 2, 1], "attempts": [1, 9, 1], "cause": [0, 2, 0],
+}  # fmt: skip
 COMMAND = """
 import shutil, sys
 from pathlib import Path
@@ -52,6 +56,15 @@ def checkout(root: Path, module: str, verdict: dict[str, Any] = VERDICT, truth: 
     points = pa.array(truth["usage_point"]).dictionary_encode()
     pq.write_table(pa.table(truth | {"usage_point": points}), root / "result" / "truth.parquet")
     return root
+
+
+def leave_frames(root: Path, frames: dict[str, list[Any]], *, processes: int) -> None:
+    """As the result of a checkout, a file for each process of meters."""
+    directory = root / "result" / "network"
+    directory.mkdir()
+    for process in range(processes):
+        own = pa.table(frames).take(list(range(process, 3, processes)))
+        pq.write_table(own, directory / f"fleet-{process}-mesh.parquet")
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -103,6 +116,22 @@ def test_a_difference_is_named_and_is_exit_code_1(
     done = compare(before, after, "--seeds", "7", "--fleets", "mesh")
     assert done.returncode == 1
     assert said in " ".join(done.stdout.split())
+
+
+def test_what_became_of_frames_is_compared_whatever_the_processes(tmp_path: Path) -> None:
+    one, other, late, none = (checkout(tmp_path / name, "command") for name in ("one", "other", "late", "none"))
+    leave_frames(one, FRAMES, processes=1)
+    leave_frames(other, FRAMES, processes=2)
+    leave_frames(late, FRAMES | {"arrived_at": [60, None, 9]}, processes=1)
+    case = "--seeds", "7", "--fleets", "mesh"
+    assert compare(one, other, *case).returncode == 0
+    for before, after, code, said in (
+        (one, late, 1, "network/*.parquet: arrived_at differs"),
+        (one, none, 1, "network/*.parquet: nothing after"),
+        (none, one, 0, "only after: network/*.parquet"),
+    ):
+        done = compare(before, after, *case)
+        assert (done.returncode, said in " ".join(done.stdout.split())) == (code, True), done.stdout
 
 
 def test_a_run_without_a_verdict_is_a_difference_with_its_words(tmp_path: Path) -> None:
