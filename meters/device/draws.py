@@ -15,9 +15,16 @@ from enum import IntEnum, unique
 import numpy as np
 from numpy.typing import NDArray
 
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+
+
+def _constant(value: int) -> NDArray[np.uint64]:
+    """() modulo 2 to the 64. Most draws are of few keys: numpy then takes longest to look at what is no array."""
+    return np.array(value & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64)
+
+
+_GAMMA, _MIX_1, _MIX_2 = (_constant(value) for value in (_GOLDEN_GAMMA, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_11, _27, _30, _31 = (_constant(bits) for bits in (11, 27, 30, 31))
 _TO_UNIT = 1.0 / (1 << 53)
 
 
@@ -84,7 +91,7 @@ def uniform(
 ) -> NDArray[np.float64]:
     """One float in [low, high) per key, (m,). `counter` tells draws of the same purpose apart: a scalar or (m,)."""
     mixed = derived(keys, purpose, counter)
-    return low + (high - low) * ((mixed >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
+    return low + (high - low) * ((mixed >> _11).astype(np.float64) * _TO_UNIT)
 
 
 def normal(
@@ -98,12 +105,14 @@ def normal(
 
 def derived(keys: NDArray[np.uint64], purpose: Purpose, counter: int | NDArray[np.int64]) -> NDArray[np.uint64]:
     """A further key per key, (m,), for draws about one thing that a device does many of: a frame, for instance."""
-    counters = np.broadcast_to(np.asarray(counter, dtype=np.int64), keys.shape).astype(np.uint64)
-    return _mix(_mix(keys + np.full_like(keys, int(purpose)) * _GOLDEN_GAMMA) + counters * _GOLDEN_GAMMA)
+    mixed = _mix(keys + _constant(purpose * _GOLDEN_GAMMA))
+    if isinstance(counter, (int, np.integer)):
+        return _mix(mixed + _constant(int(counter) * _GOLDEN_GAMMA))
+    return _mix(mixed + counter.astype(np.uint64) * _GAMMA)
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = values + _GOLDEN_GAMMA
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    return mixed ^ (mixed >> np.uint64(31))
+    mixed = values + _GAMMA
+    mixed = (mixed ^ (mixed >> _30)) * _MIX_1
+    mixed = (mixed ^ (mixed >> _27)) * _MIX_2
+    return mixed ^ (mixed >> _31)

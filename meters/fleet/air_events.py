@@ -21,7 +21,7 @@ from meters.radio.passage import DeliveryClass
 class AirEvents:
     """Events of a shard. What is lost, `attempts` has tried again; `found` hears which meters were heard."""
 
-    def __init__(self, sayings: Sayings, crossing: Crossing, attempts: Attempts, found: Callable[[int], None]) -> None:
+    def __init__(self, sayings: Sayings, crossing: Crossing, attempts: Attempts, found: Callable[[Rows], None]) -> None:
         self._say = sayings
         self._crossing = crossing
         self._attempts = attempts
@@ -71,7 +71,7 @@ class AirEvents:
         if not self._say.voices.speaks(int(self._say.collectors.of_row[row])):
             self._telling.lost(event)
             return False
-        self._found(row)
+        self._found(np.array([row]))
         self._say.present(row)
         self._say.push(event, historical=historical)
         self._telling.arrived(event)

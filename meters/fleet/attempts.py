@@ -36,7 +36,7 @@ class Attempts:
         self.due_s[due] = NEVER_S
         return due
 
-    def found(self, row: int) -> None:
-        """It was heard."""
-        self.unheard[row] = False
-        self._tries[row] = 0
+    def found(self, rows: Rows) -> None:
+        """They were heard."""
+        self.unheard[rows] = False
+        self._tries[rows] = 0

@@ -261,7 +261,7 @@ class CellLines:
             self._air.put(due_s, (), partial(self._hand_over, together))
 
     def _hand_over(self, frames: Sequence[_Frame]) -> None:
-        concluded = []
+        arrived = []
         for frame in frames:
             upwards = frame.direction is Direction.UP
             if upwards and frame.life != self._life[frame.row]:
@@ -270,20 +270,26 @@ class CellLines:
             if not (self._put_up(frame) if upwards else self._put_down(frame)):
                 self._held[frame.row].append(frame)
                 continue
-            assert frame.records is not None, "it was sent"
-            frame.records["arrived_s"][frame.place] = self._core.now_s
-            concluded.append(frame.records[frame.place : frame.place + 1])
+            arrived.append(frame)
             if frame.arrived is not None:
                 frame.arrived()
-        if concluded:
-            self._deliveries.concluded(np.concatenate(concluded))
+        self._conclude(arrived, "arrived_s", self._core.now_s)
 
     def _lose(self, frames: Sequence[_Frame]) -> None:
         """Their meters have forgotten them."""
+        self._conclude(frames, "cause", Cause.DARK)
+
+    def _conclude(self, frames: Sequence[_Frame], name: str, value: float) -> None:
+        """Keep what became of frames that were sent: this field of their records."""
+        of_call: defaultdict[int, list[_Frame]] = defaultdict(list)
         for frame in frames:
-            assert frame.records is not None, "it was sent"
-            frame.records["cause"][frame.place] = Cause.DARK
-            self._deliveries.concluded(frame.records[frame.place : frame.place + 1])
+            of_call[id(frame.records)].append(frame)
+        for together in of_call.values():
+            records = together[0].records
+            assert records is not None, "they were sent"
+            places = [frame.place for frame in together]
+            records[name][places] = value
+            self._deliveries.concluded(records[places])
 
     def _put_up(self, frame: _Frame) -> bool:
         assert not isinstance(frame.content, bytes), "meters say something below a topic"

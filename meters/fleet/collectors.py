@@ -105,6 +105,10 @@ class Collectors:
         """The meters of a collector."""
         return np.arange(self.first[number], self.end[number])
 
+    def span(self, number: int) -> slice:
+        """The same, as they lie beside each other."""
+        return slice(int(self.first[number]), int(self.end[number]))
+
     def able(self, numbers: Rows) -> NDArray[np.bool_]:
         """Which of these run, and have an uplink."""
         state = self.state[numbers]

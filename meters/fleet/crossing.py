@@ -8,6 +8,7 @@ a grant.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -251,13 +252,15 @@ class Crossing:
     def _put(self, sent: Sent, at_s: NDArray[np.float64], *, at_collector: bool, again: bool = False) -> None:
         """Frames (m,) that are there at these instants; inf: never."""
         step_s = READS_EVERY_S if sent.delivery_class is DeliveryClass.READ else 1
-        due_s = np.ceil(at_s / step_s) * step_s
-        for second in np.unique(due_s[np.isfinite(due_s)]).tolist():
-            which = np.flatnonzero(due_s == second)
+        together: defaultdict[int, list[int]] = defaultdict(list)
+        for place in np.flatnonzero(np.isfinite(at_s)).tolist():
+            together[math.ceil(at_s[place] / step_s) * step_s].append(place)
+        for due_s, places in sorted(together.items()):
+            which = np.array(places, dtype=np.intp)
             first = which[np.argmin(at_s[which])]
             order = (sent.delivery_class.rank, float(at_s[first]), float(sent.records["row"][first]))
             item = UnderWay(sent, which, at_s[which], at_collector, again)
-            self._air.put(max(math.ceil(second), self._core.now_s), order, item)
+            self._air.put(max(due_s, self._core.now_s), order, item)
 
     def _frames(
         self,
@@ -272,11 +275,11 @@ class Crossing:
 
     def _medium(self, number: int) -> Medium:
         """That of a collector, which knows who has supply."""
-        rows = self._collectors.rows(number)
-        lit = self._energised[rows] & (self._phase[rows] == Phase.ON)
+        own = self._collectors.span(number)
+        lit = self._energised[own] & (self._phase[own] == Phase.ON)
         running = bool(self._collectors.state["powered"][number])
         if running != self._running[number] or not np.array_equal(lit, self._lit[number]):
             self._lit[number], self._running[number] = lit, running
-            dark_since_s = np.where(self._energised[rows], np.nan, self._down_at_s[rows])
+            dark_since_s = np.where(self._energised[own], np.nan, self._down_at_s[own])
             self._media[number].supply(lit, running, self._core.now_s, dark_since_s)
         return self._media[number]

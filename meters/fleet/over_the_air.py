@@ -164,8 +164,7 @@ class OverTheAir:
 
         async def arrive(which: Rows) -> NDArray[np.bool_]:
             if self._say.voices.speaks(number):
-                for row in rows[which].tolist():
-                    self._found(row)
+                self._found(rows[which])
                 self._say.voices.present(number, rows[which], self._core.now_s)
                 await self._say.block(number, rows[which], until[which], block_before_s)
             said: NDArray[np.bool_] = ~self._say.unreported.behind(rows[which], until[which])
@@ -182,11 +181,10 @@ class OverTheAir:
 
     # Who is there.
 
-    def _found(self, row: int) -> None:
-        """The collector hears this meter, whether it runs on or has said its last."""
-        self._attempts.found(row)
-        if self._reach.readable(np.array([row]))[0]:
-            field(self._core.state, "uplink_close_due_s")[row] = NEVER_S
+    def _found(self, rows: Rows) -> None:
+        """The collector hears these meters, whether they run on or have said their last."""
+        self._attempts.found(rows)
+        field(self._core.state, "uplink_close_due_s")[rows[self._reach.readable(rows)]] = NEVER_S
 
     def _try(self, rows: Rows) -> None:
         """These meters register if they have to, and tell what they have not told."""
@@ -202,8 +200,9 @@ class OverTheAir:
 
     def _register(self, row: int) -> None:
         def arrive(_row: int) -> None:
-            self._found(row)
-            self._reach.hear_from(np.array([row]))
+            own = np.array([row])
+            self._found(own)
+            self._reach.hear_from(own)
 
         if not self._one_up(row, DeliveryClass.SYSTEM, -1, HEAD_BYTES, arrive):
             self._attempts.later(np.array([row]), self._core.now_s)

@@ -62,6 +62,7 @@ class Mesh:
         self._keys = keys
         self._positions_m = np.vstack([positions_m, collector_position_m])
         self._links = self._all_links()
+        self._clear = heard(self._links.margin_db, parameters.fading_db)
         self._jams: tuple[Jam, ...] = ()
         self._lit: Booleans = np.ones(self._n, dtype=bool)
         self._collector_lit = True
@@ -175,8 +176,7 @@ class Mesh:
 
     def _route(self) -> Routes:
         n, least = self._n, 1.0 / self._parameters.most_link_etx
-        links, deaf = self._links, self._deafness()
-        clear = heard(links.margin_db, self._parameters.fading_db)
+        links, deaf, clear = self._links, self._deafness(), self._clear
         one_way = clear * (1.0 - deaf[links.parent])
         # An acknowledgement has to come back.
         success = one_way * clear * (1.0 - deaf[links.child])

@@ -43,6 +43,9 @@ class PowerLine:
         self._noise_db = np.array(parameters.noise_db_by_hour)
         self._fading_db = parameters.fading_db
         self._links = self._all_links(np.vstack([positions_m, concentrator_position_m]))
+        # Ways are to hold at the noisiest hour, too.
+        self._success = heard(self._links.margin_db - self._noise_db.max(), parameters.fading_db) ** 2
+        self._holds = self._success >= parameters.least_link_success
         late = uniform(keys, Purpose.LATE_REGISTRATION, 0) < parameters.late_share
         delay_s = uniform(keys, Purpose.REGISTRATION_DELAY, 0, 0.0, max(parameters.late_most_s, 1e-9))
         self._registered_from_s = np.where(late, start_s + delay_s, _LONG_AGO_S)
@@ -90,10 +93,8 @@ class PowerLine:
         self._lit, self._concentrator_lit = lit.copy(), concentrator_lit
         runs = np.append(lit, concentrator_lit)
         awake = runs[self._links.child] & runs[self._links.parent]
-        # Ways are to hold at the noisiest hour, too.
-        noisy = heard(self._links.margin_db - self._noise_db.max(), p.fading_db) ** 2
-        self._routes = routes(self._links, noisy, awake & (noisy >= p.least_link_success), self._n)
-        self._by_hour = np.stack([self._shares(level_db) for level_db in self._noise_db.tolist()])
+        self._routes = routes(self._links, self._success, awake & self._holds, self._n)
+        self._by_hour = self._shares_by_hour()
         hops = self._routes.hops[: self._n]
         self._poll_s = np.where(hops > 0, p.poll_first_s + p.poll_per_repeater_s * np.maximum(hops - 1, 0), 0.0)
         self._turn_s = np.cumsum(self._poll_s) - self._poll_s
@@ -212,11 +213,11 @@ class PowerLine:
         share: Floats = self._by_hour[hour, rows]
         return share
 
-    def _shares(self, noise_db: float) -> Floats:
-        """(n,) of polls that succeed at this level."""
+    def _shares_by_hour(self) -> Floats:
+        """(24, n) of polls that succeed at each hour's level."""
         noisiest = np.sqrt(self._routes.shares[: self._n])
-        margin_db = margin_of(noisiest, self._fading_db) + self._noise_db.max() - noise_db
-        both: Floats = np.prod(np.where(noisiest < 1.0, heard(margin_db, self._fading_db), 1.0), axis=1) ** 2
+        margin_db = margin_of(noisiest, self._fading_db) + self._noise_db.max() - self._noise_db[:, None, None]
+        both: Floats = np.prod(np.where(noisiest < 1.0, heard(margin_db, self._fading_db), 1.0), axis=2) ** 2
         return both
 
     def _all_links(self, positions_m: NDArray[np.float64]) -> Links:
