@@ -23,6 +23,8 @@ Stations = Annotated[
     list[str] | None, typer.Argument(help="Meters by serial (AMI00000001), collectors by name (COL0001).")
 ]
 SoMany = Annotated[int | None, typer.Option(help="So many meters, drawn.", min=1)]
+Cells = Annotated[list[str] | None, typer.Argument(help="Cells by name (operator-a/cell-E0N0).")]
+SoManyCells = Annotated[int | None, typer.Option("--cells", help="So many cells, drawn.", min=1)]
 Collectors = Annotated[int | None, typer.Option(help="So many collectors, drawn.", min=1)]
 
 
@@ -105,6 +107,57 @@ def relay(
     """A technician opens or closes the relays of meters on site: a disconnected customer is no outage."""
     with refusals_shown():
         body = {"kind": "relay", "position": position, "stations": stations or [], "meters": meters}
+        _inject(run, {**body, "for_s": _length(lasting)})
+
+
+@inject_app.command("jam")
+def jam(
+    stations: Annotated[list[str] | None, typer.Argument(help="Collectors by name, whose whole meshes it is.")] = None,
+    collectors: Collectors = None,
+    radius: Annotated[int | None, typer.Option(help="All within so many metres of a meter.", min=1)] = None,
+    around: Annotated[str | None, typer.Option(help="Of which meter, by serial; drawn if not given.")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="The share of transmissions that it spoils: 0.8; all if not given.")
+    ] = None,
+    lasting: For = None,
+    run: Run = RUNS,
+) -> None:
+    """Jam radio meshes of the modelled network; that of one collector, drawn, if you name none."""
+    with refusals_shown():
+        body: dict[str, Any] = {"kind": "jam", "stations": stations or [], "collectors": collectors}
+        body |= {"radius_m": radius, "around": around, "strength": strength}
+        _inject(run, {**body, "for_s": _length(lasting)})
+
+
+@inject_app.command("cell-down")
+def cell_down(cells: Cells = None, count: SoManyCells = None, lasting: For = None, run: Run = RUNS) -> None:
+    """Let cells of the modelled network serve nobody; one, drawn, if you name none."""
+    with refusals_shown():
+        _inject(run, {"kind": "cell-down", "cells": cells or [], "count": count, "for_s": _length(lasting)})
+
+
+@inject_app.command("operator-outage")
+def operator_outage(
+    operator: Annotated[str | None, typer.Argument(help="operator-a; drawn if not given.")] = None,
+    lasting: For = None,
+    run: Run = RUNS,
+) -> None:
+    """Let all cells of an operator of the modelled network serve nobody."""
+    with refusals_shown():
+        _inject(run, {"kind": "operator-outage", "operator": operator, "for_s": _length(lasting)})
+
+
+@inject_app.command("congestion")
+def congestion(
+    messages_per_s: Annotated[float, typer.Option(help="What others send in each cell, a second.")],
+    cells: Cells = None,
+    count: SoManyCells = None,
+    lasting: For = None,
+    run: Run = RUNS,
+) -> None:
+    """Let others load cells of the modelled network; one, drawn, if you name none."""
+    with refusals_shown():
+        body = {"kind": "congestion", "cells": cells or [], "count": count, "messages_per_s": messages_per_s}
         _inject(run, {**body, "for_s": _length(lasting)})
 
 

@@ -27,9 +27,12 @@ from lab.live.panels import HiddenByExercise, HouseholdsHidden
 from lab.live.reader import ReadError
 from lab.live.session import Session
 from lab.live.stream import StateStream
+from lab.scenario.air_targets import Airspace
 
 STATIC = Path(__file__).parent / "static"
 LONGEST_VALUE = 200
+BUSY = 10
+"""So many times what a cell can carry, others send in one that is congested by the page."""
 Households = Annotated[bool, Query()]
 SpanS = Annotated[int | None, Query(ge=60, le=3_660 * 86_400)]
 EventNumber = Annotated[int, Query(ge=0, le=2**53)]
@@ -87,7 +90,7 @@ def _serve_state(app: FastAPI, session: Session, closing: asyncio.Event, limits:
     @app.get("/api/scene")
     async def scene() -> Response:
         document = {**session.map.document, "scenario": _scenario(session)}
-        return Json(document if session.routes is None else {**document, "network": True})
+        return Json(document if session.airspace is None else {**document, "network": _network(session.airspace)})
 
     @app.get("/api/map")
     async def map_state() -> Response:
@@ -216,6 +219,18 @@ def _scenario(session: Session) -> dict[str, Any]:
         "start_s": scene.start_s,
         "directory": scene.directory.name,
         "interval_length_s": scene.vendors.longest_interval_s,
+    }
+
+
+def _network(airspace: Airspace) -> dict[str, Any]:
+    """What of it can be disturbed. `cell`: by meter, -1 for whoever has no modem; others' meters do not matter."""
+    cells = sorted(airspace.by_cell())
+    number = {name: at for at, name in enumerate(cells)}
+    return {
+        "meshes": sorted(airspace.meshes()),
+        "cells": cells,
+        "cell": [number.get(name, -1) for name in airspace.cells],
+        "busy_messages_per_s": BUSY * airspace.setup.parameters.cellular.messages_per_s,
     }
 
 

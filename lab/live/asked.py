@@ -109,6 +109,69 @@ class Kill(_Asked):
     down_s: LengthS = DEFAULT_DOWN_S
 
 
+class Jam(_Asked):
+    """Disturb a radio mesh: the whole ones of `stations`, which are collectors, or of so many `collectors`, drawn.
+
+    Or all that is within `radius_m` of the meter `around`, or of one that is drawn. A mesh if nothing is given. For
+    ever, or for `for_s`.
+    """
+
+    kind: Literal["jam"] = "jam"
+    stations: Annotated[tuple[Name, ...], Field(max_length=MOST_STATIONS)] = ()
+    collectors: Count | None = None
+    radius_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    around: Name | None = None
+    strength: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of transmissions that it spoils; all if not given."""
+    for_s: LengthS | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if sum((bool(self.stations), self.collectors is not None, self.radius_m is not None)) > 1:
+            raise ValueError("give collectors by name, or a number of them, or a radius")
+        if self.around is not None and self.radius_m is None:
+            raise ValueError("around a meter a jam has a radius")
+        return self
+
+
+class _OfCells(_Asked):
+    """`cells` by name, or so many, drawn; one if nothing is given. For ever, or for `for_s`."""
+
+    cells: Annotated[tuple[Name, ...], Field(max_length=MOST_STATIONS)] = ()
+    count: Count | None = None
+    for_s: LengthS | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.cells and self.count is not None:
+            raise ValueError("give cells by name, or a number of them")
+        return self
+
+
+class CellDown(_OfCells):
+    """Cells serve nobody."""
+
+    kind: Literal["cell-down"] = "cell-down"
+
+
+class Congestion(_OfCells):
+    """Others load cells, each with so many messages a second."""
+
+    kind: Literal["congestion"] = "congestion"
+    messages_per_s: Annotated[float, Field(gt=0, le=1e6)]
+
+
+class OperatorOutage(_Asked):
+    """All cells of an operator serve nobody; of one that is drawn if none is named. For ever, or for `for_s`."""
+
+    kind: Literal["operator-outage"] = "operator-outage"
+    operator: Name | None = None
+    for_s: LengthS | None = None
+
+
+AirWanted = Jam | CellDown | Congestion | OperatorOutage
+
+
 class Restore(_Asked):
     """End one disturbance, by its number, or all that are active."""
 
@@ -116,7 +179,8 @@ class Restore(_Asked):
     number: Count | None = None
 
 
-Injection = Annotated[Fault | CommsLoss | Reboot | Relay | Kill | Restore, Field(discriminator="kind")]
+Wanted = Fault | CommsLoss | Reboot | Relay | AirWanted | Kill | Restore
+Injection = Annotated[Wanted, Field(discriminator="kind")]
 
 
 class CommandWanted(_Asked):

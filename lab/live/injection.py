@@ -9,24 +9,38 @@ import numpy as np
 
 from grid.wording import counted
 from lab.errors import UserError
-from lab.live.asked import CommsLoss, Fault, Kill, Reboot, Relay, Restore
+from lab.live.air import AirInjector
+from lab.live.asked import (
+    CellDown,
+    CommsLoss,
+    Congestion,
+    Fault,
+    Jam,
+    Kill,
+    OperatorOutage,
+    Reboot,
+    Relay,
+    Restore,
+    Wanted,
+)
 from lab.live.incidents import Incident, Incidents, Origin
 from lab.lockstep.answers import Selected, checked
 from lab.lockstep.timeline import Disturbance
 from lab.run.companion import Scene
 from lab.run.stage import BROKER, DATABASE, GRID
+from lab.scenario.air_targets import Airspace
 from lab.scenario.relay_targets import faults_of_named, movable_relays, opened_relays, relay_label
 from lab.scenario.targets import open_conductor
 from lab.verdict.network import Network
-
-Wanted = Fault | CommsLoss | Reboot | Relay | Kill | Restore
 
 
 class Injector:
     """Puts on the agenda what is asked for, at the next instant that has not come yet."""
 
-    def __init__(self, scene: Scene, network: Network, incidents: Incidents) -> None:
+    def __init__(self, scene: Scene, network: Network, incidents: Incidents, airspace: Airspace | None) -> None:
+        """:param airspace: the modelled communications network, if there is one."""
         self._scene = scene
+        self._air = AirInjector(airspace, incidents, scene.scenario.seed)
         self._incidents = incidents
         fleet = scene.judging.plan.fleet
         self._point_of = {meter.serial: meter.usage_point for meter in fleet.meters}
@@ -56,6 +70,8 @@ class Injector:
                 ]
             case Relay():
                 return [self._relay(wanted, at_s, origin)]
+            case Jam() | CellDown() | Congestion() | OperatorOutage():
+                return [self._air.inject(wanted, at_s, origin)]
             case Kill():
                 return [self._kill(wanted, at_s, origin)]
             case Restore():

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
-from lab.fleet.network import network_setup
-from lab.live.asked import CommandWanted
+from lab.live.asked import CommandWanted, Wanted
 from lab.live.commanding import Commanding
 from lab.live.exercises import Exercises
 from lab.live.feed import Event, Feed, Secret
 from lab.live.headend_view import HeadEndView
 from lab.live.incidents import Incident, Incidents
-from lab.live.injection import Injector, Wanted
+from lab.live.injection import Injector
 from lab.live.map_state import MapState
 from lab.live.panels import Panels
 from lab.live.reader import Reader, ReadError, may_take_roles
@@ -29,6 +28,7 @@ from lab.lockstep.answers import Described, checked
 from lab.lockstep.pace import Agenda, Pace
 from lab.run.companion import Lived, Scene
 from lab.run.stage import GRID
+from lab.scenario.air_targets import Airspace
 from lab.verdict.network import read_network
 from lab.verdict.verdict import Verdict
 from meters.radio.faults import NetworkFault
@@ -101,8 +101,14 @@ class Session:
         description = checked(await scene.stage.link.call(GRID, "describe"), Described)
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
         self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v, self.map.connected)
-        self.routes = _routes(scene)
-        self.injector = Injector(scene, network, self.incidents)
+        self.airspace = Airspace.of(
+            scene.scenario,
+            scene.judging.plan.everybody,
+            time_zone=scene.judging.grid["time_zone"],
+            start_s=scene.start_s,
+        )
+        self.routes = _routes(scene, self.airspace)
+        self.injector = Injector(scene, network, self.incidents, self.airspace)
         self.exercises = Exercises(
             self.incidents,
             self.injector,
@@ -222,9 +228,9 @@ class Session:
         return "stopping" if self.stopping else "catching up" if self._history_s is not None else "living"
 
     def network_faults(self) -> list[NetworkFault]:
-        """What disturbs the modelled network at some time."""
-        disturbances = self.incidents.disturbances()
-        return [NetworkFault.model_validate(each.air) for each in disturbances if each.air is not None]
+        """What disturbs the modelled network now."""
+        active = (each.disturbance.air_fault for each in self.incidents.active(self.completed_s))
+        return [NetworkFault.model_validate(fault) for fault in active if fault is not None]
 
     def events(self, after: int) -> list[Event]:
         return self.feed.after(after, self.hidden)
@@ -319,18 +325,11 @@ class Session:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _routes(scene: Scene) -> Routes | None:
+def _routes(scene: Scene, airspace: Airspace | None) -> Routes | None:
     """How meters are reached, where the scenario has a model of that."""
-    scenario, judging = scene.scenario, scene.judging
-    if not scenario.network.on:
+    if airspace is None:
         return None
-    setup = network_setup(
-        judging.plan.everybody.places,
-        scenario.network.overrides(),
-        time_zone=judging.grid["time_zone"],
-        start_s=scene.start_s,
-    )
-    return Routes(judging.plan, setup, seed=scenario.seed, start_s=scene.start_s)
+    return Routes(scene.judging.plan, airspace.setup, seed=scene.scenario.seed, start_s=scene.start_s)
 
 
 def _incident(incident: Incident) -> dict[str, Any]:
@@ -343,5 +342,5 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "until_s": None if incident.open_ended else disturbance.until_s,
         "origin": incident.origin,
         "target": disturbance.target,
-        "stations": list(disturbance.stations)[:1000],
+        "stations": list(disturbance.hit)[:1000],
     }

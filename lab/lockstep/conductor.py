@@ -28,7 +28,7 @@ class Stage(Protocol):
         """`lose_uplink`, `restore_uplink`, `reboot`, `open_relay` or `close_relay` of these meters now."""
 
     async def disturb_network(self, fault: Body) -> None:
-        """Tell the fleets of a fault of the modelled network before it begins; it ends by itself."""
+        """Tell the fleets of a fault of the modelled network before it begins, and before it ends."""
 
     async def say_farewell(self, part: str) -> None:
         """Read from a part that is about to be killed what would be lost with it."""

@@ -182,8 +182,9 @@ class RemoteFleet(_Member):
             self._owed.append((action, own))
 
     async def disturb_network(self, fault: Body) -> None:
-        """Tell of a fault of the modelled network; whoever takes its place later is begun with it."""
-        self._body["network"]["faults"].append(fault)
+        """Tell of a fault of the modelled network, or of its end; whoever takes its place later is begun with it."""
+        known = self._body["network"]["faults"]
+        known[:] = [each for each in known if not self._is_past(each) and _lasting(each) != _lasting(fault)] + [fault]
         await self.unless_absent(lambda: self.call("disturb", action="disturb_network", stations=[], fault=fault), None)
 
     async def wait_disconnected(self) -> None:
@@ -192,6 +193,11 @@ class RemoteFleet(_Member):
     async def finish(self, directory: str, deliveries: str | None = None) -> None:
         """Let it write its journal to `directory`, and what became of frames to `deliveries`, as it sees them."""
         await self.call("finish", directory=directory, **({} if deliveries is None else {"deliveries": deliveries}))
+
+    def _is_past(self, fault: Body) -> bool:
+        """Whether it was over before whatever whoever takes its place would be told."""
+        until_s = fault.get("until_s")
+        return until_s is not None and bool(self._frames) and until_s < self._frames[0][0]
 
     def _switched(self, body: Body, op: str) -> Switched:
         """As the meters say, whose relays they are. Raises PartFailed for those of others, or where there is none."""
@@ -208,6 +214,11 @@ class RemoteFleet(_Member):
         if again:
             for now_s, frame in self._frames:
                 await self._link.call(self.name, "replay", frame, now_s=now_s)
+
+
+def _lasting(fault: Body) -> Body:
+    """By which a fault of the network is known, whatever its end."""
+    return {name: value for name, value in fault.items() if name != "until_s"}
 
 
 class RemoteHead(_Member):

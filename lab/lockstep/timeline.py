@@ -21,6 +21,7 @@ Verb = Literal[
     "return",
     "impair",
     "disturb_network",
+    "restore_network",
     "rotate",
     "retire",
     "update",
@@ -44,7 +45,7 @@ class Action:
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
     air: Body | None = None
-    """What disturbs the modelled network, and until when (disturb_network)."""
+    """What disturbs the modelled network, and from when to when (disturb_network, restore_network)."""
     races: bool = False
     """A kill whose moment within its instant is the wall clock's."""
     ask: Callable[[int], Awaitable[None]] | None = None
@@ -62,6 +63,7 @@ class Disturbance:
     stations: Sequence[str] = ()
     fault: NetworkFault | None = None
     air: Body | None = None
+    """What disturbs the modelled network, but for when."""
     races: bool = False
     lasting: bool = False
     """Nothing undoes it, whatever its `until_s`."""
@@ -71,10 +73,22 @@ class Disturbance:
         """It lasts until somebody restores it. A relay that was closed is as it should be."""
         return self.lasting and self.target == "open"
 
+    @property
+    def hit(self) -> Sequence[str]:
+        """By name whom it is done to: meters and collectors, or cells and operators of the modelled network."""
+        named = [] if self.air is None else [self.air.get(kind, ()) for kind in ("collectors", "cells", "operators")]
+        return [*self.stations, *(name for names in named for name in names)]
+
+    @property
+    def air_fault(self) -> Body | None:
+        """What disturbs the modelled network, and from when to when as far as that is known."""
+        if self.air is None:
+            return None
+        return {**self.air, "from_s": self.from_s} | ({} if self.lasting else {"until_s": self.until_s})
+
     def later(self, by_s: int) -> Disturbance:
         """The same, moved in time."""
-        air = self.air and {**self.air, "from_s": self.air["from_s"] + by_s, "until_s": self.air["until_s"] + by_s}
-        return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s, air=air)
+        return replace(self, from_s=self.from_s + by_s, until_s=self.until_s + by_s)
 
 
 _RELAY_VERBS: dict[str, tuple[Verb, Verb]] = {
@@ -92,9 +106,10 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "rotate": ("rotate", "retire"),
     "update": ("update", None),
 }
+_AIR_VERBS: tuple[Verb, Verb] = ("disturb_network", "restore_network")
 
 
-ENDINGS = frozenset({"close_relay", *(verb for _, verb in _VERBS.values() if verb is not None)})
+ENDINGS = frozenset({"close_relay", _AIR_VERBS[1], *(verb for _, verb in _VERBS.values() if verb is not None)})
 
 
 def order(action: Action) -> tuple[int, bool]:
@@ -111,7 +126,7 @@ def beginning(disturbance: Disturbance) -> Action:
         disturbance.target,
         disturbance.stations,
         disturbance.fault,
-        disturbance.air,
+        disturbance.air_fault,
         disturbance.races,
     )
 
@@ -121,14 +136,15 @@ def ending(disturbance: Disturbance) -> Action | None:
     _, verb = _verbs(disturbance)
     if verb is None or disturbance.lasting:
         return None
-    return Action(disturbance.until_s, verb, disturbance.target, disturbance.stations)
+    air = disturbance.air_fault
+    return Action(disturbance.until_s, verb, disturbance.target, disturbance.stations, air=air)
 
 
 def _verbs(disturbance: Disturbance) -> tuple[Verb, Verb | None]:
     if disturbance.kind == "relay":
         return _RELAY_VERBS[disturbance.target]
     if disturbance.air is not None:
-        return "disturb_network", None
+        return _AIR_VERBS
     return _VERBS[disturbance.kind]
 
 

@@ -10,7 +10,7 @@ from lab.verdict.read_reasons import Interruption
 class RunEvent:
     """Something that the scenario did at `time_s` [epoch s], undone at `until_s` if it lasts.
 
-    `target`: the part or device, `stations`: the meters or collectors that it did it to.
+    `target`: the part or device, `stations`: the meters and collectors, cells or operators that it did it to.
     """
 
     time_s: float

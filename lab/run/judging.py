@@ -149,5 +149,5 @@ def judged_another_time(directory: Path) -> Iterator[None]:
 
 def _run_event(disturbance: Disturbance) -> RunEvent:
     until_s = disturbance.until_s if disturbance.until_s > disturbance.from_s else None
-    stations = tuple(disturbance.stations)
-    return RunEvent(disturbance.from_s, disturbance.kind, disturbance.label, until_s, disturbance.target, stations)
+    hit = tuple(disturbance.hit)
+    return RunEvent(disturbance.from_s, disturbance.kind, disturbance.label, until_s, disturbance.target, hit)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.fleet.network import network_setup, with_cells
 from lab.fleet.plan import FleetPlan, Vendors, plan_fleet
 from lab.fleet.shipment import write_command_key, write_shipment
 from lab.headends.store import Database, ExternalStore
@@ -124,7 +123,7 @@ class SetUp:
         readings = round(len(fleet.meters) * (self.settled_s - self.start_s) * self.vendors.intervals_per_s)
         for place in (self.directory, layout.memory):
             require_free_space(place, readings * _BYTES_PER_READING)
-        airspace = self._airspace(everybody, grid["time_zone"])
+        airspace = Airspace.of(self.scenario, everybody, time_zone=grid["time_zone"], start_s=self.origin_s)
         disturbances = await choose_targets(
             self.scenario, start_s=self.start_s, link=stage.link, grid=GRID, fleet=plan.fleet, airspace=airspace
         )
@@ -165,15 +164,6 @@ class SetUp:
             # Somebody else's head-end need not be a Sparkplug host.
             "primary_host": head_end_client(self.group) if own_head_end else None,
         }
-
-    def _airspace(self, everybody: FleetPlan, time_zone: str) -> Airspace | None:
-        """The communications network of all meters, if the scenario has one."""
-        choice = self.scenario.network
-        if not choice.on:
-            return None
-        setup = network_setup(everybody.places, choice.overrides(), time_zone=time_zone, start_s=self.origin_s)
-        meters = everybody.fleet.meters
-        return Airspace(everybody.fleet, *with_cells(setup, meters, everybody.rows, seed=self.scenario.seed))
 
     def _head_init(self, store: Database, broker: BrokerAccess, network: Path) -> Body:
         settings = headend_settings(

@@ -184,7 +184,7 @@ class Stage(ABC):
         await asyncio.gather(*(fleet.disturb(verb, stations) for fleet in self.fleets))
 
     async def disturb_network(self, fault: Body) -> None:
-        """Tell all meters of a fault of the modelled network, which ends by itself."""
+        """Tell all meters of a fault of the modelled network, or of its end."""
         await asyncio.gather(*(fleet.disturb_network(fault) for fleet in self.fleets))
 
     async def read_ingest(self, heads: Sequence[RemoteHead] | None = None) -> None:

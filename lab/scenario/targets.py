@@ -13,7 +13,7 @@ from lab.fleet.commissioning import METERS_PER_COLLECTOR, Commissioned
 from lab.lockstep.answers import Selected, checked
 from lab.lockstep.link import LabLink
 from lab.lockstep.timeline import Disturbance
-from lab.scenario.air_targets import Airspace
+from lab.scenario.air_targets import AirFault, Airspace
 from lab.scenario.load import (
     ConductorEvent,
     Event,
@@ -165,8 +165,14 @@ class _Targets:
     def of_the_air(self, event: RadioEvent, index: int, when: _When) -> Disturbance:
         """:raises ValueError: the fleet has nobody that it could hit."""
         assert self._airspace is not None, "events of a network that is not modelled are refused before the run"
-        seed, taken = [self._seed, index], self._taken.ever()
-        return self._airspace.disturbance(event, seed=seed, from_s=when.from_s, until_s=when.until_s, taken=taken)
+        return self._airspace.disturbance(
+            AirFault.of(event),
+            name=f"event {index + 1}",
+            seed=[self._seed, index],
+            from_s=when.from_s,
+            until_s=when.until_s,
+            taken=self._taken.ever(),
+        )
 
 
 def _of_the_lab(event: KillEvent | NetworkEvent | RotateEvent | UpdateEvent, when: _When) -> Disturbance:

@@ -199,7 +199,7 @@ class Fleet:
             shard.export_journal(directory)
 
     def disturb_network(self, fault: NetworkFault) -> None:
-        """A fault of the communications network, which they follow until it is over; told again, it changes nothing."""
+        """A fault of the communications network, which they follow until it is over; told again, it may end sooner."""
         for shard in self._shards:
             shard.carrier.disturb_network(fault)
 

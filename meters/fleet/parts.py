@@ -182,7 +182,7 @@ class Carrier(Protocol):
         """Publish the answer to a command. The meter is reachable."""
 
     def disturb_network(self, fault: NetworkFault) -> None:
-        """A fault of the communications network is known from now on."""
+        """A fault of the communications network is known from now on, or its end is."""
 
     def export_deliveries(self, directory: Path) -> None:
         """Write `<shard>.parquet` of what became of frames, if a communications network carries them.

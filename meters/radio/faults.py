@@ -17,7 +17,9 @@ FaultKind = Literal["jam", "cell-down", "operator-outage", "congestion"]
 
 
 class NetworkFault(BaseModel):
-    """One fault, in force from `from_s` until before `until_s` [epoch s]. It crosses the lab's link as JSON.
+    """One fault, in force from `from_s` until before `until_s` [epoch s]; None: until it is told again, with an end.
+
+    It crosses the lab's link as JSON. Its `name` tells it from another one that hits the same.
 
     `jam`: of the meshes of `collectors`, wholly; or within `radius_m` of `centre_m`, east and north of the origin that
     the fleet shares. `cell-down` and `congestion` are of `cells`, `operator-outage` is of `operators`.
@@ -26,8 +28,9 @@ class NetworkFault(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fault: FaultKind
+    name: str = ""
     from_s: int
-    until_s: int
+    until_s: int | None = None
     collectors: tuple[str, ...] = ()
     centre_m: tuple[float, float] | None = None
     radius_m: Annotated[float, Field(ge=0)] = 0.0
@@ -38,23 +41,31 @@ class NetworkFault(BaseModel):
     messages_per_s: Annotated[float, Field(ge=0)] = 0.0
     """Of a congestion: what others send in each cell."""
 
+    @property
+    def but_for_its_end(self) -> NetworkFault:
+        """By which it is known when it is told again."""
+        return self.model_copy(update={"until_s": None})
+
+    def holds(self, now_s: float) -> bool:
+        return self.from_s <= now_s and (self.until_s is None or now_s < self.until_s)
+
 
 class NetworkFaults:
     """Those that are known so far. More may come."""
 
     def __init__(self, faults: Iterable[NetworkFault] = ()) -> None:
-        self._faults = dict.fromkeys(faults)
+        self._faults = {fault.but_for_its_end: fault for fault in faults}
         self._in_force_at: tuple[float, list[NetworkFault]] | None = None
 
     def add(self, fault: NetworkFault) -> None:
-        """One more, which may be in force already. One that is known changes nothing."""
-        self._faults[fault] = None
+        """One more, which may be in force already. One that is known ends as it says now."""
+        self._faults[fault.but_for_its_end] = fault
         self._in_force_at = None
 
     def next_change_s(self, now_s: float) -> float:
         """The first instant after `now_s` at which another set is in force; inf: there is none."""
-        instants = (at_s for fault in self._faults for at_s in (fault.from_s, fault.until_s))
-        return min((float(at_s) for at_s in instants if at_s > now_s), default=np.inf)
+        instants = (at_s for fault in self._faults.values() for at_s in (fault.from_s, fault.until_s))
+        return min((float(at_s) for at_s in instants if at_s is not None and at_s > now_s), default=np.inf)
 
     def jams(self, collector: str, place_m: NDArray[np.float64], now_s: float) -> list[Jam]:
         """What disturbs the mesh of this collector, which stands at `place_m` (2,)."""
@@ -81,5 +92,5 @@ class NetworkFaults:
     def _in_force(self, now_s: float, kind: FaultKind) -> list[NetworkFault]:
         # All meshes of a process ask for the same instant.
         if self._in_force_at is None or self._in_force_at[0] != now_s:
-            self._in_force_at = now_s, [each for each in self._faults if each.from_s <= now_s < each.until_s]
+            self._in_force_at = now_s, [each for each in self._faults.values() if each.holds(now_s)]
         return [each for each in self._in_force_at[1] if each.fault == kind]

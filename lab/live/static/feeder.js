@@ -185,7 +185,7 @@ export class Feeder {
     if (chosen < 0) return null;
     const collector = this.collectorOf[chosen];
     return { serial: scene.serials[chosen], point: scene.usage_points[chosen], section: scene.section[chosen],
-      transformer: scene.transformers[scene.transformer[chosen]].name, collector: collector < 0 ? null : scene.collectors[collector].name };
+      cell: scene.network?.cells[scene.network.cell[chosen]] ?? null, transformer: scene.transformers[scene.transformer[chosen]].name, collector: collector < 0 ? null : scene.collectors[collector].name };
   }
 
   #card() {

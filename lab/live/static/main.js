@@ -30,7 +30,7 @@ async function inject(body) {
 }
 
 const feeder = new Feeder({ inject, openMeter: (point) => { location.hash = `amilab-meter?usage_point=${encodeURIComponent(point)}`; }, complain });
-const side = new Side({ inject, target: () => feeder.scene ? feeder.target() : null });
+const side = new Side({ inject, target: () => feeder.scene ? feeder.target() : null, network: () => feeder.scene?.network ?? null });
 feeder.onChoose = () => side.offer();
 const training = new Training(complain);
 const dashboards = new Dashboards();

@@ -4,11 +4,14 @@ import { by, clock, lasting, make } from "./words.js";
 
 const LENGTHS = [["until restored", null], ["1 min", 60], ["10 min", 600], ["45 min", 2700], ["2 h", 7200]];
 const SHOWN = 200;
+const JAMMED_M = 200;
 
 export class Side {
-  constructor({ inject, target }) {
+  // network: of the scene, what of the modelled network can be disturbed; null without a model.
+  constructor({ inject, target, network }) {
     this.inject = inject;
     this.target = target;
+    this.network = network;
     this.last = 0;
     by("lasting").replaceChildren(...LENGTHS.map(([words, value]) => make("option", { value: value ?? "" }, words)));
     by("kill-what").replaceChildren(...["headend", "broker", "database", "fleet"].map((part) => make("option", {}, part)));
@@ -35,14 +38,30 @@ export class Side {
       ...(target ? [[`transformer ${target.transformer}`, { device: "transformer", id: target.transformer }], ...(target.section ? [[`section ${target.section}`, { device: "section", id: target.section }]] : []), [`service of ${target.serial}`, { device: "service", id: target.point }]] : []),
     ]);
     fill("loss-what", [["a collector, drawn", { collectors: 1 }], ["10 meters, drawn", { meters: 10 }], ...(target ? [[target.serial, { stations: [target.serial] }], ...(target.collector ? [[target.collector, { stations: [target.collector] }]] : [])] : [])]);
+    fill("network-what", this.#airFaults(target));
     fill("reboot-what", [["a meter, drawn", { meters: 1 }], ["20 meters, drawn", { meters: 20 }], ["a collector, drawn", { collectors: 1 }], ...(target ? [[target.serial, { stations: [target.serial] }]] : [])]);
+  }
+
+  // Of a mesh, a cell and an operator, drawn or of the chosen meter.
+  #airFaults(target) {
+    const network = this.network();
+    by("network-faults").hidden = !network;
+    if (!network) return [];
+    const load = { kind: "congestion", messages_per_s: network.busy_messages_per_s };
+    const mesh = target && network.meshes.includes(target.collector) ? [[`jam the mesh of ${target.collector}`, { kind: "jam", stations: [target.collector] }], [`jam ${JAMMED_M} m around ${target.serial}`, { kind: "jam", radius_m: JAMMED_M, around: target.serial }]] : [];
+    const cell = target?.cell ? [[`${target.cell} down`, { kind: "cell-down", cells: [target.cell] }], [`${target.cell} congested`, { ...load, cells: [target.cell] }], [`${target.cell.split("/")[0]} out`, { kind: "operator-outage", operator: target.cell.split("/")[0] }]] : [];
+    return [
+      ...(network.meshes.length ? [["a mesh jammed, drawn", { kind: "jam" }], [`${JAMMED_M} m jammed, drawn`, { kind: "jam", radius_m: JAMMED_M }]] : []),
+      ...(network.cells.length ? [["a cell down, drawn", { kind: "cell-down" }], ["a cell congested, drawn", load], ["an operator out, drawn", { kind: "operator-outage" }]] : []),
+      ...mesh, ...cell,
+    ];
   }
 
   #submit(form) {
     const kind = form.dataset.inject, what = form.elements.what.value;
     const body = kind === "kill" ? { kind, part: what } : { kind, ...JSON.parse(what) };
     if (kind === "conductor") Object.assign(body, { kind: "fault", conductor: form.elements.conductor.value });
-    if (["fault", "conductor", "comms-loss"].includes(kind) && by("lasting").value) body.for_s = Number(by("lasting").value);
+    if (["fault", "conductor", "comms-loss", "network"].includes(kind) && by("lasting").value) body.for_s = Number(by("lasting").value);
     this.inject(body);
   }
 

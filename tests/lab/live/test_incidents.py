@@ -125,5 +125,22 @@ def test_a_relay_that_is_moved_again_is_no_more_as_an_earlier_one_left_it(agenda
     assert [each.number for each in incidents.over(70, 10_000)] == [hour.number]
 
 
+@pytest.mark.parametrize("lasting", [True, False])
+def test_the_end_of_a_fault_of_the_network_is_told_when_somebody_ends_it(
+    agenda: Agenda, incidents: Incidents, lasting: bool
+) -> None:
+    planned = {} if lasting else {"until_s": 400}
+    jam = {"fault": "jam", "name": "injected 0", "collectors": ["COL1"]}
+    fault = Disturbance("network", "network: jam", 100, 100 if lasting else 400, "jam", air=jam, lasting=lasting)
+    injected = incidents.add(fault, "injected", open_ended=lasting)
+    assert agenda.take(150) == [Action(100, "disturb_network", "jam", air={**jam, "from_s": 100, **planned})]
+    assert incidents.active(350) == [injected]
+    incidents.end(injected.number, 200)
+    ended = {**jam, "from_s": 100, "until_s": 200}
+    assert agenda.take(10_000) == [Action(200, "restore_network", "jam", air=ended)]
+    (lived,) = incidents.disturbances()
+    assert (lived.until_s, lived.hit) == (200, ["COL1"])
+
+
 def relay(position: str, from_s: int, *serials: str, until_s: int | None = None) -> Disturbance:
     return Disturbance("relay", "", from_s, until_s or from_s, position, serials, lasting=until_s is None)

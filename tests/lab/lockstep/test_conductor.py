@@ -288,8 +288,9 @@ async def test_a_relay_beside_a_kill_that_races_moves_when_that_is_over() -> Non
 
 
 async def test_a_fault_of_the_modelled_network_is_told_before_its_instant() -> None:
-    fault = {"fault": "jam", "from_s": 900, "until_s": 1500}
-    recorder = await conduct_recorded(actions([Disturbance("network", "", 900, 1500, "jam", air=fault)]), 1800)
-    told = [entry for entry in recorder.log if entry[0] == "disturb_network"]
-    assert len(told) == 1, "it ends by itself"
-    assert recorder.log.index(told[0]) < recorder.log.index(("grid", 900))
+    jam = Disturbance("network", "", 900, 1500, "jam", air={"fault": "jam"})
+    assert jam.air_fault == {"fault": "jam", "from_s": 900, "until_s": 1500}
+    recorder = await conduct_recorded(actions([jam]), 1800)
+    begun, ended = [entry for entry in recorder.log if entry[0] == "disturb_network"]
+    assert recorder.log.index(begun) < recorder.log.index(("grid", 900))
+    assert recorder.log.index(("grid", 900)) < recorder.log.index(ended) < recorder.log.index(("grid", 1500))

@@ -124,3 +124,21 @@ async def test_whoever_comes_back_is_begun_with_the_faults_of_its_network(link: 
     await fleet.join()
     assert second.faults == [{"fault": "jam", "until_s": 60}, {"fault": "cell-down", "until_s": 90}]
     await second.die(link)
+
+
+async def test_faults_of_the_network_are_kept_as_they_were_told_last_and_not_for_ever(link: LabLink) -> None:
+    """Whoever disturbs the network again and again does not make the beginning of a process ever longer."""
+    key = link.new_part(NAME)
+    first = Process(link, key)
+    fleet = RemoteFleet(link, NAME, {"network": {"faults": []}})
+    await fleet.join()
+    for number in range(5):
+        jam = {"fault": "jam", "name": f"injected {number}", "from_s": 100 * number}
+        await fleet.disturb_network(jam)
+        await fleet.advance(100 * number, b"frame")
+        await fleet.disturb_network({**jam, "until_s": 100 * number + 50})
+    await first.die(link)
+    second = Process(link, key)
+    await fleet.join()
+    assert [(each["name"], each["until_s"]) for each in second.faults] == [("injected 4", 450)]
+    await second.die(link)

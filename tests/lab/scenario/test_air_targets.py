@@ -15,7 +15,7 @@ from lab.fleet.presets import PRESETS
 from lab.fleet.vendors import vendor_mix
 from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
-from lab.scenario.air_targets import Airspace
+from lab.scenario.air_targets import AirFault, Airspace
 from lab.scenario.load import NetworkEvent, RadioEvent, Scenario, parse_scenario
 
 COUNT = 600
@@ -59,8 +59,14 @@ def airspace(preset: str = "bakeoff") -> Airspace:
 def hit(text: str, *, preset: str = "bakeoff", taken: tuple[str, ...] = (), seed: int = 7) -> Disturbance:
     (found,) = read(text).events
     assert isinstance(found, RadioEvent)
+    return disturbed(AirFault.of(found), preset=preset, taken=taken, seed=seed)
+
+
+def disturbed(
+    wanted: AirFault, *, preset: str = "bakeoff", taken: tuple[str, ...] = (), seed: int = 7, until_s: int | None = 200
+) -> Disturbance:
     space = airspace(preset)
-    return space.disturbance(found, seed=[seed, 0], from_s=100, until_s=200, taken=taken)
+    return space.disturbance(wanted, name="event 1", seed=[seed, 0], from_s=100, until_s=until_s, taken=taken)
 
 
 def air(found: Disturbance) -> Body:
@@ -73,7 +79,7 @@ def test_a_jam_is_of_whole_meshes_that_no_other_event_hits() -> None:
     space = airspace()
     found = hit(event(fault='"jam"', select="{ collectors = 1 }", strength=0.7))
     (name,) = air(found)["collectors"]
-    assert air(found) == {"fault": "jam", "from_s": 100, "until_s": 200, "collectors": [name], "strength": 0.7}
+    assert air(found) == {"fault": "jam", "name": "event 1", "collectors": [name], "strength": 0.7}
     taken = tuple(space.fleet.meters[row].usage_point for row in space.fleet.carriers[name][:1])
     meshes = {rows[0] for rows in space.fleet.carriers.values() if "mesh" in space.fleet.meters[rows[0]].profile.name}
     others = {air(hit(event(fault='"jam"'), taken=taken, seed=seed))["collectors"][0] for seed in range(20)}
@@ -88,7 +94,8 @@ def test_a_jam_is_of_those_within_a_radius() -> None:
     near = np.hypot(*(space.setup.positions() - air(found)["centre_m"]).T) <= 90
     in_mesh = [row for row in np.flatnonzero(near).tolist() if "mesh" in space.fleet.meters[row].profile.name]
     assert in_mesh
-    assert f"90 m around a meter, {len(in_mesh)} " in found.label
+    centre = int(np.hypot(*(space.setup.positions() - air(found)["centre_m"]).T).argmin())
+    assert f"90 m around {space.fleet.meters[centre].serial}, {len(in_mesh)} " in found.label
 
 
 def test_cells_and_operators_are_those_that_serve_somebody() -> None:

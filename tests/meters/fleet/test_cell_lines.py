@@ -172,6 +172,22 @@ async def test_a_cell_that_is_down_takes_its_own_meters_off_and_they_come_back(y
     assert {row["cause"] for row in unsent} == {Cause.CELL}
 
 
+@pytest.mark.parametrize("planned_until_s", [None, START_S + 20_000])
+async def test_an_outage_that_somebody_ends_is_over_then(yard: Yard, ear: Ear, planned_until_s: int | None) -> None:
+    await yard.go(START_S + 960)
+    fault = NetworkFault(fault="operator-outage", from_s=yard.now_s, until_s=planned_until_s, operators=("operator-a",))
+    yard.fleet.disturb_network(fault)
+    await yard.go(START_S + 1_890)
+    await ear.caught_up()
+    hit = {row for row in range(COUNT) if len(ear.of("ds", serial(row))) == 1}
+    assert 0 < len(hit) < COUNT
+    yard.fleet.disturb_network(fault.model_copy(update={"until_s": yard.now_s + 10}))
+    await yard.go(START_S + 3_660)
+    await ear.caught_up()
+    assert {ear.states(serial(row))[-1] for row in hit} == {"online"}
+    assert {len(ear.of("ds", serial(row))) for row in hit} == {3}
+
+
 async def test_an_operators_outage_takes_the_meters_of_all_its_cells(yard: Yard, ear: Ear) -> None:
     await yard.go(START_S + 960)
     hit = {row for row in range(COUNT) if yard.cell_of(row).startswith("operator-a/")}
@@ -252,3 +268,18 @@ async def test_whoever_is_begun_amid_an_outage_of_cells_waits_for_its_end(yard: 
     await yard.go(START_S + 3_660)
     await ear.caught_up()
     assert len(ear.of("ds", serial(0))) == 3
+
+
+async def test_whoever_is_begun_when_an_outage_of_cells_is_over_is_in_service(yard: Yard, ear: Ear) -> None:
+    """It ended while there was no process: the meters' memory does not say that they are cut off."""
+    await yard.go(START_S + 960)
+    cell = yard.cell_of(0)
+    fault = NetworkFault(fault="cell-down", from_s=yard.now_s, cells=(cell,))
+    yard.fleet.disturb_network(fault)
+    await yard.go(START_S + 1_200)
+    yard.now_s = START_S + 1_500
+    await yard.replace(fault.model_copy(update={"until_s": START_S + 1_300}))
+    await yard.go(START_S + 1_890)
+    await ear.caught_up()
+    assert ear.states(serial(0))[-1] == "online"
+    assert len(ear.of("ds", serial(0))) == 2

@@ -52,6 +52,26 @@ def test_telling_a_fault_twice_changes_nothing() -> None:
     assert faults.of_cells(0).loads == {"a/1": 10.0}
 
 
+def test_a_fault_that_is_told_again_ends_as_it_was_told_last() -> None:
+    fault = NetworkFault(fault="operator-outage", from_s=10, operators=("a",))
+    faults = NetworkFaults([fault])
+    assert faults.next_change_s(10) == math.inf
+    assert faults.of_cells(10**9).operators_out == {"a"}
+    faults.add(fault.model_copy(update={"until_s": 60}))
+    assert faults.next_change_s(10) == 60
+    assert [faults.of_cells(now_s).operators_out for now_s in (59, 60)] == [{"a"}, frozenset()]
+
+
+def test_two_faults_of_different_names_that_hit_the_same_end_each_by_itself() -> None:
+    both = [
+        NetworkFault(fault="cell-down", name=name, from_s=0, until_s=until_s, cells=("a/1",))
+        for name, until_s in (("event 1", 90), ("event 2", 60))
+    ]
+    assert [NetworkFaults(both).of_cells(now_s).cells_down for now_s in (59, 60, 90)] == [
+        {"a/1"}, {"a/1"}, frozenset(),
+    ]  # fmt: skip
+
+
 def test_of_many_faults_those_in_force_are_found_once_for_all_meshes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each beginning and end is asked about by every mesh of a process."""
     compared: list[object] = []
