@@ -12,10 +12,25 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lab.commands.compose_project import DIRECTORY as COMPOSE_DIRECTORY
+from lab.commands.compose_project import project_of
 from lab.commands.faults import Faults
 from lab.commands.given_scenario import given_scenario
 from lab.commands.interruption import until_interrupted
-from lab.commands.options import RUNS, BrokerUrl, DatabaseUrl, Feeder, Fleet, Keep, Meters, Network, Out, Scenario, Seed
+from lab.commands.options import (
+    RUNS,
+    BrokerUrl,
+    Compose,
+    DatabaseUrl,
+    Feeder,
+    Fleet,
+    Keep,
+    Meters,
+    Network,
+    Out,
+    Scenario,
+    Seed,
+)
 from lab.commands.refusal import failures_shown
 from lab.run.progress import RunProgress
 from lab.scenario.load import parse_duration
@@ -24,6 +39,7 @@ from lab.scenario.network import NetworkModel
 if TYPE_CHECKING:
     from lab.live.session import Session
     from lab.run.request import RunRequest
+    from lab.run.site import Site
 
 DEFAULT_PORT = 8790
 DEFAULT_HISTORY = "5h"
@@ -56,16 +72,17 @@ def up(
     database_url: DatabaseUrl = None,
     broker_url: BrokerUrl = None,
     keep: Keep = False,
+    compose: Compose = False,
 ) -> None:
     """Keep a lab running, with a page to look at it, disturb it and train on it.
 
     Ctrl-C ends it: all that was measured is waited for, then the verdict is printed. Exit codes as of `amilab run`.
     """
     console = Console(soft_wrap=False)
-    with failures_shown():
+    with failures_shown("the containers wait for the next run" if compose else "nothing was left running"):
         given = _Given(
             scenario, speed, history, duration, seed, feeder, fleet, meters, network, out, database_url, broker_url,
-            keep,
+            keep, compose,
         )  # fmt: skip
         request, session = given.lab(_Page(host, port, tuple(allow_host or ()), browser), console)
         from lab.run.run import run
@@ -110,6 +127,7 @@ class _Given:
     database_url: str | None
     broker_url: str | None
     keep: bool
+    compose: bool
 
     def lab(self, page: _Page, console: Console) -> tuple[RunRequest, Session]:
         """The request and the session that goes with it. Raises UserError with every fault."""
@@ -130,16 +148,26 @@ class _Given:
                 network=self.network,
             )
         )
+        site = self._site(faults, {"--database-url": database_url, "--broker-url": broker_url})
         faults.raise_any()
         assert scenario is not None, "what is wrong with it has been said"
         from lab.run.request import RunRequest
 
         session = _session(page, console, speed=speed, history_s=history_s or 0, duration_s=duration_s)
         request = RunRequest(
-            scenario, self.out, speed, database_url, broker_url, self.keep, companion=session,
+            scenario, self.out, speed, database_url, broker_url, self.keep, site=site, companion=session,
             feeder_option=self.feeder is not None,
         )  # fmt: skip
         return request, session
+
+    def _site(self, faults: Faults, given: dict[str, str | None]) -> Site | None:
+        """Containers, if they are asked for."""
+        if not self.compose:
+            return None
+        faults.refuse_beside("--compose", given)
+        from lab.containers.site import ContainerSite
+
+        return faults.tried(lambda: ContainerSite(project_of(COMPOSE_DIRECTORY)))
 
 
 def _session(page: _Page, console: Console, *, speed: float | None, history_s: int, duration_s: int | None) -> Session:

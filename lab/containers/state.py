@@ -20,13 +20,13 @@ import shutil
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.containers.plain_files import opened
 from lab.containers.plan import ROOT
 from lab.errors import SPACE_HINT, UserError
-from lab.run.layout import JOURNAL, Layout
+from lab.run.layout import JOURNAL, NETWORK, Layout
 from lab.verdict.tables import DELIVERIES_DIRECTORY
 
 PLAN, SUPPLIES, SECRETS, DEVICES, MEMORY, RESULTS, JOURNALS, BROKER, LOADTEST = PARTS = (
@@ -167,6 +167,14 @@ class SharedLayout(Layout):
         for directory in (layout.memory, layout.results):
             layout.hand_out_directory(directory)
         return layout
+
+    @property
+    def network_model(self) -> Path:
+        return self.supplies / NETWORK
+
+    def beside(self, name: str) -> SharedLayout:
+        # What is mounted is the directory of all runs' results.
+        return replace(self, results=self.results.with_name(f"{self.results.name}-{name}"))
 
     def journal(self, results: Path) -> Path:
         return self.root / JOURNALS / results.name

@@ -125,7 +125,7 @@ class Injector:
         return self._incidents.add(moved, origin, open_ended=moved.open_ended)
 
     def _kill(self, wanted: Kill, at_s: int, origin: Origin) -> Incident:
-        externals = {DATABASE: self._scene.store.embedded is None, BROKER: not self._scene.broker_embedded}
+        externals = {DATABASE: not self._scene.database_embedded, BROKER: not self._scene.broker_embedded}
         if externals.get(wanted.part):
             raise UserError(f"the {wanted.part} is not the lab's own and cannot be killed", "Kill another part.")
         if any(each.disturbance.target == wanted.part for each in self._incidents.active(at_s)):

@@ -97,7 +97,7 @@ class Session:
         self.completed_s, self._told_s = scene.start_s, scene.start_s - 1
         for disturbance in scene.disturbances:
             self.incidents.add(disturbance, "scenario", open_ended=disturbance.open_ended)
-        network = read_network(scene.stage.layout.network)
+        network = read_network(scene.stage.layout.network_model)
         description = checked(await scene.stage.link.call(GRID, "describe"), Described)
         self.map = map_scene(scene.judging.plan, scene.judging.grid, description, network)
         self.map_state = MapState(self.map.serials, scene.judging.plan.rows, self.map.nominal_v, self.map.connected)

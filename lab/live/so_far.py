@@ -90,9 +90,10 @@ class SoFar:
 
     async def _collect(self, end_s: int) -> int | None:
         self._directory.mkdir(exist_ok=True)
-        judging = self._scene.judging
-        rejected = await judging.collect(self._directory, self._directory, start_s=self._scene.start_s, end_s=end_s)
-        await asyncio.to_thread(shutil.copy, self._scene.stage.layout.network, self._directory)
+        judging, layout = self._scene.judging, self._scene.stage.layout
+        start_s = self._scene.start_s
+        rejected = await judging.collect(self._directory, layout.beside(DIRECTORY), start_s=start_s, end_s=end_s)
+        await asyncio.to_thread(shutil.copy, layout.network_model, self._directory)
         return rejected
 
     async def _judge(self, end_s: int, rejected: int | None, began: float) -> None:

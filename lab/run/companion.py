@@ -20,13 +20,15 @@ from lab.scenario.model import Scenario
 class Scene:
     """A lab that has been set up and is about to live.
 
-    `disturbances`: what the scenario has in store. `judging` knows the feeder and the fleet, too.
+    `database_embedded`, `broker_embedded`: not somebody else's. `disturbances`: what the scenario has in store.
+    `judging` knows the feeder and the fleet, too.
     """
 
     scenario: Scenario
     stage: Stage
     vendors: Vendors
     store: Database
+    database_embedded: bool
     broker_embedded: bool
     disturbances: tuple[Disturbance, ...]
     judging: Judging

@@ -17,6 +17,7 @@ from lab.headends.stored_source import fetch_stored
 from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
 from lab.report import LATENCIES, RunEvent, interruptions_of, write_report
+from lab.run.layout import Layout
 from lab.run.record import write_record
 from lab.run.stage import GRID, Stage
 from lab.scenario.load import Scenario
@@ -37,18 +38,19 @@ class Judging:
     store: Database | ExternalStore
     broker_version: str
 
-    async def collect(self, directory: Path, results: Path, *, start_s: int, end_s: int) -> int | None:
+    async def collect(self, directory: Path, layout: Layout, *, start_s: int, end_s: int) -> int | None:
         """Write the tables and the fleet's description to `directory`; returns how many frames were rejected, if known.
 
-        :param results: where the grid writes, to be brought to `directory`.
+        :param layout: where the parts write, to be brought to `directory`.
         """
-        await self._collect_reference(directory, results, end_s=end_s)
+        layout.hand_out_directory(layout.results)
+        await self._collect_reference(directory, layout, end_s=end_s)
+        layout.collect(directory)
         return await self._collect_stored(directory, start_s=start_s, end_s=end_s)
 
-    async def _collect_reference(self, directory: Path, results: Path, *, end_s: int) -> None:
+    async def _collect_reference(self, directory: Path, layout: Layout, *, end_s: int) -> None:
         """Truth and journal."""
-        stage = self.stage
-        layout = stage.layout
+        stage, results = self.stage, layout.results
         journal = layout.hand_out_directory(layout.journal(results))
         carried = self.scenario.network.on
         deliveries = layout.hand_out_directory(layout.deliveries(results)) if carried else None
@@ -56,7 +58,7 @@ class Judging:
             stage.link.call(
                 GRID,
                 "finish",
-                directory=stage.layout.seen(results),
+                directory=layout.seen(results),
                 interval_lengths_s=self.plan.everybody.interval_lengths_s(
                     len(self.grid["usage_points"]) + len(self.grid["transformer_points"])
                 ),
@@ -91,7 +93,7 @@ class Judging:
 
     async def keep_reference(self, directory: Path, clock: ClockFacts, disturbances: Sequence[Disturbance]) -> None:
         """Leave in `directory` what a run can be judged from, but for what is stored."""
-        await self._collect_reference(directory, self.stage.layout.results, end_s=clock.end_s)
+        await self._collect_reference(directory, self.stage.layout, end_s=clock.end_s)
         self.stage.layout.collect(directory)
         self.record(directory, clock, disturbances)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from lab.verdict.tables import DELIVERIES_DIRECTORY
 
@@ -39,6 +40,15 @@ class Layout:
     def network(self) -> Path:
         """The network model, where the grid writes it."""
         return self.results / NETWORK
+
+    @property
+    def network_model(self) -> Path:
+        """The network model, as it was handed out: no part can have put something else in its place."""
+        return self.network
+
+    def beside(self, name: str) -> Self:
+        """The same with results of their own, which are brought home by themselves."""
+        return replace(self, results=self.results / name)
 
     def journal(self, results: Path) -> Path:
         """Where the fleet writes its journals, which go with these results: what the grid writes is none of its."""

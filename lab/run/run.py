@@ -344,6 +344,7 @@ class Run:
             self.stage,
             self.vendors,
             judging.store,
+            self.externals.database is None,
             self.externals.broker is None,
             tuple(disturbances),
             judging,

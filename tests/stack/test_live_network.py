@@ -17,9 +17,10 @@ METERS = 60
 
 
 def test_hops_and_ways_are_shown_and_follow_the_supply() -> None:
-    text = scenario_text(meters=METERS, duration="1h", fleet='preset = "mesh"', network="radio")
+    fleet = "shares = { sparkplug-mesh = 0.8, rl-dsp = 0.2 }"
+    text = scenario_text(meters=METERS, duration="1h", fleet=fleet, network="radio")
     with live_lab(text) as lab, chromium() as browser, opened(browser, lab.url) as (page, complaints):
-        assert lab.client.get("scene")["network"] is True
+        (collector,) = lab.client.get("scene")["network"]["meshes"]
         routes = lab.client.get("network")
         assert TO_COLLECTOR in routes["parent"]
         page.get_by_text("hops", exact=True).click()
@@ -40,4 +41,21 @@ def test_hops_and_ways_are_shown_and_follow_the_supply() -> None:
         assert now[far] == NO_WAY
         assert far not in now
         expect(canvas).to_have_attribute("data-noway", str(Counter(now)[NO_WAY]), timeout=PATIENCE_S * 1000)
+        page.get_by_role("button", name="Restore all").click()
+        # What disturbs the network itself: what the chosen meter is reached by, or one that is drawn.
+        lab.speed(60)
+        page.get_by_label("How and where").select_option(label=f"jam the mesh of {collector}")
+        page.get_by_label("Faults and lost uplinks last").select_option(label="45 min")
+        page.get_by_role("button", name="Disturb network").click()
+        incidents = page.locator("#incidents")
+        expect(incidents).to_contain_text(f"network: jam of mesh {collector}")
+        page.get_by_label("How and where").select_option(label="an operator out, drawn")
+        page.get_by_role("button", name="Disturb network").click()
+        expect(incidents).to_contain_text("network: operator-outage of operator-")
+        expect(canvas).to_have_attribute("data-h1", "0", timeout=PATIENCE_S * 1000)
+        assert sum(each != NO_WAY for each in lab.client.get("network")["parent"]) < METERS / 4
+        page.get_by_role("button", name="Restore all").click()
+        expect(incidents).to_have_text("nothing")
+        expect(canvas).to_have_attribute("data-noway", "0", timeout=PATIENCE_S * 1000)
+        lab.speed(0)
         assert complaints == []

@@ -126,6 +126,32 @@ def test_what_became_of_frames_comes_home_beside_the_journals(root: Path, precio
     assert not deliveries.exists()
 
 
+def test_what_is_judged_before_the_end_comes_home_by_itself(root: Path, tmp_path: Path) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    (layout.results / "network.json").write_text("{}")
+    layout.hand_out(layout.network)
+    so_far = layout.beside("so-far")
+    assert so_far.seen(so_far.hand_out_directory(so_far.results)) == "/state/results/run-1-so-far"
+    so_far.hand_out_directory(so_far.journal(so_far.results))
+    (so_far.results / "truth.parquet").write_text("so far")
+    (tmp_path / "so-far").mkdir()
+    so_far.collect(tmp_path / "so-far")
+    assert (tmp_path / "so-far" / "truth.parquet").read_text() == "so far"
+    assert not so_far.results.exists()
+    assert layout.network.exists()
+
+
+def test_the_model_that_is_read_while_a_lab_lives_is_not_where_a_container_can_replace_it(
+    root: Path, precious: Path
+) -> None:
+    layout = SharedLayout.of(root, OWNER, "run-1")
+    layout.network.write_text("{}")
+    layout.hand_out(layout.network)
+    layout.network.unlink()
+    layout.network.symlink_to(precious / "file")
+    assert layout.beside("so-far").network_model.read_text() == "{}"
+
+
 def bring_home(layout: SharedLayout, directory: Path) -> UserError:
     directory.mkdir()
     with pytest.raises(UserError) as caught:
