@@ -69,6 +69,17 @@ class Project:
             check=False,
         )
 
+    def start(self, *arguments: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """The same, while it goes on; `log` gets what it says."""
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                self._there(sys.executable, "-m", "lab.commands.main", *map(str, arguments)),
+                cwd=self.root,
+                env={**self._environment, "AMILAB_COMPOSE_DIRECTORY": str(self.directory)},
+                stdout=file,
+                stderr=file,
+            )
+
     def compose(self, *arguments: str, timeout_s: float = 900) -> str:
         """`docker compose …`; its output. Fails the test if it fails."""
         answer = subprocess.run(

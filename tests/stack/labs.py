@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from lab.processes.reaper import MARK_VARIABLE
@@ -79,6 +81,14 @@ def live(out: Path, text: str, *, parts: Mapping[str, str] | None = None, **requ
     scenario = parse_scenario(text, "test.toml")
     progress = RunProgress(Console(file=io.StringIO()))
     return asyncio.run(run(RunRequest(scenario, out, parts=parts or {}, **request), progress))
+
+
+def deliveries_in(directory: Path) -> list[dict[str, Any]]:
+    """What became of the frames of a whole run, whatever its processes, in an order of their own."""
+    parts = sorted((directory / "network").glob("*.parquet"))
+    columns = [(name, "ascending") for name in ("sent_at", "serial", "direction", "delivery_class", "about")]
+    rows: list[dict[str, Any]] = pa.concat_tables(pq.read_table(part) for part in parts).sort_by(columns).to_pylist()
+    return rows
 
 
 def failed_criteria(result: RunResult) -> set[str]:

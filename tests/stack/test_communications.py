@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lab.run.local_stage import LocalStage
 from lab.run.request import RunResult
-from tests.stack.labs import failed_criteria, live, scenario_text
+from tests.stack.labs import deliveries_in, failed_criteria, live, scenario_text
 
 EVENTS = """
 [[event]]
@@ -25,11 +23,7 @@ FLEET = "shares = { sparkplug-mesh = 0.4, sparkplug-plc = 0.3, rl-dsp = 0.3 }"
 
 
 def deliveries(result: RunResult) -> list[dict[str, Any]]:
-    """Of the whole run, whatever its processes, in an order of their own."""
-    parts = sorted((result.directory / "network").glob("*.parquet"))
-    columns = [(name, "ascending") for name in ("sent_at", "serial", "direction", "delivery_class", "about")]
-    rows: list[dict[str, Any]] = pa.concat_tables(pq.read_table(part) for part in parts).sort_by(columns).to_pylist()
-    return rows
+    return deliveries_in(result.directory)
 
 
 def test_a_lab_with_a_network_loses_nothing_and_the_seed_alone_says_what_arrives_when(
