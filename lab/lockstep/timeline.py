@@ -15,6 +15,8 @@ Verb = Literal[
     "lose_uplink",
     "restore_uplink",
     "reboot",
+    "fail_collectors",
+    "mend_collectors",
     "open_relay",
     "close_relay",
     "kill",
@@ -55,7 +57,18 @@ class Action:
 class Disturbance:
     """A scenario event with its target: what the report shows, and what `actions` makes actions of."""
 
-    kind: Literal["outage", "conductor", "uplink_loss", "reboot", "relay", "kill", "network", "rotate", "update"]
+    kind: Literal[
+        "outage",
+        "conductor",
+        "uplink_loss",
+        "reboot",
+        "collector_failure",
+        "relay",
+        "kill",
+        "network",
+        "rotate",
+        "update",
+    ]
     label: str
     from_s: int
     until_s: int
@@ -101,6 +114,7 @@ _VERBS: dict[str, tuple[Verb, Verb | None]] = {
     "conductor": ("open", "close"),
     "uplink_loss": ("lose_uplink", "restore_uplink"),
     "reboot": ("reboot", None),
+    "collector_failure": ("fail_collectors", "mend_collectors"),
     "kill": ("kill", "return"),
     "network": ("impair", None),
     "rotate": ("rotate", "retire"),

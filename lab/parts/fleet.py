@@ -112,6 +112,8 @@ class FleetPart:
             "lose_uplink": self.fleet.lose_uplink,
             "restore_uplink": self.fleet.restore_uplink,
             "reboot": self.fleet.reboot,
+            "fail_collectors": self.fleet.fail_collectors,
+            "mend_collectors": self.fleet.mend_collectors,
             "renew": self.fleet.renew,
             "open_relay": partial(self.fleet.operate_relay, closed=False),
             "close_relay": partial(self.fleet.operate_relay, closed=True),

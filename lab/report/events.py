@@ -27,7 +27,7 @@ class RunEvent:
         match self.kind:
             case "kill":
                 return Interruption(self.time_s, until_s, part=self.target)
-            case "uplink_loss":
+            case "uplink_loss" | "collector_failure":
                 return Interruption(self.time_s, until_s, stations=self.stations)
             case _:
                 return None

@@ -38,6 +38,7 @@ class AirFault:
     around: str | None = None
     strength: float | None = None
     messages_per_s: float | None = None
+    image_bytes: int | None = None
 
     @property
     def is_drawn(self) -> bool:
@@ -60,6 +61,7 @@ class AirFault:
             radius_m=select.get("radius_m"),
             strength=event.strength,
             messages_per_s=event.messages_per_s,
+            image_bytes=event.image_bytes,
         )
 
 
@@ -152,6 +154,8 @@ class _Draw:
         if wanted.fault == "operator-outage":
             names, rows = self._named(self._in_cells(self._space.by_operator()), "operator")
             return {"operators": names}, rows, names[0]
+        if wanted.fault == "firmware-wave":
+            return self._wave()
         if wanted.fault != "jam":
             names, rows = self._named(self._in_cells(self._space.by_cell()), "cell that serves a meter")
             load = {} if wanted.messages_per_s is None else {"messages_per_s": wanted.messages_per_s}
@@ -165,6 +169,20 @@ class _Draw:
             return {**area, **strength}, rows, whom
         names, rows = self._named(meshes, "collector of a mesh")
         return {"collectors": names, **strength}, rows, _called(names, "mesh", "meshes")
+
+    def _wave(self) -> _Drawn:
+        """Whatever else hits them: a utility does not know what is to come."""
+        fleet = self._space.fleet
+        rows_of = {name: rows for name, rows in fleet.carriers.items() if name in fleet.collectors}
+        if not rows_of:
+            raise ValueError(
+                "no meter of this fleet is behind a collector; a meter with a modem of its own fetches its image by "
+                'itself, which is not modelled: a fault "congestion" stands for what that costs its cell'
+            )
+        names, rows = self._drawn(rows_of, sorted(rows_of))
+        size = self._wanted.image_bytes or self._space.setup.parameters.firmware.image_bytes
+        what = f"{size:,} byte to {_called(names, 'the meters of', 'collectors')}"
+        return {"collectors": names, "image_bytes": size}, rows, what
 
     def _area(self, meshes: Mapping[str, list[int]], radius_m: int) -> _Drawn:
         """A circle around a meter of a mesh."""
@@ -190,10 +208,13 @@ class _Draw:
             raise ValueError("\n".join(f"no {what} is called {name}" for name in unknown))
         names = sorted(rows_of)
         free = [name for name in names if len(self._free(rows_of[name])) == len(rows_of[name])] or names
-        if not given:
-            chosen = self._dice.choice(len(free), size=min(self._wanted.count, len(free)), replace=False)
-            given = [free[at] for at in sorted(chosen.tolist())]
-        return given, [row for name in given for row in rows_of[name]]
+        return self._drawn(rows_of, free) if not given else (given, [row for name in given for row in rows_of[name]])
+
+    def _drawn(self, rows_of: Mapping[str, list[int]], names: Sequence[str]) -> tuple[list[str], list[int]]:
+        """So many of these names, and their meters."""
+        chosen = self._dice.choice(len(names), size=min(self._wanted.count, len(names)), replace=False)
+        drawn = [names[at] for at in sorted(chosen.tolist())]
+        return drawn, [row for name in drawn for row in rows_of[name]]
 
     @staticmethod
     def _in_cells(found: Mapping[str, list[int]]) -> Mapping[str, list[int]]:

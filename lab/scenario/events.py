@@ -168,6 +168,27 @@ class RebootEvent(ScenarioEvent):
         return self.selector.model_dump()
 
 
+class CollectorFailureEvent(ScenarioEvent):
+    """The hardware of collectors dies, and others take their place a while later.
+
+    A dead collector neither hears its meters nor passes anything on, and what it had to say is gone. The new one knows
+    what the old one had kept. Meters go on recording.
+    """
+
+    kind: Literal["collector_failure"]
+    duration_s: DurationS = Field(alias="duration", description="How long until another is in its place, and starts.")
+    selector: CollectorCount = Field(alias="select", description="Which collectors.")
+
+    @property
+    def select(self) -> dict[str, Any]:
+        """{"collectors": count}"""
+        return self.selector.model_dump()
+
+    @property
+    def ends_s(self) -> int:
+        return self.at_s + self.duration_s
+
+
 class RelayEvent(ScenarioEvent):
     """A technician moves meters' relays on site: their customers are disconnected, or connected again.
 
@@ -285,7 +306,15 @@ class UpdateEvent(ScenarioEvent):
 
 
 _OfOneForm = (
-    OutageEvent | ConductorEvent | UplinkLossEvent | RebootEvent | RelayEvent | KillEvent | RotateEvent | UpdateEvent
+    OutageEvent
+    | ConductorEvent
+    | UplinkLossEvent
+    | RebootEvent
+    | CollectorFailureEvent
+    | RelayEvent
+    | KillEvent
+    | RotateEvent
+    | UpdateEvent
 )
 Event = _OfOneForm | NetworkEvent | RadioEvent
 AnyEvent = Annotated[
@@ -296,6 +325,7 @@ EVENT_KINDS: dict[str, tuple[type[Event], ...]] = {
     "conductor": (ConductorEvent,),
     "uplink_loss": (UplinkLossEvent,),
     "reboot": (RebootEvent,),
+    "collector_failure": (CollectorFailureEvent,),
     "relay": (RelayEvent,),
     "kill": (KillEvent,),
     "network": (NetworkEvent, RadioEvent),

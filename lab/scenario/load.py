@@ -23,6 +23,7 @@ from lab.fleet.presets import PROFILE_FILE, anchored_shares
 from lab.scenario.events import (
     EVENT_KINDS,
     SELECTOR_TAGS,
+    CollectorFailureEvent,
     ConductorEvent,
     Event,
     KillEvent,
@@ -45,6 +46,7 @@ from meters.errors import ProfileError
 from meters.vendors.registry import known_profiles
 
 __all__ = [
+    "CollectorFailureEvent",
     "ConductorEvent",
     "Event",
     "FeederChoice",
@@ -335,6 +337,7 @@ _SELECTORS: dict[type[Table], str] = {
     OutageEvent: 'select = { customers = [50, 200] } or select = { id = "…" }',
     UplinkLossEvent: f"{_METERS} or select = {{ collectors = 1 }}",
     RebootEvent: _METERS,
+    CollectorFailureEvent: "select = { collectors = 1 }",
     RadioEvent: "select = { collectors = 1 }, { radius_m = 150 } or { cells = 1 }",
     RelayEvent: f'{_METERS} or select = {{ serials = ["…"] }}',
 }

@@ -73,6 +73,7 @@ class NetworkChoice(Table):
     cellular: Annotated[dict[str, Any], _Changes("cellular")] = _parameters("cellular", "of a cellular network")
     plc: Annotated[dict[str, Any], _Changes("plc")] = _parameters("plc", "of a power-line carrier")
     backhaul: Annotated[dict[str, Any], _Changes("backhaul")] = _parameters("backhaul", "between collector and broker")
+    firmware: Annotated[dict[str, Any], _Changes("firmware")] = _parameters("firmware", "of images of firmware")
 
     @property
     def on(self) -> bool:

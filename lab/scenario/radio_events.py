@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from lab.scenario.event import CollectorCount, ScenarioEvent
 from lab.scenario.fields import DurationS, Table
 
-RadioFault = Literal["jam", "cell-down", "operator-outage", "congestion"]
+RadioFault = Literal["jam", "cell-down", "operator-outage", "congestion", "firmware-wave"]
 
 
 class Radius(Table):
@@ -45,6 +45,7 @@ _TAKES: dict[RadioFault, tuple[str, ...]] = {
     "cell-down": ("cells",),
     "congestion": ("cells",),
     "operator-outage": (),
+    "firmware-wave": ("collectors",),
 }
 """What each fault may be selected by."""
 
@@ -59,14 +60,17 @@ class RadioEvent(ScenarioEvent):
     kind: Literal["network"]
     fault: RadioFault = Field(
         description="`jam`: somebody disturbs the radio of a mesh. `cell-down`: cells serve nobody. `operator-outage`: "
-        "all cells of an operator, drawn by seed, serve nobody. `congestion`: others load cells."
+        "all cells of an operator, drawn by seed, serve nobody. `congestion`: others load cells. `firmware-wave`: the "
+        "head-end sends an image of firmware to all meters of collectors, who restart with it."
     )
-    duration_s: DurationS = Field(alias="duration", description="How long.")
+    duration_s: DurationS = Field(
+        alias="duration", description="How long. Who has not got all of an image by then does without it."
+    )
     selector: AreaSelector | None = Field(
         default=None,
         alias="select",
-        description="Whom: `collectors` (their whole meshes) or `radius_m` for a jam, `cells` for `cell-down` and "
-        "`congestion`. One collector or cell if not given. An operator takes none.",
+        description="Whom: `collectors` (their whole meshes) or `radius_m` for a jam, `collectors` for a firmware "
+        "wave, `cells` for `cell-down` and `congestion`. One collector or cell if not given. An operator takes none.",
     )
     strength: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
         default=None, description="Of a jam alone: the share of transmissions that it spoils; 1 if not given."
@@ -77,6 +81,12 @@ class RadioEvent(ScenarioEvent):
         "`messages_per_s` of [the parameters](communications-network.md) is what a cell can carry.",
     )
 
+    image_bytes: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
+        default=None,
+        description="Of a firmware wave alone: the size of its image; `image_bytes` of "
+        "[the parameters](communications-network.md) if not given.",
+    )
+
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
         takes = _TAKES[self.fault]
@@ -85,6 +95,8 @@ class RadioEvent(ScenarioEvent):
             raise ValueError(f"fault is {self.fault!r}, which is not selected by {odd[0]!r}, but by {allowed}")
         if self.strength is not None and self.fault != "jam":
             raise ValueError(f"fault is {self.fault!r}, which takes no 'strength'")
+        if self.image_bytes is not None and self.fault != "firmware-wave":
+            raise ValueError(f"fault is {self.fault!r}, which takes no 'image_bytes'")
         if (self.messages_per_s is not None) != (self.fault == "congestion"):
             needs = "needs" if self.fault == "congestion" else f"is {self.fault!r}, which takes no"
             raise ValueError(f"fault {needs} 'messages_per_s'")

@@ -15,6 +15,7 @@ from lab.lockstep.link import LabLink
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.air_targets import AirFault, Airspace
 from lab.scenario.load import (
+    CollectorFailureEvent,
     ConductorEvent,
     Event,
     KillEvent,
@@ -81,6 +82,8 @@ async def choose_targets(
         try:
             if isinstance(event, OutageEvent | ConductorEvent):
                 chosen[index] = await targets.of_outage(event, index, when, where)
+            elif isinstance(event, CollectorFailureEvent):
+                chosen[index] = targets.of_collectors(event, index, when)
             elif isinstance(event, UplinkLossEvent | RebootEvent):
                 chosen[index] = targets.of_stations(event, index, when)
             elif isinstance(event, RadioEvent):
@@ -162,6 +165,15 @@ class _Targets:
             return Disturbance("reboot", f"reboot: {hit.label}", when.from_s, when.until_s, stations=hit.stations)
         return Disturbance("uplink_loss", f"uplink loss: {hit.label}", when.from_s, when.until_s, stations=hit.stations)
 
+    def of_collectors(self, event: CollectorFailureEvent, index: int, when: _When) -> Disturbance:
+        """:raises ValueError: the fleet has none, or none is left."""
+        if not self._points_of:
+            raise ValueError("no meter of this fleet is behind a collector that could die")
+        wanted, taken = event.select["collectors"], self._taken
+        hit = _choose_collectors(wanted, [self._seed, index], self._points_of, taken, when.from_s, when.until_s)
+        taken.add(hit.points, when.from_s, when.until_s)
+        return Disturbance(event.kind, f"death of {hit.label}", when.from_s, when.until_s, stations=hit.stations)
+
     def of_the_air(self, event: RadioEvent, index: int, when: _When) -> Disturbance:
         """:raises ValueError: the fleet has nobody that it could hit."""
         assert self._airspace is not None, "events of a network that is not modelled are refused before the run"
@@ -214,6 +226,8 @@ def _freedom(event: Event) -> int:
         return 0
     if isinstance(event, RadioEvent):
         return 3
+    if isinstance(event, CollectorFailureEvent):
+        return 1
     return 1 if isinstance(event, UplinkLossEvent) and "collectors" in event.select else 2
 
 

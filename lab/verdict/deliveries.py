@@ -24,7 +24,7 @@ from lab.verdict.carriage import Carried, Technology, by_meter_of, carried_by, t
 from lab.verdict.keys import Int
 from lab.verdict.messages import Frames, Mask, Messages
 from lab.verdict.outages import InjectedOutage
-from lab.verdict.tables import CLASSES, GASP, DeliveryLimit
+from lab.verdict.tables import CLASSES, GASP, REPORTED, DeliveryLimit
 
 MESH = "mesh"
 """The technology that the classes of RFC 8036 are a requirement of."""
@@ -152,7 +152,7 @@ def judge_deliveries(
     lit = judged & messages.lit
     classes, missed = [], {}
     for code, technology in enumerate(frames.technologies):
-        for value, limit in CLASSES.items():
+        for value, limit in REPORTED.items():
             due = lit & (messages.technology == code) & (messages.delivery_class == value)
             rows = np.flatnonzero(due & messages.sent)
             delay_s = messages.arrived_s[rows] - messages.sent_s[rows]

@@ -26,7 +26,7 @@ from lab.verdict.tables import CAUSES, UP
 
 DARK, RADIO, CELL, BACKHAUL, BROKER, HEAD_END = "dark", "radio", "cell", "backhaul", "broker", "head-end"
 UNKNOWN = "not known"
-_OF_CAUSE = {"collision": RADIO, "jammed": RADIO, "energy": RADIO}
+_OF_CAUSE = {"collision": RADIO, "jammed": RADIO, "energy": RADIO, "bulk": RADIO}
 """Causes of a frame that are told as part of another reason; the others, such as `collector`, are reasons."""
 _CARRIER = {"cellular": CELL}
 """What a lost uplink is told as, by technology; otherwise the way from the collector on."""

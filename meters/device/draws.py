@@ -78,6 +78,7 @@ class Purpose(IntEnum):
     SWITCH_DELAY = 74
     AVAILABILITY = 75
     SPELL = 76
+    IMAGE_RESTART = 77
 
 
 def meter_keys(seed: int, serials: Sequence[str]) -> NDArray[np.uint64]:

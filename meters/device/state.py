@@ -55,6 +55,13 @@ METER_STATE = np.dtype(
         ("phase_told", "?", (3,)),
         ("phase_down_at_s", "<f8", (3,)),
         ("phase_due_s", "<f8", (3,)),
+        # Firmware: the start of the wave whose image it gets or has, how much of it by when, when it is to restart with
+        # it, and whether it does so now.
+        ("image_of_s", "<i8"),
+        ("image_bytes", "<f8"),
+        ("image_at_s", "<f8"),
+        ("image_restart_due_s", "<f8"),
+        ("upgrading", "?"),
         # The relay; closed in a meter that was never asked to open it.
         ("relay_open", "?"),
         # The uplink, its events and its commands.

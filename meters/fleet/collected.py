@@ -110,6 +110,7 @@ class Collected:
             self._backoff.stop(np.array([number]))
             self._network.devices[number].mute()
         self._core.commit(rows)
+        self._mile.link_changed(self._collectors.of_row[rows])
 
     def restore_uplink(self, stations: Collection[str]) -> None:
         """Collectors whose socket is still open go on; others try to connect at a moment of their back-off."""
@@ -126,19 +127,39 @@ class Collected:
                 self._network.devices[number].unmute()
                 self._network.sent(number, 0, acknowledged=False)
                 self._resume(number)
+        self._mile.link_changed(self._collectors.of_row[rows])
         self._mile.regain(rows[self.readable(rows)])
 
     def reboot(self, stations: Collection[str]) -> None:
         """RAM is gone at once, and a collector's connection with it."""
         rows, numbers = self._addressed(stations)
-        rows = self._supply.reboot(rows, self._core.now_s)
-        self._lost_sight_of(rows)
         restarted = self._collectors.reboot(numbers, self._core.now_s)
         self._backoff.stop(restarted)
         for number in restarted.tolist():
             self._network.devices[number].forget()
             self._voices.ended(number)
+        self.restart(rows)
+
+    def restart(self, rows: Rows) -> None:
+        rows = self._supply.reboot(rows, self._core.now_s)
+        self._lost_sight_of(rows)
         self._core.commit(rows)
+        self._mile.link_changed(self._collectors.of_row[rows])
+
+    def fail_collectors(self, names: Collection[str]) -> None:
+        """What they had to say is lost with them."""
+        _, numbers = self._addressed(names)
+        for number in self._collectors.fail(numbers, self._core.now_s).tolist():
+            self._backoff.stop(np.array([number]))
+            self._network.devices[number].mute()
+        self._core.commit(NO_ROWS)
+        self._mile.link_changed(numbers)
+
+    def mend_collectors(self, names: Collection[str]) -> None:
+        """Those that have supply start."""
+        _, numbers = self._addressed(names)
+        self._collectors.mend(numbers, self._core.now_s)
+        self._core.commit(NO_ROWS)
 
     def renew(self, stations: Collection[str]) -> None:
         """The meters behind a collector have no identity of their own."""

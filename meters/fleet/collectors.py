@@ -29,6 +29,8 @@ COLLECTOR_STATE = np.dtype(
         ("powered", "?"),
         # It has supply.
         ("mains", "?"),
+        # Its hardware is dead.
+        ("failed", "?"),
         ("battery_due_s", "<f8"),
         ("boot_due_s", "<f8"),
         ("uplink_lost_at_s", "<f8"),
@@ -129,7 +131,7 @@ class Collectors:
         # In a start the battery has nothing to give yet.
         self.state["boot_due_s"][without[~self.state["powered"][without]]] = NEVER_S
         self.state["battery_due_s"][again] = NEVER_S
-        dead = again[~self.state["powered"][again]]
+        dead = again[~self.state["powered"][again] & ~self.state["failed"][again]]
         self.state["boot_due_s"][dead] = np.ceil(now_s + self._boot_delay_s(dead, now_s))
         return np.concatenate([without, again])
 
@@ -142,6 +144,23 @@ class Collectors:
         self.state["close_due_s"][running] = NEVER_S
         self.state["boot_due_s"][running] = np.ceil(now_s + delay_s)
         return running
+
+    def fail(self, numbers: Rows, now_s: int) -> Rows:
+        """The hardware of these dies; returns which ran. Those are silent from now on."""
+        running: Rows = numbers[self.state["powered"][numbers]]
+        self.state["failed"][numbers] = True
+        self.state["powered"][numbers] = False
+        self.state["battery_due_s"][numbers] = NEVER_S
+        self.state["boot_due_s"][numbers] = NEVER_S
+        self.state["close_due_s"][running] = math.ceil(now_s + self._facts.silence_limit_s)
+        return running
+
+    def mend(self, numbers: Rows, now_s: int) -> None:
+        """These have new hardware; those with supply start."""
+        dead: Rows = numbers[self.state["failed"][numbers]]
+        self.state["failed"][dead] = False
+        starting = dead[self.state["mains"][dead]]
+        self.state["boot_due_s"][starting] = np.ceil(now_s + self._boot_delay_s(starting, now_s))
 
     def fire_batteries(self, now_s: int) -> Rows:
         """Which batteries are empty now: their collectors fall silent."""

@@ -98,7 +98,7 @@ class Core:
         self.state = np.zeros(len(self.entries), dtype=METER_STATE) if kept is None else kept.state
         if kept is None:
             field(self.state, "uplink_lost_at_s")[:] = np.nan
-            for timer in ("boundary_due_s", "supply_due_s", "phase_due_s", "uplink_close_due_s"):
+            for timer in ("boundary_due_s", "supply_due_s", "phase_due_s", "uplink_close_due_s", "image_restart_due_s"):
                 field(self.state, timer)[:] = NEVER_S
         else:
             self.now_s = self.kept_s = kept.now_s

@@ -86,7 +86,9 @@ class Crossing:
         self._media = media
         self._backhaul = backhaul
         self._air: Air[UnderWay] = Air()
-        self._faults = faults
+        self.faults = faults
+        self.changes = np.zeros(len(media), dtype=np.int64)
+        """(c,) counts what has changed of each medium: who has supply, and what disturbs it."""
         self._fault_due_s = np.full(1, NEVER_S)
         self._hold_up_s = hold_up_s
         self.deliveries = deliveries
@@ -114,7 +116,7 @@ class Crossing:
         """Frames of meters of one collector that are sent now: which (m,) reach it."""
         number = int(self._collectors.of_row[rows[0]])
         frames = self._frames(number, rows, delivery_class, about, size_bytes, float(self._core.now_s))
-        passage = self._medium(number).up(frames, self._down_at_s[rows] + self._hold_up_s)
+        passage = self.medium(number).up(frames, self._down_at_s[rows] + self._hold_up_s)
         sent = self._sent(number, rows, frames, passage, Direction.UP, arrive, intervals=intervals)
         self._put(sent, passage.arrives_s, at_collector=True)
         self._put(sent, passage.again_s, at_collector=True, again=True)
@@ -127,7 +129,7 @@ class Crossing:
         now_s = float(self._core.now_s)
         frames = self._frames(number, rows, delivery_class, abouts, sizes, now_s)
         there_s = self._backhaul.down(frames.at(number, now_s)).arrives_s
-        passage = self._medium(number).down(frames.at(frames.rows, there_s))
+        passage = self.medium(number).down(frames.at(frames.rows, there_s))
         sent = self._sent(number, rows, frames, passage, Direction.DOWN, arrive)
         self._put(sent, passage.arrives_s, at_collector=False)
         self._put(sent, passage.again_s, at_collector=False, again=True)
@@ -162,23 +164,28 @@ class Crossing:
         numbers = self._collectors.of_row[rows]
         for number in np.unique(numbers).tolist():
             own = numbers == number
-            way[own] = self._medium(number).hops[rows[own] - self._collectors.first[number]] > 0
+            way[own] = self.medium(number).hops[rows[own] - self._collectors.first[number]] > 0
         return way
 
     def follow_supply(self, numbers: Rows) -> None:
         """Tell the media of these collectors who has supply, where that has changed."""
         for number in np.unique(numbers).tolist():
-            self._medium(number)
+            self.medium(number)
+
+    def note(self, numbers: Rows) -> None:
+        """Something else has changed for these collectors' meters: their own link."""
+        self.changes[numbers] += 1
 
     def disturb(self, fault: NetworkFault) -> None:
         """A fault of the network is known from now on."""
-        self._faults.add(fault)
+        self.faults.add(fault)
         self._follow_faults()
 
     def _follow_faults(self) -> None:
+        self.changes += 1
         for medium in self._media:
-            medium.disturb(self._faults, self._core.now_s)
-        self._fault_due_s[0] = self._faults.next_change_s(self._core.now_s)
+            medium.disturb(self.faults, self._core.now_s)
+        self._fault_due_s[0] = self.faults.next_change_s(self._core.now_s)
 
     async def land(self, now_s: int) -> None:
         """Hand over what has arrived by now."""
@@ -273,13 +280,14 @@ class Crossing:
     ) -> Frames:
         return Frames.of(rows - self._collectors.first[number], sent_s, delivery_class, about, size_bytes)
 
-    def _medium(self, number: int) -> Medium:
+    def medium(self, number: int) -> Medium:
         """That of a collector, which knows who has supply."""
         own = self._collectors.span(number)
         lit = self._energised[own] & (self._phase[own] == Phase.ON)
         running = bool(self._collectors.state["powered"][number])
         if running != self._running[number] or not np.array_equal(lit, self._lit[number]):
             self._lit[number], self._running[number] = lit, running
+            self.changes[number] += 1
             dark_since_s = np.where(self._energised[own], np.nan, self._down_at_s[own])
             self._media[number].supply(lit, running, self._core.now_s, dark_since_s)
         return self._media[number]

@@ -169,6 +169,12 @@ class Direct:
             self._forget(row)
         self._core.commit(rows)
 
+    def fail_collectors(self, _names: Collection[str]) -> None:
+        """There are none."""
+
+    def mend_collectors(self, _names: Collection[str]) -> None:
+        """There are none."""
+
     def renew(self, stations: Collection[str]) -> None:
         """They come back at a moment of their back-off, as after a failure: not all at once."""
         for row in self._core.rows(stations).tolist():

@@ -173,6 +173,16 @@ class Fleet:
         for shard, own in self._addressed(stations):
             shard.carrier.reboot(own)
 
+    def fail_collectors(self, names: Collection[str]) -> None:
+        """The hardware of these collectors dies; what they had to say is lost, what they had kept is not."""
+        for shard, own in self._addressed(names):
+            shard.carrier.fail_collectors(own)
+
+    def mend_collectors(self, names: Collection[str]) -> None:
+        """Other hardware takes their place, and starts if there is supply."""
+        for shard, own in self._addressed(names):
+            shard.carrier.mend_collectors(own)
+
     def operate_relay(self, serials: Collection[str], *, closed: bool, cause: Cause = Cause.LOCAL) -> None:
         """Move the relays of these meters, with supply or without; those that are there already do nothing.
 

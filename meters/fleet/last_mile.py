@@ -39,6 +39,9 @@ class Reach(Carrier, Protocol):
     def hear_from(self, rows: Rows) -> None:
         """The collectors have found that they reach these meters again."""
 
+    def restart(self, rows: Rows) -> None:
+        """Restart the communication processors of these meters, which run."""
+
 
 class Sayings:
     """What collectors say of their meters' records, and keep count of. `voices` says it; `record` has it."""
@@ -130,6 +133,9 @@ class LastMile(Protocol):
     def supply_changed(self, touched: Rows, own: Rows, /) -> None:
         """Supply of the `touched` meters is lost, or back, and with it that of these collectors."""
 
+    def link_changed(self, numbers: Rows, /) -> None:
+        """Links of meters to these collectors, or who runs, changed between two grants."""
+
     def regain(self, rows: Rows) -> None:
         """These meters are there to be read again."""
 
@@ -186,6 +192,9 @@ class AtOnce:
     def supply_changed(self, _touched: Rows, own: Rows) -> None:
         for number in own.tolist():
             self._say.voices.tell_mains(number, self._core.now_s)
+
+    def link_changed(self, _numbers: Rows) -> None:
+        """Whatever is said passes."""
 
     def regain(self, rows: Rows) -> None:
         self._reach.hear_from(rows)

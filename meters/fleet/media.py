@@ -11,6 +11,7 @@ from meters.device.facts import CollectedFacts
 from meters.fleet.collectors import Collectors
 from meters.fleet.core import Core
 from meters.radio.faults import NetworkFaults
+from meters.radio.firmware import Pace
 from meters.radio.frames import Frames
 from meters.radio.mesh import Mesh
 from meters.radio.passage import Passage
@@ -42,6 +43,13 @@ class Medium(Protocol):
     def disturb(self, faults: NetworkFaults, now_s: float, /) -> None:
         """What of these is in force now disturbs it, and nothing else."""
 
+    def image_pace(self, lacking: NDArray[np.bool_], share: float) -> Pace:
+        """How fast those who lack something of an image (n,) get it in this share of the time."""
+        ...
+
+    def share_with_bulk(self, share: float) -> None:
+        """Blocks of an image take this share of the time from now on."""
+
 
 class _Radio:
     """A mesh."""
@@ -51,6 +59,7 @@ class _Radio:
         self._collector = collector
         self._at_m = at_m
         self.down = mesh.down
+        self.image_pace, self.share_with_bulk = mesh.image_pace, mesh.share_with_bulk
 
     @property
     def hops(self) -> NDArray[np.uint8]:
@@ -72,6 +81,7 @@ class _Line:
     def __init__(self, line: PowerLine) -> None:
         self._line = line
         self.down = line.down
+        self.image_pace, self.share_with_bulk = line.image_pace, line.share_with_bulk
 
     @property
     def hops(self) -> NDArray[np.uint8]:

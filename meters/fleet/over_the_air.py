@@ -19,6 +19,7 @@ from meters.fleet.air_events import AirEvents
 from meters.fleet.attempts import Attempts
 from meters.fleet.crossing import HEAD_BYTES, INTERVAL_BYTES, REGISTERS_BYTES, Crossing
 from meters.fleet.deliveries import Deliveries, write_deliveries
+from meters.fleet.images import Images
 from meters.fleet.last_mile import Reach, Sayings
 from meters.fleet.media import PLC, make_media, technology_of
 from meters.fleet.parts import Timers
@@ -32,7 +33,9 @@ from meters.radio.setup import NetworkSetup
 class OverTheAir:
     """The last mile of a shard whose collectors' networks `crossing` has."""
 
-    def __init__(self, reach: Reach, sayings: Sayings, crossing: Crossing, outage_report_s: float | None) -> None:
+    def __init__(
+        self, reach: Reach, sayings: Sayings, crossing: Crossing, images: Images, outage_report_s: float | None
+    ) -> None:
         """`outage_report_s`: so long after it lost its own supply a collector reports all its meters that have none.
 
         None: it does not.
@@ -43,6 +46,7 @@ class OverTheAir:
         self._core = core
         self._collectors = sayings.collectors
         self._crossing = crossing
+        self._images = images
         self._outage_report_s = outage_report_s
         self._own: Air[int] = Air()
         """Collectors that have something to say of their own supply."""
@@ -51,10 +55,11 @@ class OverTheAir:
         self._obeyed: tuple[DeliveryClass, int] = DeliveryClass.CONTROL, -1
 
     def timers(self) -> Timers:
-        return *self._crossing.timers(), self._own.due_s, self._attempts.due_s
+        return *self._crossing.timers(), *self._images.timers(), self._own.due_s, self._attempts.due_s
 
     async def land(self, now_s: int) -> None:
         await self._crossing.land(now_s)
+        self._images.land(now_s)
         for number in self._own.take(now_s):
             self._tell_mains(number)
         self._try(self._attempts.take(now_s))
@@ -64,6 +69,7 @@ class OverTheAir:
 
     def export(self, directory: Path) -> None:
         core, names = self._core, self._collectors.names
+        self._images.conclude()
         write_deliveries(
             self._crossing.deliveries.frames(), directory, core.setup.memory_path.stem,
             serials=core.serials, technology=technology_of(self._say.facts),
@@ -73,6 +79,11 @@ class OverTheAir:
 
     def disturb(self, fault: NetworkFault) -> None:
         self._crossing.disturb(fault)
+        self._images.follow()
+
+    def link_changed(self, numbers: Rows) -> None:
+        self._crossing.note(numbers)
+        self._images.follow()
 
     def close(self) -> None:
         self._crossing.deliveries.close()
@@ -129,6 +140,7 @@ class OverTheAir:
 
     def supply_changed(self, touched: Rows, own: Rows) -> None:
         self._crossing.follow_supply(self._collectors.of_row[touched])
+        self._images.follow()
         now_s = self._core.now_s
         for number in own.tolist():
             mains = bool(self._collectors.state["mains"][number])
@@ -253,4 +265,5 @@ def over_the_air(reach: Reach, sayings: Sayings, setup: NetworkSetup) -> OverThe
         hold_up_s=facts.hold_up_s,
     )
     plc = technology_of(facts) == PLC
-    return OverTheAir(reach, sayings, crossing, setup.parameters.plc.outage_report_s if plc else None)
+    images = Images(core, collectors, crossing, setup.parameters, reach.restart)
+    return OverTheAir(reach, sayings, crossing, images, setup.parameters.plc.outage_report_s if plc else None)

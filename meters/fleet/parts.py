@@ -132,6 +132,12 @@ class Carrier(Protocol):
     def reboot(self, stations: Collection[str]) -> None:
         """Restart communication processors that run on supply."""
 
+    def fail_collectors(self, names: Collection[str]) -> None:
+        """The hardware of these collectors dies: they neither hear nor pass on anything."""
+
+    def mend_collectors(self, names: Collection[str]) -> None:
+        """The opposite of `fail_collectors`: somebody has put another in its place, which knows what it knew."""
+
     def renew(self, stations: Collection[str]) -> None:
         """Let those that are connected leave in order, and connect anew."""
 

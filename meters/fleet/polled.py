@@ -126,6 +126,12 @@ class Polled:
         """A meter answers when it is up again; its gateway does not notice."""
         self._core.commit(self._supply.reboot(self._core.rows(stations), self._core.now_s))
 
+    def fail_collectors(self, _names: Collection[str]) -> None:
+        """There are none."""
+
+    def mend_collectors(self, _names: Collection[str]) -> None:
+        """There are none."""
+
     def renew(self, stations: Collection[str]) -> None:
         """They know no broker."""
 

@@ -165,6 +165,9 @@ class Recording:
         row, state, now_s = changed.row, self._core.state, self._core.now_s
         down = {"down_at": self._device_timestamp(row, state["down_at_s"][row])}
         up = {"up_at": self._device_timestamp(row, state["up_at_s"][row])}
+        upgraded = bool(state["upgrading"][row])
+        if changed.change in (Change.BOOTED, Change.REBOOTED):
+            state["upgrading"][row] = False
         match changed.change:
             case Change.LAST_GASP if self._outages:
                 self._log.enter(row, EventCode.LAST_GASP, down, now_s)
@@ -173,7 +176,8 @@ class Recording:
             case Change.RESTORED | Change.BOOTED if self._outages:
                 self._log.enter(row, EventCode.POWER_RESTORE, down | up, now_s)
             case Change.REBOOTED:
-                self._log.enter(row, EventCode.REBOOT, {"cause": "watchdog"}, now_s)
+                cause = "firmware" if upgraded else "watchdog"
+                self._log.enter(row, EventCode.REBOOT, {"cause": cause}, now_s)
             case _:
                 pass
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from meters.radio.cellular import Disturbance
 from meters.radio.mesh import Jam
 
-FaultKind = Literal["jam", "cell-down", "operator-outage", "congestion"]
+FaultKind = Literal["jam", "cell-down", "operator-outage", "congestion", "firmware-wave"]
 
 
 class NetworkFault(BaseModel):
@@ -22,7 +22,8 @@ class NetworkFault(BaseModel):
     It crosses the lab's link as JSON. Its `name` tells it from another one that hits the same.
 
     `jam`: of the meshes of `collectors`, wholly; or within `radius_m` of `centre_m`, east and north of the origin that
-    the fleet shares. `cell-down` and `congestion` are of `cells`, `operator-outage` is of `operators`.
+    the fleet shares. `cell-down` and `congestion` are of `cells`, `operator-outage` is of `operators`. A
+    `firmware-wave` is for all meters of `collectors`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -40,6 +41,8 @@ class NetworkFault(BaseModel):
     operators: tuple[str, ...] = ()
     messages_per_s: Annotated[float, Field(ge=0)] = 0.0
     """Of a congestion: what others send in each cell."""
+    image_bytes: Annotated[int, Field(ge=0)] = 0
+    """Of a firmware wave: the size of the image."""
 
     @property
     def but_for_its_end(self) -> NetworkFault:
@@ -76,6 +79,11 @@ class NetworkFaults:
             elif fault.centre_m is not None:
                 jams.append(Jam(fault.centre_m, fault.radius_m, fault.strength))
         return jams
+
+    def wave(self, collector: str, now_s: float) -> NetworkFault | None:
+        """The image that this collector has for its meters: of several the one that came last."""
+        waves = [each for each in self._in_force(now_s, "firmware-wave") if collector in each.collectors]
+        return max(waves, key=lambda each: each.from_s, default=None)
 
     def of_cells(self, now_s: float) -> Disturbance:
         """What is wrong with cells and operators."""

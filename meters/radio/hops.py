@@ -23,7 +23,7 @@ class Way:
 
     `hops` (n,), 0: there is none. `shares` (n, h) of transmissions that succeed, hop by hop, 1 behind the last.
     `jammed` (n,): somebody on the way is disturbed. `cut_off` (n,): there would be a way if nobody were.
-    `rerouted_s` (n,): when the way has changed last.
+    `rerouted_s` (n,): when the way has changed last. `bulk`: the share of the time that blocks of an image take.
     """
 
     hops: NDArray[np.intp]
@@ -31,6 +31,7 @@ class Way:
     jammed: NDArray[np.bool_]
     cut_off: NDArray[np.bool_]
     rerouted_s: NDArray[np.float64]
+    bulk: float = 0.0
 
 
 def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshParameters) -> Passage:
@@ -40,7 +41,11 @@ def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshPa
     rows = frames.rows
     hops = way.hops[rows]
     passage = Passage.of(m)
-    leaves_s = np.where(reading, frames.sent_s + rows * parameters.read_spacing_s, frames.sent_s)
+    # Blocks of an image take turns with reads; anything else waits for the block on the air at most.
+    stretch = np.where(reading, 1.0 / (1.0 - way.bulk), 1.0)
+    block_s = parameters.fragment_bytes * 8.0 / parameters.bit_rate_bps
+    behind_s = np.where(reading, 0.0, way.bulk * block_s / 2.0)
+    leaves_s = np.where(reading, frames.sent_s + rows * parameters.read_spacing_s * stretch, frames.sent_s)
     healing = frames.sent_s < way.rerouted_s[rows] + parameters.heal_s
     leaves_s = leaves_s + healing * uniform(keys, Purpose.SWITCH_DELAY, 0, 0.2, 1.0) * parameters.end_to_end_wait_s
     waits_s = np.where(reading, parameters.read_wait_s, parameters.end_to_end_wait_s)
@@ -52,10 +57,13 @@ def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshPa
         gone, took_s, used = _attempt(
             way.shares[rows[waiting]], hops[waiting], frames.size_bytes[waiting], keys[waiting], attempt, parameters
         )
+        took_s = took_s * stretch[waiting] + used * behind_s[waiting]
         attempts[waiting] += used
         through = waiting[~gone]
         passage.arrives_s[through] = leaves_s[through] + took_s[~gone]
         passage.cause[through] = int(Cause.ON_TIME if attempt == 0 else Cause.RADIO)
+        if attempt == 0 and way.bulk:
+            passage.cause[through[reading[through]]] = int(Cause.BULK)
         waiting = waiting[gone]
         backoff_s = waits_s[waiting] * 2.0**attempt * uniform(keys[waiting], Purpose.RETRY_DELAY, attempt, 0.5, 1.0)
         leaves_s[waiting] += took_s[gone] + backoff_s

@@ -7,12 +7,13 @@ last gasp to whoever hears it and still has supply (meters/radio/gasps.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, derived
+from meters.radio.firmware import Pace, flood_bytes_s
 from meters.radio.frames import Frames
 from meters.radio.gasps import Ears, say
 from meters.radio.hops import Way, cross
@@ -64,6 +65,8 @@ class Mesh:
         self._links = self._all_links()
         self._clear = heard(self._links.margin_db, parameters.fading_db)
         self._jams: tuple[Jam, ...] = ()
+        self._bulk = 0.0
+        self._way: Way
         self._lit: Booleans = np.ones(self._n, dtype=bool)
         self._collector_lit = True
         self._dark_since_s = np.zeros(self._n)
@@ -116,6 +119,23 @@ class Mesh:
         """These are in force now, and no others; routes avoid them."""
         self._jams = tuple(jams)
         self._reroute(now_s)
+
+    def share_with_bulk(self, share: float) -> None:
+        """Blocks of an image take this share of the time from now on."""
+        self._bulk = share
+        self._way = replace(self._way, bulk=share)
+
+    def image_pace(self, lacking: Booleans, share: float) -> Pace:
+        """How fast those who lack something of an image (n,) get it, if it may have this share of the time."""
+        n, found = self._n, self._routes
+        awake = self._lit & (found.hops[:n] > 0)
+        held_by = np.where(awake, np.uint8(Cause.ON_TIME), np.uint8(Cause.DARK))
+        held_by[self._lit & self._way.cut_off] = Cause.JAMMED
+        if not self._collector_lit:
+            held_by[:] = Cause.COLLECTOR
+        getting = np.append(lacking & (held_by == Cause.ON_TIME), False)
+        sent_bytes_s = flood_bytes_s(self._links, found.parent, n, getting, self._parameters.bit_rate_bps, share)
+        return Pace.of(np.full(n, sent_bytes_s), found.shares[:n].min(axis=1), held_by)
 
     def up(self, frames: Frames, *, until_s: Floats | None = None) -> Passage:
         """To the collector.
@@ -189,7 +209,7 @@ class Mesh:
         else:
             cut_off[:] = False
         touched = on_the_way(found, n, deaf > 0)
-        self._way = Way(found.hops[:n], found.shares[:n], touched[:n], cut_off[:n], self._rerouted_s)
+        self._way = Way(found.hops[:n], found.shares[:n], touched[:n], cut_off[:n], self._rerouted_s, self._bulk)
         self._ears = Ears(links, one_way, runs, self._dark_since_s)
         return found
 

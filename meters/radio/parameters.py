@@ -121,6 +121,15 @@ class BackhaulParameters(_Parameters):
     retransmission_s: Positive
 
 
+class FirmwareParameters(_Parameters):
+    """Of an image of firmware that all meters of a mesh, a line or a cell get."""
+
+    image_bytes: Annotated[int, Field(ge=1, le=100_000_000, strict=True)]
+    airtime_share: Annotated[float, Field(gt=0, le=0.9)]
+    restart_least_s: NotNegative
+    restart_most_s: NotNegative
+
+
 class NetworkParameters(_Parameters):
     """Of the whole communications network."""
 
@@ -128,6 +137,7 @@ class NetworkParameters(_Parameters):
     plc: PlcParameters
     cellular: CellularParameters
     backhaul: BackhaulParameters
+    firmware: FirmwareParameters
 
 
 class Parameter(BaseModel):
@@ -205,6 +215,7 @@ def _contradictions(parameters: NetworkParameters) -> list[str]:
         ("cellular", "loss_share", "loss_share_at_edge"),
         ("cellular", "attach_wait_first_s", "attach_wait_most_s"),
         ("backhaul", "latency_least_s", "latency_most_s"),
+        ("firmware", "restart_least_s", "restart_most_s"),
     )
     faults = [
         f"{technology}.{least} is more than {technology}.{most}"

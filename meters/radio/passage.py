@@ -22,6 +22,8 @@ class DeliveryClass(IntEnum):
     """C3: faults, configuration, security."""
     READ = 4
     """C4: meter reads."""
+    FIRMWARE = 5
+    """C5: an image of firmware, block by block, as one frame."""
     GASP = 11
     """A last gasp. As urgent as C1, and told apart: whoever says it has no supply."""
 
@@ -61,6 +63,8 @@ class Cause(IntEnum):
     """The super-capacitor was empty before it got through."""
     JAMMED = 8
     """Somebody disturbs the medium on purpose."""
+    BULK = 9
+    """The air was shared with an image of firmware."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, derived, uniform
+from meters.radio.firmware import Pace
 from meters.radio.frames import Frames, pieces_of
 from meters.radio.links import Floats, Indices, Links, all_reached, heard, margin_of, near_links, routes
 from meters.radio.parameters import PlcParameters
@@ -51,6 +52,7 @@ class PowerLine:
         self._registered_from_s = np.where(late, start_s + delay_s, _LONG_AGO_S)
         self._availability = uniform(keys, Purpose.AVAILABILITY, 0, parameters.availability_least, 1.0)
         self._lit = np.ones(self._n, dtype=bool)
+        self._bulk = 0.0
         self.supply(self._lit)
 
     @property
@@ -99,6 +101,28 @@ class PowerLine:
         self._poll_s = np.where(hops > 0, p.poll_first_s + p.poll_per_repeater_s * np.maximum(hops - 1, 0), 0.0)
         self._turn_s = np.cumsum(self._poll_s) - self._poll_s
 
+    def share_with_bulk(self, share: float) -> None:
+        """Blocks of an image take this share of the time from now on, between polls."""
+        self._bulk = share
+
+    def image_pace(self, lacking: NDArray[np.bool_], share: float) -> Pace:
+        """How fast those who lack something of an image (n,) get it, if it may have this share of the time.
+
+        All hear a block at once. It takes as long as a poll of the one of them that is behind the most repeaters.
+        """
+        p, n = self._parameters, self._n
+        held_by = np.where(self._lit & (self._routes.hops[:n] > 0), np.uint8(Cause.ON_TIME), np.uint8(Cause.DARK))
+        if not self._concentrator_lit:
+            held_by[:] = Cause.COLLECTOR
+        block_s = float(self._poll_s.max(initial=p.poll_first_s, where=lacking & (held_by == Cause.ON_TIME)))
+        weakest = self._routes.shares[:n].min(axis=1)
+        return Pace.of(np.full(n, p.fragment_bytes / block_s * share), weakest, held_by)
+
+    @property
+    def _stretch(self) -> float:
+        """By how much longer polls take that wait for blocks of an image in between."""
+        return 1.0 / (1.0 - self._bulk)
+
     def up(self, frames: Frames) -> Passage:
         """To the concentrator, in the meter's turn; from a meter without supply never."""
         reading = frames.of_class(DeliveryClass.READ)
@@ -112,6 +136,7 @@ class PowerLine:
     def down(self, frames: Frames) -> Passage:
         """From the concentrator: ahead of all polls but the present one."""
         keys = frames.keys(self._keys, Direction.DOWN)
+        # The present poll, or the present block of an image.
         present_s = float(self._poll_s.max(initial=self._parameters.poll_first_s))
         turn_s = frames.sent_s + uniform(keys, Purpose.POLL_TIME, 0, 0.0, present_s)
         passage = self._asked(frames, turn_s, present_s, Direction.DOWN)
@@ -119,8 +144,8 @@ class PowerLine:
 
     def _in_turn(self, frames: Frames) -> Passage:
         """What is not asked for waits for the meter's turn in the endless round."""
-        cycle_s = max(self.cycle_s, self._parameters.poll_first_s)
-        phase_s = self._turn_s[frames.rows]
+        cycle_s = max(self.cycle_s, self._parameters.poll_first_s) * self._stretch
+        phase_s = self._turn_s[frames.rows] * self._stretch
         turn_s = np.ceil((frames.sent_s - phase_s) / cycle_s) * cycle_s + phase_s
         return self._asked(frames, turn_s, cycle_s, Direction.UP)
 
@@ -169,15 +194,16 @@ class PowerLine:
                 break
             begins_s = max(free_s, sent_s + turn * p.round_least_s)
             each = np.full(len(waiting), pieces)
-            nominal_s = begins_s + np.cumsum(self._poll_s[waiting]) - self._poll_s[waiting]
+            nominal_s = begins_s + (np.cumsum(self._poll_s[waiting]) - self._poll_s[waiting]) * self._stretch
             needed, known = self._polls(waiting, keys[waiting], nominal_s, each, turn)
             through = needed <= p.poll_tries
             # Who does not answer costs its polls, and its turn is over.
             takes_s = np.where(through, needed * pieces, p.poll_tries * known) * self._poll_s[waiting]
-            ends_s = begins_s + np.cumsum(takes_s)
+            ends_s = begins_s + np.cumsum(takes_s) * self._stretch
             free_s = float(ends_s[-1])
             passage.arrives_s[waiting[through]] = ends_s[through]
-            passage.cause[waiting[through]] = int(Cause.ON_TIME if turn == 0 else Cause.RADIO)
+            usual = Cause.BULK if self._bulk else Cause.ON_TIME
+            passage.cause[waiting[through]] = int(usual if turn == 0 else Cause.RADIO)
             _count(passage, waiting, np.where(known, np.minimum(needed, p.poll_tries), 0))
             waiting = waiting[~through]
         return passage

@@ -17,6 +17,7 @@ _TITLES = {
     "plc": "Power-line carrier: `[network.plc]`",
     "cellular": "Cellular: `[network.cellular]`",
     "backhaul": "Collector to broker: `[network.backhaul]`",
+    "firmware": "Firmware: `[network.firmware]`",
 }
 
 

@@ -17,6 +17,7 @@ from lab.lockstep.link import Body
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.air_targets import AirFault, Airspace
 from lab.scenario.load import NetworkEvent, RadioEvent, Scenario, parse_scenario
+from meters.radio.parameters import load_parameters
 
 COUNT = 600
 HEAD = """
@@ -120,6 +121,22 @@ def test_only_who_has_a_modem_is_in_a_cell_and_members_are_rows_of_frames() -> N
     ]
 
 
+@pytest.mark.parametrize("preset", ["mesh", "plc"])
+def test_a_firmware_wave_is_for_all_meters_of_collectors_whatever_else_hits_them(preset: str) -> None:
+    space = airspace(preset)
+    everybody = tuple(meter.usage_point for meter in space.fleet.meters)
+    found = hit(event(fault='"firmware-wave"', select="{ collectors = 99 }"), preset=preset, taken=everybody)
+    usual = load_parameters().firmware.image_bytes
+    assert air(found) == {
+        "fault": "firmware-wave", "name": "event 1", "collectors": sorted(space.fleet.collectors), "image_bytes": usual,
+    }  # fmt: skip
+    assert f"{usual:,} byte" in found.label
+    assert f"{COUNT:,} meters" in found.label
+    one = air(hit(event(fault='"firmware-wave"', image_bytes=5_000), preset=preset))
+    assert len(one["collectors"]) == 1
+    assert one["image_bytes"] == 5_000
+
+
 def test_the_same_seed_hits_the_same() -> None:
     text = event(fault='"cell-down"')
     assert hit(text) == hit(text)
@@ -132,6 +149,11 @@ def test_the_same_seed_hits_the_same() -> None:
         ("plc", '"jam"', "no meter of this fleet is in a radio mesh"),
         ("mesh", '"cell-down"', "no meter of this fleet has a modem"),
         ("mesh", '"operator-outage"', "no meter of this fleet has a modem"),
+        (
+            "cellular",
+            '"firmware-wave"',
+            "no meter of this fleet is behind a collector; a meter with a modem of its own",
+        ),
     ],
 )
 def test_a_fleet_that_has_nobody_to_hit_is_told(preset: str, fault: str, saying: str) -> None:
@@ -148,6 +170,9 @@ def test_a_fleet_that_has_nobody_to_hit_is_told(preset: str, fault: str, saying:
         ({"fault": '"cell-down"', "strength": 0.5}, "takes no 'strength'"),
         ({"fault": '"congestion"'}, "needs 'messages_per_s'"),
         ({"fault": '"jam"', "messages_per_s": 5}, "takes no 'messages_per_s'"),
+        ({"fault": '"jam"', "image_bytes": 5}, "takes no 'image_bytes'"),
+        ({"fault": '"firmware-wave"', "image_bytes": 0}, "'image_bytes' is 0"),
+        ({"fault": '"firmware-wave"', "select": "{ radius_m = 9 }"}, "not selected by 'radius_m', but by `collectors`"),
         ({"fault": '"jam"', "strength": 1.5}, "'strength' is 1.5"),
         ({"fault": '"jam"', "select": "{ radius_m = 0 }"}, "'radius_m' is 0"),
         ({"fault": '"jam"', "select": "{ meters = 3 }"}, "write select = { collectors = 1 }"),

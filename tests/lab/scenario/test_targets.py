@@ -16,7 +16,7 @@ from lab.fleet.geography import Place
 from lab.fleet.presets import PRESETS
 from lab.fleet.vendors import vendor_mix
 from lab.lockstep.link import Reply
-from lab.lockstep.timeline import Disturbance
+from lab.lockstep.timeline import Disturbance, actions
 from lab.parts.grid import GridPart
 from lab.scenario.load import Scenario, anchored_feeder, load_scenario, parse_scenario
 from lab.scenario.targets import APART_S, choose_targets
@@ -73,6 +73,43 @@ async def test_quickstart_on_its_own_feeder_is_as_it_is_written() -> None:
     assert collector.label.startswith(f"uplink loss: collector {name}, ")
     assert len(meters.stations) == 60
     assert set(meters.stations) < serials
+
+
+FAILURE = """
+[scenario]
+name = "n"
+start = 2026-01-15T00:00:00Z
+duration = "4h"
+seed = 7
+[feeder]
+name = "schutterwald"
+[fleet]
+preset = "mesh"
+[[event]]
+at = "01:00"
+kind = "collector_failure"
+duration = "45min"
+select = { collectors = 1 }
+"""
+
+
+async def test_a_collector_that_dies_is_one_of_those_that_nothing_else_hits() -> None:
+    _, _, event = FAILURE.partition("[[event]]")
+    text = FAILURE + "[[event]]" + event.replace("collector_failure", "uplink_loss")
+    scenario = parse_scenario(text, "file.toml")
+    (dead, cut), _ = await targets(scenario, "schutterwald", preset="mesh")
+    assert dead.kind == "collector_failure"
+    assert dead.label.startswith(f"death of collector {dead.stations[0]}, ")
+    assert set(dead.stations).isdisjoint(cut.stations)
+    assert [(action.verb, action.at_s - START_S, action.stations) for action in actions([dead])] == [
+        ("fail_collectors", 3_600, dead.stations),
+        ("mend_collectors", 3_600 + 2_700, dead.stations),
+    ]
+
+
+async def test_a_fleet_without_collectors_has_none_that_could_die() -> None:
+    with pytest.raises(UserError, match="no meter of this fleet is behind a collector"):
+        await targets(parse_scenario(FAILURE, "file.toml"), "schutterwald", preset="cellular")
 
 
 async def test_a_fleet_without_collectors_loses_meters_instead() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lab.verdict.deliveries import size_of
 from lab.verdict.judge_files import judge_files, judge_run
-from lab.verdict.tables import CAUSES, CLASSES, GASP, TableError
+from lab.verdict.tables import CAUSES, GASP, REPORTED, TableError
 from lab.verdict.verdict import Verdict
 from meters.radio.passage import Cause, DeliveryClass, Direction
 from tests.lab.verdict.network_frames import Air, all_classes, reads_of
@@ -47,7 +47,7 @@ def test_words_of_the_verdict_are_those_of_the_meters() -> None:
     names = [cause.name.lower().replace("_", " ") for cause in Cause]
     assert names == list(CAUSES)
     assert [int(cause) for cause in Cause] == list(range(len(CAUSES)))
-    assert {*CLASSES, GASP} == {int(cls) for cls in DeliveryClass}
+    assert {*REPORTED, GASP} == {int(cls) for cls in DeliveryClass}
 
 
 def test_without_a_model_there_is_nothing_of_it(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ async def test_a_concentrator_reports_its_transformer_after_thirty_seconds(
 async def lived(yard: Yard, *, every_s: int | None = None) -> list[dict[str, Any]]:
     """An hour with an outage of some, and a block."""
     await yard.fleet.start()
+    yard.fleet.disturb_network(wave(START_S + HOUR, START_S + 3 * HOUR, 60_000, "COL0", "COL1"))
     await yard.go(START_S + 2 * HOUR, every_s=every_s)
     await yard.go(START_S + 2 * HOUR + 900, every_s=every_s, **{f"m{row}": False for row in range(8)})
     await yard.go(START_S + 4 * HOUR + 600, every_s=every_s, **{f"m{row}": True for row in range(8)})
@@ -257,3 +258,118 @@ async def test_a_jam_delays_or_loses_what_crosses_the_mesh_that_it_is_of(yard: Y
     await ear.caught_up()
     for row in range(COUNT):
         assert len(ear.intervals(serial(row))) >= 32, "what was jammed follows with the next block"
+
+
+OF_COL0, OF_COL1 = range(0, COUNT, 2), range(1, COUNT, 2)
+
+
+def wave(from_s: int, until_s: int, size_bytes: int, *collectors: str) -> NetworkFault:
+    return NetworkFault(
+        fault="firmware-wave", from_s=from_s, until_s=until_s, collectors=collectors, image_bytes=size_bytes
+    )
+
+
+def restarts(ear: SparkplugEar, row: int) -> list[str]:
+    return [detail["cause"] for code, detail, _ in ear.events(serial(row)) if code == "reboot"]
+
+
+async def test_meters_that_have_a_whole_image_restart_with_it_and_lose_nothing(yard: Yard, ear: SparkplugEar) -> None:
+    begins_s = START_S + 600
+    await yard.go(begins_s)
+    yard.fleet.disturb_network(wave(begins_s, begins_s + 3 * HOUR, 60_000, "COL0"))
+    # One is dark from before it has the image until long after the others have it.
+    dark_s, back_s = begins_s + 100, begins_s + 5400
+    await yard.go(dark_s)
+    await yard.go(back_s, m4=False)
+    await yard.go(START_S + 5 * HOUR, m4=True)
+    await ear.caught_up()
+    images = {row["serial"]: row for row in yard.of(DeliveryClass.FIRMWARE, Direction.DOWN)}
+    assert sorted(images) == [serial(row) for row in OF_COL0]
+    for row in OF_COL0:
+        image = images[serial(row)]
+        assert image["arrived_at"] is not None
+        assert image["about"] == image["sent_at"].timestamp() == begins_s
+        assert image["bytes"] >= 60_000, "what was lost on the way is sent again"
+    assert images[serial(4)]["cause"] == Cause.DARK
+    assert images[serial(4)]["arrived_at"].timestamp() > back_s
+    assert min(image["arrived_at"].timestamp() for image in images.values()) < back_s
+    for row in range(COUNT):
+        # An event may be heard twice.
+        assert set(restarts(ear, row)) == ({"firmware"} if row in OF_COL0 else set())
+        ends = {interval.end_s for interval in ear.intervals(serial(row))}
+        dark = {START_S + 900 * number for number in range(1, 17) if dark_s < START_S + 900 * number <= back_s}
+        assert ends >= {START_S + 900 * number for number in range(1, 17)} - dark, "nothing is lost"
+
+
+async def test_an_image_is_cut_off_when_its_time_is_over(yard: Yard, ear: SparkplugEar) -> None:
+    begins_s = START_S + 600
+    await yard.go(begins_s)
+    yard.fleet.disturb_network(wave(begins_s, begins_s + 900, 10_000_000, "COL1"))
+    await yard.go(START_S + 2 * HOUR)
+    images = yard.of(DeliveryClass.FIRMWARE, Direction.DOWN)
+    assert [row["arrived_at"] for row in images] == [None] * (COUNT - EACH)
+    assert all(0 < row["bytes"] < 10_000_000 for row in images)
+    assert {row["cause"] for row in images} == {Cause.RADIO}
+    assert not any(restarts(ear, row) for row in range(COUNT))
+
+
+async def test_another_process_goes_on_with_an_image_where_the_one_before_was(tmp_path: Path, broker: Broker) -> None:
+    """What each meter has is kept, and its row of the deliveries stays one."""
+    fault = wave(START_S + 600, START_S + 3 * HOUR, 600_000, "COL0")
+    found = []
+    for restarted in (False, True):
+        yard = Yard(tmp_path / str(restarted), broker.port)
+        yard.directory.mkdir()
+        await yard.fleet.start()
+        yard.fleet.disturb_network(fault)
+        await yard.go(START_S + 1700)
+        if restarted:
+            await yard.fleet.stop()
+            yard.fleet = yard.new_fleet()
+            await yard.fleet.start()
+            yard.fleet.disturb_network(fault)
+            await yard.fleet.replay(yard.now_s, yard.world.frame(yard.now_s))
+        await yard.go(START_S + 3 * HOUR)
+        found.append(yard.of(DeliveryClass.FIRMWARE, Direction.DOWN))
+        await yard.fleet.stop()
+    whole, parted = ({row["serial"]: row["arrived_at"].timestamp() for row in rows} for rows in found)
+    assert min(whole.values()) > START_S + 1800, "nobody had it when the process ended"
+    assert len(found[1]) == len(OF_COL0)
+    # What changes in the seconds of the start is who is connected, not who has supply.
+    assert parted == pytest.approx(whole, abs=5)
+
+
+async def test_a_dead_collector_passes_nothing_on_and_makes_up_for_it_when_it_is_replaced(
+    yard: Yard, ear: SparkplugEar
+) -> None:
+    await yard.go(START_S + 4 * HOUR - 600)
+    yard.fleet.fail_collectors(["COL0"])
+    # Its block of the fourth hour is due now.
+    await yard.go(START_S + 4 * HOUR + 500)
+    await ear.caught_up()
+    assert all(ear.intervals(serial(row)) == [] for row in OF_COL0)
+    assert all(len(ear.intervals(serial(row))) == 16 for row in OF_COL1)
+    assert ear.kinds("COL0")[-1] == "NDEATH", "the broker has missed its keep-alive"
+    yard.fleet.mend_collectors(["COL0"])
+    await yard.go(START_S + 5 * HOUR)
+    await ear.caught_up()
+    for row in OF_COL0:
+        assert {interval.end_s for interval in ear.intervals(serial(row))} >= {
+            START_S + 900 * number for number in range(1, 17)
+        }
+    lost = [row for row in yard.of(DeliveryClass.READ) if row["arrived_at"] is None]
+    assert {(row["via"], row["cause"]) for row in lost} == {("COL0", Cause.COLLECTOR)}
+
+
+async def test_supply_that_comes_back_does_not_start_a_dead_collector(yard: Yard, ear: SparkplugEar) -> None:
+    await yard.go(START_S + 600)
+    yard.fleet.fail_collectors(["COL0"])
+    own = {f"m{row}": False for row in OF_COL0}
+    await yard.go(START_S + 900, **own)
+    await yard.go(START_S + 4 * HOUR + 600, **dict.fromkeys(own, True))
+    await ear.caught_up()
+    assert all(ear.intervals(serial(row)) == [] for row in OF_COL0)
+    yard.fleet.mend_collectors(["COL0"])
+    await yard.go(START_S + 5 * HOUR)
+    await ear.caught_up()
+    assert all(ear.intervals(serial(row)) for row in OF_COL0)

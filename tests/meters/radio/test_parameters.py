@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meters.radio.parameters import NetworkParameters, load_parameters, stated
 
-TECHNOLOGIES = ("mesh", "plc", "cellular", "backhaul")
+TECHNOLOGIES = ("mesh", "plc", "cellular", "backhaul", "firmware")
 ANYTHING = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.floats(), max_size=25)
 )
