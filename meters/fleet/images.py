@@ -24,9 +24,9 @@ from meters.radio.firmware import Spread, restart_s
 from meters.radio.parameters import NetworkParameters
 from meters.radio.passage import Cause, DeliveryClass, Direction
 
-RETRY_S = 60
-"""A meter that is to restart with its new firmware, and does not run on supply, looks again after this. An assumption
-of amilab's."""
+EVERY_S = 60
+"""Whoever has all of an image, and whoever restarts with it, is seen at multiples of this: each second at which
+something happens is a grant. Who does not run on supply then looks again after it. An assumption of amilab's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +73,7 @@ class Images:
         due = np.flatnonzero(self._restart_due_s <= now_s)
         if len(due):
             runs = self._core.state["phase"][due] == Phase.ON
-            self._restart_due_s[due] = np.where(runs, NEVER_S, now_s + RETRY_S)
+            self._restart_due_s[due] = np.where(runs, NEVER_S, now_s + EVERY_S)
             self._core.state["upgrading"][due[runs]] = True
             if runs.any():
                 self._restart(due[runs])
@@ -152,7 +152,8 @@ class Images:
         records["bytes"][done] = np.round(going.spread.sent_bytes[done])
         records["cause"][done] = going.held_by[done]
         self._crossing.deliveries.concluded(records[done])
-        self._restart_due_s[rows] = restart_s(self._core.keys[rows], now_s, going.wave.from_s, self._firmware)
+        restart_due_s = restart_s(self._core.keys[rows], now_s, going.wave.from_s, self._firmware)
+        self._restart_due_s[rows] = np.ceil(restart_due_s / EVERY_S) * EVERY_S
         self._core.commit(rows)
 
     def _go_on(self, number: int, going: _Going) -> float:
@@ -169,7 +170,8 @@ class Images:
         hops = medium.hops
         going.records["hops"] = np.where(hops > 0, hops, going.records["hops"])
         medium.share_with_bulk(self._firmware.airtime_share if pace.flows else 0.0)
-        return float(np.ceil(spread.next_s))
+        # Behind it, not at it: what rounding has left is there by then, too.
+        return float(np.floor(spread.next_s / EVERY_S + 1) * EVERY_S)
 
     def _write_lacking(self, going: _Going, now_s: int) -> None:
         """What has been sent to those who have not got all of it."""

@@ -18,7 +18,7 @@ from meters.radio.parameters import FirmwareParameters
 from meters.radio.passage import Cause
 
 _BITS = 8.0
-_DONE_BYTES = 1e-6
+_DONE_BYTES = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +108,5 @@ def restart_s(keys: NDArray[np.uint64], had_s: float, wave_s: int, parameters: F
     """When meters (m,) that have had the whole image since `had_s` restart with it. `wave_s` tells images apart."""
     least_s, most_s = parameters.restart_least_s, parameters.restart_most_s
     waits_s = uniform(keys, Purpose.IMAGE_RESTART, wave_s, least_s, max(most_s, least_s + 1e-9))
-    return np.ceil(had_s + waits_s)
+    due_s: Floats = had_s + waits_s
+    return due_s
