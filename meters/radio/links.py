@@ -89,25 +89,33 @@ def near_links(
     return Links(len(positions_m), *(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
-def all_reached(links: Links, positions_m: Floats, root: int, *, least_margin_db: float, given_db: float) -> Links:
-    """The same links, and one more for whatever has no way to the root: to the nearest node that has one.
+def all_reached(
+    links: Links, positions_m: Floats, root: int, *, least_margin_db: float, given_db: float, reach: float = 1.0
+) -> Links:
+    """The same links, and one more for whatever has no way to the root: to a near node that has one.
+
+    Whoever is nearest to such nodes comes first. Of those up to `reach` times as far as the nearest it gets the one
+    with the fewest hops: with the nearest, those who are far out would make one long chain.
 
     :param least_margin_db: below it a link does not count as a way.
     :param given_db: the margin of the further links.
     """
     strong = links.margin_db >= least_margin_db
     child, parent = links.child[strong], links.parent[strong]
-    reached = np.zeros(links.nodes, dtype=bool)
-    reached[root] = True
-    _spread(reached, child, parent)
+    hops = np.full(links.nodes, links.nodes, dtype=np.intp)
+    hops[root] = 0
+    _spread(hops, child, parent)
     added: list[tuple[int, int]] = []
-    while not reached.all():
-        outside, inside = np.flatnonzero(~reached), np.flatnonzero(reached)
+    while (unreached := hops == links.nodes).any():
+        outside, inside = np.flatnonzero(unreached), np.flatnonzero(~unreached)
         apart_m = _apart_m(positions_m[outside], positions_m[inside])
-        near = np.unravel_index(int(apart_m.argmin()), apart_m.shape)
-        added.append((int(outside[near[0]]), int(inside[near[1]])))
-        reached[added[-1][0]] = True
-        _spread(reached, child, parent)
+        first = int(apart_m.min(axis=1).argmin())
+        own_m = apart_m[first]
+        aims = np.flatnonzero(own_m <= reach * own_m.min())
+        aim = aims[np.lexsort((own_m[aims], hops[inside[aims]]))[0]]
+        added.append((int(outside[first]), int(inside[aim])))
+        hops[added[-1][0]] = hops[added[-1][1]] + 1
+        _spread(hops, child, parent)
     if not added:
         return links
     ends = np.array(added, dtype=np.intp)
@@ -174,9 +182,10 @@ def _shadow(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> Floats:
     return normal(least, Purpose.LINK_SHADOW, Purpose.LINK_SHADOW_ANGLE, most)
 
 
-def _spread(reached: Booleans, child: Indices, parent: Indices) -> None:
-    while (further := reached[parent] & ~reached[child]).any():
-        reached[child[further]] = True
+def _spread(hops: Indices, child: Indices, parent: Indices) -> None:
+    """The fewest hops of each node (k,) over these links; as many as there are nodes: none."""
+    while (fewer := hops[parent] + 1 < hops[child]).any():
+        np.minimum.at(hops, child[fewer], hops[parent[fewer]] + 1)
 
 
 def _apart_m(some: Floats, others: Floats) -> Floats:

@@ -173,7 +173,14 @@ class Mesh:
         )
         least_db = margin_of(np.array(np.sqrt(p.least_link_success)), p.fading_db)
         given_db = max(p.antenna_margin_db, float(least_db) + 1e-6)
-        return all_reached(links, self._positions_m, self._n, least_margin_db=float(least_db), given_db=given_db)
+        return all_reached(
+            links,
+            self._positions_m,
+            self._n,
+            least_margin_db=float(least_db),
+            given_db=given_db,
+            reach=p.antenna_reach,
+        )
 
     def _margin_db(self, child: Indices, parent: Indices, apart_m: Floats) -> Floats:
         p = self._parameters

@@ -42,6 +42,7 @@ class MeshParameters(_Parameters):
     least_link_success: LinkShare
     most_link_etx: Annotated[float, Field(gt=1, le=100)]
     antenna_margin_db: Decibel
+    antenna_reach: Annotated[float, Field(ge=1, le=100)]
     hop_transmissions: Few
     hop_latency_least_s: NotNegative
     hop_latency_most_s: Positive

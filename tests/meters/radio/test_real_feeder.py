@@ -59,6 +59,17 @@ def test_that_the_default_mesh_has_a_few_hops_and_delivers_what_has_supply() -> 
     assert max(hops) >= 6
 
 
+def test_that_a_village_of_which_few_are_metered_has_no_long_chains() -> None:
+    _, positions_m = village()
+    for seed in (1, 2):
+        own = np.sort(np.random.default_rng(seed).permutation(len(positions_m))[:METERS_PER_COLLECTOR])
+        place_m = station_place_m(positions_m[own])
+        mesh = Mesh(positions_m[own], place_m, keys_of(len(own), seed), load_parameters().mesh)
+        alarms = mesh.up(Frames.of(np.arange(len(own)), START_S, DeliveryClass.ALARM, START_S, 100))
+        assert mesh.hops.max() <= 20
+        assert (alarms.arrives_s - START_S <= 5).mean() >= 0.98
+
+
 def test_that_the_default_power_line_reads_them_within_the_hour() -> None:
     places, positions_m = village()
     keys, parameters = keys_of(len(places), 1), load_parameters().plc
