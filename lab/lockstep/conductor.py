@@ -25,7 +25,7 @@ class Stage(Protocol):
         """`open` or `close` a device of the grid, from the next grant on."""
 
     async def disturb(self, verb: str, stations: Sequence[str]) -> None:
-        """`lose_uplink`, `restore_uplink`, `reboot`, `open_relay` or `close_relay` of these meters now."""
+        """What happens to these meters or collectors now, by its verb (lab/lockstep/timeline.py)."""
 
     async def disturb_network(self, fault: Body) -> None:
         """Tell the fleets of a fault of the modelled network before it begins, and before it ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -141,7 +141,9 @@ def test_that_nobody_gets_more_than_all_or_has_it_twice_whatever_happens(
     assert np.array_equal(whole == 1, ~spread.lacking)
 
 
-@given(size=st.integers(1, 10**8), rates=st.lists(st.floats(1e-3, 1e8), min_size=1, max_size=6))
+@given(size=st.integers(1, 10**8), rates=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=6))
+# A strong link loses nearly nothing, and the others' arithmetic comes out at whole seconds.
+@example(size=500_000, rates=[1562.5 / 27 * (1 - 5e-12)])
 @settings(max_examples=100, deadline=None)
 def test_that_it_is_over_after_as_many_whole_seconds_as_there_are_meters(size: int, rates: list[float]) -> None:
     gained, n = np.array(rates), len(rates)
@@ -149,7 +151,7 @@ def test_that_it_is_over_after_as_many_whole_seconds_as_there_are_meters(size: i
     spread.pace = Pace(gained, gained, np.zeros(n, dtype=np.uint8))
     for _ in range(n):
         if np.isfinite(spread.next_s):
-            assert len(spread.run(np.floor(spread.next_s) + 1)), "whoever waits for the next one would wait for ever"
+            assert len(spread.run(np.ceil(spread.next_s))), "a clock of whole seconds would stand still"
     assert not spread.lacking.any()
 
 
