@@ -13,6 +13,7 @@ from lab.report.written import length
 from lab.verdict.carriage import Carried, Technology
 from lab.verdict.communications import Communications
 from lab.verdict.deliveries import MESH, GaspDelivery
+from lab.verdict.read_reasons import ReadReasons
 from lab.verdict.verdict import Verdict
 
 CARRIERS_SHOWN = 10
@@ -27,13 +28,13 @@ class ClassRow:
     technology: str
     name: str
     within: str
-    sent: int
+    wanted: int
     in_time: str
     half: str
     most: str
     arrived: int
     open: int
-    unsent: int
+    unsent: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class CommunicationsReport:
     classes: tuple[ClassRow, ...]
     gasps: tuple[GaspDelivery, ...]
     reasons: tuple[ReasonRow, ...]
+    transformer_reasons: tuple[ReasonRow, ...]
     technologies: tuple[Technology, ...]
     carriers: tuple[Carried, ...]
     cut: int
@@ -68,7 +70,8 @@ def describe_communications(verdict: Verdict) -> CommunicationsReport | None:
     return CommunicationsReport(
         classes=_classes(verdict, told),
         gasps=deliveries.gasps,
-        reasons=_reasons(told),
+        reasons=_reasons(told.reasons),
+        transformer_reasons=() if told.transformer_reasons is None else _reasons(told.transformer_reasons),
         technologies=deliveries.technologies,
         carriers=tuple(failing[:CARRIERS_SHOWN]),
         cut=max(len(failing) - CARRIERS_SHOWN, 0),
@@ -91,7 +94,7 @@ def _classes(verdict: Verdict, told: Communications) -> tuple[ClassRow, ...]:
     passed = {result.id: result.passed for result in verdict.criteria}
     rows = []
     for each in told.deliveries.classes:
-        if not each.sent and not each.unsent:
+        if not each.wanted and not each.unsent:
             continue
         met = passed.get(f"network.{each.limit.name}") if each.technology == MESH else None
         rows.append(
@@ -100,7 +103,7 @@ def _classes(verdict: Verdict, told: Communications) -> tuple[ClassRow, ...]:
                 technology=each.technology,
                 name=each.limit.meaning,
                 within=each.limit.told,
-                sent=each.sent,
+                wanted=each.wanted,
                 in_time=share_text(each.share),
                 half=_delay(each.p50_s),
                 most=_delay(each.p95_s),
@@ -118,8 +121,8 @@ def _delay(delay_s: float) -> str:
     return f"{delay_s:.3g} s" if delay_s < 60 else length(delay_s)
 
 
-def _reasons(told: Communications) -> tuple[ReasonRow, ...]:
-    late, missing = told.reasons.late, told.reasons.missing
+def _reasons(told: ReadReasons) -> tuple[ReasonRow, ...]:
+    late, missing = told.late, told.missing
     count = sum(late.values()) + sum(missing.values())
     rows = [
         ReasonRow(name, late.get(name, 0), missing.get(name, 0), (late.get(name, 0) + missing.get(name, 0)) / count)

@@ -82,14 +82,15 @@ def technology_of(frames: Frames, code: int, inside: Mask, by_meter: pa.Table, d
         int(frames.size_bytes[own].sum()),
         len(meters) * days,
         int((own & frames.in_the_air).sum()),
-        _by_cause(frames.cause[own & frames.lost]),
-        _by_cause(frames.cause[own & frames.unsent]),
-        _by_cause(frames.cause[own & frames.arrived & (frames.cause != 0)]),
+        by_cause(frames.cause[own & frames.lost]),
+        by_cause(frames.cause[own & frames.unsent]),
+        by_cause(frames.cause[own & frames.arrived & (frames.cause != 0)]),
         {int(number): int(count) for number, count in zip(hops, counts, strict=True)},
     )
 
 
-def _by_cause(causes: Int) -> dict[str, int]:
+def by_cause(causes: Int) -> dict[str, int]:
+    """How many there are of each, by name, where there are any."""
     counts = np.bincount(causes, minlength=len(CAUSES))
     return {name: int(count) for name, count in zip(CAUSES, counts, strict=True) if count}
 

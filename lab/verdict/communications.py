@@ -16,19 +16,37 @@ from lab.verdict.messages import Frames
 from lab.verdict.outages import InjectedOutage
 from lab.verdict.read_reasons import Interruption, ReadReasons, read_reasons
 from lab.verdict.read_run import collected, read_parquet
-from lab.verdict.tables import DELIVERIES, DELIVERIES_DIRECTORY, TableError
+from lab.verdict.tables import DELIVERIES, DELIVERIES_DIRECTORY, RunTables, TableError
 
 _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Communications:
+    """`reasons`: of the customers' reads; `transformer_reasons`: of those at transformers, where there are meters."""
+
     deliveries: Deliveries
     reasons: ReadReasons
+    transformer_reasons: ReadReasons | None = None
 
     def to_json(self) -> dict[str, object]:
         """As in verdict.json."""
-        return {**self.deliveries.to_json(), "late_or_missing_reads": self.reasons.to_json()}
+        document = {**self.deliveries.to_json(), "late_or_missing_reads": self.reasons.to_json()}
+        if self.transformer_reasons is not None:
+            document["late_or_missing_transformer_reads"] = self.transformer_reasons.to_json()
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The tables of some meters, and how what is stored of them compares."""
+
+    tables: RunTables
+    comparison: Comparison
+
+    def reasons(self, frames: Frames, interruptions: Iterable[Interruption]) -> ReadReasons:
+        discrepancies = self.comparison.discrepancies
+        return read_reasons(discrepancies, self.tables.fleet, frames, self.tables.truth, interruptions)
 
 
 def read_deliveries(run_dir: Path) -> pa.Table | None:
@@ -55,19 +73,20 @@ def refuse_unknown_meters(deliveries: pa.Table, fleets: Iterable[pa.Table]) -> N
 
 def judge_communications(
     table: pa.Table,
-    fleet: pa.Table,
-    comparison: Comparison,
+    customers: Read,
+    transformers: Read | None = None,
+    *,
     clock: ClockFacts,
     outages: Collection[InjectedOutage],
-    interruptions: Iterable[Interruption],
+    interruptions: Collection[Interruption],
 ) -> Communications:
-    """:param table: as DELIVERIES says.
-    :param fleet: the customers' meters, of whom `comparison` and `outages` are.
-    """
+    """`table`: as DELIVERIES says. `outages`: at the customers' meters."""
     frames = Frames.of(table)
+    fleet = customers.tables.fleet
     names = (fleet[name].cast(pa.string()).to_pylist() for name in ("serial", "usage_point"))
     points_of = dict(zip(*names, strict=True))
     return Communications(
         judge_deliveries(frames, points_of, outages, start_s=clock.start_s, end_s=clock.end_s),
-        read_reasons(comparison.discrepancies, fleet, frames, outages, interruptions),
+        customers.reasons(frames, interruptions),
+        None if transformers is None else transformers.reasons(frames, interruptions),
     )

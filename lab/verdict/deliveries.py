@@ -3,11 +3,13 @@
 Words (docs/verdict.md, The communications network).
 
 frame        one transmission from end to end, with all its hops and retries: a row of `DELIVERIES`
-unsent       a frame without a transmission: meter or collector had no supply or no connection when it was due
+unsent       a frame that was wanted, without a transmission: there was no way
+held         unsent for want of supply: of the meter, of all that could relay for it, or of its collector
 message      all frames of one meter, direction, class and `about`: a read that was lost and sent again is one message
-in time      a message that first arrived within its class's limit, reckoned from when it was first sent
+wanted       a message of a meter with supply, from when it was first sent, or could not be and was not held
+in time      one that first arrived within its class's limit, reckoned from when it was wanted
 open         one that had not arrived, and whose limit ends after what the run has seen: nothing can be said of it
-share        in time / (sent − open), of messages whose meter had supply when they were first sent
+share        in time / (wanted − open)
 last gasp    in none of these shares: who says it has no supply. Counted by the size of its outage
 """
 
@@ -20,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lab.verdict.carriage import Carried, Technology, by_meter_of, carried_by, technology_of
+from lab.verdict.carriage import Carried, Technology, by_cause, by_meter_of, carried_by, technology_of
 from lab.verdict.keys import Int
-from lab.verdict.messages import Frames, Mask, Messages
+from lab.verdict.messages import Float, Frames, Mask, Messages
 from lab.verdict.outages import InjectedOutage
 from lab.verdict.tables import CLASSES, GASP, REPORTED, DeliveryLimit
 
@@ -40,41 +42,43 @@ _SLACK_S = 60.0
 class ClassDelivery:
     """Of the messages of one technology and class whose meter had supply. Delays [s] are of those that arrived.
 
-    `unsent` ones were due, and are none of `sent`.
+    `unsent`: by cause, those that never were sent. Those for want of supply are none of `wanted`.
     """
 
     technology: str
     limit: DeliveryLimit
+    wanted: int
     sent: int
     in_time: int
     arrived: int
     open: int
-    unsent: int
+    unsent: dict[str, int]
     p50_s: float
     p95_s: float
 
     @property
     def share(self) -> float:
         """NaN where nothing can be said of any."""
-        return self.in_time / (self.sent - self.open) if self.sent > self.open else float("nan")
+        return self.in_time / (self.wanted - self.open) if self.wanted > self.open else float("nan")
 
     def to_json(self) -> dict[str, object]:
         return {
-            "within_s": self.limit.within_s, "sent": self.sent, "in_time": self.in_time, "arrived": self.arrived,
-            "open": self.open, "unsent": self.unsent, "share": self.share,
+            "within_s": self.limit.within_s, "wanted": self.wanted, "sent": self.sent, "in_time": self.in_time,
+            "arrived": self.arrived, "open": self.open, "unsent": self.unsent, "share": self.share,
             "delay_s": {"p50": self.p50_s, "p95": self.p95_s},
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class GaspDelivery:
-    """Of one technology, in outages of one size."""
+    """Of one technology, in outages of one size. `unsent`: over a dead line, or a link that was lost before."""
 
     technology: str
     size: str
     outages: int
     sent: int
     arrived: int
+    unsent: int
 
     @property
     def share(self) -> float:
@@ -82,8 +86,21 @@ class GaspDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """Messages (m,) that were not in time, as the row of their first frame, by time; `arrived_s` is inf where never."""
+
+    first: Int
+    arrived_s: Float
+
+    @classmethod
+    def of(cls, messages: Messages, rows: Int) -> Missed:
+        rows = rows[np.argsort(messages.wanted_s[rows], kind="stable")]
+        return cls(messages.first[rows], messages.arrived_s[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Deliveries:
-    """`missed`: by class, messages that were not in time, as frames' rows with their delay, the first of them first.
+    """`missed`: by technology and class.
 
     `carried`: by the share that failed, the worst first. `by_meter`: serial, technology, via, frames, lost, unsent,
     attempts, bytes, hops (the median of what arrived; null where nothing did).
@@ -94,7 +111,7 @@ class Deliveries:
     gasps: tuple[GaspDelivery, ...]
     technologies: tuple[Technology, ...]
     carried: tuple[Carried, ...]
-    missed: Mapping[tuple[str, str], Int]
+    missed: Mapping[tuple[str, str], Missed]
     by_meter: pa.Table
 
     def of_class(self, technology: str, name: str) -> ClassDelivery | None:
@@ -109,7 +126,7 @@ class Deliveries:
         figures = {}
         for limit in CLASSES.values():
             found = self.of_class(MESH, limit.name)
-            if found is not None and (found.sent > found.open or limit.name == "c4_reads"):
+            if found is not None and (found.wanted > found.open or limit.name == "c4_reads"):
                 figures[f"network.{limit.name}"] = found.share
         return figures
 
@@ -121,7 +138,8 @@ class Deliveries:
         gasps: dict[str, dict[str, object]] = defaultdict(dict)
         for gasp in self.gasps:
             gasps[gasp.technology][gasp.size] = {
-                "outages": gasp.outages, "sent": gasp.sent, "arrived": gasp.arrived, "share": gasp.share,
+                "outages": gasp.outages, "sent": gasp.sent, "arrived": gasp.arrived, "unsent": gasp.unsent,
+                "share": gasp.share,
             }  # fmt: skip
         return {
             "delivery": dict(delivery),
@@ -142,38 +160,21 @@ class Deliveries:
 def judge_deliveries(
     frames: Frames, points_of: Mapping[str, str], outages: Collection[InjectedOutage], *, start_s: float, end_s: float
 ) -> Deliveries:
-    """On what was sent from `start_s` on. What the judged window leaves to be sent after `end_s` belongs to it.
+    """On what was wanted from `start_s` on. What the judged window leaves to be sent after `end_s` belongs to it.
 
     :param points_of: serial → usage point, of the customers' meters.
     """
     messages = Messages.of(frames)
     seen_until_s = max(frames.seen_until_s, end_s)
-    judged = messages.sent_s >= start_s
+    judged = messages.wanted_s >= start_s
     lit = judged & messages.lit
     classes, missed = [], {}
     for code, technology in enumerate(frames.technologies):
         for value, limit in REPORTED.items():
-            due = lit & (messages.technology == code) & (messages.delivery_class == value)
-            rows = np.flatnonzero(due & messages.sent)
-            delay_s = messages.arrived_s[rows] - messages.sent_s[rows]
-            arrived, in_time = np.isfinite(delay_s), delay_s <= limit.within_s
-            unsaid = ~arrived & (messages.sent_s[rows] + limit.within_s > seen_until_s)
-            p50_s, p95_s = np.percentile(delay_s[arrived], (50, 95)) if arrived.any() else (np.nan, np.nan)
-            classes.append(
-                ClassDelivery(
-                    technology=technology,
-                    limit=limit,
-                    sent=len(rows),
-                    in_time=int(in_time.sum()),
-                    arrived=int(arrived.sum()),
-                    open=int(unsaid.sum()),
-                    unsent=int((due & ~messages.sent).sum()),
-                    p50_s=float(p50_s),
-                    p95_s=float(p95_s),
-                )
-            )
-            first = messages.first[rows[~in_time & ~unsaid]]
-            missed[technology, limit.name] = first[np.argsort(frames.sent_s[first], kind="stable")]
+            due = np.flatnonzero(lit & (messages.technology == code) & (messages.delivery_class == value))
+            told, late = _of_class(frames, messages, due, technology, limit, seen_until_s)
+            classes.append(told)
+            missed[technology, limit.name] = Missed.of(messages, late)
     inside = frames.sent_s >= start_s
     by_meter = by_meter_of(frames, inside)
     return Deliveries(
@@ -190,6 +191,30 @@ def judge_deliveries(
     )
 
 
+def _of_class(
+    frames: Frames, messages: Messages, due: Int, technology: str, limit: DeliveryLimit, seen_until_s: float
+) -> tuple[ClassDelivery, Int]:
+    """Of the messages `due`, and those of them that were not in time."""
+    rows = due[~messages.held[due]]
+    delay_s = messages.arrived_s[rows] - messages.wanted_s[rows]
+    arrived, in_time = np.isfinite(delay_s), delay_s <= limit.within_s
+    unsaid = ~arrived & (messages.wanted_s[rows] + limit.within_s > seen_until_s)
+    p50_s, p95_s = np.percentile(delay_s[arrived], (50, 95)) if arrived.any() else (np.nan, np.nan)
+    told = ClassDelivery(
+        technology=technology,
+        limit=limit,
+        wanted=len(rows),
+        sent=int(messages.sent[rows].sum()),
+        in_time=int(in_time.sum()),
+        arrived=int(arrived.sum()),
+        open=int(unsaid.sum()),
+        unsent=by_cause(frames.cause[messages.first[due[~messages.sent[due]]]]),
+        p50_s=float(p50_s),
+        p95_s=float(p95_s),
+    )
+    return told, rows[~in_time & ~unsaid]
+
+
 def _gasps(
     frames: Frames,
     messages: Messages,
@@ -202,22 +227,23 @@ def _gasps(
     for outage in sorted(outages, key=lambda outage: outage.start_s):
         for point in outage.usage_points:
             of_point[point].append(outage)
-    found: dict[tuple[str, str], list[tuple[int, bool]]] = defaultdict(list)
-    for row in np.flatnonzero(judged & messages.sent & (messages.delivery_class == GASP)).tolist():
-        first, sent_s = int(messages.first[row]), float(messages.sent_s[row])
+    found: dict[tuple[str, str], list[tuple[int, bool, bool]]] = defaultdict(list)
+    for row in np.flatnonzero(judged & (messages.delivery_class == GASP)).tolist():
+        first, sent_s = int(messages.first[row]), float(messages.wanted_s[row])
         own = of_point.get(points_of.get(frames.serials[frames.serial[first]], ""), [])
         of_outage = next((one for one in reversed(own) if one.start_s <= sent_s <= one.over_s + _SLACK_S), None)
         size = NO_OUTAGE if of_outage is None else size_of(of_outage.customers)
         key = frames.technologies[frames.technology[first]], size
-        found[key].append((id(of_outage), bool(np.isfinite(messages.arrived_s[row]))))
+        found[key].append((id(of_outage), bool(messages.sent[row]), bool(np.isfinite(messages.arrived_s[row]))))
     order = [name for name, _ in SIZES] + [NO_OUTAGE]
     return tuple(
         GaspDelivery(
             technology,
             size,
-            0 if size == NO_OUTAGE else len({outage for outage, _ in told}),
-            len(told),
-            sum(arrived for _, arrived in told),
+            0 if size == NO_OUTAGE else len({outage for outage, _, _ in told}),
+            sent=sum(sent for _, sent, _ in told),
+            arrived=sum(arrived for _, _, arrived in told),
+            unsent=sum(not sent for _, sent, _ in told),
         )
         for (technology, size), told in sorted(found.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
     )

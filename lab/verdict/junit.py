@@ -87,12 +87,16 @@ def phase_lines(phases: PhaseLosses, criterion_id: str) -> list[str]:
 def delivery_lines(deliveries: Deliveries, criterion_id: str) -> list[str]:
     """The first messages of the mesh that speak for a criterion's failure, one line each."""
     frames = deliveries.frames
+    missed = deliveries.missed.get((MESH, criterion_id.removeprefix("network.")))
+    if missed is None:
+        return []
     lines = []
-    for row in deliveries.missed.get((MESH, criterion_id.removeprefix("network.")), ())[:FIRST]:
-        delay_s = float(frames.arrived_s[row] - frames.sent_s[row])
+    for row, arrived_s in zip(missed.first[:FIRST].tolist(), missed.arrived_s[:FIRST].tolist(), strict=True):
+        delay_s = arrived_s - float(frames.sent_s[row])
         fate = f"arrived after {delay_s:.0f} s" if math.isfinite(delay_s) else "never arrived"
+        begun = "not sent" if frames.unsent[row] else "sent"
         lines.append(
-            f"{frames.serials[frames.serial[row]]} via {frames.carriers[frames.via[row]]} sent "
+            f"{frames.serials[frames.serial[row]]} via {frames.carriers[frames.via[row]]} {begun} "
             f"{_instant(float(frames.sent_s[row]))} {fate}: {CAUSES[frames.cause[row]]}"
         )
     return lines

@@ -9,11 +9,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lab.verdict.keys import Int, codes_of, integers, micros
+from lab.verdict.tables import CAUSES
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _UNDER_WAY_S = 60.0
 _NEVER_US = np.iinfo(np.int64).min
+_NO_SUPPLY = [CAUSES.index("dark"), CAUSES.index("collector")]
+_OF_NOTHING = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,15 @@ class Frames:
 
     @property
     def unsent(self) -> Mask:
-        """What could not even be sent, or asked for: of a meter or a collector without supply or connection."""
+        """What was wanted, and could not even be sent or asked for."""
         unsent: Mask = self.attempts == 0
         return unsent
+
+    @property
+    def held(self) -> Mask:
+        """Unsent for want of supply: of the meter itself, of all that could relay for it, or of its collector."""
+        held: Mask = self.unsent & (~self.lit | np.isin(self.cause, _NO_SUPPLY))
+        return held
 
     @property
     def arrived(self) -> Mask:
@@ -95,9 +104,9 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """(k,): `first` is the frame that was sent first, `arrived_s` when any of its frames first arrived.
+    """(k,): `first` is the first frame that was not held, if there is one, and `wanted_s` its instant.
 
-    `sent`: whether any was sent at all.
+    `arrived_s`: when any of its frames first arrived. `sent`: whether any was sent; `held`: all of them were.
     """
 
     first: Int
@@ -105,29 +114,32 @@ class Messages:
     technology: Int
     lit: Mask
     sent: Mask
-    sent_s: Float
+    held: Mask
+    wanted_s: Float
     arrived_s: Float
 
     @classmethod
     def of(cls, frames: Frames) -> Messages:
         keys = (frames.about, frames.delivery_class, frames.direction, frames.serial)
-        order = np.lexsort((frames.sent_s, frames.unsent, *keys))
+        held = frames.held
+        order = np.lexsort((frames.sent_s, held, *keys))
         # What is about nothing in particular is a message by itself.
-        begins = frames.about[order] < 0
+        begins = frames.about[order] == _OF_NOTHING
         begins[:1] = True
         for key in keys:
             begins[1:] |= key[order][1:] != key[order][:-1]
         at = np.flatnonzero(begins)
-        arrived_s = np.minimum.reduceat(frames.arrived_s[order], at) if len(at) else np.zeros(0)
         first = order[at]
+        nobody = len(at) == 0
         return cls(
-            first,
-            frames.delivery_class[first],
-            frames.technology[first],
-            frames.lit[first],
-            ~frames.unsent[first],
-            frames.sent_s[first],
-            arrived_s,
+            first=first,
+            delivery_class=frames.delivery_class[first],
+            technology=frames.technology[first],
+            lit=frames.lit[first],
+            sent=np.zeros(0, dtype=bool) if nobody else np.logical_or.reduceat(~frames.unsent[order], at),
+            held=held[first],
+            wanted_s=frames.sent_s[first],
+            arrived_s=np.zeros(0) if nobody else np.minimum.reduceat(frames.arrived_s[order], at),
         )
 
 

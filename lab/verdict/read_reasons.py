@@ -1,4 +1,4 @@
-"""Why a read came late or never, where a communications network carried it. Pure.
+"""Why a read came late or never, in a run whose communications network is modelled. Pure.
 
 A read has from the beginning of its interval to its deadline to come. It was held before it was sent, lost or delayed
 in the air, or it had arrived and was not stored. The reason is what happened first that was more than a read can bear:
@@ -6,6 +6,9 @@ in the air, or it had arrived and was not stored. The reason is what happened fi
 arrived in time    the broker, if that was away in between; the uplink, if that was; else the head-end
 due in time        what the last frame of it before the deadline was lost, delayed or not even sent by
 held               the meter had no supply; or its uplink or the broker was away; else nothing is known
+
+A meter that is polled hangs on a wire, and no broker knows of it. It had no supply; or its gateway had none, or its
+line was broken; else it would have answered, and it is the head-end that has not asked, or not stored what it got.
 """
 
 from __future__ import annotations
@@ -21,17 +24,19 @@ from numpy.typing import NDArray
 from lab.verdict.expected import GRACE_S
 from lab.verdict.keys import Int, codes_of, integers, micros
 from lab.verdict.messages import Frames
-from lab.verdict.outages import InjectedOutage
 from lab.verdict.tables import CAUSES, UP
 
 DARK, RADIO, CELL, BACKHAUL, BROKER, HEAD_END = "dark", "radio", "cell", "backhaul", "broker", "head-end"
+GATEWAY = "gateway"
 UNKNOWN = "not known"
 _OF_CAUSE = {"collision": RADIO, "jammed": RADIO, "energy": RADIO, "bulk": RADIO}
 """Causes of a frame that are told as part of another reason; the others, such as `collector`, are reasons."""
 _CARRIER = {"cellular": CELL}
 """What a lost uplink is told as, by technology; otherwise the way from the collector on."""
+_POLLED = "modbus"
 _READ = 4
 _LATE, _LOST = "late", "lost"
+_NO_FRAMES = np.zeros(0, dtype=np.int64)
 Span = tuple[float, float]
 
 
@@ -70,21 +75,29 @@ def read_reasons(
     discrepancies: pa.Table,
     fleet: pa.Table,
     frames: Frames,
-    outages: Iterable[InjectedOutage],
+    truth: pa.Table,
     interruptions: Iterable[Interruption],
 ) -> ReadReasons:
-    """Of the late and lost rows of `discrepancies` (discrepancies.SCHEMA) whose meters the network carries."""
+    """Of the late and lost rows of `discrepancies` (discrepancies.SCHEMA) of the fleet's meters.
+
+    `truth`: as its schema says, which intervals had supply.
+    """
     count = len(discrepancies)
     texts = np.full(count, "", dtype=object)
     kinds = np.array(discrepancies["kind"].cast(pa.string()).to_pylist(), dtype=object)
     reads = _Reads.of(discrepancies, fleet)
     code_of = {name: code for code, name in enumerate(frames.serials)}
     frame_rows = _rows_by_meter(frames)
-    inquest = _Inquest(frames, fleet, outages, interruptions)
+    inquest = _Inquest(frames, fleet, truth, interruptions)
     for row in np.flatnonzero(np.isin(kinds, (_LATE, _LOST))).tolist():
         serial = reads.serials[row]
-        if serial is not None and (code := code_of.get(serial)) is not None:
-            texts[row] = inquest.of(reads, row, frame_rows(code))
+        if serial is None:
+            continue
+        if inquest.is_polled(serial):
+            texts[row] = inquest.of_polled(reads, row)
+        else:
+            code = code_of.get(serial)
+            texts[row] = inquest.of(reads, row, _NO_FRAMES if code is None else frame_rows(code))
     counted = {
         kind: Counter(reason_of(text) for text in texts[kinds == kind].tolist() if text) for kind in (_LATE, _LOST)
     }
@@ -124,36 +137,40 @@ class _Inquest:
         self,
         frames: Frames,
         fleet: pa.Table,
-        outages: Iterable[InjectedOutage],
+        truth: pa.Table,
         interruptions: Iterable[Interruption],
     ) -> None:
         self._frames = frames
+        self._meters = _Meters.of(fleet)
+        self._dark = _dark_spans(truth)
         self._broker: list[Span] = []
         self._uplinks: dict[str, list[Span]] = defaultdict(list)
-        self._dark: dict[str, list[Span]] = defaultdict(list)
         for each in interruptions:
             if each.part == BROKER:
                 self._broker.append((each.from_s, each.until_s))
             for station in each.stations:
                 self._uplinks[station].append((each.from_s, each.until_s))
-        serial_of = dict(
-            zip(*(fleet[name].cast(pa.string()).to_pylist() for name in ("usage_point", "serial")), strict=True)
-        )
-        for outage in outages:
-            for point in outage.usage_points:
-                if point in serial_of:
-                    self._dark[serial_of[point]].append((outage.start_s, outage.over_s))
+
+    def is_polled(self, serial: str) -> bool:
+        return serial in self._meters.gateway_point
+
+    def of_polled(self, reads: _Reads, row: int) -> str:
+        serial = str(reads.serials[row])
+        wait = float(reads.start_s[row]), float(reads.deadline_s[row])
+        if _meets(self._dark[self._meters.point[serial]], wait):
+            return DARK
+        on_its_way = [*self._dark[self._meters.gateway_point[serial]], *self._uplinks[serial]]
+        return GATEWAY if _meets(on_its_way, wait) else HEAD_END
 
     def of(self, reads: _Reads, row: int, own: Int) -> str:
         """:param own: the rows of all frames of its meter."""
         frames, serial = self._frames, str(reads.serials[row])
         deadline_s, until_s = float(reads.deadline_s[row]), float(reads.committed_s[row])
-        ours = (frames.delivery_class[own] == _READ) & (frames.about[own] == int(reads.start_s[row]))
-        of_read = own[ours & (frames.direction[own] == UP)]
-        of_read = of_read[np.argsort(frames.sent_s[of_read], kind="stable")]
+        of_read = self._frames_of(reads, row, own)
         arrived_s = float(np.min(frames.arrived_s[of_read], initial=np.inf))
-        via = frames.carriers[frames.via[own[-1]]]
-        carrier = _CARRIER.get(frames.technologies[frames.technology[own[-1]]], BACKHAUL)
+        via = frames.carriers[frames.via[own[-1]]] if len(own) else self._meters.collector[serial]
+        technology = frames.technologies[frames.technology[own[-1]]] if len(own) else ""
+        carrier = _CARRIER.get(technology, BACKHAUL)
         uplinks = [*self._uplinks[serial], *self._uplinks[via]]
         if arrived_s <= deadline_s:
             wait = arrived_s, min(until_s, deadline_s)
@@ -165,12 +182,63 @@ class _Inquest:
         if causes:
             reason = _OF_CAUSE.get(causes[-1], causes[-1])
             return reason if reason == causes[-1] else f"{reason} ({causes[-1]})"
-        if _meets(self._dark[serial], (float(reads.start_s[row]), deadline_s)):
+        if _meets(self._dark[self._meters.point[serial]], (float(reads.start_s[row]), deadline_s)):
             return DARK
         held = float(reads.end_s[row]), deadline_s
         if _meets(uplinks, held):
             return carrier
         return BROKER if _meets(self._broker, held) else UNKNOWN
+
+    def _frames_of(self, reads: _Reads, row: int, own: Int) -> Int:
+        """Those that carried the read, by time. What reports its registers more often has it with the last of them."""
+        frames, start_s, end_s = self._frames, float(reads.start_s[row]), float(reads.end_s[row])
+        about = frames.about[own]
+        ours = (frames.delivery_class[own] == _READ) & (frames.direction[own] == UP)
+        inside = own[ours & (about >= start_s) & (about < end_s)]
+        last = inside[frames.about[inside] == np.max(frames.about[inside], initial=-1)]
+        if len(last) and frames.about[last[0]] > start_s:
+            last = last[frames.sent_s[last] >= end_s]
+        by_time: Int = last[np.argsort(frames.sent_s[last], kind="stable")]
+        return by_time
+
+
+@dataclass(frozen=True, slots=True)
+class _Meters:
+    """By serial. `gateway_point`: of those that are polled, the usage point whose supply their gateway has."""
+
+    point: Mapping[str, str]
+    collector: Mapping[str, str]
+    gateway_point: Mapping[str, str]
+
+    @classmethod
+    def of(cls, fleet: pa.Table) -> _Meters:
+        serials, points, protocols = (
+            fleet[name].cast(pa.string()).to_pylist() for name in ("serial", "usage_point", "protocol")
+        )
+        says = "collector" in fleet.column_names
+        carriers = fleet["collector"].cast(pa.string()).to_pylist() if says else [""] * len(serials)
+        collectors = [carrier or "" for carrier in carriers]
+        first: dict[str, str] = {}
+        for collector, point in zip(collectors, points, strict=True):
+            first.setdefault(collector, point)
+        polled = {
+            serial: first[collector] if collector else point
+            for serial, point, collector, protocol in zip(serials, points, collectors, protocols, strict=True)
+            if protocol == _POLLED
+        }
+        return cls(dict(zip(serials, points, strict=True)), dict(zip(serials, collectors, strict=True)), polled)
+
+
+def _dark_spans(truth: pa.Table) -> defaultdict[str, list[Span]]:
+    """By usage point, the intervals in which it had no supply all the time."""
+    length_s = integers(truth["interval_length_s"])
+    dark = np.flatnonzero(truth["energised_s"].to_numpy() < length_s)
+    starts_s = (micros(truth["interval_start"])[dark] / 1e6).tolist()
+    points = truth["usage_point"].take(pa.array(dark)).cast(pa.string()).to_pylist()
+    spans: defaultdict[str, list[Span]] = defaultdict(list)
+    for point, start_s, length in zip(points, starts_s, length_s[dark].tolist(), strict=True):
+        spans[point].append((start_s, start_s + length))
+    return spans
 
 
 def _meets(spans: Iterable[Span], wait: Span) -> bool:

@@ -121,6 +121,8 @@ FLEET = Schema(
         *_columns(Kind.INTEGER, "interval_length_s report_every_s"),
         *_columns(Kind.NUMBER, "accuracy_class_percent register_step_wh"),
         *_columns(Kind.NUMBER, "reactive_class_percent", required=False),
+        # What carries the meter: a collector, or host and port of a gateway; empty where nothing does.
+        *_columns(Kind.TEXT, "collector", required=False, nullable=True),
         # Of instrument transformers whose secondary the meter counts; earlier runs have none.
         *_columns(Kind.NUMBER, " ".join(RATIOS), required=False),
     ),

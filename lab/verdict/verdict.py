@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lab.verdict.communications import Communications, judge_communications
+from lab.verdict.communications import Communications, Read, judge_communications
 from lab.verdict.compare import Comparison, compare
 from lab.verdict.context import ClockFacts, IngestFacts, RunContext
 from lab.verdict.criteria import CriterionResult, evaluate, with_targets
@@ -237,7 +237,10 @@ def judge(
     lost = None if phases is None else judge_phases(*phases, tables.fleet, start_s=clock.start_s, end_s=clock.end_s)
     network_told: Communications | None = None
     if deliveries is not None:
-        network_told = judge_communications(deliveries, tables.fleet, comparison, clock, seen, interruptions)
+        others = [Read(transformers, stations.comparison)] if transformers is not None and stations is not None else []
+        network_told = judge_communications(
+            deliveries, Read(tables, comparison), *others, clock=clock, outages=seen, interruptions=interruptions
+        )
     voltage = None if events is None else judge_voltage(*events)
     results = evaluate(comparison, criteria, detection, stations, lost, network_told, voltage)
     fleet, told = _fleet(tables.fleet, context.collectors), (stations, lost, network_told, voltage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from meters.fleet.crossing import HEAD_BYTES, Crossing
 from meters.fleet.last_mile import Sayings
 from meters.fleet.telling import Telling
 from meters.fleet.urgency import CLASS_OF
-from meters.radio.passage import DeliveryClass
+from meters.radio.passage import Cause, DeliveryClass
 
 
 class AirEvents:
@@ -34,23 +34,26 @@ class AirEvents:
         self.send(untold, historical=True)
 
     def send(self, events: Sequence[Event], *, historical: bool) -> None:
-        """Events of such meters; who has supply, but no way, tries later."""
-        of_row, energised = self._say.collectors.of_row, self._say.core.state["energised"]
+        """Events of such meters; who is not heard, or has supply but no way, tries later."""
+        for delivery_class, group in self._together(events):
+            self._send_together(delivery_class, group, historical=historical)
+
+    def unlinked(self, events: Sequence[Event]) -> None:
+        """Events of meters whose link to the collector is lost. They are told when it is back."""
+        for delivery_class, group in self._together(events):
+            self._crossing.unsent(_rows(group), delivery_class, _sequences(group), Cause.RADIO)
+
+    def _together(self, events: Sequence[Event]) -> Iterator[tuple[DeliveryClass, list[Event]]]:
+        """Those of one collector and class."""
+        of_row = self._say.collectors.of_row
         together: defaultdict[tuple[int, DeliveryClass], list[Event]] = defaultdict(list)
         for event in events:
             together[int(of_row[event.meter]), CLASS_OF[EventCode(event.code)]].append(event)
         for (_, delivery_class), group in together.items():
-            rows = np.array([event.meter for event in group], dtype=np.intp)
-            sends = self._crossing.has_way(rows) | ~energised[rows]
-            self._attempts.later(rows[~sends], self._say.core.now_s)
-            sent = [event for event, able in zip(group, sends.tolist(), strict=True) if able]
-            if sent:
-                self._send_together(rows[sends], delivery_class, sent, historical=historical)
+            yield delivery_class, group
 
-    def _send_together(
-        self, rows: Rows, delivery_class: DeliveryClass, events: Sequence[Event], *, historical: bool
-    ) -> None:
-        about = np.array([event.sequence for event in events], dtype=np.int64)
+    def _send_together(self, delivery_class: DeliveryClass, events: Sequence[Event], *, historical: bool) -> None:
+        rows, about = _rows(events), _sequences(events)
         size = np.array([HEAD_BYTES + len(event.detail) for event in events], dtype=np.int64)
 
         async def arrive(which: Rows) -> NDArray[np.bool_]:
@@ -78,3 +81,11 @@ class AirEvents:
         earlier = [each for each in self._telling.untold(row) if each.sequence < event.sequence]
         self.send(earlier, historical=True)
         return True
+
+
+def _rows(events: Sequence[Event]) -> Rows:
+    return np.array([event.meter for event in events], dtype=np.intp)
+
+
+def _sequences(events: Sequence[Event]) -> NDArray[np.int64]:
+    return np.array([event.sequence for event in events], dtype=np.int64)

@@ -19,8 +19,8 @@ class Attempts:
     def __init__(self, count: int) -> None:
         self.due_s = np.full(count, NEVER_S)
         """(n,) when each tries again [epoch s]."""
-        self.unheard = np.zeros(count, dtype=bool)
-        """(n,) who is back, and not yet heard of."""
+        self.back_since_s = np.zeros(count, dtype=np.int64)
+        """(n,) since when who is back has not been heard of [epoch s]; 0: there is nothing to be heard."""
         self._tries = np.zeros(count, dtype=np.int64)
 
     def later(self, rows: Rows, now_s: int) -> None:
@@ -38,5 +38,5 @@ class Attempts:
 
     def found(self, rows: Rows) -> None:
         """They were heard."""
-        self.unheard[rows] = False
+        self.back_since_s[rows] = 0
         self._tries[rows] = 0

@@ -99,6 +99,7 @@ class CellLines:
         self._held: defaultdict[int, list[_Frame]] = defaultdict(list)
         self._last_due_s = np.zeros((2, len(core.entries)), dtype=np.int64)
         self._life = np.zeros(len(core.entries), dtype=np.int64)
+        self._attached = np.zeros(len(core.entries), dtype=bool)
         self._counter = -1
         self._fault_due_s = np.full(1, NEVER_S)
         self._deliveries = Deliveries(core.setup.memory_path.with_suffix(".deliveries"))
@@ -118,12 +119,17 @@ class CellLines:
         if not rows:
             return
         now_s, own = float(self._core.now_s), np.array(rows, dtype=np.intp)
+        self._attached[own] = False
         passage = self._cells.attach(own, np.full(len(own), now_s), self._crowds.stirred(own, now_s))
         for row, attached_s in zip(rows, passage.arrives_s.tolist(), strict=True):
             if math.isfinite(attached_s):
-                self._air.put(math.ceil(attached_s), (), partial(self._modems.open_line, row))
+                self._air.put(math.ceil(attached_s), (), partial(self._open, row))
             else:
                 self._modems.fail_line(row)
+
+    def _open(self, row: int) -> None:
+        self._attached[row] = True
+        self._modems.open_line(row)
 
     def say(
         self,
@@ -159,26 +165,32 @@ class CellLines:
         if held:
             self._cross(held)
 
+    def detach(self, row: int) -> None:
+        """The modem does not run any more."""
+        self._attached[row] = False
+
     def forget(self, row: int) -> None:
         """The meter's RAM is lost, and with it what it had to say. What the broker had for it, that keeps."""
         self._life[row] += 1
+        self.detach(row)
         held = self._held.pop(row, [])
         self._lose([frame for frame in held if frame.direction is Direction.UP])
         if kept := [frame for frame in held if frame.direction is Direction.DOWN]:
             self._held[row] = kept
         self._out = [frame for frame in self._out if frame.row != row]
 
-    def unsent(self, rows: Rows, starts_s: NDArray[np.int64]) -> None:
-        """Intervals of these meters ended, and nothing could be said of them."""
+    def unsent(self, rows: Rows, delivery_class: DeliveryClass, about: NDArray[np.int64]) -> None:
+        """These meters had something to say, an interval or an event (m,), and no connection to say it over."""
         if len(rows):
             lit, cut = self._energised[rows], ~np.isnan(self._core.state["uplink_lost_at_s"][rows])
-            # Whoever has supply and service, and no connection, waits for the broker.
-            cause = np.where(~lit, Cause.DARK, np.where(cut, Cause.CELL, Cause.BACKHAUL))
+            reading = delivery_class is DeliveryClass.READ
+            # A gasp does not lack supply. Whoever has attached, and has no connection, waits for the broker.
+            of_cell = np.where(cut | ~self._attached[rows], Cause.CELL, Cause.BACKHAUL)
+            cause = np.where(reading & ~lit, Cause.DARK, of_cell)
             self._deliveries.sent(
                 frame_records(
-                    len(rows), row=rows, direction=Direction.UP, delivery_class=DeliveryClass.READ,
-                    cause=cause, about=starts_s, lit=lit,
-                    sent_s=self._core.now_s, intervals=1,
+                    len(rows), row=rows, direction=Direction.UP, delivery_class=delivery_class, cause=cause,
+                    about=about, lit=lit, sent_s=self._core.now_s, intervals=int(reading),
                 )
             )  # fmt: skip
 

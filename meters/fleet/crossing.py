@@ -158,15 +158,6 @@ class Crossing:
             )
         )
 
-    def has_way(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which (m,) of these meters have a way to their collector now."""
-        way = np.zeros(len(rows), dtype=bool)
-        numbers = self._collectors.of_row[rows]
-        for number in np.unique(numbers).tolist():
-            own = numbers == number
-            way[own] = self.medium(number).hops[rows[own] - self._collectors.first[number]] > 0
-        return way
-
     def follow_supply(self, numbers: Rows) -> None:
         """Tell the media of these collectors who has supply, where that has changed."""
         for number in np.unique(numbers).tolist():
@@ -247,8 +238,8 @@ class Crossing:
         """Keep that they are sent; those that never arrive with the reason at once."""
         records = frame_records(
             len(rows), row=rows, direction=direction, delivery_class=frames.delivery_class, hops=passage.hops,
-            attempts=passage.attempts, lit=self._energised[rows], bytes=frames.size_bytes, about=frames.about,
-            sent_s=frames.sent_s, intervals=intervals,
+            attempts=passage.attempts, lit=self._energised[rows], about=frames.about, sent_s=frames.sent_s,
+            bytes=np.where(passage.attempts > 0, frames.size_bytes, 0), intervals=intervals,
         )  # fmt: skip
         records["cause"] = np.where(passage.arrives, np.uint8(Cause.COLLECTOR), passage.cause)
         self.deliveries.sent(records)

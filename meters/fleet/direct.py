@@ -274,6 +274,8 @@ class Direct:
             case Change.DIED:
                 self._backoff.stop(np.array([row]))
                 device.mute()
+                if self._cells is not None:
+                    self._cells.detach(row)
             case Change.FORGOTTEN:
                 device.drop()
             case Change.BOOTED | Change.REBOOTED:
@@ -287,10 +289,6 @@ class Direct:
         self._send()
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
-        if self._cells is not None:
-            unsent = [record for record in records if not self.reachable(record.meter)]
-            starts_s = np.array([record.interval_start_s for record in unsent], dtype=np.int64)
-            self._cells.unsent(np.array([record.meter for record in unsent], dtype=np.intp), starts_s)
         await self._voice.report(records)
         self._send()
 
@@ -342,6 +340,10 @@ class Direct:
             return
         self._network.sent(row)
         self._network.devices[row].publish(*said)
+
+    def unsent(self, rows: Sequence[int], delivery_class: DeliveryClass, about: Sequence[int]) -> None:
+        if self._cells is not None:
+            self._cells.unsent(np.array(rows, dtype=np.intp), delivery_class, np.array(about, dtype=np.int64))
 
     def answers_from_s(self, rows: Rows) -> NDArray[np.float64]:
         """From when (m,) these meters show their registers: for as long as they run, whether anybody hears it."""

@@ -7,6 +7,7 @@ intervals with a later block, events when the meter tries again, and commands wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -93,15 +94,16 @@ class OverTheAir:
     def tell(self, events: Sequence[Event]) -> None:
         rows = np.array([event.meter for event in events], dtype=np.intp)
         readable = self._reach.readable(rows)
-        able = [event for event, does in zip(events, readable.tolist(), strict=True) if does]
-        self._events.send(able, historical=False)
+        unlinked = ~np.isnan(self._core.state["uplink_lost_at_s"][rows])
+        self._events.send(list(compress(events, readable)), historical=False)
+        self._events.unlinked(list(compress(events, unlinked)))
 
     def regain(self, rows: Rows) -> None:
-        self._attempts.unheard[rows] = True
+        self._attempts.back_since_s[rows] = self._core.now_s
         self._try(rows)
 
     def make_up(self, number: int, rows: Rows, ended_by_s: int) -> None:
-        self._attempts.unheard[rows] = False
+        self._attempts.back_since_s[rows] = 0
         self._events.tell_untold(rows)
         until = self._say.unreported.until(rows, ended_by_s)
         behind = self._say.unreported.behind(rows, until)
@@ -114,7 +116,7 @@ class OverTheAir:
         every_s = self._say.facts.report_every_s
         rows, until = rows[behind], until[behind]
         if self._say.voices.speaks(number):
-            self._events.tell_untold(rows)
+            self._events.tell_untold(rows[self._reach.readable(rows)])
             self._read(number, rows, until, now_s - now_s % every_s - every_s)
         else:
             powered = bool(self._collectors.state["powered"][number])
@@ -201,14 +203,10 @@ class OverTheAir:
     def _try(self, rows: Rows) -> None:
         """These meters register if they have to, and tell what they have not told."""
         rows = rows[self._reach.readable(rows)]
-        if not len(rows):
-            return
-        way = self._crossing.has_way(rows)
-        self._attempts.later(rows[~way], self._core.now_s)
-        for row in rows[way].tolist():
-            if self._attempts.unheard[row]:
-                self._register(row)
-        self._events.tell_untold(rows[way & ~self._attempts.unheard[rows]])
+        unheard = self._attempts.back_since_s[rows] > 0
+        for row in rows[unheard].tolist():
+            self._register(row)
+        self._events.tell_untold(rows[~unheard])
 
     def _register(self, row: int) -> None:
         def arrive(_row: int) -> None:
@@ -216,7 +214,8 @@ class OverTheAir:
             self._found(own)
             self._reach.hear_from(own)
 
-        if not self._one_up(row, DeliveryClass.SYSTEM, -1, HEAD_BYTES, arrive):
+        about = -int(self._attempts.back_since_s[row])
+        if not self._one_up(row, DeliveryClass.SYSTEM, about, HEAD_BYTES, arrive):
             self._attempts.later(np.array([row]), self._core.now_s)
 
     def _one_up(

@@ -55,6 +55,9 @@ class Lines(Carrier, Protocol):
         called when it is with the broker.
         """
 
+    def unsent(self, rows: Sequence[int], delivery_class: DeliveryClass, about: Sequence[int]) -> None:
+        """These meters are not reachable, and had intervals or events to say (m,)."""
+
 
 class Voice(Protocol):
     """What is said, and when."""
@@ -109,6 +112,9 @@ class RecordingVoice:
         """They go with the intervals."""
 
     async def report(self, records: Sequence[IntervalRecord]) -> None:
+        unsent = [record for record in records if not self._lines.reachable(record.meter)]
+        starts_s = [record.interval_start_s for record in unsent]
+        self._lines.unsent([record.meter for record in unsent], DeliveryClass.READ, starts_s)
         for count, record in enumerate(records, start=1):
             if self._lines.reachable(record.meter):
                 said = self._wire.reading(record, self._interval_length_s)
@@ -121,6 +127,8 @@ class RecordingVoice:
             # A push may find that the connection is gone.
             if self._lines.online(event.meter):
                 self._publish(event)
+            else:
+                self._lines.unsent([event.meter], CLASS_OF[EventCode(event.code)], [event.sequence])
 
     def tell_pending(self, row: int) -> None:
         self.tell(self._record.pending(row) if self._telling is None else self._telling.untold(row))
@@ -171,7 +179,11 @@ class ReportingVoice:
 
     async def report_registers(self, now_s: int) -> None:
         self._next_s = self._after(now_s)
-        rows = np.array([row for row in self._core.everybody.tolist() if self._lines.reachable(row)], dtype=np.intp)
+        everybody = self._core.everybody
+        reachable = np.array([self._lines.reachable(row) for row in everybody.tolist()], dtype=bool)
+        mute = everybody[~reachable & self._core.state["energised"]].tolist()
+        self._lines.unsent(mute, DeliveryClass.READ, [now_s - self._every_s] * len(mute))
+        rows = everybody[reachable]
         if not len(rows):
             return
         # Whoever goes on from this memory must not go back behind what was said.

@@ -51,11 +51,12 @@ def say(
     for attempt in range(parameters.gasp_transmissions):
         if attempt:
             said_s = said_s + uniform(keys, Purpose.GASP_WAIT, attempt, 0.5, 1.0) * parameters.gasp_wait_s
-        able = np.isinf(heard_s) & (chance > 0)
-        late = able & (said_s >= until_s)
-        lost_by[late] = int(Cause.ENERGY)
-        able &= said_s < until_s
-        passage.attempts[able] += 1
+        unheard = np.isinf(heard_s)
+        lost_by[unheard & (chance > 0) & (said_s >= until_s)] = int(Cause.ENERGY)
+        says = unheard & (said_s < until_s)
+        # Who has no neighbour with supply does not know that, and says it as often as others.
+        passage.attempts[says] += 1
+        able = says & (chance > 0)
         drawn = uniform(keys, Purpose.GASP, attempt)
         collided = able & (drawn >= chance * clear) & (drawn < chance)
         lost_by[collided] = int(Cause.COLLISION)

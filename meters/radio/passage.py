@@ -125,7 +125,8 @@ DELIVERY = np.dtype(
         # Whether the meter had supply when it was sent.
         ("lit", "?"),
         ("bytes", "<u4"),
-        # Start of the interval [epoch s], sequence of the event, or counter of the command; -1: of none.
+        # Start of the interval [epoch s], sequence of the event, or counter of the command; -1: of none. Less: of a
+        # registration, the negative instant since when its meter is back [epoch s].
         ("about", "<i8"),
         ("sent_s", "<f8"),
         # At the broker (up) or the meter (down); NaN: never.

@@ -32,7 +32,11 @@ def network_run() -> tuple[Run, Air]:
             number, DeliveryClass.GASP, 8 * STEP_S + 45, arrives, about=500 + number, cause=Cause.COLLISION, lit=False
         )
     for number in range(4):
-        air.frame(13, DeliveryClass.ALARM, 61.0, None, about=600 + number, cause=Cause.JAMMED, attempts=6)
+        air.frame(
+            13, DeliveryClass.ALARM, 61.0, None, about=600 + number, cause=Cause.JAMMED, attempts=6 * (number % 2)
+        )
+    for number in range(3):
+        air.frame(14, DeliveryClass.ALARM, 62.0, None, about=700 + number, cause=Cause.COLLECTOR, attempts=0)
     point, interval = run.stored["usage_point"], run.stored["interval_start"].astype("datetime64[s]").astype(np.int64)
 
     def late(number: int, of: int) -> None:
@@ -73,16 +77,16 @@ def test_delivery_is_told_by_class(modelled: Path) -> None:
     text = words(modelled)
     assert "Communications network" in text
     # 100 of 104: cut, not rounded.
-    assert "✗ not met mesh C1, outages and restorations 5 s 104 96.15 % 2 s 2 s 100 0 0" in text
+    assert "✗ not met mesh C1, outages and restorations 5 s 104 96.15 % 2 s 2 s 100 0 5 collector 3, jammed 2" in text
     assert "✓ met mesh C2, power quality, connect and disconnect 10 s 100 100.00 % 4 s 4 s 100 0 0" in text
 
 
 def test_gasps_reasons_and_carriers_are_told(modelled: Path) -> None:
     text = words(modelled)
-    assert "mesh 11-100 1 12 6 50.00 %" in text
+    assert "mesh 11-100 1 12 6 50.00 % 0" in text
     for row in ("broker 1 0", "head-end 1 0", "radio 1 0"):
         assert row in text
-    assert "collision 6, jammed 5" in text
+    assert "collision 6, jammed 3" in text
     assert "Worst collectors and cells" in text
     assert "Hops to the collector: mesh" in text
     assert "hops-mesh-title" in outline(modelled).ids

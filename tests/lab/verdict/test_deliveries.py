@@ -127,10 +127,21 @@ def last_gasps(air: Air) -> None:
         air.frame(0, DeliveryClass.GASP, 60.0 * number, None, about=1000 + number, lit=False)
 
 
-def not_even_sent(air: Air) -> None:
+def unsent(air: Air, cause: Cause, **more: Any) -> None:
     for number in range(50):
-        cause = Cause.COLLECTOR
-        air.frame(0, DeliveryClass.ALARM, 60.0 * number, None, about=1000 + number, cause=cause, attempts=0)
+        air.frame(0, DeliveryClass.ALARM, 60.0 * number, None, about=1000 + number, cause=cause, attempts=0, **more)
+
+
+def to_a_dead_collector(air: Air) -> None:
+    unsent(air, Cause.COLLECTOR)
+
+
+def over_relays_in_the_dark(air: Air) -> None:
+    unsent(air, Cause.DARK)
+
+
+def not_even_sent_by_the_dark(air: Air) -> None:
+    unsent(air, Cause.BACKHAUL, lit=False)
 
 
 def at_the_very_end(air: Air) -> None:
@@ -141,7 +152,16 @@ def at_the_very_end(air: Air) -> None:
 
 @pytest.mark.parametrize(
     "beside",
-    [of_the_dark, before_the_window, of_another_technology, last_gasps, not_even_sent, at_the_very_end],
+    [
+        of_the_dark,
+        before_the_window,
+        of_another_technology,
+        last_gasps,
+        to_a_dead_collector,
+        over_relays_in_the_dark,
+        not_even_sent_by_the_dark,
+        at_the_very_end,
+    ],
     ids=lambda each: each.__name__,
 )
 def test_what_the_criteria_do_not_count(tmp_path: Path, beside: Callable[[Air], None]) -> None:
@@ -154,11 +174,62 @@ def test_what_the_criteria_do_not_count(tmp_path: Path, beside: Callable[[Air], 
 def test_what_is_not_counted_is_told(tmp_path: Path) -> None:
     run = make_run(POINTS, INTERVALS)
     air = all_classes(run)
-    for beside in (of_another_technology, not_even_sent, at_the_very_end):
+    for beside in (of_another_technology, to_a_dead_collector, at_the_very_end):
         beside(air)
     delivery = in_json(judged(tmp_path / "run", air))["delivery"]
     assert delivery["cellular"]["c1_alarms"]["share"] == 0.0
-    assert (delivery["mesh"]["c1_alarms"]["unsent"], delivery["mesh"]["c1_alarms"]["open"]) == (50, 50)
+    mesh = delivery["mesh"]["c1_alarms"]
+    assert (mesh["unsent"], mesh["open"], mesh["wanted"], mesh["sent"]) == ({"collector": 50}, 50, 150, 150)
+
+
+@pytest.mark.parametrize("cause", [Cause.JAMMED, Cause.RADIO, Cause.BACKHAUL])
+def test_what_finds_no_way_is_not_in_time(tmp_path: Path, cause: Cause) -> None:
+    """Else a mesh that carries nothing at all would be in order."""
+    air = all_classes(make_run(POINTS, INTERVALS))
+    unsent(air, cause)
+    verdict = judged(tmp_path / "run", air)
+    assert failed(verdict) == {"network.c1_alarms"}
+    mesh = in_json(verdict)["delivery"]["mesh"]["c1_alarms"]
+    assert (mesh["wanted"], mesh["sent"], mesh["in_time"]) == (150, 100, 100)
+    assert mesh["unsent"] == {CAUSES[cause]: 50}
+
+
+def test_a_message_counts_from_when_it_was_wanted(tmp_path: Path) -> None:
+    air = all_classes(make_run(POINTS, INTERVALS))
+    for number in range(5):
+        air.frame(0, DeliveryClass.ALARM, 600.0, None, about=1000 + number, cause=Cause.JAMMED, attempts=0)
+        air.frame(0, DeliveryClass.ALARM, 630.0, None, about=1000 + number, cause=Cause.JAMMED, attempts=3)
+        air.frame(0, DeliveryClass.ALARM, 690.0, 1.0, about=1000 + number)
+    run_dir = air.write(make_run(POINTS, INTERVALS).write(tmp_path / "run"))
+    verdict = judge_run(run_dir, make_run(POINTS, INTERVALS).context())
+    assert failed(verdict) == {"network.c1_alarms"}
+    mesh = in_json(verdict)["delivery"]["mesh"]["c1_alarms"]
+    assert (mesh["wanted"], mesh["arrived"], mesh["in_time"], mesh["unsent"]) == (105, 105, 100, {})
+    told = "AMI00000000 via collector-0 not sent 2026-01-15T00:10:00Z arrived after 91 s: jammed"
+    assert told in (run_dir / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    "held", [{"cause": Cause.COLLECTOR}, {"cause": Cause.DARK}, {"cause": Cause.BACKHAUL, "lit": False}]
+)
+def test_a_message_does_not_count_while_supply_is_what_it_waits_for(tmp_path: Path, held: dict[str, Any]) -> None:
+    air = all_classes(make_run(POINTS, INTERVALS))
+    for number in range(5):
+        air.frame(0, DeliveryClass.ALARM, 600.0, None, about=1000 + number, attempts=0, **held)
+        air.frame(0, DeliveryClass.ALARM, 690.0, 1.0, about=1000 + number)
+    verdict = judged(tmp_path / "run", air)
+    assert failed(verdict) == set()
+    mesh = in_json(verdict)["delivery"]["mesh"]["c1_alarms"]
+    assert (mesh["wanted"], mesh["in_time"], mesh["delay_s"]["p95"]) == (105, 105, 2.0)
+
+
+def test_a_registration_is_one_message_however_often_it_is_tried(tmp_path: Path) -> None:
+    air = all_classes(make_run(POINTS, INTERVALS))
+    for try_s in (600.0, 630.0, 690.0):
+        air.frame(0, DeliveryClass.SYSTEM, try_s, None, about=-1_768_435_800, cause=Cause.JAMMED, attempts=0)
+    for _ in range(2):
+        air.frame(0, DeliveryClass.SYSTEM, 600.0, about=-1)
+    assert in_json(judged(tmp_path / "run", air))["delivery"]["mesh"]["c3_system"]["wanted"] == 100 + 1 + 2
 
 
 def test_other_technologies_have_no_criterion(tmp_path: Path) -> None:
@@ -185,13 +256,14 @@ def test_gasps_are_told_by_the_size_of_their_outage(tmp_path: Path) -> None:
     for number in range(12):
         arrives = None if number % 3 == 0 else 4.0
         air.frame(number, DeliveryClass.GASP, 1800 + 45, arrives, about=number, lit=False)
+    air.frame(0, DeliveryClass.GASP, 1800 + 46, None, about=102, lit=False, cause=Cause.RADIO, attempts=0)
     air.frame(0, DeliveryClass.GASP, 7200 + 45, 2.0, about=100, lit=False)
     air.frame(3, DeliveryClass.GASP, 12000, 2.0, about=101, lit=False)
     assert in_json(judged(tmp_path / "run", air, run))["gasp_delivery"] == {
         "mesh": {
-            "1": {"outages": 1, "sent": 1, "arrived": 1, "share": 1.0},
-            "11-100": {"outages": 1, "sent": 12, "arrived": 8, "share": 8 / 12},
-            "of no outage": {"outages": 0, "sent": 1, "arrived": 1, "share": 1.0},
+            "1": {"outages": 1, "sent": 1, "arrived": 1, "unsent": 0, "share": 1.0},
+            "11-100": {"outages": 1, "sent": 12, "arrived": 8, "unsent": 1, "share": 8 / 12},
+            "of no outage": {"outages": 0, "sent": 1, "arrived": 1, "unsent": 0, "share": 1.0},
         }
     }
 

@@ -12,9 +12,18 @@ import pytest
 
 from lab.report.events import RunEvent, interruptions_of
 from lab.verdict.judge_files import judge_run
-from meters.radio.passage import Cause
+from meters.radio.passage import Cause, DeliveryClass
 from tests.lab.verdict.network_frames import Air, reads_of
-from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, instants, make_run
+from tests.lab.verdict.synthetic import (
+    START_S,
+    STEP_S,
+    Dark,
+    Run,
+    instants,
+    make_run,
+    make_stations,
+    write_with_transformers,
+)
 
 POINTS, INTERVALS = 4, 12
 HOUR_S = 3600
@@ -139,6 +148,80 @@ def test_held_for_a_reason_that_nobody_knows(case: Case) -> None:
     assert case.without_its_frames().told() == only("not known")
 
 
-def test_a_meter_that_no_network_carries_is_not_told_of(case: Case) -> None:
+def test_a_meter_of_which_nothing_was_ever_on_its_way(case: Case) -> None:
     case.air.rows = [row for row in case.air.rows if row["serial"] != f"AMI{METER:08d}"]
-    assert case.told() == {}
+    assert case.told() == only("not known")
+
+
+def test_it_is_known_by_whom_such_a_meter_would_have_been_carried(case: Case) -> None:
+    case.air.rows = [row for row in case.air.rows if row["serial"] != f"AMI{METER:08d}"]
+    case.run.fleet["collector"] = np.full(POINTS, "collector-9")
+    assert case.told(uplink("collector-9")) == only("backhaul")
+
+
+GATEWAY = "127.0.0.1:5020"
+
+
+def polled(case: Case) -> Case:
+    """The first two meters hang on a gateway, which has the supply of the first of them."""
+    case.air.rows = [row for row in case.air.rows if row["serial"] > f"AMI{METER:08d}"]
+    case.run.fleet["protocol"] = np.array(["modbus"] * 2 + ["mqtt"] * (POINTS - 2))
+    case.run.fleet["collector"] = np.array([GATEWAY] * 2 + ["collector-0"] * (POINTS - 2))
+    return case
+
+
+def dark(directory: Path, number: int) -> Case:
+    run = make_run(POINTS, INTERVALS, darks=(Dark(number, number + 1, INTERVAL + 1, INTERVAL + 3),))
+    not_recorded = 2 if number < METER else 0
+    return polled(Case(run, reads_of(run), directory, METER * INTERVALS - not_recorded + INTERVAL))
+
+
+def test_a_polled_meter_in_the_dark(tmp_path: Path) -> None:
+    assert dark(tmp_path / "run", METER).told() == only("dark")
+
+
+def test_a_gateway_has_the_supply_of_its_first_meter(tmp_path: Path) -> None:
+    assert dark(tmp_path / "run", 0).told() == only("gateway")
+    assert dark(tmp_path / "other", METER + 1).told() == only("head-end")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_polled_meter_whose_line_is_broken(case: Case, missing: bool) -> None:
+    assert polled(case).told(uplink(f"AMI{METER:08d}"), missing=missing) == only("gateway", missing=missing)
+
+
+def test_no_broker_is_to_blame_for_what_is_polled(case: Case) -> None:
+    assert polled(case).told(BROKER, uplink("AMI00000000")) == only("head-end")
+
+
+def test_registers_that_are_told_more_often_carry_a_read_with_the_last_of_them(case: Case) -> None:
+    case.without_its_frames()
+    for minute in range(15):
+        sent_s = INTERVAL * STEP_S + 60.0 * (minute + 1)
+        case.air.frame(
+            METER, DeliveryClass.READ, sent_s, None if minute == 14 else 1.0,
+            about=int(START_S + sent_s) - 60, cause=Cause.CELL if minute == 14 else Cause.ON_TIME,
+        )  # fmt: skip
+    assert case.told() == only("cell")
+
+
+def test_registers_whose_last_were_not_told_are_not_in_time(case: Case) -> None:
+    case.without_its_frames()
+    for minute in range(10):
+        sent_s = INTERVAL * STEP_S + 60.0 * (minute + 1)
+        case.air.frame(METER, DeliveryClass.READ, sent_s, about=int(START_S + sent_s) - 60)
+    assert case.told() == only("not known")
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "modbus"])
+def test_meters_at_transformers_are_told_of_by_themselves(case: Case, protocol: str) -> None:
+    stations = make_stations(2, INTERVALS)
+    stations.fleet["protocol"] = np.full(2, protocol)
+    stations.drop("stored", [INTERVAL])
+    run_dir = write_with_transformers(case.directory, case.run, stations)
+    name = str(stations.fleet["serial"][0])
+    case.air.rows.append({**case.air.rows[0], "serial": name, "about": START_S + INTERVAL * STEP_S})
+    judge_run(case.air.write(run_dir), case.run.context())
+    network = json.loads((run_dir / "verdict.json").read_text())["network"]
+    assert network["late_or_missing_reads"] == {}
+    assert network["late_or_missing_transformer_reads"] == only("head-end", missing=True)

@@ -125,8 +125,12 @@ async def test_an_outage_is_told_by_gasps_and_restorations_that_take_their_time(
     await ear.caught_up()
     assert ear.events(serial(3)) == ["last_gasp", "power_restore"]
     (gasp,) = yard.deliveries(DeliveryClass.GASP)
-    (restored,) = yard.deliveries(DeliveryClass.ALARM)
+    wanted, restored = yard.deliveries(DeliveryClass.ALARM)
     assert (gasp["serial"], gasp["lit"], restored["lit"]) == (serial(3), False, True)
+    # It had to attach first.
+    assert (wanted["attempts"], wanted["cause"], wanted["arrived_at"]) == (0, Cause.CELL, None)
+    assert (wanted["about"], wanted["lit"]) == (restored["about"], True)
+    assert wanted["sent_at"] < restored["sent_at"]
     assert gasp["arrived_at"] > gasp["sent_at"]
     unsent = [row for row in yard.deliveries(DeliveryClass.READ, of=serial(3)) if row["attempts"] == 0]
     assert unsent, "intervals that ended in the dark"

@@ -75,9 +75,7 @@ class Yard:
 
     def of(self, delivery_class: DeliveryClass, direction: Direction = Direction.UP) -> list[dict[str, Any]]:
         return [
-            row
-            for row in self.deliveries()
-            if (row["delivery_class"], row["direction"]) == (delivery_class, direction) and row["about"] >= 0
+            row for row in self.deliveries() if (row["delivery_class"], row["direction"]) == (delivery_class, direction)
         ]
 
 
@@ -373,3 +371,66 @@ async def test_supply_that_comes_back_does_not_start_a_dead_collector(yard: Yard
     await yard.go(START_S + 5 * HOUR)
     await ear.caught_up()
     assert all(ear.intervals(serial(row)) for row in OF_COL0)
+
+
+def jam(yard: Yard, *, until_s: int) -> None:
+    fault = NetworkFault(fault="jam", from_s=yard.now_s, until_s=until_s, collectors=("COL0",), strength=1.0)
+    yard.fleet.disturb_network(fault)
+
+
+async def test_what_a_jammed_meter_wants_to_tell_is_kept_from_when_it_wants_to(yard: Yard, ear: SparkplugEar) -> None:
+    """Without a way it sends nothing: nothing in the air would show that the mesh is of no use."""
+    out_s, back_s, clear_s = START_S + 1200, START_S + 1500, START_S + 3600
+    await yard.go(out_s)
+    await yard.go(back_s, m2=False)
+    jam(yard, until_s=clear_s)
+    await yard.go(clear_s - 60, m2=True)
+    own = [row for row in yard.of(DeliveryClass.SYSTEM) if row["serial"] == serial(2)]
+    assert own, "it wanted to register"
+    assert {(row["cause"], row["attempts"], row["bytes"]) for row in own} == {(Cause.JAMMED, 0, 0)}
+    (registration,) = {row["about"] for row in own}
+    assert back_s < -registration < back_s + 120, "since when it is back"
+    assert own[0]["sent_at"].timestamp() == -registration
+    await yard.go(clear_s + 1800)
+    arrived = [row for row in yard.of(DeliveryClass.SYSTEM) if row["about"] == registration and row["arrived_at"]]
+    assert [row["serial"] for row in arrived] == [serial(2)]
+    await ear.caught_up()
+    assert [code for code, _, _ in ear.events(serial(2))] == ["last_gasp", "power_restore"]
+
+
+async def test_an_event_without_a_way_is_kept_and_tried_again(yard: Yard, ear: SparkplugEar) -> None:
+    down_s, clear_s = START_S + 1200, START_S + 2400
+    await yard.go(down_s)
+    jam(yard, until_s=clear_s)
+    await yard.go(down_s + 20, m2=False)
+    await yard.go(clear_s - 60, m2=True)
+    (momentary,) = {row["about"] for row in yard.of(DeliveryClass.ALARM)}
+    kept = yard.of(DeliveryClass.ALARM)
+    assert len(kept) > 1, "again and again"
+    assert {(row["cause"], row["attempts"], row["lit"]) for row in kept} == {(Cause.JAMMED, 0, True)}
+    await yard.go(clear_s + 1800)
+    *before, told = yard.of(DeliveryClass.ALARM)
+    assert before == kept
+    assert (told["about"], told["serial"], told["arrived_at"] is not None) == (momentary, serial(2), True)
+
+
+async def test_events_of_a_meter_without_its_link_are_kept(yard: Yard, ear: SparkplugEar) -> None:
+    down_s = START_S + 1200
+    await yard.go(down_s)
+    yard.fleet.lose_uplink([serial(2)])
+    await yard.go(down_s + 20, m2=False)
+    await yard.go(down_s + 300, m2=True)
+    (kept,) = yard.of(DeliveryClass.ALARM)
+    assert (kept["cause"], kept["attempts"], kept["lit"]) == (Cause.RADIO, 0, True)
+    yard.fleet.restore_uplink([serial(2)])
+    await yard.go(down_s + 900)
+    assert [row["arrived_at"] is not None for row in yard.of(DeliveryClass.ALARM)] == [False, True]
+
+
+async def test_a_gasp_that_nobody_can_hear_was_said_all_the_same(yard: Yard, ear: SparkplugEar) -> None:
+    down_s = START_S + 1200
+    await yard.go(down_s)
+    await yard.go(down_s + 600, **{f"m{row}": False for row in range(0, COUNT, 2)})
+    unheard = [row for row in yard.of(DeliveryClass.GASP) if row["cause"] == Cause.DARK]
+    assert unheard, "who is far from its collector has only neighbours in the dark"
+    assert all(row["attempts"] for row in unheard)
