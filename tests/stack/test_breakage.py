@@ -135,33 +135,3 @@ down = "80min"
     assert reads.late
     assert reads.lost == 0
     assert failed_criteria(result) == {"reads.success_rate"}
-
-
-def test_a_mesh_that_somebody_jams_fails_its_delivery_classes_and_the_verdict_says_why(tmp_path: Path) -> None:
-    events = """
-[[event]]
-at = "00:01:00"
-kind = "network"
-fault = "jam"
-duration = "58min"
-strength = 0.4
-select = { collectors = 1 }
-
-[[event]]
-at = "00:05"
-kind = "reboot"
-select = { meters = 10 }
-
-[[event]]
-at = "00:20"
-kind = "outage"
-device = "section"
-duration = "12min"
-select = { customers = [3, 20] }
-"""
-    text = scenario_text(meters=40, duration="1h", events=events, fleet='profile = "sparkplug-mesh"', network="radio")
-    result = live(tmp_path, text)
-    assert failed_criteria(result) == {"network.c1_alarms", "network.c3_system"}
-    assert result.verdict.communications is not None
-    (mesh,) = result.verdict.communications.deliveries.technologies
-    assert set(mesh.lost) == {"jammed"}
