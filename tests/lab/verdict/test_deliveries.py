@@ -268,6 +268,16 @@ def test_gasps_are_told_by_the_size_of_their_outage(tmp_path: Path) -> None:
     }
 
 
+def test_a_gasp_is_of_the_latest_outage_and_may_come_a_little_after_it(tmp_path: Path) -> None:
+    run = make_run(POINTS, INTERVALS, darks=(Dark(0, 12, 2, 4), Dark(0, 1, 3, 4), Dark(0, 1, 8, 9)))
+    air = reads_of(run)
+    air.frame(0, DeliveryClass.GASP, 2700 + 45, about=1, lit=False)
+    air.frame(0, DeliveryClass.GASP, 9 * 900 + 60, about=2, lit=False)
+    air.frame(0, DeliveryClass.GASP, 9 * 900 + 61, about=3, lit=False)
+    told = in_json(judged(tmp_path / "run", air, run))["gasp_delivery"]["mesh"]
+    assert {size: (row["outages"], row["sent"]) for size, row in told.items()} == {"1": (2, 2), "of no outage": (0, 1)}
+
+
 @given(customers=st.integers(1, 10_000))
 def test_every_outage_has_one_size(customers: int) -> None:
     expected = "1" if customers == 1 else "2-10" if customers <= 10 else "11-100" if customers <= 100 else ">100"
