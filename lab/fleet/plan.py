@@ -18,6 +18,7 @@ from lab.fleet.presets import Shares
 from lab.fleet.vendors import profile_texts, transformer_profile, vendor_mix
 from lab.lockstep.link import Body
 from lab.services.external import ExternalBroker
+from meters.device.facts import CollectedFacts
 from meters.vendors.profile import VendorProfile
 
 LAST_REPORT_S = 1_800
@@ -108,6 +109,12 @@ class Vendors:
         facts = [profile.facts for profile in self._profiles]
         blocks_s = {fact.report_every_s for fact in facts if fact.report_every_s > fact.interval_length_s}
         return max(end_s + settle_s, *(-(-end_s // every_s) * every_s + LAST_REPORT_S for every_s in blocks_s), 0)
+
+    @property
+    def on_power_lines(self) -> bool:
+        """Whether somebody has to register with the concentrator of a transformer."""
+        facts = [profile.facts for profile in self._profiles]
+        return any(isinstance(each, CollectedFacts) and not each.collector_passes_transformers for each in facts)
 
     def settled_until_s(self, now_s: float, start_s: int, settle_s: int) -> int:
         """Up to where all that was measured since `start_s` has had its chance to be stored by `now_s`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
 import time
@@ -42,6 +43,7 @@ from lab.run.stage import Stage
 from lab.run.surroundings import BrokerAccess, Externals, check_externals, show_run
 from lab.services.host import make_private_directory, private_files, require_free_space
 from lab.verdict.context import ClockFacts
+from meters.radio.parameters import load_parameters
 
 _LEAST_BYTES = 16 << 20
 """Of any run's results: the truth of a whole feeder, a report, logs."""
@@ -187,8 +189,13 @@ class Run:
 
     @property
     def settled_s(self) -> int:
-        """When all that was measured by `end_s` has had its chance to be stored."""
-        return self.vendors.settled_s(self.end_s, self.scenario.settle_s)
+        """When all that was measured by `end_s` has had its chance to be stored: also of who registers late."""
+        network, settle_s = self.scenario.network, self.scenario.settle_s
+        settled_s = self.vendors.settled_s(self.end_s, settle_s)
+        if not (network.on and self.vendors.on_power_lines):
+            return settled_s
+        registered_s = self.start_s + math.ceil(load_parameters(network.overrides()).plc.late_most_s)
+        return max(settled_s, self.vendors.settled_s(registered_s, settle_s))
 
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:

@@ -54,7 +54,12 @@ class ReadCounts:
     @property
     def success_rate(self) -> float:
         """Actual reads stored within their deadline / expected; NaN if that cannot be said."""
-        return (self.stored - self.late) / self.expected if self.expected and self.late is not None else float("nan")
+        return self.success_rate_but(0)
+
+    def success_rate_but(self, late: int) -> float:
+        """The same without so many of the late reads, which nobody could have had in time."""
+        judged = self.expected - late
+        return (self.stored - self.late) / judged if judged > 0 and self.late is not None else float("nan")
 
     @property
     def identical_rate(self) -> float:

@@ -28,6 +28,8 @@ from lab.verdict.tables import CAUSES, UP
 
 DARK, RADIO, CELL, BACKHAUL, BROKER, HEAD_END = "dark", "radio", "cell", "backhaul", "broker", "head-end"
 GATEWAY = "gateway"
+REGISTRATION = "registration"
+"""Of a power line: its concentrator did not know the meter yet."""
 UNKNOWN = "not known"
 _OF_CAUSE = {"collision": RADIO, "jammed": RADIO, "energy": RADIO, "bulk": RADIO}
 """Causes of a frame that are told as part of another reason; the others, such as `collector`, are reasons."""

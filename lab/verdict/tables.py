@@ -261,7 +261,19 @@ FIRMWARE, GASP = 5, 11
 """The classes of images of firmware, and of last gasps."""
 REPORTED = {**CLASSES, FIRMWARE: DeliveryLimit("c5_firmware", 604_800.0, "C5, images of firmware")}
 """Those that are reported. No criterion is made of C5: an image has a week, and a run is shorter."""
-CAUSES = ("on time", "dark", "radio", "collision", "collector", "cell", "backhaul", "energy", "jammed", "bulk")
+CAUSES = (
+    "on time",
+    "dark",
+    "radio",
+    "collision",
+    "collector",
+    "cell",
+    "backhaul",
+    "energy",
+    "jammed",
+    "bulk",
+    "registration",
+)
 """By the value of `cause`: what a frame was lost or delayed by most."""
 UP = 0
 """The direction to the head-end; 1 is the other one."""

@@ -65,6 +65,8 @@ class Cause(IntEnum):
     """Somebody disturbs the medium on purpose."""
     BULK = 9
     """The air was shared with an image of firmware."""
+    REGISTRATION = 10
+    """The concentrator of a power line does not know the meter yet, and has not asked it."""
 
 
 @dataclass(frozen=True, slots=True)

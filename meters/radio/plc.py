@@ -167,6 +167,7 @@ class PowerLine:
             passage.cause[got] = int(Cause.ON_TIME if turn == 0 else Cause.RADIO)
             _count(passage, waiting, np.where(known, np.minimum(needed, p.poll_tries), 0))
             waiting = waiting[~through]
+        passage.cause[waiting[passage.attempts[waiting] == 0]] = int(Cause.REGISTRATION)
         return passage
 
     def _blocks(self, frames: Frames) -> Passage:
@@ -206,6 +207,7 @@ class PowerLine:
             passage.cause[waiting[through]] = int(usual if turn == 0 else Cause.RADIO)
             _count(passage, waiting, np.where(known, np.minimum(needed, p.poll_tries), 0))
             waiting = waiting[~through]
+        passage.cause[waiting[passage.attempts[waiting] == 0]] = int(Cause.REGISTRATION)
         return passage
 
     def _silent(self, rows: Indices) -> Passage:

@@ -31,6 +31,11 @@ def test_a_window_has_room_for_an_interval(start_s: int, duration_s: int, aligne
         vendors.require_an_interval(start_s, duration_s, aligned=aligned)
 
 
+def test_only_on_a_power_line_somebody_has_to_register() -> None:
+    assert Vendors({"rl-dsp": 0.5, "sparkplug-plc": 0.5}).on_power_lines
+    assert not Vendors({"rl-dsp": 0.5, "sparkplug-mesh": 0.4, "sdm630": 0.1}).on_power_lines
+
+
 def test_a_fleet_of_several_capture_periods_is_judged_by_each() -> None:
     shares = {"rl-dsp": 0.5, "sparkplug-mesh": 0.5}
     assert Vendors(shares).one_interval_s == 900

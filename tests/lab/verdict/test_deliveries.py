@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from lab.verdict.tables import CAUSES, GASP, REPORTED, TableError
 from lab.verdict.verdict import Verdict
 from meters.radio.passage import Cause, DeliveryClass, Direction
 from tests.lab.verdict.network_frames import Air, all_classes, reads_of
-from tests.lab.verdict.synthetic import Dark, Run, make_run
+from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, make_run
 
 POINTS, INTERVALS = 12, 16
 MESH = {"network.c1_alarms", "network.c2_control", "network.c3_system", "network.c4_reads"}
@@ -371,3 +372,26 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Cal
     make(run_dir / "network" / "9.parquet")
     with pytest.raises(TableError, match=r"network/9.parquet: .* it is no file"):
         judge_files(run_dir, run.context())
+
+
+@pytest.mark.parametrize("cause", [Cause.REGISTRATION, Cause.RADIO, Cause.JAMMED])
+def test_a_late_read_counts_unless_its_meter_had_not_registered_on_a_power_line(tmp_path: Path, cause: Cause) -> None:
+    run = make_run(20, 40)
+    late = np.arange(40)
+    run.stored["committed_at"][late] += np.timedelta64(1, "D")
+    starts = (run.stored["interval_start"][late] - np.datetime64(START_S, "s")).astype("timedelta64[s]").astype(int)
+    serials = dict(zip(run.fleet["usage_point"], run.fleet["serial"], strict=True))
+    air = Air("plc")
+    for row, start_s in zip(late.tolist(), starts.tolist(), strict=True):
+        number = int(serials[run.stored["usage_point"][row]].removeprefix("AMI"))
+        air.read(number, start_s // STEP_S, start_s + STEP_S, None, cause=cause, attempts=0)
+    verdict = judged(tmp_path / "run", air, run)
+    rate = next(result for result in verdict.criteria if result.id == "reads.success_rate")
+    assert verdict.comparison.reads.late == 40
+    if cause is Cause.REGISTRATION:
+        assert rate.value == 1.0
+        assert rate.passed
+        assert in_json(verdict)["late_or_missing_reads"] == {"registration": {"late": 40, "missing": 0}}
+    else:
+        assert rate.value == pytest.approx(0.95)
+        assert not rate.passed

@@ -99,7 +99,12 @@ def test_that_five_to_ten_per_cent_do_not_register_at_first() -> None:
         unknown = ~power_line.registered(START_S)
         late += int(unknown.sum())
         passage = reads(power_line, 400)
-        assert not passage.arrives[unknown & ~power_line.registered(START_S + 2 * HOUR_S)].any()
+        unheard = unknown & ~power_line.registered(START_S + 2 * HOUR_S)
+        assert not passage.arrives[unheard].any()
+        # Nobody has asked them, and that is told apart from noise.
+        assert (passage.cause[unheard] == Cause.REGISTRATION).all()
+        assert not passage.attempts[unheard].any()
+        assert not (passage.cause[~unknown] == Cause.REGISTRATION).any()
         assert power_line.registered(START_S + load_parameters().plc.late_most_s).all()
         share = [power_line.registered(START_S + hour * HOUR_S).mean() for hour in range(7)]
         assert share == sorted(share)
