@@ -55,7 +55,8 @@ class Technology:
     @property
     def told(self) -> str:
         """In a line."""
-        counts = {"lost": self.lost, "unsent": self.unsent, "delayed": self.delayed}
+        # Nearly half of what crosses a cell waits for a moment: what was delayed is told by cause elsewhere.
+        counts = {"lost": self.lost, "unsent": self.unsent}
         fates = "".join(f"  {sum(causes.values()):,} {fate}" for fate, causes in counts.items())
         return f"{self.frames:,} frames{fates}"
 
