@@ -33,7 +33,7 @@ class AirInjector:
         if self._airspace is None:
             raise UserError(
                 "no communications network is modelled in this lab",
-                'Begin it with model = "radio" in [network], or with --network radio.',
+                'Begin it without model = "none" in [network], and without --network none.',
             )
         active = [each.disturbance for each in self._incidents.active(at_s) if each.disturbance.air is not None]
         if len(active) >= MOST_AT_ONCE:

@@ -34,7 +34,7 @@ def refuse_faults_of_no_network(request: RunRequest) -> None:
     events = [event for event in request.scenario.events if isinstance(event, RadioEvent)]
     faults = [f"event in line {event.line} is a {event.fault} of the network, and none is modelled" for event in events]
     if faults:
-        raise UserError(faults, 'Write model = "radio" into [network], add --network radio, or leave out the event.')
+        raise UserError(faults, 'Leave out model = "none" of [network] and --network none, or leave out the event.')
 
 
 async def check_network_faults(request: RunRequest) -> None:

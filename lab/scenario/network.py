@@ -58,14 +58,15 @@ def _parameters(technology: str, of: str) -> Any:
 
 
 class NetworkChoice(Table):
-    """Optional. What frames cross between meters and the broker.
+    """Optional. What frames cross between meters and the broker, with a preset as with any other fleet.
 
     [communications-network.md](communications-network.md) says what is modelled, and has the list of parameters.
-    With `model = "none"` each frame is there at once, and the tables of parameters say nothing.
+    Modbus meters are wired. With `model = "none"` each frame is there at once, and the tables of parameters say
+    nothing.
     """
 
     model: NetworkModel = Field(
-        default="none",
+        default="radio",
         description="`radio`: a radio mesh, cells or a power line decide which frames arrive, and when. `none`: each "
         "does, at once.",
     )

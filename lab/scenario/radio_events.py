@@ -53,8 +53,8 @@ _TAKES: dict[RadioFault, tuple[str, ...]] = {
 class RadioEvent(ScenarioEvent):
     """Something disturbs the modelled communications network for a while.
 
-    It needs `model = "radio"` in `[network]`, or `--network radio`, and works in processes as in containers. What
-    meters record is as without.
+    It works in processes as in containers, and is refused where `model = "none"` or `--network none` leaves nothing to
+    disturb. What meters record is as without.
     """
 
     kind: Literal["network"]

@@ -30,6 +30,7 @@ def test_quickstart_passes_on_a_small_simbench_network(tmp_path: Path) -> None:
         "flow": "three-phase",
     }
     assert verdict["reads"]["lost"] == verdict["reads"]["unrecorded"] == 0
+    assert set(verdict["network"]["technologies"]) == {"mesh", "cellular"}
     said = " ".join(output.split())
     assert "in place of a transformer with 50–200 customers" in said
     assert "60 asked for; one in 5 of" in said

@@ -31,9 +31,10 @@ duration = "30min"
 
 
 def test_a_fault_of_a_network_that_is_not_modelled_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    scenario = parse_scenario(SCENARIO, "file.toml")
+    given = parse_scenario(SCENARIO, "file.toml")
+    refuse_faults_of_no_network(RunRequest(given, tmp_path))
+    scenario = with_choices(given, None, None, None, "none")
     with pytest.raises(UserError) as error:
         refuse_faults_of_no_network(RunRequest(scenario, tmp_path))
     assert error.value.faults == ("event in line 10 is a jam of the network, and none is modelled",)
-    assert "--network radio" in str(error.value.hint)
-    refuse_faults_of_no_network(RunRequest(with_choices(scenario, None, None, None, "radio"), tmp_path))
+    assert "--network none" in str(error.value.hint)

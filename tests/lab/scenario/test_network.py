@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import UserError
+from lab.fleet.presets import PRESETS
 from lab.scenario.choices import with_choices
-from lab.scenario.load import Scenario, load_scenario, parse_scenario
+from lab.scenario.load import Scenario, bundled_scenarios, load_scenario, parse_scenario
 from meters.radio.parameters import NetworkParameters, load_parameters, stated
 from tests.lab.scenario.test_scenario import as_toml
 
@@ -21,18 +22,28 @@ seed = 1
 [feeder]
 name = "schutterwald"
 [fleet]
-preset = "mesh"
+{fleet}
 """
 
 
-def read(table: str) -> Scenario:
-    return parse_scenario(HEAD + table, "file.toml")
+def read(table: str, fleet: str = 'preset = "mesh"') -> Scenario:
+    return parse_scenario(HEAD.format(fleet=fleet) + table, "file.toml")
 
 
-def test_without_a_table_there_is_no_model() -> None:
-    network = read("").network
-    assert (network.on, network.overrides()) == (False, {})
-    assert not load_scenario("quickstart").network.on
+@pytest.mark.parametrize("fleet", [*(f'preset = "{name}"' for name in PRESETS), 'profile = "rl-dsp"', ""])
+def test_a_fleet_has_a_network_unless_its_scenario_says_none(fleet: str) -> None:
+    network = read("", fleet).network
+    assert (network.on, network.overrides()) == (True, {})
+    assert read("[network.mesh]\nhop_transmissions = 2\n", fleet).network.on
+    assert not read('[network]\nmodel = "none"\n', fleet).network.on
+
+
+@pytest.mark.parametrize("name", bundled_scenarios())
+def test_bundled_scenarios_have_a_network_and_the_command_line_can_do_without(name: str) -> None:
+    scenario = load_scenario(name)
+    assert scenario.network.on
+    assert with_choices(scenario, None, "plc", None).network.on
+    assert not with_choices(scenario, None, "plc", None, "none").network.on
 
 
 def test_any_parameter_can_be_another() -> None:
@@ -86,7 +97,7 @@ def test_the_command_line_switches_the_model_and_leaves_the_parameters() -> None
     scenario = read('[network]\nmodel = "radio"\n[network.backhaul]\nbps = 9600\n')
     off = with_choices(scenario, None, None, None, "none").network
     assert (off.on, off.overrides()) == (False, {"backhaul": {"bps": 9600}})
-    assert with_choices(read(""), None, None, None, "radio").network.on
+    assert with_choices(read('[network]\nmodel = "none"\n'), None, None, None, "radio").network.on
     assert with_choices(scenario, None, None, None).network == scenario.network
 
 
