@@ -104,17 +104,16 @@ class Vendors:
                 "Lengthen `duration` in [scenario] (or --duration), or shorten `interval` in [fleet].",
             )
 
-    def settled_s(self, end_s: int, settle_s: int) -> int:
-        """When a run whose window ends at `end_s` may be judged: also who reports in blocks must have reported."""
+    def settled_s(self, end_s: int, settle_s: int, *, registered_s: int = 0) -> int:
+        """When a run whose window ends at `end_s` may be judged: also who reports in blocks must have reported.
+
+        :param registered_s: by when the last meter of a power line has registered with its concentrator.
+        """
         facts = [profile.facts for profile in self._profiles]
+        if any(isinstance(each, CollectedFacts) and not each.collector_passes_transformers for each in facts):
+            end_s = max(end_s, registered_s)
         blocks_s = {fact.report_every_s for fact in facts if fact.report_every_s > fact.interval_length_s}
         return max(end_s + settle_s, *(-(-end_s // every_s) * every_s + LAST_REPORT_S for every_s in blocks_s), 0)
-
-    @property
-    def on_power_lines(self) -> bool:
-        """Whether somebody has to register with the concentrator of a transformer."""
-        facts = [profile.facts for profile in self._profiles]
-        return any(isinstance(each, CollectedFacts) and not each.collector_passes_transformers for each in facts)
 
     def settled_until_s(self, now_s: float, start_s: int, settle_s: int) -> int:
         """Up to where all that was measured since `start_s` has had its chance to be stored by `now_s`."""

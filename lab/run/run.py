@@ -190,12 +190,10 @@ class Run:
     @property
     def settled_s(self) -> int:
         """When all that was measured by `end_s` has had its chance to be stored: also of who registers late."""
-        network, settle_s = self.scenario.network, self.scenario.settle_s
-        settled_s = self.vendors.settled_s(self.end_s, settle_s)
-        if not (network.on and self.vendors.on_power_lines):
-            return settled_s
-        registered_s = self.start_s + math.ceil(load_parameters(network.overrides()).plc.late_most_s)
-        return max(settled_s, self.vendors.settled_s(registered_s, settle_s))
+        network, registered_s = self.scenario.network, self.start_s
+        if network.on:
+            registered_s += math.ceil(load_parameters(network.overrides()).plc.late_most_s)
+        return self.vendors.settled_s(self.end_s, self.scenario.settle_s, registered_s=registered_s)
 
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:

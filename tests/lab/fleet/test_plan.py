@@ -31,9 +31,10 @@ def test_a_window_has_room_for_an_interval(start_s: int, duration_s: int, aligne
         vendors.require_an_interval(start_s, duration_s, aligned=aligned)
 
 
-def test_only_on_a_power_line_somebody_has_to_register() -> None:
-    assert Vendors({"rl-dsp": 0.5, "sparkplug-plc": 0.5}).on_power_lines
-    assert not Vendors({"rl-dsp": 0.5, "sparkplug-mesh": 0.4, "sdm630": 0.1}).on_power_lines
+@pytest.mark.parametrize(("vendor", "waited_s"), [("sparkplug-plc", 10 * 3_600), ("rl-dsp", 5 * 3_600)])
+def test_only_on_a_power_line_a_run_waits_for_who_registers_late(vendor: str, waited_s: int) -> None:
+    settled_s = Vendors({vendor: 1.0}).settled_s(START_S + 4 * 3_600, 3_600, registered_s=START_S + 9 * 3_600)
+    assert settled_s == START_S + waited_s
 
 
 def test_a_fleet_of_several_capture_periods_is_judged_by_each() -> None:
