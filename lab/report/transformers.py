@@ -110,12 +110,18 @@ def read_transformers(run_dir: Path, verdict: Verdict, meters: Meters) -> list[T
     missing = dict(
         zip(*(verdict.comparison.by_meter[name].to_pylist() for name in ("usage_point", "lost")), strict=True)
     )
-    behind = np.array(meters.transformers, dtype=object)
+    numbers_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    behind = np.array([numbers_of.get(name, -1) for name in meters.transformers], dtype=np.int64)
+    of_row = behind[theirs.points]
+    by_transformer = np.argsort(of_row, kind="stable")
+    begins = np.searchsorted(of_row[by_transformer], np.arange(len(numbers_of) + 1))
     rows = []
     for point, (name, meter) in enumerate(zip(names, fleet.to_pylist(), strict=True)):
         count, mine = counts[meter["usage_point"]], own.of_meter(point)
-        customers = np.flatnonzero(behind == name)
-        counted = np.isin(theirs.points, customers) & mine.covers(theirs.starts_us, theirs.ends_us)
+        number = numbers_of[name]
+        customers = np.flatnonzero(behind == number)
+        reads = by_transformer[begins[number] : begins[number + 1]]
+        counted = reads[mine.covers(theirs.starts_us[reads], theirs.ends_us[reads])]
         truth_wh, limit_wh = energies.of(point, mine.starts_us)
         rows.append(
             TransformerRow(
