@@ -291,17 +291,19 @@ def test_what_each_carried(tmp_path: Path) -> None:
     air.read(1, 0, 950.0, None, cause=Cause.JAMMED, attempts=9)
     air.read(1, 0, 951.0, None, cause=Cause.COLLECTOR, attempts=0)
     air.read(2, 0, 950.0, 40.0, cause=Cause.COLLISION)
+    air.read(0, 0, 950.0, None, cause=Cause.JAMMED)
     run_dir = air.write(run.write(tmp_path / "run"))
     verdict = judge_run(run_dir, run.context())
     document = json.loads((run_dir / "verdict.json").read_text())["network"]
     mesh = document["technologies"]["mesh"]
-    assert (mesh["meters"], mesh["frames"]) == (6, 27)
-    assert (mesh["lost"], mesh["unsent"], mesh["delayed"]) == ({"jammed": 1}, {"collector": 1}, {"collision": 1})
+    assert (mesh["meters"], mesh["frames"]) == (6, 28)
+    assert (mesh["lost"], mesh["unsent"], mesh["delayed"]) == ({"jammed": 2}, {"collector": 1}, {"collision": 1})
     assert mesh["hops"] == {"1": 2, "2": 2, "3": 1, "4": 1}
-    assert mesh["bytes_per_meter_and_day"] == pytest.approx(2700 / 6 * 86_400 / 3601)
+    assert mesh["bytes_per_meter_and_day"] == pytest.approx(2800 / 6 * 86_400 / 3601)
     worst = document["worst"]
-    assert [(each["via"], each["frames"], each["lost"], each["unsent"]) for each in worst] == [
-        ("collector-1", 10, 1, 1)
+    assert [(each["via"], each["frames"], each["lost"], each["unsent"], each["failed_share"]) for each in worst] == [
+        ("collector-1", 10, 1, 1, 0.2),
+        ("collector-0", 9, 1, 0, 1 / 9),
     ]
     assert verdict.communications is not None
     by_meter = {row["serial"]: row for row in verdict.communications.deliveries.by_meter.to_pylist()}

@@ -12,7 +12,7 @@ import pytest
 
 from lab.report.events import RunEvent, interruptions_of
 from lab.verdict.judge_files import judge_run
-from meters.radio.passage import Cause, DeliveryClass
+from meters.radio.passage import Cause, DeliveryClass, Direction
 from tests.lab.verdict.network_frames import Air, reads_of
 from tests.lab.verdict.synthetic import (
     START_S,
@@ -88,6 +88,7 @@ def test_nothing_late_nothing_told(tmp_path: Path) -> None:
         (Cause.RADIO, "radio"),
         (Cause.COLLISION, "radio"),
         (Cause.JAMMED, "radio"),
+        (Cause.ENERGY, "radio"),
         (Cause.COLLECTOR, "collector"),
         (Cause.CELL, "cell"),
         (Cause.BACKHAUL, "backhaul"),
@@ -103,8 +104,24 @@ def test_lost_in_the_air(case: Case, cause: Cause, reason: str, missing: bool) -
 
 def test_delayed_in_the_air(case: Case) -> None:
     case.without_its_frames()
-    case.air.read(METER, INTERVAL, DUE_S, 2.0 * HOUR_S, cause=Cause.BACKHAUL)
+    case.air.read(METER, INTERVAL, DUE_S, DEADLINE_S - DUE_S + 1.0, cause=Cause.BACKHAUL)
     assert case.told() == only("backhaul")
+
+
+def test_what_is_sent_to_a_meter_is_no_read_of_it(case: Case) -> None:
+    case.without_its_frames()
+    case.air.read(METER, INTERVAL, DUE_S, None, cause=Cause.CELL)
+    case.air.read(METER, INTERVAL, DUE_S, direction=Direction.DOWN)
+    assert case.told() == only("cell")
+
+
+def test_what_became_of_it_last_before_its_deadline_counts(case: Case) -> None:
+    case.without_its_frames()
+    case.air.read(METER, INTERVAL, DUE_S, None, cause=Cause.COLLECTOR)
+    case.air.read(METER, INTERVAL, DUE_S + 60, None, cause=Cause.CELL)
+    case.air.read(METER, INTERVAL, DEADLINE_S + 1, None, cause=Cause.BACKHAUL)
+    case.air.read(METER, INTERVAL, DEADLINE_S + 60)
+    assert case.told() == only("cell")
 
 
 @pytest.mark.parametrize("missing", [False, True])
