@@ -311,6 +311,30 @@ def test_what_each_carried(tmp_path: Path) -> None:
     assert (run_dir / "deliveries_by_meter.parquet").exists()
 
 
+def test_a_meter_has_the_hops_that_most_of_its_frames_took(tmp_path: Path) -> None:
+    run = make_run(6, 4)
+    air = reads_of(run)
+    air.rows[0]["hops"] = 9
+    assert in_json(judged(tmp_path / "run", air, run))["technologies"]["mesh"]["hops"] == {
+        "1": 2,
+        "2": 2,
+        "3": 1,
+        "4": 1,
+    }
+
+
+def test_a_collector_of_the_same_name_over_another_medium_is_another(tmp_path: Path) -> None:
+    run = make_run(6, 4)
+    air = reads_of(run)
+    for technology in ("mesh", "plc"):
+        air.read(0, 0, 950.0, None, technology=technology)
+    worst = in_json(judged(tmp_path / "run", air, run))["worst"]
+    assert [(each["via"], each["technology"], each["frames"]) for each in worst] == [
+        ("collector-0", "plc", 1),
+        ("collector-0", "mesh", 9),
+    ]
+
+
 def test_what_is_under_way_at_the_very_end_is_not_lost(tmp_path: Path) -> None:
     run = make_run(6, 4)
     air = reads_of(run)
