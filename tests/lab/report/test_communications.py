@@ -10,11 +10,21 @@ import numpy as np
 import pytest
 
 from lab.report import RunEvent, interruptions_of, write_report
+from lab.report.communications import describe_communications
 from lab.verdict.judge_files import judge_run
 from meters.radio.passage import Cause, DeliveryClass
 from tests.lab.report.test_report import outline, words
-from tests.lab.verdict.network_frames import Air, all_classes
-from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, instants, make_run
+from tests.lab.verdict.network_frames import Air, all_classes, reads_of
+from tests.lab.verdict.synthetic import (
+    START_S,
+    STEP_S,
+    Dark,
+    Run,
+    instants,
+    make_run,
+    make_stations,
+    write_with_transformers,
+)
 
 POINTS, INTERVALS = 24, 16
 BROKER = RunEvent(
@@ -121,3 +131,14 @@ def test_a_power_line_has_no_mark(tmp_path: Path) -> None:
 def test_a_failed_class_leads_to_its_messages(modelled: Path) -> None:
     text = modelled.read_text()
     assert '<a href="#h-communications">Which messages</a>' in text
+
+
+def test_meters_at_transformers_have_reasons_of_their_own(tmp_path: Path) -> None:
+    run, stations = make_run(4, 8), make_stations(2, 8)
+    stations.fleet["protocol"] = np.full(2, "modbus")
+    stations.drop("stored", [3])
+    run_dir = reads_of(run).write(write_with_transformers(tmp_path / "run", run, stations))
+    told = describe_communications(judge_run(run_dir, run.context()))
+    assert told is not None
+    assert told.reasons == ()
+    assert [(row.reason, row.missing, row.share) for row in told.transformer_reasons] == [("head-end", 1, 1.0)]
