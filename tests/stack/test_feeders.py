@@ -28,6 +28,7 @@ def test_quickstart_passes_on_a_small_simbench_network(tmp_path: Path) -> None:
         "usage_points": 41,
         "transformers": 1,
         "flow": "three-phase",
+        "time_zone": "Europe/Berlin",
     }
     assert verdict["reads"]["lost"] == verdict["reads"]["unrecorded"] == 0
     assert set(verdict["network"]["technologies"]) == {"mesh", "cellular"}
