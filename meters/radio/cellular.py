@@ -18,6 +18,10 @@ from meters.radio.parameters import CellularParameters
 from meters.radio.passage import Cause, Direction, Passage
 from meters.radio.tcp import in_order, retransmissions
 
+SLOWER_AT_EDGE = 10.0
+"""At the end of coverage a byte takes so many times as long as where it is easy. An assumption of amilab's."""
+LEAST_LEFT = 0.05
+"""Of a cell's attaches, however congested it is. An assumption of amilab's."""
 _NEIGHBOURS = np.array([(east, north) for north in (-1, 0, 1) for east in (-1, 0, 1)], dtype=np.int64)
 
 
@@ -82,7 +86,7 @@ class Cells:
         p = self._parameters
         keys = Frames.of(rows, wanted_s, 1, 0).keys(self._keys, Direction.UP)
         passage = Passage.of(len(rows))
-        share = np.clip(1.0 - self._load[rows] / p.messages_per_s, 0.05, 1.0)
+        share = np.clip(1.0 - self._load[rows] / p.messages_per_s, LEAST_LEFT, 1.0)
         contending = crowd.astype(np.float64) + 1.0
         window_s = np.full(len(rows), p.attach_wait_first_s)
         at_s = wanted_s.copy()
@@ -119,7 +123,7 @@ class Cells:
         edge = self._edge(rows)
         typical_s = p.latency_easy_s + edge * (p.latency_most_s - p.latency_easy_s)
         delay_s = p.latency_least_s + (typical_s - p.latency_least_s) * uniform(keys, Purpose.CELL_DELAY, 0, 0.0, 1.0)
-        delay_s += frames.size_bytes * 8.0 / bps * (1.0 + 9.0 * edge)
+        delay_s += frames.size_bytes * 8.0 / bps * (1.0 + (SLOWER_AT_EDGE - 1.0) * edge)
         queue_s = uniform(keys, Purpose.CELL_DELAY, 1) * (np.asarray(crowd) + self._load[rows]) / p.messages_per_s
         lost = p.loss_share + edge * (p.loss_share_at_edge - p.loss_share)
         again = retransmissions(keys, Purpose.CELL_LOSS, lost)

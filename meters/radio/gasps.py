@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from meters.device.draws import Purpose, uniform
 from meters.radio.frames import Frames
-from meters.radio.hops import Way, cross
+from meters.radio.hops import LEAST_OF_WAIT, Way, cross
 from meters.radio.links import Links
 from meters.radio.parameters import MeshParameters
 from meters.radio.passage import Cause, Passage
@@ -24,13 +24,15 @@ class Ears:
     """Who may hear a gasp.
 
     `one_way` (e,): the share of transmissions of each link's child that its parent hears. `runs` (n + 1,): who has
-    supply; the collector is the last. `dark_since_s` (n,).
+    supply; the collector is the last. `dark_since_s` (n,). `spoiled` (n + 1,): whoever has supply, and would relay more
+    if nobody were jammed.
     """
 
     links: Links
     one_way: NDArray[np.float64]
     runs: NDArray[np.bool_]
     dark_since_s: NDArray[np.float64]
+    spoiled: NDArray[np.bool_]
 
 
 def say(
@@ -50,7 +52,7 @@ def say(
     lost_by = np.where(chance > 0, int(Cause.RADIO), int(Cause.DARK)).astype(np.uint8)
     for attempt in range(parameters.gasp_transmissions):
         if attempt:
-            said_s = said_s + uniform(keys, Purpose.GASP_WAIT, attempt, 0.5, 1.0) * parameters.gasp_wait_s
+            said_s = said_s + uniform(keys, Purpose.GASP_WAIT, attempt, LEAST_OF_WAIT, 1.0) * parameters.gasp_wait_s
         unheard = np.isinf(heard_s)
         lost_by[unheard & (chance > 0) & (said_s >= until_s)] = int(Cause.ENERGY)
         says = unheard & (said_s < until_s)
@@ -63,7 +65,8 @@ def say(
         lost_by[able & (drawn >= chance)] = int(Cause.RADIO)
         through = able & (drawn < chance * clear)
         heard_s[through] = said_s[through] + parameters.gasp_slot_s
-    passage.cause[:] = lost_by
+    jammed = _spoiled_near(ears)[frames.rows] & np.isin(lost_by, (int(Cause.RADIO), int(Cause.DARK)))
+    passage.cause[:] = np.where(jammed, np.uint8(Cause.JAMMED), lost_by)
     heard = np.flatnonzero(np.isfinite(heard_s))
     if len(heard):
         _relay(passage, way, frames, keys, heard, heard_s, relay, parameters)
@@ -106,7 +109,8 @@ def _chances(
     links, collector = ears.links, len(way.hops)
     listens = ears.runs & np.append(way.hops > 0, True)
     crowd = _crowds(ears, parameters)
-    every_s = parameters.gasp_window_s + parameters.gasp_wait_s * 0.75 * (parameters.gasp_transmissions - 1)
+    wait_s = parameters.gasp_wait_s * (1.0 + LEAST_OF_WAIT) / 2.0
+    every_s = parameters.gasp_window_s + wait_s * (parameters.gasp_transmissions - 1)
     load = crowd * parameters.gasp_transmissions * parameters.gasp_slot_s / every_s
     use = listens[links.parent] & ~ears.runs[links.child]
     missed = np.ones(collector + 1)
@@ -121,6 +125,13 @@ def _chances(
     chance = 1.0 - missed[rows]
     left = np.divide(1.0 - missed_clear[rows], chance, out=np.zeros(len(rows)), where=chance > 0)
     return chance, left, best[rows]
+
+
+def _spoiled_near(ears: Ears) -> NDArray[np.bool_]:
+    """(n + 1,) who has a neighbour that would hear it, or could relay what it says, if nobody were jammed."""
+    near = np.zeros(ears.links.nodes, dtype=bool)
+    near[ears.links.child[ears.spoiled[ears.links.parent]]] = True
+    return near
 
 
 def _crowds(ears: Ears, parameters: MeshParameters) -> NDArray[np.float64]:

@@ -15,6 +15,11 @@ from meters.radio.passage import Cause, DeliveryClass, Passage
 _HOPS = 64
 """Counters of draws: more hops than any route has."""
 _SURE = 1.0 - 1e-12
+LEAST_OF_WAIT = 0.5
+"""Who says something again waits for between this share and all of what its parameter says. An assumption of amilab's,
+as the next."""
+LEAST_OF_HEALING = 0.2
+"""Of `end_to_end_wait_s`, by which frames over a route that heals are late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,10 @@ def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshPa
     behind_s = np.where(reading, 0.0, way.bulk * block_s / 2.0)
     leaves_s = np.where(reading, frames.sent_s + rows * parameters.read_spacing_s * stretch, frames.sent_s)
     healing = frames.sent_s < way.rerouted_s[rows] + parameters.heal_s
-    leaves_s = leaves_s + healing * uniform(keys, Purpose.SWITCH_DELAY, 0, 0.2, 1.0) * parameters.end_to_end_wait_s
+    leaves_s = (
+        leaves_s
+        + healing * uniform(keys, Purpose.SWITCH_DELAY, 0, LEAST_OF_HEALING, 1.0) * parameters.end_to_end_wait_s
+    )
     waits_s = np.where(reading, parameters.read_wait_s, parameters.end_to_end_wait_s)
     waiting = np.flatnonzero(hops > 0)
     attempts = np.zeros(m, dtype=np.int64)
@@ -65,7 +73,9 @@ def cross(way: Way, frames: Frames, keys: NDArray[np.uint64], parameters: MeshPa
         if attempt == 0 and way.bulk:
             passage.cause[through[reading[through]]] = int(Cause.BULK)
         waiting = waiting[gone]
-        backoff_s = waits_s[waiting] * 2.0**attempt * uniform(keys[waiting], Purpose.RETRY_DELAY, attempt, 0.5, 1.0)
+        backoff_s = (
+            waits_s[waiting] * 2.0**attempt * uniform(keys[waiting], Purpose.RETRY_DELAY, attempt, LEAST_OF_WAIT, 1.0)
+        )
         leaves_s[waiting] += took_s[gone] + backoff_s
     passage.cause[waiting] = int(Cause.RADIO)
     passage.cause[hops == 0] = int(Cause.DARK)
@@ -124,5 +134,5 @@ def _say_again(
     """Who hears no acknowledgement from end to end says it again, and it arrives twice."""
     back = np.prod(1.0 - (1.0 - shares) ** parameters.hop_transmissions, axis=1)
     unheard = passage.arrives & (uniform(keys, Purpose.ACKNOWLEDGED, 0) > back)
-    again_s = passage.arrives_s + waits_s * uniform(keys, Purpose.ACKNOWLEDGED, 1, 0.5, 1.0)
+    again_s = passage.arrives_s + waits_s * uniform(keys, Purpose.ACKNOWLEDGED, 1, LEAST_OF_WAIT, 1.0)
     passage.again_s[unheard] = again_s[unheard]

@@ -15,8 +15,11 @@ from meters.device.draws import Purpose, normal
 
 NO_PARENT = -1
 _BLOCK = 512
-_DEAF = 0.02
-"""A link on which fewer transmissions are heard neither carries nor disturbs anything."""
+LEAST_HEARD = 0.02
+"""A link on which fewer transmissions are heard neither carries nor disturbs anything. An
+assumption of amilab's, as the next."""
+FARTHEST_SHADOWS = 2.0
+"""Standard deviations of shadowing by which a link may be longer than without it."""
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -84,7 +87,7 @@ def near_links(
         distance_m = apart_m[child, parent]
         child = child + first
         margins = margin_db(child, parent, distance_m) + shadowing_db * _shadow(keys[child], keys[parent])
-        kept = (child != parent) & (heard(margins, fading_db) >= _DEAF)
+        kept = (child != parent) & (heard(margins, fading_db) >= LEAST_HEARD)
         found.append((child[kept], parent[kept], margins[kept]))
     return Links(len(positions_m), *(np.concatenate(each) for each in zip(*found, strict=True)))
 

@@ -18,6 +18,7 @@ from meters.radio.frames import Frames
 from meters.radio.gasps import Ears, say
 from meters.radio.hops import Way, cross
 from meters.radio.links import (
+    FARTHEST_SHADOWS,
     Booleans,
     Floats,
     Indices,
@@ -34,8 +35,6 @@ from meters.radio.parameters import MeshParameters
 from meters.radio.passage import Cause, Direction, Passage
 
 _LONG_AGO_S = -np.inf
-_SHADOWS = 2.0
-"""Standard deviations of shadowing by which a link may be longer than without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ class Mesh:
     def _reach_m(self) -> float:
         p = self._parameters
         spare_db = p.transmit_power_dbm - p.sensitivity_dbm - p.loss_at_1_m_db - p.building_loss_db
-        decades = (spare_db + _SHADOWS * p.shadowing_db) / (10.0 * p.path_loss_exponent)
+        decades = (spare_db + FARTHEST_SHADOWS * p.shadowing_db) / (10.0 * p.path_loss_exponent)
         return float(10.0 ** min(max(decades, 0.0), 6.0))
 
     def _reroute(self, now_s: float) -> None:
@@ -217,7 +216,7 @@ class Mesh:
             cut_off[:] = False
         touched = on_the_way(found, n, deaf > 0)
         self._way = Way(found.hops[:n], found.shares[:n], touched[:n], cut_off[:n], self._rerouted_s, self._bulk)
-        self._ears = Ears(links, one_way, runs, self._dark_since_s)
+        self._ears = Ears(links, one_way, runs, self._dark_since_s, runs & ((deaf > 0) | cut_off))
         return found
 
     def _deafness(self) -> Floats:

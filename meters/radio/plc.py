@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 from meters.device.draws import Purpose, derived, uniform
 from meters.radio.firmware import Pace
 from meters.radio.frames import Frames, pieces_of
-from meters.radio.links import Floats, Indices, Links, all_reached, heard, margin_of, near_links, routes
+from meters.radio.links import (
+    FARTHEST_SHADOWS,
+    Floats,
+    Indices,
+    Links,
+    all_reached,
+    heard,
+    margin_of,
+    near_links,
+    routes,
+)
 from meters.radio.parameters import PlcParameters
 from meters.radio.passage import Cause, DeliveryClass, Direction, Passage
 
 _HOUR_S, _DAY_HOURS = 3_600, 24
-_SHADOWS = 2.0
 _LONG_AGO_S = -np.inf
 
 
@@ -250,7 +259,7 @@ class PowerLine:
 
     def _all_links(self, positions_m: NDArray[np.float64]) -> Links:
         p = self._parameters
-        spare_db = p.budget_db + _SHADOWS * p.shadowing_db
+        spare_db = p.budget_db + FARTHEST_SHADOWS * p.shadowing_db
         links = near_links(
             positions_m,
             np.append(self._keys, derived(self._keys[:1], Purpose.LINK_SHADOW, 0)),

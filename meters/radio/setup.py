@@ -15,7 +15,7 @@ from meters.radio.parameters import NetworkParameters
 Point = tuple[float, float]
 
 _EARTH_M_PER_DEGREE = 111_320.0
-_BESIDE_M = 3.0
+BESIDE_M = 3.0
 
 
 class NetworkSetup(BaseModel):
@@ -64,5 +64,5 @@ def innermost(positions_m: NDArray[np.float64]) -> int:
 
 def station_place_m(positions_m: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where a collector of these meters (n, 2) is hung up: on a pole beside the innermost."""
-    place: NDArray[np.float64] = positions_m[innermost(positions_m)] + _BESIDE_M
+    place: NDArray[np.float64] = positions_m[innermost(positions_m)] + BESIDE_M
     return place

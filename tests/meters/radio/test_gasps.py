@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from meters.radio.frames import Frames
-from meters.radio.mesh import Mesh
+from meters.radio.mesh import Jam, Mesh
 from meters.radio.parameters import load_parameters
 from meters.radio.passage import Cause, DeliveryClass
-from tests.meters.radio.suburb import QUALIFYING_S, START_S, mesh_of, outage, plots
+from tests.meters.radio.suburb import HOLD_UP_S, QUALIFYING_S, START_S, mesh_of, outage, plots
 
 METERS, SEEDS = 1_000, range(5)
 
@@ -116,3 +116,25 @@ def test_that_whatever_a_dark_meter_says_goes_the_way_of_gasps(delivery_class: D
     assert not mesh.up(frame, until_s=np.array([START_S - 1.0])).arrives.any()
     assert mesh.up(frame, until_s=np.array([START_S + 90.0])).arrives.all()
     assert not mesh.down(frame).arrives.any()
+
+
+def test_that_a_jam_is_what_gasps_near_it_are_lost_by() -> None:
+    mesh = mesh_of(200, seed=3)
+    dark = np.arange(0, 200, 20)
+    lit = np.ones(200, dtype=bool)
+    lit[dark] = False
+    mesh.supply(lit)
+    gasps = Frames.of(dark, START_S + 50.0, DeliveryClass.GASP, 1)
+    until_s = np.full(len(dark), START_S + HOLD_UP_S)
+    assert mesh.up(gasps, until_s=until_s).arrives.all()
+    # Nobody hears anything; or all but those around the collector hear, and can tell nobody.
+    for radius_m in (np.inf, 60.0):
+        mesh.jam([Jam((0.0, 0.0), radius_m)])
+        passage = mesh.up(gasps, until_s=until_s)
+        assert not passage.arrives.any()
+        assert set(passage.cause.tolist()) == {Cause.JAMMED}
+    # A jam elsewhere is no reason.
+    mesh.jam([Jam((1e6, 0.0), 60.0)])
+    alone = np.zeros(200, dtype=bool)
+    mesh.supply(alone)
+    assert Cause.JAMMED not in mesh.up(gasps, until_s=until_s).cause
