@@ -1,38 +1,47 @@
-"""The modelled communications network, disturbed while everything runs in containers."""
+"""The modelled communications network in containers: the same as in processes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from meters.radio.passage import Cause, DeliveryClass
 from tests.containers.conftest import Project
 from tests.containers.test_compose import passed_verdict
-from tests.stack.labs import scenario_text
+from tests.stack.labs import deliveries_in, live, scenario_text
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
+FLEET = "shares = { sparkplug-mesh = 0.3, sparkplug-plc = 0.4, rl-dsp = 0.3 }"
 EVENTS = """
 [[event]]
 at = "00:25:00"
 kind = "network"
 fault = "operator-outage"
 duration = "30min"
+
+[[event]]
+at = "00:35:00"
+kind = "outage"
+device = "section"
+duration = "6min"
+select = { customers = [3, 20] }
 """
-TARGET = "[criteria]\nreads.success_rate = 0.5"
+CRITERIA = "[criteria]\nreads.success_rate = 0.5"
 
 
-def test_an_operators_outage_keeps_its_meters_reads_back_and_nothing_is_lost(project: Project, tmp_path: Path) -> None:
+def test_the_same_seed_delivers_the_same_in_processes_and_in_containers(project: Project, tmp_path: Path) -> None:
+    text = scenario_text(
+        name="radio", duration="1h", settle="30min", events=EVENTS, fleet=FLEET, more=CRITERIA, network="radio"
+    )
     scenario = tmp_path / "radio.toml"
-    text = scenario_text(name="radio", duration="90min", settle="30min", events=EVENTS, network="radio", more=TARGET)
     scenario.write_text(text)
-    verdict = passed_verdict(project, tmp_path, str(scenario))
+    verdict = passed_verdict(project, tmp_path / "compose", str(scenario), METERS_PER_CONTAINER="20")
     assert verdict["reads"]["recovered"] > 0
-    run = tmp_path / "latest"
-    reads = pa.concat_tables(pq.read_table(part) for part in (run / "network").glob("*.parquet")).to_pylist()
-    unsent = [row for row in reads if row["delivery_class"] == DeliveryClass.READ and row["attempts"] == 0]
-    assert {row["cause"] for row in unsent} == {Cause.CELL}
-    assert len({row["via"].partition("/")[0] for row in unsent}) == 1
+    rows = deliveries_in(tmp_path / "compose" / "latest")
+    assert {row["technology"] for row in rows} == {"mesh", "plc", "cellular"}
+    unsent = [row for row in rows if row["delivery_class"] == DeliveryClass.READ and row["attempts"] == 0]
+    cut_off = [row["via"].partition("/")[0] for row in unsent if row["cause"] == Cause.CELL]
+    assert len(set(cut_off)) == 1
+    assert rows == deliveries_in(live(tmp_path / "processes", text).directory)

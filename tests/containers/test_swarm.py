@@ -12,6 +12,7 @@ import pytest
 
 from tests.containers.conftest import SETTINGS, Project, until
 from tests.containers.test_relays import SCENARIO, assert_left_at_its_second
+from tests.stack.labs import deliveries_in
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
@@ -58,10 +59,15 @@ def node(project: Project) -> Iterator[str]:
 
 
 def test_nothing_is_lost_in_rolling_updates(project: Project, node: str, tmp_path: Path) -> None:
-    ran = project.amilab("run", "rolling-update", "--swarm", "--out", str(tmp_path), environment=SIZES)
+    over_the_air = ("--network", "radio", "--swarm", "--out", str(tmp_path))
+    ran = project.amilab("run", "rolling-update", *over_the_air, environment=SIZES)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     verdict = json.loads((tmp_path / "latest" / "verdict.json").read_text())
     assert verdict["passed"]
+    # What is in the air is lost with each process that goes.
+    frames = deliveries_in(tmp_path / "latest")
+    assert {frame["technology"] for frame in frames} == {"mesh", "cellular"}
+    assert {frame["arrived_at"] is None for frame in frames} == {True, False}
     reads = verdict["reads"]
     assert reads["expected"] == 450 * 8
     assert reads["lost"] == reads["altered"] == reads["duplicate_rows"] == reads["unrecorded"] == 0
