@@ -9,7 +9,7 @@ from lab.errors import UserError
 from lab.live.asked import AirWanted, CellDown, Congestion, Jam, OperatorOutage
 from lab.live.incidents import Incident, Incidents, Origin
 from lab.scenario.air_targets import AirFault, Airspace
-from lab.scenario.radio_events import RadioFault
+from meters.radio.faults import RadioFault
 
 MOST_AT_ONCE = 50
 """Each weighs on every process of meters for as long as it lasts."""

@@ -14,9 +14,9 @@ from lab.fleet.network import network_setup, with_cells
 from lab.fleet.plan import FleetPlan
 from lab.lockstep.timeline import Disturbance
 from lab.scenario.model import Scenario
-from lab.scenario.radio_events import RadioEvent, RadioFault
+from lab.scenario.radio_events import RadioEvent
 from meters.device.facts import CollectedFacts
-from meters.radio.faults import NetworkFault
+from meters.radio.faults import NetworkFault, RadioFault
 from meters.radio.setup import NetworkSetup
 
 _Drawn = tuple[Mapping[str, object], list[int], str]

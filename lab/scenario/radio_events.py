@@ -8,8 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lab.scenario.event import CollectorCount, ScenarioEvent
 from lab.scenario.fields import DurationS, Table
-
-RadioFault = Literal["jam", "cell-down", "operator-outage", "congestion", "firmware-wave"]
+from meters.radio.faults import RadioFault
 
 
 class Radius(Table):
@@ -80,7 +79,6 @@ class RadioEvent(ScenarioEvent):
         description="Of a congestion alone, which needs it: messages a second that others send in each cell. "
         "`messages_per_s` of [the parameters](communications-network.md) is what a cell can carry.",
     )
-
     image_bytes: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
         default=None,
         description="Of a firmware wave alone: the size of its image; `image_bytes` of "

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from meters.radio.cellular import Disturbance
 from meters.radio.mesh import Jam
 
-FaultKind = Literal["jam", "cell-down", "operator-outage", "congestion", "firmware-wave"]
+RadioFault = Literal["jam", "cell-down", "operator-outage", "congestion", "firmware-wave"]
 
 
 class NetworkFault(BaseModel):
@@ -28,7 +28,7 @@ class NetworkFault(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    fault: FaultKind
+    fault: RadioFault
     name: str = ""
     from_s: int
     until_s: int | None = None
@@ -97,7 +97,7 @@ class NetworkFaults:
             loads,
         )
 
-    def _in_force(self, now_s: float, kind: FaultKind) -> list[NetworkFault]:
+    def _in_force(self, now_s: float, kind: RadioFault) -> list[NetworkFault]:
         # All meshes of a process ask for the same instant.
         if self._in_force_at is None or self._in_force_at[0] != now_s:
             self._in_force_at = now_s, [each for each in self._faults.values() if each.holds(now_s)]

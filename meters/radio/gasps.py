@@ -102,9 +102,10 @@ def _relay(
 def _chances(
     ears: Ears, way: Way, rows: NDArray[np.intp], parameters: MeshParameters
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    """Of each sender (m,): the chance that a neighbour hears one transmission, the share of it that collisions leave,
+    """Of each sender (m,), in this order:
 
-    and the neighbour that most likely does (n: the collector).
+    the chance that a neighbour hears one transmission, the share of it that collisions leave, and the neighbour that
+    most likely hears it (n: the collector).
     """
     links, collector = ears.links, len(way.hops)
     listens = ears.runs & np.append(way.hops > 0, True)

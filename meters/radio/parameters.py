@@ -123,7 +123,7 @@ class BackhaulParameters(_Parameters):
 
 
 class FirmwareParameters(_Parameters):
-    """Of an image of firmware that all meters of a mesh, a line or a cell get."""
+    """Of an image of firmware that all meters of a mesh or a line get."""
 
     image_bytes: Annotated[int, Field(ge=1, le=100_000_000, strict=True)]
     airtime_share: Annotated[float, Field(gt=0, le=0.9)]
