@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.device.draws import meter_keys
+from meters.radio.firmware import Spread
 from meters.radio.frames import Frames
 from meters.radio.mesh import Mesh
 from meters.radio.parameters import NetworkParameters, load_parameters
 from meters.radio.passage import DeliveryClass, Passage
+from meters.radio.plc import PowerLine
 
 START_S = 1_768_435_200
 """Midnight UTC."""
@@ -35,6 +37,19 @@ def mesh_of(count: int, seed: int, parameters: NetworkParameters | None = None) 
     """With its collector in the middle."""
     chosen = (parameters or load_parameters()).mesh
     return Mesh(plots(count, seed), np.zeros(2), keys_of(count, seed), chosen)
+
+
+def had_after_s(medium: Mesh | PowerLine, size_bytes: float, share: float | None = None) -> NDArray[np.float64]:
+    """(n,) when each meter has all of an image, inf where never, as long as nothing else changes."""
+    n = len(medium.hops)
+    spread = Spread.begun(size_bytes, np.zeros(n), np.zeros(n))
+    had_s = np.full(n, np.inf)
+    while True:
+        spread.pace = medium.image_pace(spread.lacking, share or load_parameters().firmware.airtime_share)
+        next_s = spread.next_s
+        if not np.isfinite(next_s):
+            return had_s
+        had_s[spread.run(next_s)] = next_s
 
 
 @dataclass(frozen=True)

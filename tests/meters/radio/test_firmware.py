@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from meters.radio.firmware import Pace, Spread, restart_s
 from meters.radio.frames import Frames
-from meters.radio.mesh import Jam, Mesh
+from meters.radio.mesh import Jam
 from meters.radio.parameters import load_parameters
 from meters.radio.passage import Cause, DeliveryClass
 from meters.radio.plc import PowerLine
-from tests.meters.radio.suburb import START_S, keys_of, mesh_of, plots
+from tests.meters.radio.suburb import START_S, had_after_s, keys_of, mesh_of, plots
 
 COUNT = 150
 SHARE = load_parameters().firmware.airtime_share
@@ -23,19 +22,6 @@ SEEDS = (1, 2, 3)
 
 def line_of(count: int, seed: int) -> PowerLine:
     return PowerLine(plots(count, seed), np.zeros(2), keys_of(count, seed), load_parameters().plc, start_s=0.0)
-
-
-def had_after_s(medium: Mesh | PowerLine, size_bytes: float, share: float = SHARE) -> NDArray[np.float64]:
-    """(n,) when each meter has all of an image, inf where never, as long as nothing else changes."""
-    n = len(medium.hops)
-    spread = Spread.begun(size_bytes, np.zeros(n), np.zeros(n))
-    had_s = np.full(n, np.inf)
-    while True:
-        spread.pace = medium.image_pace(spread.lacking, share)
-        next_s = spread.next_s
-        if not np.isfinite(next_s):
-            return had_s
-        had_s[spread.run(next_s)] = next_s
 
 
 @pytest.mark.parametrize("made", [mesh_of, line_of])

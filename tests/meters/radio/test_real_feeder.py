@@ -15,7 +15,7 @@ from meters.radio.parameters import load_parameters
 from meters.radio.passage import DeliveryClass
 from meters.radio.plc import PowerLine
 from meters.radio.setup import metres, station_place_m
-from tests.meters.radio.suburb import START_S, keys_of
+from tests.meters.radio.suburb import HOLD_UP_S, START_S, had_after_s, keys_of
 
 WITHIN_S = {
     DeliveryClass.ALARM: (5, 100),
@@ -68,6 +68,22 @@ def test_that_a_village_of_which_few_are_metered_has_no_long_chains() -> None:
         alarms = mesh.up(Frames.of(np.arange(len(own)), START_S, DeliveryClass.ALARM, START_S, 100))
         assert mesh.hops.max() <= 20
         assert (alarms.arrives_s - START_S <= 5).mean() >= 0.98
+
+
+def test_that_each_mesh_of_the_village_has_an_image_overnight() -> None:
+    image_bytes = load_parameters().firmware.image_bytes
+    had_s = np.concatenate([had_after_s(mesh, image_bytes) for mesh in meshes(1)])
+    assert 4 * 3_600 <= had_s.min() < had_s.max() <= 10 * 3_600
+
+
+def test_that_of_an_outage_of_a_whole_collector_those_near_it_are_heard() -> None:
+    heard = []
+    for mesh in meshes(1):
+        n = len(mesh.hops)
+        mesh.supply(np.zeros(n, dtype=bool), now_s=START_S)
+        gasps = Frames.of(np.arange(n), START_S, DeliveryClass.GASP, about=1)
+        heard += mesh.up(gasps, until_s=np.full(n, START_S + HOLD_UP_S)).arrives.tolist()
+    assert 0.15 <= np.mean(heard) <= 0.25
 
 
 def test_that_the_default_power_line_reads_them_within_the_hour() -> None:
