@@ -20,6 +20,8 @@ LEAST_HEARD = 0.02
 assumption of amilab's, as the next."""
 FARTHEST_SHADOWS = 2.0
 """Standard deviations of shadowing by which a link may be longer than without it."""
+_LAST_RESORT_ETX = 1e4
+"""More than all links of a way expect together."""
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -132,10 +134,13 @@ def all_reached(
     return Links(links.nodes, child[first], parent[first], margin_db[first])
 
 
-def routes(links: Links, success: Floats, usable: Booleans, root: int) -> Routes:
+def routes(links: Links, success: Floats, usable: Booleans, root: int, *, strong: float = 0.0) -> Routes:
     """Routes to `root` over the `usable` (e,) links; `success` (e,) is the share of transmissions that succeed.
 
     Of two ways that cost the same, that over the lower node is taken.
+
+    :param strong: links on which less succeeds are only for whom there is no other way. Repetitions end, so a way of
+        few weak links loses more than one of many strong links that expects as many transmissions.
     """
     at = np.flatnonzero(usable & (links.child != root))
     child, parent, through = links.child[at], links.parent[at], success[at]
@@ -144,7 +149,7 @@ def routes(links: Links, success: Floats, usable: Booleans, root: int) -> Routes
     chosen = np.full(links.nodes, NO_PARENT, dtype=np.intp)
     share = np.zeros(links.nodes)
     if len(at):
-        cost = 1.0 / through
+        cost = 1.0 / through + np.where(through < strong, _LAST_RESORT_ETX, 0.0)
         starts = np.flatnonzero(np.diff(child, prepend=-1))
         heads = child[starts]
         while not np.array_equal(least := np.minimum.reduceat(etx[parent] + cost, starts), etx[heads]):

@@ -208,7 +208,7 @@ class Mesh:
         success = one_way * clear * (1.0 - deaf[links.child])
         runs = np.append(self._lit, self._collector_lit)
         awake = runs[links.child] & runs[links.parent]
-        found = routes(links, success, awake & (success >= least), n)
+        found = routes(links, success, awake & (success >= least), n, strong=self._parameters.least_link_success)
         cut_off = found.hops == 0
         if deaf.any():
             cut_off &= routes(links, clear**2, awake & (clear**2 >= least), n).hops > 0

@@ -86,6 +86,24 @@ def test_that_of_an_outage_of_a_whole_collector_those_near_it_are_heard() -> Non
     assert 0.15 <= np.mean(heard) <= 0.25
 
 
+def test_that_blocks_of_reads_come_through_wherever_few_are_metered() -> None:
+    places, positions_m = village()
+    lost = sent = 0
+    for seed in (3, 7):
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(positions_m))[:600])
+        for area in areas([places[at] for at in chosen], METERS_PER_COLLECTOR):
+            own = chosen[np.array(area)]
+            mesh = Mesh(
+                positions_m[own], station_place_m(positions_m[own]), keys_of(len(own), seed), load_parameters().mesh
+            )
+            for at_s in range(START_S, START_S + 86_400, 14_400):
+                block = mesh.up(Frames.of(np.arange(len(own)), at_s, DeliveryClass.READ, at_s, 424))
+                lost += int((~block.arrives).sum())
+                sent += len(own)
+    assert sent == 2 * 600 * 6
+    assert lost <= 1e-3 * sent
+
+
 def test_that_the_default_power_line_reads_them_within_the_hour() -> None:
     places, positions_m = village()
     keys, parameters = keys_of(len(places), 1), load_parameters().plc
