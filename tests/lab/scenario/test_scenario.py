@@ -265,7 +265,9 @@ def test_syntax_errors_have_their_line() -> None:
 def test_an_unknown_name_lists_the_bundled_ones() -> None:
     with pytest.raises(UserError) as error:
         load_scenario("quickstrat")
-    bundled = ["acceptance", "bad-network", "containers", "demonstration", "quickstart", "rolling-update"]
+    bundled = [
+        "acceptance", "bad-day-mesh", "bad-network", "containers", "demonstration", "quickstart", "rolling-update",
+    ]  # fmt: skip
     assert bundled_scenarios() == bundled
     assert error.value.hint == f"Bundled scenarios: {', '.join(bundled)}. Did you mean 'quickstart'?"
 
