@@ -62,8 +62,7 @@ class Routes:
             rows = np.asarray(members, dtype=np.intp)
             first = innermost(positions_m[rows])
             rows = np.concatenate([rows[first : first + 1], np.delete(rows, first)])
-            known = setup.stations_m.get(name)
-            place_m = station_place_m(positions_m[rows]) if known is None else np.array(known)
+            place_m = station_place_m(positions_m[rows])
             medium: Mesh | PowerLine
             if facts.collector_passes_transformers:
                 medium = Mesh(positions_m[rows], place_m, keys[rows], setup.parameters.mesh)

@@ -109,7 +109,7 @@ def make_media(core: Core, collectors: Collectors, facts: CollectedFacts, setup:
     for number, name in enumerate(collectors.names):
         rows = collectors.rows(number)
         own_m = positions_m[rows]
-        at_m = np.array(setup.stations_m[name]) if name in setup.stations_m else station_place_m(own_m)
+        at_m = station_place_m(own_m)
         if technology_of(facts) == MESH:
             media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh), name, at_m))
         else:

@@ -31,8 +31,6 @@ class NetworkSetup(BaseModel):
     parameters: NetworkParameters
     positions_m: tuple[Point, ...]
     """East and north of the origin that the whole fleet shares, per meter."""
-    stations_m: dict[str, Point] = Field(default_factory=dict)
-    """Where collectors stand whose place is known, by name; others stand beside their innermost meter."""
     utc_offset_s: Annotated[int, Field(ge=-86_400, le=86_400)] = 0
     """Of local time, for noise by hour."""
     faults: tuple[NetworkFault, ...] = ()
