@@ -193,7 +193,8 @@ class Crossing:
         """From the collector to the broker."""
         sent = item.sent
         if not self._collectors.state["powered"][sent.number]:
-            self._fail(item, Cause.COLLECTOR)
+            if not item.again:
+                self._lose(sent, item.which, Cause.COLLECTOR)
             return
         own = sent.records[item.which]
         frames = Frames.of(
@@ -217,12 +218,11 @@ class Crossing:
             up = records["direction"][0] == Direction.UP
             powered = bool(self._collectors.state["powered"][item.sent.number])
             cause = (Cause.BACKHAUL if powered else Cause.COLLECTOR) if up else Cause.DARK
-            self._fail(UnderWay(item.sent, item.which[~done], item.at_s[~done], item.at_collector), cause)
+            self._lose(item.sent, item.which[~done], cause)
 
-    def _fail(self, item: UnderWay, cause: Cause) -> None:
-        if not item.again:
-            item.sent.records["cause"][item.which] = cause
-            self.deliveries.concluded(item.sent.records[item.which])
+    def _lose(self, sent: Sent, which: Rows, cause: Cause) -> None:
+        sent.records["cause"][which] = cause
+        self.deliveries.concluded(sent.records[which])
 
     def _sent(
         self,

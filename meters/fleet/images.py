@@ -81,9 +81,7 @@ class Images:
     def follow(self) -> None:
         """Whatever has changed at this instant changes how images spread from now on."""
         now_s = self._core.now_s
-        for number in self._going:
-            # It finds out who has supply.
-            self._crossing.medium(number)
+        self._crossing.follow_supply(np.array(list(self._going), dtype=np.intp))
         for number in np.flatnonzero((self._seen != self._crossing.changes) | (self._due_s <= now_s)).tolist():
             self._look_at(number, now_s)
 

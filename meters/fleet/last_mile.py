@@ -82,13 +82,12 @@ class Sayings:
         if behind.any():
             self.core.commit(rows[behind])
 
-    async def block(self, number: int, rows: Rows, until: NDArray[np.int64], block_before_s: int) -> bool:
+    async def block(self, number: int, rows: Rows, until: NDArray[np.int64], block_before_s: int) -> None:
         """Unsaid intervals up to these boundaries (m,); those that ended by `block_before_s` are late.
 
-        Returns whether the connection held until the end: what comes after a break follows after the next connect.
+        Where the connection breaks meanwhile, the rest follows after the next connect.
         """
         batch: list[Message] = []
-        held = True
         for row, closed in self.unreported.take(rows, until):
             late = sum(end_s <= block_before_s for end_s, _ in closed)
             batch += self.voices.intervals(row, closed[:late], self.core.now_s, historical=True)
@@ -98,11 +97,9 @@ class Sayings:
                 batch = []
                 await asyncio.sleep(0)
                 if not self.voices.speaks(number):
-                    held = False
                     break
         self.voices.send(number, batch)
         self.core.commit(rows)
-        return held
 
 
 class LastMile(Protocol):
