@@ -144,7 +144,7 @@ CRITERIA = (
             ">=",
             0.98,
             _RFC_8036,
-            f"{limit.meaning}: arrived within {limit.told}, from sending",
+            f"{limit.meaning}: arrived within {limit.told} of being wanted",
         )
         for limit in CLASSES.values()
     ),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lab.verdict.expected import GRACE_S
 from lab.verdict.keys import Int, codes_of, integers, micros
 from lab.verdict.messages import Frames
-from lab.verdict.tables import CAUSES, UP
+from lab.verdict.tables import CAUSES, READ, UP
 
 DARK, RADIO, CELL, BACKHAUL, BROKER, HEAD_END = "dark", "radio", "cell", "backhaul", "broker", "head-end"
 GATEWAY = "gateway"
@@ -36,7 +36,6 @@ _OF_CAUSE = {"collision": RADIO, "jammed": RADIO, "energy": RADIO, "bulk": RADIO
 _CARRIER = {"cellular": CELL}
 """What a lost uplink is told as, by technology; otherwise the way from the collector on."""
 _POLLED = "modbus"
-_READ = 4
 _LATE, _LOST = "late", "lost"
 _NO_FRAMES = np.zeros(0, dtype=np.int64)
 Span = tuple[float, float]
@@ -195,7 +194,7 @@ class _Inquest:
         """Those that carried the read, by time. What reports its registers more often has it with the last of them."""
         frames, start_s, end_s = self._frames, float(reads.start_s[row]), float(reads.end_s[row])
         about = frames.about[own]
-        ours = (frames.delivery_class[own] == _READ) & (frames.direction[own] == UP)
+        ours = (frames.delivery_class[own] == READ) & (frames.direction[own] == UP)
         inside = own[ours & (about >= start_s) & (about < end_s)]
         last = inside[frames.about[inside] == np.max(frames.about[inside], initial=-1)]
         if len(last) and frames.about[last[0]] > start_s:

@@ -238,7 +238,7 @@ DELIVERIES = Schema(
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLimit:
-    """Of a class of messages: 98 % are to arrive `within_s` of being sent (RFC 8036, 4.2)."""
+    """Of a class of messages: 98 % are to arrive `within_s` of being wanted (RFC 8036, 4.2)."""
 
     name: str
     within_s: float
@@ -250,15 +250,15 @@ class DeliveryLimit:
         return f"{self.within_s:.0f} s" if self.within_s < 3600 else f"{self.within_s / 3600:.0f} h"
 
 
+READ, FIRMWARE, GASP = 4, 5, 11
+"""The classes of meter reads, of images of firmware, and of last gasps."""
 CLASSES = {
     1: DeliveryLimit("c1_alarms", 5.0, "C1, outages and restorations"),
     2: DeliveryLimit("c2_control", 10.0, "C2, power quality, connect and disconnect"),
     3: DeliveryLimit("c3_system", 30.0, "C3, faults, configuration, security"),
-    4: DeliveryLimit("c4_reads", 7200.0, "C4, meter reads"),
+    READ: DeliveryLimit("c4_reads", 7200.0, "C4, meter reads"),
 }
 """By the value of `delivery_class`."""
-FIRMWARE, GASP = 5, 11
-"""The classes of images of firmware, and of last gasps."""
 REPORTED = {**CLASSES, FIRMWARE: DeliveryLimit("c5_firmware", 604_800.0, "C5, images of firmware")}
 """Those that are reported. No criterion is made of C5: an image has a week, and a run is shorter."""
 CAUSES = (
