@@ -31,7 +31,7 @@ from lab.run.stage import BROKER, DATABASE, GRID
 from lab.scenario.air_targets import Airspace
 from lab.scenario.relay_targets import faults_of_named, movable_relays, opened_relays, relay_label
 from lab.scenario.targets import open_conductor
-from lab.verdict.network import Network
+from lab.verdict.network_model import Network
 
 
 class Injector:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from grid.world import PHASE_NAMES
 from lab.fleet.plan import FleetPlan
 from lab.lockstep.link import Body
-from lab.verdict.network import Network
+from lab.verdict.network_model import Network
 
 Degrees = NDArray[np.float64]
 _DECIMETRES_PER_DEGREE = 1_113_200.0

@@ -29,7 +29,7 @@ from lab.lockstep.pace import Agenda, Pace
 from lab.run.companion import Lived, Scene
 from lab.run.stage import GRID
 from lab.scenario.air_targets import Airspace
-from lab.verdict.network import read_network
+from lab.verdict.network_model import read_network
 from lab.verdict.verdict import Verdict
 from meters.radio.faults import NetworkFault
 

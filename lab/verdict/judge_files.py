@@ -11,7 +11,7 @@ from lab.verdict.communications import read_deliveries, refuse_unknown_meters
 from lab.verdict.context import RunContext
 from lab.verdict.junit import junit_xml
 from lab.verdict.names import refuse_strangers
-from lab.verdict.network import read_network
+from lab.verdict.network_model import read_network
 from lab.verdict.outages import read_outages
 from lab.verdict.phase_losses import read_phase_losses
 from lab.verdict.read_reasons import Interruption

@@ -16,7 +16,7 @@ from lab.verdict.detected import detected_outages
 from lab.verdict.detection import Detection, judge_outages
 from lab.verdict.diagnosis import Explanation, explanations, off_window_note
 from lab.verdict.names import name_notes
-from lab.verdict.network import Network
+from lab.verdict.network_model import Network
 from lab.verdict.outages import InjectedOutage, at_meters
 from lab.verdict.phase_losses import PhaseLosses, judge_phases
 from lab.verdict.read_reasons import Interruption

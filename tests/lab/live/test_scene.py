@@ -15,7 +15,7 @@ from lab.fleet.plan import FleetPlan
 from lab.fleet.presets import PRESETS
 from lab.fleet.vendors import vendor_mix
 from lab.live.scene import map_scene
-from lab.verdict.network import Network
+from lab.verdict.network_model import Network
 
 NETS = Path(__file__).parents[2] / "cases" / "geometry"
 

@@ -18,7 +18,7 @@ from lab.verdict.criteria import outage_values
 from lab.verdict.detected import DetectedOutage, Share, detected_from_parquet, detected_outages, export_detected
 from lab.verdict.detection import Detection, judge_outages, overlap
 from lab.verdict.judge_files import judge_run
-from lab.verdict.network import Network, read_network
+from lab.verdict.network_model import Network, read_network
 from lab.verdict.outages import InjectedOutage, at_meters
 from lab.verdict.tables import TableError
 from lab.verdict.verdict import Verdict
