@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -31,10 +30,6 @@ select = { collectors = 9 }
 FLEET = "shares = { sparkplug-mesh = 0.4, sparkplug-plc = 0.3, rl-dsp = 0.3 }"
 
 
-def deliveries(result: RunResult) -> list[dict[str, Any]]:
-    return deliveries_in(result.directory)
-
-
 def reboots(result: RunResult) -> list[tuple[str, str]]:
     """Serials and causes, as the meters' journals have them."""
     tables = [pq.read_table(path).to_pylist() for path in (result.directory / "journal").glob("*_events.parquet")]
@@ -54,7 +49,7 @@ def test_a_lab_with_a_network_loses_nothing_and_the_seed_alone_says_what_arrives
     text = scenario_text(meters=60, duration="1h", events=EVENTS, fleet=FLEET, network="radio", more=more)
     one = live(tmp_path / "one", text)
     assert failed_criteria(one) == set()
-    found = deliveries(one)
+    found = deliveries_in(one.directory)
     assert {row["technology"] for row in found} == {"mesh", "plc", "cellular"}
     assert {row["delivery_class"] for row in found} >= {1, 4, 5, 11}
     images = [row for row in found if row["delivery_class"] == 5]
@@ -66,9 +61,4 @@ def test_a_lab_with_a_network_loses_nothing_and_the_seed_alone_says_what_arrives
     monkeypatch.setattr(LocalStage, "meters_per_fleet", 30)
     other = live(tmp_path / "other", text, speed=3000.0)
     assert list((other.directory / "network").glob("fleet-1-*.parquet"))
-    assert deliveries(other) == found
-
-
-def test_without_a_network_a_run_knows_nothing_of_it(tmp_path: Path) -> None:
-    result = live(tmp_path / "none", scenario_text(meters=10, duration="30min", settle="5min"))
-    assert not (result.directory / "network").exists()
+    assert deliveries_in(other.directory) == found

@@ -95,6 +95,7 @@ def test_a_disturbed_lab_passes_on_the_systems_services_and_on_those_from_wheels
     assert {"verdict.json", "junit.xml", "report.html", "truth.parquet", "stored.parquet", "journal"} <= {
         path.name for path in result.directory.iterdir()
     }
+    assert not (result.directory / "network").exists(), "nothing is told of a network that the scenario does without"
     with (result.directory / "report.html").open() as page:
         assert "Passed" in page.read()
 
