@@ -71,6 +71,7 @@ class Technology:
 
 
 def technology_of(frames: Frames, code: int, inside: Mask, by_meter: pa.Table, days: float) -> Technology:
+    """That with this `code`, over so many days, of the frames that are `inside` (n,); `by_meter`: of the same."""
     own = inside & (frames.technology == code)
     name = frames.technologies[code]
     meters = by_meter.filter(pc.equal(by_meter["technology"], name))
@@ -97,6 +98,7 @@ def by_cause(causes: Int) -> dict[str, int]:
 
 
 def carried_by(frames: Frames, inside: Mask) -> tuple[Carried, ...]:
+    """By collector and cell, of the frames that are `inside` (n,); those of which the largest share failed first."""
     many = len(frames.carriers)
     pairs, group = np.unique(frames.technology[inside] * max(many, 1) + frames.via[inside], return_inverse=True)
     sums = [
@@ -118,6 +120,7 @@ def carried_by(frames: Frames, inside: Mask) -> tuple[Carried, ...]:
 
 
 def by_meter_of(frames: Frames, inside: Mask) -> pa.Table:
+    """A row for each meter with frames that are `inside` (n,): the columns of `Deliveries.by_meter`."""
     rows = np.flatnonzero(inside)
     rows = rows[np.argsort(frames.serial[rows], kind="stable")]
     meters, begins, counts = np.unique(frames.serial[rows], return_index=True, return_counts=True)
