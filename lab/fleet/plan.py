@@ -110,7 +110,7 @@ class Vendors:
         :param registered_s: by when the last meter of a power line has registered with its concentrator.
         """
         facts = [profile.facts for profile in self._profiles]
-        if any(isinstance(each, CollectedFacts) and not each.collector_passes_transformers for each in facts):
+        if any(isinstance(each, CollectedFacts) and each.by_power_line for each in facts):
             end_s = max(end_s, registered_s)
         blocks_s = {fact.report_every_s for fact in facts if fact.report_every_s > fact.interval_length_s}
         return max(end_s + settle_s, *(-(-end_s // every_s) * every_s + LAST_REPORT_S for every_s in blocks_s), 0)

@@ -64,13 +64,13 @@ class Routes:
             rows = np.concatenate([rows[first : first + 1], np.delete(rows, first)])
             place_m = station_place_m(positions_m[rows])
             medium: Mesh | PowerLine
-            if facts.collector_passes_transformers:
-                medium = Mesh(positions_m[rows], place_m, keys[rows], setup.parameters.mesh)
-            else:
+            if facts.by_power_line:
                 medium = PowerLine(
                     positions_m[rows], place_m, keys[rows], setup.parameters.plc,
                     start_s=start_s, utc_offset_s=setup.utc_offset_s,
                 )  # fmt: skip
+            else:
+                medium = Mesh(positions_m[rows], place_m, keys[rows], setup.parameters.mesh)
             self._areas.append(_Area(rows, name, place_m, medium, facts.collector_battery_s))
         own = np.array([not meter.address for meter in meters], dtype=bool)
         self._parent[own] = OWN

@@ -117,7 +117,7 @@ class Airspace:
         meshes = {}
         for name, rows in self.fleet.carriers.items():
             facts = meters[rows[0]].profile.facts
-            if isinstance(facts, CollectedFacts) and facts.collector_passes_transformers:
+            if isinstance(facts, CollectedFacts) and not facts.by_power_line:
                 meshes[name] = rows
         return meshes
 

@@ -137,6 +137,11 @@ class CollectedFacts(Facts):
     unreachable_after_s: Positive
     collector_battery_s: Positive
 
+    @property
+    def by_power_line(self) -> bool:
+        """Whether the collector reaches its meters over the line, which ends at a transformer; else by radio."""
+        return not self.collector_passes_transformers
+
 
 class CountingFacts(MeterFacts):
     """Of a meter that counts registers, and keeps no intervals.

@@ -18,8 +18,6 @@ from meters.radio.passage import Passage
 from meters.radio.plc import PowerLine
 from meters.radio.setup import NetworkSetup, station_place_m
 
-MESH, PLC = "mesh", "plc"
-
 
 class Medium(Protocol):
     """Between one collector and its meters, by their place among them."""
@@ -97,11 +95,6 @@ class _Line:
         """Nobody jams a line by radio."""
 
 
-def technology_of(facts: CollectedFacts) -> str:
-    """How collectors reach their meters: what passes a transformer is radio."""
-    return MESH if facts.collector_passes_transformers else PLC
-
-
 def make_media(core: Core, collectors: Collectors, facts: CollectedFacts, setup: NetworkSetup) -> list[Medium]:
     """That of each collector. `setup`: of the shard's meters."""
     positions_m = setup.positions()
@@ -110,12 +103,12 @@ def make_media(core: Core, collectors: Collectors, facts: CollectedFacts, setup:
         rows = collectors.rows(number)
         own_m = positions_m[rows]
         at_m = station_place_m(own_m)
-        if technology_of(facts) == MESH:
-            media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh), name, at_m))
-        else:
+        if facts.by_power_line:
             line = PowerLine(
                 own_m, at_m, core.keys[rows], setup.parameters.plc,
                 start_s=core.setup.start_s, utc_offset_s=setup.utc_offset_s,
             )  # fmt: skip
             media.append(_Line(line))
+        else:
+            media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh), name, at_m))
     return media

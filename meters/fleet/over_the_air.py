@@ -22,7 +22,7 @@ from meters.fleet.crossing import HEAD_BYTES, INTERVAL_BYTES, REGISTERS_BYTES, C
 from meters.fleet.deliveries import Deliveries, write_deliveries
 from meters.fleet.images import Images
 from meters.fleet.last_mile import Reach, Sayings
-from meters.fleet.media import PLC, make_media, technology_of
+from meters.fleet.media import make_media
 from meters.fleet.parts import Timers
 from meters.fleet.urgency import urgency_of
 from meters.radio.backhaul import Backhaul
@@ -73,7 +73,7 @@ class OverTheAir:
         self._images.conclude()
         write_deliveries(
             self._crossing.deliveries.frames(), directory, core.setup.memory_path.stem,
-            serials=core.serials, technology=technology_of(self._say.facts),
+            serials=core.serials, technology="plc" if self._say.facts.by_power_line else "mesh",
             via=[names[number] for number in self._collectors.of_row.tolist()],
             interval_length_s=self._say.facts.interval_length_s,
         )  # fmt: skip
@@ -263,6 +263,6 @@ def over_the_air(reach: Reach, sayings: Sayings, setup: NetworkSetup) -> OverThe
         faults=NetworkFaults(setup.faults),
         hold_up_s=facts.hold_up_s,
     )
-    plc = technology_of(facts) == PLC
     images = Images(core, collectors, crossing, setup.parameters, reach.restart)
-    return OverTheAir(reach, sayings, crossing, images, setup.parameters.plc.outage_report_s if plc else None)
+    outage_report_s = setup.parameters.plc.outage_report_s if facts.by_power_line else None
+    return OverTheAir(reach, sayings, crossing, images, outage_report_s)
