@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,13 @@ def uneven_power_w(count: int) -> np.ndarray:
     return power_w
 
 
-def street(count: int) -> NetworkSetup:
-    """The network of meters in two rows of houses; neighbours in the list stand in different rows."""
+def street(count: int, **changes: Mapping[str, object]) -> NetworkSetup:
+    """The network of meters in two rows of houses; neighbours in the list stand in different rows.
+
+    `changes`: of parameters, by technology.
+    """
     positions_m = tuple((row // 2 * 40.0, row % 2 * 1000.0) for row in range(count))
-    return NetworkSetup(parameters=load_parameters(), positions_m=positions_m)
+    return NetworkSetup(parameters=load_parameters(changes), positions_m=positions_m)
 
 
 def make_fleet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ COUNT = 24
 EACH = 12
 HOUR = 3600
 END_S = START_S + 10 * HOUR
+WEAK = {"transmit_power_dbm": -4.0, "hop_transmissions": 1, "end_to_end_tries": 9, "read_wait_s": 5.0}
+"""Of a mesh in which a frame often needs to be said again, and its acknowledgement gets lost as often."""
 
 
 def serial(row: int) -> str:
@@ -31,13 +33,20 @@ class Yard:
     """Meters behind two collectors, their world, and what has become of their frames."""
 
     def __init__(
-        self, directory: Path, port: int, *, profile: str = "sparkplug-mesh", rows: Sequence[int] = range(COUNT)
+        self,
+        directory: Path,
+        port: int,
+        *,
+        profile: str = "sparkplug-mesh",
+        rows: Sequence[int] = range(COUNT),
+        **changes: Mapping[str, object],
     ) -> None:
-        """`rows`: the meters of this process."""
+        """`rows`: the meters of this process. `changes`: of the network's parameters."""
         self.directory = directory
         self.port = port
         self.profile = profile
         self.rows = rows
+        self.changes = changes
         self.world = World(uneven_power_w(COUNT))
         self.now_s = START_S
         self.fleet = self.new_fleet()
@@ -52,7 +61,7 @@ class Yard:
             start_s=START_S,
             in_lockstep=True,
             primary_host=HOST,
-            network=street(COUNT).of(self.rows),
+            network=street(COUNT, **self.changes).of(self.rows),
         )
 
     async def go(self, until_s: int, *, every_s: int | None = None, **switched: bool) -> None:
@@ -434,3 +443,79 @@ async def test_a_gasp_that_nobody_can_hear_was_said_all_the_same(yard: Yard, ear
     unheard = [row for row in yard.of(DeliveryClass.GASP) if row["cause"] == Cause.DARK]
     assert unheard, "who is far from its collector has only neighbours in the dark"
     assert all(row["attempts"] for row in unheard)
+
+
+async def test_a_frame_whose_acknowledgement_is_lost_arrives_twice_and_does_no_harm(
+    tmp_path: Path, broker: Broker, ear: SparkplugEar
+) -> None:
+    yard = Yard(tmp_path, broker.port, mesh=WEAK)
+    await yard.fleet.start()
+    out_s = START_S + 1200
+    await yard.go(out_s)
+    # Upwards: an event of each meter.
+    everybody = {f"m{row}": False for row in range(COUNT)}
+    await yard.go(out_s + 20, **everybody)
+    await yard.go(out_s + 300, **dict.fromkeys(everybody, True))
+    # Downwards: a command for each.
+    for row in range(COUNT):
+        ear.tell(f"COL{row % 2}", serial(row), command(serial(row), now_s=yard.now_s, purpose="ping", params={}))
+    for collector in ("COL0", "COL1"):
+        ear.fence(collector, collector)
+        await yard.fleet.await_fence(collector, [collector])
+    await yard.go(START_S + 4 * HOUR + 900)
+    await ear.caught_up()
+    ear.assert_strict()
+    codes = [[code for code, _, _ in ear.events(serial(row))] for row in range(COUNT)]
+    assert {each.count("momentary") for each in codes} == {1, 2}
+    refused = [
+        detail["reason"] for row in range(COUNT) for _, detail, _ in ear.events(serial(row)) if "reason" in detail
+    ]
+    assert refused
+    assert set(refused) == {"replayed"}
+    for row in range(COUNT):
+        ends = [interval.end_s for interval in ear.intervals(serial(row))]
+        assert len(ends) == len(set(ends)) == 16, "what a collector has it does not say again"
+    down = yard.of(DeliveryClass.CONTROL, Direction.DOWN)
+    assert sorted(row["serial"] for row in down) == sorted(map(serial, range(COUNT))), "each is one frame"
+    await yard.fleet.stop()
+
+
+async def test_gasps_die_with_the_collector_when_its_battery_is_empty(yard: Yard, ear: SparkplugEar) -> None:
+    """The outage that meters tell of has taken the collector that would carry what they tell."""
+    own, others = "m10", [f"m{row}" for row in OF_COL0 if row != 10]
+    await yard.go(START_S + 600)
+    await yard.go(START_S + 1200, **{own: False})
+    await yard.go(START_S + 1800, **{others[0]: False})
+    await ear.caught_up()
+    assert ear.mains("COL0")[-1][1] is False, "it hangs on the supply of the meter beside it"
+    (first,) = [row for row in yard.of(DeliveryClass.GASP) if row["serial"] == serial(0)]
+    assert first["arrived_at"] is not None, "its battery carries what others say"
+    await yard.go(START_S + 9 * HOUR)
+    await yard.go(START_S + 9 * HOUR + 600, **dict.fromkeys(others[1:], False))
+    later = [row for row in yard.of(DeliveryClass.GASP) if row["sent_at"].timestamp() > START_S + 9 * HOUR]
+    assert {row["serial"] for row in later} == {serial(int(name[1:])) for name in others[1:]}
+    assert {(row["arrived_at"], row["cause"]) for row in later} == {(None, Cause.COLLECTOR)}
+
+
+async def test_a_service_that_is_cut_off_from_a_power_line_is_silent(
+    tmp_path: Path, broker: Broker, ear: SparkplugEar
+) -> None:
+    yard = Yard(tmp_path, broker.port, profile="sparkplug-plc")
+    await yard.fleet.start()
+    down_s = START_S + 1200
+    await yard.go(down_s)
+    await yard.go(down_s + 250, m2=False)
+    await ear.caught_up()
+    assert ear.mains("COL0") == []
+    assert "DDEATH" not in ear.kinds("COL0", serial(2))
+    await yard.go(down_s + 1800)
+    await ear.caught_up()
+    assert ear.events(serial(2)) == [], "polls find that it does not answer, and not why"
+    assert ear.kinds("COL0", serial(2))[-1] == "DDEATH"
+    assert ear.mains("COL0") == []
+    (gasp,) = yard.of(DeliveryClass.GASP)
+    assert (gasp["serial"], gasp["arrived_at"], gasp["cause"]) == (serial(2), None, Cause.DARK)
+    await yard.go(down_s + 3600, m2=True)
+    await ear.caught_up()
+    assert [code for code, _, _ in ear.events(serial(2))] == ["power_restore"]
+    await yard.fleet.stop()
