@@ -31,8 +31,8 @@ SELECT
 FROM end_device_event e
 JOIN meter_carrier c ON c.meter_id = e.meter_id
 JOIN (VALUES
-    ('power_restore', 'C1, restorations', 5), ('momentary', 'C1, restorations', 5),
-    ('phase_loss', 'C2, power quality', 10), ('phase_restored', 'C2, power quality', 10),
+    ('power_restore', 'C1, outages and restorations', 5), ('momentary', 'C1, outages and restorations', 5),
+    ('phase_loss', 'C1, outages and restorations', 5), ('phase_restored', 'C1, outages and restorations', 5),
     ('voltage_sag', 'C2, power quality', 10), ('voltage_swell', 'C2, power quality', 10),
     ('relay_opened', 'C2, power quality', 10), ('relay_closed', 'C2, power quality', 10),
     ('reboot', 'C3, system', 30), ('clock_adjusted', 'C3, system', 30), ('command_refused', 'C3, system', 30)

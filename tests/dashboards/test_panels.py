@@ -243,7 +243,7 @@ def test_each_quantity_of_a_meter_stands_under_its_own_name(seeded: Seeded, key:
 def test_delivery_is_told_by_class_and_by_who_carries(seeded: Seeded) -> None:
     classes = {row["class"]: row for row in rows_of(seeded, "amilab-network", "delivery")}
     told = {name: (row["messages"], float(str(row["in_time_percent"])), row["p50_s"]) for name, row in classes.items()}
-    assert told["C1, restorations"] == (20, 95.0, 3)
+    assert told["C1, outages and restorations"] == (20, 95.0, 3)
     # The sag of meter 4 bears no sense, but came.
     assert told["C2, power quality"] == (3, 100.0, 5)
     assert told["C4, reads"][1] > 99.9, "reads of 11:45 came 70 and 90 minutes late, and of noon 40: all within 2 h"

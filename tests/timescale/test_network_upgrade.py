@@ -52,7 +52,7 @@ def assert_told(schema: Schema, before: list[tuple[Any, ...]]) -> None:
     carriers = schema.rows("SELECT meter_id, carrier FROM meter_carrier ORDER BY 1")
     assert carriers == [(COLLECTED, "COL0"), (CONNECTED, "")]
     figures = schema.rows(f"SELECT class, messages, in_time FROM delivery_figure({DAY}) ORDER BY 1")
-    assert figures == [("C1, restorations", 1, 1), ("C4, reads", 2 * READS, 2 * READS)]
+    assert figures == [("C1, outages and restorations", 1, 1), ("C4, reads", 2 * READS, 2 * READS)]
     # Nobody counted bytes then.
     carried = schema.rows(f"SELECT carrier, reads, bytes_per_meter_and_day FROM carrier_figure({DAY}) ORDER BY 1")
     assert carried == [("", READS, None), ("COL0", READS, None)]

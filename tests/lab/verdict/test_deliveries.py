@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lab.verdict.deliveries import size_of
 from lab.verdict.judge_files import judge_files, judge_run
 from lab.verdict.tables import CAUSES, GASP, REPORTED, TableError
 from lab.verdict.verdict import Verdict
+from meters.fleet.urgency import CLASS_OF
 from meters.radio.passage import Cause, DeliveryClass, Direction
 from tests.lab.verdict.network_frames import Air, all_classes, reads_of
 from tests.lab.verdict.synthetic import START_S, STEP_S, Dark, Run, make_run
@@ -49,6 +51,16 @@ def test_words_of_the_verdict_are_those_of_the_meters() -> None:
     assert names == list(CAUSES)
     assert [int(cause) for cause in Cause] == list(range(len(CAUSES)))
     assert {*REPORTED, GASP} == {int(cls) for cls in DeliveryClass}
+
+
+def test_the_head_ends_figures_have_each_event_in_the_class_that_meters_send_it_by() -> None:
+    text = (Path(__file__).parents[3] / "headend" / "migrations" / "0040.network.sql").read_text(encoding="utf-8")
+    told = {
+        code: (int(cls), float(within_s))
+        for code, cls, within_s in re.findall(r"\('(\w+)', 'C(\d), .*?', (\d+)\)", text)
+    }
+    sent = {code: cls for code, cls in CLASS_OF.items() if cls is not DeliveryClass.GASP}
+    assert told == {str(code): (int(cls), REPORTED[cls].within_s) for code, cls in sent.items()}
 
 
 def test_without_a_model_there_is_nothing_of_it(tmp_path: Path) -> None:
