@@ -203,6 +203,7 @@ async def test_a_meter_that_is_not_heard_of_has_one_request_and_hours_later_anot
     pauses = [later - earlier for earlier, later in itertools.pairwise(commanded)]
     assert 2 <= len(commanded) <= 3
     assert all(3 * 3600 <= pause <= 5 * 3600 + 300 for pause in pauses)
+    await until(lambda: len(meter.commands) == len(commanded), "all commands, of which none is answered")
     # It is heard of, and answers: what was missed is there at once.
     meter.answers, meter.has = True, {START_S + number * LENGTH_S for number in range(33)}
     meter.push(START_S + 32 * LENGTH_S)
