@@ -106,6 +106,7 @@ def _serve_state(app: FastAPI, session: Session, closing: asyncio.Event, limits:
             session.routes.document,
             session.completed_s,
             session.network_faults(),
+            dead=session.dead_collectors(),
             as_planned="truth" in session.hidden,
         )
         return Json(found)

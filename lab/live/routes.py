@@ -7,7 +7,7 @@ has to ask these.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,26 +93,30 @@ class Routes:
             elif area.dark_since_s is None:
                 area.dark_since_s = self._now_s
 
-    def document(self, now_s: float, faults: Iterable[NetworkFault] = (), *, as_planned: bool) -> dict[str, Any]:
+    def document(
+        self, now_s: float, faults: Iterable[NetworkFault] = (), *, dead: Collection[str] = (), as_planned: bool
+    ) -> dict[str, Any]:
         """Of each meter: `parent`, the number of the neighbour that relays it, or a constant of this module; `hops`;
         `through`, the per cent of transmissions to its parent that succeed. `signal_dbm` at the parent, `coupling_db`
         to its cell, and `cell` are null where there is none.
 
         :param faults: what disturbs the network at some time.
+        :param dead: collectors whose hardware has failed.
         :param as_planned: with supply for all and no fault. Routes would tell who is dark.
         """
         with self._lock:
             self._now_s = max(self._now_s, now_s)
-            return self._document(NetworkFaults(() if as_planned else faults), as_planned)
+            return self._document(NetworkFaults(() if as_planned else faults), () if as_planned else dead, as_planned)
 
-    def _document(self, faults: NetworkFaults, as_planned: bool) -> dict[str, Any]:
+    def _document(self, faults: NetworkFaults, dead: Collection[str], as_planned: bool) -> dict[str, Any]:
         count = len(self._rows)
         parent, hops = self._parent.copy(), np.zeros(count, dtype=np.int64)
         through, signal = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
         for area in self._areas:
             lit = np.ones(len(area.rows), dtype=bool) if as_planned else self._lit[area.rows]
             since_s = None if as_planned else area.dark_since_s
-            self._supply(area, lit, runs=since_s is None or self._now_s - since_s < area.battery_s)
+            powered = since_s is None or self._now_s - since_s < area.battery_s
+            self._supply(area, lit, runs=powered and area.name not in dead)
             self._jam(area, faults.jams(area.name, area.place_m, self._now_s))
             near = area.medium.parent
             hears = near == len(area.rows)

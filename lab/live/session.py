@@ -232,6 +232,11 @@ class Session:
         active = (each.disturbance.air_fault for each in self.incidents.active(self.completed_s))
         return [NetworkFault.model_validate(fault) for fault in active if fault is not None]
 
+    def dead_collectors(self) -> set[str]:
+        """Those whose hardware has failed."""
+        active = [each.disturbance for each in self.incidents.active(self.completed_s)]
+        return {name for each in active if each.kind == "collector_failure" for name in each.stations}
+
     def events(self, after: int) -> list[Event]:
         return self.feed.after(after, self.hidden)
 

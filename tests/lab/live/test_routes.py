@@ -113,6 +113,15 @@ def test_a_collector_in_the_dark_lives_as_long_as_its_battery() -> None:
     assert set(routes.document(START_S, as_planned=False)["parent"]) == {NO_WAY}
 
 
+def test_nobody_has_a_way_to_a_collector_whose_hardware_is_dead() -> None:
+    plan = plan_of("sparkplug-mesh")
+    routes = routes_of(plan)
+    planned = routes.document(START_S, as_planned=False)
+    assert set(routes.document(START_S, dead=plan.fleet.carriers, as_planned=False)["parent"]) == {NO_WAY}
+    assert routes.document(START_S, dead=plan.fleet.carriers, as_planned=True) == planned
+    assert routes.document(START_S, as_planned=False) == planned
+
+
 def fault(**given: Any) -> NetworkFault:
     return NetworkFault.model_validate({"from_s": START_S + 60, "until_s": START_S + 120, **given})
 
