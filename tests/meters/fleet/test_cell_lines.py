@@ -19,6 +19,7 @@ from tests.meters.meter_broker import Broker
 from tests.meters.meter_yard import START_S, Ear, World, command, grant, make_fleet, shipment, uneven_power_w
 
 COUNT = 12
+ONE_CELL = {"operators": 1, "spacing_m": 20_000.0, "loss_at_1_km_db": 100.0}
 FRAMES_S = range(START_S, START_S + 4 * 3600, 900)
 
 
@@ -29,7 +30,9 @@ def serial(row: int) -> str:
 class Yard:
     """Half of the meters are some kilometres from the others: in other cells."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, **cellular: float) -> None:
+        """`cellular`: parameters that are others than usual."""
+        self.cellular = {"latency_least_s": 1.5, "latency_easy_s": 2.0, **cellular}
         self.directory = directory
         self.port = port
         self.world = World(uneven_power_w(COUNT))
@@ -38,7 +41,7 @@ class Yard:
 
     def new_fleet(self, *faults: NetworkFault) -> Fleet:
         setup = NetworkSetup(
-            parameters=load_parameters({"cellular": {"latency_least_s": 1.5, "latency_easy_s": 2.0}}),
+            parameters=load_parameters({"cellular": self.cellular}),
             positions_m=tuple((row * 20.0, row % 2 * 6_000.0) for row in range(COUNT)),
             faults=faults,
         )
@@ -287,3 +290,32 @@ async def test_whoever_is_begun_when_an_outage_of_cells_is_over_is_in_service(ya
     await ear.caught_up()
     assert ear.states(serial(0))[-1] == "online"
     assert len(ear.of("ds", serial(0))) == 2
+
+
+async def test_meters_of_a_cell_that_report_together_wait_for_each_other(
+    tmp_path: Path, broker: Broker, ear: Ear
+) -> None:
+    crowded = Yard(tmp_path, broker.port, **ONE_CELL, messages_per_s=0.1)
+    await crowded.fleet.start()
+    await crowded.go(START_S + 1_800)
+    reads = [row for row in crowded.deliveries(DeliveryClass.READ) if row["about"] == START_S and row["arrived_at"]]
+    taken_s = [(row["arrived_at"] - row["sent_at"]).total_seconds() for row in reads]
+    assert len(taken_s) == COUNT
+    # The first waits for nobody; with eleven others, each of whom takes 10 s, it is a matter of luck.
+    assert max(taken_s) > 30
+    await crowded.fleet.stop()
+
+
+async def test_meters_of_a_cell_that_attach_together_hinder_each_other(
+    tmp_path: Path, broker: Broker, ear: Ear
+) -> None:
+    # The one cell grants an attach every three seconds: most that come alone would get theirs at once.
+    crowded = Yard(tmp_path, broker.port, **ONE_CELL, attaches_per_s=0.3)
+    await crowded.fleet.start()
+    await crowded.go(START_S + 15)
+    await ear.caught_up()
+    assert sum(ear.states(serial(row)) == ["online"] for row in range(COUNT)) < COUNT / 2
+    await crowded.go(START_S + 1_800)
+    await ear.caught_up()
+    assert all(ear.states(serial(row)) == ["online"] for row in range(COUNT))
+    await crowded.fleet.stop()

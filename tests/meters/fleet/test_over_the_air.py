@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from meters.radio.passage import Cause, DeliveryClass, Direction
 from tests.meters.meter_broker import Broker
 from tests.meters.meter_process import FleetProcess
 from tests.meters.meter_yard import START_S, World, command, grant, street, uneven_power_w
-from tests.meters.sparkplug_ear import HOST, SparkplugEar, collected_shipment
+from tests.meters.sparkplug_ear import HOST, METRICS_OF_INTERVAL, SparkplugEar, collected_shipment
 
 COUNT = 24
 EACH = 12
@@ -519,3 +520,41 @@ async def test_a_service_that_is_cut_off_from_a_power_line_is_silent(
     await ear.caught_up()
     assert [code for code, _, _ in ear.events(serial(2))] == ["power_restore"]
     await yard.fleet.stop()
+
+
+async def test_the_backhaul_takes_its_time_both_ways(tmp_path: Path, broker: Broker, ear: SparkplugEar) -> None:
+    yard = Yard(tmp_path, broker.port, backhaul={"latency_least_s": 20.0, "latency_most_s": 21.0})
+    await yard.fleet.start()
+    await yard.go(START_S + 100)
+    ear.tell("COL0", serial(22), command(serial(22), now_s=yard.now_s, purpose="ping", params={}))
+    ear.fence("COL0", "f1")
+    await yard.fleet.await_fence("f1", ["COL0"])
+    await yard.go(START_S + 300)
+    for direction in Direction:
+        (frame,) = yard.of(DeliveryClass.CONTROL, direction)
+        assert 20 <= (frame["arrived_at"] - frame["sent_at"]).total_seconds() < 26
+    await yard.fleet.stop()
+
+
+async def test_events_go_ahead_of_reads_that_arrive_in_the_same_second(yard: Yard, ear: SparkplugEar) -> None:
+    block_s = START_S + 4 * HOUR
+    # Reads are handed over at whole minutes: a supply that is back a second before is told of then.
+    for minute, names in enumerate([("m2", "m3"), ("m4", "m5")], start=1):
+        await yard.go(block_s + 60 * minute - 30)
+        await yard.go(block_s + 60 * minute - 1, **dict.fromkeys(names, False))
+        await yard.go(block_s + 60 * minute, **dict.fromkeys(names, True))
+    await yard.go(block_s + 300)
+    await ear.caught_up()
+    together = 0
+    for collector in ("COL0", "COL1"):
+        reads = [row for row in yard.of(DeliveryClass.READ) if row["via"] == collector and row["arrived_at"]]
+        first = min(row["arrived_at"] for row in reads)
+        events = [row for row in yard.of(DeliveryClass.ALARM) if (row["via"], row["arrived_at"]) == (collector, first)]
+        together += len(events)
+        said = [message for message in ear.heard if (message.edge, message.kind) == (collector, "DDATA")]
+        before_reads = {
+            message.serial
+            for message in itertools.takewhile(lambda each: len(each.payload.metrics) < METRICS_OF_INTERVAL, said)
+        }
+        assert before_reads >= {row["serial"] for row in events}
+    assert together
