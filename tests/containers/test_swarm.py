@@ -69,7 +69,7 @@ def test_nothing_is_lost_in_rolling_updates(project: Project, node: str, tmp_pat
     assert {frame["technology"] for frame in frames} == {"mesh", "cellular"}
     assert {frame["arrived_at"] is None for frame in frames} == {True, False}
     reads = verdict["reads"]
-    assert reads["expected"] == 450 * 8
+    assert reads["expected"] == 450 * 12
     assert reads["lost"] == reads["altered"] == reads["duplicate_rows"] == reads["unrecorded"] == 0
     assert verdict["ingest"]["rows"] >= reads["stored"] - reads["estimated"]
 

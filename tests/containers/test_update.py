@@ -24,7 +24,7 @@ def test_nothing_is_lost_when_every_container_is_replaced(project: Project, tmp_
     verdict = json.loads((tmp_path / "latest" / "verdict.json").read_text())
     assert verdict["passed"]
     reads = verdict["reads"]
-    assert reads["expected"] == 450 * 8
+    assert reads["expected"] == 450 * 12
     assert reads["lost"] == reads["altered"] == reads["duplicate_rows"] == reads["unrecorded"] == 0
     after = set(project.compose("ps", "--quiet", "meters", "headend-ingest").split())
     assert len(before) == len(after) == 5
