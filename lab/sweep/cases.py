@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ _OWN_OPTIONS = ("--seed", "--fleet", "--out")
 _ONE_AT_A_TIME = ("--compose", "--swarm")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _MOST_SEEDS = 10_000
+_LONGEST_WORDS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,10 @@ class Case:
 
     @property
     def directory_name(self) -> str:
-        """A name for a directory, whatever scenario and fleet are called."""
-        return re.sub(r"[^A-Za-z0-9_=-]+", "-", f"{self.scenario}-{self.fleet}").strip("-") + f"-{self.seed}"
+        """A name for a directory, whatever scenario and fleet are called. No two cases share it."""
+        words = re.sub(r"[^A-Za-z0-9_=-]+", "-", f"{self.scenario}-{self.fleet}")[:_LONGEST_WORDS].strip("-")
+        given = json.dumps([self.scenario, self.fleet, self.arguments])
+        return f"{words}-{hashlib.sha256(given.encode()).hexdigest()[:8]}-{self.seed}"
 
 
 def seed_by_seed(

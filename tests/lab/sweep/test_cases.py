@@ -32,6 +32,19 @@ def test_a_directory_is_named_whatever_scenario_and_fleet_are_called() -> None:
     assert "/" not in name
     assert ".." not in name
     assert name.endswith("-7")
+    assert len(Case("quickstart", "file:" + "a" * 300, 7).directory_name) < 120
+
+
+def test_no_two_cases_share_a_directory() -> None:
+    plain = Case("a-b", "mesh", 7)
+    others = (
+        Case("a b", "mesh", 7),
+        Case("a", "b-mesh", 7),
+        Case("a-b", "mesh", 8),
+        Case("a-b", "mesh", 7, ("--network", "none")),
+        Case("a-b", "mesh", 7, ("--network none",)),
+    )
+    assert len({case.directory_name for case in (plain, *others)}) == 6
 
 
 def test_what_the_sweep_says_itself_cannot_be_passed_on() -> None:

@@ -32,7 +32,7 @@ if seed == 2:
 if seed == 3:
     print("a part crashed")
     sys.exit(3)
-passed = seed != 13
+passed = seed != 13 or (here / "mended").exists()
 run = out / f"quickstart-{seed}"
 run.mkdir()
 lost = {"id": "reads.lost", "target": "== 0", "value": 0 if passed else 4, "passed": passed}
@@ -68,11 +68,12 @@ def swept(cases: list[Case], out: Path, jobs: int = 1) -> list[Result]:
 
 def test_each_case_is_run_and_only_what_failed_is_kept(program: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    told = swept(seed_by_seed("quickstart", ["mesh", "plc"], (1, 13), ["--network", "radio"]), out, jobs=2)
+    cases = seed_by_seed("quickstart", ["mesh", "plc"], (1, 13), ["--network", "radio"])
+    told = swept(cases, out, jobs=2)
     assert sorted(asked(program)) == ["mesh 1 radio", "mesh 13 radio", "plc 1 radio", "plc 13 radio"]
     assert {(result.case.seed, result.passed) for result in told} == {(1, True), (13, False)}
     kept = {path.name for path in out.iterdir() if path.is_dir()}
-    assert kept == {"quickstart-mesh-13", "quickstart-plc-13"}
+    assert kept == {case.directory_name for case in cases if case.seed == 13}
     failed = next(result for result in told if not result.passed)
     assert [str(missed) for missed in failed.missed] == [
         "reads.lost 4 (== 0)",
@@ -97,6 +98,16 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_a_run_without_a_verdict_is_mad
     ]  # fmt: skip
     with_other_arguments = [Case("quickstart", "mesh", 1, ("--network", "none"))]
     assert len(swept(with_other_arguments, out)) == 1
+
+
+def test_a_run_that_passes_takes_nothing_of_one_that_failed_with_other_options(program: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (failed,) = swept([Case("quickstart", "mesh", 13)], out)
+    (program / "mended").touch()
+    (passed,) = swept([Case("quickstart", "mesh", 13, ("--network", "none"))], out)
+    assert passed.passed
+    assert failed.directory is not None
+    assert (Path(failed.directory) / "latest" / "verdict.json").is_file()
 
 
 def test_a_run_that_is_refused_ends_the_sweep_with_its_words(program: Path, tmp_path: Path) -> None:
