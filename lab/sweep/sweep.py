@@ -26,7 +26,7 @@ async def sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, t
     A cancelled sweep ends its runs, and says nothing of them.
 
     Raises:
-        UserError: a run is refused; others would be, too.
+        UserError: runs are refused; others would be, too.
     """
     waiting = deque(case for case in cases if results.verdict_on(case) is None)
 
@@ -41,7 +41,10 @@ async def sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, t
             for _ in range(jobs):
                 group.create_task(work())
     except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+        refusals, errors = failed.split(UserError)
+        if errors is not None or refusals is None:
+            raise
+        raise UserError([str(refusal) for refusal in refusals.exceptions]) from None
 
 
 async def _run(case: Case, out: Path) -> Result:

@@ -116,6 +116,27 @@ def test_a_run_that_is_refused_ends_the_sweep_with_its_words(program: Path, tmp_
     assert asked(program) == ["mesh 1 None", "mesh 2 None"]
 
 
+@pytest.mark.parametrize(
+    ("second", "kind", "words"),
+    [
+        (UserError("mesh, seed 2: no such meter"), UserError, "no such fleet\n.*no such meter"),
+        (ValueError("no JSON"), ExceptionGroup, "unhandled errors"),
+    ],
+)
+def test_of_runs_that_fail_at_once_all_refusals_are_told_and_no_error_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: Exception, kind: type[Exception], words: str
+) -> None:
+    both = asyncio.Barrier(2)
+
+    async def fail(case: Case, _out: Path) -> Result:
+        await both.wait()
+        raise UserError("mesh, seed 1: no such fleet") if case.seed == 1 else second
+
+    monkeypatch.setattr("lab.sweep.sweep._run", fail)
+    with pytest.raises(kind, match=words):
+        swept(seed_by_seed("quickstart", ["mesh"], (1, 2)), tmp_path / "out", jobs=2)
+
+
 def test_a_sweep_that_is_interrupted_ends_its_runs_and_says_nothing_of_them(program: Path, tmp_path: Path) -> None:
     (program / "slow").touch()
     out = tmp_path / "out"
