@@ -119,7 +119,7 @@ def test_a_run_that_is_refused_ends_the_sweep_with_its_words(program: Path, tmp_
 @pytest.mark.parametrize(
     ("second", "kind", "words"),
     [
-        (UserError("mesh, seed 2: no such meter"), UserError, "no such fleet\n.*no such meter"),
+        (UserError("mesh, seed 2: no such meter"), UserError, "(?s)(?=.*no such fleet)(?=.*no such meter)"),
         (ValueError("no JSON"), ExceptionGroup, "unhandled errors"),
     ],
 )
