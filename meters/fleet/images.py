@@ -111,9 +111,8 @@ class Images:
 
     def _begin(self, number: int, wave: NetworkFault, now_s: int) -> _Going:
         """Begin it, or go on after a restart of this process."""
-        first, end = int(self._collectors.first[number]), int(self._collectors.end[number])
-        rows, state = self._collectors.rows(number), self._core.state
-        had_bytes, at_s = state["image_bytes"][first:end], state["image_at_s"][first:end]
+        rows, own, state = self._collectors.rows(number), self._collectors.span(number), self._core.state
+        had_bytes, at_s = state["image_bytes"][own], state["image_at_s"][own]
         fresh = state["image_of_s"][rows] != wave.from_s
         had_bytes[fresh] = 0.0
         # The collector has to have it first.
