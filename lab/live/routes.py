@@ -20,6 +20,7 @@ from meters.device.draws import meter_keys
 from meters.device.facts import CollectedFacts
 from meters.radio.cellular import Cells
 from meters.radio.faults import NetworkFault, NetworkFaults
+from meters.radio.medium import make_medium
 from meters.radio.mesh import Jam, Mesh
 from meters.radio.plc import PowerLine
 from meters.radio.setup import NetworkSetup, innermost, station_place_m
@@ -63,14 +64,9 @@ class Routes:
             first = innermost(positions_m[rows])
             rows = np.concatenate([rows[first : first + 1], np.delete(rows, first)])
             place_m = station_place_m(positions_m[rows])
-            medium: Mesh | PowerLine
-            if facts.by_power_line:
-                medium = PowerLine(
-                    positions_m[rows], place_m, keys[rows], setup.parameters.plc,
-                    start_s=start_s, utc_offset_s=setup.utc_offset_s,
-                )  # fmt: skip
-            else:
-                medium = Mesh(positions_m[rows], place_m, keys[rows], setup.parameters.mesh)
+            medium = make_medium(
+                setup, positions_m[rows], place_m, keys[rows], by_power_line=facts.by_power_line, start_s=start_s
+            )
             self._areas.append(_Area(rows, name, place_m, medium, facts.collector_battery_s))
         own = np.array([not meter.address for meter in meters], dtype=bool)
         self._parent[own] = OWN

@@ -13,6 +13,7 @@ from meters.fleet.core import Core
 from meters.radio.faults import NetworkFaults
 from meters.radio.firmware import Pace
 from meters.radio.frames import Frames
+from meters.radio.medium import make_medium
 from meters.radio.mesh import Mesh
 from meters.radio.passage import Passage
 from meters.radio.plc import PowerLine
@@ -103,12 +104,8 @@ def make_media(core: Core, collectors: Collectors, facts: CollectedFacts, setup:
         rows = collectors.rows(number)
         own_m = positions_m[rows]
         at_m = station_place_m(own_m)
-        if facts.by_power_line:
-            line = PowerLine(
-                own_m, at_m, core.keys[rows], setup.parameters.plc,
-                start_s=core.setup.start_s, utc_offset_s=setup.utc_offset_s,
-            )  # fmt: skip
-            media.append(_Line(line))
-        else:
-            media.append(_Radio(Mesh(own_m, at_m, core.keys[rows], setup.parameters.mesh), name, at_m))
+        medium = make_medium(
+            setup, own_m, at_m, core.keys[rows], by_power_line=facts.by_power_line, start_s=core.setup.start_s
+        )
+        media.append(_Line(medium) if isinstance(medium, PowerLine) else _Radio(medium, name, at_m))
     return media
