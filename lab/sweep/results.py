@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
@@ -62,6 +63,7 @@ class Result:
 
 
 _FORM = TypeAdapter(Result)
+_BEGINNING = b'{"case":'
 
 
 def result_of(case: Case, exit_code: int, wall_s: float, verdict: Mapping[str, Any] | None, directory: Path) -> Result:
@@ -74,29 +76,31 @@ def result_of(case: Case, exit_code: int, wall_s: float, verdict: Mapping[str, A
 
 
 class Results:
-    """The file of a sweep. What a run said last counts."""
+    """The file of a sweep. What a run said last counts. Raises UserError where it cannot be written."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UserError: it cannot be read, or has a line that is no result."""
+        """Raises UserError: it cannot be read, or has a line that is no result. Nothing is written then."""
         self._path = path
         self._by_case: dict[Case, Result] = {}
         try:
+            if path.exists() and not path.is_file():
+                raise UserError(f"{path} is no file", "Choose another --out.")
             written = path.read_bytes() if path.exists() else b""
-            # A sweep that was killed may have left half a line; its run is made again.
-            whole = written[: written.rfind(b"\n") + 1]
-            if whole != written:
-                path.write_bytes(whole)
         except OSError as error:
-            raise UserError([f"cannot use {path}: {error.strerror}"], "Choose another --out.") from error
+            raise UserError(f"cannot use {path}: {error.strerror}", "Choose another --out.") from error
+        whole, last = written[: written.rfind(b"\n") + 1], written[written.rfind(b"\n") + 1 :]
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 result = _FORM.validate_json(line)
             except ValidationError as error:
-                raise UserError(
-                    [f"line {number} of {path} is no result of a sweep: {error.errors()[0]['msg']}"],
-                    "Remove that line, or choose another --out.",
-                ) from error
+                raise _strange(path, number, error.errors()[0]["msg"]) from error
             self._by_case[result.case] = result
+        if last:
+            # A sweep that was killed may have left half a line; its run is made again.
+            if not (last.startswith(_BEGINNING) or _BEGINNING.startswith(last)):
+                raise _strange(path, whole.count(b"\n") + 1, "it begins otherwise")
+            with self._writing("r+b") as file:
+                file.truncate(len(whole))
 
     def verdict_on(self, case: Case) -> Result | None:
         """None: not run yet, or there was no verdict."""
@@ -109,8 +113,24 @@ class Results:
 
     def add(self, result: Result) -> None:
         self._by_case[result.case] = result
-        with self._path.open("ab") as file:
+        with self._writing("ab") as file:
             file.write(_FORM.dump_json(result) + b"\n")
+
+    @contextmanager
+    def _writing(self, mode: str) -> Iterator[IO[bytes]]:
+        try:
+            with self._path.open(mode) as file:
+                yield file
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self._path}: {error.strerror}", "Make room, or choose another --out."
+            ) from error
+
+
+def _strange(path: Path, number: int, what: str) -> UserError:
+    return UserError(
+        f"line {number} of {path} is no result of a sweep: {what}", "Remove that line, or choose another --out."
+    )
 
 
 def table(results: Iterable[Result]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -161,3 +162,20 @@ def test_a_line_that_is_no_result_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / RESULTS_FILE).write_text(f"{line}\n")
     with pytest.raises(UserError, match=r"line 1 of .*results.jsonl is no result"):
         Results(tmp_path / RESULTS_FILE)
+
+
+@pytest.mark.parametrize("written", ["precious", "{}\n{}", '{"case": "mine", "notes": 1}\nkept for years'])
+def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path: Path, written: str) -> None:
+    file = tmp_path / RESULTS_FILE
+    file.write_text(written)
+    with pytest.raises(UserError, match="is no result of a sweep"):
+        Results(file)
+    assert file.read_text() == written
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/full")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(UserError, match="is no file"):
+            Results(tmp_path / name)
