@@ -15,6 +15,7 @@ from lab.commands.interruption import until_interrupted
 from lab.commands.options import Scenario
 from lab.commands.paths import shown_path
 from lab.commands.refusal import failures_shown
+from lab.errors import UserError
 from lab.fleet.presets import PRESETS
 
 _SWEEPS = Path("sweeps")
@@ -59,7 +60,10 @@ def sweep(
         faults.raise_any()
         assert chosen is not None, "what is wrong with it has been said"
         cases = seed_by_seed(scenario, fleets, chosen, given)
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make {out}: {error.strerror}", "Choose another --out.") from error
         results = Results(out / RESULTS_FILE)
 
         def tell(result: Result) -> None:

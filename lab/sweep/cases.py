@@ -53,6 +53,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if last - first >= _MOST_SEEDS:
             raise ValueError(f"{part.strip()} has more than {_MOST_SEEDS:,} seeds")
         seeds |= dict.fromkeys(range(first, last + 1))
+        if len(seeds) > _MOST_SEEDS:
+            raise ValueError(f"these are more than {_MOST_SEEDS:,} seeds")
     return tuple(seeds)
 
 

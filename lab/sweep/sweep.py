@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.errors import UserError
@@ -16,6 +19,7 @@ from lab.sweep.cases import Case
 from lab.sweep.results import Result, Results, result_of
 
 LOG_FILE = "run.log"
+_LATEST = "latest"
 _WITH_VERDICT, _REFUSED = (0, 1), 2
 _TAIL_LINES = 8
 
@@ -26,13 +30,19 @@ async def sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, t
     A cancelled sweep ends its runs, and says nothing of them.
 
     Raises:
-        UserError: runs are refused; others would be, too.
+        UserError: runs are refused, and others would be, too; or `out` cannot be used, or another sweep uses it.
     """
+    with _alone(out):
+        await _sweep(cases, out, results, jobs, tell)
+
+
+async def _sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, tell: Callable[[Result], None]) -> None:
     waiting = deque(case for case in cases if results.verdict_on(case) is None)
 
     async def work() -> None:
         while waiting:
-            result = await _run(waiting.popleft(), out)
+            with _usable(out):
+                result = await _run(waiting.popleft(), out)
             results.add(result)
             tell(result)
 
@@ -47,9 +57,44 @@ async def sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, t
         raise UserError([str(refusal) for refusal in refusals.exceptions]) from None
 
 
-async def _run(case: Case, out: Path) -> Result:
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other sweep writes there meanwhile."""
+    with _usable(out):
+        descriptor = os.open(out, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(f"another sweep is under way in {out}", "Choose another --out, or wait.") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _usable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot use {error.filename or out}: {error.strerror}", "Choose another --out.") from error
+
+
+def _directory_of(case: Case, out: Path) -> Path:
+    """Where it runs: new, or from a run of it that was stopped or had no verdict. Raises UserError: somebody else's."""
     directory = out / case.directory_name
-    directory.mkdir(parents=True, exist_ok=True)
+    log = directory / LOG_FILE
+    if directory.is_symlink() or (directory.exists() and (log.is_symlink() or not log.is_file())):
+        raise UserError(f"{directory} is none of the sweep's", "Move it away, or choose another --out.")
+    directory.mkdir(exist_ok=True)
+    # The verdict of an earlier run is none of this one.
+    (directory / _LATEST).unlink(missing_ok=True)
+    return directory
+
+
+async def _run(case: Case, out: Path) -> Result:
+    directory = _directory_of(case, out)
     log = directory / LOG_FILE
     began = time.monotonic()
     with log.open("wb") as output:
@@ -62,14 +107,16 @@ async def _run(case: Case, out: Path) -> Result:
         try:
             exit_code = await process.wait()
         except asyncio.CancelledError:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
             raise
     if exit_code == _REFUSED:
         raise UserError([f"{case.fleet}, seed {case.seed}: {_last_words(log)}"])
-    verdict = None
-    if exit_code in _WITH_VERDICT:
-        verdict = json.loads((directory / "latest" / "verdict.json").read_text(encoding="utf-8"))
+    verdict, written = None, directory / _LATEST / "verdict.json"
+    # `amilab run --help` ends well without one, and a program that crashes ends like a run that failed.
+    if exit_code in _WITH_VERDICT and written.is_file():
+        verdict = json.loads(written.read_text(encoding="utf-8"))
     result = result_of(case, exit_code, time.monotonic() - began, verdict, directory)
     if result.passed:
         shutil.rmtree(directory)

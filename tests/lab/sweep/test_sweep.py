@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import sys
@@ -30,6 +31,8 @@ if (here / "slow").exists():
 if seed == 2:
     print("no such fleet")
     sys.exit(2)
+if seed == 4:
+    sys.exit(1)
 if seed == 3:
     print("a part crashed")
     sys.exit(3)
@@ -179,3 +182,49 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("link", "pipe"):
         with pytest.raises(UserError, match="is no file"):
             Results(tmp_path / name)
+
+
+def test_a_directory_of_somebody_else_is_left_as_it_is(program: Path, tmp_path: Path) -> None:
+    out, case = tmp_path / "out", Case("quickstart", "mesh", 1)
+    own = out / case.directory_name
+    own.mkdir(parents=True)
+    (own / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=f"{case.directory_name} is none of the sweep's"):
+        swept([case], out)
+    assert (own / "thesis.tex").read_text() == "years of work"
+    own.rename(tmp_path / "elsewhere")
+    own.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is none of the sweep's"):
+        swept([case], out)
+    assert not (program / "asked").exists()
+
+
+def test_a_run_that_ends_without_a_verdict_has_none_whatever_an_earlier_one_left(program: Path, tmp_path: Path) -> None:
+    out, case = tmp_path / "out", Case("quickstart", "mesh", 4)
+    earlier = out / case.directory_name / "earlier"
+    earlier.mkdir(parents=True)
+    (earlier / "verdict.json").write_text(
+        '{"criteria": [{"id": "reads.lost", "target": "== 0", "value": 1, "passed": false}], "reads": {}}'
+    )
+    (earlier.parent / "latest").symlink_to("earlier")
+    (earlier.parent / "run.log").touch()
+    assert [result.word for result in swept([case], out)] == ["no verdict (exit code 1)"]
+    assert earlier.is_dir()
+
+
+def test_two_sweeps_in_one_place_do_not_meet(program: Path, tmp_path: Path) -> None:
+    lock = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(UserError, match="another sweep is under way"):
+        swept([Case("quickstart", "mesh", 1)], tmp_path)
+    os.close(lock)
+    assert [result.passed for result in swept([Case("quickstart", "mesh", 1)], tmp_path)] == [True]
+
+
+def test_a_place_that_cannot_be_used_is_said(program: Path, tmp_path: Path) -> None:
+    case = Case("quickstart", "mesh", 1)
+    (tmp_path / case.directory_name).mkdir()
+    (tmp_path / case.directory_name / "run.log").touch()
+    (tmp_path / case.directory_name / "latest").mkdir()
+    with pytest.raises(UserError, match=r"cannot use .*latest: Is a directory"):
+        swept([case], tmp_path)
