@@ -27,6 +27,7 @@ from lab.live.training import clock
 from lab.lockstep.answers import Described, checked
 from lab.lockstep.pace import Agenda, Pace
 from lab.run.companion import Lived, Scene
+from lab.run.settling import settled_s
 from lab.run.stage import GRID
 from lab.scenario.air_targets import Airspace
 from lab.verdict.network_model import read_network
@@ -288,7 +289,7 @@ class Session:
         self._end_s = max(-(-now_s // length_s) * length_s, start_s + length_s)
         for incident in self.incidents.wind_up(self.completed_s, self._end_s):
             self._tell(f"restored at the end: {incident.disturbance.label}")
-        self.agenda.end_s = self.scene.vendors.settled_s(self._end_s, self.scene.scenario.settle_s)
+        self.agenda.end_s = settled_s(self.scene.scenario, self.scene.vendors, start_s=start_s, end_s=self._end_s)
         self._tell(f"judged up to {clock(self._end_s)}; living on to {clock(self.agenda.end_s)} to let meters report")
         self.pace.set(None)
         self.feed.tell(int(self.now_s()), "lab", "the lab comes to its end")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import secrets
 import time
@@ -39,11 +38,11 @@ from lab.run.refused_events import (
 )
 from lab.run.request import RunRequest, RunResult
 from lab.run.set_up import SetUp
+from lab.run.settling import settled_s
 from lab.run.stage import Stage
 from lab.run.surroundings import BrokerAccess, Externals, check_externals, show_run
 from lab.services.host import make_private_directory, private_files, require_free_space
 from lab.verdict.context import ClockFacts
-from meters.radio.parameters import load_parameters
 
 _LEAST_BYTES = 16 << 20
 """Of any run's results: the truth of a whole feeder, a report, logs."""
@@ -189,11 +188,8 @@ class Run:
 
     @property
     def settled_s(self) -> int:
-        """When all that was measured by `end_s` has had its chance to be stored: also of who registers late."""
-        network, registered_s = self.scenario.network, self.start_s
-        if network.on:
-            registered_s += math.ceil(load_parameters(network.overrides()).plc.late_most_s)
-        return self.vendors.settled_s(self.end_s, self.scenario.settle_s, registered_s=registered_s)
+        """When all that was measured by `end_s` has had its chance to be stored."""
+        return settled_s(self.scenario, self.vendors, start_s=self.start_s, end_s=self.end_s)
 
     async def execute(self) -> RunResult:
         async with AsyncExitStack() as stack:
