@@ -11,6 +11,7 @@ from lab.verdict.tables import (
     DELIVERIES,
     FLEET,
     GASP,
+    MOST_OF_FRAMES,
     MOST_RATIO,
     ORIGINS,
     QUALITIES,
@@ -200,6 +201,17 @@ def _value_faults(schema: Schema, columns: dict[str, pa.ChunkedArray], label: st
             if name in columns and (strange := sorted(set(pc.unique(columns[name]).to_pylist()) - {*values, None})):
                 told = ", ".join(map(str, values))
                 faults.append(f"{label}.{name} holds {strange[:5]}, expected only {told}")
+        for name, most in MOST_OF_FRAMES.items():
+            if name in columns:
+                outside = pc.or_(pc.less(columns[name], 0), pc.greater(columns[name], most))
+                if wrong := pc.sum(outside).as_py() or 0:
+                    faults.append(f"{label}.{name} is out of range in {wrong} rows, expected 0 to {most:,}")
+        if columns.keys() >= {"sent_at", "arrived_at", "attempts"}:
+            arrived = columns["arrived_at"]
+            if early := pc.sum(pc.less(arrived, columns["sent_at"])).as_py() or 0:
+                faults.append(f"{label}.arrived_at is before sent_at in {early} rows")
+            if unsent := pc.sum(pc.and_(arrived.is_valid(), pc.equal(columns["attempts"], 0))).as_py() or 0:
+                faults.append(f"{label}.arrived_at is there in {unsent} rows without attempts")
     return faults
 
 

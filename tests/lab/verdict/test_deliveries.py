@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -384,6 +386,33 @@ def test_a_file_that_says_what_it_cannot_is_refused(tmp_path: Path, column: str,
     with pytest.raises(TableError) as error:
         judged(tmp_path / "run", air)
     assert any(part in fault for fault in error.value.faults for part in told.split("|"))
+
+
+def test_numbers_that_no_meter_writes_are_refused_all_at_once(tmp_path: Path) -> None:
+    run = make_run(POINTS, INTERVALS)
+    run_dir = reads_of(run).write(run.write(tmp_path / "run"))
+    file = run_dir / "network" / "0.parquet"
+    table = pq.read_table(file)
+    for name, value in (("hops", -1), ("attempts", 256), ("bytes", 2**62)):
+        values = [value, *table[name].to_pylist()[1:]]
+        table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.int64()))
+    pq.write_table(table, file)
+    with pytest.raises(TableError) as error:
+        judge_files(run_dir, run.context())
+    assert [fault.partition(" is ")[0] for fault in error.value.faults] == [
+        f"network/0.parquet.{name}" for name in ("hops", "attempts", "bytes")
+    ]
+
+
+def test_a_frame_arrives_neither_before_nor_without_being_sent(tmp_path: Path) -> None:
+    air = reads_of(make_run(POINTS, INTERVALS))
+    air.frame(0, DeliveryClass.ALARM, 60.0, -0.001)
+    air.frame(0, DeliveryClass.ALARM, 60.0, attempts=0)
+    with pytest.raises(TableError) as error:
+        judged(tmp_path / "run", air)
+    told = " ".join(error.value.faults)
+    assert "arrived_at is before sent_at in 1 rows" in told
+    assert "arrived_at is there in 1 rows without attempts" in told
 
 
 def test_every_broken_file_is_told(tmp_path: Path) -> None:
