@@ -54,7 +54,9 @@ async def _sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, 
         refusals, errors = failed.split(UserError)
         if errors is not None or refusals is None:
             raise
-        raise UserError([str(refusal) for refusal in refusals.exceptions]) from None
+        told = [each for each in refusals.exceptions if isinstance(each, UserError)]
+        hint = next((each.hint for each in told if each.hint), None)
+        raise UserError([fault for each in told for fault in each.faults], hint) from None
 
 
 @contextmanager

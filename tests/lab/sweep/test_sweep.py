@@ -141,6 +141,16 @@ def test_of_runs_that_fail_at_once_all_refusals_are_told_and_no_error_is_hidden(
         swept(seed_by_seed("quickstart", ["mesh"], (1, 2)), tmp_path / "out", jobs=2)
 
 
+def test_a_refusal_says_what_to_do_as_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_case: Case, _out: Path) -> Result:
+        raise UserError(["the disk is full", "so is the other"], "Free some space.")
+
+    monkeypatch.setattr("lab.sweep.sweep._run", fail)
+    with pytest.raises(UserError) as refused:
+        swept([Case("quickstart", "mesh", 1)], tmp_path / "out")
+    assert (refused.value.faults, refused.value.hint) == (("the disk is full", "so is the other"), "Free some space.")
+
+
 def test_a_sweep_that_is_interrupted_ends_its_runs_and_says_nothing_of_them(program: Path, tmp_path: Path) -> None:
     (program / "slow").touch()
     out = tmp_path / "out"
