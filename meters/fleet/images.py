@@ -119,7 +119,7 @@ class Images:
         at_s[fresh] = now_s + wave.image_bytes * 8.0 / self._backhaul_bps
         state["image_of_s"][rows] = wave.from_s
         state["image_restart_due_s"][rows[fresh]] = NEVER_S
-        records = self._new_records(rows, wave, now_s) if fresh.any() else self._kept_records(rows, wave)
+        records = self._new_records(rows, wave, now_s) if fresh.any() else self._kept_records(rows, wave, now_s)
         self._core.commit(rows)
         spread = Spread.begun(float(wave.image_bytes), had_bytes, at_s)
         return _Going(wave, rows, spread, records, np.zeros(len(rows), dtype=np.uint8))
@@ -132,11 +132,14 @@ class Images:
         records["number"] = self._crossing.deliveries.sent(records.copy())
         return records
 
-    def _kept_records(self, rows: Rows, wave: NetworkFault) -> NDArray[np.void]:
-        """Those that a process before has begun with."""
+    def _kept_records(self, rows: Rows, wave: NetworkFault, now_s: int) -> NDArray[np.void]:
+        """Those that a process before has begun with. If it was killed before it wrote some, they are new."""
         frames = self._crossing.deliveries.frames()
         own = (frames["delivery_class"] == DeliveryClass.FIRMWARE) & (frames["about"] == wave.from_s)
         known: NDArray[np.void] = frames[own & np.isin(frames["row"], rows)]
+        unwritten = rows[~np.isin(rows, known["row"])]
+        if len(unwritten):
+            known = np.concatenate((known, self._new_records(unwritten, wave, now_s)))
         return known[np.argsort(known["row"])]
 
     def _run(self, going: _Going, now_s: int) -> None:

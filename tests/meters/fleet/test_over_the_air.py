@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -345,6 +346,28 @@ async def test_another_process_goes_on_with_an_image_where_the_one_before_was(tm
     assert len(found[1]) == len(OF_COL0)
     # What changes in the seconds of the start is who is connected, not who has supply.
     assert parted == pytest.approx(whole, abs=5)
+
+
+async def test_an_image_goes_on_where_its_rows_were_not_written_before_the_process_was_killed(
+    tmp_path: Path, broker: Broker
+) -> None:
+    """The state is kept at each instant, deliveries when a grant is over."""
+    fault = wave(START_S + 600, START_S + 3 * HOUR, 60_000, "COL0")
+    yard = Yard(tmp_path, broker.port)
+    await yard.fleet.start()
+    yard.fleet.disturb_network(fault)
+    await yard.go(START_S + 700)
+    await yard.fleet.stop()
+    os.truncate(tmp_path / "fleet-0-sparkplug-mesh.deliveries", 0)
+    yard.fleet = yard.new_fleet()
+    await yard.fleet.start()
+    yard.fleet.disturb_network(fault)
+    await yard.fleet.replay(yard.now_s, yard.world.frame(yard.now_s))
+    await yard.go(START_S + 3 * HOUR)
+    images = yard.of(DeliveryClass.FIRMWARE, Direction.DOWN)
+    assert sorted(row["serial"] for row in images) == [serial(row) for row in OF_COL0]
+    assert all(row["arrived_at"] is not None for row in images)
+    await yard.fleet.stop()
 
 
 async def test_a_dead_collector_passes_nothing_on_and_makes_up_for_it_when_it_is_replaced(
