@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lab.errors import UserError
 from lab.sweep.cases import Case
+from lab.wording import printable_line
 
 RESULTS_FILE = "results.jsonl"
 
@@ -28,7 +29,7 @@ class Missed:
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:.6g}"
-        return f"{self.id} {value} ({self.target})"
+        return printable_line(f"{self.id} {value} ({self.target})")
 
 
 @dataclass(frozen=True, slots=True)

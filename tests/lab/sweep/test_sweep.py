@@ -13,7 +13,7 @@ import pytest
 
 from lab.errors import UserError
 from lab.sweep.cases import Case, seed_by_seed
-from lab.sweep.results import RESULTS_FILE, Result, Results
+from lab.sweep.results import RESULTS_FILE, Missed, Result, Results
 from lab.sweep.sweep import sweep
 
 RUN = """
@@ -192,6 +192,10 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("link", "pipe"):
         with pytest.raises(UserError, match="is no file"):
             Results(tmp_path / name)
+
+
+def test_a_results_file_of_somebody_else_says_nothing_to_the_terminal() -> None:
+    assert str(Missed("reads.lost\x1b[2J\n7 passed", 4, "== 0")) == "reads.lost\ufffd[2J\ufffd7 passed 4 (== 0)"
 
 
 def test_a_directory_of_somebody_else_is_left_as_it_is(program: Path, tmp_path: Path) -> None:
