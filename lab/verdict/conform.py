@@ -18,6 +18,7 @@ from lab.verdict.tables import (
     RATIOS,
     REPORTED,
     STORED,
+    TECHNOLOGIES,
     Column,
     Kind,
     Schema,
@@ -196,7 +197,8 @@ def _value_faults(schema: Schema, columns: dict[str, pa.ChunkedArray], label: st
                     faults.append(f"{label}.{name} is out of range in {wrong} rows, expected 1 to {MOST_RATIO:,.0f}")
     if schema is DELIVERIES:
         for name, values in (
-            ("direction", (0, 1)), ("delivery_class", (*REPORTED, GASP)), ("cause", tuple(range(len(CAUSES)))),
+            ("technology", TECHNOLOGIES), ("direction", (0, 1)), ("delivery_class", (*REPORTED, GASP)),
+            ("cause", tuple(range(len(CAUSES)))),
         ):  # fmt: skip
             if name in columns and (strange := sorted(set(pc.unique(columns[name]).to_pylist()) - {*values, None})):
                 told = ", ".join(map(str, values))

@@ -234,6 +234,7 @@ DELIVERIES = Schema(
         *_columns(Kind.TIME, "arrived_at", nullable=True),
     ),
 )
+TECHNOLOGIES = ("mesh", "plc", "cellular")
 MOST_OF_FRAMES = {"hops": 255, "attempts": 255, "bytes": 2**32 - 1}
 """As meters write them: sums over all frames of a run are far from where integers end."""
 

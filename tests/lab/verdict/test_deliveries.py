@@ -377,6 +377,7 @@ def test_junit_names_the_messages_that_were_late(tmp_path: Path) -> None:
         ("cause", 99, "deliveries.cause|network/0.parquet.cause holds [99]"),
         ("delivery_class", 7, "network/0.parquet.delivery_class holds [7]"),
         ("direction", 2, "network/0.parquet.direction holds [2]"),
+        ("technology", "\x1b[2Jmesh", "network/0.parquet.technology holds ['\\x1b[2Jmesh']"),
         ("serial", "STRANGER", "deliveries.serial names meters that the run does not have: STRANGER"),
     ],
 )
