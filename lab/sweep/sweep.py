@@ -32,17 +32,19 @@ async def sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, t
     Raises:
         UserError: runs are refused, and others would be, too; or `out` cannot be used, or another sweep uses it.
     """
-    with _alone(out):
-        await _sweep(cases, out, results, jobs, tell)
+    with _alone(out) as lock:
+        await _sweep(cases, out, results, jobs, tell, lock)
 
 
-async def _sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, tell: Callable[[Result], None]) -> None:
+async def _sweep(
+    cases: Sequence[Case], out: Path, results: Results, jobs: int, tell: Callable[[Result], None], lock: int
+) -> None:
     waiting = deque(case for case in cases if results.verdict_on(case) is None)
 
     async def work() -> None:
         while waiting:
             with _usable(out):
-                result = await _run(waiting.popleft(), out)
+                result = await _run(waiting.popleft(), out, lock)
             results.add(result)
             tell(result)
 
@@ -60,17 +62,19 @@ async def _sweep(cases: Sequence[Case], out: Path, results: Results, jobs: int, 
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """No other sweep writes there meanwhile."""
+def _alone(out: Path) -> Iterator[int]:
+    """No other sweep writes there meanwhile, nor after it while a run of it goes on that has the descriptor, too."""
     with _usable(out):
         descriptor = os.open(out, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise UserError(f"another sweep is under way in {out}", "Choose another --out, or wait.") from None
+        raise UserError(
+            f"another sweep is under way in {out}, or a run of one that was killed", "Choose another --out, or wait."
+        ) from None
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -95,7 +99,7 @@ def _directory_of(case: Case, out: Path) -> Path:
     return directory
 
 
-async def _run(case: Case, out: Path) -> Result:
+async def _run(case: Case, out: Path, lock: int) -> Result:
     directory = _directory_of(case, out)
     log = directory / LOG_FILE
     began = time.monotonic()
@@ -104,6 +108,7 @@ async def _run(case: Case, out: Path) -> Result:
             *python("-m", "lab.commands.main", "run", case.scenario, "--fleet", case.fleet, "--seed", str(case.seed)),
             *("--out", str(directory), *case.arguments),
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+            pass_fds=(lock,),
             start_new_session=True,  # Ctrl-C reaches the sweep alone, which then ends its runs
         )  # fmt: skip
         try:

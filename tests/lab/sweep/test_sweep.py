@@ -6,7 +6,10 @@ import asyncio
 import fcntl
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,8 @@ here, seed, out = Path(__file__).parent, int(given["--seed"]), Path(given["--out
 with (here / "asked").open("a") as asked:
     asked.write(f"{given['--fleet']} {seed} {given.get('--network')}\\n")
 if (here / "slow").exists():
-    (here / "started").touch()
+    (here / "new").write_text(str(os.getpid()))
+    (here / "new").rename(here / "started")
     time.sleep(600)
 if seed == 2:
     print("no such fleet")
@@ -132,7 +136,7 @@ def test_of_runs_that_fail_at_once_all_refusals_are_told_and_no_error_is_hidden(
 ) -> None:
     both = asyncio.Barrier(2)
 
-    async def fail(case: Case, _out: Path) -> Result:
+    async def fail(case: Case, _out: Path, _lock: int) -> Result:
         await both.wait()
         raise UserError("mesh, seed 1: no such fleet") if case.seed == 1 else second
 
@@ -142,7 +146,7 @@ def test_of_runs_that_fail_at_once_all_refusals_are_told_and_no_error_is_hidden(
 
 
 def test_a_refusal_says_what_to_do_as_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(_case: Case, _out: Path) -> Result:
+    async def fail(_case: Case, _out: Path, _lock: int) -> Result:
         raise UserError(["the disk is full", "so is the other"], "Free some space.")
 
     monkeypatch.setattr("lab.sweep.sweep._run", fail)
@@ -233,6 +237,37 @@ def test_two_sweeps_in_one_place_do_not_meet(program: Path, tmp_path: Path) -> N
         swept([Case("quickstart", "mesh", 1)], tmp_path)
     os.close(lock)
     assert [result.passed for result in swept([Case("quickstart", "mesh", 1)], tmp_path)] == [True]
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from lab.sweep import sweep as module
+from lab.sweep.cases import Case
+from lab.sweep.results import RESULTS_FILE, Results
+
+program, out = sys.argv[1], Path(sys.argv[2])
+module.python = lambda *arguments: [sys.executable, program, *arguments]
+asyncio.run(module.sweep([Case("quickstart", "mesh", 1)], out, Results(out / RESULTS_FILE), 1, print))
+"""
+
+
+def test_a_run_that_a_killed_sweep_has_left_keeps_its_place(program: Path, tmp_path: Path) -> None:
+    (program / "slow").touch()
+    out, started = tmp_path / "out", program / "started"
+    out.mkdir()
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, str(program / "run.py"), str(out)])
+    deadline = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    run = int(started.read_text())
+    try:
+        with pytest.raises(UserError, match="or a run of one that was killed"):
+            swept([Case("quickstart", "mesh", 1)], out)
+    finally:
+        os.kill(run, signal.SIGKILL)
 
 
 def test_a_place_that_cannot_be_used_is_said(program: Path, tmp_path: Path) -> None:
